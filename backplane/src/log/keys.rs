@@ -1,0 +1,100 @@
+//! Who is the bearer of this API key?
+
+use super::pool::{Log, LogError, exchange};
+use carillon_protocol::TenantId;
+use tokio_postgres::Row;
+
+/// An API key as stored: the secret itself is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// The public part, between `crln_` and the second underscore.
+    pub id: String,
+    /// SHA-256 of the secret part.
+    pub hash: [u8; 32],
+    /// The tenant it is bound to; none: all tenants.
+    pub tenant: Option<TenantId>,
+    /// May publish.
+    pub publish: bool,
+    /// May read the log.
+    pub read: bool,
+    /// May administer.
+    pub admin: bool,
+    /// When it ends, seconds since 1970.
+    pub expires_at_secs: Option<u64>,
+}
+
+const SET_KEY: &str = "SELECT set_config('carillon.api_key', $1, true)";
+const FIND: &str = "
+SELECT id, hash, tenant_id, scopes, extract(epoch FROM expires_at)::bigint AS expires_at
+FROM carillon.api_keys WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())";
+const MAINTAIN: &str = "SET LOCAL ROLE carillon_owner; SET LOCAL carillon.maintenance = 'on'";
+const CREATE: &str = "
+INSERT INTO carillon.api_keys (id, hash, tenant_id, scopes, expires_at)
+VALUES ($1, $2, $3, $4, to_timestamp($5::bigint))";
+const REVOKE: &str = "UPDATE carillon.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL";
+
+impl Log {
+    /// The key of that id, unless it was revoked or has expired.
+    pub async fn api_key(&self, id: &str) -> Result<Option<ApiKey>, LogError> {
+        let rows = exchange(self.client().await?, async |client| {
+            let (set, find) = (client.prepare_cached(SET_KEY).await?, client.prepare_cached(FIND).await?);
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&id];
+            let (begun, named, rows, committed) = tokio::join!(
+                biased;
+                client.batch_execute("BEGIN"),
+                client.query(&set, &params),
+                client.query(&find, &params),
+                client.batch_execute("COMMIT"),
+            );
+            begun?;
+            named?;
+            let rows = rows?;
+            committed?;
+            Ok(rows)
+        })
+        .await?;
+        rows.first().map(api_key).transpose()
+    }
+
+    /// Stores a new key. Needs a login that may act as carillon_owner.
+    pub async fn create_api_key(&self, key: &ApiKey) -> Result<(), LogError> {
+        let scopes: Vec<&str> = [(key.publish, "publish"), (key.read, "read"), (key.admin, "admin")]
+            .into_iter()
+            .filter_map(|(granted, scope)| granted.then_some(scope))
+            .collect();
+        let tenant = key.tenant.as_ref().map(TenantId::as_str);
+        let expires = key.expires_at_secs.map(|secs| secs as i64);
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(MAINTAIN).await?;
+        transaction
+            .execute(CREATE, &[&key.id, &key.hash.as_slice(), &tenant, &scopes, &expires])
+            .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Ends a key; false when there is none of that id that still works.
+    pub async fn revoke_api_key(&self, id: &str) -> Result<bool, LogError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(MAINTAIN).await?;
+        let revoked = transaction.execute(REVOKE, &[&id]).await?;
+        transaction.commit().await?;
+        Ok(revoked > 0)
+    }
+}
+
+fn api_key(row: &Row) -> Result<ApiKey, LogError> {
+    let broken = |what: &str| LogError::Database(format!("stored API key has a bad {what}"));
+    let scopes: Vec<&str> = row.get("scopes");
+    let tenant: Option<&str> = row.get("tenant_id");
+    Ok(ApiKey {
+        id: row.get("id"),
+        hash: row.get::<_, &[u8]>("hash").try_into().map_err(|_| broken("hash"))?,
+        tenant: tenant.map(TenantId::new).transpose().map_err(|_| broken("tenant"))?,
+        publish: scopes.contains(&"publish"),
+        read: scopes.contains(&"read"),
+        admin: scopes.contains(&"admin"),
+        expires_at_secs: row.get::<_, Option<i64>>("expires_at").map(|secs| secs as u64),
+    })
+}

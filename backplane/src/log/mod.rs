@@ -1,0 +1,32 @@
+//! How are events appended to a tenant's log, and how are they read back?
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`pool`](self) | how do we reach Postgres, with which role and which deadlines? |
+//! | `scope` | how does one transaction see exactly the tenants it names? |
+//! | `append` | how do many events get gapless numbers in one statement? |
+//! | `heads` | how long is each log, and which life does it have? |
+//! | `read` | which events stand after a cursor? |
+//! | `query` | which events match a back office's question? |
+//! | `keys` | who is the bearer of this API key? |
+//! | `janitor` | how do partitions come and go? |
+//! | `migrate` | how does the schema get there? |
+
+mod append;
+mod heads;
+mod janitor;
+mod keys;
+mod migrate;
+mod pool;
+mod query;
+mod read;
+mod scope;
+
+pub use append::{Append, Appended, IdempotencyKey};
+pub use heads::Head;
+pub use janitor::JanitorReport;
+pub use keys::ApiKey;
+pub use migrate::{MigrateReport, migrate};
+pub use pool::{Log, LogConfig, LogError, Role};
+pub use query::{EventFilter, KindFilter, Page};
+pub use read::{LogPage, LoggedEvent};

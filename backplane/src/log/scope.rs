@@ -1,0 +1,53 @@
+//! How does one transaction see exactly the tenants it names?
+//!
+//! The only place that sets `carillon.tenant`. The setting ends with its transaction, so the next user of a pooled
+//! connection sees nothing until it names its own scope. All four messages leave in one flight: the futures of one
+//! client are sent in the order they are first polled, and nothing is awaited between them, so a scope costs no
+//! round trip and a cancelled caller cannot leave a transaction half sent.
+
+use super::pool::{LogError, exchange};
+use carillon_protocol::TenantId;
+use deadpool_postgres::Object;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
+
+const SET_SCOPE: &str = "SELECT set_config('carillon.tenant', $1, true)";
+
+/// Runs `sql` in a transaction of its own that sees `tenants` and nothing else.
+pub(super) async fn scoped(
+    client: Object,
+    tenants: impl Iterator<Item = &TenantId>,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, LogError> {
+    let scope = tenants.map(TenantId::as_str).collect::<Vec<_>>().join(",");
+    exchange(client, async |client| {
+        let (set_scope, statement) =
+            (client.prepare_cached(SET_SCOPE).await?, client.prepare_cached(sql).await?);
+        transaction(client, &set_scope, &scope, &statement, params).await
+    })
+    .await
+}
+
+async fn transaction(
+    client: &Object,
+    set_scope: &Statement,
+    scope: &str,
+    statement: &Statement,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, LogError> {
+    let scope_params: [&(dyn ToSql + Sync); 1] = [&scope];
+    let (begun, scoped, rows, committed) = tokio::join!(
+        biased;
+        client.batch_execute("BEGIN"),
+        client.query(set_scope, &scope_params),
+        client.query(statement, params),
+        client.batch_execute("COMMIT"),
+    );
+    begun?;
+    scoped?;
+    // A failed statement turned the COMMIT into a ROLLBACK; its error is the one to tell.
+    let rows = rows?;
+    committed?;
+    Ok(rows)
+}

@@ -1,0 +1,339 @@
+//! Does the log keep its promises on a real Postgres? I1, I2, I5 at their root, idempotency, paging, partitions.
+
+use carillon_backplane::log::{
+    ApiKey, Append, Appended, EventFilter, IdempotencyKey, KindFilter, Log, LogConfig, Page, Role, migrate,
+};
+use carillon_protocol::event::NewEvent;
+use carillon_protocol::{Channel, EventId, Seq, TenantId};
+use tokio_postgres::NoTls;
+
+struct Database {
+    url: String,
+}
+
+impl Database {
+    async fn start() -> Self {
+        let url = "postgres://carillon@127.0.0.1:54399/carillon".to_string();
+        migrate(&url).await.unwrap();
+        Self { url }
+    }
+
+    fn log(&self, role: Role) -> Log {
+        Log::connect(LogConfig { url: self.url.clone(), role, pool_size: 8 }).unwrap()
+    }
+
+    /// A connection that bypasses row level security, to look behind the scenes.
+    async fn superuser(&self) -> tokio_postgres::Client {
+        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+}
+
+fn tenant(name: &str) -> TenantId {
+    TenantId::new(name).unwrap()
+}
+
+fn append(tenant_name: &str, request: u32, id: &str, key: Option<(&str, u8)>) -> Append {
+    Append {
+        tenant: tenant(tenant_name),
+        request,
+        event: NewEvent {
+            id: EventId::new(id).unwrap(),
+            kind: "appointment.created".into(),
+            source: "api".into(),
+            subject: None,
+            actor: None,
+            priority: None,
+            channels: vec![Channel::tenant(), Channel::new("user:Mila, 2").unwrap()],
+            time: "2026-11-21T10:00:00Z".into(),
+            body: format!("{{\"id\":\"{id}\"}}"),
+            traceparent: None,
+        },
+        key: key.map(|(name, hash)| IdempotencyKey { name: name.into(), hash: [hash; 32] }),
+    }
+}
+
+fn seq(appended: &Appended) -> u64 {
+    match appended {
+        Appended::Stored { seq, .. } | Appended::Replayed { seq, .. } => seq.0,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i2_concurrent_batches_over_shared_tenants_number_without_gaps_in_commit_order() {
+    let database = Database::start().await;
+    let log = database.log(Role::Publisher);
+    let names: Vec<String> = (0..5).map(|n| format!("order-{n}")).collect();
+    for name in &names {
+        log.open_tenant(&tenant(name), true).await.unwrap().unwrap();
+    }
+    let writers = (0..8).map(|writer| {
+        let (log, names) = (log.clone(), names.clone());
+        tokio::spawn(async move {
+            for round in 0..25 {
+                // Each writer names the tenants in another order: only the statement's own order avoids deadlocks.
+                let batch: Vec<Append> = (0..10)
+                    .map(|n| {
+                        append(&names[(n * (writer + 1) + round) % 5], n as u32, &format!("{writer}-{round}-{n}"), None)
+                    })
+                    .collect();
+                for appended in log.append(&batch).await.unwrap() {
+                    assert!(matches!(appended, Appended::Stored { .. }));
+                }
+            }
+        })
+    });
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let superuser = database.superuser().await;
+    let rows = superuser
+        .query(
+            "SELECT tenant_id, count(*), min(seq), max(seq), count(DISTINCT seq),
+                    bool_and(ordered) FROM (SELECT *, at >= lag(at, 1, at) OVER (PARTITION BY tenant_id ORDER BY seq) AS ordered
+                    FROM carillon.events WHERE tenant_id LIKE 'order-%') e GROUP BY tenant_id",
+            &[],
+        )
+        .await
+        .unwrap();
+    let total: i64 = rows.iter().map(|row| row.get::<_, i64>(1)).sum();
+    assert_eq!(total, 8 * 25 * 10);
+    for row in rows {
+        let (count, min, max, distinct): (i64, i64, i64, i64) = (row.get(1), row.get(2), row.get(3), row.get(4));
+        assert_eq!((min, max, distinct), (1, count, count));
+        assert!(row.get::<_, bool>(5), "time of commit ascends with seq");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_stored_once_however_many_publishers_race() {
+    let database = Database::start().await;
+    let log = database.log(Role::Publisher);
+    log.open_tenant(&tenant("race"), true).await.unwrap();
+    let racers: Vec<_> = (0..50)
+        .map(|n| {
+            let log = log.clone();
+            tokio::spawn(async move {
+                let batch = [append("race", 0, &format!("r{n}"), Some(("k", 7))), append("race", 1, &format!("x{n}"), None)];
+                loop {
+                    match log.append(&batch).await {
+                        Ok(done) => break done,
+                        Err(error) => assert!(error.is_retryable(), "{error}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut stored = 0;
+    let mut seqs = std::collections::BTreeSet::new();
+    for racer in racers {
+        let done = racer.await.unwrap();
+        stored += u32::from(matches!(done[0], Appended::Stored { .. }));
+        seqs.insert(seq(&done[0]));
+    }
+    assert_eq!((stored, seqs.len()), (1, 1));
+    let head = log.open_tenant(&tenant("race"), false).await.unwrap().unwrap();
+    assert_eq!(head.seq, Seq(51), "repeats burn no numbers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflicting_key_refuses_its_whole_request_and_nothing_else() {
+    let database = Database::start().await;
+    let log = database.log(Role::Publisher);
+    log.open_tenant(&tenant("conflict"), true).await.unwrap();
+    log.append(&[append("conflict", 0, "a", Some(("k", 1)))]).await.unwrap();
+    let done = log
+        .append(&[
+            append("conflict", 0, "b", None),
+            append("conflict", 0, "c", Some(("k", 2))),
+            append("conflict", 1, "d", None),
+            append("nobody", 2, "e", None),
+            append("conflict", 2, "f", None),
+            append("conflict", 3, "a", Some(("k", 1))),
+        ])
+        .await
+        .unwrap();
+    assert_eq!(done[0], Appended::Refused);
+    assert_eq!(done[1], Appended::Conflict);
+    assert_eq!(seq(&done[2]), 2);
+    assert_eq!(done[3], Appended::UnknownTenant);
+    assert_eq!(done[4], Appended::Refused);
+    assert!(matches!(&done[5], Appended::Replayed { id, seq: Seq(1), .. } if id.as_str() == "a"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_a_connection_sees_only_the_tenants_its_transaction_names() {
+    let database = Database::start().await;
+    let log = database.log(Role::Publisher);
+    for name in ["iso-a", "iso-b"] {
+        log.open_tenant(&tenant(name), true).await.unwrap();
+        log.append(&[append(name, 0, name, None)]).await.unwrap();
+    }
+    let gateway = database.log(Role::Gateway);
+    let page = gateway.read(&tenant("iso-a"), Seq::ZERO, Seq(100), None).await.unwrap();
+    assert_eq!(page.events.len(), 1);
+    assert!(page.events[0].body.contains("iso-a"));
+    assert!(gateway.append(&[append("iso-a", 0, "x", None)]).await.is_err(), "a gateway cannot write");
+
+    // The same login, stepped down as the services do, sees nothing before it names a tenant, nor after.
+    let superuser = database.superuser().await;
+    for role in ["carillon_publisher", "carillon_gateway", "carillon_owner"] {
+        superuser.batch_execute(&format!("SET ROLE {role}")).await.unwrap();
+        let before = superuser.query_one("SELECT count(*) FROM carillon.events", &[]).await.unwrap();
+        assert_eq!(before.get::<_, i64>(0), 0, "{role}");
+        superuser.batch_execute("BEGIN; SELECT set_config('carillon.tenant', 'iso-a', true)").await.unwrap();
+        let within = superuser.query_one("SELECT count(*) FROM carillon.events", &[]).await.unwrap();
+        assert_eq!(within.get::<_, i64>(0), 1, "{role}");
+        superuser.batch_execute("COMMIT").await.unwrap();
+        let after = superuser.query_one("SELECT count(*) FROM carillon.events", &[]).await.unwrap();
+        assert_eq!(after.get::<_, i64>(0), 0, "{role}");
+        superuser.batch_execute("RESET ROLE").await.unwrap();
+    }
+    superuser.batch_execute("SET ROLE carillon_publisher; BEGIN; SELECT set_config('carillon.tenant', 'iso-a', true)").await.unwrap();
+    let foreign = superuser
+        .execute("INSERT INTO carillon.events (tenant_id, seq, at, id, type, source, channels, time, body) VALUES ('iso-b', 9, now(), 'x', 't', 's', '{tenant}', now(), '{}')", &[])
+        .await
+        .unwrap_err();
+    assert!(foreign.as_db_error().unwrap().message().contains("row-level security"));
+    superuser.batch_execute("ROLLBACK; RESET ROLE").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_pages_by_rows_and_by_bytes_and_leaves_nothing_out() {
+    let database = Database::start().await;
+    let log = database.log(Role::Publisher);
+    log.open_tenant(&tenant("pages"), true).await.unwrap();
+    for round in 0..6u64 {
+        let mut batch: Vec<Append> = (0..100).map(|n| append("pages", n, &format!("{round}-{n}"), None)).collect();
+        batch[50].event.channels = vec![Channel::new("contact:1").unwrap()];
+        batch[51].event.body = format!("\"{}\"", "x".repeat(200_000));
+        log.append(&batch).await.unwrap();
+    }
+    let gateway = database.log(Role::Gateway);
+    let (mut cursor, mut pages) = (Seq::ZERO, 0);
+    loop {
+        let page = gateway.read(&tenant("pages"), cursor, Seq(600), None).await.unwrap();
+        for event in &page.events {
+            assert_eq!(event.seq, cursor.next());
+            cursor = event.seq;
+        }
+        pages += 1;
+        assert!(page.events.iter().map(|e| e.body.len()).sum::<usize>() < 800_000);
+        if page.complete {
+            break;
+        }
+    }
+    assert_eq!(cursor, Seq(600));
+    assert!(pages > 2, "{pages}");
+    let contact = [Channel::new("contact:1").unwrap()];
+    let page = gateway.read(&tenant("pages"), Seq::ZERO, Seq(600), Some(&contact)).await.unwrap();
+    assert_eq!(page.events.iter().map(|e| e.seq.0).collect::<Vec<_>>(), [51, 151, 251, 351, 451, 551]);
+    assert!(page.complete);
+    assert_eq!(gateway.newest(&tenant("pages"), &contact, Seq(600), 2).await.unwrap(), (Seq(351), true));
+    assert_eq!(gateway.newest(&tenant("pages"), &contact, Seq(600), 6).await.unwrap(), (Seq(50), false));
+    assert_eq!(gateway.newest(&tenant("pages"), &contact, Seq(50), 6).await.unwrap(), (Seq(50), false));
+    assert_eq!(gateway.oldest(&tenant("pages")).await.unwrap(), Some(Seq(1)));
+    assert_eq!(gateway.oldest(&tenant("unknown")).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_back_office_finds_events_by_each_field() {
+    let database = Database::start().await;
+    let log = database.log(Role::Publisher);
+    let shop = tenant("shop-query");
+    log.open_tenant(&shop, true).await.unwrap();
+    let mut batch: Vec<Append> = (0..10).map(|n| append("shop-query", n, &format!("o{n}"), None)).collect();
+    batch[3].event.kind = "order.created".into();
+    batch[3].event.body = "{\"note\":\"50% off_\"}".into();
+    batch[4].event.kind = "order.paid".into();
+    batch[4].event.time = "2020-01-01T00:00:00Z".into();
+    log.append(&batch).await.unwrap();
+    let find = async |filter: EventFilter, page: Page| -> Vec<u64> {
+        let found = log.events(&shop, &filter, &page).await.unwrap();
+        found.iter().map(|event| event.seq.0).collect()
+    };
+    let all = Page { limit: 100, ..Page::default() };
+    let prefix = EventFilter { kind: Some(KindFilter::Prefix("order.".into())), ..Default::default() };
+    assert_eq!(find(prefix, all.clone()).await, [5, 4]);
+    let text = EventFilter { q: Some("0% OFF_".into()), ..Default::default() };
+    assert_eq!(find(text, all.clone()).await, [4]);
+    let early = EventFilter { to: Some("2021-01-01T00:00:00Z".parse().unwrap()), ..Default::default() };
+    assert_eq!(find(early, all.clone()).await, [5]);
+    let channel = EventFilter { channel: Some("user:Mila, 2".into()), ..Default::default() };
+    assert_eq!(find(channel, Page { older_than: Some(Seq(4)), limit: 2, ..Page::default() }).await, [3, 2]);
+    assert_eq!(find(EventFilter::default(), Page { newer_than: Some(Seq(4)), limit: 2, ..Page::default() }).await, [6, 5]);
+    let (_, event) = log.event(&shop, &EventId::new("o3").unwrap()).await.unwrap().unwrap();
+    assert_eq!(event.seq, Seq(4));
+    assert!(log.event(&tenant("iso-b"), &EventId::new("o3").unwrap()).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_found_by_their_id_alone_and_end_when_revoked() {
+    let database = Database::start().await;
+    let (owner, publisher) = (database.log(Role::Owner), database.log(Role::Publisher));
+    let key = ApiKey {
+        id: "k1".into(),
+        hash: [9; 32],
+        tenant: Some(tenant("acme")),
+        publish: true,
+        read: false,
+        admin: false,
+        expires_at_secs: None,
+    };
+    owner.create_api_key(&key).await.unwrap();
+    assert_eq!(publisher.api_key("k1").await.unwrap(), Some(key));
+    assert_eq!(publisher.api_key("k2").await.unwrap(), None);
+    assert!(owner.revoke_api_key("k1").await.unwrap());
+    assert!(!owner.revoke_api_key("k1").await.unwrap());
+    assert_eq!(publisher.api_key("k1").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_gateways_that_notice_a_lost_end_agree_on_one_new_epoch() {
+    let database = Database::start().await;
+    let gateway = database.log(Role::Gateway);
+    let old = gateway.open_tenant(&tenant("restored"), true).await.unwrap().unwrap();
+    let rotations: Vec<_> = (0..8)
+        .map(|_| {
+            let (gateway, epoch) = (gateway.clone(), old.epoch.clone());
+            tokio::spawn(async move { gateway.rotate_epoch(&tenant("restored"), &epoch).await.unwrap().unwrap() })
+        })
+        .collect();
+    let mut epochs = std::collections::HashSet::new();
+    for rotation in rotations {
+        epochs.insert(rotation.await.unwrap().epoch);
+    }
+    assert_eq!(epochs.len(), 1);
+    assert!(!epochs.contains(&old.epoch));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_janitor_makes_partitions_ahead_and_drops_old_ones() {
+    let database = Database::start().await;
+    let log = database.log(Role::Publisher);
+    let superuser = database.superuser().await;
+    superuser
+        .batch_execute(
+            "CREATE TABLE IF NOT EXISTS carillon.events_20200101 (LIKE carillon.events INCLUDING ALL);
+             ALTER TABLE carillon.events_20200101 OWNER TO carillon_owner;
+             ALTER TABLE carillon.events ATTACH PARTITION carillon.events_20200101
+                 FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00')",
+        )
+        .await
+        .unwrap();
+    let reports = tokio::join!(log.janitor(9, 30), log.janitor(9, 30));
+    let (first, second) = (reports.0.unwrap(), reports.1.unwrap());
+    assert_eq!((first.created + second.created, first.dropped + second.dropped), (2, 1));
+    let row = superuser
+        .query_one(
+            "SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid = inhrelid
+             WHERE inhparent = 'carillon.events'::regclass AND NOT c.relrowsecurity",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, i64>(0), 0, "every partition has row level security of its own");
+    assert!(migrate(&database.url).await.unwrap().applied.is_empty());
+}

@@ -1,0 +1,294 @@
+//! What may a client say?
+//!
+//! One JSON object per text frame. Clients of older systems are understood too: upper-case types, fields wrapped
+//! in `data`, and `room` for `channel`.
+
+use crate::channel::Channel;
+use crate::ident::{Epoch, Seq};
+use crate::limits;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// The `id` a client gave its frame, as raw JSON; its answer carries the same bytes.
+pub type FrameId = Box<str>;
+
+/// Longest `id` a frame may carry, in bytes of JSON.
+pub const FRAME_ID_BYTES: usize = 128;
+
+/// A frame the gateway understands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFrame {
+    /// To be repeated in the answer.
+    pub id: Option<FrameId>,
+    /// What is wanted.
+    pub request: Request,
+}
+
+/// What a client wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Present a token: the first frame of an unauthenticated connection, or a refresh before expiry.
+    Auth {
+        /// The JWT.
+        token: Box<str>,
+    },
+    /// Join channels, all or none.
+    Subscribe {
+        /// At least one.
+        channels: Vec<Channel>,
+        /// Which past events of these channels to send first.
+        history: Option<History>,
+    },
+    /// Leave channels; those it is not in are ignored.
+    Unsubscribe {
+        /// At least one.
+        channels: Vec<Channel>,
+    },
+    /// Ask for a `pong`.
+    Ping {
+        /// Raw JSON to be repeated.
+        data: Option<Box<str>>,
+    },
+}
+
+/// Which past events a `subscribe` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum History {
+    /// The newest `n`, at most [`limits::HISTORY_EVENTS`].
+    Last(u64),
+    /// Those after `seq`; of another epoch: all that are left.
+    Since {
+        /// The last one seen.
+        seq: Seq,
+        /// The life of the log it was seen in; none means the current one.
+        epoch: Option<Epoch>,
+    },
+}
+
+/// A frame that cannot be acted on. The connection stays open; the client gets an `error` with this code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct FrameFault {
+    /// `invalid_json`, `invalid_frame` or `unknown_type`.
+    pub code: &'static str,
+    /// What is wrong and what is allowed.
+    pub message: String,
+    /// The frame's id, when it could be read.
+    pub id: Option<FrameId>,
+}
+
+/// The fields of all frames; the same set is looked for at the top level and inside `data`.
+#[derive(Deserialize, Default)]
+struct Fields<'a> {
+    #[serde(borrow, default)]
+    token: Option<Cow<'a, str>>,
+    #[serde(default)]
+    channel: Option<Cow<'a, str>>,
+    #[serde(default)]
+    room: Option<Cow<'a, str>>,
+    #[serde(default)]
+    channels: Option<Vec<Cow<'a, str>>>,
+    #[serde(default)]
+    rooms: Option<Vec<Cow<'a, str>>>,
+    #[serde(default)]
+    history: Option<u64>,
+    #[serde(default)]
+    since: Option<u64>,
+    #[serde(default)]
+    epoch: Option<Cow<'a, str>>,
+}
+
+impl<'a> Fields<'a> {
+    /// What the top level does not say, `data` may.
+    fn or(self, inner: Fields<'a>) -> Fields<'a> {
+        Fields {
+            token: self.token.or(inner.token),
+            channel: self.channel.or(inner.channel),
+            room: self.room.or(inner.room),
+            channels: self.channels.or(inner.channels),
+            rooms: self.rooms.or(inner.rooms),
+            history: self.history.or(inner.history),
+            since: self.since.or(inner.since),
+            epoch: self.epoch.or(inner.epoch),
+        }
+    }
+}
+
+/// Reads one text frame.
+pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| FrameFault {
+        code: if error.is_data() { "invalid_frame" } else { "invalid_json" },
+        message: format!("a frame is one JSON object: {error}"),
+        id: None,
+    })?;
+    let id = frame_id(envelope.id)?;
+    let fault = |code, message: String| FrameFault { code, message, id: id.clone() };
+    let invalid = |message: String| fault("invalid_frame", message);
+
+    let kind = envelope.kind.ok_or_else(|| invalid("type is missing".into()))?;
+    let kind: Cow<'_, str> =
+        serde_json::from_str(kind.get()).map_err(|_| invalid("type must be a string".into()))?;
+    let kind = kind.to_ascii_lowercase();
+    if !matches!(&*kind, "auth" | "subscribe" | "unsubscribe" | "ping") {
+        return Err(fault("unknown_type", format!("unknown type {:?}", shortened(&kind))));
+    }
+    if kind == "ping" {
+        let data = envelope.data.map(|raw| raw.get().into());
+        return Ok(ClientFrame { id, request: Request::Ping { data } });
+    }
+
+    let outer: Fields<'_> = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
+    let inner = match envelope.data {
+        Some(raw) if raw.get().starts_with('{') => {
+            serde_json::from_str(raw.get()).map_err(|e| invalid(format!("data: {e}")))?
+        }
+        _ => Fields::default(),
+    };
+    let fields = outer.or(inner);
+    let request = match &*kind {
+        "auth" => {
+            let token = fields.token.ok_or_else(|| invalid("auth needs token".into()))?;
+            Request::Auth { token: token.as_ref().into() }
+        }
+        "subscribe" => {
+            let history = history(&fields).map_err(invalid)?;
+            Request::Subscribe { channels: channels(&fields).map_err(invalid)?, history }
+        }
+        _ => Request::Unsubscribe { channels: channels(&fields).map_err(invalid)? },
+    };
+    Ok(ClientFrame { id, request })
+}
+
+/// What every frame has, read first so that a fault in the rest can be answered with the frame's id.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+fn frame_id(id: Option<&RawValue>) -> Result<Option<FrameId>, FrameFault> {
+    let Some(raw) = id.map(RawValue::get).filter(|raw| *raw != "null") else { return Ok(None) };
+    let fault = |message: &str| FrameFault { code: "invalid_frame", message: message.into(), id: None };
+    if raw.len() > FRAME_ID_BYTES {
+        return Err(fault("id must be at most 128 bytes"));
+    }
+    if raw.starts_with(['{', '[']) {
+        return Err(fault("id must be a string or a number"));
+    }
+    Ok(Some(raw.into()))
+}
+
+fn channels(fields: &Fields<'_>) -> Result<Vec<Channel>, String> {
+    let many = fields.channels.iter().chain(&fields.rooms).flatten();
+    let names = many.chain(&fields.channel).chain(&fields.room);
+    let mut channels = Vec::new();
+    for name in names {
+        let channel = Channel::new(name).map_err(|e| format!("channel {:?}: {e}", shortened(name)))?;
+        if !channels.contains(&channel) {
+            channels.push(channel);
+        }
+        if channels.len() > limits::CHANNELS_PER_CONNECTION {
+            return Err(format!("at most {} channels", limits::CHANNELS_PER_CONNECTION));
+        }
+    }
+    if channels.is_empty() { Err("channel or channels is missing".into()) } else { Ok(channels) }
+}
+
+fn history(fields: &Fields<'_>) -> Result<Option<History>, String> {
+    match (fields.history, fields.since) {
+        (Some(_), Some(_)) => Err("history and since exclude each other".into()),
+        (Some(n), None) if n > limits::HISTORY_EVENTS => {
+            Err(format!("history must be at most {}", limits::HISTORY_EVENTS))
+        }
+        (Some(n), None) => Ok(Some(History::Last(n))),
+        (None, Some(seq)) => {
+            let epoch = fields.epoch.as_deref().map(Epoch::new).transpose().map_err(|e| e.to_string())?;
+            Ok(Some(History::Since { seq: Seq(seq), epoch }))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// The beginning of a client's text, for an error message.
+fn shortened(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn request(text: &str) -> Request {
+        parse(text).unwrap().request
+    }
+
+    fn fault(text: &str) -> FrameFault {
+        parse(text).unwrap_err()
+    }
+
+    #[test]
+    fn todays_frames() {
+        let frame = parse(r#"{"type":"subscribe","id":"a\"1","channels":["contact:1","contact:1"],"channel":"lead:2","history":50}"#).unwrap();
+        assert_eq!(frame.id.as_deref(), Some(r#""a\"1""#));
+        let channels = vec![Channel::new("contact:1").unwrap(), Channel::new("lead:2").unwrap()];
+        assert_eq!(frame.request, Request::Subscribe { channels, history: Some(History::Last(50)) });
+        assert_eq!(
+            request(r#"{"type":"ping","data":{"a":[1]}}"#),
+            Request::Ping { data: Some(r#"{"a":[1]}"#.into()) }
+        );
+        assert_eq!(request(r#"{"type":"auth","token":"x.y.z"}"#), Request::Auth { token: "x.y.z".into() });
+        assert!(matches!(
+            request(r#"{"type":"subscribe","channel":"a","since":4,"epoch":"e1","unknown":{"x":1}}"#),
+            Request::Subscribe { history: Some(History::Since { seq: Seq(4), epoch: Some(_) }), .. }
+        ));
+    }
+
+    #[test]
+    fn frames_of_older_systems() {
+        let channels = vec![Channel::new("contact:123").unwrap()];
+        assert_eq!(
+            request(r#"{"type":"SUBSCRIBE","data":{"room":"contact:123"}}"#),
+            Request::Subscribe { channels: channels.clone(), history: None }
+        );
+        assert_eq!(
+            request(r#"{"type":"Unsubscribe","room":"contact:123"}"#),
+            Request::Unsubscribe { channels }
+        );
+        assert_eq!(request(r#"{"type":"AUTH","data":{"token":"t"}}"#), Request::Auth { token: "t".into() });
+    }
+
+    #[test]
+    fn faults_name_themselves_and_carry_the_id() {
+        assert_eq!(fault("{").code, "invalid_json");
+        assert_eq!(fault("[]").code, "invalid_frame");
+        assert_eq!(fault("{}").code, "invalid_frame");
+        let unknown = fault(r#"{"type":"dance","id":7}"#);
+        assert_eq!((unknown.code, unknown.id.as_deref()), ("unknown_type", Some("7")));
+        for bad in [
+            r#"{"type":"subscribe","id":1}"#,
+            r#"{"type":"subscribe","id":1,"channels":"a"}"#,
+            r#"{"type":"subscribe","id":1,"channels":["a b"]}"#,
+            r#"{"type":"subscribe","id":1,"channel":"a","history":-1}"#,
+            r#"{"type":"subscribe","id":1,"channel":"a","history":1001}"#,
+            r#"{"type":"subscribe","id":1,"channel":"a","history":1,"since":1}"#,
+            r#"{"type":"subscribe","id":1,"channel":"a","since":99999999999999999999}"#,
+            r#"{"type":"auth","id":1,"token":5}"#,
+        ] {
+            let fault = fault(bad);
+            assert_eq!((fault.code, fault.id.as_deref()), ("invalid_frame", Some("1")), "{bad}: {fault}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,200}|\\{\"type\":\"subscribe\",\\PC{0,60}\\}") {
+            let _ = parse(&text);
+        }
+    }
+}

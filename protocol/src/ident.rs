@@ -1,0 +1,209 @@
+//! What is a tenant, a user, a device, a seq, an epoch, and what may they look like?
+//!
+//! Each name is a newtype whose only constructor checks the contract's grammar, so a value that exists is valid.
+
+use crate::limits;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A name that does not fit its grammar. The message says what is allowed and never repeats the bad value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be {allowed}")]
+pub struct InvalidName {
+    /// What was named, for example `tenant`.
+    pub what: &'static str,
+    /// The grammar in words.
+    pub allowed: &'static str,
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $allowed:literal, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The grammar in words, as error messages and documentation give it.
+            pub const ALLOWED: &'static str = $allowed;
+
+            /// Takes a name that fits the grammar, refuses any other.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidName> {
+                let text = text.as_ref();
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(InvalidName { what: $what, allowed: $allowed })
+                }
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0.into()
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                Self::new(text)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({:?})", stringify!($name), &*self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// A customer of the platform: one log, one set of channels, isolated from every other tenant.
+    TenantId,
+    "tenant",
+    "1-63 characters of a-z, 0-9, _ and -, starting with a letter or digit",
+    |t| {
+        let alnum = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        t.len() <= limits::TENANT_BYTES
+            && t.bytes().next().is_some_and(alnum)
+            && t.bytes().all(|b| alnum(b) || b == b'_' || b == b'-')
+    }
+);
+
+name!(
+    /// A person (or a service acting for one) within a tenant.
+    UserId,
+    "user",
+    "1-128 bytes of UTF-8 without control characters",
+    |t| plain_text(t, limits::USER_BYTES)
+);
+
+name!(
+    /// A client installation, chosen by the client; the cursor of delivery tracking hangs on it.
+    DeviceId,
+    "device",
+    "1-64 characters of A-Z, a-z, 0-9, _, . and -",
+    |t| !t.is_empty()
+        && t.len() <= limits::DEVICE_BYTES
+        && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+);
+
+name!(
+    /// An event's name within its tenant; by default also its idempotency key.
+    EventId,
+    "id",
+    "1-128 bytes of UTF-8 without control characters",
+    |t| plain_text(t, limits::EVENT_ID_BYTES)
+);
+
+name!(
+    /// Names one life of a tenant's log. A seq means nothing without it: after a restore the epoch differs.
+    Epoch,
+    "epoch",
+    "1-32 characters of A-Z, a-z, 0-9, _ and -",
+    |t| !t.is_empty()
+        && t.len() <= limits::EPOCH_BYTES
+        && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+);
+
+/// Whether `text` has 1 to `max` bytes and no control character.
+pub fn plain_text(text: &str, max: usize) -> bool {
+    !text.is_empty() && text.len() <= max && !text.chars().any(char::is_control)
+}
+
+/// A position in a tenant's log: the first event has 1, and there are no gaps. 0 is "before the first".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// Before the first event.
+    pub const ZERO: Seq = Seq(0);
+
+    /// The seq after this one.
+    pub fn next(self) -> Seq {
+        Seq(self.0 + 1)
+    }
+
+    /// The seq before this one; before the first it stays at zero.
+    pub fn previous(self) -> Seq {
+        Seq(self.0.saturating_sub(1))
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Everything up to and including `seq` of the log's life `epoch` was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The life of the log.
+    pub epoch: Epoch,
+    /// The last seq seen.
+    pub seq: Seq,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenant_names_follow_the_grammar() {
+        let longest = "a".repeat(63);
+        for good in ["a", "0", "school-2", "org_7", longest.as_str()] {
+            assert!(TenantId::new(good).is_ok(), "{good}");
+        }
+        let too_long = "a".repeat(64);
+        for bad in ["", "-a", "_a", "A", "a b", "a:b", "a*", "{a}", "ä", "а", "a\n", too_long.as_str()] {
+            assert!(TenantId::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn users_are_any_text_without_control_characters() {
+        assert!(UserId::new("Mila Kovač, recepce").is_ok());
+        assert!(UserId::new("ü".repeat(64)).is_ok());
+        assert!(UserId::new("ü".repeat(65)).is_err());
+        assert!(UserId::new("a\u{0}").is_err());
+        assert!(UserId::new("a\u{85}").is_err());
+        assert!(UserId::new("").is_err());
+    }
+
+    #[test]
+    fn names_keep_their_grammar_through_serde() {
+        assert!(serde_json::from_str::<TenantId>("\"acme\"").is_ok());
+        let refused = serde_json::from_str::<TenantId>("\"ACME\"").unwrap_err().to_string();
+        assert!(refused.contains("tenant must be 1-63"), "{refused}");
+        assert_eq!(serde_json::to_string(&DeviceId::new("d-1").unwrap()).unwrap(), "\"d-1\"");
+    }
+}

@@ -1,0 +1,29 @@
+//! What Carillon's parties agree on: names and their limits, channels, frames, close codes and the Redis envelope.
+//!
+//! No I/O, no clock, no environment. Everything here is a function of values, so all of it is property-tested.
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`ident`] | what is a tenant, a user, a device, a seq, an epoch, and what may they look like? |
+//! | [`channel`] | what is a channel, and which channels does a pattern allow? |
+//! | [`json`] | is this JSON fit for the log, and what is its compact form? |
+//! | [`event`] | how does an event look in the log and on the wire? |
+//! | [`client`] | what may a client say? |
+//! | [`server`] | what does a gateway answer? |
+//! | [`close`] | why does a gateway end a connection, and may the client come back? |
+//! | [`envelope`] | how does a batch of events travel through Redis? |
+//! | [`limits`] | how big may anything be? |
+
+pub mod channel;
+pub mod client;
+pub mod close;
+pub mod envelope;
+pub mod event;
+pub mod ident;
+pub mod json;
+pub mod limits;
+pub mod server;
+
+pub use channel::{Channel, ChannelPattern};
+pub use close::CloseCode;
+pub use ident::{Cursor, DeviceId, Epoch, EventId, Seq, TenantId, UserId};

@@ -1,0 +1,36 @@
+//! How big may anything be? Every number of the contract, once.
+
+/// Longest tenant name, in bytes.
+pub const TENANT_BYTES: usize = 63;
+/// Longest user or actor name, in bytes of UTF-8.
+pub const USER_BYTES: usize = 128;
+/// Longest channel name, in bytes; `user:` and `role:` take a whole user or role name after the colon.
+pub const CHANNEL_BYTES: usize = 128;
+/// Longest device name, in bytes.
+pub const DEVICE_BYTES: usize = 64;
+/// Longest event id, in bytes of UTF-8.
+pub const EVENT_ID_BYTES: usize = 128;
+/// Longest `type`, `source` or `subject` of an event, in bytes of UTF-8.
+pub const ATTRIBUTE_BYTES: usize = 256;
+/// Longest epoch, in bytes.
+pub const EPOCH_BYTES: usize = 32;
+/// Longest `Idempotency-Key`, in bytes.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+/// Largest event (its CloudEvents JSON), in bytes.
+pub const EVENT_BYTES: usize = 64 * 1024;
+/// Largest request body of the REST API, in bytes.
+pub const BODY_BYTES: usize = 1024 * 1024;
+/// Most events in one publish request.
+pub const EVENTS_PER_REQUEST: usize = 500;
+/// Most channels one event may go to (after `users` and `roles` became channels).
+pub const CHANNELS_PER_EVENT: usize = 100;
+/// Most channels one connection may be subscribed to.
+pub const CHANNELS_PER_CONNECTION: usize = 1_000;
+/// Largest message a client may send over a WebSocket, in bytes.
+pub const CLIENT_MESSAGE_BYTES: usize = 64 * 1024;
+/// Most events of history one `subscribe` may ask for.
+pub const HISTORY_EVENTS: u64 = 1_000;
+/// Deepest nesting of arrays and objects in JSON we store.
+pub const JSON_DEPTH: usize = 64;
+/// Most rows of one page of `GET /v1/events`.
+pub const PAGE_ROWS: usize = 200;

@@ -1,0 +1,239 @@
+//! What does a gateway answer?
+//!
+//! Every frame but `event` (see [`crate::event::event_frame`]), as the JSON text of one WebSocket message.
+
+use crate::channel::Channel;
+use crate::ident::{Epoch, Seq, TenantId, UserId};
+use crate::limits;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// How a connection begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resumed {
+    /// At the head: nothing was missed, or no cursor was given.
+    Live,
+    /// Behind: the missed events follow before live ones.
+    Replay,
+    /// The cursor could not be honoured; a `reset` frame follows and says why.
+    Reset,
+}
+
+/// Why continuity is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetReason {
+    /// The log has another life than the cursor: it was restored, or lost its end.
+    EpochChanged,
+    /// The events after the cursor are older than the retention.
+    TooOld,
+}
+
+/// What one connection may do, told in `welcome`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Largest client message, in bytes.
+    pub message_bytes: usize,
+    /// Most channels a connection may be in.
+    pub channels: usize,
+    /// Frames a client may send each second, sustained; short bursts of five times as many pass.
+    pub frames_per_second: u32,
+    /// Most events of history one `subscribe` may ask for.
+    pub history: u64,
+}
+
+impl Limits {
+    /// The contract's limits with this node's frame rate.
+    pub fn with_frame_rate(frames_per_second: u32) -> Self {
+        Self {
+            message_bytes: limits::CLIENT_MESSAGE_BYTES,
+            channels: limits::CHANNELS_PER_CONNECTION,
+            frames_per_second,
+            history: limits::HISTORY_EVENTS,
+        }
+    }
+}
+
+/// A frame from the gateway to a client.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ServerFrame<'a> {
+    /// The connection is authenticated, subscribed to its own channels and has a position.
+    Welcome {
+        /// Names this connection in logs and administration.
+        connection: &'a str,
+        /// The gateway's name.
+        node: &'a str,
+        /// Whose log.
+        tenant: &'a TenantId,
+        /// Who is connected.
+        user: &'a UserId,
+        /// Their roles in this tenant.
+        roles: &'a [String],
+        /// What the connection is subscribed to.
+        channels: &'a [Channel],
+        /// The connection's cursor: the head when live, the given `since` when events will be replayed.
+        seq: Seq,
+        /// The life of the log.
+        epoch: &'a Epoch,
+        /// How it begins.
+        resumed: Resumed,
+        /// A client that hears nothing for twice this time should reconnect.
+        heartbeat_ms: u64,
+        /// Seconds until the token expires.
+        expires_in: u64,
+        /// What this connection may do.
+        limits: Limits,
+    },
+    /// Nothing else was sent for a while.
+    Heartbeat {
+        /// The connection's cursor.
+        seq: Seq,
+    },
+    /// Continuity is lost: reload state, go on from here.
+    Reset {
+        /// Why.
+        reason: ResetReason,
+        /// The new cursor.
+        seq: Seq,
+        /// The life of the log.
+        epoch: &'a Epoch,
+    },
+    /// The token expires soon: send `auth` with a new one.
+    Expiring {
+        /// Milliseconds left.
+        in_ms: u64,
+    },
+    /// Leave, and come back after a delay.
+    Goaway {
+        /// How long to wait before reconnecting.
+        reconnect_ms: u64,
+    },
+    /// The history a `subscribe` asked for is complete.
+    Replayed {
+        /// The id of that `subscribe`, `null` if it had none.
+        id: Option<&'a RawValue>,
+        /// How many `event` frames carried it.
+        count: u64,
+        /// Whether older events were left out.
+        more: bool,
+    },
+    /// A request was carried out.
+    Ok {
+        /// The request's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
+        /// After `subscribe` and `unsubscribe`: the channels concerned.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        channels: Option<&'a [Channel]>,
+        /// After `subscribe`: live from here on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seq: Option<Seq>,
+        /// After `subscribe`: the life of the log.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        epoch: Option<&'a Epoch>,
+        /// After `auth`: seconds until the new token expires.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires_in: Option<u64>,
+    },
+    /// A request was refused; the connection stays as it was.
+    Error {
+        /// The request's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
+        /// Stable name of the fault.
+        code: &'a str,
+        /// What is wrong, for people.
+        message: &'a str,
+        /// With `forbidden`: the channels that may not be joined.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        channels: Option<&'a [Channel]>,
+    },
+    /// The answer to `ping`.
+    Pong {
+        /// The request's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
+        /// The connection's cursor.
+        seq: Seq,
+        /// The node's clock, milliseconds since 1970.
+        time: u64,
+        /// What the `ping` carried.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<&'a RawValue>,
+    },
+}
+
+impl ServerFrame<'_> {
+    /// The frame's JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Strings, numbers and raw JSON only: nothing in a frame can fail to serialise.
+        serde_json::to_vec(self).unwrap_or_else(|error| {
+            debug_assert!(false, "a server frame did not serialise: {error}");
+            Vec::new()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(frame: &ServerFrame<'_>) -> String {
+        String::from_utf8(frame.to_json()).unwrap()
+    }
+
+    /// Every frame's wire form, frozen: a difference here is a change of the contract.
+    #[test]
+    fn the_wire_forms_are_frozen() {
+        let (tenant, user) = (TenantId::new("acme").unwrap(), UserId::new("42").unwrap());
+        let (epoch, channels) = (Epoch::new("e1").unwrap(), [Channel::tenant()]);
+        let id: Box<RawValue> = serde_json::from_str("\"a1\"").unwrap();
+        let frames = [
+            ServerFrame::Welcome {
+                connection: "c1",
+                node: "gateway-1",
+                tenant: &tenant,
+                user: &user,
+                roles: &["admin".into()],
+                channels: &channels,
+                seq: Seq(41),
+                epoch: &epoch,
+                resumed: Resumed::Replay,
+                heartbeat_ms: 25_000,
+                expires_in: 3_600,
+                limits: Limits::with_frame_rate(50),
+            },
+            ServerFrame::Heartbeat { seq: Seq(41) },
+            ServerFrame::Reset { reason: ResetReason::EpochChanged, seq: Seq(7), epoch: &epoch },
+            ServerFrame::Reset { reason: ResetReason::TooOld, seq: Seq(7), epoch: &epoch },
+            ServerFrame::Expiring { in_ms: 30_000 },
+            ServerFrame::Goaway { reconnect_ms: 1_500 },
+            ServerFrame::Replayed { id: Some(&id), count: 3, more: false },
+            ServerFrame::Ok {
+                id: Some(&id),
+                channels: Some(&channels),
+                seq: Some(Seq(41)),
+                epoch: Some(&epoch),
+                expires_in: None,
+            },
+            ServerFrame::Ok { id: None, channels: None, seq: None, epoch: None, expires_in: Some(60) },
+            ServerFrame::Error { id: None, code: "forbidden", message: "no", channels: Some(&channels) },
+            ServerFrame::Pong { id: None, seq: Seq(41), time: 1_700_000_000_000, data: Some(&id) },
+        ];
+        let lines: Vec<String> = frames.iter().map(json).collect();
+        let frozen = r#"{"type":"welcome","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000}}
+{"type":"heartbeat","seq":41}
+{"type":"reset","reason":"epoch_changed","seq":7,"epoch":"e1"}
+{"type":"reset","reason":"too_old","seq":7,"epoch":"e1"}
+{"type":"expiring","in_ms":30000}
+{"type":"goaway","reconnect_ms":1500}
+{"type":"replayed","id":"a1","count":3,"more":false}
+{"type":"ok","id":"a1","channels":["tenant"],"seq":41,"epoch":"e1"}
+{"type":"ok","expires_in":60}
+{"type":"error","code":"forbidden","message":"no","channels":["tenant"]}
+{"type":"pong","seq":41,"time":1700000000000,"data":"a1"}"#;
+        assert_eq!(lines.join("\n"), frozen);
+    }
+}
