@@ -1,0 +1,48 @@
+# Carillon: two commands to know are `make up` and `make test`. `make help` lists the rest.
+
+CARGO    ?= cargo
+GATEWAYS ?= 2
+UP       ?=
+
+RELEASE := target/release/carillon
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status reset install test unit interop check fmt build
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: build ## Start everything on this machine; installs Postgres, Redis and HAProxy if needed (GATEWAYS=3, UP="--detach").
+	@$(RELEASE) up --gateways $(GATEWAYS) $(UP)
+
+down: ## Stop what `make up` started; data stays.
+	@if test -x $(RELEASE); then $(RELEASE) down; else echo "nothing is running"; fi
+
+status: ## Say what runs and whether it is ready.
+	@$(RELEASE) status
+
+reset: ## Stop everything and delete its data.
+	@$(RELEASE) reset
+
+build: ## Build the release binaries.
+	$(CARGO) build --release --workspace --bins --locked
+
+install: ## Install the servers that are missing (needs root and apt).
+	$(CARGO) run --quiet --locked -p carillon-devstack --bin carillon -- install
+
+test: unit interop ## Run every test: unit, property, system with real servers, and foreign clients.
+
+unit: install ## Build the services and run the Rust tests against real Postgres, Redis and HAProxy.
+	$(CARGO) build --workspace --bins --locked
+	$(CARGO) test --workspace --locked
+
+interop: ## Let WebSocket clients that nobody here wrote use a running stack.
+	$(CARGO) build --workspace --bins --locked
+	loadtest/interop/run.sh
+
+check: ## Format and lints, as the gate runs them.
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+fmt: ## Format the code.
+	$(CARGO) fmt --all

@@ -1,0 +1,150 @@
+//! Can the fast path be relied on right now?
+
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// Whether messages flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BusHealth {
+    /// Connected; for a listener also: every wanted subscription is confirmed.
+    Up,
+    /// Not connected, or not yet subscribed again. It heals by itself.
+    Down {
+        /// Since when there was no `Up`.
+        since: Instant,
+        /// The latest reason.
+        cause: DownCause,
+    },
+}
+
+impl BusHealth {
+    /// Whether this is [`BusHealth::Up`].
+    pub fn is_up(&self) -> bool {
+        matches!(self, Self::Up)
+    }
+}
+
+/// Why the bus is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DownCause {
+    /// The first connection is not made yet.
+    Starting,
+    /// No connection could be made.
+    Unreachable,
+    /// Redis refused the login or a command: password or ACL.
+    Refused,
+    /// The connection ended.
+    Closed,
+    /// Redis did not answer in time: frozen, overloaded, or the network lost it.
+    Silent,
+    /// The connection answered, but a message sent to ourselves did not arrive.
+    Deaf,
+    /// Slots moved within the cluster.
+    Moved,
+    /// The bus was stopped.
+    Stopped,
+}
+
+impl DownCause {
+    /// The cause as logs and readiness answers spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Closed => "closed",
+            Self::Silent => "silent",
+            Self::Deaf => "deaf",
+            Self::Moved => "moved",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A failure as the bus sees it: the cause decides, the detail is for the log only.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) cause: DownCause,
+    pub(super) detail: String,
+}
+
+impl Failure {
+    pub(super) fn new(cause: DownCause, detail: impl Into<String>) -> Self {
+        Self { cause, detail: detail.into() }
+    }
+}
+
+/// The writing side. When it goes away, for whatever reason, readers see `Down(Stopped)` and not a stale `Up`.
+pub(super) struct HealthCell {
+    value: watch::Sender<BusHealth>,
+    gauge: ::metrics::Gauge,
+    /// `announcer` or `listener`, for the log.
+    side: &'static str,
+}
+
+impl HealthCell {
+    pub(super) fn new(side: &'static str, gauge: ::metrics::Gauge) -> Self {
+        let starting = BusHealth::Down { since: Instant::now(), cause: DownCause::Starting };
+        gauge.set(0.0);
+        Self { value: watch::Sender::new(starting), gauge, side }
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<BusHealth> {
+        self.value.subscribe()
+    }
+
+    pub(super) fn up(&self) {
+        let changed = self.value.send_if_modified(|health| {
+            let was_down = !health.is_up();
+            *health = BusHealth::Up;
+            was_down
+        });
+        if changed {
+            self.gauge.set(1.0);
+            tracing::info!(side = self.side, "redis is up");
+        }
+    }
+
+    /// Logs the first failure and each change of cause, not every attempt.
+    pub(super) fn down(&self, failure: &Failure) {
+        let changed = self.value.send_if_modified(|health| {
+            let (since, changed) = match *health {
+                BusHealth::Up => (Instant::now(), true),
+                BusHealth::Down { since, cause } => (since, cause != failure.cause),
+            };
+            *health = BusHealth::Down { since, cause: failure.cause };
+            changed
+        });
+        if changed {
+            self.gauge.set(0.0);
+            let (cause, detail) = (failure.cause.as_str(), failure.detail.as_str());
+            tracing::warn!(side = self.side, cause, detail, "redis is down");
+        }
+    }
+}
+
+impl Drop for HealthCell {
+    fn drop(&mut self) {
+        self.down(&Failure::new(DownCause::Stopped, "the bus was stopped"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_writer_is_down_and_an_outage_keeps_its_beginning() {
+        let cell = HealthCell::new("listener", ::metrics::Gauge::noop());
+        let watch = cell.watch();
+        cell.up();
+        assert!(watch.borrow().is_up());
+        cell.down(&Failure::new(DownCause::Closed, ""));
+        let BusHealth::Down { since: first, .. } = *watch.borrow() else { panic!("still up") };
+        cell.down(&Failure::new(DownCause::Unreachable, ""));
+        assert_eq!(*watch.borrow(), BusHealth::Down { since: first, cause: DownCause::Unreachable });
+        cell.up();
+        drop(cell);
+        assert!(matches!(*watch.borrow(), BusHealth::Down { cause: DownCause::Stopped, .. }));
+    }
+}

@@ -1,0 +1,244 @@
+//! What can be typed after `carillon`?
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Carillon on one machine: private Postgres and Redis, a publisher, gateways and a load balancer.
+#[derive(Debug, Parser)]
+#[command(name = "carillon", disable_help_subcommand = true)]
+pub struct Cli {
+    /// Folder with the stack's data, logs and state.
+    #[arg(long, global = true, default_value = ".carillon", value_name = "DIR")]
+    pub data: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands, in the order a newcomer meets them.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the whole system and wait until every part is ready.
+    Up(UpArgs),
+    /// Stop the system; its data stays.
+    Down,
+    /// Say what runs, where, and whether it is ready.
+    Status(StatusArgs),
+    /// Print a user token signed with the stack's secret.
+    Token(TokenArgs),
+    /// Publish one event.
+    Publish(PublishArgs),
+    /// Show events live; resumes by itself after an interruption.
+    Tail(TailArgs),
+    /// Publish believable events of five businesses until stopped.
+    Demo(DemoArgs),
+    /// Stop the system and delete its data folder.
+    Reset,
+    /// Install the servers the system needs (Postgres, Redis, HAProxy) where apt and root allow it.
+    Install,
+}
+
+/// `carillon up`
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// How many gateways.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub gateways: u16,
+    /// How many publishers.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub publishers: u16,
+    /// Leave the system running in the background; `carillon down` stops it.
+    #[arg(long)]
+    pub detach: bool,
+    /// Print one JSON object with every address on stdout (progress goes to stderr).
+    #[arg(long)]
+    pub json: bool,
+    /// Publish no demo events.
+    #[arg(long)]
+    pub no_demo: bool,
+    /// Three Redis Cluster nodes and sharded pub/sub instead of one Redis.
+    #[arg(long)]
+    pub redis_cluster: bool,
+    /// Demo events for each second.
+    #[arg(long, default_value_t = 2.0, value_name = "N", value_parser = rate)]
+    pub rate: f64,
+}
+
+/// `carillon status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `carillon token`
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Tenant the user belongs to.
+    #[arg(long, default_value = crate::token::DEMO_TENANT)]
+    pub tenant: String,
+    /// User id (`sub`).
+    #[arg(long, default_value = crate::token::DEMO_USER)]
+    pub user: String,
+    /// A role of the user; may be repeated.
+    #[arg(long = "role", value_name = "ROLE")]
+    pub roles: Vec<String>,
+    /// A channel pattern the user may subscribe to (`contact:*`); may be repeated.
+    #[arg(long = "channel", value_name = "PATTERN")]
+    pub channels: Vec<String>,
+    /// A capability (`publish`, `admin`); may be repeated.
+    #[arg(long = "cap", value_name = "CAP")]
+    pub caps: Vec<String>,
+    /// Lifetime: seconds, or with a unit `s`, `m`, `h`, `d`.
+    #[arg(long, default_value = "12h", value_parser = lifetime)]
+    pub ttl: u64,
+}
+
+/// `carillon publish`
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// CloudEvents type, for example `appointment.created`.
+    #[arg(value_name = "TYPE")]
+    pub kind: String,
+    /// JSON for `data`.
+    #[arg(value_name = "DATA", default_value = "{}")]
+    pub data: String,
+    /// Tenant to publish to.
+    #[arg(long, default_value = crate::token::DEMO_TENANT)]
+    pub tenant: String,
+    /// A channel; may be repeated. Without any target the event goes to the whole tenant.
+    #[arg(long = "channel", value_name = "CHANNEL")]
+    pub channels: Vec<String>,
+    /// A user; may be repeated.
+    #[arg(long = "user", value_name = "USER")]
+    pub users: Vec<String>,
+    /// A role; may be repeated.
+    #[arg(long = "role", value_name = "ROLE")]
+    pub roles: Vec<String>,
+    /// To everyone of the tenant: the default when no other target is given.
+    #[arg(long)]
+    pub tenant_wide: bool,
+    /// CloudEvents source.
+    #[arg(long, default_value = "carillon-cli")]
+    pub source: String,
+    /// CloudEvents subject.
+    #[arg(long)]
+    pub subject: Option<String>,
+    /// Who did it.
+    #[arg(long)]
+    pub actor: Option<String>,
+    /// low, normal, high, urgent or critical.
+    #[arg(long)]
+    pub priority: Option<String>,
+    /// Event id (the default idempotency key).
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Publish it this many times.
+    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "id")]
+    pub count: u64,
+    /// With --count: events for each second; without it as fast as they are acknowledged.
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub rate: Option<f64>,
+}
+
+/// `carillon tail`
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// Tenant to listen to.
+    #[arg(long, default_value = crate::token::DEMO_TENANT)]
+    pub tenant: String,
+    /// Listen as this user.
+    #[arg(long, default_value = crate::token::DEMO_USER)]
+    pub user: String,
+    /// A role of that user; may be repeated.
+    #[arg(long = "role", value_name = "ROLE")]
+    pub roles: Vec<String>,
+    /// A further channel to subscribe to; may be repeated.
+    #[arg(long = "channel", value_name = "CHANNEL")]
+    pub channels: Vec<String>,
+    /// Begin after this sequence number instead of now (needs no epoch: the current one is taken).
+    #[arg(long, value_name = "SEQ")]
+    pub since: Option<u64>,
+    /// One JSON object for each event instead of the coloured line.
+    #[arg(long)]
+    pub json: bool,
+    /// End after this many events.
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// Connect to this WebSocket address instead of the load balancer's; more than one are taken in turn.
+    #[arg(long = "url", value_name = "URL")]
+    pub urls: Vec<String>,
+}
+
+/// `carillon demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Events for each second, over all tenants.
+    #[arg(long, default_value_t = 2.0, value_name = "N", value_parser = rate)]
+    pub rate: f64,
+    /// Only this demo tenant.
+    #[arg(long, value_parser = crate::client::demo::tenant_name)]
+    pub tenant: Option<String>,
+    /// The same seed tells the same story.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// End after this many events.
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+}
+
+/// A positive, finite number of events for each second.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 && rate <= 10_000.0 => Ok(rate),
+        _ => Err("must be a number above 0 and at most 10000".into()),
+    }
+}
+
+/// `90`, `90s`, `15m`, `12h`, `7d` in seconds; at most ten years.
+fn lifetime(text: &str) -> Result<u64, String> {
+    const LONGEST: u64 = 10 * 365 * 24 * 3600;
+    let fault = || "must be seconds or a number with the unit s, m, h or d, at most ten years".to_owned();
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3600),
+        Some((at, 'd')) => (&text[..at], 24 * 3600),
+        _ => (text, 1),
+    };
+    let seconds = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(fault)?;
+    if seconds == 0 || seconds > LONGEST { Err(fault()) } else { Ok(seconds) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lifetimes_have_units_and_bounds() {
+        assert_eq!(lifetime("90"), Ok(90));
+        assert_eq!(lifetime("15m"), Ok(900));
+        assert_eq!(lifetime("12h"), Ok(43_200));
+        assert_eq!(lifetime("7d"), Ok(604_800));
+        for bad in ["", "0", "-1", "1w", "h", "99999999999999999999d", "4000d"] {
+            assert!(lifetime(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_are_positive_and_finite() {
+        assert_eq!(rate("0.5"), Ok(0.5));
+        for bad in ["0", "-1", "NaN", "inf", "x", "20000"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+}

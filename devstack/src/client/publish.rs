@@ -1,0 +1,199 @@
+//! How does an application publish over HTTP, and what does `carillon publish` do?
+
+use std::io::Write;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::ledger::Ack;
+use super::post::Post;
+use crate::cli::PublishArgs;
+use crate::info::StackInfo;
+
+/// Longest time for one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What the publisher said instead of an acknowledgement (RFC 9457).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable code, empty when something else than a publisher answered.
+    pub code: String,
+    /// What is wrong, for people.
+    pub detail: String,
+    /// `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// The whole body, null when it is no JSON.
+    pub body: Value,
+}
+
+/// Why an event is not acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The publisher refused; nothing was stored, unless the status is 5xx.
+    #[error("refused with HTTP {} {}: {}", .0.status, .0.code, .0.detail)]
+    Refused(Box<Problem>),
+    /// No answer: the event may or may not be stored.
+    #[error("no answer: {0}")]
+    NoAnswer(String),
+    /// The answer is not the contract's.
+    #[error("not an answer of the contract: {0}")]
+    Contract(String),
+}
+
+impl PublishError {
+    /// Whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Refused(problem) => matches!(problem.status, 429 | 502 | 503 | 504),
+            Self::NoAnswer(_) => true,
+            Self::Contract(_) => false,
+        }
+    }
+
+    /// The problem, when there is one.
+    pub fn problem(&self) -> Option<&Problem> {
+        if let Self::Refused(problem) = self { Some(problem) } else { None }
+    }
+}
+
+/// A client of `POST /v1/events`; clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    http: reqwest::Client,
+    url: String,
+    api_key: String,
+}
+
+impl Publisher {
+    /// For the publisher (or load balancer) at this HTTP URL.
+    pub fn new(base_url: &str, api_key: impl Into<String>) -> Result<Self, PublishError> {
+        let http = reqwest::Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .connect_timeout(Duration::from_secs(5))
+            .no_proxy()
+            .build()
+            .map_err(|e| PublishError::Contract(e.to_string()))?;
+        Ok(Self {
+            http,
+            url: format!("{}/v1/events", base_url.trim_end_matches('/')),
+            api_key: api_key.into(),
+        })
+    }
+
+    /// Publishes one event; `key` is the `Idempotency-Key`.
+    pub async fn publish(&self, post: &Post, key: Option<&str>) -> Result<Ack, PublishError> {
+        let (body, replayed) = self.send(serde_json::to_vec(post), key).await?;
+        read_ack(body, replayed)
+    }
+
+    /// Publishes up to 500 events, all or none; the acknowledgements come in the same order.
+    pub async fn publish_many(&self, posts: &[Post], key: Option<&str>) -> Result<Vec<Ack>, PublishError> {
+        let (body, replayed) = self.send(serde_json::to_vec(posts), key).await?;
+        let Value::Array(answers) = body else {
+            return Err(PublishError::Contract(format!("an array was sent, the answer is {body}")));
+        };
+        if answers.len() != posts.len() {
+            return Err(PublishError::Contract(format!(
+                "{} answers to {} events",
+                answers.len(),
+                posts.len()
+            )));
+        }
+        answers.into_iter().map(|answer| read_ack(answer, replayed)).collect()
+    }
+
+    async fn send(
+        &self,
+        body: serde_json::Result<Vec<u8>>,
+        key: Option<&str>,
+    ) -> Result<(Value, bool), PublishError> {
+        let body = body.map_err(|e| PublishError::Contract(e.to_string()))?;
+        let mut request = self
+            .http
+            .post(&self.url)
+            .bearer_auth(&self.api_key)
+            .header("content-type", "application/json")
+            .body(body);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let answer = request.send().await.map_err(no_answer)?;
+        let status = answer.status();
+        let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let replayed = header("idempotency-replayed") == Some("true");
+        let retry_after = header("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        let text = answer.text().await.map_err(no_answer)?;
+        let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status.as_u16() == 201 || status.as_u16() == 200 {
+            return Ok((body, replayed));
+        }
+        let word = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        let (code, detail) = (word("code"), word("detail"));
+        let problem = Problem { status: status.as_u16(), code, detail, retry_after, body };
+        Err(PublishError::Refused(Box::new(problem)))
+    }
+}
+
+fn no_answer(error: reqwest::Error) -> PublishError {
+    // reqwest's own message leaves out the cause, which is the part one needs.
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    PublishError::NoAnswer(format!("{error}{cause}"))
+}
+
+fn read_ack(answer: Value, replayed: bool) -> Result<Ack, PublishError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        id: String,
+        seq: u64,
+        epoch: String,
+    }
+    let Answer { id, seq, epoch } =
+        serde_json::from_value(answer).map_err(|e| PublishError::Contract(e.to_string()))?;
+    Ok(Ack { id, seq, epoch, replayed })
+}
+
+/// Why `carillon publish` ended.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishCommandError {
+    /// DATA is not JSON.
+    #[error("DATA must be JSON: {0}")]
+    Data(serde_json::Error),
+    /// The event was not acknowledged.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// Nothing can be written to stdout.
+    #[error("cannot write: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// `carillon publish`: posts the event (`--count` times, at `--rate`) and prints each acknowledgement as one line of JSON.
+pub async fn run(args: &PublishArgs, info: &StackInfo) -> Result<(), PublishCommandError> {
+    let data = serde_json::from_str(&args.data).map_err(PublishCommandError::Data)?;
+    let mut post = Post::new(&args.tenant, &args.kind, data).source(&args.source);
+    post.id.clone_from(&args.id);
+    post.subject.clone_from(&args.subject);
+    post.actor.clone_from(&args.actor);
+    post.priority.clone_from(&args.priority);
+    post.channels.clone_from(&args.channels);
+    post.users.clone_from(&args.users);
+    post.roles.clone_from(&args.roles);
+    let untargeted = post.channels.is_empty() && post.users.is_empty() && post.roles.is_empty();
+    post.tenant_wide = args.tenant_wide || untargeted;
+
+    let publisher = Publisher::new(&info.lb, &info.api_key)?;
+    let begun = tokio::time::Instant::now();
+    for n in 0..args.count {
+        if let Some(rate) = args.rate {
+            tokio::time::sleep_until(begun + Duration::from_secs_f64(n as f64 / rate)).await;
+        }
+        let ack = publisher.publish(&post, None).await?;
+        let line = serde_json::json!({
+            "id": ack.id, "seq": ack.seq, "epoch": ack.epoch, "replayed": ack.replayed,
+        });
+        writeln!(std::io::stdout().lock(), "{line}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! How does an event look on one line of a terminal?
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use crate::client::frame::Frame;
+
+/// Wider data is cut: a line should stay a line.
+const DATA_CHARS: usize = 160;
+
+const DIM: &str = "\x1b[2m";
+const CYAN: &str = "\x1b[36m";
+const GREEN: &str = "\x1b[32m";
+const RED: &str = "\x1b[1;31m";
+const YELLOW: &str = "\x1b[33m";
+const PLAIN: &str = "\x1b[0m";
+
+/// How events are shown.
+#[derive(Debug, Clone)]
+pub(super) enum Style {
+    /// The `event` frame as it came, one JSON object.
+    Json,
+    /// Time, seq, type, channels and data in columns.
+    Line {
+        /// With ANSI colours.
+        colours: bool,
+        /// For the time of day.
+        zone: TimeZone,
+    },
+}
+
+impl Style {
+    /// The line of one `event` frame, without its end.
+    pub(super) fn line(&self, frame: &Frame) -> String {
+        match self {
+            Self::Json => frame.0.to_string(),
+            Self::Line { colours, zone } => columns(frame, *colours, zone),
+        }
+    }
+}
+
+fn columns(frame: &Frame, colours: bool, zone: &TimeZone) -> String {
+    let event = frame.event();
+    let word = |name: &str| event[name].as_str().unwrap_or_default();
+    let time = word("time").parse::<Timestamp>();
+    let time = time
+        .map_or_else(|_| "--:--:--".into(), |t| t.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string());
+    let seq = format!("#{}", frame.seq().unwrap_or_default());
+    let kind = printable(word("type")).into_owned();
+    let channels = printable(&frame.channels().join(" ")).into_owned();
+    let urgent = matches!(word("priority"), "urgent" | "critical");
+
+    let mut line = String::new();
+    let mut column = |text: &str, width: usize, colour: &str| {
+        let (on, off) = if colours { (colour, PLAIN) } else { ("", "") };
+        let padding = " ".repeat(width.saturating_sub(text.chars().count()));
+        // Writing to a String cannot fail.
+        let _ = write!(line, "{on}{text}{off}{padding}  ");
+    };
+    column(&time, 8, DIM);
+    column(&seq, 6, CYAN);
+    column(&kind, 26, if urgent { RED } else { GREEN });
+    column(&channels, 18, YELLOW);
+    line.push_str(&told(&event["data"]));
+    line.truncate(line.trim_end().len());
+    line
+}
+
+/// The data as `name=value` pairs, at most [`DATA_CHARS`] characters.
+fn told(data: &Value) -> String {
+    let text = match data {
+        Value::Null => String::new(),
+        Value::Object(members) => {
+            let pairs = members.iter().map(|(name, value)| match value {
+                Value::String(text) => format!("{name}={text}"),
+                other => format!("{name}={other}"),
+            });
+            pairs.collect::<Vec<_>>().join("  ")
+        }
+        other => other.to_string(),
+    };
+    let text = printable(&text);
+    match text.char_indices().nth(DATA_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into_owned(),
+    }
+}
+
+/// Text without control characters: an event must not steer the terminal of who looks at it.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        text.chars().map(|c| if c.is_control() { '·' } else { c }).collect::<String>().into()
+    } else {
+        text.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn frame(data: Value) -> Frame {
+        Frame(json!({
+            "type": "event", "seq": 42, "channels": ["tenant", "user:anna"],
+            "event": {"type": "appointment.created", "time": "2026-05-04T13:02:07.5Z", "data": data},
+        }))
+    }
+
+    fn plain(frame: &Frame) -> String {
+        Style::Line { colours: false, zone: TimeZone::UTC }.line(frame)
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let line = plain(&frame(json!({"client": "Mila", "room": 2, "paid": true})));
+        let expected = "13:02:07  #42     appointment.created         tenant user:anna    client=Mila  paid=true  room=2";
+        assert_eq!(line, expected);
+        let without = plain(&frame(Value::Null));
+        assert!(expected.starts_with(&without), "{without:?}");
+    }
+
+    #[test]
+    fn colours_change_nothing_but_colour() {
+        let frame = frame(json!({"a": 1}));
+        let coloured = Style::Line { colours: true, zone: TimeZone::UTC }.line(&frame);
+        let mut bare = String::new();
+        let mut rest = coloured.as_str();
+        while let Some((text, after)) = rest.split_once('\x1b') {
+            bare.push_str(text);
+            rest = after.split_once('m').unwrap().1;
+        }
+        bare.push_str(rest);
+        assert_eq!(bare, plain(&frame));
+        assert_ne!(bare, coloured);
+    }
+
+    #[test]
+    fn an_event_cannot_steer_the_terminal() {
+        let line = plain(&frame(json!({"name": "\u{1b}]0;owned\u{7}\r\nx", "\u{9b}2J": 1})));
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+    }
+
+    #[test]
+    fn long_data_is_cut_between_characters() {
+        let line = plain(&frame(json!("ž".repeat(5_000))));
+        assert!(line.chars().count() < 260 && line.ends_with('…'));
+    }
+
+    #[test]
+    fn an_event_without_members_is_still_a_line() {
+        assert_eq!(plain(&Frame(json!({"type": "event"}))), "--:--:--  #0");
+    }
+}

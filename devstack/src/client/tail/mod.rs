@@ -1,0 +1,175 @@
+//! What does `carillon tail` do?
+//!
+//! Events go to stdout, one line each; what happens to the connection goes to stderr.
+
+mod line;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tokio::time::{Instant, sleep_until};
+
+use self::line::Style;
+use super::frame::{Cursor, Frame, Welcome};
+use super::resume::{Follow, Happening, Resuming};
+use super::socket::SocketError;
+use crate::cli::TailArgs;
+use crate::info::{StackInfo, ws_url};
+use crate::token::{Claims, TokenError, now};
+
+/// How long a token of `tail` lives; it is refreshed in time.
+const TOKEN_SECONDS: u64 = 3600;
+/// After a reconnection the backlog counts as through when nothing came for this long …
+const QUIET: Duration = Duration::from_millis(300);
+/// … or at the latest after this time, since a busy tenant is never quiet.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// Why `carillon tail` ended.
+#[derive(Debug, thiserror::Error)]
+pub enum TailError {
+    /// No token could be made.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The gateway said not to come back.
+    #[error("the gateway will not serve us: {0}")]
+    Over(#[from] SocketError),
+    /// Nothing can be written to stdout.
+    #[error("cannot write: {0}")]
+    Output(std::io::Error),
+}
+
+/// `carillon tail`: shows events until Ctrl-C, until `--count` events were shown, or until nobody reads its output.
+pub async fn run(args: &TailArgs, info: &StackInfo) -> Result<(), TailError> {
+    let claims = Claims::new(&args.tenant, &args.user, now(), TOKEN_SECONDS)
+        .roles(args.roles.iter().cloned())
+        .channels(args.channels.iter().cloned());
+    let secret = info.jwt_secret.clone();
+    // Signed once now, so that a secret that cannot sign is an error and not a refused connection.
+    let first = claims.sign(&secret)?;
+    let urls = if args.urls.is_empty() { vec![ws_url(&info.lb)] } else { args.urls.clone() };
+    let mut follow = Follow::new(urls, "").channels(args.channels.iter().cloned());
+    follow.token = Arc::new(move || {
+        let fresh = Claims { iat: now(), exp: now() + TOKEN_SECONDS, ..claims.clone() };
+        fresh.sign(&secret).unwrap_or_else(|_| first.clone())
+    });
+    follow.since = args.since.map(|seq| Cursor { seq, epoch: None });
+
+    let style = if args.json {
+        Style::Json
+    } else {
+        Style::Line { colours: std::io::stdout().is_terminal(), zone: TimeZone::system() }
+    };
+    let mut view = View { style, events: std::io::stdout(), notes: std::io::stderr(), left: args.count };
+    tokio::select! {
+        outcome = view.show(Resuming::new(follow)) => match outcome {
+            // `carillon tail | head`: the reader has what it wanted.
+            Err(TailError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        },
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+/// Where the lines go and how many are still wanted.
+struct View<E, N> {
+    style: Style,
+    events: E,
+    notes: N,
+    left: Option<u64>,
+}
+
+/// A connection that was made again, and how much came over it so far.
+struct CatchingUp {
+    node: String,
+    after: Duration,
+    events: u64,
+    quiet: Instant,
+    latest: Instant,
+}
+
+impl<E: Write, N: Write> View<E, N> {
+    async fn show(&mut self, mut resuming: Resuming) -> Result<(), TailError> {
+        let mut catching: Option<CatchingUp> = None;
+        while self.left != Some(0) {
+            let happening = match &catching {
+                None => resuming.next().await,
+                Some(back) => tokio::select! {
+                    happening = resuming.next() => happening,
+                    () = sleep_until(back.quiet.min(back.latest)) => {
+                        self.note_back(back);
+                        catching = None;
+                        continue;
+                    }
+                },
+            };
+            match happening {
+                Happening::Connected { welcome, after: None } => self.note_first(&welcome),
+                Happening::Connected { welcome, after: Some(after) } => {
+                    let (quiet, latest) = (Instant::now() + QUIET, Instant::now() + CATCH_UP);
+                    catching = Some(CatchingUp { node: welcome.node, after, events: 0, quiet, latest });
+                }
+                Happening::Event(frame) => {
+                    self.event(&frame)?;
+                    if let Some(back) = &mut catching {
+                        back.events += 1;
+                        back.quiet = Instant::now() + QUIET;
+                    }
+                }
+                Happening::Reset(frame) => self.note(&format!(
+                    "continuity is lost ({}); going on from #{}",
+                    frame.text("reason").unwrap_or("no reason given"),
+                    frame.seq().unwrap_or_default()
+                )),
+                Happening::Other(frame) if frame.is("error") => self.note(&format!(
+                    "the gateway says {}: {}",
+                    frame.code().unwrap_or("error"),
+                    frame.text("message").unwrap_or_default()
+                )),
+                Happening::Other(_) => {}
+                Happening::Lost { why, .. } => {
+                    if let Some(back) = catching.take() {
+                        self.note_back(&back);
+                    }
+                    self.note(&format!("disconnected: {why}"));
+                }
+                Happening::Over(error) => return Err(error.into()),
+            }
+        }
+        resuming.close().await;
+        Ok(())
+    }
+
+    fn event(&mut self, frame: &Frame) -> Result<(), TailError> {
+        let line = self.style.line(frame);
+        writeln!(self.events, "{line}").and_then(|()| self.events.flush()).map_err(TailError::Output)?;
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        Ok(())
+    }
+
+    fn note_first(&mut self, welcome: &Welcome) {
+        let Welcome { node, user, tenant, seq, channels, .. } = welcome;
+        self.note(&format!(
+            "connected to {node} as {user} of {tenant}, after #{seq}, in {}",
+            channels.join(" ")
+        ));
+    }
+
+    fn note_back(&mut self, back: &CatchingUp) {
+        let events = if back.events == 1 { "event" } else { "events" };
+        let seconds = back.after.as_secs_f64();
+        self.note(&format!(
+            "reconnected to {} after {seconds:.1} s, {} {events} caught up",
+            back.node, back.events
+        ));
+    }
+
+    fn note(&mut self, text: &str) {
+        // Without a place for notes the events still matter.
+        let _ = writeln!(self.notes, "· {}", line::printable(text));
+    }
+}

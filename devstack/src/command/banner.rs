@@ -1,0 +1,130 @@
+//! What does `carillon up` tell its user?
+
+use std::path::Path;
+
+use super::paint::Paint;
+use crate::info::StackInfo;
+use crate::token::{DEMO_TENANT, DEMO_USER};
+
+/// Everything the banner shows.
+pub(super) struct Banner<'a> {
+    pub(super) info: &'a StackInfo,
+    /// A demo user's token.
+    pub(super) token: &'a str,
+    pub(super) data: &'a Path,
+    /// How to call this program from the user's folder.
+    pub(super) program: &'a str,
+    pub(super) detached: bool,
+    pub(super) demo: bool,
+}
+
+/// Width of the left column.
+const LABEL: usize = 12;
+
+impl Banner<'_> {
+    pub(super) fn render(&self, paint: Paint) -> String {
+        let Self { info, token, data, program, detached, demo } = self;
+        let row = |label: &str, value: &str, note: &str| {
+            let note = if note.is_empty() { String::new() } else { format!("  {}", paint.dim(note)) };
+            format!("  {}{}{note}\n", paint.dim(&format!("{label:<LABEL$}")), paint.link(value))
+        };
+        let mut text = format!("\n{}\n\n", paint.bold("Carillon is running"));
+        text += &row("Everything", &info.lb, "WebSocket /v1/ws, REST /v1/events, API /docs");
+        for (number, gateway) in info.gateways.iter().enumerate() {
+            text += &row(&format!("Gateway {}", number + 1), gateway, &ops(info.ops.get(number)));
+        }
+        text += &row("Publisher", &info.publisher, &ops(info.ops.get(info.gateways.len())));
+        text += &row("Postgres", &info.database_url, "");
+        text += &row("Redis", &info.redis_url, "");
+        text += &row("Logs", &data.join("log").display().to_string(), "");
+        text += "\n";
+        text += &row("API key", &info.api_key, "all tenants; publish, read, admin");
+        text += &row("Token", token, "");
+        text += &row(
+            "",
+            "",
+            &format!("for user {DEMO_USER} of {DEMO_TENANT}, 12 hours; more: {program} token --help"),
+        );
+        text += &format!("\n{}\n\n", paint.bold("Try next"));
+        let data = if *data == Path::new(".carillon") {
+            String::new()
+        } else {
+            format!("--data {} ", data.display())
+        };
+        let tail = if *demo { "watch the demo events arrive" } else { "watch events arrive" };
+        text += &format!("  {}  {}\n", paint.link(&format!("{program} {data}tail")), paint.dim(tail));
+        let example =
+            format!("{program} {data}publish appointment.created '{{\"service\":\"Passport photo\"}}'");
+        text += &format!("  {}\n\n", paint.link(&example));
+        text += &paint.dim(&match detached {
+            true => format!("It goes on in the background; stop it with: {program} {data}down"),
+            false => "Ctrl-C stops everything.".into(),
+        });
+        text + "\n"
+    }
+}
+
+fn ops(url: Option<&String>) -> String {
+    url.map(|url| format!("ops {url}/metrics")).unwrap_or_default()
+}
+
+/// The shortest way to name this program in a shell that stands in `here`.
+pub(super) fn program(exe: &Path, here: &Path) -> String {
+    match exe.strip_prefix(here) {
+        Ok(relative) => format!("./{}", relative.display()),
+        Err(_) => exe.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_banner_shows_every_address_and_two_commands() {
+        let info = StackInfo {
+            lb: "http://127.0.0.1:1".into(),
+            gateways: vec!["http://127.0.0.1:2".into(), "http://127.0.0.1:3".into()],
+            publisher: "http://127.0.0.1:4".into(),
+            ops: vec!["http://127.0.0.1:5".into(), "http://127.0.0.1:6".into(), "http://127.0.0.1:7".into()],
+            database_url: "postgres://x".into(),
+            redis_url: "redis://x".into(),
+            jwt_secret: "jwt-secret".into(),
+            api_key: "crln_key".into(),
+            pids: Default::default(),
+        };
+        let banner = Banner {
+            info: &info,
+            token: "a.b.c",
+            data: Path::new("/x/.carillon"),
+            program: "./target/release/carillon",
+            detached: true,
+            demo: true,
+        };
+        let text = banner.render(Paint::plain());
+        for part in [
+            "http://127.0.0.1:1",
+            "http://127.0.0.1:7/metrics",
+            "crln_key",
+            "a.b.c",
+            "--data /x/.carillon tail",
+            "down",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(
+            text.contains("--data /x/.carillon publish")
+                && !text.contains("jwt-secret")
+                && !text.contains('\x1b')
+        );
+    }
+
+    #[test]
+    fn the_program_is_named_from_where_the_user_stands() {
+        assert_eq!(
+            program(Path::new("/w/target/release/carillon"), Path::new("/w")),
+            "./target/release/carillon"
+        );
+        assert_eq!(program(Path::new("/opt/carillon"), Path::new("/w")), "/opt/carillon");
+    }
+}

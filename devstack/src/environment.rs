@@ -1,0 +1,24 @@
+//! What does devstack take from its own environment? (The only place that reads it.)
+
+use std::ffi::OsString;
+
+/// Variables that children inherit; nothing else of the caller's shell reaches a service, so that a stray
+/// `DATABASE_URL` cannot lead a private stack to somebody's real database.
+const INHERITED: [&str; 8] =
+    ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "RUST_BACKTRACE", "LLVM_PROFILE_FILE", "LD_LIBRARY_PATH"];
+
+/// The variables of [`INHERITED`] that are set.
+pub(crate) fn inherited() -> impl Iterator<Item = (&'static str, OsString)> {
+    INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)))
+}
+
+/// Folders to look for programs in.
+pub(crate) fn search_path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".into())
+}
+
+/// Whether the user asked for output without colours (no-color.org), or the terminal has none.
+pub fn refuses_colour() -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb")
+}

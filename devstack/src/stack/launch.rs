@@ -1,0 +1,271 @@
+//! In which order does a stack start, and with which settings does each service?
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+
+use super::Stack;
+use super::admin::{self, KeyTenant};
+use super::config::{Observer, StackConfig, Variable};
+use super::error::StackError;
+use super::folder::Folder;
+use super::keys::Keys;
+use super::service::{Links, Service, ServicePlan};
+use crate::find::{self, Servers};
+use crate::haproxy::{Haproxy, HaproxyConfig};
+use crate::ports::{loopback, retry_if_taken};
+use crate::postgres::{Postgres, PostgresConfig};
+use crate::process::Process;
+use crate::redis::{self, Redis, RedisConfig};
+
+/// Time a stopping gateway takes for its clients: a developer waits for it.
+const DRAIN_MS: u32 = 2_000;
+/// All clients of a development stack come from one address.
+const PER_IP: u32 = 100_000;
+
+/// See [`Stack::start`].
+pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
+    if config.gateways == 0 || config.publishers == 0 {
+        return Err(StackError::Config("a stack needs at least one gateway and one publisher"));
+    }
+    if config.chaos && config.redis_cluster {
+        return Err(StackError::Config("chaos links and a redis cluster exclude each other"));
+    }
+    if config.detached && config.data.is_none() {
+        return Err(StackError::Config("a detached stack needs a data folder"));
+    }
+    let servers = find::servers()?;
+    let gateway_binary = find::own_binary("carillon-gateway")?;
+    let publisher_binary = find::own_binary("carillon-publisher")?;
+    let wished = config.data.clone().unwrap_or_default();
+    let folder_fault = |source| StackError::Folder { folder: wished.clone(), source };
+    let folder = Folder::open(config.data.as_deref()).map_err(folder_fault)?;
+    let mut keys = Keys::of(folder.path(), config.ephemeral).map_err(folder_fault)?;
+
+    config.observer.step(if config.redis_cluster { "Postgres, Redis Cluster" } else { "Postgres, Redis" });
+    let (postgres, redis) = tokio::join!(
+        retry_if_taken(|| start_postgres(&servers, &config, &folder, &keys)),
+        start_redis(&servers, &config, &folder),
+    );
+    let (postgres, redis) = (postgres?, redis?);
+
+    config.observer.step("migrations");
+    let database_url = Postgres::url(postgres.port(), keys.database_password.as_deref());
+    admin::migrate(&publisher_binary, &database_url).await?;
+    let api_key = match keys.api_key.clone().filter(|_| !postgres.is_fresh()) {
+        Some(known) => known,
+        None => {
+            let scopes = ["publish", "read", "admin"];
+            let key =
+                admin::create_api_key(&publisher_binary, &database_url, KeyTenant::All, &scopes).await?;
+            keys.set_api_key(key.clone()).map_err(folder_fault)?;
+            key
+        }
+    };
+
+    let launcher = Launcher {
+        gateway_binary,
+        publisher_binary,
+        folder: folder.path().to_path_buf(),
+        postgres_port: postgres.port(),
+        password: keys.database_password.clone(),
+        redis_url: redis_url(&redis, None),
+        redis_addr: redis.first().filter(|_| config.chaos).map(Redis::addr),
+        common_env: common_env(&keys, redis.len() > 1),
+        gateway_env: config.gateway_env.clone(),
+        publisher_env: config.publisher_env.clone(),
+        detached: config.detached,
+        observer: Arc::clone(&config.observer),
+        http: reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .map_err(|error| StackError::Part { what: "the probes", source: std::io::Error::other(error) })?,
+    };
+    config.observer.step("publishers and gateways");
+    let only = config.publishers == 1;
+    let (publishers, gateways) = tokio::try_join!(
+        try_join_all((1..=config.publishers).map(|number| launcher.publisher(number.into(), only))),
+        try_join_all((1..=config.gateways).map(|number| launcher.gateway(number.into(), &[]))),
+    )?;
+
+    let haproxy = if config.lb {
+        config.observer.step("load balancer");
+        let haproxy = retry_if_taken(|| {
+            let place = HaproxyConfig {
+                program: servers.haproxy.clone(),
+                folder: folder.path().join("haproxy"),
+                sockets: postgres.socket_folder().to_path_buf(),
+                log: folder.log("haproxy"),
+                detached: config.detached,
+            };
+            let backends = |services: &[Service]| services.iter().map(Service::backend).collect();
+            Haproxy::start(place, backends(&gateways), backends(&publishers))
+        });
+        let haproxy = haproxy.await?;
+        announce(&*config.observer, haproxy.process());
+        Some(haproxy)
+    } else {
+        None
+    };
+    Ok(Stack { gateways, publishers, haproxy, redis, postgres, keys, api_key, launcher, folder })
+}
+
+async fn start_postgres(
+    servers: &Servers,
+    config: &StackConfig,
+    folder: &Folder,
+    keys: &Keys,
+) -> Result<Postgres, StackError> {
+    let postgres = Postgres::start(PostgresConfig {
+        bin: servers.postgres_bin.clone(),
+        data: folder.path().to_path_buf(),
+        log: folder.log("postgres"),
+        password: keys.database_password.clone(),
+        ephemeral: config.ephemeral,
+        detached: config.detached,
+    })
+    .await?;
+    announce(&*config.observer, postgres.process());
+    Ok(postgres)
+}
+
+async fn start_redis(
+    servers: &Servers,
+    config: &StackConfig,
+    folder: &Folder,
+) -> Result<Vec<Redis>, StackError> {
+    let plan = || RedisConfig {
+        name: "redis".into(),
+        program: servers.redis.clone(),
+        folder: folder.path().join("redis"),
+        log: folder.log("redis"),
+        detached: config.detached,
+    };
+    let nodes = if config.redis_cluster {
+        retry_if_taken(|| redis::start_cluster(plan())).await?
+    } else {
+        vec![retry_if_taken(|| Redis::start(plan())).await?]
+    };
+    nodes.iter().for_each(|node| announce(&*config.observer, node.process()));
+    Ok(nodes)
+}
+
+fn announce(observer: &dyn Observer, process: &Process) {
+    if let Some(identity) = process.identity() {
+        observer.started(process.name(), &identity);
+    }
+}
+
+/// The URL the services get: of a proxy, of the one Redis, or of a cluster with all its nodes.
+pub(super) fn redis_url(nodes: &[Redis], proxy: Option<std::net::SocketAddr>) -> String {
+    let mut addrs = nodes.iter().map(Redis::addr);
+    let Some(first) = proxy.or_else(|| addrs.next()) else { return String::new() };
+    let others: Vec<String> = addrs.map(|addr| format!("node={addr}")).collect();
+    match others.as_slice() {
+        _ if proxy.is_some() => format!("redis://{first}"),
+        [] => format!("redis://{first}"),
+        others => format!("redis://{first}?{}", others.join("&")),
+    }
+}
+
+/// What publishers and gateways have in common, except where Postgres and Redis are.
+fn common_env(keys: &Keys, cluster: bool) -> Vec<Variable> {
+    let mode = if cluster { "cluster" } else { "standalone" };
+    [
+        ("CARILLON_REDIS_MODE", mode),
+        ("CARILLON_JWT_SECRET", keys.jwt_secret.as_str()),
+        ("CARILLON_LOG", "info"),
+        ("CARILLON_LOG_FORMAT", "text"),
+    ]
+    .map(|(name, value)| (name.into(), value.into()))
+    .into()
+}
+
+/// Knows how to start a service of this stack, at the start and later.
+pub(super) struct Launcher {
+    gateway_binary: PathBuf,
+    publisher_binary: PathBuf,
+    folder: PathBuf,
+    postgres_port: u16,
+    password: Option<String>,
+    redis_url: String,
+    /// Where the proxies of a stack with chaos lead.
+    redis_addr: Option<std::net::SocketAddr>,
+    common_env: Vec<Variable>,
+    gateway_env: Vec<Variable>,
+    publisher_env: Vec<Variable>,
+    detached: bool,
+    observer: Arc<dyn Observer>,
+    http: reqwest::Client,
+}
+
+impl std::fmt::Debug for Launcher {
+    /// Its settings hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Launcher").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Launcher {
+    pub(super) fn publisher_binary(&self) -> &Path {
+        &self.publisher_binary
+    }
+
+    /// Starts a gateway and waits until it is ready; `env` wins over everything else.
+    pub(super) async fn gateway(&self, number: usize, env: &[Variable]) -> Result<Service, StackError> {
+        let own = [
+            ("CARILLON_TRUSTED_PROXIES", "127.0.0.1/32".to_owned()),
+            ("CARILLON_ALLOWED_ORIGINS", "*".into()),
+            ("CARILLON_DRAIN_MS", DRAIN_MS.to_string()),
+            ("CARILLON_MAX_CONNECTIONS_PER_IP", PER_IP.to_string()),
+            ("CARILLON_MAX_CONNECTIONS_PER_USER", PER_IP.to_string()),
+        ];
+        let own = own.map(|(name, value)| (name.to_owned(), value));
+        let env = own.iter().chain(&self.gateway_env).chain(env).cloned().collect();
+        self.service(format!("gateway-{number}"), &self.gateway_binary, env).await
+    }
+
+    /// Starts a publisher and waits until it is ready. An only one is called `publisher`.
+    pub(super) async fn publisher(&self, number: usize, only: bool) -> Result<Service, StackError> {
+        let name = if only { "publisher".into() } else { format!("publisher-{number}") };
+        self.service(name, &self.publisher_binary, self.publisher_env.clone()).await
+    }
+
+    async fn service(&self, name: String, program: &Path, env: Vec<Variable>) -> Result<Service, StackError> {
+        retry_if_taken(|| self.launch(&name, program, &env)).await
+    }
+
+    async fn launch(&self, name: &str, program: &Path, own: &[Variable]) -> Result<Service, StackError> {
+        let postgres = loopback(self.postgres_port);
+        let links = match self.redis_addr {
+            Some(redis) => Some(
+                Links::start(redis, postgres)
+                    .await
+                    .map_err(|source| StackError::Part { what: "a chaos proxy", source })?,
+            ),
+            None => None,
+        };
+        let (postgres, redis_url) = match &links {
+            Some(links) => (links.postgres.addr(), redis_url(&[], Some(links.redis.addr()))),
+            None => (postgres, self.redis_url.clone()),
+        };
+        let database_url = Postgres::url(postgres.port(), self.password.as_deref());
+        let mut env = self.common_env.clone();
+        env.push(("DATABASE_URL".into(), database_url));
+        env.push(("REDIS_URL".into(), redis_url));
+        env.extend(own.iter().cloned());
+        let plan = ServicePlan {
+            name: name.into(),
+            program: program.into(),
+            log: self.folder.join("log").join(format!("{name}.log")),
+            folder: self.folder.clone(),
+            env,
+            detached: self.detached,
+        };
+        let service = Service::launch(&plan, links, self.http.clone())?;
+        announce(&*self.observer, service.process());
+        service.ready().await?;
+        Ok(service)
+    }
+}

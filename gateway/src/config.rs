@@ -1,0 +1,209 @@
+//! How is a gateway configured?
+//!
+//! From the environment alone, read once, checked before anything is bound.
+
+use crate::ws::OriginPolicy;
+use carillon_platform::config::{self, Common};
+use carillon_platform::env::{
+    Absent, Bytes, Cidr, Cidrs, ConfigError, Count, Declared, Env, Kind, Millis, ON_OFF, OneOf, Socket, Var,
+};
+use std::time::Duration;
+
+const LISTEN: Var<Socket> = config::listen("0.0.0.0:8080");
+const OPS_LISTEN: Var<Socket> = config::ops_listen("0.0.0.0:9080");
+
+const ALLOWED_ORIGINS: Var<Origins> = Var {
+    name: "CARILLON_ALLOWED_ORIGINS",
+    absent: Absent::Default("*"),
+    kind: Origins,
+    what: "web origins whose pages may connect; programs that send no Origin always may",
+};
+const QUERY_TOKEN: Var<OneOf<bool>> = Var {
+    name: "CARILLON_QUERY_TOKEN",
+    absent: Absent::Default("on"),
+    kind: ON_OFF,
+    what: "whether a token may stand in the URL (?token=), where proxies may log it",
+};
+const TRUSTED_PROXIES: Var<Cidrs> = Var {
+    name: "CARILLON_TRUSTED_PROXIES",
+    absent: Absent::Optional("none: X-Forwarded-For is ignored"),
+    kind: Cidrs,
+    what: "load balancers whose X-Forwarded-For tells a client's address",
+};
+const MAX_CONNECTIONS: Var<Count> = Var {
+    name: "CARILLON_MAX_CONNECTIONS",
+    absent: Absent::Optional("what the descriptor limit allows"),
+    kind: Count { min: 1, max: 10_000_000 },
+    what: "most connections on this node; the start is refused when descriptors do not suffice",
+};
+const MAX_PER_IP: Var<Count> = Var {
+    name: "CARILLON_MAX_CONNECTIONS_PER_IP",
+    absent: Absent::Default("0"),
+    kind: Count { min: 0, max: 10_000_000 },
+    what: "most connections from one address on this node; 0 is no limit",
+};
+const MAX_PER_USER: Var<Count> = Var {
+    name: "CARILLON_MAX_CONNECTIONS_PER_USER",
+    absent: Absent::Default("0"),
+    kind: Count { min: 0, max: 10_000_000 },
+    what: "most connections of one person on this node; 0 is no limit",
+};
+const FRAMES_PER_SECOND: Var<Count> = Var {
+    name: "CARILLON_FRAMES_PER_SECOND",
+    absent: Absent::Default("50"),
+    kind: Count { min: 1, max: 100_000 },
+    what: "frames a client may send each second, sustained; five times as many in a burst",
+};
+const HEARTBEAT_MS: Var<Millis> = Var {
+    name: "CARILLON_HEARTBEAT_MS",
+    absent: Absent::Default("25000"),
+    kind: Millis { min: 100, max: 600_000 },
+    what: "longest silence towards a client; keep it well below every idle time-out on the way",
+};
+const STALL_TIMEOUT_MS: Var<Millis> = Var {
+    name: "CARILLON_STALL_TIMEOUT_MS",
+    absent: Absent::Default("120000"),
+    kind: Millis { min: 500, max: 86_400_000 },
+    what: "how long a client may read nothing while events wait for it",
+};
+const RING_EVENTS: Var<Count> = Var {
+    name: "CARILLON_RING_EVENTS",
+    absent: Absent::Default("1024"),
+    kind: Count { min: 1, max: 1_000_000 },
+    what: "recent events of a tenant kept in memory",
+};
+const RING_BYTES: Var<Bytes> = Var {
+    name: "CARILLON_RING_BYTES",
+    absent: Absent::Default("1MiB"),
+    kind: Bytes { min: 1024, max: 1 << 32 },
+    what: "most bytes of them",
+};
+const HEAD_WATCH_MS: Var<Millis> = Var {
+    name: "CARILLON_HEAD_WATCH_MS",
+    absent: Absent::Default("1000"),
+    kind: Millis { min: 50, max: 60_000 },
+    what: "how often the heads of all tenants are compared with the log; a fifth of it or 200 ms while Redis is away",
+};
+const DRAIN_MS: Var<Millis> = Var {
+    name: "CARILLON_DRAIN_MS",
+    absent: Absent::Default("10000"),
+    kind: Millis { min: 0, max: 3_600_000 },
+    what: "over how long the connections of a stopping node are told to go",
+};
+
+/// Every variable of the gateway, for its table.
+pub const VARIABLES: &[&dyn Declared] = &[
+    &LISTEN,
+    &OPS_LISTEN,
+    &ALLOWED_ORIGINS,
+    &QUERY_TOKEN,
+    &TRUSTED_PROXIES,
+    &MAX_CONNECTIONS,
+    &MAX_PER_IP,
+    &MAX_PER_USER,
+    &FRAMES_PER_SECOND,
+    &HEARTBEAT_MS,
+    &STALL_TIMEOUT_MS,
+    &RING_EVENTS,
+    &RING_BYTES,
+    &HEAD_WATCH_MS,
+    &DRAIN_MS,
+];
+
+/// Every variable, those shared with the publisher included.
+pub fn variables() -> Vec<&'static dyn Declared> {
+    [VARIABLES, config::SHARED].concat()
+}
+
+/// A gateway's settings.
+pub struct Config {
+    /// What both services share.
+    pub common: Common,
+    /// Whose pages may connect.
+    pub origins: OriginPolicy,
+    /// Whether a token may stand in the URL.
+    pub query_token: bool,
+    /// Whose X-Forwarded-For is believed.
+    pub trusted_proxies: Vec<Cidr>,
+    /// Most connections; none: what descriptors allow.
+    pub max_connections: Option<u32>,
+    /// Most connections from one address; 0 is no limit.
+    pub max_per_ip: u32,
+    /// Most connections of one person; 0 is no limit.
+    pub max_per_user: u32,
+    /// Frames a client may send each second.
+    pub frames_per_second: u32,
+    /// Longest silence towards a client.
+    pub heartbeat: Duration,
+    /// How long a client may read nothing.
+    pub stall_timeout: Duration,
+    /// Events in a ring.
+    pub ring_events: u32,
+    /// Bytes in a ring.
+    pub ring_bytes: usize,
+    /// How often heads are compared.
+    pub head_watch: Duration,
+    /// Over how long a stopping node empties.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// The variable that limits connections, for errors about descriptors.
+    pub const MAX_CONNECTIONS: &'static str = MAX_CONNECTIONS.name;
+
+    /// Reads and checks all of it; the first fault ends it.
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            common: Common::read(env, &LISTEN, &OPS_LISTEN)?,
+            origins: env.get(&ALLOWED_ORIGINS)?,
+            query_token: env.get(&QUERY_TOKEN)?,
+            trusted_proxies: env.optional(&TRUSTED_PROXIES)?.unwrap_or_default(),
+            max_connections: env.optional(&MAX_CONNECTIONS)?,
+            max_per_ip: env.get(&MAX_PER_IP)?,
+            max_per_user: env.get(&MAX_PER_USER)?,
+            frames_per_second: env.get(&FRAMES_PER_SECOND)?,
+            heartbeat: env.get(&HEARTBEAT_MS)?,
+            stall_timeout: env.get(&STALL_TIMEOUT_MS)?,
+            ring_events: env.get(&RING_EVENTS)?,
+            ring_bytes: env.get(&RING_BYTES)?,
+            head_watch: env.get(&HEAD_WATCH_MS)?,
+            drain: env.get(&DRAIN_MS)?,
+        })
+    }
+}
+
+/// A list of web origins.
+#[derive(Debug, Clone, Copy)]
+pub struct Origins;
+
+impl Kind for Origins {
+    type Value = OriginPolicy;
+
+    fn parse(&self, text: &str) -> Result<OriginPolicy, String> {
+        OriginPolicy::parse(text).map_err(|error| format!("has a bad entry: {error}"))
+    }
+
+    fn allowed(&self) -> String {
+        "*, or origins such as https://app.example.com, separated by commas".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: [(&str, &str); 3] = [
+        ("DATABASE_URL", "postgres://localhost/carillon"),
+        ("REDIS_URL", "redis://localhost"),
+        ("CARILLON_JWT_SECRET", "0123456789abcdef"),
+    ];
+
+    #[test]
+    fn every_default_is_allowed_and_each_wrong_value_names_its_variable() {
+        assert!(Config::read(&Env::of(LEAST)).is_ok());
+        for var in VARIABLES {
+            let bad = Env::of(LEAST.into_iter().chain([(var.name(), "\u{1}?")]));
+            assert_eq!(Config::read(&bad).err().map(|error| error.variable), Some(var.name()));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! How is a refusal told?
+//!
+//! As `application/problem+json` (RFC 9457) with a stable `code`.
+
+use crate::admission::Full;
+use crate::entrance::Refusal;
+use crate::ws::HandshakeFault;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use carillon_protocol::Channel;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Why there is no WebSocket.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    status: StatusCode,
+    pub(super) code: &'static str,
+    detail: String,
+    channels: Vec<Channel>,
+    retry_after: Option<u32>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    request_id: String,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    channels: &'a [Channel],
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { status, code, detail, channels: Vec::new(), retry_after: None, headers: Vec::new() }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "a gateway has /v1/ws")
+    }
+
+    /// The node is stopping.
+    pub(super) fn draining() -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "this node is stopping; try again");
+        Self { headers: vec![(header::CONNECTION, HeaderValue::from_static("close"))], ..problem }.retry(1)
+    }
+
+    fn retry(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+}
+
+impl From<HandshakeFault> for Problem {
+    fn from(fault: HandshakeFault) -> Self {
+        let headers = fault
+            .headers()
+            .iter()
+            .filter_map(|(name, value)| Some((name.parse().ok()?, HeaderValue::from_static(value))))
+            .collect();
+        Self { headers, ..Self::new(fault.status(), fault.code(), fault.to_string()) }
+    }
+}
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Node => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "over_capacity",
+                "this node has as many connections as it may have",
+            )
+            .retry(2),
+            Full::Address => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "too many from this address").retry(5)
+            }
+            Full::User => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "too many of this user").retry(5)
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let problem = Self { channels: refusal.channels, ..Self::new(status, refusal.code, refusal.message) };
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => problem.retry(1),
+            StatusCode::UNAUTHORIZED => {
+                let challenge = HeaderValue::from_static("Bearer realm=\"carillon\"");
+                Self { headers: vec![(header::WWW_AUTHENTICATE, challenge)], ..problem }
+            }
+            _ => problem,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let request_id = Uuid::now_v7().to_string();
+        let body = Document {
+            r#type: format!("urn:carillon:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            request_id: request_id.clone(),
+            channels: &self.channels,
+        };
+        let json = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = Response::new(Body::from(json));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(id) = HeaderValue::from_str(&request_id) {
+            headers.insert("x-request-id", id);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        headers.extend(self.headers);
+        response
+    }
+}

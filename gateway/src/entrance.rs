@@ -1,0 +1,158 @@
+//! Who comes in, into which tenant, and where in its log do they begin?
+//!
+//! The same for a token in the handshake and for one in the first frame. Whoever is refused gets a named reason, as an
+//! HTTP status before the upgrade, as a close code after it.
+
+use crate::stream::Stream;
+use crate::stream::feed::{OpenError, Streams};
+use carillon_backplane::log::Log;
+use carillon_platform::auth::{AuthError, Identity, Refusal as Kind, Verifier};
+use carillon_protocol::server::ResetReason;
+use carillon_protocol::{Channel, CloseCode, DeviceId, Epoch, Seq, TenantId};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How long a stream may take to reach a cursor that another node has seen already.
+const REACH: Duration = Duration::from_secs(3);
+
+/// What a connection's URL says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Hello {
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) device: Option<DeviceId>,
+    pub(crate) channels: Vec<Channel>,
+    pub(crate) since: Option<Seq>,
+    pub(crate) epoch: Option<Epoch>,
+}
+
+/// Somebody who may come in.
+pub(crate) struct Entrance {
+    pub(crate) identity: Identity,
+    pub(crate) stream: Arc<Stream>,
+    /// What they asked for beyond their own channels; all allowed.
+    pub(crate) channels: Vec<Channel>,
+    pub(crate) resume: Resume,
+}
+
+/// Where a connection begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// At the head.
+    Fresh,
+    /// After this event, in this life of the stream.
+    From { life: u32, seq: Seq },
+    /// At the head, because the given cursor cannot be honoured.
+    Reset(ResetReason),
+}
+
+/// Why somebody may not come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Stable name.
+    pub(crate) code: &'static str,
+    /// For people; holds no secret.
+    pub(crate) message: String,
+    /// Before the upgrade.
+    pub(crate) status: u16,
+    /// After it.
+    pub(crate) close: CloseCode,
+    /// Channels that may not be joined.
+    pub(crate) channels: Vec<Channel>,
+}
+
+impl Refusal {
+    fn new(code: &'static str, message: impl Into<String>, status: u16, close: CloseCode) -> Self {
+        Self { code, message: message.into(), status, close, channels: Vec::new() }
+    }
+
+    fn unavailable(message: impl Into<String>) -> Self {
+        Self::new("unavailable", message, 503, CloseCode::OverCapacity)
+    }
+}
+
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        let kind = error.refusal();
+        let close = match kind {
+            Kind::Unauthenticated => CloseCode::Unauthenticated,
+            Kind::Forbidden => CloseCode::Forbidden,
+            Kind::Unavailable => CloseCode::OverCapacity,
+        };
+        Self::new(error.code(), error.to_string(), kind.status(), close)
+    }
+}
+
+impl From<OpenError> for Refusal {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::UnknownTenant => Self::new("unknown_tenant", error.to_string(), 403, CloseCode::Forbidden),
+            OpenError::Unavailable(_) => Self::unavailable("the tenant's log cannot be read now; come back soon"),
+        }
+    }
+}
+
+/// Checks tokens and opens streams.
+#[derive(Clone)]
+pub(crate) struct Doorman {
+    verifier: Arc<Verifier>,
+    streams: Streams,
+    log: Log,
+}
+
+impl Doorman {
+    pub(crate) fn new(verifier: Verifier, streams: Streams, log: Log) -> Self {
+        Self { verifier: Arc::new(verifier), streams, log }
+    }
+
+    /// Who the bearer of a token is in a tenant.
+    pub(crate) async fn identify(&self, token: &str, tenant: Option<&TenantId>) -> Result<Identity, Refusal> {
+        let claims = self.verifier.verify(token, SystemTime::now()).await?;
+        Ok(claims.enter(tenant)?)
+    }
+
+    /// Lets the bearer of a token in: with all they asked for, or not at all.
+    pub(crate) async fn admit(&self, token: &str, hello: Hello) -> Result<Entrance, Refusal> {
+        let identity = self.identify(token, hello.tenant.as_ref()).await?;
+        let forbidden: Vec<Channel> =
+            hello.channels.iter().filter(|channel| !identity.may_subscribe(channel)).cloned().collect();
+        if !forbidden.is_empty() {
+            let message = "the token does not allow these channels";
+            let refusal = Refusal::new("forbidden", message, 403, CloseCode::Forbidden);
+            return Err(Refusal { channels: forbidden, ..refusal });
+        }
+        let stream = self.streams.open(&identity.tenant).await?;
+        let resume = self.resume(&stream, hello.since, hello.epoch).await?;
+        Ok(Entrance { identity, stream, channels: hello.channels, resume })
+    }
+
+    async fn resume(
+        &self,
+        stream: &Stream,
+        since: Option<Seq>,
+        epoch: Option<Epoch>,
+    ) -> Result<Resume, Refusal> {
+        let Some(seq) = since else { return Ok(Resume::Fresh) };
+        let (mut life, mut head) = stream.position();
+        let other_epoch = epoch.as_ref().is_some_and(|epoch| *epoch != life.epoch);
+        if other_epoch || seq > head {
+            // The client may have heard from another node what this one has not heard yet: the log knows.
+            let unavailable = || Refusal::unavailable("the tenant's log cannot be read now; come back soon");
+            let truth = self.log.open_tenant(&stream.tenant, false).await.map_err(|_| unavailable())?;
+            let truth = truth.ok_or_else(unavailable)?;
+            let lost = truth.seq < seq || epoch.is_some_and(|epoch| epoch != truth.epoch);
+            if lost {
+                return Ok(Resume::Reset(ResetReason::EpochChanged));
+            }
+            self.streams.check_heads().await;
+            let reached = tokio::time::timeout(REACH, stream.reached(seq)).await;
+            (life, head) = stream.position();
+            if reached.is_err() || life.epoch != truth.epoch || head < seq {
+                return Err(unavailable());
+            }
+        }
+        if seq.next() < life.oldest && seq < head {
+            return Ok(Resume::Reset(ResetReason::TooOld));
+        }
+        Ok(Resume::From { life: life.number, seq })
+    }
+}

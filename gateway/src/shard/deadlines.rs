@@ -1,0 +1,166 @@
+//! When is which connection due, and for what?
+//!
+//! Heartbeats, pings, silence, stalls, expiring tokens, late greetings and farewells, and departures in a drain: one
+//! look at a connection does what is due and tells when to look again.
+
+use super::connection::{Departure, Reading, Stage};
+use super::worker::Worker;
+use crate::ws::encode::push_ping;
+use carillon_protocol::server::ServerFrame;
+use carillon_protocol::CloseCode;
+
+/// How long a connection without a token may wait with its first frame.
+const GREETING_MS: u64 = 5_000;
+/// How long a token may be checked and a stream opened.
+const ENTERING_MS: u64 = 10_000;
+/// Longest time before expiry that a client is told; half the token's time if that is less.
+const EXPIRING_MS: u64 = 30_000;
+/// How long a client that was told to go may still finish.
+const LEAVING_MS: u64 = 1_000;
+
+impl Worker {
+    /// Does everything that is due.
+    pub(super) fn on_time(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.advance(self.now_ms, &mut due);
+        for (key, place) in due.drain(..) {
+            // It may have gone, or stand elsewhere in the wheel by now.
+            if self.connections.get(key as usize).is_some_and(|connection| connection.place == place) {
+                self.look_after(key);
+                self.reschedule_always(key);
+            }
+        }
+        self.due = due;
+    }
+
+    /// Puts a connection into the wheel again if it is due earlier than it stands there.
+    pub(super) fn reschedule(&mut self, key: u32) {
+        let Some(due_ms) = self.due_ms(key) else { return };
+        let connection = &mut self.connections[key as usize];
+        if due_ms.div_ceil(super::wheel::SLOT_MS) < connection.place {
+            connection.place = self.wheel.insert(key, due_ms);
+        }
+    }
+
+    fn reschedule_always(&mut self, key: u32) {
+        let Some(due_ms) = self.due_ms(key) else { return };
+        self.connections[key as usize].place = self.wheel.insert(key, due_ms);
+    }
+
+    /// When a connection must be looked at next.
+    fn due_ms(&self, key: u32) -> Option<u64> {
+        let connection = self.connections.get(key as usize)?;
+        let heartbeat = self.config.heartbeat_ms;
+        Some(match &connection.stage {
+            Stage::Greeting(_) => connection.opened_ms + GREETING_MS,
+            Stage::Entering(_) => connection.opened_ms + ENTERING_MS,
+            Stage::Closing { until_ms } => *until_ms,
+            Stage::Member(member) => {
+                let alive = match connection.blocked_ms {
+                    Some(since) => since + self.config.stall_ms,
+                    None => {
+                        let silence = if connection.pinged { self.silence_ms() } else { heartbeat };
+                        (connection.sent_ms + heartbeat).min(connection.heard_ms + silence)
+                    }
+                };
+                let token = if member.told_expiring { member.expires_ms } else { self.expiring_ms(key) };
+                let again = match member.reading {
+                    Reading::Later(at_ms) => at_ms,
+                    _ => u64::MAX,
+                };
+                let leave = match connection.departure {
+                    Departure::Stays => u64::MAX,
+                    Departure::DueAt(at_ms) | Departure::ToldUntil(at_ms) => at_ms,
+                };
+                alive.min(token).min(again).min(leave)
+            }
+        })
+    }
+
+    fn look_after(&mut self, key: u32) {
+        let now = self.now_ms;
+        let connection = &mut self.connections[key as usize];
+        match &connection.stage {
+            Stage::Greeting(_) if now >= connection.opened_ms + GREETING_MS => {
+                self.close(key, CloseCode::Unauthenticated, "no token within 5 s");
+            }
+            Stage::Entering(_) if now >= connection.opened_ms + ENTERING_MS => {
+                self.close(key, CloseCode::OverCapacity, "the tenant's log cannot be reached now");
+            }
+            Stage::Closing { until_ms } if now >= *until_ms => self.remove(key, None),
+            Stage::Member(_) => self.look_after_member(key, now),
+            _ => {}
+        }
+    }
+
+    fn look_after_member(&mut self, key: u32, now: u64) {
+        let expiring_ms = self.expiring_ms(key);
+        let (heartbeat, silence) = (self.config.heartbeat_ms, self.silence_ms());
+        let connection = &mut self.connections[key as usize];
+        let Stage::Member(member) = &mut connection.stage else { return };
+        if now >= member.expires_ms {
+            return self.close(key, CloseCode::Unauthenticated, "the token has expired");
+        }
+        match connection.departure {
+            Departure::DueAt(at_ms) if now >= at_ms => return self.have_leave(key),
+            Departure::ToldUntil(until_ms) if now >= until_ms => {
+                return self.close(key, CloseCode::Restart, "the node is going away");
+            }
+            _ => {}
+        }
+        if let Some(since) = connection.blocked_ms {
+            if now >= since + self.config.stall_ms {
+                self.close(key, CloseCode::Stalled, "nothing was read for too long");
+            }
+            return;
+        }
+        if now >= connection.heard_ms + silence {
+            return self.close(key, CloseCode::Silent, "nothing was heard for too long");
+        }
+        if matches!(member.reading, Reading::Later(at_ms) if now >= at_ms) {
+            member.reading = Reading::Nothing;
+            self.ready.push(key);
+        }
+        if !member.told_expiring && now >= expiring_ms {
+            member.told_expiring = true;
+            let in_ms = member.expires_ms - now;
+            self.answer(key, &ServerFrame::Expiring { in_ms });
+        }
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        if !connection.pinged && now >= connection.heard_ms + heartbeat {
+            // Any pong counts as a sign of life; clients that never speak answer pings by themselves.
+            connection.pinged = true;
+            push_ping(connection.outbox.control(), b"");
+            self.flush(key);
+        }
+        if self.connections.get(key as usize).is_some_and(|c| now >= c.sent_ms + heartbeat) {
+            let seq = self.cursor(key);
+            self.answer(key, &ServerFrame::Heartbeat { seq });
+        }
+    }
+
+    /// **Invariant I8.** Told to go and when to come back; closed with a code that says resume if it stays.
+    fn have_leave(&mut self, key: u32) {
+        let connection = &mut self.connections[key as usize];
+        connection.departure = Departure::ToldUntil(self.now_ms + LEAVING_MS);
+        // Departures are spread over the drain already; the delay keeps one slot's clients apart.
+        let reconnect_ms = 100 + connection.id.number * 7_919 % 900;
+        self.answer(key, &ServerFrame::Goaway { reconnect_ms });
+    }
+
+    /// How long a client hears nothing from us at most, plus a ping's time to come back.
+    fn silence_ms(&self) -> u64 {
+        self.config.heartbeat_ms * 5 / 2
+    }
+
+    fn expiring_ms(&self, key: u32) -> u64 {
+        let connection = &self.connections[key as usize];
+        match &connection.stage {
+            Stage::Member(member) => {
+                let left = member.expires_ms.saturating_sub(connection.opened_ms);
+                member.expires_ms.saturating_sub(EXPIRING_MS.min(left / 2))
+            }
+            _ => u64::MAX,
+        }
+    }
+}

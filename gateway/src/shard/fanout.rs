@@ -1,0 +1,192 @@
+//! How does an event reach everyone who is live?
+//!
+//! The shard takes all that is new in a stream, gathers for each matching connection the frames of the whole drain,
+//! and writes them in one go. The work is the writes: no allocation, no parsing, no task for a delivery.
+
+use super::connection::{Gathered, Position, Stage};
+use super::outbox::{SLICES, Wrote, write_vectored};
+use super::worker::Worker;
+use crate::metrics::metrics;
+use crate::stream::Reading;
+use crate::stream::ring::Entry;
+use carillon_protocol::Seq;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+/// Events taken from a ring in one go.
+const DRAIN: usize = 256;
+
+/// What a fan-out needs while it runs, kept between runs so that it allocates nothing.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// The events of this drain.
+    pub(super) entries: Vec<Arc<Entry>>,
+    /// Which connection gets which event, chained for each connection in the order of events.
+    links: Vec<Link>,
+    /// The connections that get anything.
+    touched: Vec<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Link {
+    entry: u32,
+    next: u32,
+}
+
+impl Worker {
+    /// Hands everything new in a room's stream to its live members.
+    pub(super) fn fan_out(&mut self, room: u32) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        while let Some(here) = self.rooms.get(room as usize) {
+            scratch.entries.clear();
+            match here.stream.after(here.life.number, here.cursor, DRAIN, &mut scratch.entries) {
+                Reading::Events => {}
+                Reading::Reset => {
+                    self.begin_new_life(room);
+                    continue;
+                }
+                Reading::Gone => {
+                    self.all_fall_behind(room);
+                    break;
+                }
+            }
+            let Some(last) = scratch.entries.last().map(|entry| entry.seq) else { break };
+            self.gather(room, &mut scratch);
+            self.rooms[room as usize].cursor = last;
+            for index in 0..scratch.touched.len() {
+                self.write_gathered(scratch.touched[index], last, &scratch);
+            }
+            self.measure(&scratch.entries);
+        }
+        scratch.entries.clear();
+        self.scratch = scratch;
+    }
+
+    /// Chains for each live member the events of the drain that are for one of its channels, each event once.
+    fn gather(&mut self, room: u32, scratch: &mut Scratch) {
+        scratch.links.clear();
+        scratch.touched.clear();
+        let room = &self.rooms[room as usize];
+        for (index, entry) in (0..).zip(&scratch.entries) {
+            for channel in &entry.channels {
+                for &key in room.in_channel(channel) {
+                    let connection = &mut self.connections[key as usize];
+                    let Stage::Member(member) = &connection.stage else { continue };
+                    if member.position != Position::Live {
+                        continue;
+                    }
+                    let link = scratch.links.len() as u32;
+                    let Gathered { last, .. } = connection.gathered;
+                    if last == Gathered::NONE {
+                        connection.gathered.first = link;
+                        scratch.touched.push(key);
+                    } else if scratch.links[last as usize].entry == index {
+                        // It is in several of the event's channels: one copy is enough (I3).
+                        continue;
+                    } else {
+                        scratch.links[last as usize].next = link;
+                    }
+                    connection.gathered.last = link;
+                    scratch.links.push(Link { entry: index, next: Gathered::NONE });
+                }
+            }
+        }
+    }
+
+    /// Writes a connection's chain. `room_cursor` is where it stands if the socket takes everything.
+    fn write_gathered(&mut self, key: u32, room_cursor: Seq, scratch: &Scratch) {
+        let connection = &mut self.connections[key as usize];
+        let mut at = std::mem::replace(&mut connection.gathered, Gathered::NOTHING).first;
+        debug_assert!(connection.outbox.is_empty(), "I2: a live connection has nothing waiting");
+        while at != Gathered::NONE {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut indexes = [0u32; SLICES];
+            let mut count = 0;
+            while at != Gathered::NONE && count < SLICES {
+                let link = scratch.links[at as usize];
+                slices[count] = IoSlice::new(&scratch.entries[link.entry as usize].frame);
+                indexes[count] = link.entry;
+                count += 1;
+                at = link.next;
+            }
+            let wrote = write_vectored(&mut connection.socket, &slices[..count]);
+            self.counts.writes += 1;
+            match wrote {
+                Wrote::All => {
+                    connection.sent_ms = self.now_ms;
+                    self.counts.deliveries += count as u64;
+                }
+                Wrote::Blocked(taken) => {
+                    let entries = indexes[..count].iter().map(|index| &scratch.entries[*index as usize]);
+                    let before = scratch.entries[indexes[0] as usize].seq.previous();
+                    return self.fall_behind(key, before, entries, taken);
+                }
+                Wrote::Broken => return self.broken(key),
+            }
+        }
+        debug_assert!(self.room_cursor_is(key, room_cursor), "a live connection stands at its room's cursor");
+    }
+
+    /// The socket took `taken` bytes of these frames: remembers the rest of the frame it is in, and the cursor.
+    pub(super) fn fall_behind<'a>(
+        &mut self,
+        key: u32,
+        before: Seq,
+        entries: impl Iterator<Item = &'a Arc<Entry>>,
+        taken: usize,
+    ) {
+        let connection = &mut self.connections[key as usize];
+        let (mut left, mut cursor) = (taken, before);
+        for entry in entries {
+            if left == 0 {
+                break;
+            }
+            cursor = entry.seq;
+            self.counts.deliveries += 1;
+            if left < entry.frame.len() {
+                connection.outbox.begun(entry.frame.slice(left..));
+                break;
+            }
+            left -= entry.frame.len();
+        }
+        if let Stage::Member(member) = &mut connection.stage {
+            if member.position == Position::Live {
+                metrics().fell_behind.increment(1);
+            }
+            member.position = Position::Behind(cursor);
+        }
+        self.blocked(key, taken);
+    }
+
+    /// The shard itself was too slow and the ring has moved on: everyone reads the log, at their own pace.
+    fn all_fall_behind(&mut self, room: u32) {
+        let here = &mut self.rooms[room as usize];
+        let cursor = here.cursor;
+        here.cursor = here.stream.position().1;
+        for index in 0..here.members.len() {
+            let key = here.members[index];
+            if let Stage::Member(member) = &mut self.connections[key as usize].stage {
+                if member.position == Position::Live {
+                    member.position = Position::Behind(cursor);
+                    self.ready.push(key);
+                }
+            }
+        }
+    }
+
+    /// Commit → socket, once for each event and shard.
+    fn measure(&mut self, entries: &[Arc<Entry>]) {
+        let now_micros = self.unix_micros();
+        for entry in entries.iter().filter(|entry| entry.at_micros > 0) {
+            let micros = now_micros.saturating_sub(entry.at_micros);
+            metrics().delivery_seconds.record(micros as f64 / 1e6);
+        }
+    }
+
+    fn room_cursor_is(&self, key: u32, cursor: Seq) -> bool {
+        match &self.connections[key as usize].stage {
+            Stage::Member(member) => self.rooms[member.room as usize].cursor == cursor,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! How does a `subscribe` get the past it asked for?
+//!
+//! A piece of history is a cursor, too: over the events of some channels, up to where the subscription became live.
+//! It is read in pages, one at a time, and a page the socket cannot take is let go and read again later, so that a
+//! slow reader's history costs no more than its live events do.
+
+use super::catchup::ASK_AGAIN_MS;
+use super::connection::{Reading, Stage, Ticket};
+use super::mailbox::{Errand, HistoryFrom};
+use super::outbox::{Wrote, write};
+use super::worker::Worker;
+use crate::ws;
+use carillon_backplane::log::{LogError, LoggedEvent};
+use carillon_protocol::client::{FrameId, History};
+use carillon_protocol::event::event_frame;
+use carillon_protocol::server::ServerFrame;
+use carillon_protocol::{Channel, Epoch, Seq, limits};
+use std::sync::Arc;
+
+/// Pieces of history a connection may wait for at a time.
+pub(super) const JOBS: usize = 32;
+
+/// A page of history.
+pub(crate) struct HistoryPage {
+    pub(crate) events: Vec<LoggedEvent>,
+    /// Whether nothing is left up to where history ends.
+    pub(crate) complete: bool,
+    /// Whether older events were left out (known with the first page).
+    pub(crate) more: bool,
+    /// Where it began: the cursor before its first event.
+    pub(crate) start: Seq,
+}
+
+/// History that a `subscribe` asked for and that is not complete yet.
+pub(super) struct HistoryJob {
+    id: Option<FrameId>,
+    channels: Arc<[Channel]>,
+    from: HistoryFrom,
+    /// Live from here on; history goes up to here.
+    upto: Seq,
+    count: u64,
+    more: bool,
+}
+
+impl HistoryJob {
+    /// History of `channels` up to `upto`. A cursor of another epoch means nothing here: everything is news.
+    pub(super) fn new(
+        id: Option<FrameId>,
+        channels: &[Channel],
+        asked: History,
+        upto: Seq,
+        epoch: &Epoch,
+        oldest: Seq,
+    ) -> Self {
+        let (count, after) = match asked {
+            History::Last(count) => (count, Seq::ZERO),
+            History::Since { seq, epoch: Some(other) } if other != *epoch => {
+                debug_assert!(other != *epoch && seq >= Seq::ZERO);
+                (limits::HISTORY_EVENTS, Seq::ZERO)
+            }
+            History::Since { seq, .. } => (limits::HISTORY_EVENTS, seq),
+        };
+        // What retention has dropped was left out.
+        let more = matches!(asked_since(after, count), Some(since) if since.next() < oldest);
+        Self { id, channels: channels.into(), from: HistoryFrom::Newest { count, after }, upto, count: 0, more }
+    }
+
+    fn raw_id(&self) -> Option<&serde_json::value::RawValue> {
+        self.id.as_deref().and_then(|id| serde_json::from_str(id).ok())
+    }
+}
+
+/// The cursor a `since` named, if it named one.
+fn asked_since(after: Seq, count: u64) -> Option<Seq> {
+    (after > Seq::ZERO && count == limits::HISTORY_EVENTS).then_some(after)
+}
+
+impl Worker {
+    /// Asks for the next page of the first job, unless something else is being read or waits to be written.
+    pub(super) fn next_history(&mut self, key: u32) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let Stage::Member(member) = &mut connection.stage else { return };
+        if member.reading != Reading::Nothing || !connection.outbox.is_empty() {
+            return;
+        }
+        let Some(job) = member.history.front() else { return };
+        let (channels, from, upto) = (job.channels.clone(), job.from, job.upto);
+        let tenant = self.rooms[member.room as usize].stream.tenant.clone();
+        let (connection, ticket) = (connection.id, member.ask());
+        self.run(Errand::History { connection, ticket, tenant, channels, from, upto });
+    }
+
+    /// A page of history has come.
+    pub(super) fn take_history(&mut self, key: u32, ticket: Ticket, page: Result<HistoryPage, LogError>) {
+        let now_ms = self.now_ms;
+        let Some(member) = self.member_mut(key) else { return };
+        if !member.answered(ticket) {
+            return;
+        }
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::debug!(%error, "a page of history could not be read, asking again");
+                member.reading = Reading::Later(now_ms + ASK_AGAIN_MS);
+                return self.reschedule(key);
+            }
+        };
+        if !self.flush(key) {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let Stage::Member(member) = &mut connection.stage else { return };
+        let Some(job) = member.history.front_mut() else { return };
+        if let HistoryFrom::Newest { .. } = job.from {
+            job.more |= page.more;
+            job.from = HistoryFrom::After(page.start);
+        }
+        for event in page.events {
+            let json = event_frame(
+                event.seq,
+                &event.channels,
+                event.body.as_bytes(),
+                Some(job.id.as_deref().unwrap_or("null")),
+            );
+            let frame = ws::encode::text_frame(&[&json]);
+            let wrote = write(&mut connection.socket, &frame);
+            if wrote == Wrote::Broken {
+                return self.broken(key);
+            }
+            if wrote != Wrote::Blocked(0) {
+                job.from = HistoryFrom::After(event.seq);
+                job.count += 1;
+                connection.sent_ms = now_ms;
+            }
+            if let Wrote::Blocked(taken) = wrote {
+                if taken > 0 {
+                    connection.outbox.begun(frame.slice(taken..));
+                }
+                return self.blocked(key, taken);
+            }
+        }
+        if page.complete {
+            let Some(job) = member.history.pop_front() else { return };
+            self.answer(key, &ServerFrame::Replayed { id: job.raw_id(), count: job.count, more: job.more });
+        }
+        self.catch_up(key);
+    }
+}

@@ -1,0 +1,169 @@
+//! Who reads older events from the log, once for all who need them?
+//!
+//! A thousand connections that come back after a node's death ask for nearly the same range. Pages are aligned to
+//! fixed borders, so their questions are the same question: it is asked once, and the answer is kept for a while.
+
+use super::ring::Entry;
+use crate::metrics::metrics;
+use crate::ws;
+use carillon_backplane::log::{Log, LogError, LoggedEvent};
+use carillon_protocol::event::event_frame;
+use carillon_protocol::{Channel, Seq, TenantId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{OnceCell, Semaphore};
+
+/// Events between two page borders.
+const PAGE: u64 = 256;
+/// Reads of the log at a time, so that a storm of returning clients leaves connections for repairs.
+const READS: usize = 4;
+/// How long an answer is kept.
+const KEPT: Duration = Duration::from_secs(5);
+/// Most pages kept, about half a megabyte each at worst.
+const PAGES: usize = 128;
+
+/// Events of the log after a cursor, ready to be written.
+#[derive(Debug)]
+pub(crate) struct BacklogPage {
+    /// Consecutive; empty when the log no longer has the first one.
+    entries: Vec<Arc<Entry>>,
+    /// The end of the range that was asked for.
+    upto: Seq,
+}
+
+impl BacklogPage {
+    /// The events after `cursor`; none when the log no longer has the next one.
+    pub(crate) fn after(&self, cursor: Seq) -> &[Arc<Entry>] {
+        let from = self.entries.partition_point(|entry| entry.seq <= cursor);
+        match self.entries.get(from) {
+            Some(entry) if entry.seq == cursor.next() => &self.entries[from..],
+            _ => &[],
+        }
+    }
+}
+
+type Key = (TenantId, u32, Seq);
+type Answer = Arc<OnceCell<Arc<BacklogPage>>>;
+
+/// Reads pages of the log for connections that are behind their ring.
+#[derive(Clone)]
+pub(crate) struct Backlog {
+    log: Log,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    reads: Semaphore,
+    pages: Mutex<HashMap<Key, (Instant, Answer)>>,
+}
+
+impl Backlog {
+    pub(crate) fn new(log: Log) -> Self {
+        let shared = Shared { reads: Semaphore::new(READS), pages: Mutex::new(HashMap::new()) };
+        Self { log, shared: Arc::new(shared) }
+    }
+
+    /// The page that has the event after `cursor`, up to `head` at most. `life` keeps the answers of different lives
+    /// of a stream apart.
+    pub(crate) async fn page(
+        &self,
+        tenant: &TenantId,
+        life: u32,
+        cursor: Seq,
+        head: Seq,
+    ) -> Result<Arc<BacklogPage>, LogError> {
+        let border = Seq(cursor.0 - cursor.0 % PAGE);
+        let page = self.read_once(tenant, life, border, head).await?;
+        // The log may begin within this page, or its bytes may have ended it early: then ask exactly.
+        if page.after(cursor).is_empty() && border != cursor {
+            return self.read_once(tenant, life, cursor, head).await;
+        }
+        Ok(page)
+    }
+
+    async fn read_once(
+        &self,
+        tenant: &TenantId,
+        life: u32,
+        after: Seq,
+        head: Seq,
+    ) -> Result<Arc<BacklogPage>, LogError> {
+        let upto = Seq(after.0 - after.0 % PAGE + PAGE).min(head);
+        let key = (tenant.clone(), life, after);
+        let answer = self.answer(&key, upto);
+        let page = answer
+            .get_or_try_init(|| async {
+                let _turn = self.shared.reads.acquire().await;
+                metrics().backlog_reads.increment(1);
+                let page = self.log.read(tenant, after, upto, None).await?;
+                let entries: Vec<Arc<Entry>> = contiguous(after, page.events).map(Arc::new).collect();
+                metrics().backlog_events.increment(entries.len() as u64);
+                Ok::<_, LogError>(Arc::new(BacklogPage { entries, upto }))
+            })
+            .await?;
+        Ok(page.clone())
+    }
+
+    /// The shared answer to a question, a new one when the kept one is too old or asked for less.
+    fn answer(&self, key: &Key, upto: Seq) -> Answer {
+        let mut pages = self.shared.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if pages.len() >= PAGES {
+            pages.retain(|_, (asked, _)| now.duration_since(*asked) < KEPT);
+        }
+        if pages.len() >= PAGES {
+            // Questions under way go on without being shared any further.
+            pages.clear();
+        }
+        let fresh = |(asked, answer): &&(Instant, Answer)| {
+            now.duration_since(*asked) < KEPT && answer.get().is_none_or(|page| page.upto >= upto)
+        };
+        if let Some((_, answer)) = pages.get(key).filter(fresh) {
+            return answer.clone();
+        }
+        let answer = Answer::default();
+        pages.insert(key.clone(), (now, answer.clone()));
+        answer
+    }
+
+    /// Where a piece of history of `channels` begins: the cursor before its first event, and whether older ones were
+    /// left out.
+    pub(crate) async fn history_start(
+        &self,
+        tenant: &TenantId,
+        channels: &[Channel],
+        upto: Seq,
+        newest: u64,
+    ) -> Result<(Seq, bool), LogError> {
+        let _turn = self.shared.reads.acquire().await;
+        self.log.newest(tenant, channels, upto, newest).await
+    }
+
+    /// A page of history: `after < seq <= upto` in `channels`, and whether it is the last.
+    pub(crate) async fn history(
+        &self,
+        tenant: &TenantId,
+        channels: &[Channel],
+        after: Seq,
+        upto: Seq,
+    ) -> Result<(Vec<LoggedEvent>, bool), LogError> {
+        let _turn = self.shared.reads.acquire().await;
+        metrics().history_reads.increment(1);
+        let page = self.log.read(tenant, after, upto, Some(channels)).await?;
+        Ok((page.events, page.complete))
+    }
+}
+
+/// The events that continue `after` without a hole, encoded for sockets.
+fn contiguous(after: Seq, events: Vec<LoggedEvent>) -> impl Iterator<Item = Entry> {
+    events.into_iter().zip(after.0 + 1..).take_while(|(event, seq)| event.seq.0 == *seq).map(|(event, _)| {
+        let json = event_frame(event.seq, &event.channels, event.body.as_bytes(), None);
+        Entry {
+            seq: event.seq,
+            channels: event.channels.into(),
+            frame: ws::encode::text_frame(&[&json]),
+            at_micros: 0,
+        }
+    })
+}

@@ -1,0 +1,544 @@
+//! Who keeps the streams up to date?
+//!
+//! One task owns every tenant's sequencer. It hears batches from Redis, asks Postgres for the heads of all its tenants
+//! once a second (the head watch: five times as often while Redis is away), reads what is missing, and writes the
+//! rings. It never waits for anything itself: reads run apart and come back as messages.
+
+use super::Stream;
+use super::ring::{Entry, RingLimits};
+use super::sequencer::{HeadVerdict, Missing, Offered, PATIENCE, Repaired, Sequenced, Sequencer};
+use crate::metrics::metrics;
+use crate::shard::Shards;
+use crate::ws;
+use carillon_backplane::bus::{BusEvent, BusEvents, Listener};
+use carillon_backplane::log::{Head, Log, LogError, LogPage};
+use carillon_protocol::envelope::{self, Batch, EnvelopeEvent};
+use carillon_protocol::event::event_frame;
+use carillon_protocol::server::ResetReason;
+use carillon_protocol::{Epoch, Seq, TenantId};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// How often the heads are asked for while Redis is away.
+const WATCH_WITHOUT_BUS: Duration = Duration::from_millis(200);
+/// How long a tenant without connections stays subscribed: people reload pages.
+const COOL_DOWN: Duration = Duration::from_secs(30);
+/// How often tenants without connections are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How long a new tenant waits for Redis to confirm before the head watch alone has to do.
+const CONFIRM: Duration = Duration::from_secs(2);
+/// Repairs that read the log at a time.
+const REPAIRS: usize = 4;
+/// Batches kept for a tenant that is being opened; what does not fit is found by the head watch.
+const EARLY_BATCHES: usize = 256;
+/// Batches taken from Redis before looking at anything else.
+const BURST: usize = 256;
+
+/// How streams are fed.
+#[derive(Clone)]
+pub(crate) struct FeedConfig {
+    pub(crate) ring: RingLimits,
+    pub(crate) head_watch: Duration,
+    /// Whether a tenant begins by being used.
+    pub(crate) create_tenants: bool,
+}
+
+/// Why a stream could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("there is no such tenant")]
+    UnknownTenant,
+    #[error("the log cannot be read now: {0}")]
+    Unavailable(String),
+}
+
+type Opened = Result<Arc<Stream>, OpenError>;
+
+/// Asks the feed for streams.
+#[derive(Clone)]
+pub(crate) struct Streams {
+    ask: mpsc::Sender<Ask>,
+    health: Arc<FeedHealth>,
+}
+
+/// What readiness is made of.
+#[derive(Debug, Default)]
+pub(crate) struct FeedHealth {
+    database_down: AtomicBool,
+    bus_down: AtomicBool,
+}
+
+enum Ask {
+    Open(TenantId, oneshot::Sender<Opened>),
+    CheckHeads,
+}
+
+impl Streams {
+    /// The stream of a tenant, with its Redis subscription confirmed (or Redis known to be away) and its head known.
+    pub(crate) async fn open(&self, tenant: &TenantId) -> Opened {
+        let (answer, opened) = oneshot::channel();
+        let stopping = || OpenError::Unavailable("the node is stopping".into());
+        self.ask.send(Ask::Open(tenant.clone(), answer)).await.map_err(|_| stopping())?;
+        opened.await.map_err(|_| stopping())?
+    }
+
+    /// Has the heads asked for now instead of at the next beat.
+    pub(crate) async fn check_heads(&self) {
+        // The feed ends only when the node does.
+        let _ = self.ask.send(Ask::CheckHeads).await;
+    }
+
+    pub(crate) fn database_is_down(&self) -> bool {
+        self.health.database_down.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn bus_is_down(&self) -> bool {
+        self.health.bus_down.load(Ordering::Relaxed)
+    }
+}
+
+enum Tracked {
+    /// Subscribing and asking for the head; what arrives meanwhile is kept.
+    Opening { waiting: Vec<oneshot::Sender<Opened>>, early: Vec<Batch> },
+    Open(Box<Open>),
+}
+
+struct Open {
+    stream: Arc<Stream>,
+    sequencer: Sequencer,
+    /// Where the stream was when its head was last asked for.
+    asked: (Epoch, Seq),
+    /// Being rechecked or given a new epoch.
+    in_question: bool,
+    /// Since when no shard has a connection of it.
+    idle_since: Option<Instant>,
+}
+
+/// What work that ran apart found out.
+enum Found {
+    Opened(TenantId, Result<Option<(Head, Seq)>, LogError>),
+    Heads(Result<Vec<Head>, LogError>),
+    Read(TenantId, Epoch, Result<LogPage, LogError>),
+    Checked(TenantId, Result<Option<(Head, Seq)>, LogError>),
+    Rotated(TenantId, Result<Option<Head>, LogError>),
+}
+
+/// The task that owns every stream of this node.
+pub(crate) struct Feed {
+    config: FeedConfig,
+    log: Log,
+    listener: Arc<Listener>,
+    shards: Shards,
+    tracked: HashMap<TenantId, Tracked>,
+    /// Tenants whose sequencer wants to be asked again at some time.
+    waking: HashSet<TenantId>,
+    asks: mpsc::Receiver<Ask>,
+    found: mpsc::UnboundedReceiver<Found>,
+    finder: mpsc::UnboundedSender<Found>,
+    repairs: Arc<Semaphore>,
+    health: Arc<FeedHealth>,
+    heads_at: Instant,
+    heads_asked: bool,
+    sweep_at: Instant,
+}
+
+impl Feed {
+    pub(crate) fn new(config: FeedConfig, log: Log, listener: Listener, shards: Shards) -> (Self, Streams) {
+        let (ask, asks) = mpsc::channel(1024);
+        // Bounded by the work under way: one message each.
+        let (finder, found) = mpsc::unbounded_channel();
+        let health = Arc::new(FeedHealth::default());
+        health.bus_down.store(!listener.health().is_up(), Ordering::Relaxed);
+        let now = Instant::now();
+        let feed = Self {
+            config,
+            log,
+            listener: Arc::new(listener),
+            shards,
+            tracked: HashMap::new(),
+            waking: HashSet::new(),
+            asks,
+            found,
+            finder,
+            repairs: Arc::new(Semaphore::new(REPAIRS)),
+            health: health.clone(),
+            heads_at: now,
+            heads_asked: false,
+            sweep_at: now + SWEEP,
+        };
+        (feed, Streams { ask, health })
+    }
+
+    /// Runs until `stop`.
+    pub(crate) async fn run(mut self, mut bus: BusEvents, stop: CancellationToken) {
+        let mut health = self.listener.health_changes();
+        loop {
+            let wake = self.wakes_at();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                Some(found) = self.found.recv() => self.on_found(found),
+                Some(ask) = self.asks.recv() => self.on_ask(ask),
+                Some(event) = bus.recv() => {
+                    self.on_bus(event);
+                    for _ in 1..BURST {
+                        let Some(event) = bus.try_recv() else { break };
+                        self.on_bus(event);
+                    }
+                }
+                Ok(()) = health.changed() => self.on_health(!health.borrow_and_update().is_up()),
+                () = tokio::time::sleep_until(wake.into()) => self.on_time(Instant::now()),
+            }
+        }
+    }
+
+    fn wakes_at(&self) -> Instant {
+        let sequencers = self.waking.iter().filter_map(|tenant| match self.tracked.get(tenant) {
+            Some(Tracked::Open(open)) => open.sequencer.wakes_at(),
+            _ => None,
+        });
+        let heads = if self.heads_asked { self.sweep_at } else { self.heads_at };
+        sequencers.chain([heads, self.sweep_at]).min().unwrap_or(self.sweep_at)
+    }
+
+    fn on_health(&mut self, down: bool) {
+        if self.health.bus_down.swap(down, Ordering::Relaxed) != down {
+            tracing::warn!(down, "redis: {}", if down { "delivering from the log" } else { "back" });
+        }
+        self.heads_at = Instant::now();
+    }
+
+    fn on_ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::CheckHeads => self.heads_at = Instant::now(),
+            Ask::Open(tenant, answer) => match self.tracked.get_mut(&tenant) {
+                Some(Tracked::Open(open)) => {
+                    open.idle_since = None;
+                    // A waiter that went away needs no answer.
+                    let _ = answer.send(Ok(open.stream.clone()));
+                }
+                Some(Tracked::Opening { waiting, .. }) => waiting.push(answer),
+                None => {
+                    let opening = Tracked::Opening { waiting: vec![answer], early: Vec::new() };
+                    self.tracked.insert(tenant.clone(), opening);
+                    self.begin_opening(tenant);
+                }
+            },
+        }
+    }
+
+    fn begin_opening(&self, tenant: TenantId) {
+        let (log, listener, finder) = (self.log.clone(), self.listener.clone(), self.finder.clone());
+        let create = self.config.create_tenants;
+        tokio::spawn(async move {
+            // Subscribed before the head is read: an event is either below that head or heard. Without a
+            // confirmation the head watch finds what was not heard.
+            let confirmed = tokio::time::timeout(CONFIRM, listener.subscribe(&tenant)).await;
+            if !matches!(confirmed, Ok(Ok(()))) {
+                tracing::debug!(%tenant, "subscription not confirmed, delivering from the log meanwhile");
+            }
+            let found = whole_head(&log, &tenant, create).await;
+            let _ = finder.send(Found::Opened(tenant, found));
+        });
+    }
+
+    fn on_found(&mut self, found: Found) {
+        match found {
+            Found::Opened(tenant, result) => self.opened(tenant, result),
+            Found::Heads(result) => self.heads(result),
+            Found::Read(tenant, epoch, result) => self.read(&tenant, &epoch, result),
+            Found::Checked(tenant, result) => self.checked(&tenant, result),
+            Found::Rotated(tenant, result) => self.rotated(&tenant, result),
+        }
+    }
+
+    fn opened(&mut self, tenant: TenantId, result: Result<Option<(Head, Seq)>, LogError>) {
+        let Some(Tracked::Opening { waiting, early }) = self.tracked.remove(&tenant) else { return };
+        let error = match result {
+            Ok(Some((head, oldest))) => {
+                let stream =
+                    Arc::new(Stream::new(tenant.clone(), head.epoch.clone(), head.seq, oldest, self.config.ring));
+                let open = Open {
+                    stream: stream.clone(),
+                    sequencer: Sequencer::new(head.epoch.clone(), head.seq),
+                    asked: (head.epoch, head.seq),
+                    in_question: false,
+                    idle_since: None,
+                };
+                self.tracked.insert(tenant.clone(), Tracked::Open(Box::new(open)));
+                early.into_iter().for_each(|batch| self.offer(batch));
+                for waiter in waiting {
+                    let _ = waiter.send(Ok(stream.clone()));
+                }
+                metrics().streams.set(self.tracked.len() as f64);
+                return;
+            }
+            Ok(None) => OpenError::UnknownTenant,
+            Err(error) => {
+                tracing::warn!(%tenant, %error, "a stream could not be opened");
+                OpenError::Unavailable(error.to_string())
+            }
+        };
+        self.leave(&tenant);
+        for waiter in waiting {
+            let _ = waiter.send(Err(error.clone()));
+        }
+    }
+
+    fn on_bus(&mut self, event: BusEvent) {
+        match event {
+            BusEvent::Message { tenant, payload } => match envelope::decode(payload) {
+                Ok(batch) if batch.tenant == tenant => self.offer(batch),
+                Ok(batch) => {
+                    metrics().envelopes_refused.increment(1);
+                    tracing::error!(%tenant, claims = %batch.tenant, "I5: a batch of another tenant, dropped");
+                }
+                Err(error) => {
+                    metrics().envelopes_refused.increment(1);
+                    tracing::warn!(%tenant, %error, "a batch that cannot be read, waiting for the log");
+                }
+            },
+            BusEvent::Interrupted { cause } => {
+                tracing::info!(?cause, "redis: interrupted, comparing every stream with the log");
+                self.heads_at = Instant::now();
+            }
+        }
+    }
+
+    fn offer(&mut self, batch: Batch) {
+        let tenant = batch.tenant.clone();
+        match self.tracked.get_mut(&tenant) {
+            Some(Tracked::Opening { early, .. }) if early.len() < EARLY_BATCHES => early.push(batch),
+            Some(Tracked::Open(open)) => {
+                let mut out = Vec::with_capacity(batch.events.len());
+                match open.sequencer.offer(batch, Instant::now(), &mut out) {
+                    Offered::New => {}
+                    Offered::Repeated(bodies) => {
+                        metrics().events_repeated.increment(bodies.len() as u64);
+                        if bodies.iter().any(|(seq, body)| open.stream.contradicts(*seq, body)) {
+                            tracing::error!(%tenant, "one seq with two contents: the log lost its end");
+                            self.rotate(&tenant);
+                            return;
+                        }
+                    }
+                    Offered::OtherEpoch => self.heads_at = Instant::now(),
+                }
+                self.deliver(&tenant, out);
+                self.after(&tenant);
+            }
+            Some(Tracked::Opening { .. }) | None => {}
+        }
+    }
+
+    /// Encodes events, once, puts them into the ring and tells the shards.
+    fn deliver(&mut self, tenant: &TenantId, events: Vec<Sequenced>) {
+        let Some(Tracked::Open(open)) = self.tracked.get(tenant) else { return };
+        if events.is_empty() {
+            return;
+        }
+        metrics().events_sequenced.increment(events.len() as u64);
+        let told = open.stream.push(events.into_iter().map(entry));
+        self.shards.tell(told, &open.stream);
+    }
+
+    /// Starts what a sequencer asks for, or remembers when to ask it again.
+    fn after(&mut self, tenant: &TenantId) {
+        let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
+        if let Some(missing) = open.sequencer.due(Instant::now()) {
+            metrics().gaps.increment(1);
+            tracing::debug!(%tenant, after = %missing.after, upto = %missing.upto, "reading what is missing");
+            let epoch = open.sequencer.epoch().clone();
+            self.begin_repair(tenant.clone(), epoch, missing);
+        } else if open.sequencer.wakes_at().is_some() {
+            self.waking.insert(tenant.clone());
+            return;
+        }
+        self.waking.remove(tenant);
+    }
+
+    fn begin_repair(&self, tenant: TenantId, epoch: Epoch, missing: Missing) {
+        let (log, finder, repairs) = (self.log.clone(), self.finder.clone(), self.repairs.clone());
+        tokio::spawn(async move {
+            let _turn = repairs.acquire().await;
+            let page = log.read(&tenant, missing.after, missing.upto, None).await;
+            let _ = finder.send(Found::Read(tenant, epoch, page));
+        });
+    }
+
+    fn read(&mut self, tenant: &TenantId, epoch: &Epoch, result: Result<LogPage, LogError>) {
+        let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
+        if open.sequencer.epoch() != epoch {
+            return;
+        }
+        let now = Instant::now();
+        let mut out = Vec::new();
+        match result {
+            Ok(page) => {
+                let events = page.events.into_iter().map(|event| {
+                    (event.seq, EnvelopeEvent { channels: event.channels, body: event.body.into() })
+                });
+                if open.sequencer.repaired(events, now, &mut out) == Repaired::Gone {
+                    self.check(tenant);
+                }
+                metrics().events_repaired.increment(out.len() as u64);
+            }
+            Err(error) => {
+                tracing::warn!(%tenant, %error, "a repair failed, trying again");
+                open.sequencer.repair_failed(now);
+            }
+        }
+        self.deliver(tenant, out);
+        self.after(tenant);
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        for tenant in self.waking.clone() {
+            self.after(&tenant);
+        }
+        if now >= self.heads_at && !self.heads_asked {
+            self.ask_heads();
+        }
+        if now >= self.sweep_at {
+            self.sweep_at = now + SWEEP;
+            self.sweep(now);
+        }
+    }
+
+    fn ask_heads(&mut self) {
+        let mut tenants = Vec::with_capacity(self.tracked.len());
+        for (tenant, tracked) in &mut self.tracked {
+            if let Tracked::Open(open) = tracked {
+                open.asked = (open.sequencer.epoch().clone(), open.sequencer.head());
+                tenants.push(tenant.clone());
+            }
+        }
+        self.heads_asked = true;
+        let (log, finder) = (self.log.clone(), self.finder.clone());
+        metrics().head_queries.increment(1);
+        tokio::spawn(async move {
+            // A node without tenants still finds out whether its database is there.
+            let heads =
+                if tenants.is_empty() { log.ping().await.map(|()| Vec::new()) } else { log.heads(&tenants).await };
+            let _ = finder.send(Found::Heads(heads));
+        });
+    }
+
+    fn heads(&mut self, result: Result<Vec<Head>, LogError>) {
+        let now = Instant::now();
+        let bus_down = self.health.bus_down.load(Ordering::Relaxed);
+        self.heads_asked = false;
+        self.heads_at = now + if bus_down { WATCH_WITHOUT_BUS.min(self.config.head_watch) } else { self.config.head_watch };
+        let failed = result.is_err();
+        if self.health.database_down.swap(failed, Ordering::Relaxed) != failed {
+            tracing::warn!(down = failed, "postgres: {}", if failed { "cannot be reached" } else { "back" });
+        }
+        for head in result.unwrap_or_default() {
+            let Some(Tracked::Open(open)) = self.tracked.get_mut(&head.tenant) else { continue };
+            let until = if bus_down { now } else { now + PATIENCE };
+            match open.sequencer.observe(&head.epoch, head.seq, &open.asked.clone(), until) {
+                HeadVerdict::Level => {}
+                HeadVerdict::Behind => self.after(&head.tenant),
+                HeadVerdict::Regressed => self.rotate(&head.tenant),
+                HeadVerdict::OtherEpoch => self.check(&head.tenant),
+            }
+        }
+    }
+
+    /// Asks for head, epoch and oldest event of one tenant, because its stream cannot go on as it is.
+    fn check(&mut self, tenant: &TenantId) {
+        let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
+        if std::mem::replace(&mut open.in_question, true) {
+            return;
+        }
+        let (log, finder, tenant) = (self.log.clone(), self.finder.clone(), tenant.clone());
+        tokio::spawn(async move {
+            let found = whole_head(&log, &tenant, false).await;
+            let _ = finder.send(Found::Checked(tenant, found));
+        });
+    }
+
+    fn checked(&mut self, tenant: &TenantId, result: Result<Option<(Head, Seq)>, LogError>) {
+        let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
+        open.in_question = false;
+        let Ok(Some((head, oldest))) = result else { return };
+        if head.epoch != *open.sequencer.epoch() {
+            self.restart(head, oldest, ResetReason::EpochChanged);
+        } else if oldest > open.sequencer.head().next() && head.seq > open.sequencer.head() {
+            self.restart(head, oldest, ResetReason::TooOld);
+        }
+    }
+
+    fn rotate(&mut self, tenant: &TenantId) {
+        let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
+        if std::mem::replace(&mut open.in_question, true) {
+            return;
+        }
+        let old = open.sequencer.epoch().clone();
+        let (log, finder, tenant) = (self.log.clone(), self.finder.clone(), tenant.clone());
+        tokio::spawn(async move {
+            let head = log.rotate_epoch(&tenant, &old).await;
+            let _ = finder.send(Found::Rotated(tenant, head));
+        });
+    }
+
+    fn rotated(&mut self, tenant: &TenantId, result: Result<Option<Head>, LogError>) {
+        let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
+        open.in_question = false;
+        if let Ok(Some(head)) = result {
+            let oldest = open.stream.position().0.oldest;
+            self.restart(head, oldest, ResetReason::EpochChanged);
+        }
+    }
+
+    fn restart(&mut self, head: Head, oldest: Seq, reason: ResetReason) {
+        let Some(Tracked::Open(open)) = self.tracked.get_mut(&head.tenant) else { return };
+        tracing::error!(tenant = %head.tenant, epoch = %head.epoch, seq = %head.seq, ?reason, "stream reset");
+        metrics().stream_resets.increment(1);
+        open.sequencer.restart(head.epoch.clone(), head.seq);
+        let told = open.stream.restart(head.epoch, head.seq, oldest, reason, self.config.ring);
+        self.shards.tell(told, &open.stream);
+        self.waking.remove(&head.tenant);
+    }
+
+    /// Leaves tenants that had no connection for the cool-down.
+    fn sweep(&mut self, now: Instant) {
+        let mut idle = Vec::new();
+        for (tenant, tracked) in &mut self.tracked {
+            let Tracked::Open(open) = tracked else { continue };
+            // The feed's own reference, and no shard's or newcomer's.
+            if Arc::strong_count(&open.stream) > 1 {
+                open.idle_since = None;
+            } else if now.duration_since(*open.idle_since.get_or_insert(now)) >= COOL_DOWN {
+                idle.push(tenant.clone());
+            }
+        }
+        for tenant in idle {
+            self.tracked.remove(&tenant);
+            self.waking.remove(&tenant);
+            self.leave(&tenant);
+        }
+        metrics().streams.set(self.tracked.len() as f64);
+    }
+
+    fn leave(&self, tenant: &TenantId) {
+        self.listener.unsubscribe(tenant);
+    }
+}
+
+/// Head and oldest event of a tenant's log; none if there is no such tenant.
+async fn whole_head(log: &Log, tenant: &TenantId, create: bool) -> Result<Option<(Head, Seq)>, LogError> {
+    let Some(head) = log.open_tenant(tenant, create).await? else { return Ok(None) };
+    let oldest = log.oldest(tenant).await?.unwrap_or(head.seq.next());
+    Ok(Some((head, oldest)))
+}
+
+fn entry(sequenced: Sequenced) -> Arc<Entry> {
+    let Sequenced { seq, event, at_micros } = sequenced;
+    let json = event_frame(seq, &event.channels, &event.body, None);
+    let frame = ws::encode::text_frame(&[&json]);
+    Arc::new(Entry { seq, channels: event.channels.into(), frame, at_micros })
+}

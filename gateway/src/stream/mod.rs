@@ -1,0 +1,168 @@
+//! A tenant's log as this gateway sees it.
+//!
+//! One task, the [`feed`], owns every tenant's [`sequencer`] and writes the rings. Shards read them: each is a cursor
+//! on the ring, told only that there is news, never handed an event.
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`sequencer`] | in which order does the log pass? (pure) |
+//! | [`ring`] | which recent events are in memory? |
+//! | [`feed`] | who keeps the streams up to date? |
+//! | [`backlog`] | who reads older events from the log, once for all who need them? |
+
+pub(crate) mod backlog;
+pub(crate) mod feed;
+pub(crate) mod ring;
+pub(crate) mod sequencer;
+
+use carillon_protocol::server::ResetReason;
+use carillon_protocol::{Epoch, Seq, TenantId};
+use ring::{Entry, Ring, RingLimits};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// Which shards, one bit each. A node has at most 64.
+pub(crate) type ShardSet = u64;
+
+/// One tenant's ring and those who wait for it. Kept alive by the feed and by every shard with a connection of it.
+pub(crate) struct Stream {
+    pub(crate) tenant: TenantId,
+    inner: Mutex<Inner>,
+    /// Shards that have connections of this tenant.
+    watchers: AtomicU64,
+    /// Shards that were told of news and have not looked yet: news is told once, however much there is.
+    told: AtomicU64,
+    /// The head, for those who wait for a cursor to be reached.
+    progress: watch::Sender<Seq>,
+}
+
+struct Inner {
+    ring: Ring,
+    life: Life,
+}
+
+/// One continuous stretch of a stream. A new one begins when continuity is lost, for every connection at once.
+#[derive(Debug, Clone)]
+pub(crate) struct Life {
+    /// Counts the lives this node has seen; tells them apart quickly.
+    pub(crate) number: u32,
+    /// The log's epoch.
+    pub(crate) epoch: Epoch,
+    /// Why the one before ended.
+    pub(crate) reason: ResetReason,
+    /// The oldest event the log still had when the stream was opened.
+    pub(crate) oldest: Seq,
+}
+
+/// What a cursor finds in the ring.
+pub(crate) enum Reading {
+    /// The next events, if any, were appended to the caller's list.
+    Events,
+    /// The ring has moved past the cursor: read the log.
+    Gone,
+    /// The stream began a new life since; the cursor means nothing any more.
+    Reset,
+}
+
+impl Stream {
+    pub(crate) fn new(tenant: TenantId, epoch: Epoch, head: Seq, oldest: Seq, limits: RingLimits) -> Self {
+        let life = Life { number: 1, epoch, reason: ResetReason::EpochChanged, oldest };
+        Self {
+            tenant,
+            inner: Mutex::new(Inner { ring: Ring::new(limits, head), life }),
+            watchers: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            progress: watch::Sender::new(head),
+        }
+    }
+
+    /// Appends events and answers which shards must be told.
+    pub(crate) fn push(&self, entries: impl IntoIterator<Item = Arc<Entry>>) -> ShardSet {
+        let head = {
+            let mut inner = self.lock();
+            entries.into_iter().for_each(|entry| inner.ring.push(entry));
+            inner.ring.head()
+        };
+        self.progress.send_replace(head);
+        self.news()
+    }
+
+    /// Begins a new life at `head` and answers which shards must be told.
+    pub(crate) fn restart(
+        &self,
+        epoch: Epoch,
+        head: Seq,
+        oldest: Seq,
+        reason: ResetReason,
+        limits: RingLimits,
+    ) -> ShardSet {
+        {
+            let mut inner = self.lock();
+            let number = inner.life.number.wrapping_add(1);
+            *inner = Inner { ring: Ring::new(limits, head), life: Life { number, epoch, reason, oldest } };
+        }
+        self.progress.send_replace(head);
+        self.news()
+    }
+
+    /// Up to `max` events after `cursor` in the life `life`.
+    pub(crate) fn after(&self, life: u32, cursor: Seq, max: usize, out: &mut Vec<Arc<Entry>>) -> Reading {
+        let inner = self.lock();
+        if inner.life.number != life {
+            Reading::Reset
+        } else if inner.ring.after(cursor, max, out) {
+            Reading::Events
+        } else {
+            Reading::Gone
+        }
+    }
+
+    /// Where the stream is now.
+    pub(crate) fn position(&self) -> (Life, Seq) {
+        let inner = self.lock();
+        (inner.life.clone(), inner.ring.head())
+    }
+
+    /// Whether the ring holds another event than `body` under `seq`: two logs have grown from one.
+    pub(crate) fn contradicts(&self, seq: Seq, body: &[u8]) -> bool {
+        let inner = self.lock();
+        inner.ring.get(seq).is_some_and(|entry| {
+            let frame = entry.frame.strip_suffix(b"}").unwrap_or(&entry.frame);
+            !frame.ends_with(body)
+        })
+    }
+
+    /// Waits until the head is at least `seq`.
+    pub(crate) async fn reached(&self, seq: Seq) {
+        let mut progress = self.progress.subscribe();
+        // The sender lives as long as `self`.
+        let _ = progress.wait_for(|head| *head >= seq).await;
+    }
+
+    /// From now on `shard` is told of news.
+    pub(crate) fn watch(&self, shard: usize) {
+        self.watchers.fetch_or(1 << shard, Ordering::SeqCst);
+    }
+
+    /// `shard` has no connection of this tenant any more.
+    pub(crate) fn unwatch(&self, shard: usize) {
+        self.watchers.fetch_and(!(1 << shard), Ordering::SeqCst);
+        self.told.fetch_and(!(1 << shard), Ordering::SeqCst);
+    }
+
+    /// `shard` looks now; what comes after this is told again.
+    pub(crate) fn seen(&self, shard: usize) {
+        self.told.fetch_and(!(1 << shard), Ordering::SeqCst);
+    }
+
+    fn news(&self) -> ShardSet {
+        let watchers = self.watchers.load(Ordering::SeqCst);
+        watchers & !self.told.fetch_or(watchers, Ordering::SeqCst)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic while holding the lock leaves at worst an event missing at the end, which the head watch finds.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

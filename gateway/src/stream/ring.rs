@@ -1,0 +1,118 @@
+//! Which recent events of a tenant are in memory, ready to be written?
+//!
+//! Every event is encoded once, here it waits for its readers: shards at the head, slow or returning connections
+//! somewhere before it. Bounded by number and bytes (I10); what has left the ring is read from the log.
+
+use bytes::Bytes;
+use carillon_protocol::{Channel, Seq};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// An event, ready for every socket.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) seq: Seq,
+    pub(crate) channels: Box<[Channel]>,
+    /// The whole WebSocket message: header and JSON.
+    pub(crate) frame: Bytes,
+    /// Commit time, microseconds since 1970; zero when unknown.
+    pub(crate) at_micros: u64,
+}
+
+/// How much a ring may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RingLimits {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+/// Consecutive events that end at the head.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    limits: RingLimits,
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+    head: Seq,
+}
+
+impl Ring {
+    /// An empty ring whose next event has the seq after `head`.
+    pub(crate) fn new(limits: RingLimits, head: Seq) -> Self {
+        Self { limits, entries: VecDeque::new(), bytes: 0, head }
+    }
+
+    pub(crate) fn head(&self) -> Seq {
+        self.head
+    }
+
+    /// Appends the next event and lets the oldest go that no longer fit. The newest always stays.
+    pub(crate) fn push(&mut self, entry: Arc<Entry>) {
+        debug_assert_eq!(entry.seq, self.head.next(), "I2: a ring has no holes");
+        self.head = entry.seq;
+        self.bytes += entry.frame.len();
+        self.entries.push_back(entry);
+        while self.entries.len() > self.limits.events.max(1)
+            || (self.bytes > self.limits.bytes && self.entries.len() > 1)
+        {
+            if let Some(oldest) = self.entries.pop_front() {
+                self.bytes -= oldest.frame.len();
+            }
+        }
+    }
+
+    /// Appends up to `max` events after `cursor` to `out`; false when the ring no longer has the next one.
+    pub(crate) fn after(&self, cursor: Seq, max: usize, out: &mut Vec<Arc<Entry>>) -> bool {
+        if cursor >= self.head {
+            return true;
+        }
+        let first = Seq(self.head.0 - self.entries.len() as u64 + 1);
+        if cursor.next() < first {
+            return false;
+        }
+        let skip = (cursor.next().0 - first.0) as usize;
+        out.extend(self.entries.iter().skip(skip).take(max).cloned());
+        true
+    }
+
+    /// The event of that seq, if it is still here.
+    pub(crate) fn get(&self, seq: Seq) -> Option<&Arc<Entry>> {
+        let back = self.head.0.checked_sub(seq.0)? as usize;
+        self.entries.len().checked_sub(back + 1).and_then(|index| self.entries.get(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(events: usize, bytes: usize, pushed: std::ops::RangeInclusive<u64>) -> Ring {
+        let mut ring = Ring::new(RingLimits { events, bytes }, Seq(pushed.start() - 1));
+        for seq in pushed {
+            let frame = Bytes::from(vec![0; 10]);
+            ring.push(Arc::new(Entry { seq: Seq(seq), channels: Box::new([]), frame, at_micros: 0 }));
+        }
+        ring
+    }
+
+    fn after(ring: &Ring, cursor: u64) -> Option<Vec<u64>> {
+        let mut out = Vec::new();
+        ring.after(Seq(cursor), 100, &mut out).then(|| out.iter().map(|e| e.seq.0).collect())
+    }
+
+    #[test]
+    fn i10_a_ring_keeps_the_newest_within_its_limits() {
+        assert_eq!(after(&ring(3, 1_000, 1..=9), 6), Some(vec![7, 8, 9]));
+        assert_eq!(after(&ring(3, 1_000, 1..=9), 5), None, "6 has left");
+        assert_eq!(after(&ring(100, 25, 1..=9), 7), Some(vec![8, 9]));
+        assert_eq!(after(&ring(100, 5, 1..=9), 8), Some(vec![9]), "the newest stays, whatever its size");
+        assert_eq!(after(&ring(100, 1_000, 5..=9), 9), Some(vec![]));
+        assert_eq!(after(&ring(100, 1_000, 5..=9), 3), None, "before the ring began");
+    }
+
+    #[test]
+    fn an_event_is_found_by_its_seq() {
+        let ring = ring(3, 1_000, 1..=9);
+        assert_eq!(ring.get(Seq(7)).map(|e| e.seq), Some(Seq(7)));
+        assert!(ring.get(Seq(6)).is_none() && ring.get(Seq(10)).is_none());
+    }
+}

@@ -1,0 +1,260 @@
+//! In which order does a tenant's log pass through this gateway?
+//!
+//! **Invariants I2, I3, I4.** Batches come from Redis in any order, twice, or not at all. Out of here go events with
+//! `seq` = head + 1, head + 2, …, each once; what is missing is asked for as a range to read from the log. Pure: time
+//! is passed in, reading is somebody else's job.
+
+use bytes::Bytes;
+use carillon_protocol::envelope::{Batch, EnvelopeEvent};
+use carillon_protocol::{Epoch, Seq};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How long an early batch waits for the one before it: publishers may overtake each other between COMMIT and
+/// PUBLISH. Longer only delays the repair of a real loss.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(60);
+/// How long after a failed read the range is asked for again.
+pub(crate) const RETRY: Duration = Duration::from_millis(300);
+/// Most events held out of order. What does not fit is read from the log instead.
+const HELD_EVENTS: usize = 4_096;
+/// Most bytes held out of order.
+const HELD_BYTES: usize = 4 * 1024 * 1024;
+
+/// An event whose turn has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sequenced {
+    pub(crate) seq: Seq,
+    pub(crate) event: EnvelopeEvent,
+    /// Commit time, microseconds since 1970; zero when it was read from the log.
+    pub(crate) at_micros: u64,
+}
+
+/// What a batch turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// Everything in it was new.
+    New,
+    /// It began with events that had passed already; these, to be compared with what passed.
+    Repeated(Vec<(Seq, Bytes)>),
+    /// It belongs to another life of the log.
+    OtherEpoch,
+}
+
+/// What a head read from the database says about this stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeadVerdict {
+    /// Nothing is missing.
+    Level,
+    /// Events up to there are in the log but have not passed; they will be asked for unless they arrive in time.
+    Behind,
+    /// The log ends before what has passed here: its end was lost.
+    Regressed,
+    /// The log has another life.
+    OtherEpoch,
+}
+
+/// What became of a range read from the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repaired {
+    /// It continued the stream.
+    Continued,
+    /// The log no longer has what is missing.
+    Gone,
+}
+
+/// The range `after < seq <= upto` is to be read from the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) after: Seq,
+    pub(crate) upto: Seq,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Every known event has passed.
+    Live,
+    /// Something is missing but may still arrive by itself.
+    Holding { until: Instant },
+    /// A range is being read.
+    Repairing,
+}
+
+#[derive(Debug)]
+struct Held {
+    event: EnvelopeEvent,
+    at_micros: u64,
+}
+
+/// One tenant's stream: the life, the head, and what came too early.
+#[derive(Debug)]
+pub(crate) struct Sequencer {
+    epoch: Epoch,
+    head: Seq,
+    /// The farthest seq known to be committed; at least `head`.
+    known: Seq,
+    held: BTreeMap<Seq, Held>,
+    held_bytes: usize,
+    state: State,
+}
+
+impl Sequencer {
+    /// A stream that continues after `head`.
+    pub(crate) fn new(epoch: Epoch, head: Seq) -> Self {
+        Self { epoch, head, known: head, held: BTreeMap::new(), held_bytes: 0, state: State::Live }
+    }
+
+    pub(crate) fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    /// The last event that passed.
+    pub(crate) fn head(&self) -> Seq {
+        self.head
+    }
+
+    /// Whether events are known to be missing.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.known > self.head
+    }
+
+    /// Takes a batch from the fast path; events whose turn has come are appended to `out`.
+    pub(crate) fn offer(&mut self, batch: Batch, now: Instant, out: &mut Vec<Sequenced>) -> Offered {
+        if batch.epoch != self.epoch {
+            return Offered::OtherEpoch;
+        }
+        self.known = self.known.max(batch.last());
+        let mut repeated = Vec::new();
+        for (seq, event) in (batch.first.0..).map(Seq).zip(batch.events) {
+            if seq <= self.head {
+                repeated.push((seq, event.body));
+            } else if seq == self.head.next() {
+                self.pass(seq, event, batch.at_micros, out);
+            } else {
+                self.hold(seq, event, batch.at_micros);
+            }
+        }
+        self.pass_held(out);
+        self.settle(now + PATIENCE);
+        if repeated.is_empty() { Offered::New } else { Offered::Repeated(repeated) }
+    }
+
+    /// Takes a head read from the database. `asked` is where this stream was when the question was sent: an answer
+    /// older than what passed meanwhile proves nothing. Missing events may still come by themselves until `until`.
+    pub(crate) fn observe(
+        &mut self,
+        epoch: &Epoch,
+        head: Seq,
+        asked: &(Epoch, Seq),
+        until: Instant,
+    ) -> HeadVerdict {
+        if asked.0 != self.epoch {
+            return HeadVerdict::Level;
+        }
+        if *epoch != self.epoch {
+            return HeadVerdict::OtherEpoch;
+        }
+        if head < asked.1 {
+            return HeadVerdict::Regressed;
+        }
+        self.known = self.known.max(head);
+        self.settle(until);
+        if self.is_behind() { HeadVerdict::Behind } else { HeadVerdict::Level }
+    }
+
+    /// The range to read now, if patience has run out. The caller answers with [`repaired`](Self::repaired) or
+    /// [`repair_failed`](Self::repair_failed).
+    pub(crate) fn due(&mut self, now: Instant) -> Option<Missing> {
+        let State::Holding { until } = self.state else { return None };
+        if now < until {
+            return None;
+        }
+        self.state = State::Repairing;
+        let upto = self.held.first_key_value().map_or(self.known, |(first, _)| first.previous());
+        debug_assert!(upto > self.head, "I4: a repair asks for what is missing");
+        Some(Missing { after: self.head, upto })
+    }
+
+    /// When [`due`](Self::due) should be asked next.
+    pub(crate) fn wakes_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Holding { until } => Some(until),
+            State::Live | State::Repairing => None,
+        }
+    }
+
+    /// Takes what was read, in ascending order. `now` is when the rest, if any, is asked for.
+    pub(crate) fn repaired(
+        &mut self,
+        events: impl IntoIterator<Item = (Seq, EnvelopeEvent)>,
+        now: Instant,
+        out: &mut Vec<Sequenced>,
+    ) -> Repaired {
+        let before = self.head;
+        for (seq, event) in events {
+            if seq == self.head.next() {
+                self.pass(seq, event, 0, out);
+            } else if seq > self.head {
+                break;
+            }
+        }
+        self.pass_held(out);
+        self.state = State::Live;
+        self.settle(now);
+        if self.head == before && self.is_behind() { Repaired::Gone } else { Repaired::Continued }
+    }
+
+    /// The read failed; it is tried again after [`RETRY`].
+    pub(crate) fn repair_failed(&mut self, now: Instant) {
+        self.state = State::Live;
+        self.settle(now + RETRY);
+    }
+
+    /// Begins again in another life, or after a loss that the log cannot fill.
+    pub(crate) fn restart(&mut self, epoch: Epoch, head: Seq) {
+        *self = Self::new(epoch, head);
+    }
+
+    fn pass(&mut self, seq: Seq, event: EnvelopeEvent, at_micros: u64, out: &mut Vec<Sequenced>) {
+        debug_assert_eq!(seq, self.head.next(), "I2: events pass in order, without gaps, once");
+        self.head = seq;
+        self.known = self.known.max(seq);
+        out.push(Sequenced { seq, event, at_micros });
+    }
+
+    fn hold(&mut self, seq: Seq, event: EnvelopeEvent, at_micros: u64) {
+        let size = event.body.len();
+        if self.held.len() < HELD_EVENTS && self.held_bytes + size <= HELD_BYTES {
+            let replaced = self.held.insert(seq, Held { event, at_micros });
+            self.held_bytes += size;
+            self.held_bytes -= replaced.map_or(0, |held| held.event.body.len());
+        }
+    }
+
+    fn pass_held(&mut self, out: &mut Vec<Sequenced>) {
+        while let Some(entry) = self.held.first_entry() {
+            let seq = *entry.key();
+            if seq > self.head.next() {
+                break;
+            }
+            let held = entry.remove();
+            self.held_bytes -= held.event.body.len();
+            if seq == self.head.next() {
+                self.pass(seq, held.event, held.at_micros, out);
+            }
+        }
+    }
+
+    /// Waits for what is missing until `until`, or is content. A wait that runs already is not prolonged.
+    fn settle(&mut self, until: Instant) {
+        self.state = match self.state {
+            State::Repairing => State::Repairing,
+            _ if !self.is_behind() => State::Live,
+            State::Holding { until: earlier } => State::Holding { until: earlier.min(until) },
+            State::Live => State::Holding { until },
+        };
+    }
+}
+
+#[cfg(test)]
+#[path = "sequencer_tests.rs"]
+mod tests;

@@ -1,0 +1,34 @@
+//! How do bytes on a socket become messages, and messages bytes? The server side of RFC 6455, without I/O.
+//!
+//! The story of a connection, in the order of the files:
+//!
+//! 1. [`handshake`] judges the HTTP request and words the `101` answer; [`origin`] says which web pages may ask.
+//! 2. [`decode`] turns what a shard read from the socket into [`Incoming`] messages. A shard reads all its
+//!    connections into one scratch buffer, so a [`Decoder`] works in place there: a whole frame is unmasked where
+//!    it lies and lent to the caller, without a copy or an allocation. Only what is cut (a frame whose end has not
+//!    come, a message in fragments) is kept, in one heap part that goes away with the end of the message. A
+//!    connection at rest holds no buffer.
+//! 3. [`frame`] reads one frame's head and unmasks; [`close`] reads close payloads; [`violation`] names
+//!    everything a client can do wrong and the close code RFC 6455 has for it.
+//! 4. [`encode`] builds server frames. They carry no mask, so a frame is the same bytes for every connection:
+//!    events are encoded once and shared.
+//!
+//! Limits: a message is bounded by the caller's byte limit and by [`MAX_FRAGMENTS`] frames, a control frame by
+//! 125 bytes. Everything is refused as soon as the bytes that prove it have arrived.
+//!
+//! Deliberately absent: sockets, clocks, randomness (a server masks nothing), client role, extensions. No
+//! extension is negotiated, so a set reserved bit is a violation.
+
+pub mod close;
+pub mod decode;
+pub mod encode;
+pub mod frame;
+pub mod handshake;
+pub mod origin;
+pub mod violation;
+
+pub use decode::{Decoder, Flow, Incoming};
+pub use frame::{MAX_CONTROL_PAYLOAD, MAX_FRAGMENTS, Opcode};
+pub use handshake::{HandshakeFault, Upgrade};
+pub use origin::{BadOrigin, OriginPolicy};
+pub use violation::Violation;

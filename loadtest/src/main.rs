@@ -1,0 +1,68 @@
+//! How fast, how large and how right is a running Carillon, seen from outside?
+//!
+//! One process, thousands of sockets. `fanout` checks every seq of every connection while it measures; `idle` weighs
+//! connections that do nothing; `publish` counts durable events. Depends on the protocol and the network, nothing else.
+
+mod cli;
+mod clock;
+mod failure;
+mod fanout;
+mod floor;
+mod http;
+mod idle;
+mod latency;
+mod procfs;
+mod publish;
+mod reader;
+mod socket;
+mod table;
+mod target;
+mod wire;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde::Serialize;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::table::Table;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.command {
+        Command::Fanout(args) => fanout::run(args).and_then(|report| say(&report, cli.json)),
+        Command::Idle(args) => idle::run(args).and_then(|report| say(&report, cli.json)),
+        Command::Publish(args) => publish::run(args).and_then(|report| say(&report, cli.json)),
+        Command::BareWriter(args) => floor::write_bare(args).map(|()| true),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            // If stderr is closed too there is nobody left to tell; the exit code still says it.
+            let _ = writeln!(std::io::stderr(), "carillon-loadtest: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a measurement found.
+trait Report: Serialize {
+    /// The figures as people read them.
+    fn table(&self) -> Table;
+    /// Whether everything the server promised was kept.
+    fn is_right(&self) -> bool;
+}
+
+fn say(report: &impl Report, json: bool) -> Result<bool, Failure> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, report).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{}", report.table())?;
+    }
+    Ok(report.is_right())
+}

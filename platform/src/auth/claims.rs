@@ -1,0 +1,214 @@
+//! What does a token whose signature is proven say?
+
+use super::error::AuthError;
+use super::identity::{Caps, Identity};
+use carillon_protocol::{Channel, ChannelPattern, TenantId, UserId};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// How far another clock may be ahead of ours, in seconds. It never prolongs a token: `exp` is exact.
+const CLOCK_SKEW: u64 = 5;
+/// Latest time a claim may name: the end of the year 9999. Later is an error of whoever made the token.
+const LATEST: u64 = 253_402_300_799;
+/// Most roles in one tenant: each is a channel the connection is in.
+const ROLES: usize = 256;
+
+/// What the configuration asks of a token beyond its signature.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    pub(super) audiences: Vec<String>,
+    pub(super) issuers: Vec<String>,
+}
+
+/// What a valid token says about its bearer, not yet in any tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    user: UserId,
+    tenant: Option<TenantId>,
+    roles: Vec<String>,
+    tenants: BTreeMap<TenantId, Vec<String>>,
+    patterns: Vec<ChannelPattern>,
+    caps: Caps,
+    expires_at: u64,
+}
+
+/// The payload as it arrives. `serde` refuses a claim that is there twice, so no two readers can disagree.
+#[derive(Deserialize)]
+struct Payload {
+    sub: Option<Value>,
+    tenant: Option<Value>,
+    roles: Option<Value>,
+    tenants: Option<Value>,
+    channels: Option<Value>,
+    caps: Option<Value>,
+    exp: Option<Value>,
+    iat: Option<Value>,
+    nbf: Option<Value>,
+    aud: Option<Value>,
+    iss: Option<Value>,
+}
+
+impl Claims {
+    /// Reads a payload and checks it against the time (seconds since 1970) and the rules.
+    pub(super) fn read(payload: &[u8], now: u64, rules: &Rules) -> Result<Self, AuthError> {
+        let raw: Payload = serde_json::from_slice(payload).map_err(|_| {
+            AuthError::Malformed("has a payload that is not a JSON object with each claim once")
+        })?;
+        let expires_at = time("exp", raw.exp)?.ok_or_else(|| wrong("exp", "is missing"))?;
+        if now >= expires_at {
+            return Err(AuthError::Expired);
+        }
+        for (claim, value) in [("nbf", raw.nbf), ("iat", raw.iat)] {
+            if time(claim, value)?.is_some_and(|from| from > now + CLOCK_SKEW) {
+                return Err(AuthError::NotYetValid(claim));
+            }
+        }
+        check_audience(raw.aud, &rules.audiences)?;
+        check_issuer(raw.iss, &rules.issuers)?;
+
+        let user: String = typed("sub", raw.sub, "a text")?.ok_or_else(|| wrong("sub", "is missing"))?;
+        let user = UserId::new(user).map_err(|_| wrong("sub", must_be(UserId::ALLOWED)))?;
+        let tenant: Option<String> = typed("tenant", raw.tenant, "a text")?;
+        let tenant = tenant.map(|name| tenant_id("tenant", &name)).transpose()?;
+        let listed: Option<BTreeMap<String, Vec<String>>> =
+            typed("tenants", raw.tenants, "an object of lists of roles")?;
+        let mut tenants = BTreeMap::new();
+        for (name, list) in listed.unwrap_or_default() {
+            tenants.insert(tenant_id("tenants", &name)?, roles("tenants", list)?);
+        }
+        let patterns =
+            texts("channels", raw.channels)?.iter().map(ChannelPattern::new).collect::<Result<_, _>>();
+        let caps = texts("caps", raw.caps)?;
+        let has = |cap: &str| caps.iter().any(|given| given == cap);
+        Ok(Self {
+            user,
+            tenant,
+            roles: roles("roles", texts("roles", raw.roles)?)?,
+            tenants,
+            patterns: patterns.map_err(|_| wrong("channels", must_be(ChannelPattern::ALLOWED)))?,
+            // A cap we do not know gives nothing: a newer issuer does not lock its users out.
+            caps: Caps { publish: has("publish"), admin: has("admin") },
+            expires_at,
+        })
+    }
+
+    /// Who the token is for.
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// When the token ends, in seconds since 1970.
+    pub fn expires_at(&self) -> u64 {
+        self.expires_at
+    }
+
+    /// The bearer in one tenant: the named one, else the default (the claim `tenant`, or the only one in
+    /// `tenants`). [`AuthError::TenantRequired`] without a default, [`AuthError::TenantForbidden`] for a tenant
+    /// the token does not name.
+    ///
+    /// `roles` are the roles in the claim `tenant`; in a tenant of `tenants` they are those listed there; in one
+    /// that both name, both.
+    pub fn enter(&self, tenant: Option<&TenantId>) -> Result<Identity, AuthError> {
+        let tenant = tenant.or_else(|| self.default_tenant()).ok_or(AuthError::TenantRequired)?;
+        let is_default = self.tenant.as_ref() == Some(tenant);
+        let listed = self.tenants.get(tenant);
+        if !is_default && listed.is_none() {
+            return Err(AuthError::TenantForbidden);
+        }
+        let mut roles = if is_default { self.roles.clone() } else { Vec::new() };
+        for role in listed.into_iter().flatten() {
+            if !roles.contains(role) {
+                roles.push(role.clone());
+            }
+        }
+        Ok(Identity {
+            tenant: tenant.clone(),
+            user: self.user.clone(),
+            roles: roles.into(),
+            patterns: self.patterns.clone().into(),
+            caps: self.caps,
+            expires_at: self.expires_at,
+        })
+    }
+
+    fn default_tenant(&self) -> Option<&TenantId> {
+        let mut listed = self.tenants.keys();
+        self.tenant.as_ref().or_else(|| listed.next().filter(|_| self.tenants.len() == 1))
+    }
+}
+
+fn wrong(claim: &'static str, fault: impl Into<String>) -> AuthError {
+    AuthError::Claims { claim, fault: fault.into() }
+}
+
+fn must_be(allowed: &str) -> String {
+    format!("must be {allowed}")
+}
+
+/// A claim of the wanted type; `null` is as good as absent.
+fn typed<T: DeserializeOwned>(
+    claim: &'static str,
+    value: Option<Value>,
+    wanted: &str,
+) -> Result<Option<T>, AuthError> {
+    serde_json::from_value(value.unwrap_or(Value::Null)).map_err(|_| wrong(claim, must_be(wanted)))
+}
+
+fn texts(claim: &'static str, value: Option<Value>) -> Result<Vec<String>, AuthError> {
+    Ok(typed::<Vec<String>>(claim, value, "a list of texts")?.unwrap_or_default())
+}
+
+/// A time in whole seconds since 1970. RFC 7519 would allow fractions; texts, fractions and times past the year
+/// 9999 are refused rather than guessed at.
+fn time(claim: &'static str, value: Option<Value>) -> Result<Option<u64>, AuthError> {
+    let seconds: Option<u64> = typed(claim, value, "a whole number of seconds since 1970")?;
+    match seconds {
+        Some(seconds) if seconds > LATEST => Err(wrong(claim, "lies past the year 9999")),
+        seconds => Ok(seconds),
+    }
+}
+
+fn tenant_id(claim: &'static str, name: &str) -> Result<TenantId, AuthError> {
+    TenantId::new(name).map_err(|_| wrong(claim, must_be(TenantId::ALLOWED)))
+}
+
+fn roles(claim: &'static str, names: Vec<String>) -> Result<Vec<String>, AuthError> {
+    let mut roles: Vec<String> = Vec::with_capacity(names.len().min(ROLES));
+    for name in names {
+        if Channel::role(&name).is_err() {
+            return Err(wrong(claim, format!("holds a role that is not {}", UserId::ALLOWED)));
+        }
+        if !roles.contains(&name) {
+            roles.push(name);
+        }
+        if roles.len() > ROLES {
+            return Err(wrong(claim, format!("holds more than {ROLES} roles")));
+        }
+    }
+    Ok(roles)
+}
+
+fn check_audience(aud: Option<Value>, accepted: &[String]) -> Result<(), AuthError> {
+    if accepted.is_empty() {
+        return Ok(());
+    }
+    let named = |value: &Value| value.as_str().is_some_and(|text| accepted.iter().any(|one| one == text));
+    let found = match &aud {
+        Some(Value::Array(list)) => list.iter().any(named),
+        Some(one) => named(one),
+        None => false,
+    };
+    if found { Ok(()) } else { Err(AuthError::Audience) }
+}
+
+fn check_issuer(iss: Option<Value>, accepted: &[String]) -> Result<(), AuthError> {
+    let found =
+        iss.as_ref().and_then(Value::as_str).is_some_and(|text| accepted.iter().any(|one| one == text));
+    if accepted.is_empty() || found { Ok(()) } else { Err(AuthError::Issuer) }
+}
+
+#[cfg(test)]
+#[path = "claims_tests.rs"]
+mod tests;

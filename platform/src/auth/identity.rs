@@ -1,0 +1,84 @@
+//! Who is someone within a tenant, and which channels are theirs?
+
+use carillon_protocol::{Channel, ChannelPattern, TenantId, UserId};
+
+/// What someone may do beyond receiving.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Publish events.
+    pub publish: bool,
+    /// Administer.
+    pub admin: bool,
+}
+
+/// Someone within one tenant, proven by a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The person.
+    pub user: UserId,
+    /// Their roles in this tenant, each once.
+    pub roles: Box<[String]>,
+    /// Which channels beyond their own they may subscribe to.
+    pub patterns: Box<[ChannelPattern]>,
+    /// What else they may do.
+    pub caps: Caps,
+    /// When this ends, in seconds since 1970: from this second on the identity is not valid.
+    pub expires_at: u64,
+}
+
+impl Identity {
+    /// The channels everyone is in without asking: the tenant's, one's own, one for each role.
+    pub fn channels(&self) -> Vec<Channel> {
+        // Roles were checked when the token was read; a text that cannot be a role has no channel.
+        let roles = self.roles.iter().filter_map(|role| Channel::role(role).ok());
+        [Channel::tenant(), Channel::user(&self.user)].into_iter().chain(roles).collect()
+    }
+
+    /// Whether they may subscribe to a channel: their own always, others when a pattern of the token allows it.
+    pub fn may_subscribe(&self, channel: &Channel) -> bool {
+        self.is_own(channel) || self.patterns.iter().any(|pattern| pattern.allows(channel))
+    }
+
+    fn is_own(&self, channel: &Channel) -> bool {
+        let name = channel.as_str();
+        match name.split_once(':') {
+            Some(("user", user)) => user == self.user.as_str(),
+            Some(("role", role)) => self.roles.iter().any(|own| own == role),
+            _ => name == "tenant",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mila() -> Identity {
+        Identity {
+            tenant: TenantId::new("acme").unwrap(),
+            user: UserId::new("mila").unwrap(),
+            roles: ["reception".to_owned(), "head: north".to_owned()].into(),
+            patterns: [ChannelPattern::new("contact:*").unwrap()].into(),
+            caps: Caps::default(),
+            expires_at: 0,
+        }
+    }
+
+    #[test]
+    fn everyone_is_in_the_tenants_their_own_and_their_roles_channels() {
+        let names: Vec<String> = mila().channels().into_iter().map(String::from).collect();
+        assert_eq!(names, ["tenant", "user:mila", "role:reception", "role:head: north"]);
+        assert!(mila().channels().iter().all(|channel| mila().may_subscribe(channel)));
+    }
+
+    #[test]
+    fn other_channels_need_a_pattern() {
+        let may = |name: &str| mila().may_subscribe(&Channel::new(name).unwrap());
+        assert!(may("contact:7"));
+        for foreign in ["user:milan", "user:Mila", "role:admin", "tenant:x", "order:7", "contact"] {
+            assert!(!may(foreign), "{foreign}");
+        }
+    }
+}

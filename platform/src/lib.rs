@@ -1,0 +1,26 @@
+//! Process plumbing both services share: configuration, telemetry, the ops port, an orderly stop, and user tokens.
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`env`] | what does the environment say, and is every value allowed? |
+//! | [`config`] | which settings do both services share? |
+//! | [`telemetry`] | how does a process tell what it does (logs, metrics)? |
+//! | [`ops`] | how do probes and Prometheus ask a process how it is? |
+//! | [`shutdown`] | how does a process stop, and in which order? |
+//! | [`descriptors`] | how many sockets may this process open? |
+//! | [`auth`] | who is the bearer of this user token, and what may they do? |
+//!
+//! A service's start uses them in this order: read [`env::Env::process`] into its configuration (a
+//! [`env::ConfigError`] ends the process with [`EXIT_CONFIG`]), [`telemetry::init`] and [`telemetry::install`],
+//! [`descriptors::raise`], bind its sockets, [`ops::serve`], and wait for [`shutdown::Signals`].
+
+pub mod auth;
+pub mod config;
+pub mod descriptors;
+pub mod env;
+pub mod ops;
+pub mod shutdown;
+pub mod telemetry;
+
+/// The exit code of a process whose configuration is wrong (`EX_USAGE` of sysexits.h).
+pub const EXIT_CONFIG: u8 = 64;

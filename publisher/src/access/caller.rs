@@ -1,0 +1,141 @@
+//! What may this caller do, and in which tenant?
+
+use carillon_backplane::log::ApiKey;
+use carillon_platform::auth::{AuthError, Claims, Identity};
+use carillon_protocol::{Channel, TenantId, UserId};
+
+/// What an API key can be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Publish events.
+    Publish,
+    /// Read the log.
+    Read,
+}
+
+/// Somebody whose credentials are proven.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// A service.
+    Key(ApiKey),
+    /// A person.
+    User(Claims),
+}
+
+/// A caller within one tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The person, when it is one.
+    pub user: Option<UserId>,
+    /// Whether they may administer.
+    pub admin: bool,
+    /// The only channels whose events they may see; none: all of the tenant's.
+    pub audience: Option<Vec<Channel>>,
+    publish: bool,
+    read: bool,
+}
+
+/// Why a caller has no entry to a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TenantFault {
+    /// The credentials are for several tenants, and none was named.
+    Required,
+    /// The credentials are not for the tenant that was named.
+    Forbidden,
+}
+
+impl Caller {
+    /// Whether they may do this in some tenant: told before a body is read. [`Entry::may`] has the last word.
+    pub fn may(&self, scope: Scope) -> bool {
+        match (self, scope) {
+            (Caller::Key(key), Scope::Publish) => key.publish,
+            (Caller::Key(key), Scope::Read) => key.read,
+            (Caller::User(claims), scope) => claims.enter(None).map_or(true, |identity| person(&identity).may(scope)),
+        }
+    }
+
+    /// The caller in the tenant that was asked for, or else in the only one the credentials are for.
+    pub fn enter(&self, asked: Option<&TenantId>) -> Result<Entry, TenantFault> {
+        match self {
+            Caller::Key(key) => enter_with_key(key, asked),
+            Caller::User(claims) => match claims.enter(asked) {
+                Ok(identity) => Ok(person(&identity)),
+                Err(AuthError::TenantRequired) => Err(TenantFault::Required),
+                Err(_) => Err(TenantFault::Forbidden),
+            },
+        }
+    }
+}
+
+impl Entry {
+    /// Whether they may do this here.
+    pub fn may(&self, scope: Scope) -> bool {
+        match scope {
+            Scope::Publish => self.publish,
+            Scope::Read => self.read,
+        }
+    }
+}
+
+fn enter_with_key(key: &ApiKey, asked: Option<&TenantId>) -> Result<Entry, TenantFault> {
+    let tenant = match (&key.tenant, asked) {
+        (Some(bound), Some(asked)) if bound != asked => return Err(TenantFault::Forbidden),
+        (Some(bound), _) => bound,
+        (None, Some(asked)) => asked,
+        (None, None) => return Err(TenantFault::Required),
+    };
+    let (publish, read) = (key.publish, key.read);
+    Ok(Entry { tenant: tenant.clone(), user: None, admin: key.admin, audience: None, publish, read })
+}
+
+/// A person reads what was sent to them; an administrator reads all of it.
+fn person(identity: &Identity) -> Entry {
+    Entry {
+        tenant: identity.tenant.clone(),
+        user: Some(identity.user.clone()),
+        admin: identity.caps.admin,
+        audience: (!identity.caps.admin).then(|| identity.channels()),
+        publish: identity.caps.publish,
+        read: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::new(name).unwrap()
+    }
+
+    fn key(bound: Option<&str>) -> Caller {
+        Caller::Key(ApiKey {
+            id: "k".into(),
+            hash: [0; 32],
+            tenant: bound.map(tenant),
+            publish: true,
+            read: false,
+            admin: false,
+            expires_at_secs: None,
+        })
+    }
+
+    #[test]
+    fn a_bound_key_enters_its_own_tenant_only() {
+        let bound = key(Some("a"));
+        assert_eq!(bound.enter(None).unwrap().tenant, tenant("a"));
+        assert_eq!(bound.enter(Some(&tenant("a"))).unwrap().tenant, tenant("a"));
+        assert_eq!(bound.enter(Some(&tenant("b"))), Err(TenantFault::Forbidden));
+    }
+
+    #[test]
+    fn a_key_for_all_tenants_needs_one_to_be_named() {
+        let all = key(None);
+        assert_eq!(all.enter(None), Err(TenantFault::Required));
+        let entry = all.enter(Some(&tenant("b"))).unwrap();
+        assert!(entry.may(Scope::Publish) && !entry.may(Scope::Read));
+        assert_eq!(entry.audience, None);
+    }
+}

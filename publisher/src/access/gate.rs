@@ -1,0 +1,145 @@
+//! Which credentials did the request bring, and are they proven?
+
+use super::cache::KeyCache;
+use super::caller::Caller;
+use super::key::{PREFIX, Presented};
+use crate::metrics::Metrics;
+use carillon_backplane::log::{ApiKey, Log, LogError};
+use carillon_platform::auth::{AuthError, Verifier};
+use http::{HeaderMap, header};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+const API_KEY: &str = "x-api-key";
+
+/// Why nobody is let in.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    /// Neither an API key nor a user token.
+    #[error("send an API key or a user token: Authorization: Bearer … (an API key also as X-Api-Key)")]
+    Missing,
+    /// Two different credentials, or a header that cannot be read.
+    #[error("{0}")]
+    Unclear(&'static str),
+    /// No such key.
+    #[error("the API key does not exist, was revoked or has expired")]
+    Key,
+    /// A user token that is not believed.
+    #[error("{0}")]
+    Token(AuthError),
+    /// The log did not answer who it is.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Proves credentials.
+pub struct Gate {
+    verifier: Verifier,
+    log: Log,
+    keys: KeyCache,
+    metrics: Arc<Metrics>,
+}
+
+/// What a request brought.
+enum Credential<'a> {
+    Key(&'a str),
+    Token(&'a str),
+}
+
+impl Gate {
+    /// A gate that asks `log` for API keys and `verifier` about user tokens.
+    pub fn new(verifier: Verifier, log: Log, metrics: Arc<Metrics>) -> Self {
+        Self { verifier, log, keys: KeyCache::default(), metrics }
+    }
+
+    /// Who is asking.
+    pub async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Denied> {
+        match credential(headers)? {
+            Credential::Key(text) => {
+                let presented = Presented::parse(text).ok_or(Denied::Key)?;
+                let stored = self.stored(presented.id).await?.ok_or(Denied::Key)?;
+                // The cache may be older than the expiry.
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                let alive = stored.expires_at_secs.is_none_or(|end| now < end);
+                if alive && presented.proves(&stored) { Ok(Caller::Key(stored)) } else { Err(Denied::Key) }
+            }
+            Credential::Token(token) => {
+                self.verifier.verify(token, SystemTime::now()).await.map(Caller::User).map_err(Denied::Token)
+            }
+        }
+    }
+
+    async fn stored(&self, id: &str) -> Result<Option<ApiKey>, LogError> {
+        let now = Instant::now();
+        if let Some(answer) = self.keys.get(id, now) {
+            self.metrics.keys_cached.increment(1);
+            return Ok(answer);
+        }
+        self.metrics.keys_asked.increment(1);
+        let answer = self.log.api_key(id).await?;
+        self.keys.put(id, answer.clone(), now);
+        Ok(answer)
+    }
+}
+
+fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Denied> {
+    const UNREADABLE: Denied = Denied::Unclear("the Authorization or X-Api-Key header holds something else than text");
+    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
+    let authorization = authorizations.next().map(|value| value.to_str().map_err(|_| UNREADABLE)).transpose()?;
+    if authorizations.next().is_some() {
+        return Err(Denied::Unclear("the Authorization header is there twice"));
+    }
+    let api_key = headers.get(API_KEY).map(|value| value.to_str().map_err(|_| UNREADABLE)).transpose()?;
+    let bearer = match authorization {
+        None => None,
+        Some(text) => match text.split_once(' ') {
+            Some((scheme, value)) if scheme.eq_ignore_ascii_case("bearer") => Some(value.trim()),
+            _ => return Err(Denied::Unclear("the Authorization header must be Bearer, a space, and an API key or token")),
+        },
+    };
+    match (bearer, api_key.map(str::trim)) {
+        (None, None) => Err(Denied::Missing),
+        (Some(one), Some(other)) if one != other => {
+            Err(Denied::Unclear("Authorization and X-Api-Key hold different credentials"))
+        }
+        (None, Some(key)) => Ok(Credential::Key(key)),
+        (Some(text), _) if text.starts_with(PREFIX) => Ok(Credential::Key(text)),
+        (Some(token), _) => Ok(Credential::Token(token)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    fn read(pairs: &[(&'static str, &'static str)]) -> String {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        match credential(&headers) {
+            Ok(Credential::Key(text)) => format!("key {text}"),
+            Ok(Credential::Token(text)) => format!("token {text}"),
+            Err(Denied::Missing) => "missing".into(),
+            Err(_) => "unclear".into(),
+        }
+    }
+
+    #[test]
+    fn credentials_are_found_where_the_contract_says() {
+        assert_eq!(read(&[("authorization", "Bearer crln_a_b")]), "key crln_a_b");
+        assert_eq!(read(&[("authorization", "bearer  a.b.c")]), "token a.b.c");
+        assert_eq!(read(&[("x-api-key", "crln_a_b")]), "key crln_a_b");
+        assert_eq!(read(&[("authorization", "Bearer crln_a_b"), ("x-api-key", "crln_a_b")]), "key crln_a_b");
+        assert_eq!(read(&[]), "missing");
+    }
+
+    #[test]
+    fn two_credentials_or_another_scheme_are_unclear() {
+        assert_eq!(read(&[("authorization", "Bearer a.b.c"), ("x-api-key", "crln_a_b")]), "unclear");
+        assert_eq!(read(&[("authorization", "Bearer a"), ("authorization", "Bearer a")]), "unclear");
+        assert_eq!(read(&[("authorization", "Basic YTpi")]), "unclear");
+        assert_eq!(read(&[("authorization", "crln_a_b")]), "unclear");
+    }
+}

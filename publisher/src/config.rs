@@ -1,0 +1,85 @@
+//! What can be configured, and what holds when nothing is?
+
+use carillon_platform::config::{Common, DATABASE_URL, SHARED, listen, ops_listen};
+use carillon_platform::env::{Absent, ConfigError, Count, Declared, Env, Millis, Socket, Var};
+use std::time::Duration;
+
+const LISTEN: Var<Socket> = listen("0.0.0.0:8081");
+const OPS_LISTEN: Var<Socket> = ops_listen("0.0.0.0:9081");
+
+const RETENTION_DAYS: Var<Count> = Var {
+    name: "CARILLON_RETENTION_DAYS",
+    absent: Absent::Default("30"),
+    kind: Count { min: 1, max: 3_650 },
+    what: "days an event stays in the log; older ones are dropped with their day's partition",
+};
+
+const DRAIN_MS: Var<Millis> = Var {
+    name: "CARILLON_DRAIN_MS",
+    absent: Absent::Default("10000"),
+    kind: Millis { min: 0, max: 600_000 },
+    what: "longest time a stopping process waits for what is under way",
+};
+
+/// Every variable of this service, in the order of the reference.
+pub fn variables() -> Vec<&'static dyn Declared> {
+    let own: [&'static dyn Declared; 4] = [&LISTEN, &OPS_LISTEN, &RETENTION_DAYS, &DRAIN_MS];
+    own.into_iter().chain(SHARED.iter().copied()).collect()
+}
+
+/// Everything `serve` needs to know. Reading it has no effects.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What both services share.
+    pub common: Common,
+    /// Days an event stays in the log.
+    pub retention_days: u32,
+    /// Longest time the stop waits for what is under way.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// Reads and checks all of it; the first fault ends it.
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            common: Common::read(env, &LISTEN, &OPS_LISTEN)?,
+            retention_days: env.get(&RETENTION_DAYS)?,
+            drain: env.get(&DRAIN_MS)?,
+        })
+    }
+}
+
+/// The database alone, for the subcommands that need nothing else.
+pub fn database_url(env: &Env) -> Result<String, ConfigError> {
+    env.get(&DATABASE_URL).map(|url| url.expose().to_owned())
+}
+
+/// The ops address alone, for `healthcheck`.
+pub fn ops_address(env: &Env) -> Result<std::net::SocketAddr, ConfigError> {
+    env.get(&OPS_LISTEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_hold_and_every_variable_is_listed() {
+        let env = Env::of([
+            ("DATABASE_URL", "postgres://localhost/carillon"),
+            ("REDIS_URL", "redis://localhost"),
+            ("CARILLON_JWT_SECRET", "0123456789abcdef"),
+        ]);
+        let config = Config::read(&env).unwrap();
+        assert_eq!((config.retention_days, config.drain), (30, Duration::from_secs(10)));
+        let names: Vec<&str> = variables().iter().map(|var| var.name()).collect();
+        assert!(names.contains(&"CARILLON_RETENTION_DAYS") && names.contains(&"CARILLON_TENANTS"));
+        assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), names.len());
+    }
+
+    #[test]
+    fn a_wrong_retention_names_its_variable() {
+        let error = Env::of([("CARILLON_RETENTION_DAYS", "0")]).get(&RETENTION_DAYS).unwrap_err();
+        assert_eq!(error.variable, "CARILLON_RETENTION_DAYS");
+    }
+}

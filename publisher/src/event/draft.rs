@@ -1,0 +1,239 @@
+//! What is an event between the request and the log, and what are its bytes and its fingerprint?
+
+use super::rfc3339;
+use carillon_protocol::event::{NewEvent, Priority};
+use carillon_protocol::{Channel, EventId, TenantId, UserId, limits};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+/// One event as its publisher wrote it, every field checked, nothing made up yet.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Whose log, when the event says so.
+    pub tenant: Option<TenantId>,
+    /// Its name, when the publisher chose one.
+    pub id: Option<EventId>,
+    /// CloudEvents `type`.
+    pub kind: String,
+    /// CloudEvents `source`.
+    pub source: String,
+    /// CloudEvents `subject`.
+    pub subject: Option<String>,
+    /// Who did it.
+    pub actor: Option<UserId>,
+    /// How urgent it is.
+    pub priority: Option<Priority>,
+    /// Where it goes; not empty.
+    pub channels: Vec<Channel>,
+    /// When it happened, when the publisher said so.
+    pub time: Option<Timestamp>,
+    /// Further attributes, sorted by name: the name and its compact JSON.
+    pub extras: Vec<(String, String)>,
+    /// The application's own data.
+    pub data: Option<Data>,
+}
+
+/// The application's data, compact JSON in both cases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// The member `data`: any JSON.
+    Json(String),
+    /// The member `data_base64`: a JSON string.
+    Base64(String),
+}
+
+/// The event's CloudEvents JSON has this many bytes, more than [`limits::EVENT_BYTES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the event's CloudEvents JSON has {0} bytes; at most {limit} are allowed", limit = limits::EVENT_BYTES)]
+pub struct TooLarge(pub usize);
+
+impl Draft {
+    /// A digest of everything the publisher decided and nothing the server adds: two requests with the same
+    /// idempotency key are the same request when their fingerprints agree.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        let mut put = |name: &str, value: &str| {
+            for part in [name, value] {
+                digest.update((part.len() as u64).to_le_bytes());
+                digest.update(part);
+            }
+        };
+        put("type", &self.kind);
+        put("source", &self.source);
+        if let Some(id) = &self.id {
+            put("id", id.as_str());
+        }
+        if let Some(subject) = &self.subject {
+            put("subject", subject);
+        }
+        if let Some(actor) = &self.actor {
+            put("actor", actor.as_str());
+        }
+        if let Some(priority) = self.priority {
+            put("priority", priority.as_str());
+        }
+        if let Some(time) = self.time {
+            put("time", &rfc3339::format(time));
+        }
+        for (name, json) in &self.extras {
+            put(name, json);
+        }
+        for channel in &self.channels {
+            put("channel", channel.as_str());
+        }
+        match &self.data {
+            Some(Data::Json(json)) => put("data", json),
+            Some(Data::Base64(json)) => put("data_base64", json),
+            None => {}
+        }
+        digest.finalize().into()
+    }
+
+    /// The event as the log stores it. `now` and `fresh_id` are used where the publisher chose nothing.
+    pub fn seal(
+        self,
+        now: Timestamp,
+        fresh_id: impl FnOnce() -> EventId,
+        traceparent: Option<String>,
+    ) -> Result<NewEvent, TooLarge> {
+        let time = rfc3339::format(self.time.unwrap_or(now));
+        let id = self.id.clone().unwrap_or_else(fresh_id);
+        let body = self.body(&id, &time);
+        if body.len() > limits::EVENT_BYTES {
+            return Err(TooLarge(body.len()));
+        }
+        Ok(NewEvent {
+            id,
+            kind: self.kind,
+            source: self.source,
+            subject: self.subject,
+            actor: self.actor,
+            priority: self.priority,
+            channels: self.channels,
+            time,
+            body,
+            traceparent,
+        })
+    }
+
+    /// The compact CloudEvents JSON: the publisher's data byte for byte, only white space is gone.
+    fn body(&self, id: &EventId, time: &str) -> String {
+        let data = self.data.as_ref().map_or(0, |data| match data {
+            Data::Json(json) | Data::Base64(json) => json.len(),
+        });
+        let mut out = String::with_capacity(data + 256);
+        out.push_str("{\"specversion\":\"1.0\"");
+        let mut put = |name: &str, json: &str| {
+            out.push_str(",\"");
+            out.push_str(name);
+            out.push_str("\":");
+            out.push_str(json);
+        };
+        put("id", &quoted(id.as_str()));
+        put("source", &quoted(&self.source));
+        put("type", &quoted(&self.kind));
+        put("time", &quoted(time));
+        if let Some(subject) = &self.subject {
+            put("subject", &quoted(subject));
+        }
+        if let Some(actor) = &self.actor {
+            put("actor", &quoted(actor.as_str()));
+        }
+        if let Some(priority) = self.priority {
+            put("priority", &quoted(priority.as_str()));
+        }
+        for (name, json) in &self.extras {
+            put(name, json);
+        }
+        match &self.data {
+            Some(Data::Json(json)) => put("data", json),
+            Some(Data::Base64(json)) => put("data_base64", json),
+            None => {}
+        }
+        out.push('}');
+        out
+    }
+}
+
+/// A JSON string.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The fingerprint of a whole array under one idempotency key: another array is another request even where the
+/// two have events in common.
+pub fn array_fingerprint<'a>(drafts: impl IntoIterator<Item = &'a Draft>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for draft in drafts {
+        digest.update(draft.tenant.as_ref().map_or("", TenantId::as_str));
+        digest.update([0]);
+        digest.update(draft.fingerprint());
+    }
+    digest.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft() -> Draft {
+        Draft {
+            tenant: None,
+            id: None,
+            kind: "order.paid".into(),
+            source: "api".into(),
+            subject: None,
+            actor: None,
+            priority: None,
+            channels: vec![Channel::tenant()],
+            time: None,
+            extras: Vec::new(),
+            data: None,
+        }
+    }
+
+    fn seal(draft: Draft, at: i64) -> NewEvent {
+        let id = || EventId::new("fresh").unwrap();
+        draft.seal(Timestamp::from_second(at).unwrap(), id, None).unwrap()
+    }
+
+    #[test]
+    fn the_body_is_a_compact_cloud_event() {
+        let full = Draft {
+            subject: Some("o\"1".into()),
+            actor: Some(UserId::new("Mila Kovač").unwrap()),
+            priority: Some(Priority::High),
+            extras: vec![("region".into(), "\"eu\"".into())],
+            data: Some(Data::Json("{\"price\":1.10}".into())),
+            ..draft()
+        };
+        assert_eq!(
+            seal(full, 0).body,
+            r#"{"specversion":"1.0","id":"fresh","source":"api","type":"order.paid","time":"1970-01-01T00:00:00Z","subject":"o\"1","actor":"Mila Kovač","priority":"high","region":"eu","data":{"price":1.10}}"#
+        );
+        assert!(!seal(draft(), 0).body.contains("data"), "no data, no member");
+    }
+
+    #[test]
+    fn the_fingerprint_knows_nothing_the_server_adds() {
+        let first = draft().fingerprint();
+        assert_eq!(first, draft().fingerprint());
+        let chosen = Draft { time: Some(Timestamp::UNIX_EPOCH), ..draft() };
+        assert_ne!(first, chosen.fingerprint());
+        let moved = Draft { channels: vec![Channel::new("a").unwrap()], ..draft() };
+        assert_ne!(first, moved.fingerprint());
+        let shifted = Draft { kind: "order".into(), source: ".paidapi".into(), ..draft() };
+        assert_ne!(first, shifted.fingerprint(), "lengths keep the fields apart");
+    }
+
+    #[test]
+    fn an_event_is_at_most_64_kib() {
+        let bytes = |n: usize| Draft { data: Some(Data::Json(format!("\"{}\"", "x".repeat(n)))), ..draft() };
+        let overhead = seal(bytes(0), 0).body.len();
+        let fit = limits::EVENT_BYTES - overhead;
+        assert_eq!(seal(bytes(fit), 0).body.len(), limits::EVENT_BYTES);
+        let id = || EventId::new("fresh").unwrap();
+        let refused = bytes(fit + 1).seal(Timestamp::UNIX_EPOCH, id, None).unwrap_err();
+        assert_eq!(refused, TooLarge(limits::EVENT_BYTES + 1));
+    }
+}

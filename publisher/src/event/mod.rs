@@ -1,0 +1,19 @@
+//! What did the publisher ask to publish, and is all of it right?
+//!
+//! Pure: bytes in, drafts or faults out; no clock, no I/O. [`request`] reads a body, [`plain`] and [`cloudevent`]
+//! know the two forms an event may have, [`fields`] reads one field and names its fault, [`targets`] turns people
+//! and roles into channels, and a [`draft::Draft`] becomes the bytes that go to the log.
+
+mod cloudevent;
+pub mod draft;
+pub mod fault;
+mod fields;
+mod hint;
+mod plain;
+pub mod request;
+pub mod rfc3339;
+mod strict;
+mod targets;
+
+pub use draft::Draft;
+pub use fault::{Fault, FaultCode, Faults, Place};

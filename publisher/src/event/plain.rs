@@ -1,0 +1,58 @@
+//! What does an event in Carillon's own plain form say?
+
+use super::draft::{Data, Draft};
+use super::fault::{Fault, FaultCode, Faults, member};
+use super::fields::{Fields, compact, read_priority};
+use super::hint;
+use super::targets::Targets;
+use carillon_protocol::{Channel, EventId, TenantId, UserId, limits};
+use serde_json::value::RawValue;
+
+/// The `source` of an event that names none.
+const DEFAULT_SOURCE: &str = "api";
+
+/// Reads one plain event at the pointer `at`; every fault is added, `None` only says that there is no event.
+pub(super) fn read(object: &RawValue, at: &str, faults: &mut Faults) -> Option<Draft> {
+    let mut fields = Fields::of(object, at, faults)?;
+    let kind = fields.required("type", faults, |fields, faults| fields.attribute("type", true, faults));
+    let draft = Draft {
+        tenant: fields.named("tenant", |text| TenantId::new(text), faults),
+        id: fields.named("id", |text| EventId::new(text), faults),
+        kind: kind.unwrap_or_default(),
+        source: fields.attribute("source", false, faults).unwrap_or_else(|| DEFAULT_SOURCE.to_owned()),
+        subject: fields.attribute("subject", false, faults),
+        actor: fields.named("actor", |text| UserId::new(text), faults),
+        priority: fields.named("priority", read_priority, faults),
+        channels: channels(&mut fields, faults),
+        time: fields.time("time", faults),
+        extras: Vec::new(),
+        data: data(&mut fields, faults),
+    };
+    for (name, _) in fields.rest() {
+        faults.add(Fault::at(member(at, &name), FaultCode::UnknownField, hint::unknown_field(&name)));
+    }
+    Some(draft)
+}
+
+fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<Channel> {
+    let before = faults.len();
+    if fields.has("channel") && fields.has("channels") {
+        let detail = "give either channel or channels";
+        faults.add(Fault::at(fields.pointer("channel"), FaultCode::Conflicting, detail));
+    }
+    let most = limits::CHANNELS_PER_EVENT;
+    let mut channels = fields.names("channels", most, |text| Channel::new(text), faults);
+    channels.extend(fields.named("channel", |text| Channel::new(text), faults));
+    let targets = Targets {
+        channels,
+        users: fields.names("users", most, |text| UserId::new(text), faults),
+        roles: fields.names("roles", most, Channel::role, faults),
+        tenant_wide: fields.flag("tenant_wide", faults).unwrap_or(false),
+    };
+    targets.into_channels(faults.len() > before, fields.here(), faults)
+}
+
+fn data(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Data> {
+    let raw = fields.take("data")?;
+    compact(raw, &fields.pointer("data"), faults).map(Data::Json)
+}

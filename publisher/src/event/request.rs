@@ -1,0 +1,114 @@
+//! Which events does a request body hold?
+
+use super::draft::Draft;
+use super::fault::{Fault, FaultCode, Faults, element, member};
+use super::{cloudevent, plain, strict};
+use carillon_protocol::limits;
+use serde_json::value::RawValue;
+use std::collections::HashSet;
+
+/// The form a body has, as its content type says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `application/json`: one plain event, or an array of them.
+    Plain,
+    /// `application/cloudevents+json`: one CloudEvent.
+    CloudEvent,
+    /// `application/cloudevents-batch+json`: an array of CloudEvents.
+    CloudEventBatch,
+}
+
+/// The events of one request, in order.
+#[derive(Debug)]
+pub struct Publication {
+    /// At least one.
+    pub drafts: Vec<Draft>,
+    /// Whether they came as an array: then the answer is one, and pointers begin with an index.
+    pub array: bool,
+}
+
+impl Publication {
+    /// The JSON pointer to the event `index`.
+    pub fn pointer(&self, index: usize) -> String {
+        if self.array { element("", index) } else { String::new() }
+    }
+}
+
+/// Why a body is refused.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// It is not JSON; the message carries line and column.
+    NotJson(String),
+    /// It is JSON and has faults.
+    Faulty(Vec<Fault>),
+}
+
+/// Reads a body. All faults of all its events are told at once.
+pub fn read(body: &[u8], form: Form) -> Result<Publication, Unreadable> {
+    let text = std::str::from_utf8(body).map_err(|fault| {
+        let before = &body[..fault.valid_up_to()];
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
+        Unreadable::NotJson(format!("the body is not UTF-8 at line {line} column {column}"))
+    })?;
+    let not_json = |fault: serde_json::Error| Unreadable::NotJson(format!("the body is not JSON: {fault}"));
+    let mut faults = Faults::default();
+    strict::check(text, strict::allowed_depth(text), &mut faults).map_err(not_json)?;
+    let whole: &RawValue = serde_json::from_str(text).map_err(not_json)?;
+    let array = whole.get().starts_with('[');
+    let publication = match (array, form) {
+        (false, Form::CloudEventBatch) => {
+            let detail = "must be an array; one CloudEvent has content-type application/cloudevents+json";
+            faults.add(Fault::at("", FaultCode::WrongType, detail));
+            None
+        }
+        (true, Form::CloudEvent) => {
+            let detail = "must be an object; an array has content-type application/cloudevents-batch+json";
+            faults.add(Fault::at("", FaultCode::WrongType, detail));
+            None
+        }
+        (false, _) => event(whole, "", form, &mut faults).map(|draft| Publication { drafts: vec![draft], array }),
+        (true, _) => {
+            let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(not_json)?;
+            events(&elements, form, &mut faults).map(|drafts| Publication { drafts, array })
+        }
+    };
+    match publication {
+        Some(publication) if faults.is_empty() => Ok(publication),
+        _ => Err(Unreadable::Faulty(faults.into_vec())),
+    }
+}
+
+fn event(object: &RawValue, at: &str, form: Form, faults: &mut Faults) -> Option<Draft> {
+    match form {
+        Form::Plain => plain::read(object, at, faults),
+        Form::CloudEvent | Form::CloudEventBatch => cloudevent::read(object, at, faults),
+    }
+}
+
+fn events(elements: &[&RawValue], form: Form, faults: &mut Faults) -> Option<Vec<Draft>> {
+    if elements.is_empty() {
+        faults.add(Fault::at("", FaultCode::Empty, "the array holds no event"));
+        return None;
+    }
+    if elements.len() > limits::EVENTS_PER_REQUEST {
+        let detail =
+            format!("{} events; at most {} are allowed in one request", elements.len(), limits::EVENTS_PER_REQUEST);
+        faults.add(Fault::at("", FaultCode::TooMany, detail));
+        return None;
+    }
+    let mut drafts = Vec::with_capacity(elements.len());
+    let mut ids = HashSet::new();
+    for (index, object) in elements.iter().enumerate() {
+        let at = element("", index);
+        let Some(draft) = event(object, &at, form, faults) else { continue };
+        if let Some(id) = &draft.id
+            && !ids.insert((draft.tenant.clone(), id.clone()))
+        {
+            let detail = "an earlier event of this array has the same id";
+            faults.add(Fault::at(member(&at, "id"), FaultCode::DuplicateId, detail));
+        }
+        drafts.push(draft);
+    }
+    Some(drafts)
+}

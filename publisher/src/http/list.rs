@@ -1,0 +1,295 @@
+//! `GET /v1/events` and `GET /v1/events/{id}`: what is in the log?
+
+use super::openapi::{ProblemDocument, StoredEvent};
+use super::problem::{Code, Problem};
+use super::query::{self, Query};
+use super::{App, caller, cursor, no_entry, unknown_tenant};
+use crate::access::{Entry, Scope};
+use crate::event::{Fault, FaultCode, rfc3339};
+use axum::extract::{Path, State, rejection::PathRejection};
+use axum::response::{IntoResponse, Response};
+use carillon_backplane::log::{EventFilter, Head, KindFilter, LoggedEvent, Page};
+use carillon_protocol::{Channel, Epoch, EventId, Seq, TenantId, limits};
+use http::{HeaderMap, HeaderValue, Uri, header};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// Events on a page when the request does not say.
+const DEFAULT_LIMIT: usize = 50;
+/// Longest text to search for, in bytes.
+const SEARCH_BYTES: usize = 256;
+const PARAMETERS: [&str; 12] = [
+    "tenant", "type", "source", "actor", "channel", "subject", "q", "from", "to", "after", "before", "limit",
+];
+
+/// An event as the log holds it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Row {
+    /// Its number in the tenant's log.
+    #[schema(value_type = u64, minimum = 1)]
+    seq: Seq,
+    /// The life of the log.
+    #[schema(value_type = String, max_length = 32)]
+    epoch: Epoch,
+    /// Where it went.
+    #[schema(value_type = Vec<String>)]
+    channels: Vec<Channel>,
+    /// The event, byte for byte as every client gets it.
+    #[schema(value_type = StoredEvent)]
+    event: Box<RawValue>,
+}
+
+/// One page of the log, newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EventPage {
+    /// At most `limit`.
+    events: Vec<Row>,
+    /// Cursor for `after`: the next older page. Null on the last one.
+    next: Option<String>,
+    /// Cursor for `before`: the next newer page. Null on the first one.
+    previous: Option<String>,
+}
+
+/// Read the tenant's log, newest first.
+///
+/// An API key with scope `read` and a user token with capability `admin` see all of it, any other user token the
+/// events of its own channels (`tenant`, `user:<sub>`, `role:<r>`). Filters combine with "and".
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    operation_id = "listEvents",
+    tag = "events",
+    params(
+        ("tenant" = Option<String>, Query, description = "Required with credentials for several tenants."),
+        ("type" = Option<String>, Query, description = "Exactly this type, or with a `*` at the end (`appointment.*`) all that begin so."),
+        ("source" = Option<String>, Query, description = "Exactly this source."),
+        ("actor" = Option<String>, Query, description = "Exactly this actor."),
+        ("channel" = Option<String>, Query, description = "Events of this channel."),
+        ("subject" = Option<String>, Query, description = "Exactly this subject."),
+        ("q" = Option<String>, Query, description = "Text anywhere in the event's JSON, whatever its case; 1-256 bytes."),
+        ("from" = Option<String>, Query, description = "Happened at this RFC 3339 time or later."),
+        ("to" = Option<String>, Query, description = "Happened before this RFC 3339 time."),
+        ("after" = Option<String>, Query, description = "`next` of a page: go on to older events."),
+        ("before" = Option<String>, Query, description = "`previous` of a page: go back to newer events. Not together with `after`."),
+        ("limit" = Option<u32>, Query, description = "Events on a page.", minimum = 1, maximum = 200),
+    ),
+    responses(
+        (status = 200, description = "A page.", body = EventPage),
+        (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let caller = caller(&app, &headers).await?;
+    let mut query = Query::read(&uri, &PARAMETERS)?;
+    let asked = query.named("tenant", |text| TenantId::new(text))?;
+    let entry = reader(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let limit = query.parsed("limit", "a whole number from 1 to 200", |text| {
+        text.parse().ok().filter(|limit| (1..=limits::PAGE_ROWS).contains(limit))
+    })?;
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    let (after, before) = (query.take("after"), query.take("before"));
+    if after.is_some() && before.is_some() {
+        return Err(query::invalid("before", "left out when after is given"));
+    }
+    let filter = filter(&mut query, entry.audience)?;
+    let Some(Head { tenant, epoch, .. }) = app.log.open_tenant(&entry.tenant, false).await? else {
+        return nothing_yet(&app, after.or(before).is_some());
+    };
+    let place = |text: Option<String>, name: &'static str| {
+        text.map(|text| cursor::decode(&text, &tenant, &epoch).ok_or_else(|| invalid_cursor(name))).transpose()
+    };
+    let (older_than, newer_than) = (place(after, "after")?, place(before, "before")?);
+    // One row more than asked for tells whether there is another page.
+    let page = Page { older_than, newer_than, limit: limit + 1 };
+    let events = app.log.events(&tenant, &filter, &page).await?;
+    let turn = Turn::of(older_than, newer_than, limit, events);
+    let encode = |seq: Seq| cursor::encode(&tenant, &epoch, seq);
+    answer(&EventPage {
+        next: turn.next.map(encode),
+        previous: turn.previous.map(encode),
+        events: turn.events.into_iter().map(|event| row(event, &epoch)).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Read one event by its id.
+#[utoipa::path(
+    get,
+    path = "/v1/events/{id}",
+    operation_id = "getEvent",
+    tag = "events",
+    params(
+        ("id" = String, Path, description = "The event's id."),
+        ("tenant" = Option<String>, Query, description = "Required with credentials for several tenants."),
+    ),
+    responses(
+        (status = 200, description = "The event.", body = Row),
+        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: no such event, or it is not for you", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn event(
+    State(app): State<Arc<App>>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let caller = caller(&app, &headers).await?;
+    let mut query = Query::read(&uri, &["tenant"])?;
+    let asked = query.named("tenant", |text| TenantId::new(text))?;
+    let entry = reader(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let nothing = || Problem::new(Code::NotFound, "there is no event of this id, or it is not for you");
+    let id = path.ok().and_then(|Path(text)| EventId::new(text).ok()).ok_or_else(nothing)?;
+    let (epoch, event) = app.log.event(&entry.tenant, &id).await?.ok_or_else(nothing)?;
+    let visible = match &entry.audience {
+        Some(audience) => event.channels.iter().any(|channel| audience.contains(channel)),
+        None => true,
+    };
+    if visible { answer(&row(event, &epoch)?) } else { Err(nothing()) }
+}
+
+fn reader(entry: Entry) -> Result<Entry, Problem> {
+    if entry.may(Scope::Read) {
+        Ok(entry)
+    } else {
+        Err(Problem::new(Code::MissingScope, "reading the log needs an API key with the scope read"))
+    }
+}
+
+fn filter(query: &mut Query, audience: Option<Vec<Channel>>) -> Result<EventFilter, Problem> {
+    let attribute = |text: &str| (1..=limits::ATTRIBUTE_BYTES).contains(&text.len()).then(|| text.to_owned());
+    let allowed = "1-256 bytes";
+    Ok(EventFilter {
+        kind: query.parsed("type", "1-256 bytes; a * only at the end", kind)?,
+        source: query.parsed("source", allowed, attribute)?,
+        actor: query.parsed("actor", allowed, attribute)?,
+        subject: query.parsed("subject", allowed, attribute)?,
+        channel: query.named("channel", |text| Channel::new(text))?.map(String::from),
+        q: query.parsed("q", "1-256 bytes", |text| {
+            (1..=SEARCH_BYTES).contains(&text.len()).then(|| text.to_owned())
+        })?,
+        from: query.parsed("from", rfc3339::ALLOWED, rfc3339::parse)?,
+        to: query.parsed("to", rfc3339::ALLOWED, rfc3339::parse)?,
+        audience,
+    })
+}
+
+/// `appointment.created`, or `appointment.*` for all that begin so.
+fn kind(text: &str) -> Option<KindFilter> {
+    let (name, prefix) = match text.strip_suffix('*') {
+        Some(name) => (name, true),
+        None => (text, false),
+    };
+    let fits = !text.is_empty() && text.len() <= limits::ATTRIBUTE_BYTES && !name.contains('*');
+    fits.then(|| if prefix { KindFilter::Prefix(name.to_owned()) } else { KindFilter::Exact(name.to_owned()) })
+}
+
+/// A page, and where the pages beside it begin.
+struct Turn {
+    events: Vec<LoggedEvent>,
+    next: Option<Seq>,
+    previous: Option<Seq>,
+}
+
+impl Turn {
+    /// `found` holds one event more than `limit` when there are more in the direction that was asked for.
+    fn of(
+        older_than: Option<Seq>,
+        newer_than: Option<Seq>,
+        limit: usize,
+        mut found: Vec<LoggedEvent>,
+    ) -> Self {
+        let more = found.len() > limit;
+        if let Some(from) = newer_than {
+            // The surplus is the newest, and there is a way back even from an empty page.
+            if more {
+                found.remove(0);
+            }
+            let next = found.last().map_or(from.next(), |event| event.seq);
+            let previous = found.first().map(|event| event.seq).filter(|_| more);
+            return Self { next: Some(next), previous, events: found };
+        }
+        found.truncate(limit);
+        let next = found.last().map(|event| event.seq).filter(|_| more);
+        let previous = older_than.map(|from| found.first().map_or(from.previous(), |event| event.seq));
+        Self { next, previous, events: found }
+    }
+}
+
+fn row(event: LoggedEvent, epoch: &Epoch) -> Result<Row, Problem> {
+    let LoggedEvent { seq, channels, body } = event;
+    let event = RawValue::from_string(body).map_err(|error| {
+        tracing::error!(%error, %seq, "an event in the log is not JSON");
+        Problem::new(Code::Internal, "an event in the log cannot be read")
+    })?;
+    Ok(Row { seq, epoch: epoch.clone(), channels, event })
+}
+
+fn answer(body: &impl Serialize) -> Result<Response, Problem> {
+    let body = serde_json::to_string(body).map_err(|_| Problem::new(Code::Internal, "the answer cannot be written"))?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
+}
+
+/// A tenant that was never used has an empty log; a cursor of it cannot exist.
+fn nothing_yet(app: &App, with_cursor: bool) -> Result<Response, Problem> {
+    if app.tenants.must_be_registered() {
+        return Err(unknown_tenant());
+    }
+    if with_cursor {
+        return Err(invalid_cursor("after"));
+    }
+    answer(&EventPage { events: Vec::new(), next: None, previous: None })
+}
+
+fn invalid_cursor(name: &'static str) -> Problem {
+    let detail = "is not a cursor of this log; take next or previous of a page, unchanged";
+    let fault = Fault::in_parameter(name, FaultCode::InvalidCursor, detail);
+    Problem::new(Code::InvalidCursor, format!("the parameter {name} {detail}")).at(vec![fault])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(older: Option<u64>, newer: Option<u64>, found: &[u64]) -> (Vec<u64>, Option<u64>, Option<u64>) {
+        let event = |seq: &u64| LoggedEvent { seq: Seq(*seq), channels: Vec::new(), body: "{}".into() };
+        let turn = Turn::of(older.map(Seq), newer.map(Seq), 2, found.iter().map(event).collect());
+        let seqs = turn.events.iter().map(|event| event.seq.0).collect();
+        (seqs, turn.next.map(|seq| seq.0), turn.previous.map(|seq| seq.0))
+    }
+
+    #[test]
+    fn pages_lead_to_their_neighbours() {
+        assert_eq!(turn(None, None, &[9, 8, 7]), (vec![9, 8], Some(8), None));
+        assert_eq!(turn(None, None, &[9, 8]), (vec![9, 8], None, None));
+        assert_eq!(turn(Some(8), None, &[7, 6, 5]), (vec![7, 6], Some(6), Some(7)));
+        assert_eq!(turn(Some(2), None, &[1]), (vec![1], None, Some(1)));
+        assert_eq!(turn(Some(2), None, &[]), (vec![], None, Some(1)));
+        assert_eq!(turn(None, Some(4), &[7, 6, 5]), (vec![6, 5], Some(5), Some(6)));
+        assert_eq!(turn(None, Some(7), &[9, 8]), (vec![9, 8], Some(8), None));
+        assert_eq!(turn(None, Some(9), &[]), (vec![], Some(10), None));
+    }
+
+    #[test]
+    fn a_type_is_exact_or_a_prefix() {
+        assert_eq!(kind("a.b"), Some(KindFilter::Exact("a.b".into())));
+        assert_eq!(kind("a.*"), Some(KindFilter::Prefix("a.".into())));
+        assert_eq!(kind("*"), Some(KindFilter::Prefix(String::new())));
+        for bad in ["", "a*b", "a**", &"x".repeat(257)] {
+            assert_eq!(kind(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! How does the publisher speak HTTP?
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | `server` | how are connections accepted, bounded and drained? |
+//! | `rim` | what does every answer carry? |
+//! | `publish` | `POST /v1/events` |
+//! | `list`, `query`, `cursor` | `GET /v1/events` and `GET /v1/events/{id}` |
+//! | `prepare` | what goes to the log when this caller publishes these events? |
+//! | `body` | is the body small, quick and plain enough to be read? |
+//! | [`problem`] | how does an error look? |
+//! | `openapi`, `docs` | the contract for machines and people |
+
+mod body;
+mod cursor;
+mod docs;
+mod list;
+pub mod openapi;
+mod prepare;
+pub mod problem;
+mod publish;
+mod query;
+mod rim;
+mod server;
+
+pub use body::BodyBudget;
+pub use server::Server;
+
+use crate::access::{Caller, Denied, Gate, TenantFault};
+use crate::batcher::Intake;
+use crate::metrics::Metrics;
+use crate::tenants::Tenants;
+use axum::Router;
+use axum::routing::{get, post};
+use carillon_backplane::log::Log;
+use carillon_platform::auth::AuthError;
+use http::HeaderMap;
+use problem::{Code, Problem};
+use std::sync::Arc;
+
+/// What the handlers work with.
+pub struct App {
+    /// The log, for reading.
+    pub log: Log,
+    /// The way into the log.
+    pub intake: Intake,
+    /// Who is asking?
+    pub gate: Gate,
+    /// Which tenants are there?
+    pub tenants: Tenants,
+    /// The memory bodies may take.
+    pub bodies: BodyBudget,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The public API.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/events", post(publish::publish).get(list::list))
+        .route("/v1/events/{id}", get(list::event))
+        .route("/openapi.json", get(openapi::serve))
+        .merge(docs::router())
+        .fallback(rim::no_such_path)
+        .method_not_allowed_fallback(rim::no_such_method)
+        .with_state(app.clone())
+        .layer(axum::middleware::from_fn_with_state(app, rim::rim))
+}
+
+/// The caller, or the answer that says why there is none.
+async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
+    app.gate.identify(headers).await.map_err(|denied| match denied {
+        Denied::Missing => Problem::new(Code::CredentialsMissing, denied.to_string()),
+        Denied::Unclear(_) | Denied::Key => Problem::new(Code::CredentialsInvalid, denied.to_string()),
+        Denied::Token(AuthError::Expired) => Problem::new(Code::TokenExpired, denied.to_string()),
+        Denied::Token(AuthError::KeysUnavailable) => Problem::new(Code::Unavailable, denied.to_string()),
+        Denied::Token(_) => Problem::new(Code::TokenInvalid, denied.to_string()),
+        Denied::Log(error) => error.into(),
+    })
+}
+
+/// The answer to a reader who named the wrong tenant, or none.
+fn no_entry(fault: TenantFault) -> Problem {
+    use crate::event::{Fault, FaultCode};
+    match fault {
+        TenantFault::Required => {
+            let detail = "the credentials are for several tenants: name one";
+            let fault = Fault::in_parameter("tenant", FaultCode::TenantRequired, detail);
+            Problem::new(Code::InvalidParameter, "the parameter tenant is required").at(vec![fault])
+        }
+        TenantFault::Forbidden => Problem::new(Code::TenantForbidden, "the credentials are not for this tenant"),
+    }
+}
+
+fn unknown_tenant() -> Problem {
+    Problem::new(Code::UnknownTenant, "the tenant is not registered, and this installation makes none by itself")
+}

@@ -1,0 +1,156 @@
+//! What goes to the log when this caller publishes these events?
+//!
+//! Pure: whose log, in whose name, under which idempotency key. Everything that is not allowed or does not fit is
+//! told at once, with the place.
+
+use super::problem::{Code, Problem};
+use crate::access::{Caller, Scope, TenantFault};
+use crate::event::draft::array_fingerprint;
+use crate::event::request::Publication;
+use crate::event::{Draft, Fault, FaultCode, Faults};
+use carillon_backplane::log::{Append, IdempotencyKey};
+use carillon_protocol::{EventId, TenantId};
+use jiff::Timestamp;
+
+/// What the request says beside its body.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Context {
+    /// The tenant of events that name none (`?tenant=`).
+    pub(super) tenant: Option<TenantId>,
+    /// The header `Idempotency-Key`.
+    pub(super) key: Option<String>,
+    /// The header `traceparent`, when it is well formed.
+    pub(super) traceparent: Option<String>,
+}
+
+/// The events as they are appended, or why they are not.
+pub(super) fn prepare(
+    publication: Publication,
+    caller: &Caller,
+    context: &Context,
+    now: Timestamp,
+    fresh_id: impl Fn() -> EventId,
+) -> Result<Vec<Append>, Problem> {
+    let mut denials = Denials::default();
+    let pointers: Vec<String> = (0..publication.drafts.len()).map(|index| publication.pointer(index)).collect();
+    let array = publication.array;
+    let mut drafts = publication.drafts;
+    let mut tenants = Vec::with_capacity(drafts.len());
+    for (draft, pointer) in drafts.iter_mut().zip(&pointers) {
+        tenants.extend(authorise(draft, pointer, caller, context, &mut denials));
+    }
+    denials.into_result()?;
+
+    let whole = array.then(|| array_fingerprint(&drafts));
+    let mut faults = Faults::default();
+    let mut appends = Vec::with_capacity(drafts.len());
+    for (index, (draft, tenant)) in drafts.into_iter().zip(tenants).enumerate() {
+        let key = idempotency_key(&draft, context.key.as_deref(), whole.map(|hash| (index, hash)));
+        match draft.seal(now, &fresh_id, context.traceparent.clone()) {
+            Ok(event) => appends.push(Append { tenant, request: 0, event, key }),
+            Err(large) => {
+                faults.add(Fault::at(pointers[index].clone(), FaultCode::TooLarge, large.to_string()));
+            }
+        }
+    }
+    if faults.is_empty() { Ok(appends) } else { Err(invalid(faults.into_vec())) }
+}
+
+/// The 422 for these faults.
+pub(super) fn invalid(faults: Vec<Fault>) -> Problem {
+    let detail = match faults.len() {
+        1 => "1 fault; nothing was stored".to_owned(),
+        n => format!("{n} faults; nothing was stored"),
+    };
+    Problem::new(Code::Validation, detail).at(faults)
+}
+
+/// Finds the event's tenant and puts its actor right.
+fn authorise(
+    draft: &mut Draft,
+    pointer: &str,
+    caller: &Caller,
+    context: &Context,
+    denials: &mut Denials,
+) -> Option<TenantId> {
+    let asked = draft.tenant.as_ref().or(context.tenant.as_ref());
+    let entry = match caller.enter(asked) {
+        Ok(entry) => entry,
+        Err(fault) => {
+            denials.tenant(fault, format!("{pointer}/tenant"));
+            return None;
+        }
+    };
+    if !entry.may(Scope::Publish) {
+        denials.scope();
+    }
+    if let Some(user) = &entry.user {
+        match &draft.actor {
+            None => draft.actor = Some(user.clone()),
+            Some(actor) if actor != user && !entry.admin => denials.actor(format!("{pointer}/actor")),
+            Some(_) => {}
+        }
+    }
+    Some(entry.tenant)
+}
+
+/// The name and digest that make a repeat recognisable. `whole` is given for an event of an array: its index and
+/// the digest of all events.
+///
+/// A space cannot be in an `Idempotency-Key`, so the key of an array's event is never that of a single one.
+fn idempotency_key(draft: &Draft, key: Option<&str>, whole: Option<(usize, [u8; 32])>) -> Option<IdempotencyKey> {
+    match (key, whole, &draft.id) {
+        (Some(key), Some((index, hash)), _) => Some(IdempotencyKey { name: format!("k:{key} {index}"), hash }),
+        (Some(key), None, _) => Some(IdempotencyKey { name: format!("k:{key}"), hash: draft.fingerprint() }),
+        (None, _, Some(id)) => Some(IdempotencyKey { name: format!("i:{id}"), hash: draft.fingerprint() }),
+        (None, _, None) => None,
+    }
+}
+
+/// What the caller may not do, and where.
+#[derive(Default)]
+struct Denials {
+    scope: bool,
+    tenants: Faults,
+    actors: Faults,
+    unnamed: Faults,
+}
+
+impl Denials {
+    fn scope(&mut self) {
+        self.scope = true;
+    }
+
+    fn tenant(&mut self, fault: TenantFault, pointer: String) {
+        match fault {
+            TenantFault::Required => {
+                let detail = "the credentials are for several tenants: name the event's";
+                self.unnamed.add(Fault::at(pointer, FaultCode::TenantRequired, detail));
+            }
+            TenantFault::Forbidden => {
+                let detail = "the credentials are not for this tenant";
+                self.tenants.add(Fault::at(pointer, FaultCode::TenantForbidden, detail));
+            }
+        }
+    }
+
+    fn actor(&mut self, pointer: String) {
+        let detail = "must be the token's own user; only an administrator names another";
+        self.actors.add(Fault::at(pointer, FaultCode::ActorForbidden, detail));
+    }
+
+    fn into_result(self) -> Result<(), Problem> {
+        if self.scope {
+            return Err(Problem::new(Code::MissingScope, "publishing needs the scope or capability publish"));
+        }
+        if !self.tenants.is_empty() {
+            let detail = "the credentials are not for a tenant the request names";
+            return Err(Problem::new(Code::TenantForbidden, detail).at(self.tenants.into_vec()));
+        }
+        if !self.actors.is_empty() {
+            let detail = "only an administrator publishes in another person's name";
+            return Err(Problem::new(Code::ActorForbidden, detail).at(self.actors.into_vec()));
+        }
+        if self.unnamed.is_empty() { Ok(()) } else { Err(invalid(self.unnamed.into_vec())) }
+    }
+}

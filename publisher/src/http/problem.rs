@@ -1,0 +1,225 @@
+//! How does an error look to a client?
+//!
+//! RFC 9457 problem details with a stable `code`; `errors` says where. Every error of this service is made here, so
+//! the API description lists all of them.
+
+use crate::batcher::NotAppended;
+use crate::event::Fault;
+use axum::response::{IntoResponse, Response};
+use carillon_backplane::log::LogError;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+macro_rules! problem_codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $status:literal $code:literal $title:literal,)+) => {
+        /// The stable names of problems, as `code` carries them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Code {
+            /// Every code with its meaning.
+            pub const ALL: &'static [(Code, &'static str)] = &[$((Code::$name, concat!($($doc),+)),)+];
+
+            /// The word on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// The HTTP status.
+            pub fn status(self) -> StatusCode {
+                let status: u16 = match self { $(Self::$name => $status,)+ };
+                StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+
+            /// The title, the same for every problem of this code.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)+ }
+            }
+        }
+    };
+}
+
+problem_codes! {
+    /// The body is not JSON; the detail gives line and column.
+    InvalidJson = 400 "invalid_json" "The body is not JSON",
+    /// The body ended before its announced length, or is malformed on the wire.
+    InvalidBody = 400 "invalid_body" "The body cannot be read",
+    /// A request header has a value that is not allowed; `errors` names it.
+    InvalidHeader = 400 "invalid_header" "A header is not valid",
+    /// A query parameter is unknown, repeated or has a value that is not allowed; `errors` names it.
+    InvalidParameter = 400 "invalid_parameter" "A query parameter is not valid",
+    /// The cursor was not issued by this log, or the log was restored since.
+    InvalidCursor = 400 "invalid_cursor" "The cursor is not valid",
+    /// No API key and no user token was sent.
+    CredentialsMissing = 401 "credentials_missing" "Credentials are missing",
+    /// The API key does not exist, was revoked or has expired; or two different credentials were sent.
+    CredentialsInvalid = 401 "credentials_invalid" "The credentials are not valid",
+    /// The user token is malformed, wrongly signed or not for this service; the detail says which.
+    TokenInvalid = 401 "token_invalid" "The user token is not valid",
+    /// The user token was valid and has expired: fetch a new one.
+    TokenExpired = 401 "token_expired" "The user token has expired",
+    /// The API key lacks the scope, or the user token the capability.
+    MissingScope = 403 "missing_scope" "The credentials do not allow this",
+    /// The credentials are not for this tenant.
+    TenantForbidden = 403 "tenant_forbidden" "The credentials are not for this tenant",
+    /// The tenant is not registered, and this installation makes none by itself.
+    UnknownTenant = 403 "unknown_tenant" "The tenant is not known",
+    /// Only an administrator publishes in another person's name.
+    ActorForbidden = 403 "actor_forbidden" "Not in another person's name",
+    /// There is nothing here, or nothing you may see.
+    NotFound = 404 "not_found" "Not found",
+    /// The path exists, but not for this method; `Allow` lists those it has.
+    MethodNotAllowed = 405 "method_not_allowed" "Method not allowed",
+    /// The body did not arrive in time.
+    RequestTimeout = 408 "request_timeout" "The request took too long to arrive",
+    /// The body is larger than 1 MiB.
+    BodyTooLarge = 413 "body_too_large" "The body is too large",
+    /// The content type or content encoding is not one this path takes.
+    UnsupportedMediaType = 415 "unsupported_media_type" "Unsupported media type",
+    /// The JSON is not a valid event or array of events; `errors` lists every fault. Nothing was stored.
+    Validation = 422 "validation" "The events are not valid",
+    /// The idempotency key (or event id) was used before for another request. Nothing was stored.
+    IdempotencyMismatch = 422 "idempotency_mismatch" "The idempotency key was used for another request",
+    /// Something went wrong that should not; the log of the server says what, under the request id.
+    Internal = 500 "internal" "Internal error",
+    /// Too much is waiting; nothing was stored. Try again after `Retry-After`.
+    Overloaded = 503 "overloaded" "Overloaded",
+    /// The log cannot be reached. Whether the events were stored is not known: repeat with the same idempotency key.
+    Unavailable = 503 "unavailable" "The log cannot be reached",
+}
+
+/// One error answer.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// Which.
+    pub code: Code,
+    /// What about this request, for people.
+    pub detail: String,
+    /// Where in the request.
+    pub errors: Vec<Fault>,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem; 401 and 503 get the header the client needs next.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let header = match code.status() {
+            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            StatusCode::UNAUTHORIZED => {
+                let challenge = match code {
+                    Code::CredentialsMissing => "Bearer realm=\"carillon\"",
+                    _ => "Bearer realm=\"carillon\", error=\"invalid_token\"",
+                };
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
+            }
+            _ => None,
+        };
+        Self { code, detail: detail.into(), errors: Vec::new(), header }
+    }
+
+    /// With the places of its faults.
+    #[must_use]
+    pub fn at(mut self, errors: Vec<Fault>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// The body for the request of this id.
+    pub fn body(&self, request_id: &str) -> String {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            r#type: String,
+            title: &'static str,
+            status: u16,
+            detail: &'a str,
+            code: &'static str,
+            request_id: &'a str,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            errors: &'a [Fault],
+        }
+        let body = Body {
+            r#type: format!("urn:carillon:problem:{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+            request_id,
+            errors: &self.errors,
+        };
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+}
+
+/// The rim writes the body, for it knows the request's id.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        if let Some((name, value)) = &self.header {
+            response.headers_mut().insert(name, value.clone());
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<LogError> for Problem {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Unavailable(_) | LogError::NotMigrated(_) | LogError::Config(_) => {
+                tracing::warn!(%error, "the log did not answer");
+                Problem::new(Code::Unavailable, "the log cannot be reached at the moment")
+            }
+            LogError::Database(_) => {
+                tracing::error!(%error, "the database refused a statement");
+                Problem::new(Code::Internal, "the database refused the request; the server's log says why")
+            }
+        }
+    }
+}
+
+impl From<NotAppended> for Problem {
+    fn from(fault: NotAppended) -> Self {
+        match fault {
+            NotAppended::Overloaded => {
+                Problem::new(Code::Overloaded, "too many events are waiting; nothing of this request was stored")
+            }
+            NotAppended::Unavailable => Problem::new(
+                Code::Unavailable,
+                "the log did not answer in time; repeat with the same idempotency key to learn whether the events were stored",
+            ),
+            NotAppended::Failed => {
+                Problem::new(Code::Internal, "the database refused the request; the server's log says why")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::FaultCode;
+
+    #[test]
+    fn a_problem_has_the_members_of_rfc_9457_and_ours() {
+        let problem = Problem::new(Code::Validation, "1 fault").at(vec![Fault::at("/type", FaultCode::Required, "is required")]);
+        assert_eq!(
+            problem.body("r-1"),
+            r#"{"type":"urn:carillon:problem:validation","title":"The events are not valid","status":422,"detail":"1 fault","code":"validation","request_id":"r-1","errors":[{"pointer":"/type","code":"required","detail":"is required"}]}"#
+        );
+    }
+
+    #[test]
+    fn what_a_client_needs_next_is_in_the_headers() {
+        let header = |code, name| Problem::new(code, "").into_response().headers().contains_key(name);
+        assert!(header(Code::Overloaded, "retry-after") && header(Code::Unavailable, "retry-after"));
+        assert!(header(Code::CredentialsMissing, "www-authenticate"));
+        assert!(!header(Code::MissingScope, "www-authenticate"));
+    }
+
+    #[test]
+    fn codes_are_unique_and_have_error_statuses() {
+        let words: std::collections::HashSet<_> = Code::ALL.iter().map(|(code, _)| code.as_str()).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+        assert!(Code::ALL.iter().all(|(code, _)| code.status().as_u16() >= 400));
+    }
+}

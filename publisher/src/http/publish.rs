@@ -1,0 +1,243 @@
+//! `POST /v1/events`: how does a request become acknowledged events?
+
+use super::body;
+use super::prepare::{Context, invalid, prepare};
+use super::problem::{Code, Problem};
+use super::query::Query;
+use super::openapi::{CloudEvent, PlainEvents, ProblemDocument, Receipts};
+use super::{App, caller, unknown_tenant};
+use crate::access::{Caller, Scope};
+use crate::event::fault::element;
+use crate::event::request::{self, Form, Unreadable};
+use crate::event::{Fault, FaultCode};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use carillon_backplane::log::Appended;
+use carillon_protocol::{Epoch, EventId, Seq, TenantId, limits};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use jiff::{Timestamp, Unit};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+use utoipa::ToSchema;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Where an event stands in its tenant's log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Receipt {
+    /// The event's id: yours, or a UUIDv7 made for it.
+    #[schema(value_type = String, max_length = 128)]
+    id: EventId,
+    /// Its number: gapless per tenant, in commit order.
+    #[schema(value_type = u64, minimum = 1)]
+    seq: Seq,
+    /// The life of the tenant's log; a seq means nothing without it.
+    #[schema(value_type = String, max_length = 32)]
+    epoch: Epoch,
+}
+
+/// Publish one event or up to 500.
+///
+/// One plain event is an object, several are an array (all are stored, or none); CloudEvents 1.0 are taken in
+/// structured and batch form. `201` means committed. To repeat a request safely, send an `Idempotency-Key` (or choose
+/// the event's `id`): the repeat gets the first answer, for 48 hours.
+#[utoipa::path(
+    post,
+    path = "/v1/events",
+    operation_id = "publishEvents",
+    tag = "events",
+    params(
+        ("tenant" = Option<String>, Query, description = "Tenant of events that name none."),
+        ("Idempotency-Key" = Option<String>, Header, description = "1-255 visible ASCII characters. A repeat with the same key and the same body gets the first answer; with another body, 422 `idempotency_mismatch`."),
+        ("X-Request-Id" = Option<String>, Header, description = "1-128 of A-Z, a-z, 0-9 and `-_.:/+=@`; echoed, else one is made."),
+        ("traceparent" = Option<String>, Header, description = "W3C trace context, kept with the events; a malformed one is ignored."),
+    ),
+    request_body(
+        content(
+            (PlainEvents = "application/json"),
+            (CloudEvent = "application/cloudevents+json"),
+            (Vec<CloudEvent> = "application/cloudevents-batch+json"),
+        ),
+        description = "At most 1 MiB, no content-encoding, JSON nested at most 64 levels, no member twice in one object.",
+    ),
+    responses(
+        (status = 201, description = "Committed; for an array, the receipts in order.", body = Receipts,
+            headers(("Idempotency-Replayed" = String, description = "`true` when nothing was stored now: the answer is that of the first request."))),
+        (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_header`, `invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `actor_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "`validation` (every fault with its JSON pointer; nothing stored), `idempotency_mismatch`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`overloaded` (nothing stored), `unavailable` (outcome unknown: repeat with the same key)", body = ProblemDocument, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds to wait."))),
+    ),
+)]
+pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let began = Instant::now();
+    let (parts, body) = request.into_parts();
+    // A request that is refused by its head still has its body read, so that the client sees the answer.
+    let (caller, context, form) = match head(&app, &parts).await {
+        Ok(head) => head,
+        Err(problem) => {
+            body::discard(&parts.headers, body).await;
+            return Err(problem);
+        }
+    };
+    let held = body::read(&app.bodies, &parts.headers, body).await?;
+    let publication = request::read(&held.bytes, form).map_err(|fault| match fault {
+        Unreadable::NotJson(detail) => Problem::new(Code::InvalidJson, detail),
+        Unreadable::Faulty(faults) => invalid(faults),
+    })?;
+    drop(held);
+    let array = publication.array;
+    let appends = prepare(publication, &caller, &context, now(), fresh_id)?;
+    let tenants: BTreeSet<TenantId> = appends.iter().map(|append| append.tenant.clone()).collect();
+    for tenant in &tenants {
+        if !app.tenants.ensure(tenant).await? {
+            return Err(unknown_tenant());
+        }
+    }
+    let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();
+    let results = app.intake.append(appends).await?;
+    app.metrics.total_seconds.record(began.elapsed());
+    if results.contains(&Appended::UnknownTenant) {
+        tenants.iter().for_each(|tenant| app.tenants.forget(tenant));
+        return Err(match app.tenants.must_be_registered() {
+            true => unknown_tenant(),
+            false => Problem::new(Code::Unavailable, "the tenant was removed a moment ago; try again"),
+        });
+    }
+    answer(ids, results, array)
+}
+
+/// Everything that can be judged before the body.
+async fn head(app: &App, parts: &Parts) -> Result<(Caller, Context, Form), Problem> {
+    let caller = caller(app, &parts.headers).await?;
+    if !caller.may(Scope::Publish) {
+        return Err(Problem::new(Code::MissingScope, "publishing needs the scope or capability publish"));
+    }
+    let form = body::form(&parts.headers)?;
+    let mut query = Query::read(&parts.uri, &["tenant"])?;
+    let context = Context {
+        tenant: query.named("tenant", |text| TenantId::new(text))?,
+        key: idempotency_key(&parts.headers)?,
+        traceparent: traceparent(&parts.headers),
+    };
+    Ok((caller, context, form))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = given.next() else { return Ok(None) };
+    let bytes = value.as_bytes();
+    let fits = (1..=limits::IDEMPOTENCY_KEY_BYTES).contains(&bytes.len());
+    if given.next().is_none() && fits && bytes.iter().all(u8::is_ascii_graphic) {
+        return Ok(Some(String::from_utf8_lossy(bytes).into_owned()));
+    }
+    let detail = format!("must be there once, with 1-{} visible ASCII characters", limits::IDEMPOTENCY_KEY_BYTES);
+    let fault = Fault::in_header("Idempotency-Key", FaultCode::Invalid, detail.clone());
+    Err(Problem::new(Code::InvalidHeader, format!("Idempotency-Key {detail}")).at(vec![fault]))
+}
+
+/// The trace context (W3C Trace Context, 3.2). A malformed one is ignored, as that document asks.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |part: &&str, length| {
+        part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let [version, trace, parent, flags] = parts[..] else { return None };
+    let formed = hex(&version, 2) && hex(&trace, 32) && hex(&parent, 16) && hex(&flags, 2);
+    let nothing = |part: &str| part.bytes().all(|b| b == b'0');
+    (formed && version != "ff" && !nothing(trace) && !nothing(parent)).then(|| text.to_owned())
+}
+
+/// The publisher's clock, to the millisecond: more digits would only look exact.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    now.round(Unit::Millisecond).unwrap_or(now)
+}
+
+/// A UUIDv7: ids in order of time keep the index on them small.
+fn fresh_id() -> EventId {
+    EventId::new(uuid::Uuid::now_v7().to_string()).expect("a UUID is 36 characters of a-f, 0-9 and -")
+}
+
+/// `201` with a receipt for each event, in order.
+fn answer(ids: Vec<EventId>, results: Vec<Appended>, array: bool) -> Result<Response, Problem> {
+    let mut mismatches = Vec::new();
+    let mut receipts = Vec::with_capacity(results.len());
+    let mut replayed = true;
+    for (index, (id, result)) in ids.into_iter().zip(results).enumerate() {
+        match result {
+            Appended::Stored { seq, epoch, .. } => {
+                replayed = false;
+                receipts.push(Receipt { id, seq, epoch });
+            }
+            Appended::Replayed { id, seq, epoch } => receipts.push(Receipt { id, seq, epoch }),
+            Appended::Conflict => {
+                let pointer = if array { element("", index) } else { String::new() };
+                let detail = "its idempotency key (or id) was used before for another event";
+                mismatches.push(Fault::at(pointer, FaultCode::IdempotencyMismatch, detail));
+            }
+            Appended::Refused | Appended::UnknownTenant => {}
+        }
+    }
+    if !mismatches.is_empty() {
+        let detail = "an idempotency key (or event id) was used before for something else; nothing was stored";
+        return Err(Problem::new(Code::IdempotencyMismatch, detail).at(mismatches));
+    }
+    let body = match (array, receipts.first()) {
+        (false, Some(receipt)) => serde_json::to_string(receipt),
+        _ => serde_json::to_string(&receipts),
+    };
+    let body = body.map_err(|_| Problem::new(Code::Internal, "the receipts cannot be written"))?;
+    let json = HeaderValue::from_static("application/json");
+    let mut response = (StatusCode::CREATED, [(header::CONTENT_TYPE, json)], body).into_response();
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn an_idempotency_key_is_visible_ascii() {
+        let read = |value: &str| idempotency_key(&headers(IDEMPOTENCY_KEY, value)).map_err(|problem| problem.code);
+        assert_eq!(read("order-1/paid"), Ok(Some("order-1/paid".to_owned())));
+        assert_eq!(read(&"k".repeat(255)).map(|key| key.is_some()), Ok(true));
+        for bad in ["", "a b", "ключ", &"k".repeat(256)] {
+            assert_eq!(read(bad), Err(Code::InvalidHeader), "{bad}");
+        }
+        assert_eq!(idempotency_key(&HeaderMap::new()).ok(), Some(None));
+    }
+
+    #[test]
+    fn a_malformed_traceparent_is_ignored() {
+        let read = |value: &str| traceparent(&headers("traceparent", value));
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(read(good).as_deref(), Some(good));
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}

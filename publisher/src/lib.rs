@@ -1,0 +1,29 @@
+//! The publisher: takes events over HTTP, commits them to their tenants' logs, and tells the gateways.
+//!
+//! # The path of an event
+//!
+//! 1. A client sends `POST /v1/events`. [`http`] bounds what it may send and for how long, and [`access`] proves who
+//!    it is: an API key or a user token.
+//! 2. [`event`] reads the body. Every fault of every event is collected; if there is one, all are answered and nothing
+//!    is stored. Targets (`users`, `roles`, `tenant_wide`) become channels, and the event becomes the compact
+//!    CloudEvents JSON that every client will get byte for byte.
+//! 3. [`tenants`] makes sure that the tenant exists. The events of the request join the intake of the [`batcher`].
+//! 4. The batcher takes whatever is queued and appends it in one statement: per tenant the order of seqs is the order
+//!    of commits, without gaps. A repeated idempotency key gets the seq of the first time.
+//! 5. After COMMIT the client gets `201` with id, seq and epoch, and the batch goes out to Redis, one envelope for each
+//!    tenant. Losing that message delays delivery, for gateways also watch the log; it loses nothing.
+//!
+//! `GET /v1/events` reads the same log back. [`janitor`] makes its partitions ahead and drops old ones, [`readiness`]
+//! tells probes how it is, and [`serve`] starts and stops all of it in order.
+
+pub mod access;
+pub mod batcher;
+pub mod cli;
+pub mod config;
+pub mod event;
+pub mod http;
+pub mod janitor;
+pub mod metrics;
+pub mod readiness;
+pub mod serve;
+pub mod tenants;

@@ -1,0 +1,208 @@
+//! What does the publisher count, and what does each number say?
+//!
+//! Handles are made once; the hot path touches them without a lookup. No label names a tenant.
+
+use crate::batcher::NotAppended;
+use carillon_backplane::log::Appended;
+use carillon_platform::telemetry::{Metric, MetricKind};
+use http::StatusCode;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use std::sync::OnceLock;
+
+const EVENTS: Metric = Metric {
+    name: "carillon_events_published_total",
+    kind: MetricKind::Counter,
+    labels: "result: stored, replayed, conflict, refused, unknown_tenant",
+    what: "Events that reached the log, by what became of them",
+};
+const REQUESTS_LOST: Metric = Metric {
+    name: "carillon_publish_refused_total",
+    kind: MetricKind::Counter,
+    labels: "reason: overloaded, unavailable, failed",
+    what: "Publish requests that did not get an answer from the log",
+};
+const PUBLISH_SECONDS: Metric = Metric {
+    name: "carillon_publish_duration_seconds",
+    kind: MetricKind::Histogram,
+    labels: "phase: db (one batch in the database), total (one request, from its body to its answer)",
+    what: "Time to publish",
+};
+const BATCH_EVENTS: Metric = Metric {
+    name: "carillon_batch_events",
+    kind: MetricKind::Histogram,
+    labels: "",
+    what: "Events in one transaction",
+};
+const INTAKE_EVENTS: Metric = Metric {
+    name: "carillon_intake_events",
+    kind: MetricKind::Gauge,
+    labels: "",
+    what: "Events waiting for their commit; at 10,000 requests are refused",
+};
+const INTAKE_BYTES: Metric = Metric {
+    name: "carillon_intake_bytes",
+    kind: MetricKind::Gauge,
+    labels: "",
+    what: "Bytes waiting for their commit; at 16 MiB requests are refused",
+};
+const KEY_LOOKUPS: Metric = Metric {
+    name: "carillon_api_key_lookups_total",
+    kind: MetricKind::Counter,
+    labels: "source: cache, database",
+    what: "API keys looked up",
+};
+const HTTP_REQUESTS: Metric = Metric {
+    name: "carillon_http_requests_total",
+    kind: MetricKind::Counter,
+    labels: "route: publish, list, event, openapi, docs, other; status: the HTTP status",
+    what: "Requests answered",
+};
+
+/// Every metric of this service, for `/metrics` and the reference page.
+pub const ALL: &[Metric] = &[
+    EVENTS,
+    REQUESTS_LOST,
+    PUBLISH_SECONDS,
+    BATCH_EVENTS,
+    INTAKE_EVENTS,
+    INTAKE_BYTES,
+    KEY_LOOKUPS,
+    HTTP_REQUESTS,
+];
+
+/// The routes requests are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// `POST /v1/events`
+    Publish,
+    /// `GET /v1/events`
+    List,
+    /// `GET /v1/events/{id}`
+    Event,
+    /// `GET /openapi.json`
+    OpenApi,
+    /// `GET /docs` and its assets
+    Docs,
+    /// Whatever else was asked for.
+    Other,
+}
+
+const ROUTES: [(Route, &str); 6] = [
+    (Route::Publish, "publish"),
+    (Route::List, "list"),
+    (Route::Event, "event"),
+    (Route::OpenApi, "openapi"),
+    (Route::Docs, "docs"),
+    (Route::Other, "other"),
+];
+/// The statuses this service answers with; any other is counted as 500, which it would be.
+const STATUSES: [(u16, &str); 12] = [
+    (200, "200"),
+    (201, "201"),
+    (304, "304"),
+    (400, "400"),
+    (401, "401"),
+    (403, "403"),
+    (404, "404"),
+    (405, "405"),
+    (413, "413"),
+    (415, "415"),
+    (422, "422"),
+    (503, "503"),
+];
+
+/// The handles.
+pub struct Metrics {
+    stored: Counter,
+    replayed: Counter,
+    conflict: Counter,
+    refused: Counter,
+    unknown_tenant: Counter,
+    overloaded: Counter,
+    unavailable: Counter,
+    failed: Counter,
+    intake_events: Gauge,
+    intake_bytes: Gauge,
+    /// Time of one batch in the database.
+    pub database_seconds: Histogram,
+    /// Time of one publish request.
+    pub total_seconds: Histogram,
+    /// Events in one transaction.
+    pub batch_events: Histogram,
+    /// API keys found in the cache.
+    pub keys_cached: Counter,
+    /// API keys asked from the database.
+    pub keys_asked: Counter,
+    /// By route and status; made on first use, so that `/metrics` shows no series nobody has seen.
+    requests: [[OnceLock<Counter>; STATUSES.len() + 1]; ROUTES.len()],
+}
+
+impl Metrics {
+    /// Makes the handles; the recorder must be installed before.
+    pub fn new() -> Self {
+        carillon_platform::telemetry::describe(ALL);
+        let events = |result: &'static str| counter!(EVENTS.name, "result" => result);
+        let lost = |reason: &'static str| counter!(REQUESTS_LOST.name, "reason" => reason);
+        let seconds = |phase: &'static str| histogram!(PUBLISH_SECONDS.name, "phase" => phase);
+        let lookups = |source: &'static str| counter!(KEY_LOOKUPS.name, "source" => source);
+        Self {
+            stored: events("stored"),
+            replayed: events("replayed"),
+            conflict: events("conflict"),
+            refused: events("refused"),
+            unknown_tenant: events("unknown_tenant"),
+            overloaded: lost("overloaded"),
+            unavailable: lost("unavailable"),
+            failed: lost("failed"),
+            intake_events: gauge!(INTAKE_EVENTS.name),
+            intake_bytes: gauge!(INTAKE_BYTES.name),
+            database_seconds: seconds("db"),
+            total_seconds: seconds("total"),
+            batch_events: histogram!(BATCH_EVENTS.name),
+            keys_cached: lookups("cache"),
+            keys_asked: lookups("database"),
+            requests: Default::default(),
+        }
+    }
+
+    /// Counts what the log answered to one request.
+    pub fn answered(&self, answer: &Result<Vec<Appended>, NotAppended>) {
+        match answer {
+            Ok(results) => {
+                for result in results {
+                    match result {
+                        Appended::Stored { .. } => self.stored.increment(1),
+                        Appended::Replayed { .. } => self.replayed.increment(1),
+                        Appended::Conflict => self.conflict.increment(1),
+                        Appended::Refused => self.refused.increment(1),
+                        Appended::UnknownTenant => self.unknown_tenant.increment(1),
+                    }
+                }
+            }
+            Err(NotAppended::Overloaded) => self.overloaded.increment(1),
+            Err(NotAppended::Unavailable) => self.unavailable.increment(1),
+            Err(NotAppended::Failed) => self.failed.increment(1),
+        }
+    }
+
+    /// Shows what the intake holds: events, bytes.
+    pub fn intake(&self, (events, bytes): (usize, usize)) {
+        self.intake_events.set(events as f64);
+        self.intake_bytes.set(bytes as f64);
+    }
+
+    /// Counts one answered request.
+    pub fn request(&self, route: Route, status: StatusCode) {
+        let row = ROUTES.iter().position(|(known, _)| *known == route).unwrap_or(ROUTES.len() - 1);
+        let column = STATUSES.iter().position(|(known, _)| *known == status.as_u16()).unwrap_or(STATUSES.len());
+        let status = STATUSES.get(column).map_or("500", |(_, text)| text);
+        let make = || counter!(HTTP_REQUESTS.name, "route" => ROUTES[row].1, "status" => status);
+        self.requests[row][column].get_or_init(make).increment(1);
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,136 @@
+//! How does the service start, run and stop?
+//!
+//! The stop goes the way of an event: no new connections, requests under way finish, their batches commit, what was
+//! committed is announced, and last the ops port closes, so that probes and scrapes see all of it.
+
+use crate::access::Gate;
+use crate::batcher::announce::Announce;
+use crate::batcher::{Batcher, Health};
+use crate::config::Config;
+use crate::http::{App, BodyBudget, Server, router};
+use crate::metrics::Metrics;
+use crate::tenants::Tenants;
+use crate::{janitor, readiness};
+use carillon_backplane::bus::{self, Announcer, BusConfig, BusError, BusMode};
+use carillon_backplane::log::{Log, LogConfig, LogError, Role};
+use carillon_platform::auth::Verifier;
+use carillon_platform::config::{Common, RedisMode};
+use carillon_platform::env::ConfigError;
+use carillon_platform::shutdown::Signals;
+use carillon_platform::telemetry::{self, TelemetryError};
+use carillon_platform::{descriptors, ops};
+use carillon_protocol::envelope;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Most connections to the database: two batches, the rest for keys, queries and the janitor.
+const POOL: usize = 10;
+/// Longest time the last batches may take after the last request.
+const LAST_BATCHES: Duration = Duration::from_secs(5);
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting that only shows to be wrong when it is used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// `DATABASE_URL` cannot be used.
+    #[error("DATABASE_URL cannot be used: {0}")]
+    Database(#[from] LogError),
+    /// `REDIS_URL` cannot be used.
+    #[error("REDIS_URL cannot be used: {0}")]
+    Redis(#[from] BusError),
+    /// Logging or metrics cannot start.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The operating system refused something.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs until the process is asked to stop.
+pub async fn serve(config: Config) -> Result<(), ServeError> {
+    let Config { common, retention_days, drain } = config;
+    telemetry::init(&common.log)?;
+    let scrape = telemetry::install("publisher", env!("CARGO_PKG_VERSION"))?;
+    bus::describe_metrics();
+    let mut signals = Signals::listen()?;
+    descriptors::raise()?;
+
+    let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
+    let (log, announcer) = (connect_log(&common)?, connect_announcer(&common)?);
+    let metrics = Arc::new(Metrics::new());
+    let batcher =
+        Batcher::start(log.clone(), Health::new(log.clone(), closing.clone()), via(&announcer), metrics.clone());
+    let verifier = Verifier::new(common.auth)?;
+    if let Err(error) = verifier.load_keys(SystemTime::now()).await {
+        tracing::warn!(%error, "user tokens are refused until the keys can be fetched");
+    }
+    let app = App {
+        log: log.clone(),
+        intake: batcher.intake(),
+        gate: Gate::new(verifier, log.clone(), metrics.clone()),
+        tenants: Tenants::new(log.clone(), common.tenants),
+        bodies: BodyBudget::default(),
+        metrics,
+    };
+    let server = Server::new(bind(common.listen).await?, router(Arc::new(app)));
+    let ops_listener = bind(common.ops_listen).await?;
+    tracing::info!(node = common.node, listen = %server.address()?, ops = %ops_listener.local_addr()?, "serving");
+
+    let ready = {
+        let (log, announcer, stopping) = (log.clone(), announcer.clone(), stopping.clone());
+        move || readiness::check(log.clone(), announcer.clone(), stopping.clone())
+    };
+    let ops = tokio::spawn(ops::serve(ops_listener, scrape, ready, closing.clone()));
+    let janitor = tokio::spawn(janitor::run(log, retention_days));
+    let serving = tokio::spawn(server.run(stopping.clone(), drain));
+
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping");
+    stopping.cancel();
+    let unfinished = tokio::select! {
+        cut = serving => cut.unwrap_or(0),
+        signal = signals.next() => {
+            tracing::warn!(signal, "stopping at once");
+            0
+        }
+    };
+    let committed = batcher.stop(LAST_BATCHES).await;
+    janitor.abort();
+    announcer.close().await;
+    closing.cancel();
+    // A probe that is still being answered may not hold up the end.
+    let _ = ops.await;
+    tracing::info!(unfinished_connections = unfinished, all_batches_ended = committed, "stopped");
+    Ok(())
+}
+
+fn connect_log(common: &Common) -> Result<Log, LogError> {
+    let url = common.database_url.expose().to_owned();
+    Log::connect(LogConfig { url, role: Role::Publisher, pool_size: POOL })
+}
+
+fn connect_announcer(common: &Common) -> Result<Announcer, BusError> {
+    let mode = match common.redis_mode {
+        RedisMode::Standalone => BusMode::Standalone,
+        RedisMode::Sentinel => BusMode::Sentinel,
+        RedisMode::Cluster => BusMode::Cluster,
+    };
+    Announcer::connect(&BusConfig::new(common.redis_url.expose(), mode, &common.redis_prefix))
+}
+
+fn via(announcer: &Announcer) -> Announce {
+    let announcer = announcer.clone();
+    Arc::new(move |batch| announcer.announce(&batch.tenant, envelope::encode(&batch)))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
+}

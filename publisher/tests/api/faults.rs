@@ -1,0 +1,127 @@
+//! What do callers hear when the database is gone, frozen, overloaded, or refuses one of them?
+
+use crate::harness::{Api, Database};
+use carillon_platform::config::Tenants as Policy;
+use futures_util::future::join_all;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+fn event(tenant: &str) -> serde_json::Value {
+    json!({"tenant": tenant, "type": "t", "channels": ["c"]})
+}
+
+async fn until_published(api: &Api, tenant: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while api.post(event(tenant)).await.status != 201 {
+        assert!(Instant::now() < deadline, "the publisher did not recover");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_database_is_told_quickly_and_its_return_is_noticed() {
+    let api = Api::with(Database::own().await, Policy::Auto).await;
+    assert_eq!(api.post(event("dead")).await.seq(), 1);
+    api.database.postgres.process().kill().unwrap();
+    for _ in 0..5 {
+        let began = Instant::now();
+        let reply = api.post(event("dead")).await;
+        reply.problem(503, "unavailable");
+        assert_eq!(reply.header("retry-after"), Some("1"));
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+    let began = Instant::now();
+    api.get("/v1/events?tenant=dead").await.problem(503, "unavailable");
+    assert!(began.elapsed() < Duration::from_secs(3));
+    api.database.postgres.restart().await.unwrap();
+    until_published(&api, "dead").await;
+    let rows = api.database.sql("select count(*) = max(seq) from carillon.events where tenant_id = 'dead'");
+    assert_eq!(rows, "t", "no gap");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_database_is_told_within_about_two_seconds() {
+    let api = Api::with(Database::own().await, Policy::Auto).await;
+    assert_eq!(api.post(event("frozen")).await.seq(), 1);
+    // Freezing the server process leaves its sessions working: a lock on the tenants stops them all.
+    let mut lock = std::process::Command::new(carillon_devstack::find::servers().unwrap().postgres_bin.join("psql"))
+        .args([&api.database.url, "-qc", "begin; lock carillon.tenants; select pg_sleep(60)"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let locked = "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted and relation = 'carillon.tenants'::regclass";
+    while api.database.sql(locked) != "1" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let began = Instant::now();
+    let replies = join_all((0..20).map(|_| api.post(event("frozen")))).await;
+    assert!(began.elapsed() < Duration::from_millis(3_500), "{:?}", began.elapsed());
+    for reply in replies {
+        assert_eq!(reply.status, 503, "{:?}", reply.json);
+    }
+    api.database.sql("select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()");
+    let _ = lock.wait();
+    until_published(&api, "frozen").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_intake_refuses_and_stores_nothing_of_it() {
+    let api = Api::with(Database::own().await, Policy::Auto).await;
+    assert_eq!(api.post(event("full")).await.seq(), 1);
+    // Slow inserts keep the intake full.
+    api.database.sql(
+        "create function carillon.slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.7); return null; end $$;
+         create trigger slow after insert on carillon.events for each statement execute function carillon.slow()",
+    );
+    let array = json!(vec![event("full"); 400]);
+    let replies = join_all((0..40).map(|_| api.post(&array))).await;
+    let (stored, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 201);
+    assert!(!stored.is_empty() && !refused.is_empty(), "{} stored", stored.len());
+    for reply in refused {
+        reply.problem(503, "overloaded");
+        assert_eq!(reply.header("retry-after"), Some("1"));
+    }
+    let rows = api.database.sql("select count(*) from carillon.events where tenant_id = 'full'");
+    assert_eq!(rows, (1 + stored.len() * 400).to_string(), "what was refused is not there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_poisoned_request_does_not_fail_the_others() {
+    let api = Api::with(Database::own().await, Policy::Auto).await;
+    assert_eq!(api.post(event("poison")).await.seq(), 1);
+    api.database.sql(
+        "create function carillon.poison() returns trigger language plpgsql as $$ begin
+            if new.type = 'poison' then raise exception 'poisoned'; end if; return new; end $$;
+         create trigger poison before insert on carillon.events for each row execute function carillon.poison()",
+    );
+    let poison = json!({"tenant": "poison", "type": "poison", "channels": ["c"]});
+    let calls = (0..30).map(|n| api.post(if n == 15 { poison.clone() } else { event("poison") }));
+    let replies = join_all(calls).await;
+    for (n, reply) in replies.iter().enumerate() {
+        if n == 15 {
+            reply.problem(500, "internal");
+        } else {
+            assert_eq!(reply.status, 201, "{n} {:?}", reply.json);
+        }
+    }
+    assert_eq!(api.database.sql("select head from carillon.tenants where id = 'poison'"), "30");
+    let announced: usize = api.announced.lock().unwrap().iter().map(|batch| batch.events.len()).sum();
+    assert_eq!(announced, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_went_away_before_its_batch_is_not_stored() {
+    let api = Api::with(Database::own().await, Policy::Auto).await;
+    assert_eq!(api.post(event("gone")).await.seq(), 1);
+    api.database.sql(
+        "create function carillon.slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.5); return null; end $$;
+         create trigger slow after insert on carillon.events for each statement execute function carillon.slow()",
+    );
+    let (first, gone) = tokio::join!(api.post(event("gone")), async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::timeout(Duration::from_millis(50), api.post(event("gone"))).await
+    });
+    assert_eq!((first.seq(), gone.is_err()), (2, true));
+    assert_eq!(api.post(event("gone")).await.seq(), 3, "nothing came between");
+}

@@ -1,0 +1,259 @@
+//! How does a test get a publisher?
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use carillon_backplane::log::{ApiKey, Log, LogConfig, Role, migrate};
+use carillon_devstack::find;
+use carillon_devstack::postgres::{Postgres, PostgresConfig};
+use carillon_platform::auth::{AuthConfig, Caps, ClaimsForMint, Verifier, mint};
+use carillon_platform::config::Tenants as Policy;
+use carillon_platform::env::Secret;
+use carillon_protocol::envelope::Batch;
+use carillon_protocol::{TenantId, UserId};
+use carillon_publisher::access::{Gate, key::Fresh};
+use carillon_publisher::batcher::{Batcher, Health, Intake};
+use carillon_publisher::http::{App, BodyBudget, router};
+use carillon_publisher::metrics::Metrics;
+use carillon_publisher::tenants::Tenants;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, SystemTime};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// A private, migrated Postgres; it ends and its files go with the last user.
+pub struct Database {
+    pub postgres: Postgres,
+    pub url: String,
+    folder: tempfile::TempDir,
+}
+
+impl Database {
+    /// The one that tests share.
+    pub async fn shared() -> Arc<Self> {
+        static SHARED: tokio::sync::Mutex<Weak<Database>> = tokio::sync::Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        if let Some(running) = shared.upgrade() {
+            return running;
+        }
+        let fresh = Self::own().await;
+        *shared = Arc::downgrade(&fresh);
+        fresh
+    }
+
+    /// One for a test that harms it.
+    pub async fn own() -> Arc<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let servers = find::servers().unwrap_or_else(|missing| panic!("{missing}"));
+        let config = PostgresConfig {
+            bin: servers.postgres_bin,
+            data: folder.path().into(),
+            log: folder.path().join("postgres.log"),
+            password: None,
+            ephemeral: true,
+            detached: false,
+        };
+        let postgres = Postgres::start(config).await.unwrap();
+        let url = Postgres::url(postgres.port(), None);
+        migrate(&url).await.unwrap();
+        Arc::new(Self { postgres, url, folder })
+    }
+
+    pub fn log(&self, role: Role) -> Log {
+        Log::connect(LogConfig { url: self.url.clone(), role, pool_size: 8 }).unwrap()
+    }
+
+    /// Runs a statement as the superuser, past row level security; the printed rows.
+    pub fn sql(&self, statement: &str) -> String {
+        let psql = find::servers().unwrap().postgres_bin.join("psql");
+        let output = std::process::Command::new(psql).args([&self.url, "-Atqc", statement]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
+
+/// A publisher in this process.
+pub struct Api {
+    pub database: Arc<Database>,
+    pub intake: Intake,
+    pub router: Router,
+    pub announced: Arc<Mutex<Vec<Batch>>>,
+    /// An API key for all tenants, with every scope.
+    pub key: String,
+    _batcher: Batcher,
+}
+
+impl Api {
+    pub async fn new() -> Self {
+        Self::with(Database::shared().await, Policy::Auto).await
+    }
+
+    pub async fn with(database: Arc<Database>, policy: Policy) -> Self {
+        let log = database.log(Role::Publisher);
+        let metrics = Arc::new(Metrics::new());
+        let announced: Arc<Mutex<Vec<Batch>>> = Arc::default();
+        let sink = announced.clone();
+        let health = Health::new(log.clone(), CancellationToken::new());
+        let announce = Arc::new(move |batch| sink.lock().unwrap().push(batch));
+        let batcher = Batcher::start(log.clone(), health, announce, metrics.clone());
+        let verifier = Verifier::new(AuthConfig {
+            secrets: vec![Secret::new(SECRET)],
+            public_key_file: None,
+            jwks_url: None,
+            audiences: Vec::new(),
+            issuers: Vec::new(),
+        });
+        let intake = batcher.intake();
+        let app = App {
+            intake: intake.clone(),
+            gate: Gate::new(verifier.unwrap(), log.clone(), metrics.clone()),
+            tenants: Tenants::new(log.clone(), policy),
+            bodies: BodyBudget::default(),
+            metrics,
+            log,
+        };
+        let key = make_key(&database, None, "publish,read,admin", None).await;
+        Self { database, intake, router: router(Arc::new(app)), announced, key, _batcher: batcher }
+    }
+
+    /// Sends a request with the key for all tenants.
+    pub async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
+        let bearer = format!("Bearer {}", self.key);
+        let authorised = headers.iter().any(|(name, _)| matches!(*name, "authorization" | "x-api-key" | "anonymous"));
+        let mut request = Request::builder().method(method).uri(path);
+        if !authorised {
+            request = request.header("authorization", bearer);
+        }
+        for (name, value) in headers.iter().filter(|(name, _)| *name != "anonymous") {
+            request = request.header(*name, *value);
+        }
+        let response = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
+        Reply::of(response).await
+    }
+
+    pub async fn post(&self, body: impl ToString) -> Reply {
+        self.post_with(&[], body).await
+    }
+
+    pub async fn post_with(&self, headers: &[(&str, &str)], body: impl ToString) -> Reply {
+        let mut all = headers.to_vec();
+        if !headers.iter().any(|(name, _)| *name == "content-type") {
+            all.push(("content-type", "application/json"));
+        }
+        self.call(Method::POST, "/v1/events", &all, body.to_string()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.get_with(&[], path).await
+    }
+
+    pub async fn get_with(&self, headers: &[(&str, &str)], path: &str) -> Reply {
+        self.call(Method::GET, path, headers, Body::empty()).await
+    }
+}
+
+/// A stored API key's text.
+pub async fn make_key(database: &Database, tenant: Option<&str>, scopes: &str, expires_at: Option<u64>) -> String {
+    let fresh = Fresh::make().unwrap();
+    let key = ApiKey {
+        id: fresh.id,
+        hash: fresh.hash,
+        tenant: tenant.map(|name| TenantId::new(name).unwrap()),
+        publish: scopes.contains("publish"),
+        read: scopes.contains("read"),
+        admin: scopes.contains("admin"),
+        expires_at_secs: expires_at,
+    };
+    database.log(Role::Owner).create_api_key(&key).await.unwrap();
+    fresh.text
+}
+
+/// A user token as an `Authorization` value.
+pub fn token(user: &str, tenants: &[(&str, &[&str])], caps: Caps) -> String {
+    let roles = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let all = tenants.iter().map(|(name, held)| (TenantId::new(*name).unwrap(), roles(held)));
+    let claims = ClaimsForMint {
+        user: UserId::new(user).unwrap(),
+        tenant: None,
+        roles: Vec::new(),
+        tenants: all.collect::<BTreeMap<_, _>>(),
+        channels: Vec::new(),
+        caps,
+        audience: None,
+        issuer: None,
+    };
+    let minted = mint(&Secret::new(SECRET), &claims, SystemTime::now(), Duration::from_secs(600));
+    format!("Bearer {minted}")
+}
+
+pub const NONE: Caps = Caps { publish: false, admin: false };
+pub const PUBLISH: Caps = Caps { publish: true, admin: false };
+pub const ADMIN: Caps = Caps { publish: true, admin: true };
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Bytes,
+    pub json: Value,
+}
+
+impl Reply {
+    async fn of(response: http::Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Self { status: parts.status, headers: parts.headers, bytes, json }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Asserts a problem of this status and code, in the right form.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> &Self {
+        assert_eq!((self.status.as_u16(), self.json["code"].as_str()), (status, Some(code)), "{:?}", self.json);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(self.json["status"], status);
+        assert_eq!(self.json["request_id"].as_str(), self.header("x-request-id"));
+        self
+    }
+
+    /// Where the faults are and what they are, in order.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let place = |fault: &Value| {
+            ["pointer", "parameter", "header"].iter().find_map(|kind| fault.get(kind)).map(text).unwrap()
+        };
+        let listed = self.json["errors"].as_array().cloned().unwrap_or_default();
+        listed.iter().map(|fault| (place(fault), text(&fault["code"]))).collect()
+    }
+
+    /// Asserts a validation problem with exactly these faults.
+    #[track_caller]
+    pub fn invalid(&self, faults: &[(&str, &str)]) {
+        self.problem(422, "validation");
+        let expected: Vec<_> = faults.iter().map(|(at, code)| ((*at).to_owned(), (*code).to_owned())).collect();
+        assert_eq!(self.faults(), expected, "{:?}", self.json);
+    }
+
+    /// Asserts success and gives the seq.
+    #[track_caller]
+    pub fn seq(&self) -> u64 {
+        assert_eq!(self.status, StatusCode::CREATED, "{:?}", self.json);
+        self.json["seq"].as_u64().unwrap()
+    }
+}

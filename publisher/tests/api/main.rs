@@ -1,0 +1,15 @@
+//! Does the API keep its contract on a real Postgres?
+//!
+//! Each file asks one question; [`harness`] starts a private Postgres for all tests of this process and puts the real
+//! router, batcher and log together. Redis is not here: what would be announced is collected instead.
+
+mod access;
+mod cloudevents;
+mod faults;
+mod harness;
+mod idempotency;
+mod mutations;
+mod program;
+mod publish;
+mod reading;
+mod rim;
