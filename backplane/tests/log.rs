@@ -3,19 +3,37 @@
 use carillon_backplane::log::{
     ApiKey, Append, Appended, EventFilter, IdempotencyKey, KindFilter, Log, LogConfig, Page, Role, migrate,
 };
+use carillon_devstack::find;
+use carillon_devstack::postgres::{Postgres, PostgresConfig};
 use carillon_protocol::event::NewEvent;
 use carillon_protocol::{Channel, EventId, Seq, TenantId};
+use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
+/// A private Postgres with the schema, for one test.
 struct Database {
     url: String,
+    _postgres: Postgres,
+    _folder: TempDir,
 }
 
 impl Database {
     async fn start() -> Self {
-        let url = "postgres://carillon@127.0.0.1:54399/carillon".to_string();
+        let folder = tempfile::tempdir().unwrap();
+        let servers = find::servers().expect("the servers are installed (carillon install)");
+        let postgres = Postgres::start(PostgresConfig {
+            bin: servers.postgres_bin,
+            data: folder.path().to_path_buf(),
+            log: folder.path().join("postgres.log"),
+            password: None,
+            ephemeral: true,
+            detached: false,
+        })
+        .await
+        .unwrap();
+        let url = Postgres::url(postgres.port(), None);
         migrate(&url).await.unwrap();
-        Self { url }
+        Self { url, _postgres: postgres, _folder: folder }
     }
 
     fn log(&self, role: Role) -> Log {
@@ -76,7 +94,12 @@ async fn i2_concurrent_batches_over_shared_tenants_number_without_gaps_in_commit
                 // Each writer names the tenants in another order: only the statement's own order avoids deadlocks.
                 let batch: Vec<Append> = (0..10)
                     .map(|n| {
-                        append(&names[(n * (writer + 1) + round) % 5], n as u32, &format!("{writer}-{round}-{n}"), None)
+                        append(
+                            &names[(n * (writer + 1) + round) % 5],
+                            n as u32,
+                            &format!("{writer}-{round}-{n}"),
+                            None,
+                        )
                     })
                     .collect();
                 for appended in log.append(&batch).await.unwrap() {
@@ -101,7 +124,8 @@ async fn i2_concurrent_batches_over_shared_tenants_number_without_gaps_in_commit
     let total: i64 = rows.iter().map(|row| row.get::<_, i64>(1)).sum();
     assert_eq!(total, 8 * 25 * 10);
     for row in rows {
-        let (count, min, max, distinct): (i64, i64, i64, i64) = (row.get(1), row.get(2), row.get(3), row.get(4));
+        let (count, min, max, distinct): (i64, i64, i64, i64) =
+            (row.get(1), row.get(2), row.get(3), row.get(4));
         assert_eq!((min, max, distinct), (1, count, count));
         assert!(row.get::<_, bool>(5), "time of commit ascends with seq");
     }
@@ -116,7 +140,10 @@ async fn a_key_is_stored_once_however_many_publishers_race() {
         .map(|n| {
             let log = log.clone();
             tokio::spawn(async move {
-                let batch = [append("race", 0, &format!("r{n}"), Some(("k", 7))), append("race", 1, &format!("x{n}"), None)];
+                let batch = [
+                    append("race", 0, &format!("r{n}"), Some(("k", 7))),
+                    append("race", 1, &format!("x{n}"), None),
+                ];
                 loop {
                     match log.append(&batch).await {
                         Ok(done) => break done,
@@ -191,7 +218,12 @@ async fn i5_a_connection_sees_only_the_tenants_its_transaction_names() {
         assert_eq!(after.get::<_, i64>(0), 0, "{role}");
         superuser.batch_execute("RESET ROLE").await.unwrap();
     }
-    superuser.batch_execute("SET ROLE carillon_publisher; BEGIN; SELECT set_config('carillon.tenant', 'iso-a', true)").await.unwrap();
+    superuser
+        .batch_execute(
+            "SET ROLE carillon_publisher; BEGIN; SELECT set_config('carillon.tenant', 'iso-a', true)",
+        )
+        .await
+        .unwrap();
     let foreign = superuser
         .execute("INSERT INTO carillon.events (tenant_id, seq, at, id, type, source, channels, time, body) VALUES ('iso-b', 9, now(), 'x', 't', 's', '{tenant}', now(), '{}')", &[])
         .await
@@ -206,7 +238,8 @@ async fn reading_pages_by_rows_and_by_bytes_and_leaves_nothing_out() {
     let log = database.log(Role::Publisher);
     log.open_tenant(&tenant("pages"), true).await.unwrap();
     for round in 0..6u64 {
-        let mut batch: Vec<Append> = (0..100).map(|n| append("pages", n, &format!("{round}-{n}"), None)).collect();
+        let mut batch: Vec<Append> =
+            (0..100).map(|n| append("pages", n, &format!("{round}-{n}"), None)).collect();
         batch[50].event.channels = vec![Channel::new("contact:1").unwrap()];
         batch[51].event.body = format!("\"{}\"", "x".repeat(200_000));
         log.append(&batch).await.unwrap();
@@ -263,7 +296,10 @@ async fn a_back_office_finds_events_by_each_field() {
     assert_eq!(find(early, all.clone()).await, [5]);
     let channel = EventFilter { channel: Some("user:Mila, 2".into()), ..Default::default() };
     assert_eq!(find(channel, Page { older_than: Some(Seq(4)), limit: 2, ..Page::default() }).await, [3, 2]);
-    assert_eq!(find(EventFilter::default(), Page { newer_than: Some(Seq(4)), limit: 2, ..Page::default() }).await, [6, 5]);
+    assert_eq!(
+        find(EventFilter::default(), Page { newer_than: Some(Seq(4)), limit: 2, ..Page::default() }).await,
+        [6, 5]
+    );
     let (_, event) = log.event(&shop, &EventId::new("o3").unwrap()).await.unwrap().unwrap();
     assert_eq!(event.seq, Seq(4));
     assert!(log.event(&tenant("iso-b"), &EventId::new("o3").unwrap()).await.unwrap().is_none());
@@ -298,7 +334,9 @@ async fn many_gateways_that_notice_a_lost_end_agree_on_one_new_epoch() {
     let rotations: Vec<_> = (0..8)
         .map(|_| {
             let (gateway, epoch) = (gateway.clone(), old.epoch.clone());
-            tokio::spawn(async move { gateway.rotate_epoch(&tenant("restored"), &epoch).await.unwrap().unwrap() })
+            tokio::spawn(
+                async move { gateway.rotate_epoch(&tenant("restored"), &epoch).await.unwrap().unwrap() },
+            )
         })
         .collect();
     let mut epochs = std::collections::HashSet::new();

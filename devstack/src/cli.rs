@@ -103,7 +103,8 @@ pub struct PublishArgs {
     #[arg(value_name = "TYPE")]
     pub kind: String,
     /// JSON for `data`.
-    #[arg(value_name = "DATA", default_value = "{}")]
+    // An id of its own: `data` is the folder of the stack.
+    #[arg(id = "event_data", value_name = "DATA", default_value = "{}")]
     pub data: String,
     /// Tenant to publish to.
     #[arg(long, default_value = crate::token::DEMO_TENANT)]
@@ -221,6 +222,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_event_s_data_is_not_the_stack_s_folder() {
+        let cli = Cli::try_parse_from(["carillon", "publish", "t", "[1]", "--data", "/tmp/x"]).unwrap();
+        let Command::Publish(args) = cli.command else { panic!("publish") };
+        assert_eq!((args.data.as_str(), cli.data.to_str()), ("[1]", Some("/tmp/x")));
     }
 
     #[test]

@@ -85,8 +85,12 @@ impl From<AuthError> for Refusal {
 impl From<OpenError> for Refusal {
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::UnknownTenant => Self::new("unknown_tenant", error.to_string(), 403, CloseCode::Forbidden),
-            OpenError::Unavailable(_) => Self::unavailable("the tenant's log cannot be read now; come back soon"),
+            OpenError::UnknownTenant => {
+                Self::new("unknown_tenant", error.to_string(), 403, CloseCode::Forbidden)
+            }
+            OpenError::Unavailable(_) => {
+                Self::unavailable("the tenant's log cannot be read now; come back soon")
+            }
         }
     }
 }

@@ -146,7 +146,10 @@ fn shard_gauges(shard: usize) -> &'static (Gauge, Gauge) {
         (0..64)
             .map(|shard: usize| {
                 let name = shard.to_string();
-                (gauge!(CONNECTIONS.name, "shard" => name.clone()), gauge!(SUBSCRIPTIONS.name, "shard" => name))
+                (
+                    gauge!(CONNECTIONS.name, "shard" => name.clone()),
+                    gauge!(SUBSCRIPTIONS.name, "shard" => name),
+                )
             })
             .collect()
     });

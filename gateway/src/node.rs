@@ -14,11 +14,11 @@ use carillon_backplane::bus::{BusConfig, BusError, BusMode, Listener};
 use carillon_backplane::log::{Log, LogConfig, LogError, Role};
 use carillon_platform::auth::Verifier;
 use carillon_platform::config::{RedisMode, Tenants};
+use carillon_platform::descriptors;
 use carillon_platform::env::ConfigError;
 use carillon_platform::ops::{self, Readiness, State};
 use carillon_platform::shutdown::Signals;
 use carillon_platform::telemetry::MetricsHandle;
-use carillon_platform::descriptors;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,8 +80,8 @@ impl Node {
 
         let (errand, errands) = mpsc::unbounded_channel();
         let cores = std::thread::available_parallelism().map_or(1, usize::from).min(64);
-        let (shards, threads) =
-            shard::start(cores, &shard_config(&config), &errand).map_err(|error| StartError::System { what: "shards", error })?;
+        let (shards, threads) = shard::start(cores, &shard_config(&config), &errand)
+            .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();
         let (feed, streams) = Feed::new(feed_config(&config), log.clone(), bus, shards.clone());
         let doorman = Doorman::new(verifier, streams.clone(), log.clone());
@@ -98,7 +98,10 @@ impl Node {
         tokio::spawn(feed.run(batches, stop.clone()));
         tokio::spawn(desk::run(errands, shards.clone(), doorman, Backlog::new(log)));
         tracing::info!(node = config.common.node, listen = %config.common.listen, ops = %config.common.ops_listen, shards = cores, "gateway started");
-        let readiness = { let edge = edge.clone(); move || std::future::ready(readiness(&edge, &streams)) };
+        let readiness = {
+            let edge = edge.clone();
+            move || std::future::ready(readiness(&edge, &streams))
+        };
         tokio::spawn(ops::serve(private, metrics, readiness, stop.clone()));
         tokio::spawn(listener::serve(public, edge.clone(), stop.clone()));
         Ok(Self { edge, shards, threads, stop, drain: config.drain })
@@ -133,10 +136,18 @@ impl Node {
 fn readiness(edge: &Edge, streams: &Streams) -> Readiness {
     let mut readiness = Readiness::ready();
     if streams.database_is_down() {
-        readiness = readiness.because(State::Degraded, "database", "Postgres cannot be reached: resumes and new tenants wait");
+        readiness = readiness.because(
+            State::Degraded,
+            "database",
+            "Postgres cannot be reached: resumes and new tenants wait",
+        );
     }
     if streams.bus_is_down() {
-        readiness = readiness.because(State::Degraded, "redis", "Redis cannot be reached: events come from the log, later");
+        readiness = readiness.because(
+            State::Degraded,
+            "redis",
+            "Redis cannot be reached: events come from the log, later",
+        );
     }
     if edge.draining.load(Ordering::Relaxed) {
         readiness = readiness.because(State::Unready, "draining", "the node is stopping");

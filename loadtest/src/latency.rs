@@ -64,12 +64,11 @@ pub(crate) struct Percentiles {
 
 impl Percentiles {
     /// Adds one line to a table.
-    pub(crate) fn into_table(self, name: &str, table: &mut Table) {
+    pub(crate) fn add_to(self, name: &str, table: &mut Table) {
         let ms = |us: u64| us as f64 / 1_000.0;
         let Self { p50_us, p90_us, p99_us, p999_us, max_us, .. } = self;
         let [p50, p90, p99, p999, max] = [p50_us, p90_us, p99_us, p999_us, max_us].map(ms);
-        let value =
-            format!("p50 {p50:.2}  p90 {p90:.2}  p99 {p99:.2}  p99.9 {p999:.2}  max {max:.2} ms");
+        let value = format!("p50 {p50:.2}  p90 {p90:.2}  p99 {p99:.2}  p99.9 {p999:.2}  max {max:.2} ms");
         table.figure(name, value);
     }
 }
@@ -86,7 +85,10 @@ mod tests {
         (501..=1000).for_each(|us| other.between(0, us * 1_000));
         half.merge(&other);
         let seen = half.percentiles();
-        assert_eq!((seen.count, seen.p50_us, seen.p90_us, seen.p99_us, seen.p999_us), (1000, 500, 900, 990, 999));
+        assert_eq!(
+            (seen.count, seen.p50_us, seen.p90_us, seen.p99_us, seen.p999_us),
+            (1000, 500, 900, 990, 999)
+        );
     }
 
     #[test]

@@ -61,8 +61,19 @@ impl CpuMark {
     }
 }
 
-/// CPU time of a process so far.
+/// CPU time of a process so far, and of its living children: Postgres works in them.
 fn cpu(pid: u32) -> io::Result<Cpu> {
+    let mut all = own_cpu(pid)?;
+    let children = read(pid, &format!("task/{pid}/children")).unwrap_or_default();
+    for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+        // A child that has just ended is of no account.
+        let child = own_cpu(child).unwrap_or_default();
+        all = Cpu { user: all.user + child.user, system: all.system + child.system };
+    }
+    Ok(all)
+}
+
+fn own_cpu(pid: u32) -> io::Result<Cpu> {
     let stat = read(pid, "stat")?;
     parse_stat(&stat, rustix::param::clock_ticks_per_second())
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat cannot be read")))
@@ -71,8 +82,9 @@ fn cpu(pid: u32) -> io::Result<Cpu> {
 /// Memory of a process now.
 pub(crate) fn memory(pid: u32) -> Result<Memory, Failure> {
     let status = read(pid, "status")?;
-    Ok(parse_status(&status)
-        .ok_or_else(|| io::Error::other(format!("/proc/{pid}/status has no memory; has the process ended?")))?)
+    Ok(parse_status(&status).ok_or_else(|| {
+        io::Error::other(format!("/proc/{pid}/status has no memory; has the process ended?"))
+    })?)
 }
 
 fn read(pid: u32, file: &str) -> io::Result<String> {
@@ -85,7 +97,8 @@ fn parse_stat(stat: &str, ticks_per_second: u64) -> Option<Cpu> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<u64>().ok();
     let (user, system) = (ticks()?, ticks()?);
-    let time = |ticks: u64| Duration::from_nanos(ticks.saturating_mul(1_000_000_000 / ticks_per_second.max(1)));
+    let time =
+        |ticks: u64| Duration::from_nanos(ticks.saturating_mul(1_000_000_000 / ticks_per_second.max(1)));
     Some(Cpu { user: time(user), system: time(system) })
 }
 
@@ -101,7 +114,7 @@ fn parse_status(status: &str) -> Option<Memory> {
 pub(crate) fn allow_files(needed: u64) -> Result<(), Failure> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit.clone()).map_err(io::Error::from)?;
+    setrlimit(Resource::Nofile, limit).map_err(io::Error::from)?;
     match limit.maximum {
         Some(most) if most < needed => Err(Failure::Usage(format!(
             "{needed} open files are needed and the limit of this machine is {most} (ulimit -Hn)"

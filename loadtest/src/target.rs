@@ -104,7 +104,8 @@ impl Target {
             exp: u64,
         }
         let secret = self.jwt_secret.as_ref();
-        let secret = secret.ok_or_else(|| Failure::Usage("no secret: give --stack or --jwt-secret".into()))?;
+        let secret =
+            secret.ok_or_else(|| Failure::Usage("no secret: give --stack or --jwt-secret".into()))?;
         let iat = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let claims = Claims { sub: user, tenant, iat, exp: iat + TOKEN_SECONDS };
         jsonwebtoken::encode(&Header::default(), &claims, secret)

@@ -139,7 +139,10 @@ mod tests {
         for chunk in chunks {
             inbox.feed(chunk, |kind, payload| seen.push((kind, payload.to_vec())))?;
         }
-        assert!(inbox.partial.is_empty() && inbox.partial.capacity() == 0, "a resting connection owns no memory");
+        assert!(
+            inbox.partial.is_empty() && inbox.partial.capacity() == 0,
+            "a resting connection owns no memory"
+        );
         Ok(seen)
     }
 
@@ -188,7 +191,9 @@ mod tests {
         bytes.extend_from_slice(&BYE);
         let mut server = WebSocket::from_raw_socket(std::io::Cursor::new(bytes), Role::Server, None);
         assert_eq!(server.read().unwrap(), Message::Pong(b"abc".to_vec().into()));
-        assert!(matches!(server.read().unwrap(), Message::Close(Some(frame)) if u16::from(frame.code) == 1000));
+        assert!(
+            matches!(server.read().unwrap(), Message::Close(Some(frame)) if u16::from(frame.code) == 1000)
+        );
         assert_eq!((close_code(&[0x11, 0x94]), close_code(&[])), (4500, 1005));
     }
 }

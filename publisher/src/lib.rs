@@ -13,7 +13,7 @@
 //! 5. After COMMIT the client gets `201` with id, seq and epoch, and the batch goes out to Redis, one envelope for each
 //!    tenant. Losing that message delays delivery, for gateways also watch the log; it loses nothing.
 //!
-//! `GET /v1/events` reads the same log back. [`janitor`] makes its partitions ahead and drops old ones, [`readiness`]
+//! `GET /v1/events` reads the same log back. While the log does not answer, [`health`] refuses everybody at once. [`janitor`] makes its partitions ahead and drops old ones, [`readiness`]
 //! tells probes how it is, and [`serve`] starts and stops all of it in order.
 
 pub mod access;
@@ -21,6 +21,7 @@ pub mod batcher;
 pub mod cli;
 pub mod config;
 pub mod event;
+pub mod health;
 pub mod http;
 pub mod janitor;
 pub mod metrics;

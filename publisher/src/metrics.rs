@@ -96,7 +96,7 @@ const ROUTES: [(Route, &str); 6] = [
     (Route::Other, "other"),
 ];
 /// The statuses this service answers with; any other is counted as 500, which it would be.
-const STATUSES: [(u16, &str); 12] = [
+const STATUSES: [(u16, &str); 14] = [
     (200, "200"),
     (201, "201"),
     (304, "304"),
@@ -105,9 +105,11 @@ const STATUSES: [(u16, &str); 12] = [
     (403, "403"),
     (404, "404"),
     (405, "405"),
+    (408, "408"),
     (413, "413"),
     (415, "415"),
     (422, "422"),
+    (500, "500"),
     (503, "503"),
 ];
 
@@ -194,7 +196,8 @@ impl Metrics {
     /// Counts one answered request.
     pub fn request(&self, route: Route, status: StatusCode) {
         let row = ROUTES.iter().position(|(known, _)| *known == route).unwrap_or(ROUTES.len() - 1);
-        let column = STATUSES.iter().position(|(known, _)| *known == status.as_u16()).unwrap_or(STATUSES.len());
+        let column =
+            STATUSES.iter().position(|(known, _)| *known == status.as_u16()).unwrap_or(STATUSES.len());
         let status = STATUSES.get(column).map_or("500", |(_, text)| text);
         let make = || counter!(HTTP_REQUESTS.name, "route" => ROUTES[row].1, "status" => status);
         self.requests[row][column].get_or_init(make).increment(1);

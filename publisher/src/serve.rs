@@ -4,9 +4,10 @@
 //! committed is announced, and last the ops port closes, so that probes and scrapes see all of it.
 
 use crate::access::Gate;
+use crate::batcher::Batcher;
 use crate::batcher::announce::Announce;
-use crate::batcher::{Batcher, Health};
 use crate::config::Config;
+use crate::health::Health;
 use crate::http::{App, BodyBudget, Server, router};
 use crate::metrics::Metrics;
 use crate::tenants::Tenants;
@@ -54,10 +55,9 @@ pub enum ServeError {
     System(#[from] std::io::Error),
 }
 
-/// Runs until the process is asked to stop.
+/// Runs until the process is asked to stop. Logging has begun.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
     let Config { common, retention_days, drain } = config;
-    telemetry::init(&common.log)?;
     let scrape = telemetry::install("publisher", env!("CARGO_PKG_VERSION"))?;
     bus::describe_metrics();
     let mut signals = Signals::listen()?;
@@ -66,8 +66,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
     let (log, announcer) = (connect_log(&common)?, connect_announcer(&common)?);
     let metrics = Arc::new(Metrics::new());
-    let batcher =
-        Batcher::start(log.clone(), Health::new(log.clone(), closing.clone()), via(&announcer), metrics.clone());
+    let health = Health::new(log.clone(), closing.clone());
+    let batcher = Batcher::start(log.clone(), health.clone(), via(&announcer), metrics.clone());
     let verifier = Verifier::new(common.auth)?;
     if let Err(error) = verifier.load_keys(SystemTime::now()).await {
         tracing::warn!(%error, "user tokens are refused until the keys can be fetched");
@@ -75,8 +75,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let app = App {
         log: log.clone(),
         intake: batcher.intake(),
-        gate: Gate::new(verifier, log.clone(), metrics.clone()),
-        tenants: Tenants::new(log.clone(), common.tenants),
+        gate: Gate::new(verifier, log.clone(), health.clone(), metrics.clone()),
+        tenants: Tenants::new(log.clone(), health.clone(), common.tenants),
+        health,
         bodies: BodyBudget::default(),
         metrics,
     };

@@ -1,5 +1,6 @@
 //! Does this tenant exist, or may it begin now?
 
+use crate::health::Health;
 use carillon_backplane::log::{Log, LogError};
 use carillon_platform::config::Tenants as Policy;
 use carillon_protocol::TenantId;
@@ -12,14 +13,15 @@ const REMEMBERED: usize = 10_000;
 /// The tenants known to exist, and what happens to others.
 pub struct Tenants {
     log: Log,
+    health: Health,
     policy: Policy,
     known: Mutex<HashSet<TenantId>>,
 }
 
 impl Tenants {
     /// Under `auto` a tenant begins with its first event; under `registered` it must be there.
-    pub fn new(log: Log, policy: Policy) -> Self {
-        Self { log, policy, known: Mutex::default() }
+    pub fn new(log: Log, health: Health, policy: Policy) -> Self {
+        Self { log, health, policy, known: Mutex::default() }
     }
 
     /// Makes sure that a tenant exists. False: it does not, and may not begin.
@@ -27,7 +29,8 @@ impl Tenants {
         if self.known().contains(tenant) {
             return Ok(true);
         }
-        let exists = self.log.open_tenant(tenant, self.policy == Policy::Auto).await?.is_some();
+        let opening = self.log.open_tenant(tenant, self.policy == Policy::Auto);
+        let exists = self.health.ask(opening).await?.is_some();
         if exists {
             let mut known = self.known();
             if known.len() >= REMEMBERED {

@@ -47,7 +47,8 @@ impl Problem {
 
     /// The node is stopping.
     pub(super) fn draining() -> Self {
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "this node is stopping; try again");
+        let problem =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "this node is stopping; try again");
         Self { headers: vec![(header::CONNECTION, HeaderValue::from_static("close"))], ..problem }.retry(1)
     }
 
@@ -77,10 +78,12 @@ impl From<Full> for Problem {
             )
             .retry(2),
             Full::Address => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "too many from this address").retry(5)
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "too many from this address")
+                    .retry(5)
             }
             Full::User => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "too many of this user").retry(5)
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "too many of this user")
+                    .retry(5)
             }
         }
     }

@@ -29,8 +29,12 @@ impl UrlQuery {
         for (name, value) in pairs {
             let hello = &mut query.hello;
             match name.as_str() {
-                "tenant" => hello.tenant = Some(TenantId::new(&value).map_err(|e| bad(&name, e.to_string()))?),
-                "device" => hello.device = Some(DeviceId::new(&value).map_err(|e| bad(&name, e.to_string()))?),
+                "tenant" => {
+                    hello.tenant = Some(TenantId::new(&value).map_err(|e| bad(&name, e.to_string()))?)
+                }
+                "device" => {
+                    hello.device = Some(DeviceId::new(&value).map_err(|e| bad(&name, e.to_string()))?)
+                }
                 "epoch" => hello.epoch = Some(Epoch::new(&value).map_err(|e| bad(&name, e.to_string()))?),
                 "since" => {
                     let since = value.parse().map_err(|_| bad(&name, "must be a whole number".into()))?;
@@ -76,7 +80,9 @@ pub(super) fn token(
     }
     match (subprotocol, url) {
         (Some(token), _) => Ok(Some(token)),
-        (None, Some(_)) if !url_allowed => Err(AuthError::Malformed("may not stand in the URL of this installation")),
+        (None, Some(_)) if !url_allowed => {
+            Err(AuthError::Malformed("may not stand in the URL of this installation"))
+        }
         (None, url) => Ok(url),
     }
 }
@@ -117,7 +123,8 @@ mod tests {
 
     #[test]
     fn the_url_says_where_to_begin() {
-        let query = query("since=41&epoch=e1&channels=contact%3A1,lead:2,contact:1&tenant=acme&_=9&token=t").unwrap();
+        let query =
+            query("since=41&epoch=e1&channels=contact%3A1,lead:2,contact:1&tenant=acme&_=9&token=t").unwrap();
         assert_eq!(query.hello.since, Some(Seq(41)));
         assert_eq!(query.hello.channels.len(), 2);
         assert_eq!(query.token.as_deref(), Some("t"));
@@ -136,7 +143,10 @@ mod tests {
             ("since=1&since=2", "since"),
         ] {
             let problem = query(bad).unwrap_err();
-            assert!(problem.code == "invalid_query" && format!("{problem:?}").contains(name), "{bad}: {problem:?}");
+            assert!(
+                problem.code == "invalid_query" && format!("{problem:?}").contains(name),
+                "{bad}: {problem:?}"
+            );
         }
     }
 

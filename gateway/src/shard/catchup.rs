@@ -24,26 +24,32 @@ pub(super) const ASK_AGAIN_MS: u64 = 500;
 impl Worker {
     /// Brings a connection as far forward as its socket takes.
     pub(super) fn catch_up(&mut self, key: u32) {
-        if !self.flush(key) {
-            return;
+        if self.flush(key) && self.go_forward(key) {
+            self.next_history(key);
         }
+        self.read_on(key);
+    }
+
+    /// Reads on from the cursor. True when the connection is live.
+    fn go_forward(&mut self, key: u32) -> bool {
         let mut looked = 0;
         loop {
-            let Some(connection) = self.connections.get_mut(key as usize) else { return };
-            let Stage::Member(member) = &mut connection.stage else { return };
-            let Position::Behind(cursor) = member.position else { break };
+            let Some(connection) = self.connections.get_mut(key as usize) else { return false };
+            let Stage::Member(member) = &mut connection.stage else { return false };
+            let Position::Behind(cursor) = member.position else { return true };
             let room = &self.rooms[member.room as usize];
             debug_assert!(cursor <= room.cursor, "I3: nobody is ahead of their room");
             if cursor >= room.cursor {
                 member.position = Position::Live;
-                break;
+                connection.blocked_ms = None;
+                return true;
             }
             if member.reading != Reading::Nothing {
-                return;
+                return false;
             }
             if looked >= TURN {
                 self.ready.push(key);
-                return;
+                return false;
             }
             let mut entries = std::mem::take(&mut self.reading);
             entries.clear();
@@ -56,7 +62,7 @@ impl Worker {
                     entries.clear();
                     self.reading = entries;
                     if !went_on {
-                        return;
+                        return false;
                     }
                 }
                 InRing::Gone => {
@@ -69,24 +75,22 @@ impl Worker {
                         head: room.cursor,
                     };
                     self.reading = entries;
-                    return self.run(errand);
+                    self.run(errand);
+                    return false;
                 }
                 // The room begins its new life when its news is read, and takes everyone with it.
                 InRing::Reset => {
                     self.reading = entries;
-                    return;
+                    return false;
                 }
             }
         }
-        self.next_history(key);
-        self.read_on(key);
     }
 
     /// Writes what waits. False when the connection cannot go on now (or at all).
     pub(super) fn flush(&mut self, key: u32) -> bool {
         let Some(connection) = self.connections.get_mut(key as usize) else { return false };
         if connection.outbox.is_empty() {
-            connection.blocked_ms = None;
             return true;
         }
         match connection.outbox.flush(&mut connection.socket) {
@@ -112,10 +116,10 @@ impl Worker {
         if taken > 0 {
             connection.sent_ms = self.now_ms;
         }
-        if let Stage::Member(member) = &mut connection.stage {
-            if member.position == Position::Live {
-                member.position = Position::Behind(self.rooms[member.room as usize].cursor);
-            }
+        if let Stage::Member(member) = &mut connection.stage
+            && member.position == Position::Live
+        {
+            member.position = Position::Behind(self.rooms[member.room as usize].cursor);
         }
         if taken > 0 || connection.blocked_ms.is_none() {
             connection.blocked_ms = Some(self.now_ms);
@@ -145,7 +149,11 @@ impl Worker {
                 }
                 to += 1;
             }
-            let wrote = if count == 0 { Wrote::All } else { write_vectored(&mut connection.socket, &slices[..count]) };
+            let wrote = if count == 0 {
+                Wrote::All
+            } else {
+                write_vectored(&mut connection.socket, &slices[..count])
+            };
             self.counts.writes += u64::from(count > 0);
             match wrote {
                 Wrote::All => {

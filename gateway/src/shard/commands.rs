@@ -7,10 +7,10 @@ use super::room::Room;
 use super::worker::Worker;
 use crate::entrance::Refusal;
 use carillon_platform::auth::Identity;
+use carillon_protocol::Channel;
 use carillon_protocol::client::{ClientFrame, FrameId, History, Request};
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ServerFrame;
-use carillon_protocol::Channel;
 use serde_json::value::RawValue;
 
 impl Worker {
@@ -38,7 +38,9 @@ impl Worker {
         let Some(member) = self.member_mut(key) else { return };
         let identity = match result {
             Ok(identity) if identity.user == member.identity.user => identity,
-            Ok(_) => return self.refuse(key, frame.as_deref(), "token_mismatch", "the token is another person's"),
+            Ok(_) => {
+                return self.refuse(key, frame.as_deref(), "token_mismatch", "the token is another person's");
+            }
             Err(refusal) => return self.refuse(key, frame.as_deref(), refusal.code, &refusal.message),
         };
         let expires_in = identity.expires_at.saturating_sub(now_unix);
@@ -48,7 +50,10 @@ impl Worker {
         let before = std::mem::replace(&mut member.identity, identity);
         self.leave_forbidden(key, &before);
         let id = raw(&frame);
-        self.answer(key, &ServerFrame::Ok { id, channels: None, seq: None, epoch: None, expires_in: Some(expires_in) });
+        self.answer(
+            key,
+            &ServerFrame::Ok { id, channels: None, seq: None, epoch: None, expires_in: Some(expires_in) },
+        );
         self.reschedule(key);
     }
 
@@ -62,8 +67,12 @@ impl Worker {
             .filter(|channel| !member.identity.may_subscribe(channel))
             .cloned()
             .collect();
-        let gained: Vec<Channel> =
-            member.identity.channels().into_iter().filter(|channel| !before.channels().contains(channel)).collect();
+        let gained: Vec<Channel> = member
+            .identity
+            .channels()
+            .into_iter()
+            .filter(|channel| !before.channels().contains(channel))
+            .collect();
         self.leave_channels(key, &lost);
         self.join_channels(key, &gained);
     }
@@ -74,7 +83,8 @@ impl Worker {
             channels.iter().filter(|channel| !member.identity.may_subscribe(channel)).cloned().collect();
         if !forbidden.is_empty() {
             let message = "the token does not allow these channels; nothing was subscribed";
-            let error = ServerFrame::Error { id: raw(&id), code: "forbidden", message, channels: Some(&forbidden) };
+            let error =
+                ServerFrame::Error { id: raw(&id), code: "forbidden", message, channels: Some(&forbidden) };
             return self.answer(key, &error);
         }
         let room = &self.rooms[member.room as usize];

@@ -6,8 +6,8 @@
 use super::connection::{Departure, Reading, Stage};
 use super::worker::Worker;
 use crate::ws::encode::push_ping;
-use carillon_protocol::server::ServerFrame;
 use carillon_protocol::CloseCode;
+use carillon_protocol::server::ServerFrame;
 
 /// How long a connection without a token may wait with its first frame.
 const GREETING_MS: u64 = 5_000;
@@ -108,15 +108,6 @@ impl Worker {
             }
             _ => {}
         }
-        if let Some(since) = connection.blocked_ms {
-            if now >= since + self.config.stall_ms {
-                self.close(key, CloseCode::Stalled, "nothing was read for too long");
-            }
-            return;
-        }
-        if now >= connection.heard_ms + silence {
-            return self.close(key, CloseCode::Silent, "nothing was heard for too long");
-        }
         if matches!(member.reading, Reading::Later(at_ms) if now >= at_ms) {
             member.reading = Reading::Nothing;
             self.ready.push(key);
@@ -127,6 +118,15 @@ impl Worker {
             self.answer(key, &ServerFrame::Expiring { in_ms });
         }
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        if let Some(since) = connection.blocked_ms {
+            if now >= since + self.config.stall_ms {
+                self.close(key, CloseCode::Stalled, "nothing was read for too long");
+            }
+            return;
+        }
+        if now >= connection.heard_ms + silence {
+            return self.close(key, CloseCode::Silent, "nothing was heard for too long");
+        }
         if !connection.pinged && now >= connection.heard_ms + heartbeat {
             // Any pong counts as a sign of life; clients that never speak answer pings by themselves.
             connection.pinged = true;

@@ -1,6 +1,8 @@
 //! How does a socket become a member, and how does it leave?
 
-use super::connection::{Bucket, Connection, ConnectionId, Departure, Gathered, Gone, Member, Position, Reading, Stage};
+use super::connection::{
+    Bucket, Connection, ConnectionId, Departure, Gathered, Gone, Member, Position, Reading, Stage,
+};
 use super::mailbox::Newcomer;
 use super::room::Room;
 use super::worker::Worker;
@@ -11,10 +13,10 @@ use crate::ws::Decoder;
 use crate::ws::encode::push_close;
 use carillon_protocol::server::{Limits, Resumed, ServerFrame};
 use carillon_protocol::{Channel, CloseCode, Seq};
-use std::sync::Arc;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// How long a closing connection may take to read our close frame and answer it.
@@ -209,10 +211,10 @@ impl Worker {
         }
         let room = &mut self.rooms[member.room as usize];
         room.members.swap_remove(member.place as usize);
-        if let Some(moved) = room.members.get(member.place as usize).copied() {
-            if let Some(moved) = self.member_mut(moved) {
-                moved.place = member.place;
-            }
+        if let Some(moved) = room.members.get(member.place as usize).copied()
+            && let Some(moved) = self.member_mut(moved)
+        {
+            moved.place = member.place;
         }
         self.drop_if_empty(member.room);
     }

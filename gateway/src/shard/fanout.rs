@@ -165,11 +165,11 @@ impl Worker {
         here.cursor = here.stream.position().1;
         for index in 0..here.members.len() {
             let key = here.members[index];
-            if let Stage::Member(member) = &mut self.connections[key as usize].stage {
-                if member.position == Position::Live {
-                    member.position = Position::Behind(cursor);
-                    self.ready.push(key);
-                }
+            if let Stage::Member(member) = &mut self.connections[key as usize].stage
+                && member.position == Position::Live
+            {
+                member.position = Position::Behind(cursor);
+                self.ready.push(key);
             }
         }
     }

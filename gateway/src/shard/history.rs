@@ -62,7 +62,14 @@ impl HistoryJob {
         };
         // What retention has dropped was left out.
         let more = matches!(asked_since(after, count), Some(since) if since.next() < oldest);
-        Self { id, channels: channels.into(), from: HistoryFrom::Newest { count, after }, upto, count: 0, more }
+        Self {
+            id,
+            channels: channels.into(),
+            from: HistoryFrom::Newest { count, after },
+            upto,
+            count: 0,
+            more,
+        }
     }
 
     fn raw_id(&self) -> Option<&serde_json::value::RawValue> {
@@ -131,6 +138,7 @@ impl Worker {
                 job.from = HistoryFrom::After(event.seq);
                 job.count += 1;
                 connection.sent_ms = now_ms;
+                connection.blocked_ms = None;
             }
             if let Wrote::Blocked(taken) = wrote {
                 if taken > 0 {

@@ -6,10 +6,10 @@ use super::worker::Worker;
 use crate::metrics::metrics;
 use crate::ws::encode::{push_pong, push_text};
 use crate::ws::{Flow, Incoming, Violation};
+use carillon_protocol::CloseCode;
 use carillon_protocol::client::{self, ClientFrame, Request};
 use carillon_protocol::limits::CLIENT_MESSAGE_BYTES;
 use carillon_protocol::server::ServerFrame;
-use carillon_protocol::CloseCode;
 use std::io::{ErrorKind, Read};
 
 /// Reads of one connection in one turn, so that a flood does not starve the others.
@@ -20,12 +20,13 @@ const HELD_BYTES: usize = 64 * 1024;
 impl Worker {
     /// Reads what the socket has, unless the client must take its answers first.
     pub(super) fn read_on(&mut self, key: u32) {
+        if self.input.is_empty() {
+            // The buffer is lent to a read further up the stack, which goes on by itself.
+            return;
+        }
         for _ in 0..READS {
             let Some(connection) = self.connections.get_mut(key as usize) else { return };
-            if !connection.unread {
-                return;
-            }
-            if connection.outbox.is_full() {
+            if !connection.unread || connection.outbox.is_full() {
                 return;
             }
             let mut input = std::mem::take(&mut self.input);
@@ -68,7 +69,8 @@ impl Worker {
 
     fn on_violation(&mut self, key: u32, violation: Violation) {
         metrics().violations.increment(1);
-        let code = if violation.rfc_close_code() == 1009 { CloseCode::TooBig } else { CloseCode::ProtocolError };
+        let code =
+            if violation.rfc_close_code() == 1009 { CloseCode::TooBig } else { CloseCode::ProtocolError };
         self.close(key, code, violation.reason());
     }
 
@@ -84,7 +86,9 @@ impl Worker {
         self.counts.received += 1;
         match incoming {
             Incoming::Text(text) => self.on_text(key, text),
-            Incoming::Binary(_) => self.refuse(key, None, "invalid_frame", "frames are JSON text, not binary"),
+            Incoming::Binary(_) => {
+                self.refuse(key, None, "invalid_frame", "frames are JSON text, not binary")
+            }
             Incoming::Ping(payload) => {
                 push_pong(connection.outbox.control(), payload);
                 self.flush(key);
@@ -139,7 +143,8 @@ impl Worker {
 
     /// The client closes: it gets its own farewell back.
     fn said_goodbye(&mut self, key: u32) {
-        let closing = self.connections.get(key as usize).is_some_and(|c| matches!(c.stage, Stage::Closing { .. }));
+        let closing =
+            self.connections.get(key as usize).is_some_and(|c| matches!(c.stage, Stage::Closing { .. }));
         if !closing {
             self.close(key, CloseCode::Bye, "");
         }

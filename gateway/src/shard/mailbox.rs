@@ -110,8 +110,12 @@ impl Shards {
                 let (sender, letters) = mpsc::channel();
                 let rung = Arc::new(AtomicBool::new(false));
                 let load = Arc::new(AtomicUsize::new(0));
-                let mailbox =
-                    Mailbox { letters: sender, rung: rung.clone(), waker: Arc::new(waker), load: load.clone() };
+                let mailbox = Mailbox {
+                    letters: sender,
+                    rung: rung.clone(),
+                    waker: Arc::new(waker),
+                    load: load.clone(),
+                };
                 (mailbox, Mail { letters, rung, load })
             })
             .unzip();
@@ -121,10 +125,11 @@ impl Shards {
     /// Puts a letter into a shard's mailbox and wakes it. A shard that has ended reads nothing.
     pub(crate) fn send(&self, shard: usize, letter: ToShard) {
         let Some(mailbox) = self.0.get(shard) else { return };
-        if mailbox.letters.send(letter).is_ok() && !mailbox.rung.swap(true, Ordering::SeqCst) {
-            if let Err(error) = mailbox.waker.wake() {
-                tracing::error!(shard, %error, "a shard cannot be woken");
-            }
+        if mailbox.letters.send(letter).is_ok()
+            && !mailbox.rung.swap(true, Ordering::SeqCst)
+            && let Err(error) = mailbox.waker.wake()
+        {
+            tracing::error!(shard, %error, "a shard cannot be woken");
         }
     }
 

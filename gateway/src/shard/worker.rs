@@ -51,7 +51,8 @@ pub(crate) fn start(
     let threads = (0u16..)
         .zip(polls.into_iter().zip(mails))
         .map(|(shard, (poll, mail))| {
-            let worker = Worker::new(shard, poll.registry().try_clone()?, config.clone(), desk.clone(), &mail);
+            let worker =
+                Worker::new(shard, poll.registry().try_clone()?, config.clone(), desk.clone(), &mail);
             std::thread::Builder::new()
                 .name(format!("shard-{shard}"))
                 .spawn(move || worker.turn_after_turn(poll, &mail))
@@ -112,7 +113,13 @@ impl Clock {
 }
 
 impl Worker {
-    fn new(shard: u16, registry: Registry, config: ShardConfig, desk: UnboundedSender<Errand>, mail: &Mail) -> Self {
+    fn new(
+        shard: u16,
+        registry: Registry,
+        config: ShardConfig,
+        desk: UnboundedSender<Errand>,
+        mail: &Mail,
+    ) -> Self {
         Self {
             shard,
             registry,
@@ -182,9 +189,7 @@ impl Worker {
     fn on_socket(&mut self, event: &mio::event::Event) {
         let key = event.token().0 as u32;
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        if event.is_writable() && !connection.outbox.is_empty() {
-            self.catch_up(key);
-        } else if event.is_writable() && connection.blocked_ms.is_some() {
+        if event.is_writable() && (connection.blocked_ms.is_some() || !connection.outbox.is_empty()) {
             self.catch_up(key);
         }
         let Some(connection) = self.connections.get_mut(key as usize) else { return };

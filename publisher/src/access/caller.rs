@@ -52,7 +52,9 @@ impl Caller {
         match (self, scope) {
             (Caller::Key(key), Scope::Publish) => key.publish,
             (Caller::Key(key), Scope::Read) => key.read,
-            (Caller::User(claims), scope) => claims.enter(None).map_or(true, |identity| person(&identity).may(scope)),
+            (Caller::User(claims), scope) => {
+                claims.enter(None).map_or(true, |identity| person(&identity).may(scope))
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use super::cache::KeyCache;
 use super::caller::Caller;
 use super::key::{PREFIX, Presented};
+use crate::health::Health;
 use crate::metrics::Metrics;
 use carillon_backplane::log::{ApiKey, Log, LogError};
 use carillon_platform::auth::{AuthError, Verifier};
@@ -36,6 +37,7 @@ pub enum Denied {
 pub struct Gate {
     verifier: Verifier,
     log: Log,
+    health: Health,
     keys: KeyCache,
     metrics: Arc<Metrics>,
 }
@@ -48,8 +50,8 @@ enum Credential<'a> {
 
 impl Gate {
     /// A gate that asks `log` for API keys and `verifier` about user tokens.
-    pub fn new(verifier: Verifier, log: Log, metrics: Arc<Metrics>) -> Self {
-        Self { verifier, log, keys: KeyCache::default(), metrics }
+    pub fn new(verifier: Verifier, log: Log, health: Health, metrics: Arc<Metrics>) -> Self {
+        Self { verifier, log, health, keys: KeyCache::default(), metrics }
     }
 
     /// Who is asking.
@@ -76,16 +78,18 @@ impl Gate {
             return Ok(answer);
         }
         self.metrics.keys_asked.increment(1);
-        let answer = self.log.api_key(id).await?;
+        let answer = self.health.ask(self.log.api_key(id)).await?;
         self.keys.put(id, answer.clone(), now);
         Ok(answer)
     }
 }
 
 fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Denied> {
-    const UNREADABLE: Denied = Denied::Unclear("the Authorization or X-Api-Key header holds something else than text");
+    const UNREADABLE: Denied =
+        Denied::Unclear("the Authorization or X-Api-Key header holds something else than text");
     let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
-    let authorization = authorizations.next().map(|value| value.to_str().map_err(|_| UNREADABLE)).transpose()?;
+    let authorization =
+        authorizations.next().map(|value| value.to_str().map_err(|_| UNREADABLE)).transpose()?;
     if authorizations.next().is_some() {
         return Err(Denied::Unclear("the Authorization header is there twice"));
     }
@@ -94,7 +98,11 @@ fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Denied> {
         None => None,
         Some(text) => match text.split_once(' ') {
             Some((scheme, value)) if scheme.eq_ignore_ascii_case("bearer") => Some(value.trim()),
-            _ => return Err(Denied::Unclear("the Authorization header must be Bearer, a space, and an API key or token")),
+            _ => {
+                return Err(Denied::Unclear(
+                    "the Authorization header must be Bearer, a space, and an API key or token",
+                ));
+            }
         },
     };
     match (bearer, api_key.map(str::trim)) {

@@ -96,7 +96,9 @@ mod tests {
     #[test]
     fn other_texts_are_no_keys() {
         let long = format!("crln_a_{}", "x".repeat(200));
-        for text in ["", "crln_", "crln_abc", "crln__x", "crln_a_", "crln_a b_x", "key_a_x", "crln_a_x y", &long] {
+        for text in
+            ["", "crln_", "crln_abc", "crln__x", "crln_a_", "crln_a b_x", "key_a_x", "crln_a_x y", &long]
+        {
             assert!(Presented::parse(text).is_none(), "{text}");
         }
     }

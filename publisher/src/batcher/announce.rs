@@ -21,7 +21,8 @@ pub fn envelopes(appends: Vec<Append>, results: &[Appended]) -> Vec<Batch> {
     let mut tenants: BTreeMap<TenantId, Vec<(Seq, EnvelopeEvent, &Appended)>> = BTreeMap::new();
     for (append, result) in appends.into_iter().zip(results) {
         if let Appended::Stored { seq, .. } = result {
-            let event = EnvelopeEvent { channels: append.event.channels, body: Bytes::from(append.event.body) };
+            let event =
+                EnvelopeEvent { channels: append.event.channels, body: Bytes::from(append.event.body) };
             tenants.entry(append.tenant).or_default().push((*seq, event, result));
         }
     }
@@ -34,7 +35,9 @@ pub fn envelopes(appends: Vec<Append>, results: &[Appended]) -> Vec<Batch> {
             let weight = weight(&event);
             match envelopes.last_mut() {
                 Some(open)
-                    if open.tenant == tenant && open.last().next() == seq && size + weight <= ENVELOPE_BYTES =>
+                    if open.tenant == tenant
+                        && open.last().next() == seq
+                        && size + weight <= ENVELOPE_BYTES =>
                 {
                     open.events.push(event);
                     size += weight;
@@ -88,8 +91,11 @@ mod tests {
 
     #[test]
     fn one_envelope_for_each_tenant_with_what_was_stored_now() {
-        let replayed =
-            Appended::Replayed { id: EventId::new("e").unwrap(), seq: Seq(3), epoch: Epoch::new("e1").unwrap() };
+        let replayed = Appended::Replayed {
+            id: EventId::new("e").unwrap(),
+            seq: Seq(3),
+            epoch: Epoch::new("e1").unwrap(),
+        };
         let appends = ["b", "a", "b", "a", "c"].map(|tenant| append(tenant, 10)).to_vec();
         let results = [stored(8), stored(1), stored(9), replayed, Appended::Conflict];
         assert_eq!(shape(&envelopes(appends, &results)), [("a".into(), 1, 1), ("b".into(), 8, 2)]);

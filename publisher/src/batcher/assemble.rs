@@ -27,10 +27,7 @@ pub(super) struct Request<T> {
 }
 
 /// Takes the next batch out of `queue`. `begin` is asked once for each request taken; one it refuses is dropped.
-pub(super) fn assemble<T>(
-    queue: &mut VecDeque<Request<T>>,
-    begin: impl Fn(&T) -> bool,
-) -> Vec<Request<T>> {
+pub(super) fn assemble<T>(queue: &mut VecDeque<Request<T>>, begin: impl Fn(&T) -> bool) -> Vec<Request<T>> {
     let (mut events, mut bytes) = (0, 0);
     let mut keys = HashSet::new();
     let mut batch: Vec<Request<T>> = Vec::new();

@@ -6,9 +6,9 @@
 use super::NotAppended;
 use super::announce::Announce;
 use super::assemble::Request;
-use super::health::Health;
 use super::runner::Runner;
 use super::ticket::{Ticket, ticket};
+use crate::health::Health;
 use crate::metrics::Metrics;
 use carillon_backplane::log::{Append, Appended, Log};
 use carillon_protocol::TenantId;

@@ -3,19 +3,17 @@
 //! Group commit: a request joins the queue of its lane ([`intake`]); the lane's runner ([`runner`]) takes whatever is
 //! queued as one batch ([`assemble`]), appends it in one statement, answers every caller after COMMIT and hands the
 //! batch to Redis ([`announce`]). While one batch commits, the next one gathers: no timer, and the batches grow with
-//! the load. When the log cannot be reached, callers learn it at once instead of queueing ([`health`]).
+//! the load. When the log cannot be reached, callers learn it at once instead of queueing ([`crate::health`]).
 //!
 //! Two lanes, because one then prepares its batch while the other's commits; a tenant always takes the same lane, so
 //! that the two do not wait for each other's row locks.
 
 pub mod announce;
 mod assemble;
-mod health;
 mod intake;
 mod runner;
 mod ticket;
 
-pub use health::Health;
 pub use intake::{Batcher, Intake};
 
 /// Why a request was not answered with seqs.

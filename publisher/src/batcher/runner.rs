@@ -3,9 +3,9 @@
 use super::NotAppended;
 use super::announce::{Announce, envelopes};
 use super::assemble::{Request, assemble};
-use super::health::Health;
 use super::intake::Lane;
 use super::ticket::{Answer, Ticket};
+use crate::health::Health;
 use crate::metrics::Metrics;
 use carillon_backplane::log::{Append, Appended, Log, LogError};
 use std::ops::Range;

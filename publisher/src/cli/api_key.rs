@@ -81,7 +81,8 @@ impl Create {
             return print(&fresh.text);
         }
         let scopes: Vec<&str> = ["publish", "read", "admin"].into_iter().filter(|scope| has(scope)).collect();
-        let json = serde_json::json!({"id": key.id, "key": fresh.text, "tenant": key.tenant, "scopes": scopes});
+        let json =
+            serde_json::json!({"id": key.id, "key": fresh.text, "tenant": key.tenant, "scopes": scopes});
         print(&json.to_string())
     }
 }

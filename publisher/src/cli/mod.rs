@@ -5,9 +5,11 @@ mod token;
 
 use crate::config::{self, Config};
 use crate::serve::{ServeError, serve};
+use carillon_backplane::bus::BusError;
 use carillon_backplane::log::{LogError, migrate};
 use carillon_platform::env::{ConfigError, Env, reference};
 use carillon_platform::ops::{HealthError, healthcheck};
+use carillon_platform::telemetry;
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
 
@@ -66,7 +68,9 @@ impl From<ServeError> for CliError {
             ServeError::Config(error) => CliError::Config(error),
             // These two are found only when the URL is used, and are wrong configuration all the same.
             ServeError::Database(error) => CliError::Usage(error.to_string()),
-            ServeError::Redis(BusError::Config(text)) => CliError::Usage(format!("REDIS_URL cannot be used: {text}")),
+            ServeError::Redis(BusError::Config(text)) => {
+                CliError::Usage(format!("REDIS_URL cannot be used: {text}"))
+            }
             other => CliError::Serve(other),
         }
     }
@@ -79,19 +83,16 @@ impl CliError {
     }
 }
 
-use carillon_backplane::bus::BusError;
-
 impl Cli {
     /// Does what was asked.
     pub async fn run(self, env: &Env) -> Result<(), CliError> {
         match self.command {
             Command::Serve => {
                 let config = Config::read(env)?;
-                let mut errors = io::stderr().lock();
+                telemetry::init(&config.common.log).map_err(ServeError::from)?;
                 for warning in env.unknown(&config::variables()) {
-                    writeln!(errors, "{warning}")?;
+                    tracing::warn!("{warning}");
                 }
-                drop(errors);
                 Ok(serve(config).await?)
             }
             Command::Migrate => {

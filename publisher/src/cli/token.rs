@@ -44,7 +44,12 @@ impl Token {
             user: UserId::new(&self.user).map_err(usage)?,
             tenant: Some(TenantId::new(&self.tenant).map_err(usage)?),
             tenants: BTreeMap::new(),
-            channels: self.channels.iter().map(ChannelPattern::new).collect::<Result<_, _>>().map_err(usage)?,
+            channels: self
+                .channels
+                .iter()
+                .map(ChannelPattern::new)
+                .collect::<Result<_, _>>()
+                .map_err(usage)?,
             caps: Caps { publish: has("publish"), admin: has("admin") },
             audience: first(env.optional(&auth::AUDIENCE)?),
             issuer: first(env.optional(&auth::ISSUER)?),

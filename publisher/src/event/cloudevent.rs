@@ -28,10 +28,10 @@ pub(super) fn read(object: &RawValue, at: &str, faults: &mut Faults) -> Option<D
         let detail = "must be \"1.0\", the only version this server knows";
         faults.add(Fault::at(fields.pointer("specversion"), FaultCode::Invalid, detail));
     }
-    let id = fields.required("id", faults, |fields, faults| {
-        fields.named("id", |text| EventId::new(text), faults)
-    });
-    let source = fields.required("source", faults, |fields, faults| fields.attribute("source", false, faults));
+    let id =
+        fields.required("id", faults, |fields, faults| fields.named("id", |text| EventId::new(text), faults));
+    let source =
+        fields.required("source", faults, |fields, faults| fields.attribute("source", false, faults));
     let kind = fields.required("type", faults, |fields, faults| fields.attribute("type", true, faults));
     Some(Draft {
         tenant: fields.named("tenant", |text| TenantId::new(text), faults),
@@ -112,7 +112,11 @@ fn data(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Data> {
     let Some(raw) = fields.take("data_base64") else { return json.map(Data::Json) };
     let text = read_text(raw, &pointer, faults)?;
     if STANDARD.decode(&text).is_err() {
-        faults.add(Fault::at(pointer, FaultCode::Invalid, "must be base64 (RFC 4648, section 4, with padding)"));
+        faults.add(Fault::at(
+            pointer,
+            FaultCode::Invalid,
+            "must be base64 (RFC 4648, section 4, with padding)",
+        ));
         return None;
     }
     Some(Data::Base64(serde_json::Value::from(text).to_string()))

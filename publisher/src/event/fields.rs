@@ -105,7 +105,8 @@ impl<'a> Fields<'a> {
             faults.add(Fault::at(pointer, FaultCode::TooLong, detail));
             return None;
         }
-        let valid = plain_text(&text, limits::ATTRIBUTE_BYTES) && !(one_word && text.contains(char::is_whitespace));
+        let valid =
+            plain_text(&text, limits::ATTRIBUTE_BYTES) && !(one_word && text.contains(char::is_whitespace));
         if !valid {
             let what = if one_word { "white space or control characters" } else { "control characters" };
             let detail = format!("must be 1-{} bytes of UTF-8 without {what}", limits::ATTRIBUTE_BYTES);
@@ -158,7 +159,8 @@ impl<'a> Fields<'a> {
             faults.add(Fault::at(pointer, FaultCode::TooMany, format!("must have at most {most} elements")));
             return Vec::new();
         }
-        let read = |(index, value): (usize, &&RawValue)| read_name(value, &element(&pointer, index), &new, faults);
+        let read =
+            |(index, value): (usize, &&RawValue)| read_name(value, &element(&pointer, index), &new, faults);
         elements.iter().enumerate().filter_map(read).collect()
     }
 }

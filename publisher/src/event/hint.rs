@@ -49,7 +49,8 @@ const KNOWN: &[&str] = &[
 /// The detail of an `unknown_field` fault.
 pub(super) fn unknown_field(name: &str) -> String {
     if matches!(name, "specversion" | "datacontenttype" | "dataschema" | "data_base64") {
-        return "is a CloudEvents attribute: send the event with content-type application/cloudevents+json".into();
+        return "is a CloudEvents attribute: send the event with content-type application/cloudevents+json"
+            .into();
     }
     match meant(name) {
         Some(known) => format!("is not a field of an event; did you mean {known}?"),

@@ -1,11 +1,10 @@
 //! Which events does a request body hold?
 
 use super::draft::Draft;
-use super::fault::{Fault, FaultCode, Faults, element, member};
+use super::fault::{Fault, FaultCode, Faults, element};
 use super::{cloudevent, plain, strict};
 use carillon_protocol::limits;
 use serde_json::value::RawValue;
-use std::collections::HashSet;
 
 /// The form a body has, as its content type says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +66,9 @@ pub fn read(body: &[u8], form: Form) -> Result<Publication, Unreadable> {
             faults.add(Fault::at("", FaultCode::WrongType, detail));
             None
         }
-        (false, _) => event(whole, "", form, &mut faults).map(|draft| Publication { drafts: vec![draft], array }),
+        (false, _) => {
+            event(whole, "", form, &mut faults).map(|draft| Publication { drafts: vec![draft], array })
+        }
         (true, _) => {
             let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(not_json)?;
             events(&elements, form, &mut faults).map(|drafts| Publication { drafts, array })
@@ -92,23 +93,18 @@ fn events(elements: &[&RawValue], form: Form, faults: &mut Faults) -> Option<Vec
         return None;
     }
     if elements.len() > limits::EVENTS_PER_REQUEST {
-        let detail =
-            format!("{} events; at most {} are allowed in one request", elements.len(), limits::EVENTS_PER_REQUEST);
+        let detail = format!(
+            "{} events; at most {} are allowed in one request",
+            elements.len(),
+            limits::EVENTS_PER_REQUEST
+        );
         faults.add(Fault::at("", FaultCode::TooMany, detail));
         return None;
     }
     let mut drafts = Vec::with_capacity(elements.len());
-    let mut ids = HashSet::new();
     for (index, object) in elements.iter().enumerate() {
         let at = element("", index);
-        let Some(draft) = event(object, &at, form, faults) else { continue };
-        if let Some(id) = &draft.id
-            && !ids.insert((draft.tenant.clone(), id.clone()))
-        {
-            let detail = "an earlier event of this array has the same id";
-            faults.add(Fault::at(member(&at, "id"), FaultCode::DuplicateId, detail));
-        }
-        drafts.push(draft);
+        drafts.extend(event(object, &at, form, faults));
     }
     Some(drafts)
 }

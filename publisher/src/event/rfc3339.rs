@@ -6,8 +6,7 @@
 use jiff::Timestamp;
 
 /// What a time must look like, for error messages.
-pub const ALLOWED: &str =
-    "an RFC 3339 time with an offset, from 1970 to 9999, for example 2026-03-01T09:30:00Z or 2026-03-01T10:30:00.250+01:00";
+pub const ALLOWED: &str = "an RFC 3339 time with an offset, from 1970 to 9999, for example 2026-03-01T09:30:00Z or 2026-03-01T10:30:00.250+01:00";
 
 /// The moment, when `text` is an RFC 3339 time between the years 1970 and 9999 with at most nanoseconds.
 pub fn parse(text: &str) -> Option<Timestamp> {

@@ -30,18 +30,18 @@ pub(super) fn allowed_depth(text: &str) -> usize {
     limits::JSON_DEPTH + usize::from(array)
 }
 
-struct Walk<'f> {
-    path: Vec<Step>,
+struct Walk<'de, 'f> {
+    path: Vec<Step<'de>>,
     depth: usize,
     faults: &'f mut Faults,
 }
 
-enum Step {
-    Name(String),
+enum Step<'de> {
+    Name(Cow<'de, str>),
     Index(usize),
 }
 
-impl Walk<'_> {
+impl Walk<'_, '_> {
     fn fault(&mut self, code: FaultCode, detail: impl Into<String>) {
         let pointer = self.path.iter().fold(String::new(), |parent, step| match step {
             Step::Name(name) => member(&parent, name),
@@ -60,18 +60,18 @@ impl Walk<'_> {
     }
 }
 
-struct Value<'w, 'f> {
-    walk: &'w mut Walk<'f>,
+struct Value<'w, 'de, 'f> {
+    walk: &'w mut Walk<'de, 'f>,
 }
 
-impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Value<'_, 'de, '_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Value<'_, '_> {
+impl<'de> Visitor<'de> for Value<'_, 'de, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,7 +121,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         }
         let mut names = Names::default();
         while let Some(Name(name)) = members.next_key()? {
-            self.walk.path.push(Step::Name(name.clone().into_owned()));
+            self.walk.path.push(Step::Name(name.clone()));
             if !names.insert(name) {
                 self.walk.fault(FaultCode::DuplicateKey, "is given twice in one object");
             }
@@ -209,7 +209,8 @@ mod tests {
 
     #[test]
     fn an_event_may_be_64_levels_deep_alone_or_in_an_array() {
-        let event = |levels: usize| format!("{{\"data\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+        let event =
+            |levels: usize| format!("{{\"data\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
         assert_eq!(faults(&event(64)), []);
         assert_eq!(faults(&format!(" [{}]", event(64))), []);
         assert_eq!(faults(&event(65))[0].1, FaultCode::TooDeep);
@@ -222,7 +223,9 @@ mod tests {
         let fault = |text: &str| check(text, 64, &mut Faults::default()).unwrap_err();
         let error = fault("{\n  \"type\": oops\n}");
         assert_eq!((error.line(), error.column()), (2, 11));
-        for bad in ["", "{", "{\"a\":1,}", "[1 2]", "nul", "{} {}", "\"\\ud800\"", "1e999", "{'a':1}", "\u{feff}{}"] {
+        for bad in
+            ["", "{", "{\"a\":1,}", "[1 2]", "nul", "{} {}", "\"\\ud800\"", "1e999", "{'a':1}", "\u{feff}{}"]
+        {
             assert!(check(bad, 64, &mut Faults::default()).is_err(), "{bad}");
         }
     }

@@ -144,7 +144,9 @@ mod tests {
         assert_eq!(form_of("Application/JSON; charset=UTF-8"), Ok(Form::Plain));
         assert_eq!(form_of("application/cloudevents+json;charset=\"utf-8\""), Ok(Form::CloudEvent));
         assert_eq!(form_of("application/cloudevents-batch+json"), Ok(Form::CloudEventBatch));
-        for other in ["", "text/plain", "application/jsonx", "application/json; charset=latin1", "multipart/form-data"] {
+        for other in
+            ["", "text/plain", "application/jsonx", "application/json; charset=latin1", "multipart/form-data"]
+        {
             assert_eq!(form_of(other), Err(Code::UnsupportedMediaType), "{other}");
         }
     }

@@ -26,7 +26,7 @@ const PARAMETERS: [&str; 12] = [
 
 /// An event as the log holds it.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Row {
+pub(super) struct LogEntry {
     /// Its number in the tenant's log.
     #[schema(value_type = u64, minimum = 1)]
     seq: Seq,
@@ -45,7 +45,7 @@ pub(super) struct Row {
 #[derive(Serialize, ToSchema)]
 pub(super) struct EventPage {
     /// At most `limit`.
-    events: Vec<Row>,
+    events: Vec<LogEntry>,
     /// Cursor for `after`: the next older page. Null on the last one.
     next: Option<String>,
     /// Cursor for `before`: the next newer page. Null on the first one.
@@ -102,11 +102,13 @@ pub(super) async fn list(
         return Err(query::invalid("before", "left out when after is given"));
     }
     let filter = filter(&mut query, entry.audience)?;
-    let Some(Head { tenant, epoch, .. }) = app.log.open_tenant(&entry.tenant, false).await? else {
+    let Some(Head { tenant, epoch, .. }) = app.health.ask(app.log.open_tenant(&entry.tenant, false)).await?
+    else {
         return nothing_yet(&app, after.or(before).is_some());
     };
     let place = |text: Option<String>, name: &'static str| {
-        text.map(|text| cursor::decode(&text, &tenant, &epoch).ok_or_else(|| invalid_cursor(name))).transpose()
+        text.map(|text| cursor::decode(&text, &tenant, &epoch).ok_or_else(|| invalid_cursor(name)))
+            .transpose()
     };
     let (older_than, newer_than) = (place(after, "after")?, place(before, "before")?);
     // One row more than asked for tells whether there is another page.
@@ -132,7 +134,7 @@ pub(super) async fn list(
         ("tenant" = Option<String>, Query, description = "Required with credentials for several tenants."),
     ),
     responses(
-        (status = 200, description = "The event.", body = Row),
+        (status = 200, description = "The event.", body = LogEntry),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -153,6 +155,7 @@ pub(super) async fn event(
     let entry = reader(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
     let nothing = || Problem::new(Code::NotFound, "there is no event of this id, or it is not for you");
     let id = path.ok().and_then(|Path(text)| EventId::new(text).ok()).ok_or_else(nothing)?;
+    app.health.check()?;
     let (epoch, event) = app.log.event(&entry.tenant, &id).await?.ok_or_else(nothing)?;
     let visible = match &entry.audience {
         Some(audience) => event.channels.iter().any(|channel| audience.contains(channel)),
@@ -194,7 +197,9 @@ fn kind(text: &str) -> Option<KindFilter> {
         None => (text, false),
     };
     let fits = !text.is_empty() && text.len() <= limits::ATTRIBUTE_BYTES && !name.contains('*');
-    fits.then(|| if prefix { KindFilter::Prefix(name.to_owned()) } else { KindFilter::Exact(name.to_owned()) })
+    fits.then(
+        || if prefix { KindFilter::Prefix(name.to_owned()) } else { KindFilter::Exact(name.to_owned()) },
+    )
 }
 
 /// A page, and where the pages beside it begin.
@@ -229,17 +234,18 @@ impl Turn {
     }
 }
 
-fn row(event: LoggedEvent, epoch: &Epoch) -> Result<Row, Problem> {
+fn row(event: LoggedEvent, epoch: &Epoch) -> Result<LogEntry, Problem> {
     let LoggedEvent { seq, channels, body } = event;
     let event = RawValue::from_string(body).map_err(|error| {
         tracing::error!(%error, %seq, "an event in the log is not JSON");
         Problem::new(Code::Internal, "an event in the log cannot be read")
     })?;
-    Ok(Row { seq, epoch: epoch.clone(), channels, event })
+    Ok(LogEntry { seq, epoch: epoch.clone(), channels, event })
 }
 
 fn answer(body: &impl Serialize) -> Result<Response, Problem> {
-    let body = serde_json::to_string(body).map_err(|_| Problem::new(Code::Internal, "the answer cannot be written"))?;
+    let body = serde_json::to_string(body)
+        .map_err(|_| Problem::new(Code::Internal, "the answer cannot be written"))?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
 }
 

@@ -28,6 +28,7 @@ pub use server::Server;
 
 use crate::access::{Caller, Denied, Gate, TenantFault};
 use crate::batcher::Intake;
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::tenants::Tenants;
 use axum::Router;
@@ -44,6 +45,8 @@ pub struct App {
     pub log: Log,
     /// The way into the log.
     pub intake: Intake,
+    /// Whether the log answers.
+    pub health: Health,
     /// Who is asking?
     pub gate: Gate,
     /// Which tenants are there?
@@ -88,10 +91,15 @@ fn no_entry(fault: TenantFault) -> Problem {
             let fault = Fault::in_parameter("tenant", FaultCode::TenantRequired, detail);
             Problem::new(Code::InvalidParameter, "the parameter tenant is required").at(vec![fault])
         }
-        TenantFault::Forbidden => Problem::new(Code::TenantForbidden, "the credentials are not for this tenant"),
+        TenantFault::Forbidden => {
+            Problem::new(Code::TenantForbidden, "the credentials are not for this tenant")
+        }
     }
 }
 
 fn unknown_tenant() -> Problem {
-    Problem::new(Code::UnknownTenant, "the tenant is not registered, and this installation makes none by itself")
+    Problem::new(
+        Code::UnknownTenant,
+        "the tenant is not registered, and this installation makes none by itself",
+    )
 }

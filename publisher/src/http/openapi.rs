@@ -9,17 +9,18 @@ use super::problem::Code;
 use crate::event::FaultCode;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
+use serde::Serialize;
 use std::fmt::Write;
 use std::sync::LazyLock;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{OpenApi, ToSchema};
 
 /// An event in Carillon's plain form.
 ///
 /// At least one of `channels`, `users`, `roles` and `tenant_wide` says whom it is for; together they make at most 100
 /// channels. Unknown fields are refused. The event's CloudEvents JSON has at most 64 KiB.
-#[derive(ToSchema)]
+#[derive(ToSchema, Serialize)]
 #[schema(example = json!({"type": "appointment.created", "users": ["42"], "roles": ["reception"], "data": {"at": "2026-03-01T09:30:00Z", "client": "Mila Kovač"}}))]
 pub(super) struct PlainEvent {
     /// What happened, without white space.
@@ -29,7 +30,6 @@ pub(super) struct PlainEvent {
     #[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     tenant: Option<String>,
     /// Any JSON; kept byte for byte but for white space.
-    #[schema(value_type = Option<Object>)]
     data: Option<serde_json::Value>,
     /// Which system it happened in.
     #[schema(max_length = 256, default = "api")]
@@ -64,8 +64,8 @@ pub(super) struct PlainEvent {
 }
 
 /// How urgent an event is.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
+#[derive(ToSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Priority {
     Low,
     Normal,
@@ -75,13 +75,12 @@ pub(super) enum Priority {
 }
 
 /// One plain event, or an array of 1 to 500.
-#[derive(ToSchema)]
-#[schema(title = "PlainEvents")]
-#[expect(clippy::large_enum_variant, reason = "describes JSON, is never built")]
+#[derive(ToSchema, Serialize)]
+#[serde(untagged)]
 pub(super) enum PlainEvents {
     #[schema(title = "One event")]
-    One(PlainEvent),
-    #[schema(title = "Several events")]
+    One(Box<PlainEvent>),
+    #[schema(title = "1 to 500 events")]
     Several(Vec<PlainEvent>),
 }
 
@@ -116,18 +115,17 @@ pub(super) struct CloudEvent {
     #[schema(max_length = 256)]
     dataschema: Option<String>,
     /// Any JSON.
-    #[schema(value_type = Option<Object>)]
     data: Option<serde_json::Value>,
     /// Bytes in base64, instead of `data`; kept as they are.
     data_base64: Option<String>,
     /// Whose log.
     tenant: Option<String>,
-    /// Channels it goes to: an array, or a comma-separated text.
-    channels: Option<Vec<String>>,
+    /// Channels it goes to.
+    channels: Option<Names>,
     /// People it goes to.
-    users: Option<Vec<String>>,
+    users: Option<Names>,
     /// Roles it goes to.
-    roles: Option<Vec<String>>,
+    roles: Option<Names>,
     /// Whether it goes to everyone of the tenant.
     tenantwide: Option<bool>,
     /// Who did it.
@@ -135,6 +133,16 @@ pub(super) struct CloudEvent {
     actor: Option<String>,
     /// How urgent it is.
     priority: Option<Priority>,
+}
+
+/// Names: an array, or for libraries whose attributes are scalars a comma-separated text. At most 100.
+#[derive(ToSchema, Serialize)]
+#[serde(untagged)]
+pub(super) enum Names {
+    #[schema(title = "Array of at most 100")]
+    Array(Vec<String>),
+    #[schema(title = "Comma-separated text")]
+    Text(String),
 }
 
 /// An event as it is stored and delivered: CloudEvents 1.0 JSON.
@@ -150,12 +158,12 @@ pub(super) struct StoredEvent {
     subject: Option<String>,
     actor: Option<String>,
     priority: Option<Priority>,
-    #[schema(value_type = Option<Object>)]
     data: Option<serde_json::Value>,
 }
 
 /// One receipt, or for an array one for each event, in order.
-#[derive(ToSchema)]
+#[derive(ToSchema, Serialize)]
+#[serde(untagged)]
 pub(super) enum Receipts {
     #[schema(title = "Of one event")]
     One(super::publish::Receipt),
@@ -201,7 +209,7 @@ pub(super) struct FaultDocument {
 #[openapi(
     info(title = "Carillon publisher", version = "1", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(super::publish::publish, super::list::list, super::list::event),
-    components(schemas(PlainEvent, Priority, StoredEvent, FaultDocument)),
+    components(schemas(PlainEvent, Priority, Names, StoredEvent, FaultDocument)),
     tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."))
 )]
 struct Contract;

@@ -11,6 +11,7 @@ use crate::event::{Draft, Fault, FaultCode, Faults};
 use carillon_backplane::log::{Append, IdempotencyKey};
 use carillon_protocol::{EventId, TenantId};
 use jiff::Timestamp;
+use std::collections::HashSet;
 
 /// What the request says beside its body.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +33,8 @@ pub(super) fn prepare(
     fresh_id: impl Fn() -> EventId,
 ) -> Result<Vec<Append>, Problem> {
     let mut denials = Denials::default();
-    let pointers: Vec<String> = (0..publication.drafts.len()).map(|index| publication.pointer(index)).collect();
+    let pointers: Vec<String> =
+        (0..publication.drafts.len()).map(|index| publication.pointer(index)).collect();
     let array = publication.array;
     let mut drafts = publication.drafts;
     let mut tenants = Vec::with_capacity(drafts.len());
@@ -44,7 +46,15 @@ pub(super) fn prepare(
     let whole = array.then(|| array_fingerprint(&drafts));
     let mut faults = Faults::default();
     let mut appends = Vec::with_capacity(drafts.len());
+    let mut ids = HashSet::new();
     for (index, (draft, tenant)) in drafts.into_iter().zip(tenants).enumerate() {
+        // Only now is each event's tenant known, and an id is unique within its tenant.
+        if let Some(id) = &draft.id
+            && !ids.insert((tenant.clone(), id.clone()))
+        {
+            let detail = "an earlier event of this array has the same id";
+            faults.add(Fault::at(format!("{}/id", pointers[index]), FaultCode::DuplicateId, detail));
+        }
         let key = idempotency_key(&draft, context.key.as_deref(), whole.map(|hash| (index, hash)));
         match draft.seal(now, &fresh_id, context.traceparent.clone()) {
             Ok(event) => appends.push(Append { tenant, request: 0, event, key }),
@@ -91,6 +101,8 @@ fn authorise(
             Some(_) => {}
         }
     }
+    // Naming the tenant the credentials imply makes no other request of it.
+    draft.tenant = Some(entry.tenant.clone());
     Some(entry.tenant)
 }
 
@@ -98,9 +110,15 @@ fn authorise(
 /// the digest of all events.
 ///
 /// A space cannot be in an `Idempotency-Key`, so the key of an array's event is never that of a single one.
-fn idempotency_key(draft: &Draft, key: Option<&str>, whole: Option<(usize, [u8; 32])>) -> Option<IdempotencyKey> {
+fn idempotency_key(
+    draft: &Draft,
+    key: Option<&str>,
+    whole: Option<(usize, [u8; 32])>,
+) -> Option<IdempotencyKey> {
     match (key, whole, &draft.id) {
-        (Some(key), Some((index, hash)), _) => Some(IdempotencyKey { name: format!("k:{key} {index}"), hash }),
+        (Some(key), Some((index, hash)), _) => {
+            Some(IdempotencyKey { name: format!("k:{key} {index}"), hash })
+        }
         (Some(key), None, _) => Some(IdempotencyKey { name: format!("k:{key}"), hash: draft.fingerprint() }),
         (None, _, Some(id)) => Some(IdempotencyKey { name: format!("i:{id}"), hash: draft.fingerprint() }),
         (None, _, None) => None,

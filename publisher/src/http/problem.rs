@@ -97,24 +97,12 @@ pub struct Problem {
     pub detail: String,
     /// Where in the request.
     pub errors: Vec<Fault>,
-    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
-    /// A problem; 401 and 503 get the header the client needs next.
+    /// A problem of this code, with what there is to say about this request.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        let header = match code.status() {
-            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
-            StatusCode::UNAUTHORIZED => {
-                let challenge = match code {
-                    Code::CredentialsMissing => "Bearer realm=\"carillon\"",
-                    _ => "Bearer realm=\"carillon\", error=\"invalid_token\"",
-                };
-                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
-            }
-            _ => None,
-        };
-        Self { code, detail: detail.into(), errors: Vec::new(), header }
+        Self { code, detail: detail.into(), errors: Vec::new() }
     }
 
     /// With the places of its faults.
@@ -150,12 +138,31 @@ impl Problem {
     }
 }
 
+impl Code {
+    /// The header that tells a client what to do next: wait (503), or authenticate (401).
+    fn next_step(self) -> Option<(HeaderName, HeaderValue)> {
+        let invalid = "Bearer realm=\"carillon\", error=\"invalid_token\"";
+        match (self, self.status()) {
+            (_, StatusCode::SERVICE_UNAVAILABLE) => {
+                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
+            }
+            (Self::CredentialsMissing, _) => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"carillon\"")))
+            }
+            (_, StatusCode::UNAUTHORIZED) => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(invalid)))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The rim writes the body, for it knows the request's id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
-        if let Some((name, value)) = &self.header {
-            response.headers_mut().insert(name, value.clone());
+        if let Some((name, value)) = self.code.next_step() {
+            response.headers_mut().insert(name, value);
         }
         response.extensions_mut().insert(self);
         response
@@ -167,7 +174,7 @@ impl From<LogError> for Problem {
         match error {
             LogError::Unavailable(_) | LogError::NotMigrated(_) | LogError::Config(_) => {
                 tracing::warn!(%error, "the log did not answer");
-                Problem::new(Code::Unavailable, "the log cannot be reached at the moment")
+                Problem::new(Code::Unavailable, "the log did not answer in time; try again")
             }
             LogError::Database(_) => {
                 tracing::error!(%error, "the database refused a statement");
@@ -180,9 +187,10 @@ impl From<LogError> for Problem {
 impl From<NotAppended> for Problem {
     fn from(fault: NotAppended) -> Self {
         match fault {
-            NotAppended::Overloaded => {
-                Problem::new(Code::Overloaded, "too many events are waiting; nothing of this request was stored")
-            }
+            NotAppended::Overloaded => Problem::new(
+                Code::Overloaded,
+                "too many events are waiting; nothing of this request was stored",
+            ),
             NotAppended::Unavailable => Problem::new(
                 Code::Unavailable,
                 "the log did not answer in time; repeat with the same idempotency key to learn whether the events were stored",
@@ -201,7 +209,11 @@ mod tests {
 
     #[test]
     fn a_problem_has_the_members_of_rfc_9457_and_ours() {
-        let problem = Problem::new(Code::Validation, "1 fault").at(vec![Fault::at("/type", FaultCode::Required, "is required")]);
+        let problem = Problem::new(Code::Validation, "1 fault").at(vec![Fault::at(
+            "/type",
+            FaultCode::Required,
+            "is required",
+        )]);
         assert_eq!(
             problem.body("r-1"),
             r#"{"type":"urn:carillon:problem:validation","title":"The events are not valid","status":422,"detail":"1 fault","code":"validation","request_id":"r-1","errors":[{"pointer":"/type","code":"required","detail":"is required"}]}"#

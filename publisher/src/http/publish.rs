@@ -1,18 +1,18 @@
 //! `POST /v1/events`: how does a request become acknowledged events?
 
 use super::body;
+use super::openapi::{CloudEvent, PlainEvents, ProblemDocument, Receipts};
 use super::prepare::{Context, invalid, prepare};
 use super::problem::{Code, Problem};
 use super::query::Query;
-use super::openapi::{CloudEvent, PlainEvents, ProblemDocument, Receipts};
 use super::{App, caller, unknown_tenant};
 use crate::access::{Caller, Scope};
-use crate::event::fault::element;
+use crate::event::fault::{LISTED_FAULTS, element};
 use crate::event::request::{self, Form, Unreadable};
 use crate::event::{Fault, FaultCode};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use carillon_backplane::log::Appended;
+use carillon_backplane::log::{Append, Appended};
 use carillon_protocol::{Epoch, EventId, Seq, TenantId, limits};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use jiff::{Timestamp, Unit};
@@ -100,7 +100,7 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     let tenants: BTreeSet<TenantId> = appends.iter().map(|append| append.tenant.clone()).collect();
     for tenant in &tenants {
         if !app.tenants.ensure(tenant).await? {
-            return Err(unknown_tenant());
+            return Err(unknown_tenant().at(naming(tenant, &appends, array)));
         }
     }
     let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();
@@ -114,6 +114,14 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
         });
     }
     answer(ids, results, array)
+}
+
+/// The events that name this tenant.
+fn naming(tenant: &TenantId, appends: &[Append], array: bool) -> Vec<Fault> {
+    let named = appends.iter().enumerate().filter(|(_, append)| append.tenant == *tenant);
+    let pointer = |index| if array { format!("/{index}/tenant") } else { "/tenant".to_owned() };
+    let fault = |index| Fault::at(pointer(index), FaultCode::UnknownTenant, "is not registered");
+    named.take(LISTED_FAULTS).map(|(index, _)| fault(index)).collect()
 }
 
 /// Everything that can be judged before the body.
@@ -140,7 +148,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     if given.next().is_none() && fits && bytes.iter().all(u8::is_ascii_graphic) {
         return Ok(Some(String::from_utf8_lossy(bytes).into_owned()));
     }
-    let detail = format!("must be there once, with 1-{} visible ASCII characters", limits::IDEMPOTENCY_KEY_BYTES);
+    let detail =
+        format!("must be there once, with 1-{} visible ASCII characters", limits::IDEMPOTENCY_KEY_BYTES);
     let fault = Fault::in_header("Idempotency-Key", FaultCode::Invalid, detail.clone());
     Err(Problem::new(Code::InvalidHeader, format!("Idempotency-Key {detail}")).at(vec![fault]))
 }
@@ -190,7 +199,8 @@ fn answer(ids: Vec<EventId>, results: Vec<Appended>, array: bool) -> Result<Resp
         }
     }
     if !mismatches.is_empty() {
-        let detail = "an idempotency key (or event id) was used before for something else; nothing was stored";
+        let detail =
+            "an idempotency key (or event id) was used before for something else; nothing was stored";
         return Err(Problem::new(Code::IdempotencyMismatch, detail).at(mismatches));
     }
     let body = match (array, receipts.first()) {
@@ -216,7 +226,8 @@ mod tests {
 
     #[test]
     fn an_idempotency_key_is_visible_ascii() {
-        let read = |value: &str| idempotency_key(&headers(IDEMPOTENCY_KEY, value)).map_err(|problem| problem.code);
+        let read =
+            |value: &str| idempotency_key(&headers(IDEMPOTENCY_KEY, value)).map_err(|problem| problem.code);
         assert_eq!(read("order-1/paid"), Ok(Some("order-1/paid".to_owned())));
         assert_eq!(read(&"k".repeat(255)).map(|key| key.is_some()), Ok(true));
         for bad in ["", "a b", "ключ", &"k".repeat(256)] {

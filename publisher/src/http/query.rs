@@ -15,17 +15,26 @@ pub(super) struct Query(Vec<(String, String)>);
 impl Query {
     /// Reads the parameters and refuses any that `known` does not list.
     pub(super) fn read(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
-        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|_| Problem::new(Code::InvalidParameter, "the query is not application/x-www-form-urlencoded"))?;
+        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| {
+            Problem::new(Code::InvalidParameter, "the query is not application/x-www-form-urlencoded")
+        })?;
         let mut faults = Vec::new();
         for (index, (name, value)) in pairs.0.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let detail = format!("is not known here; known are {}", known.join(", "));
                 faults.push(Fault::in_parameter(shown(name), FaultCode::UnknownParameter, detail));
             } else if pairs.0[..index].iter().any(|(earlier, _)| earlier == name) {
-                faults.push(Fault::in_parameter(name, FaultCode::RepeatedParameter, "is given more than once"));
+                faults.push(Fault::in_parameter(
+                    name,
+                    FaultCode::RepeatedParameter,
+                    "is given more than once",
+                ));
             } else if value.chars().any(char::is_control) {
-                faults.push(Fault::in_parameter(name, FaultCode::Invalid, "must not hold control characters"));
+                faults.push(Fault::in_parameter(
+                    name,
+                    FaultCode::Invalid,
+                    "must not hold control characters",
+                ));
             }
         }
         if let Some(first) = faults.first() {

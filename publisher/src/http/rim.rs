@@ -63,7 +63,9 @@ fn route(method: &Method, path: &str) -> Route {
         "/v1/events" => Route::List,
         "/openapi.json" => Route::OpenApi,
         "/docs" | "/docs/rapidoc-min.js" => Route::Docs,
-        path if path.strip_prefix("/v1/events/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => Route::Event,
+        path if path.strip_prefix("/v1/events/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => {
+            Route::Event
+        }
         _ => Route::Other,
     }
 }

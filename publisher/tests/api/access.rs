@@ -62,6 +62,11 @@ async fn a_key_of_one_tenant_stays_in_it() {
     let mine = [("x-api-key", key.as_str())];
     assert_eq!(api.post_with(&mine, json!({"type": "t", "channels": ["c"]})).await.seq(), 1);
     assert_eq!(api.post_with(&mine, event("acc-mine")).await.seq(), 2);
+    let twice = json!([
+        {"type": "t", "channels": ["c"], "id": "a"},
+        {"tenant": "acc-mine", "type": "t", "channels": ["c"], "id": "a"},
+    ]);
+    api.post_with(&mine, twice).await.invalid(&[("/1/id", "duplicate_id")]);
     let array = json!([event("acc-mine"), event("acc-other"), event("acc-mine")]);
     let reply = api.post_with(&mine, array).await;
     reply.problem(403, "tenant_forbidden");
@@ -160,6 +165,8 @@ async fn registered_tenants_must_be_there_before() {
     log.open_tenant(&TenantId::new("acc-known").unwrap(), true).await.unwrap();
     assert_eq!(api.post(event("acc-known")).await.seq(), 1);
     let mixed = json!([event("acc-known"), event("acc-unknown")]);
-    api.post(mixed).await.problem(403, "unknown_tenant");
+    let refused = api.post(mixed).await;
+    refused.problem(403, "unknown_tenant");
+    assert_eq!(refused.faults(), [("/1/tenant".to_owned(), "unknown_tenant".to_owned())]);
     assert_eq!(database.sql("select head from carillon.tenants where id = 'acc-known'"), "1");
 }

@@ -46,7 +46,9 @@ async fn binary_data_stays_base64() {
     reply.seq();
     assert_eq!(stored(&api, &reply, "ce-binary").await["event"]["data_base64"], "AQID");
     let refused = |more: Value| event(more);
-    api.post_with(&[ONE], refused(json!({"data_base64": "%%%"}))).await.invalid(&[("/data_base64", "invalid")]);
+    api.post_with(&[ONE], refused(json!({"data_base64": "%%%"})))
+        .await
+        .invalid(&[("/data_base64", "invalid")]);
     let both = refused(json!({"data_base64": "AQID", "data": 1}));
     api.post_with(&[ONE], both).await.invalid(&[("/data_base64", "conflicting")]);
 }
@@ -54,11 +56,14 @@ async fn binary_data_stays_base64() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_stored_in_order() {
     let api = Api::new().await;
-    let batch = json!([event(json!({"tenant": "ce-batch"})), event(json!({"tenant": "ce-batch", "id": "2"}))]);
+    let batch =
+        json!([event(json!({"tenant": "ce-batch"})), event(json!({"tenant": "ce-batch", "id": "2"}))]);
     let reply = api.post_with(&[BATCH], batch).await;
-    let ids: Vec<&str> = reply.json.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    let ids: Vec<&str> =
+        reply.json.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
     assert_eq!((reply.status.as_u16(), ids), (201, vec!["1", "2"]));
-    let again = json!([event(json!({"tenant": "ce-batch"})), event(json!({"tenant": "ce-batch", "id": "2"}))]);
+    let again =
+        json!([event(json!({"tenant": "ce-batch"})), event(json!({"tenant": "ce-batch", "id": "2"}))]);
     assert_eq!(api.post_with(&[BATCH], again).await.header("idempotency-replayed"), Some("true"));
 }
 

@@ -43,25 +43,14 @@ async fn a_dead_database_is_told_quickly_and_its_return_is_noticed() {
 async fn a_frozen_database_is_told_within_about_two_seconds() {
     let api = Api::with(Database::own().await, Policy::Auto).await;
     assert_eq!(api.post(event("frozen")).await.seq(), 1);
-    // Freezing the server process leaves its sessions working: a lock on the tenants stops them all.
-    let mut lock = std::process::Command::new(carillon_devstack::find::servers().unwrap().postgres_bin.join("psql"))
-        .args([&api.database.url, "-qc", "begin; lock carillon.tenants; select pg_sleep(60)"])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let locked = "select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted and relation = 'carillon.tenants'::regclass";
-    while api.database.sql(locked) != "1" {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    api.database.postgres.process().freeze().unwrap();
     let began = Instant::now();
     let replies = join_all((0..20).map(|_| api.post(event("frozen")))).await;
     assert!(began.elapsed() < Duration::from_millis(3_500), "{:?}", began.elapsed());
     for reply in replies {
         assert_eq!(reply.status, 503, "{:?}", reply.json);
     }
-    api.database.sql("select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()");
-    let _ = lock.wait();
+    api.database.postgres.process().thaw().unwrap();
     until_published(&api, "frozen").await;
 }
 

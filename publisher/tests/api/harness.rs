@@ -11,7 +11,8 @@ use carillon_platform::env::Secret;
 use carillon_protocol::envelope::Batch;
 use carillon_protocol::{TenantId, UserId};
 use carillon_publisher::access::{Gate, key::Fresh};
-use carillon_publisher::batcher::{Batcher, Health, Intake};
+use carillon_publisher::batcher::Batcher;
+use carillon_publisher::health::Health;
 use carillon_publisher::http::{App, BodyBudget, router};
 use carillon_publisher::metrics::Metrics;
 use carillon_publisher::tenants::Tenants;
@@ -25,18 +26,18 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A private, migrated Postgres; it ends and its files go with the last user.
-pub struct Database {
-    pub postgres: Postgres,
-    pub url: String,
-    folder: tempfile::TempDir,
+pub(crate) struct Database {
+    pub(crate) postgres: Postgres,
+    pub(crate) url: String,
+    _folder: tempfile::TempDir,
 }
 
 impl Database {
     /// The one that tests share.
-    pub async fn shared() -> Arc<Self> {
+    pub(crate) async fn shared() -> Arc<Self> {
         static SHARED: tokio::sync::Mutex<Weak<Database>> = tokio::sync::Mutex::const_new(Weak::new());
         let mut shared = SHARED.lock().await;
         if let Some(running) = shared.upgrade() {
@@ -48,7 +49,7 @@ impl Database {
     }
 
     /// One for a test that harms it.
-    pub async fn own() -> Arc<Self> {
+    pub(crate) async fn own() -> Arc<Self> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let servers = find::servers().unwrap_or_else(|missing| panic!("{missing}"));
@@ -63,50 +64,45 @@ impl Database {
         let postgres = Postgres::start(config).await.unwrap();
         let url = Postgres::url(postgres.port(), None);
         migrate(&url).await.unwrap();
-        Arc::new(Self { postgres, url, folder })
+        Arc::new(Self { postgres, url, _folder: folder })
     }
 
-    pub fn log(&self, role: Role) -> Log {
+    pub(crate) fn log(&self, role: Role) -> Log {
         Log::connect(LogConfig { url: self.url.clone(), role, pool_size: 8 }).unwrap()
     }
 
     /// Runs a statement as the superuser, past row level security; the printed rows.
-    pub fn sql(&self, statement: &str) -> String {
+    pub(crate) fn sql(&self, statement: &str) -> String {
         let psql = find::servers().unwrap().postgres_bin.join("psql");
         let output = std::process::Command::new(psql).args([&self.url, "-Atqc", statement]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
-
-    pub fn folder(&self) -> &std::path::Path {
-        self.folder.path()
-    }
 }
 
 /// A publisher in this process.
-pub struct Api {
-    pub database: Arc<Database>,
-    pub intake: Intake,
-    pub router: Router,
-    pub announced: Arc<Mutex<Vec<Batch>>>,
+pub(crate) struct Api {
+    pub(crate) database: Arc<Database>,
+    pub(crate) router: Router,
+    pub(crate) announced: Arc<Mutex<Vec<Batch>>>,
     /// An API key for all tenants, with every scope.
-    pub key: String,
+    pub(crate) key: String,
     _batcher: Batcher,
 }
 
 impl Api {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Database::shared().await, Policy::Auto).await
     }
 
-    pub async fn with(database: Arc<Database>, policy: Policy) -> Self {
+    pub(crate) async fn with(database: Arc<Database>, policy: Policy) -> Self {
         let log = database.log(Role::Publisher);
         let metrics = Arc::new(Metrics::new());
         let announced: Arc<Mutex<Vec<Batch>>> = Arc::default();
         let sink = announced.clone();
         let health = Health::new(log.clone(), CancellationToken::new());
         let announce = Arc::new(move |batch| sink.lock().unwrap().push(batch));
-        let batcher = Batcher::start(log.clone(), health, announce, metrics.clone());
+        let batcher = Batcher::start(log.clone(), health.clone(), announce, metrics.clone());
         let verifier = Verifier::new(AuthConfig {
             secrets: vec![Secret::new(SECRET)],
             public_key_file: None,
@@ -114,23 +110,30 @@ impl Api {
             audiences: Vec::new(),
             issuers: Vec::new(),
         });
-        let intake = batcher.intake();
         let app = App {
-            intake: intake.clone(),
-            gate: Gate::new(verifier.unwrap(), log.clone(), metrics.clone()),
-            tenants: Tenants::new(log.clone(), policy),
+            intake: batcher.intake(),
+            gate: Gate::new(verifier.unwrap(), log.clone(), health.clone(), metrics.clone()),
+            tenants: Tenants::new(log.clone(), health.clone(), policy),
+            health,
             bodies: BodyBudget::default(),
             metrics,
             log,
         };
         let key = make_key(&database, None, "publish,read,admin", None).await;
-        Self { database, intake, router: router(Arc::new(app)), announced, key, _batcher: batcher }
+        Self { database, router: router(Arc::new(app)), announced, key, _batcher: batcher }
     }
 
     /// Sends a request with the key for all tenants.
-    pub async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Reply {
         let bearer = format!("Bearer {}", self.key);
-        let authorised = headers.iter().any(|(name, _)| matches!(*name, "authorization" | "x-api-key" | "anonymous"));
+        let authorised =
+            headers.iter().any(|(name, _)| matches!(*name, "authorization" | "x-api-key" | "anonymous"));
         let mut request = Request::builder().method(method).uri(path);
         if !authorised {
             request = request.header("authorization", bearer);
@@ -142,11 +145,11 @@ impl Api {
         Reply::of(response).await
     }
 
-    pub async fn post(&self, body: impl ToString) -> Reply {
+    pub(crate) async fn post(&self, body: impl ToString) -> Reply {
         self.post_with(&[], body).await
     }
 
-    pub async fn post_with(&self, headers: &[(&str, &str)], body: impl ToString) -> Reply {
+    pub(crate) async fn post_with(&self, headers: &[(&str, &str)], body: impl ToString) -> Reply {
         let mut all = headers.to_vec();
         if !headers.iter().any(|(name, _)| *name == "content-type") {
             all.push(("content-type", "application/json"));
@@ -154,17 +157,22 @@ impl Api {
         self.call(Method::POST, "/v1/events", &all, body.to_string()).await
     }
 
-    pub async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.get_with(&[], path).await
     }
 
-    pub async fn get_with(&self, headers: &[(&str, &str)], path: &str) -> Reply {
+    pub(crate) async fn get_with(&self, headers: &[(&str, &str)], path: &str) -> Reply {
         self.call(Method::GET, path, headers, Body::empty()).await
     }
 }
 
 /// A stored API key's text.
-pub async fn make_key(database: &Database, tenant: Option<&str>, scopes: &str, expires_at: Option<u64>) -> String {
+pub(crate) async fn make_key(
+    database: &Database,
+    tenant: Option<&str>,
+    scopes: &str,
+    expires_at: Option<u64>,
+) -> String {
     let fresh = Fresh::make().unwrap();
     let key = ApiKey {
         id: fresh.id,
@@ -180,7 +188,7 @@ pub async fn make_key(database: &Database, tenant: Option<&str>, scopes: &str, e
 }
 
 /// A user token as an `Authorization` value.
-pub fn token(user: &str, tenants: &[(&str, &[&str])], caps: Caps) -> String {
+pub(crate) fn token(user: &str, tenants: &[(&str, &[&str])], caps: Caps) -> String {
     let roles = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let all = tenants.iter().map(|(name, held)| (TenantId::new(*name).unwrap(), roles(held)));
     let claims = ClaimsForMint {
@@ -197,17 +205,17 @@ pub fn token(user: &str, tenants: &[(&str, &[&str])], caps: Caps) -> String {
     format!("Bearer {minted}")
 }
 
-pub const NONE: Caps = Caps { publish: false, admin: false };
-pub const PUBLISH: Caps = Caps { publish: true, admin: false };
-pub const ADMIN: Caps = Caps { publish: true, admin: true };
+pub(crate) const NONE: Caps = Caps { publish: false, admin: false };
+pub(crate) const PUBLISH: Caps = Caps { publish: true, admin: false };
+pub(crate) const ADMIN: Caps = Caps { publish: true, admin: true };
 
 /// An answer.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub bytes: Bytes,
-    pub json: Value,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
+    pub(crate) json: Value,
 }
 
 impl Reply {
@@ -218,14 +226,19 @@ impl Reply {
         Self { status: parts.status, headers: parts.headers, bytes, json }
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// Asserts a problem of this status and code, in the right form.
     #[track_caller]
-    pub fn problem(&self, status: u16, code: &str) -> &Self {
-        assert_eq!((self.status.as_u16(), self.json["code"].as_str()), (status, Some(code)), "{:?}", self.json);
+    pub(crate) fn problem(&self, status: u16, code: &str) -> &Self {
+        assert_eq!(
+            (self.status.as_u16(), self.json["code"].as_str()),
+            (status, Some(code)),
+            "{:?}",
+            self.json
+        );
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
         assert_eq!(self.json["status"], status);
         assert_eq!(self.json["request_id"].as_str(), self.header("x-request-id"));
@@ -233,7 +246,7 @@ impl Reply {
     }
 
     /// Where the faults are and what they are, in order.
-    pub fn faults(&self) -> Vec<(String, String)> {
+    pub(crate) fn faults(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let place = |fault: &Value| {
             ["pointer", "parameter", "header"].iter().find_map(|kind| fault.get(kind)).map(text).unwrap()
@@ -244,15 +257,16 @@ impl Reply {
 
     /// Asserts a validation problem with exactly these faults.
     #[track_caller]
-    pub fn invalid(&self, faults: &[(&str, &str)]) {
+    pub(crate) fn invalid(&self, faults: &[(&str, &str)]) {
         self.problem(422, "validation");
-        let expected: Vec<_> = faults.iter().map(|(at, code)| ((*at).to_owned(), (*code).to_owned())).collect();
+        let expected: Vec<_> =
+            faults.iter().map(|(at, code)| ((*at).to_owned(), (*code).to_owned())).collect();
         assert_eq!(self.faults(), expected, "{:?}", self.json);
     }
 
     /// Asserts success and gives the seq.
     #[track_caller]
-    pub fn seq(&self) -> u64 {
+    pub(crate) fn seq(&self) -> u64 {
         assert_eq!(self.status, StatusCode::CREATED, "{:?}", self.json);
         self.json["seq"].as_u64().unwrap()
     }

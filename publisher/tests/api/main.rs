@@ -3,6 +3,11 @@
 //! Each file asks one question; [`harness`] starts a private Postgres for all tests of this process and puts the real
 //! router, batcher and log together. Redis is not here: what would be announced is collected instead.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "what a test prepares may panic; clippy spares only the tests themselves"
+)]
+
 mod access;
 mod cloudevents;
 mod faults;

@@ -12,12 +12,32 @@ const SEEDS: [&str; 3] = [
 const TYPES: [&str; 3] =
     ["application/json", "application/cloudevents+json", "application/cloudevents-batch+json"];
 const PIECES: [&str; 16] = [
-    "null", "[]", "{}", "\"", "\\", "\\ud800", "1e999", "-0", "\u{0}", "é", ",", ":", "[[[[", "}}}}", "true", "\"id\":\"1\",",
+    "null",
+    "[]",
+    "{}",
+    "\"",
+    "\\",
+    "\\ud800",
+    "1e999",
+    "-0",
+    "\u{0}",
+    "é",
+    ",",
+    ":",
+    "[[[[",
+    "}}}}",
+    "true",
+    "\"id\":\"1\",",
 ];
 
 /// A body that was cut, doubled, overwritten or had pieces put in.
 fn mangled() -> impl Strategy<Value = String> {
-    let change = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..4u8, prop::sample::select(&PIECES[..]));
+    let change = (
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+        0..4u8,
+        prop::sample::select(&PIECES[..]),
+    );
     (prop::sample::select(&SEEDS[..]), prop::collection::vec(change, 0..4)).prop_map(|(seed, changes)| {
         let mut text: Vec<char> = seed.chars().collect();
         for (at, to, kind, piece) in changes {

@@ -92,16 +92,26 @@ impl Drop for Served {
 fn wrong_configuration_is_exit_code_64_and_one_line() {
     for (args, env) in [
         (vec!["serve"], vec![]),
-        (vec!["serve"], vec![("DATABASE_URL", "mysql://x"), ("REDIS_URL", "redis://x"), ("CARILLON_JWT_SECRET", SECRET)]),
+        (
+            vec!["serve"],
+            vec![("DATABASE_URL", "mysql://x"), ("REDIS_URL", "redis://x"), ("CARILLON_JWT_SECRET", SECRET)],
+        ),
         (vec!["migrate"], vec![]),
-        (vec!["api-key", "create", "--tenant", "BAD", "--scope", "read"], vec![("DATABASE_URL", "postgres://127.0.0.1/x")]),
+        (
+            vec!["api-key", "create", "--tenant", "BAD", "--scope", "read"],
+            vec![("DATABASE_URL", "postgres://127.0.0.1/x")],
+        ),
         (vec!["token", "--tenant", "a", "--user", "u"], vec![]),
     ] {
         let output = run(&args, &env);
         assert_eq!(output.status.code(), Some(64), "{args:?} {}", text(&output.stderr));
         assert_eq!(text(&output.stderr).lines().count(), 1, "{}", text(&output.stderr));
     }
-    for args in [&["nothing"][..], &["api-key", "create", "--scope", "read"], &["api-key", "create", "--tenant", "a", "--all-tenants", "--scope", "read"]] {
+    for args in [
+        &["nothing"][..],
+        &["api-key", "create", "--scope", "read"],
+        &["api-key", "create", "--tenant", "a", "--all-tenants", "--scope", "read"],
+    ] {
         assert_eq!(run(args, &[]).status.code(), Some(64), "{args:?}");
     }
     let shown = run(&["config"], &[("DATABASE_URL", "postgres://u:hunter2@h/x")]);
@@ -165,5 +175,9 @@ async fn clients_that_send_nonsense_or_too_much_see_an_answer() {
         large.len()
     );
     let (status, problem) = http(served.listen, &request).unwrap();
-    assert_eq!((status, problem["code"].as_str()), (401, Some("credentials_missing")), "not a reset connection");
+    assert_eq!(
+        (status, problem["code"].as_str()),
+        (401, Some("credentials_missing")),
+        "not a reset connection"
+    );
 }

@@ -16,7 +16,8 @@ async fn an_event_is_acknowledged_stored_and_announced() {
     assert_eq!(reply.header("x-request-id"), Some("r-1"));
     assert_eq!(reply.header("idempotency-replayed"), None);
     let body = r#"{"specversion":"1.0","id":"e-1","source":"shop","type":"order.paid","time":"2026-03-01T09:30:00Z","subject":"o-17","actor":"mila","priority":"high","data":{"total":12.50,"n":10000000000000000000001}}"#;
-    let stored = api.database.sql("select body || traceparent from carillon.events where tenant_id = 'pub-one'");
+    let stored =
+        api.database.sql("select body || traceparent from carillon.events where tenant_id = 'pub-one'");
     assert_eq!(stored, format!("{body}{trace}"));
     let announced = api.announced.lock().unwrap();
     let [envelope] = &announced[..] else { panic!("{announced:?}") };
@@ -94,7 +95,11 @@ async fn each_rule_has_its_own_code_and_place() {
     let crowd = json!({"tenant": "pub-rules", "type": "t", "users": users, "roles": users});
     api.post(crowd).await.invalid(&[("", "too_many")]);
     let hint = api.post(with("payload", json!(1))).await;
-    assert!(hint.json["errors"][0]["detail"].as_str().unwrap().contains("did you mean data?"), "{:?}", hint.json);
+    assert!(
+        hint.json["errors"][0]["detail"].as_str().unwrap().contains("did you mean data?"),
+        "{:?}",
+        hint.json
+    );
     assert_eq!(api.database.sql("select count(*) from carillon.events where tenant_id = 'pub-rules'"), "0");
 }
 
@@ -132,14 +137,19 @@ async fn an_array_is_stored_whole_or_not_at_all() {
     let good: Vec<Value> = (0..500).map(event).collect();
     let reply = api.post(json!(good)).await;
     assert_eq!(reply.status, 201, "{:?}", reply.json);
-    let seqs: Vec<u64> = reply.json.as_array().unwrap().iter().map(|one| one["seq"].as_u64().unwrap()).collect();
+    let seqs: Vec<u64> =
+        reply.json.as_array().unwrap().iter().map(|one| one["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, (1..=500).collect::<Vec<u64>>());
 
     let mut bad = good[..5].to_vec();
     bad[1]["type"] = json!("");
     bad[3]["users"] = json!([""]);
     bad[4] = json!("x");
-    api.post(json!(bad)).await.invalid(&[("/1/type", "invalid"), ("/3/users/0", "invalid"), ("/4", "wrong_type")]);
+    api.post(json!(bad)).await.invalid(&[
+        ("/1/type", "invalid"),
+        ("/3/users/0", "invalid"),
+        ("/4", "wrong_type"),
+    ]);
     let same = |id: &str| json!({"tenant": "pub-array", "type": "t", "channels": ["c"], "id": id});
     api.post(json!([same("a"), same("b"), same("a")])).await.invalid(&[("/2/id", "duplicate_id")]);
     api.post("[]").await.invalid(&[("", "empty")]);
@@ -165,7 +175,8 @@ async fn hostile_texts_are_only_texts() {
         assert_eq!(row["event"][name], event[name], "{name}");
     }
     for filter in ["type", "source", "subject", "actor", "channel", "q"] {
-        let reply = api.get(&format!("/v1/events?tenant=pub-sql&{filter}=%27%29%3B%20DROP%20TABLE%20x%3B--")).await;
+        let reply =
+            api.get(&format!("/v1/events?tenant=pub-sql&{filter}=%27%29%3B%20DROP%20TABLE%20x%3B--")).await;
         assert!(reply.status == 200 || reply.status == 400, "{filter} {:?}", reply.json);
         assert!(reply.json["events"].as_array().is_none_or(Vec::is_empty), "{filter}");
     }

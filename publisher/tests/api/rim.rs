@@ -57,13 +57,26 @@ async fn the_contract_describes_itself_without_the_internet() {
     let schemas = &document["components"]["schemas"];
     let fields = schemas["PlainEvent"]["properties"].as_object().unwrap();
     for field in [
-        "tenant", "type", "data", "source", "subject", "actor", "priority", "channels", "channel", "users", "roles",
-        "tenant_wide", "id", "time",
+        "tenant",
+        "type",
+        "data",
+        "source",
+        "subject",
+        "actor",
+        "priority",
+        "channels",
+        "channel",
+        "users",
+        "roles",
+        "tenant_wide",
+        "id",
+        "time",
     ] {
         assert!(fields.contains_key(field), "{field}");
     }
     assert_eq!(schemas["PlainEvent"]["required"], serde_json::json!(["type"]));
-    let schemes: Vec<&String> = document["components"]["securitySchemes"].as_object().unwrap().keys().collect();
+    let schemes: Vec<&String> =
+        document["components"]["securitySchemes"].as_object().unwrap().keys().collect();
     assert_eq!(schemes, ["apiKey", "apiKeyBearer", "userToken"]);
     let prose = document["info"]["description"].as_str().unwrap();
     for code in ["idempotency_mismatch", "target_required", "overloaded", "token_expired"] {

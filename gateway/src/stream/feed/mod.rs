@@ -3,28 +3,36 @@
 //! One task owns every tenant's sequencer. It hears batches from Redis, asks Postgres for the heads of all its tenants
 //! once a second (the head watch: five times as often while Redis is away), reads what is missing, and writes the
 //! rings. It never waits for anything itself: reads run apart and come back as messages.
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | `ask` | what may others ask of the feed? |
+//! | `watch` | does a stream still agree with its log, and what if not? |
+
+mod ask;
+mod watch;
+
+pub(crate) use ask::{OpenError, Streams};
 
 use super::Stream;
 use super::ring::{Entry, RingLimits};
-use super::sequencer::{HeadVerdict, Missing, Offered, PATIENCE, Repaired, Sequenced, Sequencer};
+use super::sequencer::{Missing, Offered, Repaired, Sequenced, Sequencer};
 use crate::metrics::metrics;
 use crate::shard::Shards;
 use crate::ws;
+use ask::{Ask, FeedHealth, Opened};
 use carillon_backplane::bus::{BusEvent, BusEvents, Listener};
 use carillon_backplane::log::{Head, Log, LogError, LogPage};
 use carillon_protocol::envelope::{self, Batch, EnvelopeEvent};
 use carillon_protocol::event::event_frame;
-use carillon_protocol::server::ResetReason;
 use carillon_protocol::{Epoch, Seq, TenantId};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// How often the heads are asked for while Redis is away.
-const WATCH_WITHOUT_BUS: Duration = Duration::from_millis(200);
 /// How long a tenant without connections stays subscribed: people reload pages.
 const COOL_DOWN: Duration = Duration::from_secs(30);
 /// How often tenants without connections are looked for.
@@ -47,63 +55,12 @@ pub(crate) struct FeedConfig {
     pub(crate) create_tenants: bool,
 }
 
-/// Why a stream could not be opened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum OpenError {
-    #[error("there is no such tenant")]
-    UnknownTenant,
-    #[error("the log cannot be read now: {0}")]
-    Unavailable(String),
-}
-
-type Opened = Result<Arc<Stream>, OpenError>;
-
-/// Asks the feed for streams.
-#[derive(Clone)]
-pub(crate) struct Streams {
-    ask: mpsc::Sender<Ask>,
-    health: Arc<FeedHealth>,
-}
-
-/// What readiness is made of.
-#[derive(Debug, Default)]
-pub(crate) struct FeedHealth {
-    database_down: AtomicBool,
-    bus_down: AtomicBool,
-}
-
-enum Ask {
-    Open(TenantId, oneshot::Sender<Opened>),
-    CheckHeads,
-}
-
-impl Streams {
-    /// The stream of a tenant, with its Redis subscription confirmed (or Redis known to be away) and its head known.
-    pub(crate) async fn open(&self, tenant: &TenantId) -> Opened {
-        let (answer, opened) = oneshot::channel();
-        let stopping = || OpenError::Unavailable("the node is stopping".into());
-        self.ask.send(Ask::Open(tenant.clone(), answer)).await.map_err(|_| stopping())?;
-        opened.await.map_err(|_| stopping())?
-    }
-
-    /// Has the heads asked for now instead of at the next beat.
-    pub(crate) async fn check_heads(&self) {
-        // The feed ends only when the node does.
-        let _ = self.ask.send(Ask::CheckHeads).await;
-    }
-
-    pub(crate) fn database_is_down(&self) -> bool {
-        self.health.database_down.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn bus_is_down(&self) -> bool {
-        self.health.bus_down.load(Ordering::Relaxed)
-    }
-}
-
 enum Tracked {
     /// Subscribing and asking for the head; what arrives meanwhile is kept.
-    Opening { waiting: Vec<oneshot::Sender<Opened>>, early: Vec<Batch> },
+    Opening {
+        waiting: Vec<oneshot::Sender<Opened>>,
+        early: Vec<Batch>,
+    },
     Open(Box<Open>),
 }
 
@@ -191,7 +148,12 @@ impl Feed {
                     }
                 }
                 Ok(()) = health.changed() => self.on_health(!health.borrow_and_update().is_up()),
-                () = tokio::time::sleep_until(wake.into()) => self.on_time(Instant::now()),
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+            // Asked after every event, so that no flood of them can starve the watch.
+            let now = Instant::now();
+            if now >= wake {
+                self.on_time(now);
             }
         }
     }
@@ -260,8 +222,13 @@ impl Feed {
         let Some(Tracked::Opening { waiting, early }) = self.tracked.remove(&tenant) else { return };
         let error = match result {
             Ok(Some((head, oldest))) => {
-                let stream =
-                    Arc::new(Stream::new(tenant.clone(), head.epoch.clone(), head.seq, oldest, self.config.ring));
+                let stream = Arc::new(Stream::new(
+                    tenant.clone(),
+                    head.epoch.clone(),
+                    head.seq,
+                    oldest,
+                    self.config.ring,
+                ));
                 let open = Open {
                     stream: stream.clone(),
                     sequencer: Sequencer::new(head.epoch.clone(), head.seq),
@@ -315,20 +282,21 @@ impl Feed {
             Some(Tracked::Opening { early, .. }) if early.len() < EARLY_BATCHES => early.push(batch),
             Some(Tracked::Open(open)) => {
                 let mut out = Vec::with_capacity(batch.events.len());
-                match open.sequencer.offer(batch, Instant::now(), &mut out) {
+                let offered = open.sequencer.offer(batch, Instant::now(), &mut out);
+                let stream = open.stream.clone();
+                self.deliver(&tenant, out);
+                self.after(&tenant);
+                match offered {
                     Offered::New => {}
                     Offered::Repeated(bodies) => {
                         metrics().events_repeated.increment(bodies.len() as u64);
-                        if bodies.iter().any(|(seq, body)| open.stream.contradicts(*seq, body)) {
+                        if bodies.iter().any(|(seq, body)| stream.contradicts(*seq, body)) {
                             tracing::error!(%tenant, "one seq with two contents: the log lost its end");
                             self.rotate(&tenant);
-                            return;
                         }
                     }
                     Offered::OtherEpoch => self.heads_at = Instant::now(),
                 }
-                self.deliver(&tenant, out);
-                self.after(&tenant);
             }
             Some(Tracked::Opening { .. }) | None => {}
         }
@@ -382,6 +350,7 @@ impl Feed {
                     (event.seq, EnvelopeEvent { channels: event.channels, body: event.body.into() })
                 });
                 if open.sequencer.repaired(events, now, &mut out) == Repaired::Gone {
+                    open.sequencer.repair_failed(now);
                     self.check(tenant);
                 }
                 metrics().events_repaired.increment(out.len() as u64);
@@ -406,102 +375,6 @@ impl Feed {
             self.sweep_at = now + SWEEP;
             self.sweep(now);
         }
-    }
-
-    fn ask_heads(&mut self) {
-        let mut tenants = Vec::with_capacity(self.tracked.len());
-        for (tenant, tracked) in &mut self.tracked {
-            if let Tracked::Open(open) = tracked {
-                open.asked = (open.sequencer.epoch().clone(), open.sequencer.head());
-                tenants.push(tenant.clone());
-            }
-        }
-        self.heads_asked = true;
-        let (log, finder) = (self.log.clone(), self.finder.clone());
-        metrics().head_queries.increment(1);
-        tokio::spawn(async move {
-            // A node without tenants still finds out whether its database is there.
-            let heads =
-                if tenants.is_empty() { log.ping().await.map(|()| Vec::new()) } else { log.heads(&tenants).await };
-            let _ = finder.send(Found::Heads(heads));
-        });
-    }
-
-    fn heads(&mut self, result: Result<Vec<Head>, LogError>) {
-        let now = Instant::now();
-        let bus_down = self.health.bus_down.load(Ordering::Relaxed);
-        self.heads_asked = false;
-        self.heads_at = now + if bus_down { WATCH_WITHOUT_BUS.min(self.config.head_watch) } else { self.config.head_watch };
-        let failed = result.is_err();
-        if self.health.database_down.swap(failed, Ordering::Relaxed) != failed {
-            tracing::warn!(down = failed, "postgres: {}", if failed { "cannot be reached" } else { "back" });
-        }
-        for head in result.unwrap_or_default() {
-            let Some(Tracked::Open(open)) = self.tracked.get_mut(&head.tenant) else { continue };
-            let until = if bus_down { now } else { now + PATIENCE };
-            match open.sequencer.observe(&head.epoch, head.seq, &open.asked.clone(), until) {
-                HeadVerdict::Level => {}
-                HeadVerdict::Behind => self.after(&head.tenant),
-                HeadVerdict::Regressed => self.rotate(&head.tenant),
-                HeadVerdict::OtherEpoch => self.check(&head.tenant),
-            }
-        }
-    }
-
-    /// Asks for head, epoch and oldest event of one tenant, because its stream cannot go on as it is.
-    fn check(&mut self, tenant: &TenantId) {
-        let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
-        if std::mem::replace(&mut open.in_question, true) {
-            return;
-        }
-        let (log, finder, tenant) = (self.log.clone(), self.finder.clone(), tenant.clone());
-        tokio::spawn(async move {
-            let found = whole_head(&log, &tenant, false).await;
-            let _ = finder.send(Found::Checked(tenant, found));
-        });
-    }
-
-    fn checked(&mut self, tenant: &TenantId, result: Result<Option<(Head, Seq)>, LogError>) {
-        let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
-        open.in_question = false;
-        let Ok(Some((head, oldest))) = result else { return };
-        if head.epoch != *open.sequencer.epoch() {
-            self.restart(head, oldest, ResetReason::EpochChanged);
-        } else if oldest > open.sequencer.head().next() && head.seq > open.sequencer.head() {
-            self.restart(head, oldest, ResetReason::TooOld);
-        }
-    }
-
-    fn rotate(&mut self, tenant: &TenantId) {
-        let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
-        if std::mem::replace(&mut open.in_question, true) {
-            return;
-        }
-        let old = open.sequencer.epoch().clone();
-        let (log, finder, tenant) = (self.log.clone(), self.finder.clone(), tenant.clone());
-        tokio::spawn(async move {
-            let head = log.rotate_epoch(&tenant, &old).await;
-            let _ = finder.send(Found::Rotated(tenant, head));
-        });
-    }
-
-    fn rotated(&mut self, tenant: &TenantId, result: Result<Option<Head>, LogError>) {
-        let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
-        open.in_question = false;
-        if let Ok(Some(head)) = result {
-            let oldest = open.stream.position().0.oldest;
-            self.restart(head, oldest, ResetReason::EpochChanged);
-        }
-    }
-
-    fn restart(&mut self, head: Head, oldest: Seq, reason: ResetReason) {
-        let Some(Tracked::Open(open)) = self.tracked.get_mut(&head.tenant) else { return };
-        tracing::error!(tenant = %head.tenant, epoch = %head.epoch, seq = %head.seq, ?reason, "stream reset");
-        metrics().stream_resets.increment(1);
-        open.sequencer.restart(head.epoch.clone(), head.seq);
-        let told = open.stream.restart(head.epoch, head.seq, oldest, reason, self.config.ring);
-        self.shards.tell(told, &open.stream);
-        self.waking.remove(&head.tenant);
     }
 
     /// Leaves tenants that had no connection for the cool-down.
@@ -530,7 +403,11 @@ impl Feed {
 }
 
 /// Head and oldest event of a tenant's log; none if there is no such tenant.
-async fn whole_head(log: &Log, tenant: &TenantId, create: bool) -> Result<Option<(Head, Seq)>, LogError> {
+pub(super) async fn whole_head(
+    log: &Log,
+    tenant: &TenantId,
+    create: bool,
+) -> Result<Option<(Head, Seq)>, LogError> {
     let Some(head) = log.open_tenant(tenant, create).await? else { return Ok(None) };
     let oldest = log.oldest(tenant).await?.unwrap_or(head.seq.next());
     Ok(Some((head, oldest)))

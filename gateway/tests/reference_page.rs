@@ -1,0 +1,34 @@
+//! Do docs/CONFIGURATION.md and docs/METRICS.md say what the gateway declares?
+//!
+//! The tables are rendered from the declarations. `UPDATE_PAGES=1 cargo test --test reference_page` writes them anew.
+
+use carillon_gateway::{config, metrics};
+use carillon_platform::env::reference;
+use carillon_platform::telemetry::metrics_reference;
+use std::path::Path;
+
+#[test]
+fn the_pages_list_every_variable_and_metric_of_the_gateway() {
+    check("CONFIGURATION.md", "gateway", &reference(config::VARIABLES));
+    check("METRICS.md", "gateway", &metrics_reference(&metrics::all()));
+}
+
+/// Compares the part of a page between `<!-- name -->` and `<!-- /name -->` with what it should be.
+fn check(page: &str, name: &str, table: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let start = text.find(&begin).unwrap_or_else(|| panic!("{page} has no {begin}")) + begin.len();
+    let length = text[start..].find(&end).unwrap_or_else(|| panic!("{page} has no {end}"));
+    let (before, rest) = text.split_at(start);
+    let (found, after) = rest.split_at(length);
+    let wanted = format!("\n{table}\n");
+    if std::env::var_os("UPDATE_PAGES").is_some() {
+        std::fs::write(&path, format!("{before}{wanted}{after}")).unwrap();
+    } else {
+        assert_eq!(
+            found, wanted,
+            "docs/{page} is out of date; UPDATE_PAGES=1 cargo test --test reference_page"
+        );
+    }
+}

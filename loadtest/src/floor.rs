@@ -1,0 +1,229 @@
+//! What does delivery cost when nothing is done but write()?
+//!
+//! The yardstick of `fanout --floor`: as many plain loopback sockets, frames of the same size, the same rate, written one
+//! by one in a loop by a process of its own, and read by the very readers that read Carillon.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::cli::BareWriterArgs;
+use crate::clock::monotonic_ns;
+use crate::failure::Failure;
+use crate::fanout::CpuPerDelivery;
+use crate::latency::Percentiles;
+use crate::procfs::CpuMark;
+use crate::reader::{Readers, Seat};
+use crate::socket::Dial;
+use crate::table::{Table, grouped};
+use crate::wire::server_text;
+
+/// Longest time until all sockets are connected.
+const CONNECT: Duration = Duration::from_secs(60);
+
+/// What the bare loop cost.
+#[derive(Debug, Serialize)]
+pub(crate) struct Floor {
+    /// Frames that were written and read.
+    pub(crate) deliveries: u64,
+    /// From the stamp in the frame to the reader.
+    pub(crate) stamp_to_socket: Percentiles,
+    /// CPU time of the writer.
+    pub(crate) cpu_per_delivery: CpuPerDelivery,
+    /// Sequence faults: anything but 0 means that the yardstick itself is wrong.
+    pub(crate) faults: u64,
+}
+
+impl Floor {
+    /// Adds the figures to a table.
+    pub(crate) fn add_to(&self, table: &mut Table) {
+        table.heading("bare write() loop, same sockets, frames and rate");
+        table.figure("deliveries", grouped(self.deliveries));
+        self.stamp_to_socket.add_to("stamp to socket", table);
+        table.figure("CPU per delivery", self.cpu_per_delivery);
+    }
+}
+
+/// What is to be written.
+pub(crate) struct Load {
+    pub(crate) connections: u32,
+    pub(crate) groups: u32,
+    pub(crate) events: u64,
+    pub(crate) rate: f64,
+    pub(crate) frame_bytes: u32,
+    pub(crate) threads: usize,
+}
+
+/// Starts the writer, reads what it writes, and weighs it.
+pub(crate) fn measure(load: &Load) -> Result<Floor, Failure> {
+    let mut writer = Writer::start(load)?;
+    let seats: Vec<Seat> = (0..load.connections)
+        .map(|number| {
+            let group = number % load.groups;
+            let dial = Dial::Bare { port: writer.port, group };
+            Seat { number: number as usize, tenant: group, dial, sampled: false }
+        })
+        .collect();
+    let readers = Readers::start(&seats, load.threads)?;
+    readers.all_welcomed(CONNECT)?;
+    writer.expect("ready")?;
+    let mark = CpuMark::now(&[("writer".into(), writer.child.id())])?;
+    writer.say("go")?;
+    let expected = expected(load);
+    let patience = Duration::from_secs_f64(load.events as f64 / load.rate) + Duration::from_secs(60);
+    let deliveries = readers.delivered(expected, patience)?;
+    writer.expect("done")?;
+    let used = mark.used()?;
+    let tally = readers.finish()?;
+    writer.end()?;
+    let lost = expected.abs_diff(deliveries);
+    Ok(Floor {
+        deliveries,
+        stamp_to_socket: tally.latency.percentiles(),
+        cpu_per_delivery: CpuPerDelivery::new(&used, deliveries),
+        faults: tally.faults + lost,
+    })
+}
+
+/// How many frames there are when event `n` goes to every connection of group `n` modulo the groups.
+fn expected(load: &Load) -> u64 {
+    let (groups, connections) = (u64::from(load.groups), u64::from(load.connections));
+    let in_group = |group: u64| (connections + groups - 1 - group) / groups;
+    let events_of = |group: u64| (load.events + groups - 1 - group) / groups;
+    (0..groups).map(|group| in_group(group) * events_of(group)).sum()
+}
+
+/// The writing process. It ends with us: it waits for the end of its stdin.
+struct Writer {
+    child: Child,
+    answers: BufReader<std::process::ChildStdout>,
+    port: u16,
+}
+
+impl Writer {
+    fn start(load: &Load) -> Result<Self, Failure> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("bare-writer")
+            .args(["--connections", &load.connections.to_string()])
+            .args(["--groups", &load.groups.to_string()])
+            .args(["--events", &load.events.to_string()])
+            .args(["--rate", &load.rate.to_string()])
+            .args(["--frame-bytes", &load.frame_bytes.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = child.stdout.take();
+        let stdout = stdout.ok_or_else(|| std::io::Error::other("the writer has no stdout"))?;
+        let mut writer = Self { child, answers: BufReader::new(stdout), port: 0 };
+        let line = writer.hear()?;
+        writer.port =
+            line.parse().map_err(|_| Failure::Usage(format!("the writer said {line:?}, not its port")))?;
+        Ok(writer)
+    }
+
+    fn hear(&mut self) -> Result<String, Failure> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    }
+
+    fn expect(&mut self, word: &str) -> Result<(), Failure> {
+        match self.hear()? {
+            line if line == word => Ok(()),
+            line => Err(Failure::Usage(format!("the writer said {line:?} instead of {word}"))),
+        }
+    }
+
+    fn say(&mut self, word: &str) -> Result<(), Failure> {
+        let stdin = self.child.stdin.as_mut();
+        let stdin = stdin.ok_or_else(|| std::io::Error::other("the writer has no stdin"))?;
+        writeln!(stdin, "{word}")?;
+        Ok(stdin.flush()?)
+    }
+
+    fn end(mut self) -> Result<(), Failure> {
+        drop(self.child.stdin.take());
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // After `end` there is nothing to kill; after a failure the writer must not outlive us.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `carillon-loadtest bare-writer`: listens, waits for its sockets and for `go`, and writes.
+pub(crate) fn write_bare(args: &BareWriterArgs) -> Result<(), Failure> {
+    crate::procfs::allow_files(u64::from(args.connections) + 64)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", listener.local_addr()?.port())?;
+    let mut groups: Vec<Vec<TcpStream>> = (0..args.groups).map(|_| Vec::new()).collect();
+    for _ in 0..args.connections {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        let mut group = [0; 4];
+        stream.read_exact(&mut group)?;
+        let group = groups.get_mut(u32::from_be_bytes(group) as usize);
+        group.ok_or_else(|| Failure::Usage("a connection of no group".into()))?.push(stream);
+    }
+    writeln!(out, "ready")?;
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    let begun = Instant::now();
+    for n in 0..args.events {
+        let due = begun + Duration::from_secs_f64(n as f64 / args.rate);
+        if let Some(early) = due.checked_duration_since(Instant::now()) {
+            std::thread::sleep(early);
+        }
+        let group = (n % u64::from(args.groups)) as usize;
+        let frame = server_text(&frame(n / u64::from(args.groups) + 1, args.frame_bytes as usize));
+        for stream in &mut groups[group] {
+            stream.write_all(&frame)?;
+        }
+    }
+    writeln!(out, "done")?;
+    // The readers close when they have everything; our end is the end of stdin.
+    std::io::stdin().read_to_string(&mut line)?;
+    Ok(())
+}
+
+/// An event frame of about this many bytes, stamped now.
+fn frame(seq: u64, bytes: usize) -> Vec<u8> {
+    let stamp = monotonic_ns();
+    let around = |filling: &str| {
+        format!(
+            r#"{{"type":"event","seq":{seq},"channels":["tenant"],"event":{{"data":{{"stamp":{stamp},"filling":"{filling}"}}}}}}"#
+        )
+    };
+    around(&"x".repeat(bytes.saturating_sub(around("").len()))).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_delivery_is_expected_once() {
+        for (connections, groups, events) in [(10, 3, 7), (1, 1, 5), (4, 4, 4), (5, 2, 1), (2, 5, 9)] {
+            let load = Load { connections, groups, events, rate: 1.0, frame_bytes: 0, threads: 1 };
+            let by_hand = (0..events).map(|n| {
+                (0..connections).filter(|c| u64::from(c % groups) == n % u64::from(groups)).count() as u64
+            });
+            assert_eq!(expected(&load), by_hand.sum::<u64>(), "{connections} {groups} {events}");
+        }
+    }
+
+    #[test]
+    fn a_frame_has_the_wanted_size() {
+        assert_eq!(frame(7, 400).len(), 400);
+        assert!(serde_json::from_slice::<serde_json::Value>(&frame(7, 0)).is_ok());
+    }
+}

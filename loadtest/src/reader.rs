@@ -1,0 +1,402 @@
+//! How are thousands of connections read by a few threads, with every seq checked?
+//!
+//! Each thread runs its share of the connections on a runtime of its own. All of them read into one buffer; a connection
+//! that rests owns no memory but its task. The first wrong seq of a connection is a fault, as is everything after it.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, ready};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::LocalSet;
+
+use crate::clock::monotonic_ns;
+use crate::failure::{Failure, join, spawn};
+use crate::latency::Latency;
+use crate::socket::{Dial, Opened};
+use crate::wire::{BYE, Inbox, Kind, close_code, pong};
+
+/// Handshakes under way at the same time, for each thread.
+const HANDSHAKES: usize = 64;
+/// Bytes one read takes at most.
+const SCRATCH: usize = 64 * 1024;
+/// Faults that are told in words.
+const TOLD: usize = 10;
+/// Arrivals one thread remembers for `ack to socket`.
+const SAMPLES: usize = 500_000;
+
+/// One connection to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct Seat {
+    /// Counted from 0, for messages.
+    pub(crate) number: usize,
+    /// Index of its tenant.
+    pub(crate) tenant: u32,
+    /// How to connect.
+    pub(crate) dial: Dial,
+    /// Whether to remember when each event arrived.
+    pub(crate) sampled: bool,
+}
+
+/// When one event arrived at a sampled connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    /// Index of the tenant.
+    pub(crate) tenant: u32,
+    /// The event.
+    pub(crate) seq: u64,
+    /// The monotonic clock.
+    pub(crate) at_ns: u64,
+}
+
+/// What the connections of one thread saw.
+pub(crate) struct Tally {
+    /// From the stamp in the event to the socket.
+    pub(crate) latency: Latency,
+    /// Bytes of the event frames, without the WebSocket headers.
+    pub(crate) bytes: u64,
+    /// What was wrong, how often.
+    pub(crate) faults: u64,
+    /// The first faults in words.
+    pub(crate) told: Vec<String>,
+    /// When events arrived at sampled connections.
+    pub(crate) arrivals: Vec<Arrival>,
+    /// Connections that ended before they were told to.
+    pub(crate) ended: u64,
+}
+
+impl Tally {
+    fn new() -> Result<Self, Failure> {
+        let (told, arrivals) = (Vec::new(), Vec::new());
+        Ok(Self { latency: Latency::new()?, bytes: 0, faults: 0, told, arrivals, ended: 0 })
+    }
+
+    fn fault(&mut self, seat: &Seat, what: impl FnOnce() -> String) {
+        self.faults += 1;
+        if self.told.len() < TOLD {
+            self.told.push(format!("connection {}: {}", seat.number, what()));
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.latency.merge(&other.latency);
+        self.bytes += other.bytes;
+        self.faults += other.faults;
+        self.told.extend(other.told);
+        self.told.truncate(TOLD);
+        self.arrivals.extend(other.arrivals);
+        self.ended += other.ended;
+    }
+}
+
+/// What the threads tell while they run.
+#[derive(Default)]
+struct Progress {
+    welcomed: AtomicU64,
+    delivered: AtomicU64,
+    failed: Mutex<Option<Failure>>,
+}
+
+/// Connections that are read in the background.
+pub(crate) struct Readers {
+    seats: u64,
+    progress: Arc<Progress>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<Result<Tally, Failure>>>,
+}
+
+impl Readers {
+    /// Begins to connect all seats, on this many threads.
+    pub(crate) fn start(seats: &[Seat], threads: usize) -> Result<Self, Failure> {
+        let (stop, stopped) = watch::channel(false);
+        let progress = Arc::new(Progress::default());
+        let share = seats.len().div_ceil(threads.max(1)).max(1);
+        let handles = seats.chunks(share).map(|seats| {
+            let (seats, progress, stopped) = (seats.to_vec(), Arc::clone(&progress), stopped.clone());
+            spawn("reader", move || read(seats, &progress, stopped))
+        });
+        let threads = handles.collect::<std::io::Result<_>>()?;
+        Ok(Self { seats: seats.len() as u64, progress, stop, threads })
+    }
+
+    /// Waits until every connection was welcomed.
+    pub(crate) fn all_welcomed(&self, patience: Duration) -> Result<(), Failure> {
+        let all = |now: u64| now >= self.seats;
+        let what = || format!("a welcome on each of {} connections", self.seats);
+        self.wait(&self.progress.welcomed, all, what, patience).map(|_| ())
+    }
+
+    /// Waits until this many events arrived over all connections; says how many did when time is up.
+    pub(crate) fn delivered(&self, expected: u64, patience: Duration) -> Result<u64, Failure> {
+        let what = || format!("delivery {expected}");
+        match self.wait(&self.progress.delivered, |now| now >= expected, what, patience) {
+            Err(Failure::Late { .. }) => Ok(self.progress.delivered.load(Ordering::Relaxed)),
+            other => other,
+        }
+    }
+
+    fn wait(
+        &self,
+        counter: &AtomicU64,
+        reached: impl Fn(u64) -> bool,
+        what: impl Fn() -> String,
+        patience: Duration,
+    ) -> Result<u64, Failure> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let now = counter.load(Ordering::Relaxed);
+            if reached(now) {
+                return Ok(now);
+            }
+            if let Some(failure) = self.progress.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+            {
+                return Err(failure);
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::Late { what: what(), patience });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Closes every connection and says what they saw.
+    pub(crate) fn finish(self) -> Result<Tally, Failure> {
+        // Without a receiver every reader has ended already.
+        let _ = self.stop.send(true);
+        let mut all = Tally::new()?;
+        for thread in self.threads {
+            all.merge(join(thread)?);
+        }
+        Ok(all)
+    }
+}
+
+/// One thread's work.
+fn read(
+    seats: Vec<Seat>,
+    progress: &Arc<Progress>,
+    stopped: watch::Receiver<bool>,
+) -> Result<Tally, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let desk = Rc::new(RefCell::new(Desk { scratch: vec![0; SCRATCH], tally: Tally::new()? }));
+    let tasks = LocalSet::new();
+    let handshakes = Rc::new(Semaphore::new(HANDSHAKES));
+    for seat in seats {
+        let (desk, handshakes) = (Rc::clone(&desk), Rc::clone(&handshakes));
+        let (progress, mut stopped) = (Arc::clone(progress), stopped.clone());
+        tasks.spawn_local(async move {
+            let opened = {
+                // The semaphore is never closed.
+                let _permit = handshakes.acquire().await;
+                tokio::select! {
+                    opened = seat.dial.open() => opened,
+                    _ = stopped.wait_for(|stop| *stop) => return,
+                }
+            };
+            match opened {
+                Ok(opened) => Connection::new(seat, opened, desk, progress).run(stopped).await,
+                Err(why) => {
+                    let failure = Failure::Connect { number: seat.number, address: seat.dial.address(), why };
+                    progress.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+                }
+            }
+        });
+    }
+    runtime.block_on(tasks);
+    let desk = Rc::into_inner(desk).ok_or_else(|| Failure::Usage("a reader did not end".into()))?;
+    Ok(desk.into_inner().tally)
+}
+
+/// What all connections of a thread share.
+struct Desk {
+    scratch: Vec<u8>,
+    tally: Tally,
+}
+
+struct Connection {
+    seat: Seat,
+    stream: TcpStream,
+    inbox: Inbox,
+    cursor: u64,
+    desk: Rc<RefCell<Desk>>,
+    progress: Arc<Progress>,
+}
+
+/// What the bytes of one read asked for.
+#[derive(Default)]
+struct Wanted {
+    pong: Option<Vec<u8>>,
+    closed: Option<u16>,
+}
+
+impl Connection {
+    fn new(seat: Seat, opened: Opened, desk: Rc<RefCell<Desk>>, progress: Arc<Progress>) -> Self {
+        let Opened { stream, inbox, cursor, early } = opened;
+        progress.welcomed.fetch_add(1, Ordering::Relaxed);
+        let mut connection = Self { seat, stream, inbox, cursor, desk, progress };
+        for text in early {
+            let desk = Rc::clone(&connection.desk);
+            let events = check(
+                &mut desk.borrow_mut().tally,
+                &connection.seat,
+                &mut connection.cursor,
+                &text,
+                monotonic_ns(),
+            );
+            connection.progress.delivered.fetch_add(events, Ordering::Relaxed);
+        }
+        connection
+    }
+
+    async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        loop {
+            let read = tokio::select! {
+                biased;
+                read = self.read() => read,
+                _ = stopped.wait_for(|stop| *stop) => {
+                    // Politeness; a server that is gone already does not matter any more.
+                    let _ = self.stream.write_all(&BYE).await;
+                    return;
+                }
+            };
+            let why = match read {
+                Ok(Wanted { closed: Some(code), .. }) => format!("closed with {code}"),
+                Ok(Wanted { pong: Some(pong), .. }) => match self.stream.write_all(&pong).await {
+                    Ok(()) => continue,
+                    Err(error) => error.to_string(),
+                },
+                Ok(Wanted { .. }) => continue,
+                Err(why) => why,
+            };
+            let tally = &mut self.desk.borrow_mut().tally;
+            tally.ended += 1;
+            tally.fault(&self.seat, || why);
+            return;
+        }
+    }
+
+    /// Reads once, into the shared buffer, and checks what came before anybody else reads.
+    async fn read(&mut self) -> Result<Wanted, String> {
+        std::future::poll_fn(|context| {
+            let Desk { scratch, tally } = &mut *self.desk.borrow_mut();
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))
+                .map_err(|error| error.to_string())?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Err("the connection ended without a close frame".into()));
+            }
+            let now = monotonic_ns();
+            let (mut wanted, mut events) = (Wanted::default(), 0);
+            let fed = self.inbox.feed(buffer.filled(), |kind, payload| match kind {
+                Kind::Text => events += check(tally, &self.seat, &mut self.cursor, payload, now),
+                Kind::Ping => wanted.pong = Some(pong(payload)),
+                Kind::Pong => {}
+                Kind::Close => wanted.closed = Some(close_code(payload)),
+            });
+            self.progress.delivered.fetch_add(events, Ordering::Relaxed);
+            Poll::Ready(fed.map(|()| wanted).map_err(|fault| fault.to_string()))
+        })
+        .await
+    }
+}
+
+/// The part of a frame that is looked at.
+#[derive(Deserialize)]
+struct Glance<'a> {
+    #[serde(borrow)]
+    r#type: &'a str,
+    seq: Option<u64>,
+    event: Option<Event>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    data: Option<Data>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    stamp: Option<u64>,
+}
+
+/// Judges one frame; 1 when it is an event, which counts as a delivery even if its seq is wrong.
+fn check(tally: &mut Tally, seat: &Seat, cursor: &mut u64, text: &[u8], now: u64) -> u64 {
+    let Ok(Glance { r#type, seq, event }) = serde_json::from_slice(text) else {
+        tally.fault(seat, || "a frame that is no JSON of the contract".into());
+        return 0;
+    };
+    match r#type {
+        "event" => {}
+        "heartbeat" | "expiring" => return 0,
+        other => {
+            tally.fault(seat, || format!("an unexpected frame: {other}"));
+            return 0;
+        }
+    }
+    let Some(seq) = seq else {
+        tally.fault(seat, || "an event without a seq".into());
+        return 1;
+    };
+    if seq != *cursor + 1 {
+        tally.fault(seat, || format!("seq {seq} after {cursor}"));
+    }
+    *cursor = seq.max(*cursor);
+    tally.bytes += text.len() as u64;
+    match event.and_then(|event| event.data?.stamp) {
+        Some(stamp) => tally.latency.between(stamp, now),
+        None => tally.fault(seat, || format!("seq {seq} is not from this run")),
+    }
+    if seat.sampled && tally.arrivals.len() < SAMPLES {
+        tally.arrivals.push(Arrival { tenant: seat.tenant, seq, at_ns: now });
+    }
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(frames: &[&str]) -> (u64, Tally) {
+        let seat = Seat { number: 3, tenant: 0, dial: Dial::Bare { port: 1, group: 0 }, sampled: true };
+        let (mut tally, mut cursor) = (Tally::new().unwrap(), 4);
+        let events = frames
+            .iter()
+            .map(|frame| check(&mut tally, &seat, &mut cursor, frame.as_bytes(), 2_000_000))
+            .sum();
+        (events, tally)
+    }
+
+    fn event(seq: u64) -> String {
+        format!(
+            r#"{{"type":"event","seq":{seq},"channels":["tenant"],"event":{{"data":{{"stamp":1000000}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn an_unbroken_sequence_is_right_and_measured() {
+        let (events, tally) = judged(&[&event(5), r#"{"type":"heartbeat","seq":5}"#, &event(6)]);
+        assert_eq!((events, tally.faults, tally.arrivals.len()), (2, 0, 2));
+        assert_eq!(tally.latency.percentiles().p50_us, 1000);
+    }
+
+    #[test]
+    fn holes_repeats_and_strangers_are_faults() {
+        let (_, hole) = judged(&[&event(5), &event(7), &event(8)]);
+        assert_eq!((hole.faults, hole.told[0].as_str()), (1, "connection 3: seq 7 after 5"));
+        let (_, repeat) = judged(&[&event(5), &event(5), &event(6)]);
+        assert_eq!((repeat.faults, repeat.told[0].as_str()), (1, "connection 3: seq 5 after 5"));
+        let (_, swapped) = judged(&[&event(6), &event(5), &event(7)]);
+        assert_eq!(swapped.faults, 2);
+        let (_, stranger) =
+            judged(&[r#"{"type":"event","seq":5,"event":{"data":{}}}"#, r#"{"type":"reset"}"#, "x"]);
+        assert_eq!(stranger.faults, 3);
+    }
+}

@@ -1,0 +1,184 @@
+//! How does a connection of the load test come to be?
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tungstenite::handshake::client::generate_key;
+use tungstenite::handshake::derive_accept_key;
+
+use crate::target::Address;
+use crate::wire::{Inbox, Kind, close_code};
+
+/// Longest time from the first SYN to the `welcome`.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// An upgrade answer is never longer.
+const LONGEST_HEAD: usize = 16 * 1024;
+
+/// How to get one connection.
+#[derive(Debug, Clone)]
+pub(crate) enum Dial {
+    /// A gateway's WebSocket.
+    Gateway {
+        /// Which gateway.
+        address: Address,
+        /// The user token.
+        token: String,
+        /// Connect from 127.0.0.x; none lets the kernel choose.
+        source: Option<u8>,
+    },
+    /// A plain socket of the bare writer, which wants to know the group.
+    Bare {
+        /// Its port on loopback.
+        port: u16,
+        /// Which events to get.
+        group: u32,
+    },
+}
+
+/// A connection that will get every event after `cursor`.
+pub(crate) struct Opened {
+    /// The socket.
+    pub(crate) stream: TcpStream,
+    /// With the beginning of a frame, if one was read already.
+    pub(crate) inbox: Inbox,
+    /// The position its `welcome` named.
+    pub(crate) cursor: u64,
+    /// Frames that came right behind the `welcome`.
+    pub(crate) early: Vec<Vec<u8>>,
+}
+
+impl Dial {
+    /// Where to, for messages.
+    pub(crate) fn address(&self) -> String {
+        match self {
+            Self::Gateway { address, .. } => address.authority.clone(),
+            Self::Bare { port, .. } => format!("127.0.0.1:{port}"),
+        }
+    }
+
+    /// Connects, upgrades and waits for the `welcome`.
+    pub(crate) async fn open(&self) -> Result<Opened, String> {
+        let opening = async {
+            match self {
+                Self::Gateway { address, token, source } => open_gateway(address, token, *source).await,
+                Self::Bare { port, group } => open_bare(*port, *group).await,
+            }
+        };
+        timeout(PATIENCE, opening).await.map_err(|_| format!("no welcome within {PATIENCE:?}"))?
+    }
+}
+
+async fn open_bare(port: u16, group: u32) -> Result<Opened, String> {
+    let lost = |error: std::io::Error| error.to_string();
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.map_err(lost)?;
+    stream.write_all(&group.to_be_bytes()).await.map_err(lost)?;
+    Ok(Opened { stream, inbox: Inbox::default(), cursor: 0, early: Vec::new() })
+}
+
+async fn open_gateway(address: &Address, token: &str, source: Option<u8>) -> Result<Opened, String> {
+    let lost = |error: std::io::Error| error.to_string();
+    let to = tokio::net::lookup_host(&address.authority).await.map_err(lost)?.next();
+    let to = to.ok_or("the name has no address")?;
+    let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(lost)?;
+    if let Some(last) = source.filter(|_| to.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST)) {
+        socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0))).map_err(lost)?;
+    }
+    let mut stream = socket.connect(to).await.map_err(lost)?;
+    stream.set_nodelay(true).map_err(lost)?;
+    let key = generate_key();
+    let Address { authority, path } = address;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.map_err(lost)?;
+
+    let mut bytes = Vec::with_capacity(1024);
+    let end = loop {
+        if stream.read_buf(&mut bytes).await.map_err(lost)? == 0 {
+            return Err("the connection ended before the upgrade".into());
+        }
+        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if bytes.len() > LONGEST_HEAD {
+            return Err("the answer to the upgrade has no end".into());
+        }
+    };
+    check_upgrade(&String::from_utf8_lossy(&bytes[..end]), &key)?;
+    welcomed(stream, bytes.split_off(end)).await
+}
+
+fn check_upgrade(head: &str, key: &str) -> Result<(), String> {
+    let mut lines = head.lines();
+    let status = lines.next().unwrap_or_default();
+    if !status.starts_with("HTTP/1.1 101") {
+        return Err(format!("refused: {status}"));
+    }
+    let accept = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-accept").then(|| value.trim())
+    });
+    match accept == Some(derive_accept_key(key.as_bytes()).as_str()) {
+        true => Ok(()),
+        false => Err("the upgrade does not answer our key".into()),
+    }
+}
+
+async fn welcomed(mut stream: TcpStream, mut bytes: Vec<u8>) -> Result<Opened, String> {
+    #[derive(Deserialize)]
+    struct Welcome {
+        r#type: String,
+        seq: Option<u64>,
+    }
+    let mut inbox = Inbox::default();
+    let mut texts: Vec<Vec<u8>> = Vec::new();
+    let mut closed = None;
+    loop {
+        let each = |kind, payload: &[u8]| match kind {
+            Kind::Text => texts.push(payload.to_vec()),
+            Kind::Close => closed = Some(close_code(payload)),
+            Kind::Ping | Kind::Pong => {}
+        };
+        inbox.feed(&bytes, each).map_err(|fault| fault.to_string())?;
+        if let Some(code) = closed {
+            return Err(format!("closed with {code} before the welcome"));
+        }
+        if !texts.is_empty() {
+            break;
+        }
+        bytes.clear();
+        if stream.read_buf(&mut bytes).await.map_err(|error| error.to_string())? == 0 {
+            return Err("the connection ended before the welcome".into());
+        }
+    }
+    let early = texts.split_off(1);
+    let first: Option<Welcome> = texts.pop().and_then(|text| serde_json::from_slice(&text).ok());
+    match first {
+        Some(Welcome { r#type, seq: Some(cursor) }) if r#type == "welcome" => {
+            Ok(Opened { stream, inbox, cursor, early })
+        }
+        _ => Err("the first frame is no welcome".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upgrade_must_answer_our_key() {
+        // The example of RFC 6455, section 1.3.
+        let key = "dGhlIHNhbXBsZSBub25jZQ==";
+        let good =
+            "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        assert_eq!(check_upgrade(good, key), Ok(()));
+        assert!(check_upgrade(good, "AAAAAAAAAAAAAAAAAAAAAA==").is_err());
+        let refused = check_upgrade("HTTP/1.1 401 Unauthorized\r\n\r\n", key);
+        assert_eq!(refused.unwrap_err(), "refused: HTTP/1.1 401 Unauthorized");
+    }
+}
