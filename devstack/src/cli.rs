@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand};
 #[command(name = "carillon", disable_help_subcommand = true)]
 pub struct Cli {
     /// Folder with the stack's data, logs and state.
-    #[arg(long, global = true, default_value = ".carillon", value_name = "DIR")]
+    // Its own id: `publish` has an argument called `data`, and clap keeps one value for each id.
+    #[arg(id = "folder", long = "data", global = true, default_value = ".carillon", value_name = "DIR")]
     pub data: PathBuf,
     /// What to do.
     #[command(subcommand)]
@@ -229,6 +230,13 @@ mod tests {
         let cli = Cli::try_parse_from(["carillon", "publish", "t", "[1]", "--data", "/tmp/x"]).unwrap();
         let Command::Publish(args) = cli.command else { panic!("publish") };
         assert_eq!((args.data.as_str(), cli.data.to_str()), ("[1]", Some("/tmp/x")));
+    }
+
+    #[test]
+    fn the_data_folder_and_the_data_of_an_event_are_two_things() {
+        let cli = Cli::try_parse_from(["carillon", "publish", "a.b", "{\"x\":1}", "--data", "/x"]).unwrap();
+        assert_eq!(cli.data, PathBuf::from("/x"));
+        assert!(matches!(cli.command, Command::Publish(args) if args.data == "{\"x\":1}"));
     }
 
     #[test]

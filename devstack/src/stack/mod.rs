@@ -223,3 +223,6 @@ impl Stack {
         self.folder.path().to_path_buf()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,8 +34,7 @@ impl Worker {
     /// The token of a refresh was checked.
     pub(super) fn refreshed(&mut self, key: u32, frame: Option<FrameId>, result: Result<Identity, Refusal>) {
         let now_unix = self.unix_micros() / 1_000_000;
-        let now_ms = self.now_ms;
-        let Some(member) = self.member_mut(key) else { return };
+        let Some(member) = self.member(key) else { return };
         let identity = match result {
             Ok(identity) if identity.user == member.identity.user => identity,
             Ok(_) => {
@@ -44,8 +43,10 @@ impl Worker {
             Err(refusal) => return self.refuse(key, frame.as_deref(), refusal.code, &refusal.message),
         };
         let expires_in = identity.expires_at.saturating_sub(now_unix);
-        member.expires_ms = now_ms + expires_in * 1_000;
-        member.told_expiring = false;
+        let (expires_ms, expiring_ms) = self.token_deadlines(identity.expires_at);
+        let Some(member) = self.member_mut(key) else { return };
+        member.expires_ms = expires_ms;
+        member.expiring_ms = expiring_ms;
         // Channels joined under the old token stay only if the new one allows them.
         let before = std::mem::replace(&mut member.identity, identity);
         self.leave_forbidden(key, &before);

@@ -83,8 +83,8 @@ pub(super) struct Member {
     pub(super) identity: Identity,
     /// When the token expires, in the shard's time.
     pub(super) expires_ms: u64,
-    /// Whether it was told that the token expires soon.
-    pub(super) told_expiring: bool,
+    /// When it is told that the token expires soon; never once it was told.
+    pub(super) expiring_ms: u64,
     pub(super) history: VecDeque<HistoryJob>,
     pub(super) reading: Reading,
     pub(super) last_ticket: Ticket,

@@ -63,7 +63,7 @@ impl Worker {
                         (connection.sent_ms + heartbeat).min(connection.heard_ms + silence)
                     }
                 };
-                let token = if member.told_expiring { member.expires_ms } else { self.expiring_ms(key) };
+                let token = member.expiring_ms.min(member.expires_ms);
                 let again = match member.reading {
                     Reading::Later(at_ms) => at_ms,
                     _ => u64::MAX,
@@ -94,7 +94,6 @@ impl Worker {
     }
 
     fn look_after_member(&mut self, key: u32, now: u64) {
-        let expiring_ms = self.expiring_ms(key);
         let (heartbeat, silence) = (self.config.heartbeat_ms, self.silence_ms());
         let connection = &mut self.connections[key as usize];
         let Stage::Member(member) = &mut connection.stage else { return };
@@ -112,8 +111,8 @@ impl Worker {
             member.reading = Reading::Nothing;
             self.ready.push(key);
         }
-        if !member.told_expiring && now >= expiring_ms {
-            member.told_expiring = true;
+        if now >= member.expiring_ms {
+            member.expiring_ms = u64::MAX;
             let in_ms = member.expires_ms - now;
             self.answer(key, &ServerFrame::Expiring { in_ms });
         }
@@ -153,14 +152,11 @@ impl Worker {
         self.config.heartbeat_ms * 5 / 2
     }
 
-    fn expiring_ms(&self, key: u32) -> u64 {
-        let connection = &self.connections[key as usize];
-        match &connection.stage {
-            Stage::Member(member) => {
-                let left = member.expires_ms.saturating_sub(connection.opened_ms);
-                member.expires_ms.saturating_sub(EXPIRING_MS.min(left / 2))
-            }
-            _ => u64::MAX,
-        }
+    /// When a token that is valid until `expires_at` (seconds since 1970) ends in the shard's time, and when its
+    /// bearer is told so. Both count from now, however long the connection has been open with earlier tokens.
+    pub(super) fn token_deadlines(&self, expires_at: u64) -> (u64, u64) {
+        let left_ms = (expires_at * 1_000).saturating_sub(self.unix_micros() / 1_000);
+        let expires_ms = self.now_ms + left_ms;
+        (expires_ms, expires_ms - EXPIRING_MS.min(left_ms / 2))
     }
 }

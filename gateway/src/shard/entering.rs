@@ -70,6 +70,11 @@ impl Worker {
 
     /// The token of a first frame was checked.
     pub(super) fn entered(&mut self, key: u32, result: Result<Box<Entrance>, Refusal>) {
+        let stage = self.connections.get(key as usize).map(|connection| &connection.stage);
+        if !matches!(stage, Some(Stage::Entering(_))) {
+            // It was closed meanwhile: nothing follows a close frame.
+            return;
+        }
         match result {
             Ok(entrance) => self.welcome(key, *entrance),
             Err(refusal) => self.close(key, refusal.close, &refusal.message),
@@ -79,9 +84,12 @@ impl Worker {
     /// Makes a connection a member of its tenant's room, tells it where it stands, and sends what it missed.
     fn welcome(&mut self, key: u32, entrance: Entrance) {
         let Entrance { identity, stream, channels, resume } = entrance;
-        let room_key = self.room_for(stream);
+        let room_key = self.room_for(stream.clone());
         // The entrance was checked against the stream; the room may not have read all of it yet (I3).
         self.fan_out(room_key);
+        // A broken socket is found by writing to it: with its last member the room itself may be gone.
+        let room_key = self.room_for(stream);
+        let (expires_ms, expiring_ms) = self.token_deadlines(identity.expires_at);
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         if connection.permit.identify(&identity.tenant, &identity.user).is_err() {
             self.drop_if_empty(room_key);
@@ -114,8 +122,8 @@ impl Worker {
             position,
             channels: Vec::with_capacity(all.len()),
             identity,
-            expires_ms: self.now_ms + expires_in * 1_000,
-            told_expiring: false,
+            expires_ms,
+            expiring_ms,
             history: VecDeque::new(),
             reading: Reading::Nothing,
             last_ticket: 0,

@@ -54,14 +54,13 @@ impl HistoryJob {
     ) -> Self {
         let (count, after) = match asked {
             History::Last(count) => (count, Seq::ZERO),
-            History::Since { seq, epoch: Some(other) } if other != *epoch => {
-                debug_assert!(other != *epoch && seq >= Seq::ZERO);
-                (limits::HISTORY_EVENTS, Seq::ZERO)
+            History::Since { seq, epoch: seen } if seen.is_none_or(|seen| seen == *epoch) => {
+                (limits::HISTORY_EVENTS, seq)
             }
-            History::Since { seq, .. } => (limits::HISTORY_EVENTS, seq),
+            History::Since { .. } => (limits::HISTORY_EVENTS, Seq::ZERO),
         };
-        // What retention has dropped was left out.
-        let more = matches!(asked_since(after, count), Some(since) if since.next() < oldest);
+        // What came after the cursor but was dropped by retention was left out.
+        let more = after > Seq::ZERO && after.next() < oldest;
         Self {
             id,
             channels: channels.into(),
@@ -75,11 +74,6 @@ impl HistoryJob {
     fn raw_id(&self) -> Option<&serde_json::value::RawValue> {
         self.id.as_deref().and_then(|id| serde_json::from_str(id).ok())
     }
-}
-
-/// The cursor a `since` named, if it named one.
-fn asked_since(after: Seq, count: u64) -> Option<Seq> {
-    (after > Seq::ZERO && count == limits::HISTORY_EVENTS).then_some(after)
 }
 
 impl Worker {

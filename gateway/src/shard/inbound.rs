@@ -77,11 +77,11 @@ impl Worker {
     fn on_message(&mut self, key: u32, incoming: Incoming<'_>) {
         let (rate, now_ms) = (self.config.frame_rate, self.now_ms);
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        if matches!(incoming, Incoming::Pong(_)) {
-            return;
-        }
         if !connection.bucket.take(rate, now_ms) {
             return self.close(key, CloseCode::TooMany, "too many frames");
+        }
+        if matches!(incoming, Incoming::Pong(_)) {
+            return;
         }
         self.counts.received += 1;
         match incoming {

@@ -1,0 +1,197 @@
+// Can the WebSocket of a real browser use Carillon?
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+
+import { chromium } from 'playwright-core'
+
+import { Checks, until } from './checks.mjs'
+import { Flow, address, need, stack } from './stack.mjs'
+
+const [first] = stack.gateways
+const port = Number(need('CARILLON_PAGE_PORT'))
+/** A gateway that lets in pages of `http://localhost:<port>` and no others. */
+const strict = need('CARILLON_STRICT_GATEWAY')
+
+const html = readFileSync(new URL('page.html', import.meta.url))
+const server = createServer((_, answer) => answer.writeHead(200, { 'content-type': 'text/html' }).end(html))
+await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve))
+
+const browser = await chromium.launch({
+  executablePath: need('CARILLON_CHROMIUM'),
+  // Root has no sandbox; the only pages are ours.
+  args: ['--no-sandbox', '--host-resolver-rules=MAP localhost 127.0.0.1'],
+})
+const checks = new Checks(`Chromium ${browser.version()}`)
+const withBearer = ['carillon.v1', `bearer.${stack.token}`]
+
+/** A tab with one WebSocket, and everything it told. */
+class Tab {
+  told = []
+
+  static async open(host = 'localhost') {
+    const tab = new Tab()
+    tab.page = await browser.newPage()
+    await tab.page.exposeFunction('tell', (what) => { tab.told.push(what) })
+    await tab.page.goto(`http://${host}:${port}/`)
+    return tab
+  }
+
+  async connect(url, protocols = [], firstFrame = null) {
+    await this.page.evaluate(([url, protocols, firstFrame]) => open(url, protocols, firstFrame), [url, protocols, firstFrame])
+  }
+
+  get frames() {
+    return this.told.flatMap(({ frame }) => frame ?? [])
+  }
+
+  async frame(wanted) {
+    let found
+    await until(5000, `a frame that ${wanted}`, () => {
+      found = this.frames.find(wanted)
+      return found || this.told.some(({ closed }) => closed)
+    })
+    if (!found) throw new Error(`closed instead of a frame that ${wanted}: ${JSON.stringify(this.told.at(-1))}`)
+    return found
+  }
+
+  welcome() {
+    return this.frame((frame) => frame.type === 'welcome')
+  }
+
+  async say(text) {
+    await this.page.evaluate((text) => say(text), text)
+  }
+
+  async ask(request) {
+    await this.say(JSON.stringify(request))
+    return this.frame((frame) => frame.id === request.id && ['ok', 'error', 'pong'].includes(frame.type))
+  }
+
+  async ended() {
+    await until(5000, 'a close', () => this.told.some(({ closed }) => closed))
+    return this.told.find(({ closed }) => closed).closed
+  }
+
+  /** Says goodbye and closes the tab. */
+  async bye() {
+    await this.page.evaluate(() => bye())
+    assert.equal(await this.ended(), 1000)
+    await this.page.close()
+  }
+}
+
+/** A check with a tab that is closed even if the check fails. */
+async function check(name, body, host) {
+  await checks.check(name, async () => {
+    const tab = await Tab.open(host)
+    try {
+      await body(tab)
+    } finally {
+      await tab.page.close()
+    }
+  })
+}
+
+await check('token in the subprotocol', async (tab) => {
+  await tab.connect(first, withBearer)
+  const welcome = await tab.welcome()
+  assert.equal(welcome.tenant, stack.tenant)
+  assert.equal(tab.told[0].protocol, 'carillon.v1')
+  assert.equal((await tab.ask({ type: 'ping', id: 1, data: 'ä' })).data, 'ä')
+  await tab.bye()
+})
+
+await check('token in the query', async (tab) => {
+  await tab.connect(address(first, { token: stack.token }))
+  await tab.welcome()
+  await tab.bye()
+})
+
+await check('token in the first frame', async (tab) => {
+  await tab.connect(first, [], JSON.stringify({ type: 'auth', token: stack.token }))
+  await tab.welcome()
+  await tab.bye()
+})
+
+await check('another first frame than auth is closed with 4401', async (tab) => {
+  await tab.connect(first, [], JSON.stringify({ type: 'subscribe', channel: 'contact:1' }))
+  assert.equal(await tab.ended(), 4401)
+})
+
+await check('a bad token never opens', async (tab) => {
+  await tab.connect(first, ['carillon.v1', 'bearer.bad'])
+  assert.equal(await tab.ended(), 1006)
+})
+
+await check('subscribe, and a forbidden channel by name', async (tab) => {
+  await tab.connect(first, withBearer)
+  await tab.welcome()
+  assert.equal((await tab.ask({ type: 'subscribe', id: 's', channels: ['contact:1'] })).type, 'ok')
+  const refused = await tab.ask({ type: 'subscribe', id: 'f', channels: ['contact:2', 'secret:1'] })
+  assert.deepEqual([refused.type, refused.code, refused.channels], ['error', 'forbidden', ['secret:1']])
+  await tab.bye()
+})
+
+await check('an unknown type and bad JSON are answered, the connection stays', async (tab) => {
+  await tab.connect(first, withBearer)
+  await tab.welcome()
+  assert.equal((await tab.ask({ type: 'dance', id: 7 })).code, 'unknown_type')
+  await tab.say('{"type":')
+  await tab.frame((frame) => frame.type === 'error' && frame.code === 'invalid_json')
+  assert.equal((await tab.ask({ type: 'ping', id: 9 })).type, 'pong')
+  await tab.bye()
+})
+
+await check('a message above the limit is closed with 1009', async (tab) => {
+  await tab.connect(first, withBearer)
+  const { limits } = await tab.welcome()
+  await tab.say('x'.repeat(limits.message_bytes + 1))
+  assert.equal(await tab.ended(), 1009)
+})
+
+await check('a page of an allowed origin is let in', async (tab) => {
+  await tab.connect(strict, withBearer)
+  await tab.welcome()
+  await tab.bye()
+}, 'localhost')
+
+await check('a page of another origin is not', async (tab) => {
+  await tab.connect(strict, withBearer)
+  assert.equal(await tab.ended(), 1006)
+}, '127.0.0.1')
+
+await checks.check('tabs closed while events go on, on changing gateways: nothing missed, nothing twice', async () => {
+  let tab = await Tab.open()
+  await tab.connect(first, withBearer)
+  await tab.welcome()
+  const { epoch } = await tab.ask({ type: 'subscribe', id: 's', channel: 'contact:1' })
+  const seen = []
+  const flow = new Flow().start()
+  const collect = () => tab.frames.filter((frame) => frame.type === 'event').map((frame) => frame.seq)
+  const nodes = new Set()
+  for (let round = 1; round <= 6; round += 1) {
+    await until(10_000, 'ten live events', () => collect().length >= 10)
+    await tab.page.close({ runBeforeUnload: false })
+    seen.push(...collect())
+    const missed = flow.ours.length + 10
+    await until(10_000, 'events while away', () => flow.ours.length >= missed)
+    tab = await Tab.open()
+    const query = { since: seen.at(-1), epoch, channels: 'contact:1' }
+    await tab.connect(address(stack.gateways[round % stack.gateways.length], query), withBearer)
+    const welcome = await tab.welcome()
+    assert.deepEqual([welcome.resumed, welcome.epoch], ['replay', epoch])
+    nodes.add(welcome.node)
+  }
+  const expected = await flow.stop()
+  await until(10_000, 'the last event', () => collect().at(-1) >= expected.at(-1))
+  seen.push(...collect())
+  assert.deepEqual(seen, expected)
+  assert.ok(nodes.size >= 2, 'at least two gateways took part')
+  await tab.bye()
+})
+
+await browser.close()
+server.close()
+process.exit(checks.summary())

@@ -1,0 +1,185 @@
+// Can Node's `ws` use Carillon?
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+
+import WebSocket from 'ws'
+
+import { Checks, until, within } from './checks.mjs'
+import { Flow, address, publish, stack } from './stack.mjs'
+
+const [first] = stack.gateways
+const { version } = JSON.parse(readFileSync(new URL('node_modules/ws/package.json', import.meta.url)))
+const { check, summary } = bound(new Checks(`Node ${process.versions.node}, ws ${version}`))
+
+function bound(checks) {
+  return { check: checks.check.bind(checks), summary: checks.summary.bind(checks) }
+}
+
+/** A connection that keeps every frame, and the code it was closed with. */
+class Client {
+  frames = []
+  closed = null
+
+  constructor(gateway, { query, header = stack.token, protocols = [] } = {}) {
+    const headers = header ? { authorization: `Bearer ${header}` } : {}
+    this.ws = new WebSocket(address(gateway, query), protocols, { headers })
+    this.ws.on('message', (data, binary) => {
+      assert.equal(binary, false, 'a gateway sends text only')
+      this.frames.push(JSON.parse(data))
+    })
+    this.ws.on('close', (code, reason) => { this.closed = { code, reason: String(reason) } })
+    this.ws.on('error', (error) => { this.error = error })
+  }
+
+  async frame(wanted) {
+    let found
+    await until(5000, `a frame that ${wanted}`, () => {
+      found = this.frames.find(wanted)
+      return found || this.closed
+    })
+    if (!found) throw new Error(`closed with ${JSON.stringify(this.closed)} (${this.error}) instead of a frame that ${wanted}`)
+    return found
+  }
+
+  welcome() {
+    return this.frame((frame) => frame.type === 'welcome')
+  }
+
+  async ask(request) {
+    this.ws.send(JSON.stringify(request))
+    return this.frame((frame) => frame.id === request.id && ['ok', 'error', 'pong'].includes(frame.type))
+  }
+
+  async ended() {
+    await until(5000, 'a close', () => this.closed)
+    return this.closed
+  }
+
+  async bye() {
+    this.ws.close(1000)
+    assert.equal((await this.ended()).code, 1000)
+  }
+}
+
+await check('token in the header', async () => {
+  const client = new Client(first)
+  const welcome = await client.welcome()
+  assert.equal(welcome.tenant, stack.tenant)
+  assert.ok(welcome.channels.includes('tenant'))
+  assert.equal((await client.ask({ type: 'ping', id: 1, data: { a: 1 } })).data.a, 1)
+  await client.bye()
+})
+
+await check('token in the subprotocol', async () => {
+  const client = new Client(first, { header: null, protocols: ['carillon.v1', `bearer.${stack.token}`] })
+  await client.welcome()
+  assert.equal(client.ws.protocol, 'carillon.v1')
+  await client.bye()
+})
+
+await check('token in the query', async () => {
+  const client = new Client(first, { header: null, query: { token: stack.token } })
+  await client.welcome()
+  await client.bye()
+})
+
+await check('token in the first frame', async () => {
+  const client = new Client(first, { header: null })
+  client.ws.on('open', () => client.ws.send(JSON.stringify({ type: 'auth', token: stack.token })))
+  await client.welcome()
+  await client.bye()
+})
+
+await check('a bad token is refused with 401 before the upgrade', async () => {
+  const ws = new WebSocket(first, { headers: { authorization: 'Bearer bad' } })
+  ws.on('error', () => {})
+  const answer = await within(5000, 'an answer', new Promise((resolve) => ws.on('unexpected-response', (_, response) => resolve(response))))
+  assert.equal(answer.statusCode, 401)
+  assert.match(answer.headers['content-type'], /^application\/problem\+json/)
+  answer.destroy()
+})
+
+await check('subscribe, and a forbidden channel by name', async () => {
+  const client = new Client(first)
+  await client.welcome()
+  const ok = await client.ask({ type: 'subscribe', id: 's', channels: ['contact:1'] })
+  assert.deepEqual([ok.type, ok.channels], ['ok', ['contact:1']])
+  const refused = await client.ask({ type: 'subscribe', id: 'f', channels: ['contact:2', 'secret:1'] })
+  assert.deepEqual([refused.type, refused.code, refused.channels], ['error', 'forbidden', ['secret:1']])
+  const older = await client.ask({ type: 'UNSUBSCRIBE', id: 'u', data: { room: 'contact:1' } })
+  assert.equal(older.type, 'ok')
+  await client.bye()
+})
+
+await check('an unknown type and bad JSON are answered, the connection stays', async () => {
+  const client = new Client(first)
+  await client.welcome()
+  const unknown = await client.ask({ type: 'dance', id: 7 })
+  assert.deepEqual([unknown.type, unknown.code], ['error', 'unknown_type'])
+  client.ws.send('{"type":')
+  await client.frame((frame) => frame.type === 'error' && frame.code === 'invalid_json')
+  client.ws.send(Buffer.from('{"type":"ping","id":8}'), { binary: true })
+  await client.frame((frame) => frame.type === 'error' && frame.code === 'invalid_frame')
+  assert.equal((await client.ask({ type: 'ping', id: 9 })).type, 'pong')
+  await client.bye()
+})
+
+await check('an unmasked frame is closed with 4400', async () => {
+  const client = new Client(first)
+  await client.welcome()
+  client.ws._socket.write(Buffer.from([0x81, 2, 0x7b, 0x7d]))
+  assert.equal((await client.ended()).code, 4400)
+})
+
+await check('a message above the limit is closed with 1009', async () => {
+  const client = new Client(first)
+  const { limits } = await client.welcome()
+  client.ws.send('x'.repeat(limits.message_bytes + 1))
+  assert.equal((await client.ended()).code, 1009)
+})
+
+await check('history comes ascending and marked, before its end is told', async () => {
+  const seqs = []
+  for (let n = 0; n < 5; n += 1) seqs.push((await publish({ type: 'note', channels: ['contact:9'] })).seq)
+  const client = new Client(first)
+  await client.welcome()
+  await client.ask({ type: 'subscribe', id: 'h', channel: 'contact:9', history: 3 })
+  const replayed = await client.frame((frame) => frame.type === 'replayed')
+  assert.deepEqual([replayed.id, replayed.count, replayed.more], ['h', 3, true])
+  const history = client.frames.filter((frame) => frame.type === 'event')
+  assert.deepEqual(history.map((frame) => [frame.seq, frame.replay]), seqs.slice(2).map((seq) => [seq, 'h']))
+  await client.bye()
+})
+
+await check('cut off again and again while events go on, on changing gateways: nothing missed, nothing twice', async () => {
+  let client = new Client(first)
+  await client.welcome()
+  let cursor = await client.ask({ type: 'subscribe', id: 's', channel: 'contact:1' })
+  const seen = []
+  const flow = new Flow().start()
+  const collect = () => client.frames.filter((frame) => frame.type === 'event').map((frame) => frame.seq)
+  const nodes = new Set()
+  for (let round = 1; round <= 6; round += 1) {
+    await until(10_000, 'ten live events', () => collect().length >= 10)
+    client.ws.terminate()
+    const { seq } = client.frames.findLast((frame) => frame.type === 'event')
+    seen.push(...collect())
+    cursor = { seq, epoch: cursor.epoch }
+    const missed = flow.ours.length + 10
+    await until(10_000, 'events while away', () => flow.ours.length >= missed)
+    const query = { since: cursor.seq, epoch: cursor.epoch, channels: 'contact:1' }
+    client = new Client(stack.gateways[round % stack.gateways.length], { query })
+    const { node, resumed, epoch } = await client.welcome()
+    assert.deepEqual([resumed, epoch], ['replay', cursor.epoch])
+    nodes.add(node)
+  }
+  const expected = await flow.stop()
+  await until(10_000, 'the last event', () => collect().at(-1) >= expected.at(-1))
+  seen.push(...collect())
+  assert.deepEqual(seen, expected)
+  assert.ok(nodes.size >= 2, 'at least two gateways took part')
+  await client.bye()
+})
+
+process.exit(summary())
