@@ -1,5 +1,6 @@
 //! How do missing servers come onto the machine?
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::find::{self, Missing, Server, Servers};
@@ -30,19 +31,17 @@ pub fn ensure(mut progress: impl FnMut(&str)) -> Result<Servers, InstallError> {
         Err(missing) => missing,
     };
     let apt = find::program("apt-get").filter(|_| rustix::process::getuid().is_root());
-    if apt.is_none() {
-        return Err(missing.into());
-    }
+    let Some(apt) = apt else { return Err(missing.into()) };
     let packages: Vec<&str> = missing.0.iter().copied().map(Server::package).collect();
     progress(&format!("installing {} through apt-get", packages.join(", ")));
-    run(&["update", "-q"])?;
-    run(&[&["install", "-y", "-q", "--no-install-recommends"], packages.as_slice()].concat())?;
+    run(&apt, &["update", "-q"])?;
+    run(&apt, &[&["install", "-y", "-q", "--no-install-recommends"], packages.as_slice()].concat())?;
     Ok(find::servers()?)
 }
 
-fn run(args: &[&str]) -> Result<(), InstallError> {
+fn run(apt: &Path, args: &[&str]) -> Result<(), InstallError> {
     let fault = |reason| InstallError::Apt { command: format!("apt-get {}", args.join(" ")), reason };
-    let output = Command::new("apt-get")
+    let output = Command::new(apt)
         .args(args)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(Stdio::null())

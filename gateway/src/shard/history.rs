@@ -54,7 +54,7 @@ impl HistoryJob {
     ) -> Self {
         let (count, after) = match asked {
             History::Last(count) => (count, Seq::ZERO),
-            History::Since { seq, epoch: seen } if seen.is_none_or(|seen| seen == *epoch) => {
+            History::Since { seq, epoch: seen } if seen.as_ref().is_none_or(|seen| seen == epoch) => {
                 (limits::HISTORY_EVENTS, seq)
             }
             History::Since { .. } => (limits::HISTORY_EVENTS, Seq::ZERO),
