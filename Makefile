@@ -7,7 +7,7 @@ UP       ?=
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status reset install test unit interop check fmt build
+.PHONY: help up down status reset debug install test unit interop check pages fmt build
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,22 +27,27 @@ reset: ## Stop everything and delete its data.
 build: ## Build the release binaries.
 	$(CARGO) build --release --workspace --bins --locked
 
-install: ## Install the servers that are missing (needs root and apt).
-	$(CARGO) run --quiet --locked -p carillon-devstack --bin carillon -- install
+# Binaries and tests in one build: built apart they want libraries with other features, and those compile twice.
+debug: ## Build the debug binaries and the tests.
+	$(CARGO) build --workspace --bins --tests --locked
+
+install: debug ## Install the servers that are missing (needs root and apt).
+	target/debug/carillon install
 
 test: unit interop ## Run every test: unit, property, system with real servers, and foreign clients.
 
 unit: install ## Build the services and run the Rust tests against real Postgres, Redis and HAProxy.
-	$(CARGO) build --workspace --bins --locked
 	$(CARGO) test --workspace --locked
 
-interop: ## Let WebSocket clients that nobody here wrote use a running stack.
-	$(CARGO) build --workspace --bins --locked
+interop: debug ## Let WebSocket clients that nobody here wrote use a running stack.
 	loadtest/interop/run.sh
 
 check: ## Format and lints, as the gate runs them.
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+pages: ## Write docs/CONFIGURATION.md and docs/METRICS.md anew from the declarations.
+	UPDATE_PAGES=1 $(CARGO) test --workspace --locked --test reference_page
 
 fmt: ## Format the code.
 	$(CARGO) fmt --all

@@ -3,6 +3,8 @@
 //! Which crate may know which, who may speak to Postgres, Redis and the environment, what stays free of I/O, and how
 //! large a file may grow. Every rule carries its reason, so whoever breaks one reads why it is there.
 
+#![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
+
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

@@ -10,11 +10,7 @@ import { Flow, address, publish, stack } from './stack.mjs'
 
 const [first] = stack.gateways
 const { version } = JSON.parse(readFileSync(new URL('node_modules/ws/package.json', import.meta.url)))
-const { check, summary } = bound(new Checks(`Node ${process.versions.node}, ws ${version}`))
-
-function bound(checks) {
-  return { check: checks.check.bind(checks), summary: checks.summary.bind(checks) }
-}
+const checks = new Checks(`Node ${process.versions.node}, ws ${version}`)
 
 /** A connection that keeps every frame, and the code it was closed with. */
 class Client {
@@ -62,7 +58,7 @@ class Client {
   }
 }
 
-await check('token in the header', async () => {
+await checks.check('token in the header', async () => {
   const client = new Client(first)
   const welcome = await client.welcome()
   assert.equal(welcome.tenant, stack.tenant)
@@ -71,27 +67,27 @@ await check('token in the header', async () => {
   await client.bye()
 })
 
-await check('token in the subprotocol', async () => {
+await checks.check('token in the subprotocol', async () => {
   const client = new Client(first, { header: null, protocols: ['carillon.v1', `bearer.${stack.token}`] })
   await client.welcome()
   assert.equal(client.ws.protocol, 'carillon.v1')
   await client.bye()
 })
 
-await check('token in the query', async () => {
+await checks.check('token in the query', async () => {
   const client = new Client(first, { header: null, query: { token: stack.token } })
   await client.welcome()
   await client.bye()
 })
 
-await check('token in the first frame', async () => {
+await checks.check('token in the first frame', async () => {
   const client = new Client(first, { header: null })
   client.ws.on('open', () => client.ws.send(JSON.stringify({ type: 'auth', token: stack.token })))
   await client.welcome()
   await client.bye()
 })
 
-await check('a bad token is refused with 401 before the upgrade', async () => {
+await checks.check('a bad token is refused with 401 before the upgrade', async () => {
   const ws = new WebSocket(first, { headers: { authorization: 'Bearer bad' } })
   ws.on('error', () => {})
   const answer = await within(5000, 'an answer', new Promise((resolve) => ws.on('unexpected-response', (_, response) => resolve(response))))
@@ -100,7 +96,7 @@ await check('a bad token is refused with 401 before the upgrade', async () => {
   answer.destroy()
 })
 
-await check('subscribe, and a forbidden channel by name', async () => {
+await checks.check('subscribe, and a forbidden channel by name', async () => {
   const client = new Client(first)
   await client.welcome()
   const ok = await client.ask({ type: 'subscribe', id: 's', channels: ['contact:1'] })
@@ -112,7 +108,7 @@ await check('subscribe, and a forbidden channel by name', async () => {
   await client.bye()
 })
 
-await check('an unknown type and bad JSON are answered, the connection stays', async () => {
+await checks.check('an unknown type and bad JSON are answered, the connection stays', async () => {
   const client = new Client(first)
   await client.welcome()
   const unknown = await client.ask({ type: 'dance', id: 7 })
@@ -125,21 +121,21 @@ await check('an unknown type and bad JSON are answered, the connection stays', a
   await client.bye()
 })
 
-await check('an unmasked frame is closed with 4400', async () => {
+await checks.check('an unmasked frame is closed with 4400', async () => {
   const client = new Client(first)
   await client.welcome()
   client.ws._socket.write(Buffer.from([0x81, 2, 0x7b, 0x7d]))
   assert.equal((await client.ended()).code, 4400)
 })
 
-await check('a message above the limit is closed with 1009', async () => {
+await checks.check('a message above the limit is closed with 1009', async () => {
   const client = new Client(first)
   const { limits } = await client.welcome()
   client.ws.send('x'.repeat(limits.message_bytes + 1))
   assert.equal((await client.ended()).code, 1009)
 })
 
-await check('history comes ascending and marked, before its end is told', async () => {
+await checks.check('history comes ascending and marked, before its end is told', async () => {
   const seqs = []
   for (let n = 0; n < 5; n += 1) seqs.push((await publish({ type: 'note', channels: ['contact:9'] })).seq)
   const client = new Client(first)
@@ -152,7 +148,22 @@ await check('history comes ascending and marked, before its end is told', async 
   await client.bye()
 })
 
-await check('cut off again and again while events go on, on changing gateways: nothing missed, nothing twice', async () => {
+await checks.check('who comes back without a cursor misses what was published meanwhile (so the next check can fail)', async () => {
+  const witness = new Client(first)
+  await witness.welcome()
+  const missed = await publish({ type: 'note', tenant_wide: true })
+  await witness.frame((frame) => frame.type === 'event' && frame.seq === missed.seq)
+  await witness.bye()
+  const after = new Client(first)
+  const { resumed, seq } = await after.welcome()
+  assert.deepEqual([resumed, seq], ['live', missed.seq])
+  const next = await publish({ type: 'note', tenant_wide: true })
+  await after.frame((frame) => frame.type === 'event' && frame.seq === next.seq)
+  assert.deepEqual(after.frames.filter((frame) => frame.type === 'event').map((frame) => frame.seq), [next.seq])
+  await after.bye()
+})
+
+await checks.check('cut off again and again while events go on, on changing gateways: nothing missed, nothing twice', async () => {
   let client = new Client(first)
   await client.welcome()
   let cursor = await client.ask({ type: 'subscribe', id: 's', channel: 'contact:1' })
@@ -182,4 +193,4 @@ await check('cut off again and again while events go on, on changing gateways: n
   await client.bye()
 })
 
-process.exit(summary())
+process.exit(checks.summary())

@@ -21,6 +21,7 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
+trap 'exit 141' PIPE
 
 fail() {
     echo "interop: $*" >&2
@@ -81,11 +82,11 @@ env -i PATH="$PATH" \
     "$bin/carillon-gateway" serve >"$work/strict.log" 2>&1 &
 strict_pid=$!
 CARILLON_STRICT_GATEWAY=ws://127.0.0.1:$strict_port/v1/ws
-for attempt in {1..100}; do
-    curl -sf -o /dev/null "http://127.0.0.1:$ops_port/readyz" && break
-    [[ $attempt == 100 ]] && { cat "$work/strict.log" >&2; fail "the gateway with an origin list did not become ready"; }
-    sleep 0.1
-done
+ready='const ask = async (left) => (await fetch(process.argv[1]).catch(() => ({}))).ok ? 0
+    : left ? new Promise((go) => setTimeout(go, 100)).then(() => ask(left - 1)) : 1
+ask(150).then(process.exit)'
+node -e "$ready" "http://127.0.0.1:$ops_port/readyz" ||
+    { cat "$work/strict.log" >&2; fail "the gateway with an origin list did not become ready"; }
 
 passed=0
 failed=0

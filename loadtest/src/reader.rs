@@ -3,6 +3,9 @@
 //! Each thread runs its share of the connections on a runtime of its own. All of them read into one buffer; a connection
 //! that rests owns no memory but its task. The first wrong seq of a connection is a fault, as is everything after it.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -226,65 +229,91 @@ struct Connection {
     stream: TcpStream,
     inbox: Inbox,
     cursor: u64,
+    early: Vec<(Kind, Vec<u8>)>,
     desk: Rc<RefCell<Desk>>,
     progress: Arc<Progress>,
 }
 
-/// What the bytes of one read asked for.
+/// What the frames of one read were, and what they ask for.
 #[derive(Default)]
-struct Wanted {
+struct Heard {
+    events: u64,
     pong: Option<Vec<u8>>,
     closed: Option<u16>,
+}
+
+impl Heard {
+    fn take(&mut self, kind: Kind, payload: &[u8], check: impl FnOnce(&[u8]) -> u64) {
+        match kind {
+            Kind::Text => self.events += check(payload),
+            Kind::Ping => self.pong = Some(pong(payload)),
+            Kind::Pong => {}
+            Kind::Close => self.closed = Some(close_code(payload)),
+        }
+    }
 }
 
 impl Connection {
     fn new(seat: Seat, opened: Opened, desk: Rc<RefCell<Desk>>, progress: Arc<Progress>) -> Self {
         let Opened { stream, inbox, cursor, early } = opened;
         progress.welcomed.fetch_add(1, Ordering::Relaxed);
-        let mut connection = Self { seat, stream, inbox, cursor, desk, progress };
-        for text in early {
-            let desk = Rc::clone(&connection.desk);
-            let events = check(
-                &mut desk.borrow_mut().tally,
-                &connection.seat,
-                &mut connection.cursor,
-                &text,
-                monotonic_ns(),
-            );
-            connection.progress.delivered.fetch_add(events, Ordering::Relaxed);
-        }
-        connection
+        Self { seat, stream, inbox, cursor, early, desk, progress }
     }
 
     async fn run(mut self, mut stopped: watch::Receiver<bool>) {
-        loop {
-            let read = tokio::select! {
+        let mut heard = Ok(self.hear_early());
+        let why = loop {
+            match heard {
+                Err(why) => break why,
+                Ok(heard) => {
+                    self.progress.delivered.fetch_add(heard.events, Ordering::Relaxed);
+                    if let Err(why) = self.answer(heard).await {
+                        break why;
+                    }
+                }
+            }
+            heard = tokio::select! {
                 biased;
-                read = self.read() => read,
+                heard = self.hear() => heard,
                 _ = stopped.wait_for(|stop| *stop) => {
                     // Politeness; a server that is gone already does not matter any more.
                     let _ = self.stream.write_all(&BYE).await;
                     return;
                 }
             };
-            let why = match read {
-                Ok(Wanted { closed: Some(code), .. }) => format!("closed with {code}"),
-                Ok(Wanted { pong: Some(pong), .. }) => match self.stream.write_all(&pong).await {
-                    Ok(()) => continue,
-                    Err(error) => error.to_string(),
-                },
-                Ok(Wanted { .. }) => continue,
-                Err(why) => why,
-            };
-            let tally = &mut self.desk.borrow_mut().tally;
-            tally.ended += 1;
-            tally.fault(&self.seat, || why);
-            return;
+        };
+        let tally = &mut self.desk.borrow_mut().tally;
+        tally.ended += 1;
+        tally.fault(&self.seat, || why);
+    }
+
+    /// Does what the server asked for; an error is the end of the connection.
+    async fn answer(&mut self, heard: Heard) -> Result<(), String> {
+        if let Some(pong) = heard.pong {
+            self.stream.write_all(&pong).await.map_err(|error| error.to_string())?;
+        }
+        match heard.closed {
+            None => Ok(()),
+            Some(code) => {
+                // The server has said goodbye; whether it hears ours does not matter.
+                let _ = self.stream.write_all(&BYE).await;
+                Err(format!("closed with {code}"))
+            }
         }
     }
 
+    /// The frames that came with the `welcome`.
+    fn hear_early(&mut self) -> Heard {
+        let tally = &mut self.desk.borrow_mut().tally;
+        let (mut heard, now) = (Heard::default(), monotonic_ns());
+        for (kind, payload) in std::mem::take(&mut self.early) {
+            heard.take(kind, &payload, |text| check(tally, &self.seat, &mut self.cursor, text, now));
+        }
+        heard
+    }
+
     /// Reads once, into the shared buffer, and checks what came before anybody else reads.
-    async fn read(&mut self) -> Result<Wanted, String> {
+    async fn hear(&mut self) -> Result<Heard, String> {
         std::future::poll_fn(|context| {
             let Desk { scratch, tally } = &mut *self.desk.borrow_mut();
             let mut buffer = ReadBuf::new(scratch);
@@ -293,16 +322,11 @@ impl Connection {
             if buffer.filled().is_empty() {
                 return Poll::Ready(Err("the connection ended without a close frame".into()));
             }
-            let now = monotonic_ns();
-            let (mut wanted, mut events) = (Wanted::default(), 0);
-            let fed = self.inbox.feed(buffer.filled(), |kind, payload| match kind {
-                Kind::Text => events += check(tally, &self.seat, &mut self.cursor, payload, now),
-                Kind::Ping => wanted.pong = Some(pong(payload)),
-                Kind::Pong => {}
-                Kind::Close => wanted.closed = Some(close_code(payload)),
+            let (mut heard, now) = (Heard::default(), monotonic_ns());
+            let fed = self.inbox.feed(buffer.filled(), |kind, payload| {
+                heard.take(kind, payload, |text| check(tally, &self.seat, &mut self.cursor, text, now));
             });
-            self.progress.delivered.fetch_add(events, Ordering::Relaxed);
-            Poll::Ready(fed.map(|()| wanted).map_err(|fault| fault.to_string()))
+            Poll::Ready(fed.map(|()| heard).map_err(|fault| fault.to_string()))
         })
         .await
     }
@@ -358,45 +382,4 @@ fn check(tally: &mut Tally, seat: &Seat, cursor: &mut u64, text: &[u8], now: u64
         tally.arrivals.push(Arrival { tenant: seat.tenant, seq, at_ns: now });
     }
     1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn judged(frames: &[&str]) -> (u64, Tally) {
-        let seat = Seat { number: 3, tenant: 0, dial: Dial::Bare { port: 1, group: 0 }, sampled: true };
-        let (mut tally, mut cursor) = (Tally::new().unwrap(), 4);
-        let events = frames
-            .iter()
-            .map(|frame| check(&mut tally, &seat, &mut cursor, frame.as_bytes(), 2_000_000))
-            .sum();
-        (events, tally)
-    }
-
-    fn event(seq: u64) -> String {
-        format!(
-            r#"{{"type":"event","seq":{seq},"channels":["tenant"],"event":{{"data":{{"stamp":1000000}}}}}}"#
-        )
-    }
-
-    #[test]
-    fn an_unbroken_sequence_is_right_and_measured() {
-        let (events, tally) = judged(&[&event(5), r#"{"type":"heartbeat","seq":5}"#, &event(6)]);
-        assert_eq!((events, tally.faults, tally.arrivals.len()), (2, 0, 2));
-        assert_eq!(tally.latency.percentiles().p50_us, 1000);
-    }
-
-    #[test]
-    fn holes_repeats_and_strangers_are_faults() {
-        let (_, hole) = judged(&[&event(5), &event(7), &event(8)]);
-        assert_eq!((hole.faults, hole.told[0].as_str()), (1, "connection 3: seq 7 after 5"));
-        let (_, repeat) = judged(&[&event(5), &event(5), &event(6)]);
-        assert_eq!((repeat.faults, repeat.told[0].as_str()), (1, "connection 3: seq 5 after 5"));
-        let (_, swapped) = judged(&[&event(6), &event(5), &event(7)]);
-        assert_eq!(swapped.faults, 2);
-        let (_, stranger) =
-            judged(&[r#"{"type":"event","seq":5,"event":{"data":{}}}"#, r#"{"type":"reset"}"#, "x"]);
-        assert_eq!(stranger.faults, 3);
-    }
 }

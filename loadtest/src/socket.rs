@@ -48,7 +48,7 @@ pub(crate) struct Opened {
     /// The position its `welcome` named.
     pub(crate) cursor: u64,
     /// Frames that came right behind the `welcome`.
-    pub(crate) early: Vec<Vec<u8>>,
+    pub(crate) early: Vec<(Kind, Vec<u8>)>,
 }
 
 impl Dial {
@@ -136,31 +136,26 @@ async fn welcomed(mut stream: TcpStream, mut bytes: Vec<u8>) -> Result<Opened, S
         seq: Option<u64>,
     }
     let mut inbox = Inbox::default();
-    let mut texts: Vec<Vec<u8>> = Vec::new();
-    let mut closed = None;
-    loop {
-        let each = |kind, payload: &[u8]| match kind {
-            Kind::Text => texts.push(payload.to_vec()),
-            Kind::Close => closed = Some(close_code(payload)),
-            Kind::Ping | Kind::Pong => {}
-        };
-        inbox.feed(&bytes, each).map_err(|fault| fault.to_string())?;
-        if let Some(code) = closed {
-            return Err(format!("closed with {code} before the welcome"));
-        }
-        if !texts.is_empty() {
-            break;
-        }
+    let mut frames: Vec<(Kind, Vec<u8>)> = Vec::new();
+    while frames.is_empty() {
+        inbox
+            .feed(&bytes, |kind, payload| frames.push((kind, payload.to_vec())))
+            .map_err(|fault| fault.to_string())?;
         bytes.clear();
-        if stream.read_buf(&mut bytes).await.map_err(|error| error.to_string())? == 0 {
+        if frames.is_empty() && stream.read_buf(&mut bytes).await.map_err(|error| error.to_string())? == 0 {
             return Err("the connection ended before the welcome".into());
         }
     }
-    let early = texts.split_off(1);
-    let first: Option<Welcome> = texts.pop().and_then(|text| serde_json::from_slice(&text).ok());
-    match first {
-        Some(Welcome { r#type, seq: Some(cursor) }) if r#type == "welcome" => {
-            Ok(Opened { stream, inbox, cursor, early })
+    let early = frames.split_off(1);
+    match frames.pop() {
+        Some((Kind::Text, text)) => match serde_json::from_slice(&text) {
+            Ok(Welcome { r#type, seq: Some(cursor) }) if r#type == "welcome" => {
+                Ok(Opened { stream, inbox, cursor, early })
+            }
+            _ => Err("the first frame is no welcome".into()),
+        },
+        Some((Kind::Close, payload)) => {
+            Err(format!("closed with {} before the welcome", close_code(&payload)))
         }
         _ => Err("the first frame is no welcome".into()),
     }

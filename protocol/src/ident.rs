@@ -147,9 +147,9 @@ impl Seq {
     /// Before the first event.
     pub const ZERO: Seq = Seq(0);
 
-    /// The seq after this one.
+    /// The seq after this one. Clients may name any number: the largest is its own successor.
     pub fn next(self) -> Seq {
-        Seq(self.0 + 1)
+        Seq(self.0.saturating_add(1))
     }
 
     /// The seq before this one; before the first it stays at zero.

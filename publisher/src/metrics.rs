@@ -4,7 +4,8 @@
 
 use crate::batcher::NotAppended;
 use carillon_backplane::log::Appended;
-use carillon_platform::telemetry::{Metric, MetricKind};
+use carillon_platform::auth;
+use carillon_platform::telemetry::{Metric, MetricKind, describe};
 use http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::sync::OnceLock;
@@ -142,7 +143,8 @@ pub struct Metrics {
 impl Metrics {
     /// Makes the handles; the recorder must be installed before.
     pub fn new() -> Self {
-        carillon_platform::telemetry::describe(ALL);
+        describe(ALL);
+        describe(auth::METRICS);
         let events = |result: &'static str| counter!(EVENTS.name, "result" => result);
         let lost = |reason: &'static str| counter!(REQUESTS_LOST.name, "reason" => reason);
         let seconds = |phase: &'static str| histogram!(PUBLISH_SECONDS.name, "phase" => phase);

@@ -1,6 +1,8 @@
 //! Do docs/CONFIGURATION.md and docs/METRICS.md say what the publisher, and what both services declare?
 //!
-//! The tables are rendered from the declarations. `UPDATE_PAGES=1 cargo test --test reference_page` writes them anew.
+//! The tables are rendered from the declarations. `make pages` writes them anew.
+
+#![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
 
 use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use carillon_backplane::bus;
@@ -13,16 +15,14 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Mutex;
 
-#[test]
-fn the_pages_list_every_variable_and_metric_of_the_publisher() {
+/// One test, for its parts write to the same pages.
+#[tokio::test]
+async fn the_pages_list_every_variable_and_metric_of_the_publisher_and_of_both_services() {
     let shared = |var: &&dyn Declared| SHARED.iter().any(|known| known.name() == var.name());
     let own: Vec<&dyn Declared> = config::variables().into_iter().filter(|var| !shared(var)).collect();
     check("CONFIGURATION.md", "publisher", &reference(&own));
     check("METRICS.md", "publisher", &metrics_reference(metrics::ALL));
-}
 
-#[tokio::test]
-async fn the_pages_list_what_both_services_share() {
     check("CONFIGURATION.md", "shared", &reference(SHARED));
     check("METRICS.md", "tokens", &metrics_reference(auth::METRICS));
     let described = Described::default();
@@ -106,7 +106,7 @@ fn check(page: &str, name: &str, table: &str) {
     } else {
         assert_eq!(
             found, wanted,
-            "docs/{page} is out of date; UPDATE_PAGES=1 cargo test --test reference_page"
+            "docs/{page} is out of date: make pages writes it anew"
         );
     }
 }

@@ -84,10 +84,14 @@ async fn a_load_repeats_under_the_same_key_until_it_is_acknowledged() {
 
 #[tokio::test]
 async fn a_load_gives_up_what_is_refused_for_good() {
-    let (publisher, _) = serve(|_, _| Some((422, json!({"code": "invalid_event", "detail": "no"})))).await;
+    let (publisher, _) = serve(|_, _| {
+        let faults = json!([{"pointer": "/type", "code": "required", "detail": "is required"}]);
+        Some((422, json!({"code": "validation", "detail": "1 fault", "errors": faults})))
+    })
+    .await;
     let report = Load::start(&[publisher], &Default::default(), &plan()).finished().await;
     assert_eq!((report.acknowledged, report.retried, report.abandoned), (0, 0, 2));
-    assert_eq!(report.first_refusal.unwrap(), "refused with HTTP 422 invalid_event: no");
+    assert_eq!(report.first_refusal.unwrap(), "refused with HTTP 422 validation: 1 fault; /type is required");
 }
 
 #[tokio::test]

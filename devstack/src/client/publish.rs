@@ -14,6 +14,9 @@ use crate::info::StackInfo;
 /// Longest time for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Faults of a refused request that are told in words.
+const TOLD_FAULTS: usize = 3;
+
 /// What the publisher said instead of an acknowledgement (RFC 9457).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
@@ -21,7 +24,7 @@ pub struct Problem {
     pub status: u16,
     /// The stable code, empty when something else than a publisher answered.
     pub code: String,
-    /// What is wrong, for people.
+    /// What is wrong, for people, with the first faults of the request.
     pub detail: String,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
@@ -131,7 +134,11 @@ impl Publisher {
             return Ok((body, replayed));
         }
         let word = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-        let (code, detail) = (word("code"), word("detail"));
+        let (code, mut detail) = (word("code"), word("detail"));
+        for fault in body["errors"].as_array().into_iter().flatten().take(TOLD_FAULTS) {
+            let place = fault["pointer"].as_str().or(fault["parameter"].as_str()).unwrap_or_default();
+            detail.push_str(&format!("; {place} {}", fault["detail"].as_str().unwrap_or_default()));
+        }
         let problem = Problem { status: status.as_u16(), code, detail, retry_after, body };
         Err(PublishError::Refused(Box::new(problem)))
     }

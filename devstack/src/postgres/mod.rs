@@ -6,7 +6,7 @@ mod cluster;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use self::account::{Account, elsewhere, socket_folder};
 use crate::ports;
@@ -127,9 +127,19 @@ impl Postgres {
     }
 
     /// Kills it if it runs, starts it again on the same port and data, and waits until it is ready.
+    ///
+    /// Sessions of a killed server live a moment longer, and as long as one does a new server refuses to start.
     pub async fn restart(&self) -> Result<(), ProcessError> {
-        self.process.restart()?;
-        self.ready().await
+        let deadline = Instant::now() + READY;
+        loop {
+            self.process.restart()?;
+            match self.ready().await {
+                Err(ProcessError::Exited { log, .. }) if log.contains("still in use") && Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Its process.

@@ -71,6 +71,11 @@ impl Database {
         Log::connect(LogConfig { url: self.url.clone(), role, pool_size: 8 }).unwrap()
     }
 
+    /// Starts the killed server again. Its orphaned sessions may hold the shared memory for another moment.
+    pub(crate) async fn restart(&self) {
+        self.postgres.restart().await.unwrap();
+    }
+
     /// Runs a statement as the superuser, past row level security; the printed rows.
     pub(crate) fn sql(&self, statement: &str) -> String {
         let psql = find::servers().unwrap().postgres_bin.join("psql");

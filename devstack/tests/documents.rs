@@ -1,0 +1,130 @@
+//! Do the pages point at what exists?
+//!
+//! A link that leads nowhere, a file that was renamed and an invariant without a test are found here, not by a reader.
+
+#![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let folder = page.parent().unwrap();
+        for target in links(&text).filter(|target| !target.contains("://")) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = if file.is_empty() { page.clone() } else { folder.join(file) };
+            if !path.exists() {
+                broken.push(format!("{}: {target} does not exist", page.display()));
+            } else if !anchor.is_empty()
+                && !anchors(&std::fs::read_to_string(&path).unwrap()).contains(anchor)
+            {
+                broken.push(format!("{}: {target} has no such heading", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+#[test]
+fn the_architecture_names_only_files_that_exist() {
+    let text = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let mut missing = Vec::new();
+    let crates = [
+        "protocol/",
+        "backplane/",
+        "platform/",
+        "gateway/",
+        "publisher/",
+        "devstack/",
+        "loadtest/",
+        "migrations/",
+    ];
+    for name in text.split('`').skip(1).step_by(2) {
+        if crates.iter().any(|folder| name.starts_with(folder)) && !root().join(name).exists() {
+            missing.push(name);
+        }
+    }
+    assert!(missing.is_empty(), "docs/ARCHITECTURE.md names what is not there: {missing:?}");
+}
+
+#[test]
+fn every_invariant_has_tests_that_carry_its_name_and_the_page_names_real_ones() {
+    let tests = test_names();
+    for number in 1..=10 {
+        let marks = [format!("i{number}_"), format!("_i{number}_")];
+        let named = tests.iter().any(|name| name.starts_with(&marks[0]) || name.contains(&marks[1]));
+        assert!(named, "no test carries the name of invariant I{number}");
+    }
+    let page = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    for name in page.split('`').skip(1).step_by(2) {
+        let is_test =
+            name.strip_prefix('i').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        assert!(
+            !is_test || tests.contains(name),
+            "docs/ARCHITECTURE.md names the test {name}, which is not there"
+        );
+    }
+}
+
+/// README and everything under docs and migrations.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![root().join("README.md")];
+    for folder in ["docs", "docs/adr", "migrations"] {
+        let entries = std::fs::read_dir(root().join(folder)).unwrap();
+        let files = entries.map(|entry| entry.unwrap().path());
+        pages.extend(files.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
+    }
+    assert!(pages.len() > 10);
+    pages
+}
+
+/// The targets of `[text](target)` and `src="target"`, code blocks left out.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let prose = text.split("```").step_by(2);
+    let code_free = prose.flat_map(|part| part.split('`').step_by(2));
+    code_free.flat_map(|part| {
+        let markdown = part.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let html = part.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        markdown.chain(html).collect::<Vec<_>>()
+    })
+}
+
+/// What a page's headings can be linked to as: lower case, letters and digits, spaces as hyphens.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = title.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+/// The names of all functions in the project's Rust files that could be tests of an invariant.
+fn test_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut folders: Vec<PathBuf> =
+        ["protocol", "backplane", "platform", "gateway", "publisher", "devstack", "loadtest"]
+            .map(|name| root().join(name))
+            .into();
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "node_modules") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let named = text.split("fn i").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+                names.extend(named.map(|name| format!("i{name}")));
+            }
+        }
+    }
+    names
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}

@@ -1,0 +1,111 @@
+//! How many may come in, and do places come back?
+
+use std::net::SocketAddr;
+
+use carillon_devstack::stack::Stack;
+use carillon_devstack::wait;
+use serde_json::json;
+
+use crate::wire::raw::{Answer, CLOSE, Raw, Seen};
+use crate::wire::{PATIENCE, block_on, claims, connections_become, token};
+use crate::{NARROW, SCEPTIC, stack};
+
+/// Somebody behind the load balancer, at this address.
+async fn come(addr: SocketAddr, token: &str, from: &str) -> Result<Raw, Answer> {
+    let bearer = format!("Bearer {token}");
+    Raw::upgrade(addr, "/v1/ws", &[("Authorization", &bearer), ("X-Forwarded-For", from)]).await
+}
+
+fn assert_full(outcome: Result<Raw, Answer>, status: u16, code: &str) {
+    let answer = outcome.expect_err("there is no room");
+    answer.assert_problem(status, code);
+    let wait: u64 = answer.header("retry-after").and_then(|text| text.parse().ok()).unwrap_or(0);
+    assert!((1..=60).contains(&wait), "{answer:?}");
+}
+
+/// Comes in as soon as there is room.
+async fn come_when_there_is_room(addr: SocketAddr, token: &str, from: &str) -> Raw {
+    let what = format!("a place for {from} being given back");
+    wait::until(what, PATIENCE, || async { come(addr, token, from).await.ok() }).await.unwrap()
+}
+
+fn of(stack: &Stack, user: &str) -> String {
+    token(stack, &claims("narrow", user))
+}
+
+#[test]
+fn i10_an_address_a_person_and_a_node_have_limits_and_every_place_comes_back() {
+    block_on(async {
+        let stack = stack().await;
+        let gateway = stack.gateway(NARROW);
+        let addr = gateway.addr();
+        let (anna, bob, cleo) = (of(&stack, "anna"), of(&stack, "bob"), of(&stack, "cleo"));
+
+        // Whoever is refused takes no place.
+        for _ in 0..5 {
+            assert_eq!(come(addr, "a.b.c", "203.0.113.1").await.unwrap_err().status, 401);
+        }
+        let mut first = come(addr, &anna, "203.0.113.1").await.unwrap();
+        let second = come(addr, &anna, "203.0.113.1").await.unwrap();
+        assert_full(come(addr, &bob, "203.0.113.1").await, 429, "too_many_connections");
+        assert_full(come(addr, &anna, "203.0.113.2").await, 429, "too_many_connections");
+        assert_full(come(addr, &bob, "9.9.9.9, 203.0.113.1").await, 429, "too_many_connections");
+        assert_full(come(addr, &bob, "203.0.113.1, 127.0.0.1").await, 429, "too_many_connections");
+        // The same name in another tenant is another person.
+        let namesake = token(&stack, &claims("narrow-too", "anna"));
+        let third = come(addr, &namesake, "203.0.113.2").await.unwrap();
+        let fourth = come(addr, &bob, "2001:db8::7").await.unwrap();
+        assert_full(come(addr, &cleo, "203.0.113.3").await, 503, "over_capacity");
+
+        // A farewell gives the place back, and so does a cable that is pulled.
+        first.frame(CLOSE, 1000u16.to_be_bytes()).await;
+        assert_eq!(first.closed().await.0, 1000);
+        let first = come_when_there_is_room(addr, &anna, "203.0.113.1").await;
+        assert_full(come(addr, &cleo, "203.0.113.3").await, 503, "over_capacity");
+        second.reset();
+        let second = come_when_there_is_room(addr, &anna, "203.0.113.1").await;
+        drop((third, fourth));
+        let third = come_when_there_is_room(addr, &cleo, "203.0.113.3").await;
+
+        // A person who is known only by the first frame.
+        let mut late = Raw::upgrade(addr, "/v1/ws", &[("X-Forwarded-For", "203.0.113.4")]).await;
+        if late.is_err() {
+            late = wait::until("room", PATIENCE, || async {
+                Raw::upgrade(addr, "/v1/ws", &[("X-Forwarded-For", "203.0.113.4")]).await.ok()
+            })
+            .await
+            .map_err(|timeout| panic!("{timeout}"));
+        }
+        let mut late = late.unwrap();
+        late.text(&json!({"type": "auth", "token": anna}).to_string()).await;
+        let end = late.seen().await;
+        assert!(matches!(end, Seen::Close(4429, _)), "{end:?}");
+
+        drop((first, second, third, late));
+        connections_become(gateway, 0.0).await;
+        let all = [("203.0.113.1", &anna), ("203.0.113.1", &anna), ("203.0.113.2", &bob), ("203.0.113.2", &bob)];
+        let mut here = Vec::new();
+        for (from, who) in all {
+            here.push(come_when_there_is_room(addr, who, from).await);
+        }
+        drop(here);
+        connections_become(gateway, 0.0).await;
+    });
+}
+
+#[test]
+fn a_proxy_nobody_trusts_cannot_say_where_a_client_comes_from() {
+    block_on(async {
+        let stack = stack().await;
+        let addr = stack.gateway(SCEPTIC).addr();
+        let mut here = Vec::new();
+        for (user, from) in [("anna", "203.0.113.1"), ("bob", "203.0.113.2")] {
+            here.push(come(addr, &of(&stack, user), from).await.unwrap());
+        }
+        for from in ["203.0.113.3", "10.0.0.1", "127.0.0.2", "nonsense", ""] {
+            assert_full(come(addr, &of(&stack, "cleo"), from).await, 429, "too_many_connections");
+        }
+        drop(here);
+        come_when_there_is_room(addr, &of(&stack, "cleo"), "203.0.113.1").await;
+    });
+}

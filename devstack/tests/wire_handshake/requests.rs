@@ -1,0 +1,196 @@
+//! How are requests answered that are no handshake, a bad one, or an attack?
+
+use std::time::{Duration, Instant};
+
+use carillon_devstack::client::socket::Socket;
+
+use crate::wire::raw::{Raw, handshake, http, refused};
+use crate::wire::{PATIENCE, assert_serves, block_on, claims, client, token};
+use crate::{PLAIN, stack};
+
+#[test]
+fn what_is_no_handshake_gets_the_status_that_says_so() {
+    block_on(async {
+        let stack = stack().await;
+        let addr = stack.gateway(PLAIN).addr();
+        let whole = handshake("/v1/ws", &[]);
+        let without = |name: &str| -> String {
+            whole.split_inclusive("\r\n").filter(|line| !line.starts_with(&format!("{name}:"))).collect()
+        };
+        let with = |from: &str, to: &str| whole.replace(from, to);
+        for (request, status, code) in [
+            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n".into(), 404, "not_found"),
+            (with("/v1/ws ", "/v1/ws/ "), 404, "not_found"),
+            (with("/v1/ws ", "/v2/ws "), 404, "not_found"),
+            (with("/v1/ws ", "/v1/events "), 404, "not_found"),
+            ("GET /v1/ws HTTP/1.1\r\nHost: x\r\n\r\n".into(), 426, "upgrade_required"),
+            ("POST /v1/ws HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".into(), 405, "method_not_allowed"),
+            ("OPTIONS /v1/ws HTTP/1.1\r\nHost: x\r\n\r\n".into(), 405, "method_not_allowed"),
+            (with("GET ", "DELETE "), 405, "method_not_allowed"),
+            (without("Upgrade"), 426, "upgrade_required"),
+            (without("Connection"), 426, "upgrade_required"),
+            (with("Upgrade: websocket", "Upgrade: h2c"), 426, "upgrade_required"),
+            (without("Sec-WebSocket-Version"), 426, "websocket_version"),
+            (with("Version: 13", "Version: 8"), 426, "websocket_version"),
+            (without("Sec-WebSocket-Key"), 400, "websocket_key"),
+            (with("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="), 400, "websocket_key"),
+            (with("dGhlIHNhbXBsZSBub25jZQ==", "!!!"), 400, "websocket_key"),
+            (with("Host: gateway", "Host: gateway\r\nContent-Length: 5"), 400, "body_not_allowed"),
+            (with("Host: gateway", "Host: gateway\r\nTransfer-Encoding: chunked"), 400, "body_not_allowed"),
+        ] {
+            let answer = http(addr, &request).await;
+            answer.assert_problem(status, code);
+            match status {
+                405 => assert_eq!(answer.header("allow"), Some("GET")),
+                426 => {
+                    assert_eq!(answer.header("upgrade"), Some("websocket"));
+                    assert_eq!(answer.header("sec-websocket-version"), Some("13"));
+                }
+                _ => {}
+            }
+        }
+        let answer = http(addr, with("HTTP/1.1", "HTTP/1.0")).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+    });
+}
+
+#[test]
+fn each_bad_query_parameter_is_400_and_named() {
+    block_on(async {
+        let stack = stack().await;
+        let addr = stack.gateway(PLAIN).addr();
+        let bearer = format!("Bearer {}", token(&stack, &claims("acme", "anna").channels(["*"])));
+        let many: Vec<String> = (0..1_001).map(|n| format!("c:{n}")).collect();
+        for (query, name) in [
+            ("since=-1", "since"),
+            ("since=", "since"),
+            ("since=1.5", "since"),
+            ("since=0x10", "since"),
+            ("since=18446744073709551616", "since"),
+            ("since=1&since=2", "since"),
+            ("epoch=a%20b", "epoch"),
+            ("epoch=", "epoch"),
+            (&format!("epoch={}", "e".repeat(33)), "epoch"),
+            ("device=a%2Fb", "device"),
+            ("device=%00", "device"),
+            (&format!("device={}", "d".repeat(65)), "device"),
+            ("tenant=Acme", "tenant"),
+            ("tenant=", "tenant"),
+            ("tenant=acme%00", "tenant"),
+            ("tenant=acme&tenant=acme", "tenant"),
+            ("channels=a%20b", "channels"),
+            ("channels=ok,b%C3%A4d", "channels"),
+            (&format!("channels={}", "c".repeat(129)), "channels"),
+            (&format!("channels={}", many.join(",")), "channels"),
+            ("channels=%FF%FE", "channels"),
+        ] {
+            let answer = refused(addr, &format!("/v1/ws?{query}"), &[("Authorization", &bearer)]).await;
+            answer.assert_problem(400, "invalid_query");
+            let detail = answer.problem()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.starts_with(&format!("{name}:")), "{}: {detail}", &query[..query.len().min(60)]);
+        }
+        // What others append to a URL is none of our business.
+        let path = "/v1/ws?utm_source=x&_=1&channels=&since=0&device=d-1";
+        assert!(Raw::upgrade(addr, path, &[("Authorization", &bearer)]).await.is_ok());
+    });
+}
+
+#[test]
+fn a_channel_the_token_does_not_allow_is_403_and_named() {
+    block_on(async {
+        let stack = stack().await;
+        let addr = stack.gateway(PLAIN).addr();
+        let anna = claims("acme", "anna").roles(["staff"]).channels(["contact:*"]);
+        let bearer = format!("Bearer {}", token(&stack, &anna));
+        let path = "/v1/ws?channels=contact:1,lead:2,user:anna,user:bob,role:staff,role:admin,tenant";
+        let answer = refused(addr, path, &[("Authorization", &bearer)]).await;
+        answer.assert_problem(403, "forbidden");
+        assert_eq!(answer.problem()["channels"], serde_json::json!(["lead:2", "user:bob", "role:admin"]));
+
+        let wanted = client(&stack, stack.gateway(PLAIN), &anna).channels(["contact:1", "tenant", "contact:1"]);
+        let (socket, welcome) = Socket::open(&wanted).await.unwrap();
+        assert_eq!(welcome.channels, ["tenant", "user:anna", "role:staff", "contact:1"]);
+        socket.close().await;
+    });
+}
+
+#[test]
+fn i10_oversized_heads_are_refused_and_the_next_is_served() {
+    block_on(async {
+        let stack = stack().await;
+        let gateway = stack.gateway(PLAIN);
+        let long = "x".repeat(100 * 1024);
+        let many: String = (0..1_000).map(|n| format!("X-Header-{n}: {n}\r\n")).collect();
+        let endless = format!("GET /v1/ws HTTP/1.1\r\nHost: x\r\n{}", "X-A: b\r\n".repeat(20_000));
+        for bomb in [
+            handshake("/v1/ws", &[("X-Long", &long)]),
+            handshake("/v1/ws", &[("Authorization", &format!("Bearer {long}"))]),
+            handshake("/v1/ws", &[("Sec-WebSocket-Protocol", &format!("bearer.{long}"))]),
+            handshake(&format!("/v1/ws?token={long}"), &[]),
+            handshake(&format!("/{long}"), &[]),
+            handshake("/v1/ws", &[]).replace("\r\n\r\n", &format!("\r\n{many}\r\n")),
+            endless,
+            long.clone(),
+            "\0\r\n\r\n".into(),
+            "GET /v1/ws\r\n\r\n".into(),
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(),
+        ] {
+            let mut raw = Raw::connect(gateway.addr()).await;
+            raw.send(&bomb).await;
+            // The connection may be reset before its answer is read: what counts is that it ends unserved.
+            if let Some(answer) = raw.answer().await {
+                assert!((400..500).contains(&answer.status), "{answer:?}");
+            }
+            assert!(raw.until_gone(PATIENCE).await, "a connection with a bad head is closed");
+        }
+        assert_serves(&stack, gateway).await;
+    });
+}
+
+#[test]
+fn i10_whoever_sends_a_head_byte_by_byte_is_cut_off_while_others_are_served() {
+    block_on(async {
+        let stack = stack().await;
+        let gateway = stack.gateway(PLAIN);
+        let begun = Instant::now();
+        let mut slow = Vec::new();
+        for beginning in ["", "G", "GET /v1/ws HTT", "GET /v1/ws HTTP/1.1\r\nHost: x\r\nX-Slow: a"] {
+            for _ in 0..25 {
+                let mut raw = Raw::connect(gateway.addr()).await;
+                raw.send(beginning).await;
+                slow.push(tokio::spawn(async move { raw.until_gone(PATIENCE).await }));
+            }
+        }
+        // One drips on: every byte is a sign of life, but the head has a deadline of its own.
+        let mut dripping = Raw::connect(gateway.addr()).await;
+        let drip = tokio::spawn(async move {
+            dripping.send("GET /v1/ws HTTP/1.1\r\nX-Drip: ").await;
+            while begun.elapsed() < PATIENCE {
+                if !dripping.send("x").await || dripping.seen_within(Duration::from_millis(250)).await.is_some() {
+                    return true;
+                }
+            }
+            false
+        });
+        for _ in 0..3 {
+            assert_serves(&stack, gateway).await;
+        }
+        for one in slow {
+            assert!(one.await.unwrap(), "a partial head is not waited for");
+        }
+        assert!(drip.await.unwrap(), "nor one that grows by a byte now and then");
+        assert_serves(&stack, gateway).await;
+    });
+}
+
+#[test]
+fn i10_a_body_that_never_comes_holds_nothing_up() {
+    block_on(async {
+        let stack = stack().await;
+        let gateway = stack.gateway(PLAIN);
+        let mut raw = Raw::connect(gateway.addr()).await;
+        raw.send("POST /v1/ws HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nbegin").await;
+        raw.answer().await.unwrap().assert_problem(405, "method_not_allowed");
+        assert!(raw.until_gone(PATIENCE).await, "the connection ends with its answer");
+    });
+}

@@ -1,0 +1,88 @@
+//! Too much of what is allowed.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::wire::raw::{BINARY, PING, PONG, Raw, Seen, TEXT, TEXT_BEGINS, GOES_ON, frame};
+use crate::wire::{PATIENCE, block_on, claims, token};
+use crate::{FLOODS, stack, undisturbed};
+
+const TOO_MANY: u16 = 4429;
+
+async fn flood(addr: SocketAddr, token: &str, what: &str, one: Vec<u8>) {
+    let mut raw = Raw::member(addr, token).await;
+    let many = one.repeat(20_000usize.min(4_000_000 / one.len()));
+    // The gateway stops listening some time: whether all was taken does not matter.
+    let sent = tokio::time::timeout(PATIENCE, raw.send(&many)).await;
+    let (code, _) = raw.closed().await;
+    // Whoever is still writing when the socket ends may get a reset before the close frame could be read.
+    let reset_while_writing = code == 1006 && !matches!(sent, Ok(true));
+    assert!(code == TOO_MANY || reset_while_writing, "{what}: {code}");
+}
+
+#[test]
+fn i6_i10_a_flood_of_any_frames_ends_with_4429() {
+    block_on(async {
+        let stack = stack().await;
+        let gateway = stack.gateway(FLOODS);
+        let addr = gateway.addr();
+        let token = token(&stack, &claims("rude", "mallory").channels(["*"]));
+        undisturbed(&stack, FLOODS, async {
+            for (what, one) in [
+                ("pings of the contract", frame(TEXT, br#"{"type":"ping","id":1}"#)),
+                ("garbage", frame(TEXT, b"x")),
+                ("empty texts", frame(TEXT, b"")),
+                ("binary messages", frame(BINARY, b"x")),
+                ("subscriptions", frame(TEXT, br#"{"type":"subscribe","channel":"a:1","history":1000}"#)),
+                ("tokens", frame(TEXT, br#"{"type":"auth","token":"a.b.c"}"#)),
+                ("large texts", frame(TEXT, &vec![b' '; 60_000])),
+                ("WebSocket pings", frame(PING, &[b'x'; 125])),
+                ("pongs nobody asked for", frame(PONG, b"")),
+            ] {
+                flood(addr, &token, what, one).await;
+            }
+            // Nor before the token.
+            let mut raw = Raw::upgrade(addr, "/v1/ws", &[]).await.unwrap();
+            raw.send(frame(PING, b"").repeat(5_000)).await;
+            assert_eq!(raw.closed().await.0, TOO_MANY);
+            let mut raw = Raw::upgrade(addr, "/v1/ws", &[]).await.unwrap();
+            let auth = serde_json::json!({"type": "auth", "token": token}).to_string();
+            raw.send([frame(TEXT, auth.as_bytes()), frame(TEXT, b"{}").repeat(5_000)].concat()).await;
+            assert_eq!(raw.closed().await.0, TOO_MANY);
+        })
+        .await;
+        let closed = gateway.metrics().await.unwrap();
+        assert!(closed.contains("carillon_connections_closed_total{reason=\"too_many\"}"), "{closed}");
+    });
+}
+
+#[test]
+fn i6_i10_whoever_asks_and_never_reads_waits_and_costs_no_more_than_its_answers() {
+    block_on(async {
+        let stack = stack().await;
+        let addr = stack.gateway(FLOODS).addr();
+        let token = token(&stack, &claims("rude", "mallory").channels(["*"]));
+        // Large answers to few questions: the gateway stops reading questions when answers pile up.
+        let mut raw = Raw::member(addr, &token).await;
+        let text = format!(r#"{{"type":"ping","data":"{}"}}"#, "x".repeat(60_000));
+        let question = frame(TEXT, text.as_bytes());
+        let mut asked = 0;
+        while asked < 240 {
+            match tokio::time::timeout(Duration::from_secs(2), raw.send(&question)).await {
+                Ok(true) => asked += 1,
+                _ => break,
+            }
+        }
+        assert!(asked < 240, "14 MB of answers are not kept for anybody");
+        drop(raw);
+
+        // Half a message for ever is allowed: it is bounded and costs only itself.
+        let mut raw = Raw::member(addr, &token).await;
+        raw.send(frame(TEXT_BEGINS, &vec![b' '; 30_000])).await;
+        for _ in 0..100 {
+            raw.send(frame(GOES_ON, b" ")).await;
+        }
+        raw.send(frame(PING, b"still here")).await;
+        assert_eq!(raw.seen().await, Seen::Pong(b"still here".to_vec()));
+    });
+}
