@@ -7,6 +7,7 @@ use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
 use carillon_backplane::log::Log;
 use carillon_platform::auth::{AuthError, Identity, Refusal as Kind, Verifier};
+use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ResetReason;
 use carillon_protocol::{Channel, CloseCode, DeviceId, Epoch, Seq, TenantId};
 use std::sync::Arc;
@@ -123,6 +124,13 @@ impl Doorman {
             let message = "the token does not allow these channels";
             let refusal = Refusal::new("forbidden", message, 403, CloseCode::Forbidden);
             return Err(Refusal { channels: forbidden, ..refusal });
+        }
+        let own = identity.channels();
+        let more = hello.channels.iter().filter(|channel| !own.contains(channel)).count();
+        if own.len() + more > CHANNELS_PER_CONNECTION {
+            let message =
+                format!("a connection may be in {CHANNELS_PER_CONNECTION} channels, its own included");
+            return Err(Refusal::new("too_many_channels", message, 400, CloseCode::ProtocolError));
         }
         let stream = self.streams.open(&identity.tenant).await?;
         let resume = self.resume(&stream, hello.since, hello.epoch).await?;

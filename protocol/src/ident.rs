@@ -200,6 +200,12 @@ mod tests {
     }
 
     #[test]
+    fn no_seq_a_client_may_name_overflows() {
+        assert_eq!((Seq::ZERO.previous(), Seq(7).next()), (Seq::ZERO, Seq(8)));
+        assert_eq!(Seq(u64::MAX).next(), Seq(u64::MAX));
+    }
+
+    #[test]
     fn names_keep_their_grammar_through_serde() {
         assert!(serde_json::from_str::<TenantId>("\"acme\"").is_ok());
         let refused = serde_json::from_str::<TenantId>("\"ACME\"").unwrap_err().to_string();

@@ -84,7 +84,8 @@ fn a_farewell_is_answered() {
         let wanted = Connect::new(stack.gateway(QUICK).ws_url(), token(&stack, &claims("farewell", "anna")));
         let mut socket = Socket::connect(&wanted).await.unwrap();
         socket.next_of("welcome", PATIENCE).await.unwrap();
-        let bye = tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 4000.into(), reason: "bye".into() };
+        let bye =
+            tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 4000.into(), reason: "bye".into() };
         socket.send(tokio_tungstenite::tungstenite::protocol::Message::Close(Some(bye))).await.unwrap();
         let end = socket.ended(PATIENCE).await;
         assert!(matches!(end, SocketError::Closed { code: 1000 | 4000, .. }), "{end}");

@@ -4,7 +4,7 @@ use carillon_devstack::client::socket::Socket;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::protocol::Message;
 
-use crate::wire::{PATIENCE, ask, block_on, claims, events_to, open, publish, seqs, set};
+use crate::wire::{PATIENCE, ask, block_on, claims, client, events_to, open, publish, seqs, set};
 use crate::{PLAIN, stack};
 
 /// The error a text gets.
@@ -12,7 +12,10 @@ async fn error_of(socket: &mut Socket, text: &str) -> Value {
     socket.send(Message::text(text)).await.unwrap();
     let frame = socket.next_frame(PATIENCE).await.unwrap();
     assert!(frame.is("error"), "{text}: {frame:?}");
-    assert!(frame.text("message").is_some_and(|message| !message.is_empty() && message.len() < 400), "{frame:?}");
+    assert!(
+        frame.text("message").is_some_and(|message| !message.is_empty() && message.len() < 400),
+        "{frame:?}"
+    );
     frame.0
 }
 
@@ -102,7 +105,8 @@ fn a_forbidden_channel_is_named_and_nothing_is_half_done() {
         publish(&stack, tenant, &["contact:1", "lead:8"], json!({})).await;
         let marker = publish(&stack, tenant, &["tenant"], json!({})).await.seq;
         assert_eq!(seqs(&events_to(&mut socket, marker).await), [marker], "not even the allowed one");
-        let ok = ask(&mut socket, json!({"type": "subscribe", "channels": ["contact:1", "lead:7"], "id": 1})).await;
+        let ok = ask(&mut socket, json!({"type": "subscribe", "channels": ["contact:1", "lead:7"], "id": 1}))
+            .await;
         assert!(ok.is("ok"), "{ok:?}");
         socket.close().await;
     });
@@ -117,7 +121,8 @@ fn i10_a_connection_has_room_for_a_thousand_channels_and_not_one_more() {
         let (mut socket, welcome) = open(&stack, stack.gateway(PLAIN), &anna).await;
         assert_eq!(welcome.channels.len(), 2);
         let names = |from: u32, to: u32| -> Vec<String> { (from..to).map(|n| format!("c:{n}")).collect() };
-        let error = ask(&mut socket, json!({"type": "subscribe", "channels": names(0, 1_001), "id": 1})).await;
+        let error =
+            ask(&mut socket, json!({"type": "subscribe", "channels": names(0, 1_001), "id": 1})).await;
         assert_eq!(error.code(), Some("invalid_frame"), "{error:?}");
         let error = ask(&mut socket, json!({"type": "subscribe", "channels": names(0, 999), "id": 1})).await;
         assert_eq!(error.code(), Some("too_many_channels"), "{error:?}");
@@ -131,6 +136,16 @@ fn i10_a_connection_has_room_for_a_thousand_channels_and_not_one_more() {
         let second = publish(&stack, tenant, &["c:997"], json!({})).await.seq;
         assert!(first < second);
         assert_eq!(seqs(&events_to(&mut socket, second).await), [second]);
+        for (count, fits) in [(998, true), (999, false)] {
+            let wanted = client(&stack, stack.gateway(PLAIN), &anna).channels(names(0, count));
+            let outcome = Socket::open(&wanted).await.map(|(_, welcome)| welcome.channels.len());
+            match outcome {
+                Ok(channels) => assert!(fits && channels == 1_000, "{channels}"),
+                Err(error) => {
+                    assert!(!fits && error.to_string().contains("400 too_many_channels"), "{error}")
+                }
+            }
+        }
         ask(&mut socket, json!({"type": "unsubscribe", "channels": ["c:0"], "id": 5})).await;
         let ok = ask(&mut socket, json!({"type": "subscribe", "channel": "c:998", "id": 6})).await;
         assert!(ok.is("ok"), "a place that was left is free: {ok:?}");

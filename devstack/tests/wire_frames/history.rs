@@ -8,9 +8,7 @@ use carillon_devstack::client::socket::Socket;
 use carillon_devstack::stack::Stack;
 use serde_json::{Value, json};
 
-use crate::wire::{
-    PATIENCE, ask, block_on, claims, is_ascending, open, publish, publisher, seqs,
-};
+use crate::wire::{PATIENCE, ask, block_on, claims, is_ascending, open, publish, publisher, seqs};
 use crate::{PLAIN, SHORT, stack};
 
 /// Asks for a past and reads it to its end: the events that carry the id, and the `replayed`.

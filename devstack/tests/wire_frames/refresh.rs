@@ -10,7 +10,11 @@ use serde_json::json;
 use crate::wire::{PATIENCE, ask, block_on, claims, events_to, open, publish, seqs, token};
 use crate::{PLAIN, QUICK, stack};
 
-async fn refresh(stack: &Stack, socket: &mut Socket, claims: &Claims) -> carillon_devstack::client::frame::Frame {
+async fn refresh(
+    stack: &Stack,
+    socket: &mut Socket,
+    claims: &Claims,
+) -> carillon_devstack::client::frame::Frame {
     ask(socket, json!({"type": "auth", "token": token(stack, claims), "id": "refresh"})).await
 }
 
@@ -75,6 +79,35 @@ fn a_new_token_takes_away_what_it_no_longer_allows_and_gives_what_it_adds() {
         assert_eq!(seqs(&events_to(&mut socket, *expected.last().unwrap()).await), expected);
         let error = ask(&mut socket, json!({"type": "subscribe", "channel": "lead:1", "id": 1})).await;
         assert_eq!((error.code(), error.channels()), (Some("forbidden"), vec!["lead:1".to_owned()]));
+        socket.close().await;
+    });
+}
+
+#[test]
+fn of_tokens_sent_at_once_each_is_answered_and_the_last_that_was_taken_counts() {
+    block_on(async {
+        let stack = stack().await;
+        let tenant = "hasty";
+        let (mut socket, _) = open(&stack, stack.gateway(PLAIN), &claims(tenant, "anna")).await;
+        for n in 0..40 {
+            let next = claims(tenant, "anna").channels([format!("only:{n}")]);
+            let frame = json!({"type": "auth", "token": token(&stack, &next), "id": n});
+            socket.send_json(&frame).await.unwrap();
+        }
+        let mut taken = 0;
+        for _ in 0..40 {
+            let answer = socket.next_frame(PATIENCE).await.unwrap();
+            match answer.kind() {
+                "ok" => taken = taken.max(answer.number("id").unwrap()),
+                "error" => assert_eq!(answer.code(), Some("too_many_requests"), "{answer:?}"),
+                _ => panic!("{answer:?}"),
+            }
+        }
+        for (channel, allowed) in [(taken, true), (taken + 1, false)] {
+            let request = json!({"type": "subscribe", "channel": format!("only:{channel}"), "id": "s"});
+            let answer = ask(&mut socket, request).await;
+            assert_eq!(answer.is("ok"), allowed, "{taken}: {answer:?}");
+        }
         socket.close().await;
     });
 }

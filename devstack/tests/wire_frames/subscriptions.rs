@@ -23,7 +23,8 @@ fn the_welcome_says_who_where_from_when_and_how_much() {
         assert_eq!((welcome.seq, &welcome.epoch), (head.seq, &head.epoch));
         assert_eq!((welcome.resumed.as_str(), welcome.heartbeat_ms), ("live", 25_000));
         assert!((3_500..=3_600).contains(&welcome.expires_in), "{}", welcome.expires_in);
-        let limits = json!({"message_bytes": 65_536, "channels": 1_000, "frames_per_second": 50, "history": 1_000});
+        let limits =
+            json!({"message_bytes": 65_536, "channels": 1_000, "frames_per_second": 50, "history": 1_000});
         assert_eq!(welcome.limits, limits);
         let (other, again) = Socket::open(&wanted).await.unwrap();
         assert_ne!(welcome.connection, again.connection);
@@ -118,7 +119,10 @@ fn every_form_of_subscribe_and_unsubscribe_is_understood() {
         for (number, form) in forms.into_iter().enumerate() {
             let ok = ask(&mut socket, form("subscribe", json!(number))).await;
             assert!(ok.is("ok"), "{ok:?}");
-            assert_eq!((ok.channels(), ok.epoch()), (vec!["contact:1".to_owned()], Some(welcome.epoch.as_str())));
+            assert_eq!(
+                (ok.channels(), ok.epoch()),
+                (vec!["contact:1".to_owned()], Some(welcome.epoch.as_str()))
+            );
             assert_eq!(ok.seq(), Some(welcome.seq + 4 * number as u64), "live from the cursor on");
             assert!(is_heard(&stack, &mut socket, tenant, "contact:1").await);
             let ok = ask(&mut socket, form("unsubscribe", json!(format!("u{number}")))).await;

@@ -83,7 +83,8 @@ fn i10_an_address_a_person_and_a_node_have_limits_and_every_place_comes_back() {
 
         drop((first, second, third, late));
         connections_become(gateway, 0.0).await;
-        let all = [("203.0.113.1", &anna), ("203.0.113.1", &anna), ("203.0.113.2", &bob), ("203.0.113.2", &bob)];
+        let all =
+            [("203.0.113.1", &anna), ("203.0.113.1", &anna), ("203.0.113.2", &bob), ("203.0.113.2", &bob)];
         let mut here = Vec::new();
         for (from, who) in all {
             here.push(come_when_there_is_room(addr, who, from).await);

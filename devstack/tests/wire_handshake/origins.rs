@@ -54,12 +54,14 @@ fn only_pages_of_listed_origins_connect_and_only_exactly() {
         };
         for origins in allowed {
             let headers = headers(origins);
-            let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let headers: Vec<(&str, &str)> =
+                headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
             assert!(Raw::upgrade(addr, "/v1/ws", &headers).await.is_ok(), "{origins:?}");
         }
         for origins in forbidden {
             let headers = headers(origins);
-            let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let headers: Vec<(&str, &str)> =
+                headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
             refused(addr, "/v1/ws", &headers).await.assert_problem(403, "origin_not_allowed");
         }
 
@@ -78,7 +80,11 @@ fn every_page_may_connect_where_every_origin_is_allowed_but_not_two_at_once() {
             let headers = [("Authorization", bearer.as_str()), ("Origin", origin)];
             assert!(Raw::upgrade(addr, "/v1/ws", &headers).await.is_ok(), "{origin}");
         }
-        let two = [("Authorization", bearer.as_str()), ("Origin", "https://a.example"), ("Origin", "https://b.example")];
+        let two = [
+            ("Authorization", bearer.as_str()),
+            ("Origin", "https://a.example"),
+            ("Origin", "https://b.example"),
+        ];
         refused(addr, "/v1/ws", &two).await.assert_problem(403, "origin_not_allowed");
     });
 }

@@ -24,7 +24,11 @@ fn what_is_no_handshake_gets_the_status_that_says_so() {
             (with("/v1/ws ", "/v2/ws "), 404, "not_found"),
             (with("/v1/ws ", "/v1/events "), 404, "not_found"),
             ("GET /v1/ws HTTP/1.1\r\nHost: x\r\n\r\n".into(), 426, "upgrade_required"),
-            ("POST /v1/ws HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".into(), 405, "method_not_allowed"),
+            (
+                "POST /v1/ws HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".into(),
+                405,
+                "method_not_allowed",
+            ),
             ("OPTIONS /v1/ws HTTP/1.1\r\nHost: x\r\n\r\n".into(), 405, "method_not_allowed"),
             (with("GET ", "DELETE "), 405, "method_not_allowed"),
             (without("Upgrade"), 426, "upgrade_required"),
@@ -107,7 +111,8 @@ fn a_channel_the_token_does_not_allow_is_403_and_named() {
         answer.assert_problem(403, "forbidden");
         assert_eq!(answer.problem()["channels"], serde_json::json!(["lead:2", "user:bob", "role:admin"]));
 
-        let wanted = client(&stack, stack.gateway(PLAIN), &anna).channels(["contact:1", "tenant", "contact:1"]);
+        let wanted =
+            client(&stack, stack.gateway(PLAIN), &anna).channels(["contact:1", "tenant", "contact:1"]);
         let (socket, welcome) = Socket::open(&wanted).await.unwrap();
         assert_eq!(welcome.channels, ["tenant", "user:anna", "role:staff", "contact:1"]);
         socket.close().await;
@@ -166,7 +171,9 @@ fn i10_whoever_sends_a_head_byte_by_byte_is_cut_off_while_others_are_served() {
         let drip = tokio::spawn(async move {
             dripping.send("GET /v1/ws HTTP/1.1\r\nX-Drip: ").await;
             while begun.elapsed() < PATIENCE {
-                if !dripping.send("x").await || dripping.seen_within(Duration::from_millis(250)).await.is_some() {
+                if !dripping.send("x").await
+                    || dripping.seen_within(Duration::from_millis(250)).await.is_some()
+                {
                     return true;
                 }
             }

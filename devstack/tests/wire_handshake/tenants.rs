@@ -29,7 +29,10 @@ fn a_person_of_several_tenants_chooses_one() {
             let mut wanted = client(&stack, gateway, &of_several());
             wanted.tenant = chosen.map(str::to_owned);
             let (socket, welcome) = Socket::open(&wanted).await.unwrap();
-            assert_eq!((welcome.tenant.as_str(), &welcome.roles), (tenant, &roles.iter().map(|r| (*r).to_owned()).collect()));
+            assert_eq!(
+                (welcome.tenant.as_str(), &welcome.roles),
+                (tenant, &roles.iter().map(|r| (*r).to_owned()).collect())
+            );
             let own: Vec<String> = ["tenant".into(), "user:anna".into()]
                 .into_iter()
                 .chain(roles.iter().map(|role| format!("role:{role}")))
@@ -78,7 +81,8 @@ fn where_tenants_are_registered_an_unknown_one_is_403_until_it_exists() {
         let stack = stack().await;
         let addr = stack.gateway(STRICT).addr();
         let of = |tenant: &str| {
-            let all = json!({"sub": "anna", "tenant": tenant, "exp": now() + 600, "aud": AUDIENCE, "iss": ISSUER});
+            let all =
+                json!({"sub": "anna", "tenant": tenant, "exp": now() + 600, "aud": AUDIENCE, "iss": ISSUER});
             sign(&all, stack.jwt_secret())
         };
         let stranger = format!("Bearer {}", of("not-registered-yet"));

@@ -32,7 +32,11 @@ fn a_token_may_stand_in_each_of_its_places() {
             let wanted = client(&stack, gateway, &claims("places", &format!("u{number}"))).place(place);
             tokens.push(wanted.token.clone());
             let (socket, welcome) = Socket::open(&wanted).await.unwrap();
-            assert_eq!((welcome.tenant.as_str(), welcome.user), ("places", format!("u{number}")), "{place:?}");
+            assert_eq!(
+                (welcome.tenant.as_str(), welcome.user),
+                ("places", format!("u{number}")),
+                "{place:?}"
+            );
             assert_eq!(socket.protocol(), protocol, "{place:?}");
             socket.close().await;
         }
@@ -97,8 +101,10 @@ fn without_a_token_in_the_handshake_the_first_frame_must_bring_one() {
             assert!(begun.elapsed() > Duration::from_millis(4_500), "{:?}", begun.elapsed());
         };
         let others = async {
-            let foreign = json!({"type": "auth", "token": token(&stack, &claims("theirs", "anna"))}).to_string();
-            let unsigned = json!({"type": "auth", "token": sign(&json!({}), "not the secret at all")}).to_string();
+            let foreign =
+                json!({"type": "auth", "token": token(&stack, &claims("theirs", "anna"))}).to_string();
+            let unsigned =
+                json!({"type": "auth", "token": sign(&json!({}), "not the secret at all")}).to_string();
             for (path, first, code) in [
                 ("/v1/ws", r#"{"type":"ping"}"#, 4401),
                 ("/v1/ws", r#"{"type":"subscribe","channel":"tenant"}"#, 4401),

@@ -47,7 +47,14 @@ async fn vanish(addr: SocketAddr, token: &str, n: usize) {
         // With answers on the way.
         8 => {
             let mut raw = Raw::member(addr, token).await;
-            raw.send([frame(PING, b"x").repeat(50), frame(TEXT, br#"{"type":"subscribe","channel":"tenant","history":1000}"#)].concat()).await;
+            raw.send(
+                [
+                    frame(PING, b"x").repeat(50),
+                    frame(TEXT, br#"{"type":"subscribe","channel":"tenant","history":1000}"#),
+                ]
+                .concat(),
+            )
+            .await;
             return raw.reset();
         }
         _ => {

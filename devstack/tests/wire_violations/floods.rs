@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::wire::raw::{BINARY, PING, PONG, Raw, Seen, TEXT, TEXT_BEGINS, GOES_ON, frame};
+use crate::wire::raw::{BINARY, GOES_ON, PING, PONG, Raw, Seen, TEXT, TEXT_BEGINS, frame, handshake};
 use crate::wire::{PATIENCE, block_on, claims, token};
-use crate::{FLOODS, stack, undisturbed};
+use crate::{DEAF, FLOODS, stack, undisturbed};
 
 const TOO_MANY: u16 = 4429;
 
 async fn flood(addr: SocketAddr, token: &str, what: &str, one: Vec<u8>) {
     let mut raw = Raw::member(addr, token).await;
-    let many = one.repeat(20_000usize.min(4_000_000 / one.len()));
+    let many = one.repeat(400.max(1_000_000 / one.len()));
     // The gateway stops listening some time: whether all was taken does not matter.
     let sent = tokio::time::timeout(PATIENCE, raw.send(&many)).await;
     let (code, _) = raw.closed().await;
@@ -35,7 +35,7 @@ fn i6_i10_a_flood_of_any_frames_ends_with_4429() {
                 ("binary messages", frame(BINARY, b"x")),
                 ("subscriptions", frame(TEXT, br#"{"type":"subscribe","channel":"a:1","history":1000}"#)),
                 ("tokens", frame(TEXT, br#"{"type":"auth","token":"a.b.c"}"#)),
-                ("large texts", frame(TEXT, &vec![b' '; 60_000])),
+                ("large texts", frame(TEXT, &vec![b' '; 10_000])),
                 ("WebSocket pings", frame(PING, &[b'x'; 125])),
                 ("pongs nobody asked for", frame(PONG, b"")),
             ] {
@@ -48,7 +48,9 @@ fn i6_i10_a_flood_of_any_frames_ends_with_4429() {
             let mut raw = Raw::upgrade(addr, "/v1/ws", &[]).await.unwrap();
             let auth = serde_json::json!({"type": "auth", "token": token}).to_string();
             raw.send([frame(TEXT, auth.as_bytes()), frame(TEXT, b"{}").repeat(5_000)].concat()).await;
-            assert_eq!(raw.closed().await.0, TOO_MANY);
+            // The token is good, but its welcome may not come after the farewell.
+            while !matches!(raw.seen().await, Seen::Close(TOO_MANY, _)) {}
+            raw.nothing_follows().await;
         })
         .await;
         let closed = gateway.metrics().await.unwrap();
@@ -60,10 +62,13 @@ fn i6_i10_a_flood_of_any_frames_ends_with_4429() {
 fn i6_i10_whoever_asks_and_never_reads_waits_and_costs_no_more_than_its_answers() {
     block_on(async {
         let stack = stack().await;
-        let addr = stack.gateway(FLOODS).addr();
+        let addr = stack.gateway(DEAF).addr();
         let token = token(&stack, &claims("rude", "mallory").channels(["*"]));
         // Large answers to few questions: the gateway stops reading questions when answers pile up.
-        let mut raw = Raw::member(addr, &token).await;
+        let mut raw = Raw::narrow(addr).await;
+        let bearer = format!("Bearer {token}");
+        raw.send(handshake("/v1/ws", &[("Authorization", &bearer)])).await;
+        assert_eq!(raw.answer().await.unwrap().status, 101);
         let text = format!(r#"{{"type":"ping","data":"{}"}}"#, "x".repeat(60_000));
         let question = frame(TEXT, text.as_bytes());
         let mut asked = 0;

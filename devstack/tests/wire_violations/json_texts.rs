@@ -32,7 +32,10 @@ fn texts() -> Vec<(String, Answer)> {
         (r#"{"type":"subscribe","channel":"a","history":1e400,"id":1}"#.into(), Error("invalid_frame")),
         (r#"{"type":"subscribe","channel":"a","history":1e2,"id":1}"#.into(), Error("invalid_frame")),
         (r#"{"type":"subscribe","channel":"a","since":-0.5,"id":1}"#.into(), Error("invalid_frame")),
-        (r#"{"type":"subscribe","channel":"a","since":18446744073709551616,"id":1}"#.into(), Error("invalid_frame")),
+        (
+            r#"{"type":"subscribe","channel":"a","since":18446744073709551616,"id":1}"#.into(),
+            Error("invalid_frame"),
+        ),
         (r#"{"type":"subscribe","channel":"a","since":NaN,"id":1}"#.into(), Error("invalid_json")),
         (r#"{"type":"ping","type":"subscribe"}"#.into(), Error("invalid_frame")),
         (r#"{"type":"ping","id":1,"id":2}"#.into(), Error("invalid_frame")),
@@ -72,7 +75,9 @@ fn i6_i10_every_hostile_text_gets_its_error_and_costs_nobody_else_anything() {
                         assert!(answer.contains(&format!(r#""code":"{code}"#)), "{start}: {answer}");
                         assert!(answer.len() < 500, "an error does not repeat what it refuses: {answer}");
                     }
-                    Fine(kind) => assert!(answer.starts_with(&format!(r#"{{"type":"{kind}""#)), "{start}: {answer}"),
+                    Fine(kind) => {
+                        assert!(answer.starts_with(&format!(r#"{{"type":"{kind}""#)), "{start}: {answer}")
+                    }
                 }
             }
             raw.text(r#"{"type":"ping","id":"last"}"#).await;

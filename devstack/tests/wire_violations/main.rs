@@ -23,12 +23,13 @@ const FRAMING: usize = 0;
 const TEXTS: usize = 1;
 const FLOODS: usize = 2;
 const DEPARTURES: usize = 3;
+const DEAF: usize = 4;
 
 async fn stack() -> Arc<Stack> {
     static SHARED: Shared = Shared::new();
     SHARED
         .stack(|| async {
-            Stack::start(StackConfig { gateways: 4, ..StackConfig::default() }).await.unwrap()
+            Stack::start(StackConfig { gateways: 5, ..StackConfig::default() }).await.unwrap()
         })
         .await
 }

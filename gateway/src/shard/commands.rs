@@ -25,16 +25,23 @@ impl Worker {
     }
 
     fn refresh(&mut self, key: u32, frame: Option<FrameId>, token: Box<str>) {
-        let connection = &self.connections[key as usize];
-        let Stage::Member(member) = &connection.stage else { return };
+        let connection = &mut self.connections[key as usize];
+        let Stage::Member(member) = &mut connection.stage else { return };
+        if member.refreshing {
+            let message = "a token is being checked; wait for its answer";
+            return self.refuse(key, frame.as_deref(), "too_many_requests", message);
+        }
+        member.refreshing = true;
         let tenant = member.identity.tenant.clone();
-        self.run(Errand::Refresh { connection: connection.id, frame, token, tenant });
+        let connection = connection.id;
+        self.run(Errand::Refresh { connection, frame, token, tenant });
     }
 
     /// The token of a refresh was checked.
     pub(super) fn refreshed(&mut self, key: u32, frame: Option<FrameId>, result: Result<Identity, Refusal>) {
         let now_unix = self.unix_micros() / 1_000_000;
-        let Some(member) = self.member(key) else { return };
+        let Some(member) = self.member_mut(key) else { return };
+        member.refreshing = false;
         let identity = match result {
             Ok(identity) if identity.user == member.identity.user => identity,
             Ok(_) => {

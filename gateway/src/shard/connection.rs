@@ -85,6 +85,8 @@ pub(super) struct Member {
     pub(super) expires_ms: u64,
     /// When it is told that the token expires soon; never once it was told.
     pub(super) expiring_ms: u64,
+    /// Whether a new token is being checked: one at a time, so that the last one sent is the one that stays.
+    pub(super) refreshing: bool,
     pub(super) history: VecDeque<HistoryJob>,
     pub(super) reading: Reading,
     pub(super) last_ticket: Ticket,

@@ -124,6 +124,7 @@ impl Worker {
             identity,
             expires_ms,
             expiring_ms,
+            refreshing: false,
             history: VecDeque::new(),
             reading: Reading::Nothing,
             last_ticket: 0,

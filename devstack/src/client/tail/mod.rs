@@ -19,6 +19,7 @@ use super::frame::{Cursor, Frame, Welcome};
 use super::resume::{Follow, Happening, Resuming};
 use super::socket::SocketError;
 use crate::cli::TailArgs;
+use crate::environment::refuses_colour;
 use crate::info::{StackInfo, ws_url};
 use crate::token::{Claims, TokenError, now};
 
@@ -62,7 +63,8 @@ pub async fn run(args: &TailArgs, info: &StackInfo) -> Result<(), TailError> {
     let style = if args.json {
         Style::Json
     } else {
-        Style::Line { colours: std::io::stdout().is_terminal(), zone: TimeZone::system() }
+        let colours = std::io::stdout().is_terminal() && !refuses_colour();
+        Style::Line { colours, zone: TimeZone::system() }
     };
     let mut view = View { style, events: std::io::stdout(), notes: std::io::stderr(), left: args.count };
     tokio::select! {

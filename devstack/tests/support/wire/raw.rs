@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
 use super::PATIENCE;
@@ -114,8 +114,20 @@ impl Raw {
         Self { stream, buffer: Vec::new() }
     }
 
+    /// A connection whose kernel buffers hold little, so that a gateway soon feels what it does not read.
+    pub(crate) async fn narrow(addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        socket.set_send_buffer_size(8 * 1024).unwrap();
+        Self { stream: socket.connect(addr).await.unwrap(), buffer: Vec::new() }
+    }
+
     /// Connects and upgrades, or says what was answered instead.
-    pub(crate) async fn upgrade(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<Self, Answer> {
+    pub(crate) async fn upgrade(
+        addr: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, Answer> {
         let mut raw = Self::connect(addr).await;
         raw.send(handshake(path, headers)).await;
         let answer = raw.answer().await.expect("the gateway answers a whole handshake");
@@ -212,6 +224,12 @@ impl Raw {
                 _ => {}
             }
         }
+    }
+
+    /// The gateway has closed: nothing may follow, and the socket ends.
+    pub(crate) async fn nothing_follows(&mut self) {
+        let after = self.seen().await;
+        assert_eq!(after, Seen::Gone, "nothing follows a close frame");
     }
 
     /// Reads until the stream ends; whatever comes is thrown away.

@@ -1,0 +1,129 @@
+//! I6: does a client that does not read cost itself only?
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+#[path = "support/faults/mod.rs"]
+mod faults;
+
+use std::time::Duration;
+
+use carillon_devstack::client::follow::Status;
+use carillon_devstack::client::load::{Load, LoadPlan};
+use carillon_devstack::stack::StackConfig;
+use carillon_devstack::wait;
+use faults::probe::{memory, metric, sample};
+use faults::{PATIENCE, Scene, TENANT, alone, appointment, stop};
+
+/// What the kernel takes for a client that does not read: a few tens of kilobytes, not megabytes.
+const RECEIVE_BUFFER: u32 = 4_096;
+
+/// Clients of one gateway, of which every `nth` stops reading; their places in the list.
+async fn with_slow_ones(scene: &mut Scene, count: usize, nth: usize) -> Vec<usize> {
+    let url = scene.stack.gateway(0).ws_url();
+    let slow: Vec<usize> = (0..count).filter(|place| place % nth == 0).collect();
+    for place in 0..count {
+        let mut follow = scene.route(TENANT, vec![url.clone()]);
+        if slow.contains(&place) {
+            follow = follow.receive_buffer(RECEIVE_BUFFER);
+        }
+        scene.follow(TENANT, follow).await;
+    }
+    for place in &slow {
+        scene.followers[*place].pause().await;
+    }
+    slow
+}
+
+/// Publishes so many padded events and waits until everyone who reads has everything.
+async fn publish_to_the_others(scene: &Scene, slow: &[usize], events: u64, padding: usize) {
+    let plan = LoadPlan::new(None, move |n| appointment(n, padding)).tasks(16).total(events);
+    let report = Load::start(&scene.publishers(), &scene.ledger, &plan).finished().await;
+    assert_eq!((report.acknowledged, report.abandoned), (events, 0), "{report:?}");
+    let head = scene.acknowledged();
+    for (place, follower) in scene.followers.iter().enumerate() {
+        if !slow.contains(&place) {
+            follower.reached(head, PATIENCE).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_slow_five_in_a_hundred_that_do_not_read_delay_nobody() {
+    let _alone = alone().await;
+    let mut scene = Scene::start(StackConfig::default()).await;
+    let slow = with_slow_ones(&mut scene, 60, 20).await;
+    publish_to_the_others(&scene, &slow, 1_200, 1_000).await;
+    for place in &slow {
+        let status = scene.followers[*place].status();
+        assert!(status.seq() < 1_200 && status.node.is_some(), "still connected, far behind: {status:?}");
+    }
+    let fell = metric(scene.stack.gateway(0), "carillon_fell_behind_total").await;
+    assert!(fell >= slow.len() as f64, "the gateway felt them: {fell}");
+    for place in &slow {
+        scene.followers[*place].go().await;
+    }
+    scene.assert_whole().await;
+    for follower in &scene.followers {
+        assert_eq!(follower.status().connections, 1, "nobody had to come back");
+    }
+}
+
+/// 40 MB go past clients that do not read. Nothing of it may pile up for them: it waits in the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_slow_one_of_four_that_does_not_read_costs_no_memory() {
+    const EVENTS: u64 = 850;
+    const PADDING: usize = 48 * 1024;
+    let _alone = alone().await;
+    let mut scene = Scene::start(StackConfig::default()).await;
+    let slow = with_slow_ones(&mut scene, 4, 4).await;
+    // The gateway's own buffers have grown once this has passed.
+    publish_to_the_others(&scene, &slow, 100, PADDING).await;
+    let before = memory(scene.stack.gateway(0));
+    publish_to_the_others(&scene, &slow, EVENTS, PADDING).await;
+    let grown = memory(scene.stack.gateway(0)).saturating_sub(before);
+    println!(
+        "grown by {} KiB; {} pages read",
+        grown / 1024,
+        metric(scene.stack.gateway(0), "carillon_backlog_reads_total").await
+    );
+    assert!(grown < EVENTS * PADDING as u64 / 4, "grown by {grown} bytes");
+    for place in &slow {
+        assert!(scene.followers[*place].status().seq() < 100, "it has read nothing since");
+        scene.followers[*place].go().await;
+    }
+    scene.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_slow_a_stalled_reader_is_closed_and_can_come_back_for_everything() {
+    let _alone = alone().await;
+    let config = StackConfig::default().gateway_var("CARILLON_STALL_TIMEOUT_MS", 1_000);
+    let mut scene = Scene::start(config).await;
+    let slow = with_slow_ones(&mut scene, 6, 3).await;
+    let plan = LoadPlan::new(Some(200.0), |n| appointment(n, 4_000));
+    let load = Load::start(&scene.publishers(), &scene.ledger, &plan);
+    let gateway = scene.stack.gateway(0);
+    let stalled = wait::until("both stalled readers being closed", PATIENCE, || async {
+        let closed = sample(gateway, r#"carillon_connections_closed_total{reason="stalled"}"#).await;
+        (closed >= slow.len() as f64).then_some(())
+    });
+    if let Err(timeout) = stalled.await {
+        panic!("{timeout}: {:?}", gateway.metrics().await);
+    }
+    // Their place is given back although they never answered the close.
+    wait::until("the place being given back", PATIENCE, || async {
+        (metric(gateway, "carillon_connections").await == 4.0).then_some(())
+    })
+    .await
+    .unwrap();
+    stop(load).await;
+    for place in &slow {
+        scene.followers[*place].go().await;
+        let back = |status: &Status| status.connections == 2;
+        scene.followers[*place].until("come back", Duration::from_secs(30), back).await.unwrap();
+    }
+    scene.assert_whole().await;
+    for (place, follower) in scene.followers.iter().enumerate() {
+        assert_eq!(follower.status().connections, if slow.contains(&place) { 2 } else { 1 });
+    }
+}
