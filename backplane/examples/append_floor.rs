@@ -42,7 +42,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 let mut round = 0u64;
                 while began.elapsed() < Duration::from_secs(seconds) {
                     let events: Vec<Append> = (0..batch)
-                        .map(|n| append(&own[(n % own.len() as u64) as usize], n, &format!("{writer}-{round}-{n}")))
+                        .map(|n| {
+                            append(&own[(n % own.len() as u64) as usize], n, &format!("{writer}-{round}-{n}"))
+                        })
                         .collect();
                     log.append(&events).await.map_err(|error| error.to_string())?;
                     stored.fetch_add(batch, Ordering::Relaxed);

@@ -1,6 +1,5 @@
 //! Does the log keep its promises on a real Postgres? I1, I2, I5 at their root, idempotency, paging, partitions.
 
-
 #![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
 
 use carillon_backplane::log::{

@@ -82,7 +82,7 @@ const HEAD_WATCH_MS: Var<Millis> = Var {
     name: "CARILLON_HEAD_WATCH_MS",
     absent: Absent::Default("1000"),
     kind: Millis { min: 50, max: 60_000 },
-    what: "how often the heads of all tenants are compared with the log; a fifth of it or 200 ms while Redis is away",
+    what: "how often the heads of all tenants are compared with the log; at least every 200 ms while Redis is away",
 };
 const DRAIN_MS: Var<Millis> = Var {
     name: "CARILLON_DRAIN_MS",

@@ -10,7 +10,7 @@ use crate::shard::{self, FrameRate, ShardConfig, Shards, ToShard};
 use crate::stream::backlog::Backlog;
 use crate::stream::feed::{Feed, FeedConfig, Streams};
 use crate::stream::ring::RingLimits;
-use carillon_backplane::bus::{BusConfig, BusError, BusMode, Listener};
+use carillon_backplane::bus::{self, BusConfig, BusError, BusMode, Listener};
 use carillon_backplane::log::{Log, LogConfig, LogError, Role};
 use carillon_platform::auth::Verifier;
 use carillon_platform::config::{RedisMode, Tenants};
@@ -73,7 +73,8 @@ impl Node {
             pool_size: DATABASE_CONNECTIONS,
         })
         .map_err(database_fault)?;
-        let (bus, batches) = Listener::connect(&bus_config(&config)).map_err(redis_fault)?;
+        bus::describe_metrics();
+        let (fast_path, batches) = Listener::connect(&bus_config(&config)).map_err(redis_fault)?;
         if let Err(error) = verifier.load_keys(SystemTime::now()).await {
             tracing::warn!(%error, "the identity provider's keys are not there yet");
         }
@@ -83,7 +84,7 @@ impl Node {
         let (shards, threads) = shard::start(cores, &shard_config(&config), &errand)
             .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();
-        let (feed, streams) = Feed::new(feed_config(&config), log.clone(), bus, shards.clone());
+        let (feed, streams) = Feed::new(feed_config(&config), log.clone(), fast_path, shards.clone());
         let doorman = Doorman::new(verifier, streams.clone(), log.clone());
         let edge = Arc::new(Edge {
             origins: config.origins,

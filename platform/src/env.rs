@@ -2,7 +2,7 @@
 //!
 //! The only file of the project that reads the process environment. Services declare each variable once as a
 //! [`Var`] constant and read it with [`Env::get`] or [`Env::optional`]; the same declarations render the reference
-//! table ([`reference`]) and the effective values ([`Env::effective`]).
+//! table ([`fn@reference`]) and the effective values ([`Env::effective`]).
 
 mod cidr;
 mod kinds;

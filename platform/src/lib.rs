@@ -2,7 +2,7 @@
 //!
 //! | module | question it answers |
 //! |---|---|
-//! | [`env`] | what does the environment say, and is every value allowed? |
+//! | [`mod@env`] | what does the environment say, and is every value allowed? |
 //! | [`config`] | which settings do both services share? |
 //! | [`telemetry`] | how does a process tell what it does (logs, metrics)? |
 //! | [`ops`] | how do probes and Prometheus ask a process how it is? |

@@ -104,9 +104,6 @@ fn check(page: &str, name: &str, table: &str) {
     if std::env::var_os("UPDATE_PAGES").is_some() {
         std::fs::write(&path, format!("{before}{wanted}{after}")).unwrap();
     } else {
-        assert_eq!(
-            found, wanted,
-            "docs/{page} is out of date: make pages writes it anew"
-        );
+        assert_eq!(found, wanted, "docs/{page} is out of date: make pages writes it anew");
     }
 }

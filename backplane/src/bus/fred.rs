@@ -4,7 +4,7 @@
 //!
 //! - **Its reconnecting is off.** A fred client lives as long as its first connection; whatever goes wrong ends the
 //!   [`Link`] and its user dials a new one. So nothing is replayed, no subscription is forgotten half-way, no router
-//!   task is dead without our knowing ([`Link::closed`]), and "confirmed" always means "on this connection".
+//!   task is dead without our knowing ([`LinkEnd`]), and "confirmed" always means "on this connection".
 //! - `subscribe()` resolves before it is even written, and its answer, good or bad, is thrown away; a refusal takes the
 //!   answer slot of the next command, if one is under way, and every later answer is one off. So each batch goes out in
 //!   one piece with a PING that has a token of its own: the token comes back only if everything before it was accepted.

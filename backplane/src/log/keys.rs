@@ -67,9 +67,7 @@ impl Log {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         transaction.batch_execute(MAINTAIN).await?;
-        transaction
-            .execute(CREATE, &[&key.id, &key.hash.as_slice(), &tenant, &scopes, &expires])
-            .await?;
+        transaction.execute(CREATE, &[&key.id, &key.hash.as_slice(), &tenant, &scopes, &expires]).await?;
         Ok(transaction.commit().await?)
     }
 

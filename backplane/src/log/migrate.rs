@@ -45,7 +45,8 @@ BEGIN
     END IF;
 END $$";
 
-const SESSION: &str = "SET lock_timeout = '2s'; SET statement_timeout = '5min'; SET client_min_messages = warning";
+const SESSION: &str =
+    "SET lock_timeout = '2s'; SET statement_timeout = '5min'; SET client_min_messages = warning";
 const AS_OWNER: &str = "SET ROLE carillon_owner; SET search_path = carillon";
 
 /// Brings the schema up to date. The login needs to be a superuser, or the owner of the database with CREATEROLE, or

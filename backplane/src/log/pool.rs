@@ -3,7 +3,9 @@
 //! Whoever `DATABASE_URL` logs in as, the session steps down to the service's own role, which row level security
 //! binds. Every wait has a deadline, so a frozen database is an error within seconds, never a hang.
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;

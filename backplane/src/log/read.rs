@@ -95,7 +95,10 @@ impl Log {
         let found: i64 = row.get("found");
         let more = found > asked;
         // With one more than asked, the oldest found is itself the position before the first wanted.
-        Ok((first.map_or(upto, |first| if more { Seq(first as u64) } else { Seq(first as u64).previous() }), more))
+        Ok((
+            first.map_or(upto, |first| if more { Seq(first as u64) } else { Seq(first as u64).previous() }),
+            more,
+        ))
     }
 }
 

@@ -134,7 +134,9 @@ impl Postgres {
         loop {
             self.process.restart()?;
             match self.ready().await {
-                Err(ProcessError::Exited { log, .. }) if log.contains("still in use") && Instant::now() < deadline => {
+                Err(ProcessError::Exited { log, .. })
+                    if log.contains("still in use") && Instant::now() < deadline =>
+                {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 outcome => return outcome,

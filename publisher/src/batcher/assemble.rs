@@ -8,7 +8,7 @@ use carillon_backplane::log::Append;
 use carillon_protocol::TenantId;
 use std::collections::{HashSet, VecDeque};
 
-/// Most events of a batch. Throughput peaks here: 148,000 events/s, p99 9 ms (research/rust.md, 4.2).
+/// Most events of a batch. Throughput peaks here: 148,000 events/s, p99 9 ms (docs/adr/0002).
 pub(super) const BATCH_EVENTS: usize = 500;
 /// Most bytes of a batch; one request alone may have more.
 pub(super) const BATCH_BYTES: usize = 256 * 1024;
