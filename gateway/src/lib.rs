@@ -24,6 +24,7 @@ mod admission;
 mod desk;
 mod edge;
 mod entrance;
+mod fate;
 mod node;
 mod shard;
 mod stream;

@@ -124,7 +124,7 @@ impl Node {
         }
         self.shards.send_all(|| ToShard::Stop);
         for thread in self.threads {
-            // A shard that panicked has said so in the log.
+            // A panic would have ended the process.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
         self.stop.cancel();

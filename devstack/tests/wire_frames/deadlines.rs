@@ -13,9 +13,9 @@ use crate::{HEARTBEAT_MS, QUICK, stack};
 fn a_quiet_connection_hears_a_heartbeat_with_its_cursor() {
     block_on(async {
         let stack = stack().await;
+        let begun = Instant::now();
         let (mut socket, welcome) = open(&stack, stack.gateway(QUICK), &claims("quiet", "anna")).await;
         assert_eq!(welcome.heartbeat_ms, HEARTBEAT_MS);
-        let begun = Instant::now();
         for _ in 0..3 {
             let frame = socket.next_frame(PATIENCE).await.unwrap();
             assert!(frame.is("heartbeat"), "{frame:?}");
@@ -42,8 +42,8 @@ fn whoever_answers_no_ping_is_closed_with_4408_and_whoever_does_stays() {
     block_on(async {
         let stack = stack().await;
         let gateway = stack.gateway(QUICK);
-        let mut mute = Raw::member(gateway.addr(), &token(&stack, &claims("mute", "anna"))).await;
         let begun = Instant::now();
+        let mut mute = Raw::member(gateway.addr(), &token(&stack, &claims("mute", "anna"))).await;
         let (mut pings, mut heartbeats) = (0, 0);
         let (code, reason) = loop {
             match mute.seen().await {

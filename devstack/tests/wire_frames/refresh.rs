@@ -138,8 +138,8 @@ fn a_refresh_in_time_keeps_a_connection_alive_and_asks_for_the_next_in_due_time(
         let stack = stack().await;
         let ttl = 6;
         let fresh = || Claims { exp: now() + ttl, ..claims("refreshing", "anna") };
-        let (mut socket, _) = open(&stack, stack.gateway(QUICK), &fresh()).await;
         let begun = Instant::now();
+        let (mut socket, _) = open(&stack, stack.gateway(QUICK), &fresh()).await;
         for _ in 0..3 {
             let expiring = socket.next_of("expiring", PATIENCE).await.unwrap();
             // Half of the token's own time, however long the connection has lived with earlier ones.

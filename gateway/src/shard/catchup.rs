@@ -232,11 +232,13 @@ impl Worker {
         (here.life, here.cursor) = here.stream.position();
         let (reason, members) = (here.life.reason, here.members.clone());
         for key in members {
-            if let Some(member) = self.member_mut(key) {
-                // History of the old life would carry numbers of the old life.
-                member.history.clear();
-            }
+            let Some(member) = self.member_mut(key) else { continue };
+            // History of the old life would carry numbers of the old life: it ends here, and says that it is not whole.
+            let unfinished = std::mem::take(&mut member.history);
             self.reset(key, reason);
+            for job in &unfinished {
+                self.answer(key, &job.cut_short());
+            }
         }
     }
 

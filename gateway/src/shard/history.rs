@@ -71,6 +71,11 @@ impl HistoryJob {
         }
     }
 
+    /// What is said when the rest of it cannot be sent any more.
+    pub(super) fn cut_short(&self) -> ServerFrame<'_> {
+        ServerFrame::Replayed { id: self.raw_id(), count: self.count, more: true }
+    }
+
     fn raw_id(&self) -> Option<&serde_json::value::RawValue> {
         self.id.as_deref().and_then(|id| serde_json::from_str(id).ok())
     }

@@ -8,6 +8,7 @@ use super::fanout::Scratch;
 use super::mailbox::{Errand, Mail, Shards, ToShard};
 use super::room::Room;
 use super::wheel::Wheel;
+use crate::fate::SharedFate;
 use crate::metrics::metrics;
 use crate::stream::ring::Entry;
 use carillon_protocol::{CloseCode, TenantId};
@@ -145,6 +146,7 @@ impl Worker {
     }
 
     fn turn_after_turn(mut self, mut poll: Poll, mail: &Mail) {
+        let _fate = SharedFate("shard");
         let mut events = Events::with_capacity(EVENTS);
         let mut stop_ms = None;
         loop {

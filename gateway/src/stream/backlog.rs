@@ -20,14 +20,19 @@ const PAGE: u64 = 256;
 const READS: usize = 4;
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(5);
-/// Most pages kept, about half a megabyte each at worst.
+/// Most pages kept.
 const PAGES: usize = 128;
+/// Most bytes of frames kept: large events make pages of half a megabyte, and clients that lag a little ask for pages
+/// that overlap.
+const BYTES: usize = 16 * 1024 * 1024;
 
 /// Events of the log after a cursor, ready to be written.
 #[derive(Debug)]
 pub(crate) struct BacklogPage {
     /// Consecutive; empty when the log no longer has the first one.
     entries: Vec<Arc<Entry>>,
+    /// What their frames weigh.
+    bytes: usize,
     /// The end of the range that was asked for.
     upto: Seq,
 }
@@ -53,9 +58,11 @@ pub(crate) struct Backlog {
     shared: Arc<Shared>,
 }
 
+type Pages = HashMap<Key, (Instant, Answer)>;
+
 struct Shared {
     reads: Semaphore,
-    pages: Mutex<HashMap<Key, (Instant, Answer)>>,
+    pages: Mutex<Pages>,
 }
 
 impl Backlog {
@@ -99,7 +106,8 @@ impl Backlog {
                 let page = self.log.read(tenant, after, upto, None).await?;
                 let entries: Vec<Arc<Entry>> = contiguous(after, page.events).map(Arc::new).collect();
                 metrics().backlog_events.increment(entries.len() as u64);
-                Ok::<_, LogError>(Arc::new(BacklogPage { entries, upto }))
+                let bytes = entries.iter().map(|entry| entry.frame.len()).sum();
+                Ok::<_, LogError>(Arc::new(BacklogPage { entries, bytes, upto }))
             })
             .await?;
         Ok(page.clone())
@@ -109,16 +117,8 @@ impl Backlog {
     fn answer(&self, key: &Key, upto: Seq) -> Answer {
         let mut pages = self.shared.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if pages.len() >= PAGES {
-            pages.retain(|_, (asked, _)| now.duration_since(*asked) < KEPT);
-        }
-        if pages.len() >= PAGES {
-            // Questions under way go on without being shared any further.
-            pages.clear();
-        }
-        let fresh = |(asked, answer): &&(Instant, Answer)| {
-            now.duration_since(*asked) < KEPT && answer.get().is_none_or(|page| page.upto >= upto)
-        };
+        make_room(&mut pages, now);
+        let fresh = |(_, answer): &&(Instant, Answer)| answer.get().is_none_or(|page| page.upto >= upto);
         if let Some((_, answer)) = pages.get(key).filter(fresh) {
             return answer.clone();
         }
@@ -155,6 +155,19 @@ impl Backlog {
     }
 }
 
+/// Lets old pages go every time, and the oldest of the others while there are too many. A question under way that goes
+/// is answered all the same, only not shared any further.
+fn make_room(pages: &mut Pages, now: Instant) {
+    pages.retain(|_, (asked, _)| now.duration_since(*asked) < KEPT);
+    let weight = |answer: &Answer| answer.get().map_or(0, |page| page.bytes);
+    let mut bytes: usize = pages.values().map(|(_, answer)| weight(answer)).sum();
+    while pages.len() >= PAGES || bytes > BYTES {
+        let oldest = pages.iter().min_by_key(|(_, (asked, _))| *asked).map(|(key, _)| key.clone());
+        let Some((_, answer)) = oldest.and_then(|key| pages.remove(&key)) else { return };
+        bytes -= weight(&answer);
+    }
+}
+
 /// The events that continue `after` without a hole, encoded for sockets.
 fn contiguous(after: Seq, events: Vec<LoggedEvent>) -> impl Iterator<Item = Entry> {
     events.into_iter().zip(after.0 + 1..).take_while(|(event, seq)| event.seq.0 == *seq).map(|(event, _)| {
@@ -166,4 +179,39 @@ fn contiguous(after: Seq, events: Vec<LoggedEvent>) -> impl Iterator<Item = Entr
             at_micros: 0,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(pages: &mut Pages, seq: u64, bytes: usize, asked: Instant) {
+        let page = BacklogPage { entries: Vec::new(), bytes, upto: Seq(seq) };
+        let answer = Arc::new(OnceCell::new_with(Some(Arc::new(page))));
+        pages.insert((TenantId::new("acme").unwrap(), 1, Seq(seq)), (asked, answer));
+    }
+
+    fn left(pages: &Pages) -> Vec<u64> {
+        let mut left: Vec<u64> = pages.keys().map(|(_, _, after)| after.0).collect();
+        left.sort_unstable();
+        left
+    }
+
+    #[test]
+    fn i10_pages_are_kept_within_time_number_and_bytes() {
+        let began = Instant::now();
+        let at = |ms: u64| began + Duration::from_millis(ms);
+        let mut pages = Pages::new();
+        (0..4).for_each(|seq| kept(&mut pages, seq, BYTES / 3, at(seq)));
+        make_room(&mut pages, at(4));
+        assert_eq!(left(&pages), [1, 2, 3], "the oldest goes");
+        make_room(&mut pages, at(2) + KEPT);
+        assert_eq!(left(&pages), [3], "nothing is kept for ever");
+        (0..PAGES as u64 * 2).for_each(|seq| kept(&mut pages, seq, 1, at(10 + seq)));
+        make_room(&mut pages, at(500));
+        assert_eq!((pages.len(), left(&pages)[0]), (PAGES - 1, PAGES as u64 + 1), "room for one more");
+        pages.insert((TenantId::new("acme").unwrap(), 1, Seq(0)), (at(0), Answer::default()));
+        make_room(&mut pages, at(500));
+        assert_eq!(pages.len(), PAGES - 1, "a question under way can go, too");
+    }
 }

@@ -17,6 +17,7 @@ pub(crate) use ask::{OpenError, Streams};
 use super::Stream;
 use super::ring::{Entry, RingLimits};
 use super::sequencer::{Missing, Offered, Repaired, Sequenced, Sequencer};
+use crate::fate::SharedFate;
 use crate::metrics::metrics;
 use crate::shard::Shards;
 use crate::ws;
@@ -132,6 +133,7 @@ impl Feed {
 
     /// Runs until `stop`.
     pub(crate) async fn run(mut self, mut bus: BusEvents, stop: CancellationToken) {
+        let _fate = SharedFate("feed");
         let mut health = self.listener.health_changes();
         loop {
             let wake = self.wakes_at();
