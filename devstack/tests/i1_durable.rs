@@ -49,7 +49,8 @@ async fn i1_durable_an_event_missing_from_the_log_is_found_out() {
     let scene = Scene::start(StackConfig { gateways: 1, ..StackConfig::default() }).await;
     scene.publish(20).await;
     sql(&scene.stack, "DELETE FROM carillon.events WHERE seq = 7").await;
-    let verdict = scene.book().verify(&[log_as_witness(&scene.stack).await]);
+    let log = log_as_witness(&scene.stack).await;
+    let verdict = scene.book().verify(&[log]);
     let missing: Vec<_> = verdict.faults.iter().map(|fault| (fault.seq, &fault.kind)).collect();
     assert!(matches!(missing.as_slice(), [(7, FaultKind::Missing { .. })]), "{verdict}");
 }

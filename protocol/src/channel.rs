@@ -202,11 +202,10 @@ mod tests {
             let pattern = ChannelPattern::new(format!("{prefix}*")).unwrap();
             let inside = format!("{prefix}{name}");
             prop_assert!(pattern.allows(&Channel::new(&inside).unwrap()));
-            if !other.starts_with(&prefix) {
-                if let Ok(outside) = Channel::new(&other) {
+            if !other.starts_with(&prefix)
+                && let Ok(outside) = Channel::new(&other) {
                     prop_assert!(!pattern.allows(&outside));
                 }
-            }
         }
     }
 }

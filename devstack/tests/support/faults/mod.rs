@@ -195,9 +195,11 @@ pub fn appointment(n: u64, padding: usize) -> Post {
     Post::new(TENANT, "appointment.moved", data).tenant_wide()
 }
 
-/// Choices that a failed run can repeat: its seed is printed with the failure.
+/// Choices that a failed run can repeat: its seed is printed with the failure and taken from `CARILLON_TEST_SEED`.
+#[expect(clippy::print_stdout, reason = "the test harness shows it with a failure")]
 pub fn dice() -> Dice {
-    let seed = Dice::fresh().bits();
-    println!("the seed of this run is {seed}");
+    let given = std::env::var("CARILLON_TEST_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = given.unwrap_or_else(|| Dice::fresh().bits());
+    println!("CARILLON_TEST_SEED={seed}");
     Dice::seeded(seed)
 }
