@@ -12,6 +12,12 @@ async fn becomes(service: &Service, status: &str) {
     wait::until(format!("{} is {status}", service.name()), SOON, is_so).await.unwrap();
 }
 
+/// A signal reaches a process a moment after it was sent.
+async fn falls_silent(service: &Service) {
+    let is_silent = || async { service.readiness().await.is_none().then_some(()) };
+    wait::until(format!("{} is silent", service.name()), SOON, is_silent).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_stack_starts_grows_and_stops_without_a_trace() {
     let config = StackConfig { gateways: 1, lb: true, ..StackConfig::default() };
@@ -48,11 +54,11 @@ async fn killed_and_frozen_services_come_back_on_their_ports() {
     let gateway = stack.gateway(0);
     let url = gateway.url();
     gateway.kill().unwrap();
-    assert!(gateway.readiness().await.is_none());
+    falls_silent(gateway).await;
     gateway.restart().await.unwrap();
     assert_eq!(gateway.url(), url);
     gateway.freeze().unwrap();
-    assert!(gateway.readiness().await.is_none());
+    falls_silent(gateway).await;
     gateway.thaw().unwrap();
     becomes(gateway, "ready").await;
     stack.redis().process().kill().unwrap();

@@ -136,7 +136,7 @@ mod tests {
             ("since=-1", "since"),
             ("since=x", "since"),
             ("since=99999999999999999999", "since"),
-            ("epoch=a b", "epoch"),
+            ("epoch=a%20b", "epoch"),
             ("tenant=A", "tenant"),
             ("device=a/b", "device"),
             ("channels=a%20b", "channels"),

@@ -69,14 +69,14 @@ pub(crate) struct Missing {
     pub(crate) upto: Seq,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum State {
     /// Every known event has passed.
     Live,
     /// Something is missing but may still arrive by itself.
     Holding { until: Instant },
-    /// A range is being read.
-    Repairing,
+    /// The range after `after` is being read.
+    Repairing { after: Seq },
 }
 
 #[derive(Debug)]
@@ -168,7 +168,7 @@ impl Sequencer {
         if now < until {
             return None;
         }
-        self.state = State::Repairing;
+        self.state = State::Repairing { after: self.head };
         let upto = self.held.first_key_value().map_or(self.known, |(first, _)| first.previous());
         debug_assert!(upto > self.head, "I4: a repair asks for what is missing");
         Some(Missing { after: self.head, upto })
@@ -178,7 +178,7 @@ impl Sequencer {
     pub(crate) fn wakes_at(&self) -> Option<Instant> {
         match self.state {
             State::Holding { until } => Some(until),
-            State::Live | State::Repairing => None,
+            State::Live | State::Repairing { .. } => None,
         }
     }
 
@@ -189,7 +189,11 @@ impl Sequencer {
         now: Instant,
         out: &mut Vec<Sequenced>,
     ) -> Repaired {
-        let before = self.head;
+        // What came by itself meanwhile continued the stream too: an answer that is overtaken proves nothing.
+        let before = match self.state {
+            State::Repairing { after } => after,
+            State::Live | State::Holding { .. } => self.head,
+        };
         for (seq, event) in events {
             if seq == self.head.next() {
                 self.pass(seq, event, 0, out);
@@ -247,7 +251,7 @@ impl Sequencer {
     /// Waits for what is missing until `until`, or is content. A wait that runs already is not prolonged.
     fn settle(&mut self, until: Instant) {
         self.state = match self.state {
-            State::Repairing => State::Repairing,
+            repairing @ State::Repairing { .. } => repairing,
             _ if !self.is_behind() => State::Live,
             State::Holding { until: earlier } => State::Holding { until: earlier.min(until) },
             State::Live => State::Holding { until },

@@ -96,6 +96,21 @@ fn a_hole_the_log_cannot_fill_is_told() {
 }
 
 #[test]
+fn an_answer_that_was_overtaken_does_not_say_that_the_log_has_a_hole() {
+    let (now, mut out) = (Instant::now(), Vec::new());
+    let mut sequencer = Sequencer::new(epoch(), Seq(5));
+    sequencer.offer(batch(8, 1), now, &mut out);
+    let missing = sequencer.due(now + PATIENCE).unwrap();
+    sequencer.offer(batch(6, 2), now + PATIENCE, &mut out);
+    sequencer.offer(batch(11, 1), now + PATIENCE, &mut out);
+    assert_eq!(sequencer.repaired(read(missing, 7, 9), now + PATIENCE, &mut out), Repaired::Continued);
+    assert_eq!(seqs(&out), [6, 7, 8]);
+    let missing = sequencer.due(now + PATIENCE).unwrap();
+    assert_eq!(missing, Missing { after: Seq(8), upto: Seq(10) });
+    assert_eq!(sequencer.repaired([], now, &mut out), Repaired::Gone, "asked again, it does");
+}
+
+#[test]
 fn i10_what_is_held_is_bounded_and_the_rest_is_read_again() {
     let (now, mut out) = (Instant::now(), Vec::new());
     let mut sequencer = Sequencer::new(epoch(), Seq(0));
