@@ -121,7 +121,7 @@ impl Doorman {
         let forbidden: Vec<Channel> =
             hello.channels.iter().filter(|channel| !identity.may_subscribe(channel)).cloned().collect();
         if !forbidden.is_empty() {
-            let message = "the token does not allow these channels";
+            let message = format!("the token does not allow {}", some(&forbidden));
             let refusal = Refusal::new("forbidden", message, 403, CloseCode::Forbidden);
             return Err(Refusal { channels: forbidden, ..refusal });
         }
@@ -167,4 +167,12 @@ impl Doorman {
         }
         Ok(Resume::From { life: life.number, seq })
     }
+}
+
+/// The first of some channels, in words; the whole list stands beside it.
+pub(crate) fn some(channels: &[Channel]) -> String {
+    const NAMED: usize = 3;
+    let names: Vec<&str> = channels.iter().take(NAMED).map(Channel::as_str).collect();
+    let rest = channels.len().saturating_sub(NAMED);
+    if rest == 0 { names.join(", ") } else { format!("{} and {rest} more", names.join(", ")) }
 }

@@ -5,7 +5,7 @@ use super::history::{HistoryJob, JOBS};
 use super::mailbox::Errand;
 use super::room::Room;
 use super::worker::Worker;
-use crate::entrance::Refusal;
+use crate::entrance::{Refusal, some};
 use carillon_platform::auth::Identity;
 use carillon_protocol::Channel;
 use carillon_protocol::client::{ClientFrame, FrameId, History, Request};
@@ -90,9 +90,9 @@ impl Worker {
         let forbidden: Vec<Channel> =
             channels.iter().filter(|channel| !member.identity.may_subscribe(channel)).cloned().collect();
         if !forbidden.is_empty() {
-            let message = "the token does not allow these channels; nothing was subscribed";
-            let error =
-                ServerFrame::Error { id: raw(&id), code: "forbidden", message, channels: Some(&forbidden) };
+            let message = format!("the token does not allow {}; nothing was subscribed", some(&forbidden));
+            let (id, channels) = (raw(&id), Some(&forbidden[..]));
+            let error = ServerFrame::Error { id, code: "forbidden", message: &message, channels };
             return self.answer(key, &error);
         }
         let room = &self.rooms[member.room as usize];
