@@ -163,6 +163,12 @@ async fn i10_bounded_without_a_database_connections_stay_and_the_ring_answers() 
     for expected in 91..=100 {
         assert_eq!(in_ring.next_of("event", PATIENCE).await.unwrap().seq(), Some(expected));
     }
+    in_ring
+        .send_json(&json!({"type": "subscribe", "id": "h", "channel": "tenant", "history": 5}))
+        .await
+        .unwrap();
+    let refused = in_ring.next_of("error", PATIENCE).await.unwrap();
+    assert_eq!((refused.code(), refused.text("id")), (Some("history_unavailable"), Some("h")));
     let (mut behind_ring, welcome) = Socket::open(&since(10)).await.unwrap();
     assert_eq!(welcome.resumed, "replay");
     let waits = behind_ring.next_frame(Duration::from_millis(500)).await;

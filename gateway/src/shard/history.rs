@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// Pieces of history a connection may wait for at a time.
 pub(super) const JOBS: usize = 32;
 
+/// Reads of one page that may fail before its history is refused.
+const ATTEMPTS: u32 = 5;
+
 /// A page of history.
 pub(crate) struct HistoryPage {
     pub(crate) events: Vec<LoggedEvent>,
@@ -40,6 +43,8 @@ pub(super) struct HistoryJob {
     upto: Seq,
     count: u64,
     more: bool,
+    /// Reads that failed since the last one that did not.
+    failures: u32,
 }
 
 impl HistoryJob {
@@ -68,6 +73,7 @@ impl HistoryJob {
             upto,
             count: 0,
             more,
+            failures: 0,
         }
     }
 
@@ -106,9 +112,8 @@ impl Worker {
         let page = match page {
             Ok(page) => page,
             Err(error) => {
-                tracing::debug!(%error, "a page of history could not be read, asking again");
-                member.reading = Reading::Later(now_ms + ASK_AGAIN_MS);
-                return self.reschedule(key);
+                tracing::debug!(%error, "a page of history could not be read");
+                return self.history_failed(key);
             }
         };
         if !self.flush(key) {
@@ -117,6 +122,7 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         let Stage::Member(member) = &mut connection.stage else { return };
         let Some(job) = member.history.front_mut() else { return };
+        job.failures = 0;
         if let HistoryFrom::Newest { .. } = job.from {
             job.more |= page.more;
             job.from = HistoryFrom::After(page.start);
@@ -150,6 +156,23 @@ impl Worker {
             let Some(job) = member.history.pop_front() else { return };
             self.answer(key, &ServerFrame::Replayed { id: job.raw_id(), count: job.count, more: job.more });
         }
+        self.catch_up(key);
+    }
+
+    /// A read of history failed: it is tried again a few times, then refused, so that one that can never be read (a
+    /// channel too rare in a log too long) does not occupy the log for ever.
+    fn history_failed(&mut self, key: u32) {
+        let now_ms = self.now_ms;
+        let Some(member) = self.member_mut(key) else { return };
+        let Some(job) = member.history.front_mut() else { return };
+        job.failures += 1;
+        if job.failures < ATTEMPTS {
+            member.reading = Reading::Later(now_ms + ASK_AGAIN_MS);
+            return self.reschedule(key);
+        }
+        let Some(job) = member.history.pop_front() else { return };
+        let message = "the history cannot be read now; the subscription is live";
+        self.refuse(key, job.id.as_deref(), "history_unavailable", message);
         self.catch_up(key);
     }
 }
