@@ -24,6 +24,12 @@ const QUERY_TOKEN: Var<OneOf<bool>> = Var {
     kind: ON_OFF,
     what: "whether a token may stand in the URL (?token=), where proxies may log it",
 };
+const COMPRESSION: Var<OneOf<bool>> = Var {
+    name: "CARILLON_COMPRESSION",
+    absent: Absent::Default("on"),
+    kind: ON_OFF,
+    what: "whether events are compressed for WebSocket clients that offer it, once for all of them",
+};
 const TRUSTED_PROXIES: Var<Cidrs> = Var {
     name: "CARILLON_TRUSTED_PROXIES",
     absent: Absent::Optional("none: X-Forwarded-For is ignored"),
@@ -78,6 +84,18 @@ const RING_BYTES: Var<Bytes> = Var {
     kind: Bytes { min: 1024, max: 1 << 32 },
     what: "most bytes of them",
 };
+const RING_BUDGET_BYTES: Var<Bytes> = Var {
+    name: "CARILLON_RING_BUDGET_BYTES",
+    absent: Absent::Default("256MiB"),
+    kind: Bytes { min: 64 * 1024, max: 1 << 40 },
+    what: "memory of the rings of all tenants; above it the largest let their oldest events go, to be read from the log",
+};
+const REPLAY_BUDGET_BYTES: Var<Bytes> = Var {
+    name: "CARILLON_REPLAY_BUDGET_BYTES",
+    absent: Absent::Default("64MiB"),
+    kind: Bytes { min: 1024 * 1024, max: 1 << 40 },
+    what: "memory of events on their way from the log to returning or slow clients; above it further reads wait",
+};
 const HEAD_WATCH_MS: Var<Millis> = Var {
     name: "CARILLON_HEAD_WATCH_MS",
     absent: Absent::Default("1000"),
@@ -97,6 +115,7 @@ pub const VARIABLES: &[&dyn Declared] = &[
     &OPS_LISTEN,
     &ALLOWED_ORIGINS,
     &QUERY_TOKEN,
+    &COMPRESSION,
     &TRUSTED_PROXIES,
     &MAX_CONNECTIONS,
     &MAX_PER_IP,
@@ -106,6 +125,8 @@ pub const VARIABLES: &[&dyn Declared] = &[
     &STALL_TIMEOUT_MS,
     &RING_EVENTS,
     &RING_BYTES,
+    &RING_BUDGET_BYTES,
+    &REPLAY_BUDGET_BYTES,
     &HEAD_WATCH_MS,
     &DRAIN_MS,
 ];
@@ -123,6 +144,8 @@ pub struct Config {
     pub origins: OriginPolicy,
     /// Whether a token may stand in the URL.
     pub query_token: bool,
+    /// Whether permessage-deflate is agreed to.
+    pub compression: bool,
     /// Whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<Cidr>,
     /// Most connections; none: what descriptors allow.
@@ -141,6 +164,10 @@ pub struct Config {
     pub ring_events: u32,
     /// Bytes in a ring.
     pub ring_bytes: usize,
+    /// Bytes of all rings.
+    pub ring_budget_bytes: usize,
+    /// Bytes of all replays.
+    pub replay_budget_bytes: usize,
     /// How often heads are compared.
     pub head_watch: Duration,
     /// Over how long a stopping node empties.
@@ -157,6 +184,7 @@ impl Config {
             common: Common::read(env, &LISTEN, &OPS_LISTEN)?,
             origins: env.get(&ALLOWED_ORIGINS)?,
             query_token: env.get(&QUERY_TOKEN)?,
+            compression: env.get(&COMPRESSION)?,
             trusted_proxies: env.optional(&TRUSTED_PROXIES)?.unwrap_or_default(),
             max_connections: env.optional(&MAX_CONNECTIONS)?,
             max_per_ip: env.get(&MAX_PER_IP)?,
@@ -166,6 +194,8 @@ impl Config {
             stall_timeout: env.get(&STALL_TIMEOUT_MS)?,
             ring_events: env.get(&RING_EVENTS)?,
             ring_bytes: env.get(&RING_BYTES)?,
+            ring_budget_bytes: env.get(&RING_BUDGET_BYTES)?,
+            replay_budget_bytes: env.get(&REPLAY_BUDGET_BYTES)?,
             head_watch: env.get(&HEAD_WATCH_MS)?,
             drain: env.get(&DRAIN_MS)?,
         })

@@ -64,8 +64,8 @@ async fn history(
         }
     };
     if start >= upto {
-        return Ok(HistoryPage { events: Vec::new(), complete: true, more, start });
+        return Ok(HistoryPage { events: Vec::new(), complete: true, more, start, _charge: None });
     }
-    let (events, complete) = backlog.history(tenant, channels, start, upto).await?;
-    Ok(HistoryPage { events, complete, more, start })
+    let (events, complete, charge) = backlog.history(tenant, channels, start, upto).await?;
+    Ok(HistoryPage { events, complete, more, start, _charge: Some(charge) })
 }

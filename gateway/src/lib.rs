@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod ws;
 
 mod admission;
+mod budget;
 mod desk;
 mod edge;
 mod entrance;

@@ -38,7 +38,7 @@ macro_rules! declare {
 }
 
 declare! {
-    accepted: Counter = "carillon_connections_accepted_total", "WebSocket handshakes completed";
+    accepted: Counter = "carillon_connections_accepted_total", "connections taken in: WebSockets, event streams and polls";
     deliveries: Counter = "carillon_deliveries_total", "event frames written to sockets";
     writes: Counter = "carillon_socket_writes_total", "writes of event frames; deliveries per write is the coalescing";
     received: Counter = "carillon_frames_received_total", "frames received from clients, pongs excluded";
@@ -55,6 +55,10 @@ declare! {
     envelopes_refused: Counter = "carillon_envelopes_refused_total", "messages from Redis that were no batch of their tenant";
     backlog_reads: Counter = "carillon_backlog_reads_total", "pages of the log read for connections behind their ring";
     backlog_events: Counter = "carillon_backlog_events_total", "events in those pages";
+    ring_bytes: Gauge = "carillon_ring_bytes", "memory of the events in all rings, at most CARILLON_RING_BUDGET_BYTES";
+    ring_trimmed: Counter = "carillon_ring_trimmed_total", "events that left a ring early because all rings together reached their budget";
+    replay_bytes: Gauge = "carillon_replay_bytes", "memory of events between the log and the sockets, at most CARILLON_REPLAY_BUDGET_BYTES";
+    replay_waits: Counter = "carillon_replay_waits_total", "reads of the log that waited because replays had reached their budget";
     history_reads: Counter = "carillon_history_reads_total", "pages of history read for a subscribe";
 }
 
@@ -62,7 +66,7 @@ const CONNECTIONS: Metric = Metric {
     name: "carillon_connections",
     kind: MetricKind::Gauge,
     labels: "shard",
-    what: "open WebSocket connections",
+    what: "open connections: WebSockets, event streams and polls",
 };
 const SUBSCRIPTIONS: Metric = Metric {
     name: "carillon_subscriptions",
@@ -74,13 +78,13 @@ const CLOSED: Metric = Metric {
     name: "carillon_connections_closed_total",
     kind: MetricKind::Counter,
     labels: "reason",
-    what: "connections ended: a close code's name, or left when the client or its network ended it",
+    what: "connections ended: a close code's name, answered for a poll, or left when the client or its network ended it",
 };
 const REJECTED: Metric = Metric {
     name: "carillon_handshakes_rejected_total",
     kind: MetricKind::Counter,
     labels: "code",
-    what: "handshakes refused before the upgrade, by problem code",
+    what: "requests refused before they became a connection, by problem code",
 };
 const RESUMES: Metric = Metric {
     name: "carillon_resumes_total",
@@ -88,7 +92,13 @@ const RESUMES: Metric = Metric {
     labels: "result",
     what: "welcomes: live, replay (missed events follow) or reset (the cursor could not be honoured)",
 };
-const LABELLED: &[Metric] = &[CONNECTIONS, SUBSCRIPTIONS, CLOSED, REJECTED, RESUMES];
+const FALLBACKS: Metric = Metric {
+    name: "carillon_fallback_requests_total",
+    kind: MetricKind::Counter,
+    labels: "kind",
+    what: "clients let in without a WebSocket: sse or poll",
+};
+const LABELLED: &[Metric] = &[CONNECTIONS, SUBSCRIPTIONS, CLOSED, REJECTED, RESUMES, FALLBACKS];
 
 impl Metrics {
     /// Adds what a shard did in one turn.
@@ -113,6 +123,11 @@ impl Metrics {
     /// Counts a handshake that was refused.
     pub(crate) fn rejected(&self, code: &'static str) {
         counter!(REJECTED.name, "code" => code).increment(1);
+    }
+
+    /// Counts a client that was let in without a WebSocket.
+    pub(crate) fn fallback(&self, kind: &'static str) {
+        counter!(FALLBACKS.name, "kind" => kind).increment(1);
     }
 
     /// Counts a welcome.

@@ -1,6 +1,7 @@
 //! How does a gateway start, run and stop?
 
 use crate::admission::{Admission, ConnectionLimits};
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::desk;
 use crate::edge::handshake::Edge;
@@ -89,6 +90,7 @@ impl Node {
         let edge = Arc::new(Edge {
             origins: config.origins,
             query_token: config.query_token,
+            compression: config.compression,
             trusted_proxies: config.trusted_proxies,
             admission: Admission::new(limits),
             doorman: doorman.clone(),
@@ -97,7 +99,12 @@ impl Node {
             user_timeout: config.stall_timeout + Duration::from_secs(5),
         });
         tokio::spawn(feed.run(batches, stop.clone()));
-        tokio::spawn(desk::run(errands, shards.clone(), doorman, Backlog::new(log)));
+        tokio::spawn(desk::run(
+            errands,
+            shards.clone(),
+            doorman,
+            Backlog::new(log, Budget::new(config.replay_budget_bytes)),
+        ));
         tracing::info!(node = config.common.node, listen = %config.common.listen, ops = %config.common.ops_listen, shards = cores, "gateway started");
         let readiness = {
             let edge = edge.clone();
@@ -196,6 +203,7 @@ fn shard_config(config: &Config) -> ShardConfig {
 fn feed_config(config: &Config) -> FeedConfig {
     FeedConfig {
         ring: RingLimits { events: config.ring_events as usize, bytes: config.ring_bytes },
+        ring_budget: Budget::new(config.ring_budget_bytes),
         head_watch: config.head_watch,
         create_tenants: config.common.tenants == Tenants::Auto,
     }

@@ -6,7 +6,7 @@
 
 mod codec_client;
 
-use carillon_gateway::ws::{MAX_FRAGMENTS, Violation};
+use carillon_gateway::ws::{Violation, max_fragments};
 use codec_client::{Message, Outcome, decode, frame};
 
 const LIMIT: usize = 1 << 17;
@@ -152,7 +152,7 @@ fn section_5_fragments_out_of_order_are_refused() {
 
 #[test]
 fn section_5_fragments_are_bounded_in_bytes_and_in_number() {
-    let most = usize::from(MAX_FRAGMENTS);
+    let most = max_fragments(LIMIT);
     let mut frames = vec![frame(TEXT, b"", KEY)];
     frames.resize(most - 1, frame(0, b"", KEY));
     accepts(&[frames.clone(), vec![frame(FIN, b"", KEY)]].concat(), &[text("")]);
@@ -303,6 +303,7 @@ fn violations_have_the_close_code_of_the_rfc() {
         (V::BadClosePayload, 1002),
         (V::BadCloseCode, 1002),
         (V::InvalidUtf8, 1007),
+        (V::BadDeflate, 1007),
         (V::TooBig, 1009),
         (V::TooManyFragments, 1009),
     ] {

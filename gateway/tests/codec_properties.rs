@@ -277,7 +277,7 @@ proptest! {
             while used < piece.len() {
                 prop_assert_eq!(&piece[used..], &bytes[at + used..cut], "what was not decoded is unchanged");
                 let before = messages.len();
-                used += decoder.feed(&mut piece[used..], LIMIT, &mut |incoming| {
+                used += decoder.feed(&mut piece[used..], LIMIT, None, &mut |incoming| {
                     messages.push(incoming.into());
                     Flow::Stop
                 }).unwrap();

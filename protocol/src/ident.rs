@@ -173,6 +173,26 @@ pub struct Cursor {
     pub seq: Seq,
 }
 
+/// As one word, `<epoch>:<seq>`: the id of an event in an event stream, and its `Last-Event-ID`.
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.epoch, self.seq)
+    }
+}
+
+impl std::str::FromStr for Cursor {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let fault = InvalidName { what: "cursor", allowed: "<epoch>:<seq>" };
+        let (epoch, seq) = text.split_once(':').ok_or(fault)?;
+        // `u64` would also take a sign.
+        let digits = seq.bytes().all(|byte| byte.is_ascii_digit());
+        let seq = seq.parse().ok().filter(|_| digits).ok_or(fault)?;
+        Ok(Self { epoch: Epoch::new(epoch)?, seq: Seq(seq) })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +206,19 @@ mod tests {
         let too_long = "a".repeat(64);
         for bad in ["", "-a", "_a", "A", "a b", "a:b", "a*", "{a}", "ä", "а", "a\n", too_long.as_str()] {
             assert!(TenantId::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_is_one_word() {
+        let cursor = Cursor { epoch: Epoch::new("k3-x").unwrap(), seq: Seq(u64::MAX) };
+        assert_eq!(cursor.to_string(), "k3-x:18446744073709551615");
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        assert_eq!("e:0".parse(), Ok(Cursor { epoch: Epoch::new("e").unwrap(), seq: Seq::ZERO }));
+        for bad in
+            ["", ":", "e", "e:", ":1", "e:-1", "e:+1", "e: 1", "e:1:2", "é:1", "e:18446744073709551616"]
+        {
+            assert!(bad.parse::<Cursor>().is_err(), "{bad}");
         }
     }
 

@@ -7,6 +7,7 @@ use crate::ident::{Epoch, Seq, TenantId, UserId};
 use crate::limits;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::fmt;
 
 /// How a connection begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,6 +29,15 @@ pub enum ResetReason {
     EpochChanged,
     /// The events after the cursor are older than the retention.
     TooOld,
+}
+
+impl fmt::Display for ResetReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EpochChanged => "epoch_changed",
+            Self::TooOld => "too_old",
+        })
+    }
 }
 
 /// What one connection may do, told in `welcome`.

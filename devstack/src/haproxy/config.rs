@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// well: only the paths of [`GATEWAY_PATHS`] go to gateways.
 const PUBLISHER_PATHS: &str = "/v1/events /openapi.json /docs";
 /// Paths that a gateway answers.
-const GATEWAY_PATHS: &str = "/v1/ws /ws";
+const GATEWAY_PATHS: &str = "/v1/ws /ws /v1/sse /v1/poll";
 
 /// One server behind the balancer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Balancer {
     pub listen: SocketAddr,
     /// The Unix socket for commands.
     pub admin: PathBuf,
-    /// Gateways: WebSockets.
+    /// Gateways: WebSockets, event streams, polls.
     pub gateways: Vec<Backend>,
     /// Publishers: REST.
     pub publishers: Vec<Backend>,

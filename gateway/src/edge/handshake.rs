@@ -1,34 +1,31 @@
-//! May this request become a WebSocket?
+//! May this client come in?
 //!
-//! Everything that can be refused is refused before the upgrade, while an HTTP status can still say why: the form of
-//! the handshake, the origin, the node's limits, the token, the channels, the cursor.
+//! Everything that can be refused is refused while an HTTP status can still say why: the form of the handshake, the
+//! origin, the node's limits, the token, the channels, the cursor.
 
 use super::problem::Problem;
 use super::request::{UrlQuery, client_address, token};
-use crate::admission::{Admission, Permit};
-use crate::entrance::{Doorman, Entrance, Hello, Refusal};
+use super::takeover::{Guest, Takeover};
+use crate::admission::Admission;
+use crate::entrance::{Doorman, Refusal};
 use crate::metrics::metrics;
-use crate::shard::{Newcomer, Shards};
-use crate::ws::{self, OriginPolicy, Upgrade};
+use crate::shard::{Shards, Wire};
+use crate::ws::{self, OriginPolicy};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use carillon_platform::auth::AuthError;
 use carillon_platform::env::Cidr;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use socket2::SockRef;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::TcpStream;
 
-/// Bytes of events the kernel may hold for one socket before they wait in the log instead.
-const NOT_SENT_BYTES: u32 = 64 * 1024;
-
-/// What a handshake is measured by.
+/// What a client is measured by.
 pub(crate) struct Edge {
     pub(crate) origins: OriginPolicy,
     pub(crate) query_token: bool,
+    /// Whether permessage-deflate is agreed to.
+    pub(crate) compression: bool,
     pub(crate) trusted_proxies: Vec<Cidr>,
     pub(crate) admission: Admission,
     pub(crate) doorman: Doorman,
@@ -44,7 +41,7 @@ pub(super) struct Peer(pub(super) SocketAddr);
 
 /// `GET /v1/ws`
 pub(super) async fn websocket(State(edge): State<Arc<Edge>>, request: Request) -> Response {
-    match edge.accept(request).await {
+    match edge.websocket(request).await {
         Ok(response) => response,
         Err(problem) => {
             metrics().rejected(problem.code);
@@ -54,21 +51,18 @@ pub(super) async fn websocket(State(edge): State<Arc<Edge>>, request: Request) -
 }
 
 impl Edge {
-    async fn accept(self: Arc<Self>, request: Request) -> Result<Response, Problem> {
-        if self.draining.load(Ordering::Relaxed) {
-            return Err(Problem::draining());
-        }
-        let (mut parts, _) = request.into_parts();
-        let upgrade = ws::handshake::check(&parts.method, parts.version, &parts.headers)?;
-        self.origins.check(&parts.headers)?;
-        let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(ws::HandshakeFault::NotUpgrade)?;
-        let peer = parts.extensions.get::<Peer>().map_or([0, 0, 0, 0].into(), |peer| peer.0.ip());
-        let address = client_address(peer, &parts.headers, &self.trusted_proxies);
-        let query = UrlQuery::of(&parts.uri)?;
-        let token = token(&parts.headers, upgrade.bearer.clone(), query.token, self.query_token)
-            .map_err(Refusal::from)?;
+    async fn websocket(&self, request: Request) -> Result<Response, Problem> {
+        self.is_open()?;
+        let upgrade =
+            ws::handshake::check(request.method(), request.version(), request.headers(), self.compression)?;
+        self.origins.check(request.headers())?;
+        let address = self.address(&request);
+        let query = UrlQuery::of(request.uri())?;
+        let offered = upgrade.bearer.clone();
+        let token =
+            token(request.headers(), offered, query.token, self.query_token).map_err(Refusal::from)?;
         // A kept header would pin the whole buffer of the request.
-        drop(parts);
+        drop(request);
         let mut permit = self.admission.enter(address)?;
         let entrance = match token {
             Some(token) => {
@@ -78,42 +72,36 @@ impl Edge {
             }
             None => None,
         };
-        Ok(self.upgrade(&upgrade, on_upgrade, permit, query.hello, entrance))
+        let guest = Guest { permit, hello: query.hello, entrance, wire: Wire::WebSocket(upgrade.deflate) };
+        Ok(Takeover::mark(upgrade.response(), guest))
     }
 
-    fn upgrade(
-        self: Arc<Self>,
-        upgrade: &Upgrade,
-        on_upgrade: OnUpgrade,
-        permit: Permit,
-        hello: Hello,
-        entrance: Option<Box<Entrance>>,
-    ) -> Response {
-        tokio::spawn(async move {
-            // A client that goes away between our answer and its upgrade leaves nothing behind.
-            let Ok(upgraded) = on_upgrade.await else { return };
-            let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-            match own(parts.io.into_inner(), self.user_timeout) {
-                Ok(socket) => {
-                    let early = parts.read_buf;
-                    self.shards.connect(Box::new(Newcomer { socket, early, permit, hello, entrance }));
-                }
-                Err(error) => tracing::debug!(%error, "a socket was lost in its upgrade"),
-            }
-        });
-        upgrade.response()
+    /// Lets somebody in who will only listen. There is no first frame to bring a token, so the request must.
+    pub(super) async fn guest(
+        &self,
+        request: Request,
+        query: UrlQuery,
+        wire: Wire,
+    ) -> Result<Guest, Problem> {
+        self.is_open()?;
+        self.origins.check(request.headers())?;
+        let address = self.address(&request);
+        let token = token(request.headers(), None, query.token, self.query_token)
+            .and_then(|token| token.ok_or(AuthError::Missing))
+            .map_err(Refusal::from)?;
+        drop(request);
+        let mut permit = self.admission.enter(address)?;
+        let entrance = self.doorman.admit(&token, query.hello.clone()).await?;
+        permit.identify(&entrance.identity.tenant, &entrance.identity.user)?;
+        Ok(Guest { permit, hello: query.hello, entrance: Some(Box::new(entrance)), wire })
     }
-}
 
-/// Takes the socket out of the asynchronous runtime and sets it up for a shard.
-fn own(socket: TcpStream, user_timeout: Duration) -> std::io::Result<std::net::TcpStream> {
-    let socket = socket.into_std()?;
-    let options = SockRef::from(&socket);
-    // We coalesce ourselves.
-    options.set_tcp_nodelay(true)?;
-    // What does not fit waits in the log, where it costs a number and not memory.
-    options.set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
-    // Also ends sockets whose peer acknowledges but takes nothing, so it stands above the stall time-out.
-    options.set_tcp_user_timeout(Some(user_timeout))?;
-    Ok(socket)
+    fn is_open(&self) -> Result<(), Problem> {
+        if self.draining.load(Ordering::Relaxed) { Err(Problem::draining()) } else { Ok(()) }
+    }
+
+    fn address(&self, request: &Request) -> IpAddr {
+        let peer = request.extensions().get::<Peer>().map_or([0, 0, 0, 0].into(), |peer| peer.0.ip());
+        client_address(peer, request.headers(), &self.trusted_proxies)
+    }
 }

@@ -1,15 +1,19 @@
-//! How does a TCP connection become a WebSocket of a shard?
+//! How does a TCP connection become a client of a shard?
 //!
-//! HTTP and the handshake are axum's; from the upgrade on the socket belongs to a shard and HTTP is forgotten.
+//! Requests and refusals are axum's; whoever is let in leaves HTTP behind, and the socket belongs to a shard.
 //!
 //! | module | question it answers |
 //! |---|---|
 //! | [`listener`] | who may speak HTTP to us, and for how long? |
-//! | [`handshake`] | may this request become a WebSocket? |
+//! | [`handshake`] | may this client come in? |
+//! | [`fallback`] | how does a client get its events that cannot have a WebSocket? |
+//! | [`takeover`] | how does a socket leave HTTP and become a shard's? |
 //! | [`request`] | what does the URL say, where is the token, and who is the client? |
 //! | [`problem`] | how is a refusal told? |
 
+mod fallback;
 pub(crate) mod handshake;
 pub(crate) mod listener;
 mod problem;
 mod request;
+mod takeover;

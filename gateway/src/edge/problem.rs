@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use uuid::Uuid;
 
-/// Why there is no WebSocket.
+/// Why a client may not come in.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -42,7 +42,7 @@ impl Problem {
     }
 
     pub(super) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "a gateway has /v1/ws")
+        Self::new(StatusCode::NOT_FOUND, "not_found", "a gateway has /v1/ws, /v1/sse and /v1/poll")
     }
 
     /// The node is stopping.

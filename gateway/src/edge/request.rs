@@ -9,12 +9,18 @@ use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::{Channel, DeviceId, Epoch, Seq, TenantId};
 use http::{HeaderMap, StatusCode, Uri, header};
 use std::net::IpAddr;
+use std::time::Duration;
 
-/// The query of a WebSocket URL. Parameters it does not know are left alone: proxies and clients add their own.
+/// Longest a poll may ask to wait; proxies give up on answers that take longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(50);
+
+/// The query of a URL. Parameters it does not know are left alone: proxies and clients add their own.
 #[derive(Debug, Default)]
 pub(super) struct UrlQuery {
     pub(super) hello: Hello,
     pub(super) token: Option<Box<str>>,
+    /// How long a poll waits for events.
+    pub(super) wait: Option<Duration>,
 }
 
 impl UrlQuery {
@@ -41,6 +47,7 @@ impl UrlQuery {
                     hello.since = Some(Seq(since));
                 }
                 "channels" => hello.channels = channels(&value).map_err(|why| bad(&name, why))?,
+                "wait" => query.wait = Some(wait(&value).map_err(|why| bad(&name, why))?),
                 "token" => query.token = Some(value.into()),
                 _ => continue,
             }
@@ -51,6 +58,12 @@ impl UrlQuery {
         }
         Ok(query)
     }
+}
+
+fn wait(seconds: &str) -> Result<Duration, String> {
+    let seconds: Option<u64> = seconds.parse().ok().filter(|seconds| *seconds <= LONGEST_WAIT.as_secs());
+    let why = || format!("must be a whole number of seconds, at most {}", LONGEST_WAIT.as_secs());
+    seconds.map(Duration::from_secs).ok_or_else(why)
 }
 
 fn channels(list: &str) -> Result<Vec<Channel>, String> {
@@ -140,6 +153,8 @@ mod tests {
             ("tenant=A", "tenant"),
             ("device=a/b", "device"),
             ("channels=a%20b", "channels"),
+            ("wait=51", "wait"),
+            ("wait=-1", "wait"),
             ("since=1&since=2", "since"),
         ] {
             let problem = query(bad).unwrap_err();

@@ -6,10 +6,11 @@
 use super::connection::{Position, Reading, Stage, Ticket};
 use super::mailbox::Errand;
 use super::outbox::{SLICES, Wrote, write_vectored};
+use super::wire::Wire;
 use super::worker::Worker;
 use crate::stream::Reading as InRing;
 use crate::stream::backlog::BacklogPage;
-use crate::stream::ring::Entry;
+use crate::stream::entry::Entry;
 use carillon_backplane::log::LogError;
 use carillon_protocol::server::{ResetReason, ServerFrame};
 use carillon_protocol::{Channel, Seq};
@@ -97,6 +98,7 @@ impl Worker {
             Wrote::All => {
                 connection.sent_ms = self.now_ms;
                 connection.blocked_ms = None;
+                self.end_answer(key);
                 true
             }
             Wrote::Blocked(taken) => {
@@ -140,11 +142,28 @@ impl Worker {
             let wanted = |channel: &Channel| {
                 room.key_of(channel).is_some_and(|key| member.channels.iter().any(|own| own.channel == key))
             };
+            if let Wire::Poll { .. } = connection.wire {
+                let mut matching =
+                    entries[from..].iter().filter(|e| e.channels.iter().any(wanted)).peekable();
+                let upto = entries[entries.len() - 1].seq;
+                if matching.peek().is_none() {
+                    member.position = Position::Behind(upto);
+                    return true;
+                }
+                let matching: Vec<&Arc<Entry>> = matching.collect();
+                self.answer_poll(key, matching.into_iter(), upto, None);
+                return false;
+            }
             let mut slices = [IoSlice::new(&[]); SLICES];
             let (mut count, mut to) = (0, from);
             while to < entries.len() && count < SLICES {
                 if entries[to].channels.iter().any(wanted) {
-                    slices[count] = IoSlice::new(&entries[to].frame);
+                    slices[count] = IoSlice::new(connection.wire.event(
+                        &entries[to],
+                        &room.life.epoch,
+                        &mut self.deflater,
+                        1,
+                    ));
                     count += 1;
                 }
                 to += 1;
@@ -169,7 +188,7 @@ impl Worker {
                         entries[from..to].iter().filter(|entry| entry.channels.iter().any(wanted)).collect();
                     // What lies before the first match is behind it already.
                     let before = matching.first().map_or(cursor, |entry| entry.seq.previous());
-                    self.fall_behind(key, before, matching.into_iter(), taken);
+                    self.fall_behind(key, before, matching.into_iter(), 1, taken);
                     return false;
                 }
                 Wrote::Broken => {

@@ -3,6 +3,7 @@
 use super::history::HistoryJob;
 use super::outbox::Outbox;
 use super::room::Membership;
+use super::wire::Wire;
 use crate::admission::Permit;
 use crate::entrance::Hello;
 use crate::ws::Decoder;
@@ -25,6 +26,7 @@ pub(crate) struct ConnectionId {
 pub(super) struct Connection {
     pub(super) id: ConnectionId,
     pub(super) socket: TcpStream,
+    pub(super) wire: Wire,
     pub(super) decoder: Decoder,
     pub(super) outbox: Outbox,
     pub(super) stage: Stage,

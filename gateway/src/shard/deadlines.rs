@@ -3,7 +3,8 @@
 //! Heartbeats, pings, silence, stalls, expiring tokens, late greetings and farewells, and departures in a drain: one
 //! look at a connection does what is due and tells when to look again.
 
-use super::connection::{Departure, Reading, Stage};
+use super::connection::{Connection, Departure, Member, Position, Reading, Stage};
+use super::wire::Wire;
 use super::worker::Worker;
 use crate::ws::encode::push_ping;
 use carillon_protocol::CloseCode;
@@ -58,10 +59,14 @@ impl Worker {
             Stage::Member(member) => {
                 let alive = match connection.blocked_ms {
                     Some(since) => since + self.config.stall_ms,
-                    None => {
-                        let silence = if connection.pinged { self.silence_ms() } else { heartbeat };
-                        (connection.sent_ms + heartbeat).min(connection.heard_ms + silence)
-                    }
+                    None => match connection.wire {
+                        Wire::WebSocket(_) => {
+                            let silence = if connection.pinged { self.silence_ms() } else { heartbeat };
+                            (connection.sent_ms + heartbeat).min(connection.heard_ms + silence)
+                        }
+                        Wire::EventStream => connection.sent_ms + heartbeat,
+                        Wire::Poll { wait_ms } => connection.opened_ms + poll_ms(wait_ms, member),
+                    },
                 };
                 let token = member.expiring_ms.min(member.expires_ms);
                 let again = match member.reading {
@@ -123,6 +128,17 @@ impl Worker {
             }
             return;
         }
+        match connection.wire {
+            Wire::WebSocket(_) => {}
+            Wire::EventStream => return self.heartbeat(key),
+            Wire::Poll { wait_ms } => {
+                let Stage::Member(member) = &connection.stage else { return };
+                if now >= connection.opened_ms + poll_ms(wait_ms, member) {
+                    self.answer_poll(key, std::iter::empty(), self.cursor(key), None);
+                }
+                return;
+            }
+        }
         if now >= connection.heard_ms + silence {
             return self.close(key, CloseCode::Silent, "nothing was heard for too long");
         }
@@ -132,7 +148,13 @@ impl Worker {
             push_ping(connection.outbox.control(), b"");
             self.flush(key);
         }
-        if self.connections.get(key as usize).is_some_and(|c| now >= c.sent_ms + heartbeat) {
+        self.heartbeat(key);
+    }
+
+    /// Says something when nothing was said for long.
+    fn heartbeat(&mut self, key: u32) {
+        let due = |connection: &Box<Connection>| self.now_ms >= connection.sent_ms + self.config.heartbeat_ms;
+        if self.connections.get(key as usize).is_some_and(due) {
             let seq = self.cursor(key);
             self.answer(key, &ServerFrame::Heartbeat { seq });
         }
@@ -140,6 +162,9 @@ impl Worker {
 
     /// **Invariant I8.** Told to go and when to come back; closed with a code that says resume if it stays.
     fn have_leave(&mut self, key: u32) {
+        if let Wire::Poll { .. } = self.connections[key as usize].wire {
+            return self.close(key, CloseCode::Restart, "the node is going away");
+        }
         let connection = &mut self.connections[key as usize];
         connection.departure = Departure::ToldUntil(self.now_ms + LEAVING_MS);
         // Departures are spread over the drain already; the delay keeps one slot's clients apart.
@@ -158,5 +183,13 @@ impl Worker {
         let left_ms = (expires_at * 1_000).saturating_sub(self.unix_micros() / 1_000);
         let expires_ms = self.now_ms + left_ms;
         (expires_ms, expires_ms - EXPIRING_MS.min(left_ms / 2))
+    }
+}
+
+/// How long a poll stays open. One that is behind is about to be answered with what it missed.
+fn poll_ms(wait_ms: u32, member: &Member) -> u64 {
+    match member.position {
+        Position::Live => wait_ms.into(),
+        Position::Behind(_) => ENTERING_MS.max(wait_ms.into()),
     }
 }

@@ -4,13 +4,14 @@ use super::connection::{
     Bucket, Connection, ConnectionId, Departure, Gathered, Gone, Member, Position, Reading, Stage,
 };
 use super::mailbox::Newcomer;
+use super::outbox::Outbox;
 use super::room::Room;
+use super::wire::Wire;
 use super::worker::Worker;
 use crate::entrance::{Entrance, Refusal, Resume};
 use crate::metrics::metrics;
 use crate::stream::Stream;
 use crate::ws::Decoder;
-use crate::ws::encode::push_close;
 use carillon_protocol::server::{Limits, Resumed, ServerFrame};
 use carillon_protocol::{Channel, CloseCode, Seq};
 use mio::net::TcpStream;
@@ -25,7 +26,7 @@ const FAREWELL_MS: u64 = 2_000;
 impl Worker {
     /// Takes a new socket in.
     pub(super) fn connect(&mut self, newcomer: Newcomer) {
-        let Newcomer { socket, early, permit, hello, entrance } = newcomer;
+        let Newcomer { socket, early, head, wire, permit, hello, entrance } = newcomer;
         let mut socket = TcpStream::from_std(socket);
         let entry = self.connections.vacant_entry();
         let key = entry.key() as u32;
@@ -42,8 +43,9 @@ impl Worker {
         entry.insert(Box::new(Connection {
             id,
             socket,
+            wire,
             decoder: Decoder::new(),
-            outbox: Default::default(),
+            outbox: Outbox::starting_with(&head),
             stage,
             bucket: Bucket::full(self.config.frame_rate, self.now_ms),
             opened_ms: self.now_ms,
@@ -58,8 +60,10 @@ impl Worker {
             permit,
         }));
         metrics().accepted.increment(1);
-        if let Some(entrance) = entrance {
-            self.welcome(key, *entrance);
+        match entrance {
+            // The head of the answer and the welcome are one write.
+            Some(entrance) => self.welcome(key, *entrance),
+            None => drop(self.flush(key)),
         }
         self.reschedule(key);
         if !early.is_empty() {
@@ -187,12 +191,20 @@ impl Worker {
         if matches!(connection.stage, Stage::Closing { .. }) {
             return;
         }
+        if let (Wire::Poll { .. }, Stage::Member(_)) = (connection.wire, &connection.stage) {
+            // It comes back in a moment, and hears from the status whether it may.
+            return self.answer_poll(key, std::iter::empty(), self.cursor(key), None);
+        }
+        self.say_goodbye(key, code, reason);
+        self.begin_closing(key, Gone::Closed(code).label());
+    }
+
+    /// No more events; what waits is written, then it is over.
+    pub(super) fn begin_closing(&mut self, key: u32, label: &'static str) {
         self.leave_room(key);
-        metrics().closed(Gone::Closed(code).label());
+        metrics().closed(label);
         let until_ms = self.now_ms + FAREWELL_MS;
-        let connection = &mut self.connections[key as usize];
-        connection.stage = Stage::Closing { until_ms };
-        push_close(connection.outbox.control(), code.code(), reason);
+        self.connections[key as usize].stage = Stage::Closing { until_ms };
         self.reschedule(key);
         self.flush(key);
     }

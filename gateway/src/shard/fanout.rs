@@ -5,10 +5,11 @@
 
 use super::connection::{Gathered, Position, Stage};
 use super::outbox::{SLICES, Wrote, write_vectored};
+use super::wire::Wire;
 use super::worker::Worker;
 use crate::metrics::metrics;
 use crate::stream::Reading;
-use crate::stream::ring::Entry;
+use crate::stream::entry::Entry;
 use carillon_protocol::Seq;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -31,6 +32,14 @@ pub(super) struct Scratch {
 struct Link {
     entry: u32,
     next: u32,
+}
+
+impl Scratch {
+    /// The events of a chain.
+    fn chain(&self, first: u32) -> impl Iterator<Item = u32> {
+        let link = |at: u32| (at != Gathered::NONE).then(|| self.links[at as usize]);
+        std::iter::successors(link(first), move |before| link(before.next)).map(|link| link.entry)
+    }
 }
 
 impl Worker {
@@ -98,13 +107,22 @@ impl Worker {
         let connection = &mut self.connections[key as usize];
         let mut at = std::mem::replace(&mut connection.gathered, Gathered::NOTHING).first;
         debug_assert!(connection.outbox.is_empty(), "I2: a live connection has nothing waiting");
+        if let Wire::Poll { .. } = connection.wire {
+            let entries = scratch.chain(at).map(|index| &scratch.entries[index as usize]);
+            return self.answer_poll(key, entries, room_cursor, None);
+        }
+        let Stage::Member(member) = &connection.stage else { return };
+        let epoch = &self.rooms[member.room as usize].life.epoch;
+        let readers = scratch.touched.len();
         while at != Gathered::NONE {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let mut indexes = [0u32; SLICES];
             let mut count = 0;
             while at != Gathered::NONE && count < SLICES {
                 let link = scratch.links[at as usize];
-                slices[count] = IoSlice::new(&scratch.entries[link.entry as usize].frame);
+                let entry = &scratch.entries[link.entry as usize];
+                slices[count] =
+                    IoSlice::new(connection.wire.event(entry, epoch, &mut self.deflater, readers));
                 indexes[count] = link.entry;
                 count += 1;
                 at = link.next;
@@ -119,7 +137,7 @@ impl Worker {
                 Wrote::Blocked(taken) => {
                     let entries = indexes[..count].iter().map(|index| &scratch.entries[*index as usize]);
                     let before = scratch.entries[indexes[0] as usize].seq.previous();
-                    return self.fall_behind(key, before, entries, taken);
+                    return self.fall_behind(key, before, entries, readers, taken);
                 }
                 Wrote::Broken => return self.broken(key),
             }
@@ -127,15 +145,19 @@ impl Worker {
         debug_assert!(self.room_cursor_is(key, room_cursor), "a live connection stands at its room's cursor");
     }
 
-    /// The socket took `taken` bytes of these frames: remembers the rest of the frame it is in, and the cursor.
+    /// The socket took `taken` bytes of these frames, in the forms for so many readers: remembers the rest of the frame
+    /// it is in, and the cursor.
     pub(super) fn fall_behind<'a>(
         &mut self,
         key: u32,
         before: Seq,
         entries: impl Iterator<Item = &'a Arc<Entry>>,
+        readers: usize,
         taken: usize,
     ) {
         let connection = &mut self.connections[key as usize];
+        let Stage::Member(member) = &mut connection.stage else { return };
+        let epoch = &self.rooms[member.room as usize].life.epoch;
         let (mut left, mut cursor) = (taken, before);
         for entry in entries {
             if left == 0 {
@@ -143,18 +165,17 @@ impl Worker {
             }
             cursor = entry.seq;
             self.counts.deliveries += 1;
-            if left < entry.frame.len() {
-                connection.outbox.begun(entry.frame.slice(left..));
+            let form = connection.wire.event(entry, epoch, &mut self.deflater, readers);
+            if left < form.len() {
+                connection.outbox.begun(form.slice(left..));
                 break;
             }
-            left -= entry.frame.len();
+            left -= form.len();
         }
-        if let Stage::Member(member) = &mut connection.stage {
-            if member.position == Position::Live {
-                metrics().fell_behind.increment(1);
-            }
-            member.position = Position::Behind(cursor);
+        if member.position == Position::Live {
+            metrics().fell_behind.increment(1);
         }
+        member.position = Position::Behind(cursor);
         self.blocked(key, taken);
     }
 

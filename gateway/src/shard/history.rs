@@ -9,6 +9,7 @@ use super::connection::{Reading, Stage, Ticket};
 use super::mailbox::{Errand, HistoryFrom};
 use super::outbox::{Wrote, write};
 use super::worker::Worker;
+use crate::budget::Charge;
 use crate::ws;
 use carillon_backplane::log::{LogError, LoggedEvent};
 use carillon_protocol::client::{FrameId, History};
@@ -32,6 +33,8 @@ pub(crate) struct HistoryPage {
     pub(crate) more: bool,
     /// Where it began: the cursor before its first event.
     pub(crate) start: Seq,
+    /// What its events weigh, until they are written or forgotten.
+    pub(crate) _charge: Option<Charge>,
 }
 
 /// History that a `subscribe` asked for and that is not complete yet.

@@ -4,7 +4,7 @@ use super::connection::{Connection, Gone, Stage};
 use super::mailbox::Errand;
 use super::worker::Worker;
 use crate::metrics::metrics;
-use crate::ws::encode::{push_pong, push_text};
+use crate::ws::encode::push_pong;
 use crate::ws::{Flow, Incoming, Violation};
 use carillon_protocol::CloseCode;
 use carillon_protocol::client::{self, ClientFrame, Request};
@@ -53,12 +53,19 @@ impl Worker {
     pub(super) fn take_in(&mut self, key: u32, input: &mut [u8]) {
         // The decoder is lent out while its messages are acted on: they may close or even remove the connection.
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        let (id, mut decoder) = (connection.id, std::mem::take(&mut connection.decoder));
-        let fed = decoder.feed(input, CLIENT_MESSAGE_BYTES, &mut |incoming| {
+        if !connection.wire.is_websocket() {
+            // Who only listens has said all in the request.
+            return;
+        }
+        let (id, wire, mut decoder) =
+            (connection.id, connection.wire, std::mem::take(&mut connection.decoder));
+        let mut inflater = wire.compresses().then(|| self.inflater.take().unwrap_or_default());
+        let fed = decoder.feed(input, CLIENT_MESSAGE_BYTES, inflater.as_mut(), &mut |incoming| {
             self.on_message(key, incoming);
             let goes_on = self.connections.get(key as usize).is_some_and(|connection| is_open(connection));
             if goes_on { Flow::Continue } else { Flow::Stop }
         });
+        self.inflater = inflater.or(self.inflater.take());
         if let Some(connection) = self.connections.get_mut(key as usize).filter(|c| c.id == id) {
             connection.decoder = decoder;
         }
@@ -126,13 +133,6 @@ impl Worker {
         let stage = std::mem::replace(&mut connection.stage, Stage::Entering(Vec::new()));
         let (connection, Stage::Greeting(hello)) = (connection.id, stage) else { return };
         self.run(Errand::Enter { connection, token, hello: *hello });
-    }
-
-    /// Sends a frame, at once if the socket takes it.
-    pub(super) fn answer(&mut self, key: u32, frame: &ServerFrame<'_>) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        push_text(connection.outbox.control(), &[&frame.to_json()]);
-        self.flush(key);
     }
 
     /// Answers a request with an error; the connection stays as it was.

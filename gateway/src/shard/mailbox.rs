@@ -5,6 +5,7 @@
 
 use super::connection::{ConnectionId, Ticket};
 use super::history::HistoryPage;
+use super::wire::Wire;
 use crate::admission::Permit;
 use crate::entrance::{Entrance, Hello, Refusal};
 use crate::stream::backlog::BacklogPage;
@@ -22,7 +23,7 @@ use std::time::Duration;
 /// A letter to a shard. The mailbox is bounded by what can be under way: a letter for each connection and each of its
 /// errands, and one piece of news for each stream.
 pub(crate) enum ToShard {
-    /// A socket that has become a WebSocket.
+    /// A socket that has left HTTP.
     Connect(Box<Newcomer>),
     /// A stream has new events, or a new life.
     News(Arc<Stream>),
@@ -40,11 +41,15 @@ pub(crate) enum ToShard {
     Stop,
 }
 
-/// A socket that has become a WebSocket.
+/// A socket that has left HTTP.
 pub(crate) struct Newcomer {
     pub(crate) socket: std::net::TcpStream,
-    /// What the client sent right behind its handshake.
+    /// What the client sent right behind its request.
     pub(crate) early: Bytes,
+    /// The head of the HTTP answer, to be written before anything else.
+    pub(crate) head: Bytes,
+    /// What it speaks from here on.
+    pub(crate) wire: Wire,
     /// Its place among the node's connections, given back when dropped.
     pub(crate) permit: Permit,
     /// What the URL said.

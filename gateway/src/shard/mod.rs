@@ -14,6 +14,7 @@
 //! | [`worker`] | what does a shard do, in which order? |
 //! | [`connection`] | what is known of one connection? |
 //! | [`outbox`] | how do bytes reach a socket that may not take them? |
+//! | [`wire`] | in which form does a frame reach a client? |
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
 //! | [`fanout`] | how does an event reach everyone who is live? |
 //! | [`catchup`] | how does a connection that is behind become live? |
@@ -36,9 +37,11 @@ mod mailbox;
 mod outbox;
 mod room;
 mod wheel;
+mod wire;
 mod worker;
 
 pub(crate) use connection::{ConnectionId, FrameRate};
 pub(crate) use history::HistoryPage;
 pub(crate) use mailbox::{Errand, HistoryFrom, Newcomer, Shards, ToShard};
+pub(crate) use wire::Wire;
 pub(crate) use worker::{Counts, ShardConfig, start};

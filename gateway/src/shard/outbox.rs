@@ -33,6 +33,11 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    /// With these bytes to go first.
+    pub(super) fn starting_with(bytes: &[u8]) -> Self {
+        Self { rest: Bytes::new(), control: bytes.to_vec() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty() && self.control.is_empty()
     }

@@ -10,7 +10,8 @@ use super::room::Room;
 use super::wheel::Wheel;
 use crate::fate::SharedFate;
 use crate::metrics::metrics;
-use crate::stream::ring::Entry;
+use crate::stream::entry::Entry;
+use crate::ws::deflate::{Deflater, Inflater};
 use carillon_protocol::{CloseCode, TenantId};
 use mio::{Events, Poll, Registry, Token, Waker};
 use slab::Slab;
@@ -77,6 +78,10 @@ pub(super) struct Worker {
     pub(super) scratch: Scratch,
     pub(super) reading: Vec<Arc<Entry>>,
     pub(super) input: Vec<u8>,
+    /// Compresses events, for all connections; there once an event was worth it.
+    pub(super) deflater: Option<Deflater>,
+    /// Inflates what clients send; there once one may compress.
+    pub(super) inflater: Option<Inflater>,
     pub(super) clock: Clock,
     /// Milliseconds since the shard began, read once a turn.
     pub(super) now_ms: u64,
@@ -134,6 +139,8 @@ impl Worker {
             scratch: Scratch::default(),
             reading: Vec::new(),
             input: vec![0; INPUT],
+            deflater: None,
+            inflater: None,
             clock: Clock { began: Instant::now() },
             now_ms: 0,
             number: 0,

@@ -3,14 +3,14 @@
 //! A thousand connections that come back after a node's death ask for nearly the same range. Pages are aligned to
 //! fixed borders, so their questions are the same question: it is asked once, and the answer is kept for a while.
 
-use super::ring::Entry;
+use super::entry::Entry;
+use crate::budget::{Budget, Charge};
 use crate::metrics::metrics;
-use crate::ws;
 use carillon_backplane::log::{Log, LogError, LoggedEvent};
 use carillon_protocol::event::event_frame;
 use carillon_protocol::{Channel, Seq, TenantId};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -25,6 +25,8 @@ const PAGES: usize = 128;
 /// Most bytes of frames kept: large events make pages of half a megabyte, and clients that lag a little ask for pages
 /// that overlap.
 const BYTES: usize = 16 * 1024 * 1024;
+/// What a page may weigh before it is known: its rows, and what entries cost beside them.
+pub(crate) const PAGE_WEIGHT: usize = 1024 * 1024;
 
 /// Events of the log after a cursor, ready to be written.
 #[derive(Debug)]
@@ -56,6 +58,8 @@ type Answer = Arc<OnceCell<Arc<BacklogPage>>>;
 pub(crate) struct Backlog {
     log: Log,
     shared: Arc<Shared>,
+    /// What replays hold between the log and the sockets.
+    budget: Arc<Budget>,
 }
 
 type Pages = HashMap<Key, (Instant, Answer)>;
@@ -66,9 +70,9 @@ struct Shared {
 }
 
 impl Backlog {
-    pub(crate) fn new(log: Log) -> Self {
+    pub(crate) fn new(log: Log, budget: Arc<Budget>) -> Self {
         let shared = Shared { reads: Semaphore::new(READS), pages: Mutex::new(HashMap::new()) };
-        Self { log, shared: Arc::new(shared) }
+        Self { log, shared: Arc::new(shared), budget }
     }
 
     /// The page that has the event after `cursor`, up to `head` at most. `life` keeps the answers of different lives
@@ -102,10 +106,12 @@ impl Backlog {
         let page = answer
             .get_or_try_init(|| async {
                 let _turn = self.shared.reads.acquire().await;
+                let reserved = self.room().await;
                 metrics().backlog_reads.increment(1);
                 let page = self.log.read(tenant, after, upto, None).await?;
-                let entries: Vec<Arc<Entry>> = contiguous(after, page.events).map(Arc::new).collect();
+                let entries = contiguous(after, page.events, &reserved);
                 metrics().backlog_events.increment(entries.len() as u64);
+                metrics().replay_bytes.set(self.budget.used() as f64);
                 let bytes = entries.iter().map(|entry| entry.frame.len()).sum();
                 Ok::<_, LogError>(Arc::new(BacklogPage { entries, bytes, upto }))
             })
@@ -113,9 +119,20 @@ impl Backlog {
         Ok(page.clone())
     }
 
+    /// Room for one more page. What is kept in case somebody else wants it goes first; then reads wait for the sockets
+    /// to take what was read before.
+    async fn room(&self) -> Charge {
+        if let Some(charge) = self.budget.try_reserve(PAGE_WEIGHT) {
+            return charge;
+        }
+        metrics().replay_waits.increment(1);
+        self.shared.lock().retain(|_, (_, answer)| answer.get().is_none());
+        self.budget.reserve(PAGE_WEIGHT).await
+    }
+
     /// The shared answer to a question, a new one when the kept one is too old or asked for less.
     fn answer(&self, key: &Key, upto: Seq) -> Answer {
-        let mut pages = self.shared.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = self.shared.lock();
         let now = Instant::now();
         make_room(&mut pages, now);
         let fresh = |(_, answer): &&(Instant, Answer)| answer.get().is_none_or(|page| page.upto >= upto);
@@ -140,18 +157,28 @@ impl Backlog {
         self.log.newest(tenant, channels, upto, newest).await
     }
 
-    /// A page of history: `after < seq <= upto` in `channels`, and whether it is the last.
+    /// A page of history: `after < seq <= upto` in `channels`, whether it is the last, and what it weighs.
     pub(crate) async fn history(
         &self,
         tenant: &TenantId,
         channels: &[Channel],
         after: Seq,
         upto: Seq,
-    ) -> Result<(Vec<LoggedEvent>, bool), LogError> {
+    ) -> Result<(Vec<LoggedEvent>, bool, Charge), LogError> {
         let _turn = self.shared.reads.acquire().await;
+        let charge = self.room().await;
         metrics().history_reads.increment(1);
         let page = self.log.read(tenant, after, upto, Some(channels)).await?;
-        Ok((page.events, page.complete))
+        let weight =
+            |event: &LoggedEvent| size_of::<LoggedEvent>() + event.body.len() + 32 * event.channels.len();
+        charge.shrink_to(page.events.iter().map(weight).sum::<usize>().min(charge.bytes()));
+        Ok((page.events, page.complete, charge))
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,16 +196,13 @@ fn make_room(pages: &mut Pages, now: Instant) {
 }
 
 /// The events that continue `after` without a hole, encoded for sockets.
-fn contiguous(after: Seq, events: Vec<LoggedEvent>) -> impl Iterator<Item = Entry> {
-    events.into_iter().zip(after.0 + 1..).take_while(|(event, seq)| event.seq.0 == *seq).map(|(event, _)| {
+fn contiguous(after: Seq, events: Vec<LoggedEvent>, reserved: &Charge) -> Vec<Arc<Entry>> {
+    let consecutive = events.into_iter().zip(after.0 + 1..).take_while(|(event, seq)| event.seq.0 == *seq);
+    let encoded = consecutive.map(|(event, _)| {
         let json = event_frame(event.seq, &event.channels, event.body.as_bytes(), None);
-        Entry {
-            seq: event.seq,
-            channels: event.channels.into(),
-            frame: ws::encode::text_frame(&[&json]),
-            at_micros: 0,
-        }
-    })
+        Arc::new(Entry::new(event.seq, event.channels.into(), &json, 0, |bytes| reserved.split(bytes)))
+    });
+    encoded.collect()
 }
 
 #[cfg(test)]

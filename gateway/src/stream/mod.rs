@@ -6,18 +6,21 @@
 //! | module | question it answers |
 //! |---|---|
 //! | [`sequencer`] | in which order does the log pass? (pure) |
+//! | [`entry`] | what is an event while it waits to be written? |
 //! | [`ring`] | which recent events are in memory? |
 //! | [`feed`] | who keeps the streams up to date? |
 //! | [`backlog`] | who reads older events from the log, once for all who need them? |
 
 pub(crate) mod backlog;
+pub(crate) mod entry;
 pub(crate) mod feed;
 pub(crate) mod ring;
 pub(crate) mod sequencer;
 
 use carillon_protocol::server::ResetReason;
 use carillon_protocol::{Epoch, Seq, TenantId};
-use ring::{Entry, Ring, RingLimits};
+use entry::Entry;
+use ring::{Ring, RingLimits};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -128,9 +131,14 @@ impl Stream {
     pub(crate) fn contradicts(&self, seq: Seq, body: &[u8]) -> bool {
         let inner = self.lock();
         inner.ring.get(seq).is_some_and(|entry| {
-            let frame = entry.frame.strip_suffix(b"}").unwrap_or(&entry.frame);
-            !frame.ends_with(body)
+            let json = entry.json();
+            !json.strip_suffix(b"}").unwrap_or(json).ends_with(body)
         })
+    }
+
+    /// Lets the oldest events go until the ring weighs no more than `share`. Answers how many went.
+    pub(crate) fn trim(&self, share: usize) -> usize {
+        self.lock().ring.trim(share)
     }
 
     /// Waits until the head is at least `seq`.

@@ -3,21 +3,10 @@
 //! Every event is encoded once, here it waits for its readers: shards at the head, slow or returning connections
 //! somewhere before it. Bounded by number and bytes (I10); what has left the ring is read from the log.
 
-use bytes::Bytes;
-use carillon_protocol::{Channel, Seq};
+use super::entry::Entry;
+use carillon_protocol::Seq;
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// An event, ready for every socket.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) seq: Seq,
-    pub(crate) channels: Box<[Channel]>,
-    /// The whole WebSocket message: header and JSON.
-    pub(crate) frame: Bytes,
-    /// Commit time, microseconds since 1970; zero when unknown.
-    pub(crate) at_micros: u64,
-}
 
 /// How much a ring may hold.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +49,21 @@ impl Ring {
         }
     }
 
+    /// Lets the oldest go until what is left weighs no more than `share`, all of them if need be. Answers how many went.
+    pub(crate) fn trim(&mut self, share: usize) -> usize {
+        let mut weight = 0;
+        let fits = |entry: &&Arc<Entry>| {
+            weight += entry.weight();
+            weight <= share
+        };
+        let kept = self.entries.iter().rev().take_while(fits).count();
+        let gone = self.entries.len() - kept;
+        for entry in self.entries.drain(..gone) {
+            self.bytes -= entry.frame.len();
+        }
+        gone
+    }
+
     /// Appends up to `max` events after `cursor` to `out`; false when the ring no longer has the next one.
     pub(crate) fn after(&self, cursor: Seq, max: usize, out: &mut Vec<Arc<Entry>>) -> bool {
         if cursor >= self.head {
@@ -84,12 +88,15 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
 
     fn ring(events: usize, bytes: usize, pushed: std::ops::RangeInclusive<u64>) -> Ring {
         let mut ring = Ring::new(RingLimits { events, bytes }, Seq(pushed.start() - 1));
         for seq in pushed {
-            let frame = Bytes::from(vec![0; 10]);
-            ring.push(Arc::new(Entry { seq: Seq(seq), channels: Box::new([]), frame, at_micros: 0 }));
+            let budget = Budget::new(usize::MAX);
+            ring.push(Arc::new(Entry::new(Seq(seq), Box::new([]), b"12345678", 0, |bytes| {
+                budget.charge(bytes)
+            })));
         }
         ring
     }
@@ -107,6 +114,20 @@ mod tests {
         assert_eq!(after(&ring(100, 5, 1..=9), 8), Some(vec![9]), "the newest stays, whatever its size");
         assert_eq!(after(&ring(100, 1_000, 5..=9), 9), Some(vec![]));
         assert_eq!(after(&ring(100, 1_000, 5..=9), 3), None, "before the ring began");
+    }
+
+    #[test]
+    fn i10_a_ring_gives_way_to_the_budget_of_all() {
+        let mut ring = ring(100, 1_000, 1..=9);
+        let each = ring.get(Seq(9)).unwrap().weight();
+        assert_eq!(ring.trim(each * 9), 0);
+        assert_eq!(ring.trim(each * 4 - 1), 6);
+        assert_eq!((after(&ring, 6), after(&ring, 5)), (Some(vec![7, 8, 9]), None));
+        assert_eq!(ring.trim(0), 3);
+        assert_eq!((after(&ring, 9), after(&ring, 8), ring.bytes), (Some(vec![]), None, 0));
+        let budget = Budget::new(usize::MAX);
+        ring.push(Arc::new(Entry::new(Seq(10), Box::new([]), b"{}", 0, |bytes| budget.charge(bytes))));
+        assert_eq!(after(&ring, 9), Some(vec![10]), "it goes on from its head");
     }
 
     #[test]

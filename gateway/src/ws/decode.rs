@@ -1,7 +1,8 @@
 //! How do bytes from a client become messages, without a buffer for connections at rest?
 
 use super::close;
-use super::frame::{Expect, Head, MAX_HEAD, Opcode, mask};
+use super::deflate::Inflater;
+use super::frame::{Expect, Head, MAX_HEAD, Opcode, mask, max_fragments};
 use super::violation::Violation;
 
 /// A message or control frame of a client, lent for the time of the call.
@@ -62,10 +63,20 @@ enum Stage {
 struct Message {
     /// Of the first frame: text or binary.
     opcode: Opcode,
-    fragments: u16,
+    /// As the first frame says for all.
+    compressed: bool,
+    fragments: usize,
+    /// As it came, without the masks: if compressed, then not yet inflated.
     data: Vec<u8>,
-    /// Length of the prefix of `data` known to be UTF-8; behind it at most three bytes of a cut character.
+    /// Length of the prefix of `data` known to be UTF-8; behind it at most three bytes of a cut character. Of a
+    /// compressed text nothing is known before it is whole.
     valid: usize,
+}
+
+/// What holds for this stream, lent for the time of a call.
+struct Terms<'a> {
+    limit: usize,
+    inflater: Option<&'a mut Inflater>,
 }
 
 impl Decoder {
@@ -89,8 +100,10 @@ impl Decoder {
 
     /// Decodes what was read from the socket and calls `on` for each message, in order.
     ///
-    /// `limit` is the largest message in bytes; a frame that would pass it is refused when its head has come.
-    /// Payloads are unmasked within `input`, so its decoded part is changed afterwards.
+    /// `limit` is the largest message in bytes, compressed or not; a frame that would pass it is refused when its head
+    /// has come. `inflater` is given if permessage-deflate was negotiated, and then for every call; without it a
+    /// compressed message is a violation. Payloads are unmasked within `input`, so its decoded part is changed
+    /// afterwards.
     ///
     /// Answers how many bytes were decoded: all of `input`, unless `on` said [`Flow::Stop`]. In that case the
     /// count ends at that frame's border, the rest is unchanged, and the caller must pass it in again, before newer
@@ -103,11 +116,13 @@ impl Decoder {
         &mut self,
         input: &mut [u8],
         limit: usize,
+        inflater: Option<&mut Inflater>,
         on: &mut impl FnMut(Incoming<'_>) -> Flow,
     ) -> Result<usize, Violation> {
+        let mut terms = Terms { limit, inflater };
         let mut at = 0;
         while at < input.len() && !self.finished {
-            match self.step(&mut input[at..], limit, on) {
+            match self.step(&mut input[at..], &mut terms, on) {
                 Ok((used, flow)) => {
                     at += used;
                     if flow == Flow::Stop && !self.finished {
@@ -128,12 +143,12 @@ impl Decoder {
     fn step(
         &mut self,
         input: &mut [u8],
-        limit: usize,
+        terms: &mut Terms<'_>,
         on: &mut impl FnMut(Incoming<'_>) -> Flow,
     ) -> Result<(usize, Flow), Violation> {
         let (head, read, head_bytes, begins) = match self.stage() {
             Stage::Payload { head, read } => (*head, *read, 0, false),
-            Stage::Between | Stage::Head { .. } => match self.head(input, limit)? {
+            Stage::Between | Stage::Head { .. } => match self.head(input, terms)? {
                 Some((head, used)) => (head, 0, used, true),
                 None => return Ok((input.len(), Flow::Continue)),
             },
@@ -150,7 +165,7 @@ impl Decoder {
         // The fast path: the frame is whole within the input, and it is a message of its own.
         if begins && ends && head.fin && head.opcode != Opcode::Continuation {
             self.end_frame();
-            return Ok((used, self.deliver(head.opcode, chunk, on)?));
+            return Ok((used, self.deliver(head.opcode, head.compressed, chunk, terms, on)?));
         }
 
         let partial = self.partial.get_or_insert_default();
@@ -158,10 +173,10 @@ impl Decoder {
             partial.control.extend_from_slice(chunk);
         } else {
             if begins {
-                partial.begin_data_frame(head.opcode);
+                partial.begin_data_frame(head.opcode, head.compressed);
             }
             if let Some(message) = &mut partial.message {
-                let most = if head.fin { message.data.len() + missing } else { limit };
+                let most = if head.fin { message.data.len() + missing } else { terms.limit };
                 message.push(chunk, most)?;
             }
         }
@@ -173,12 +188,12 @@ impl Decoder {
         let flow = if head.opcode.is_control() {
             let payload = std::mem::take(&mut partial.control);
             self.end_frame();
-            self.deliver(head.opcode, &payload, on)?
+            self.deliver(head.opcode, false, &payload, terms, on)?
         } else if head.fin
             && let Some(message) = partial.message.take()
         {
             self.end_frame();
-            self.deliver(message.opcode, &message.data, on)?
+            self.deliver(message.opcode, message.compressed, &message.data, terms, on)?
         } else {
             self.end_frame();
             Flow::Continue
@@ -192,11 +207,12 @@ impl Decoder {
 
     /// Reads a head that begins in an earlier input or in this one. Answers it with the bytes of this input it
     /// took; keeps what there is and answers `None` when it does not end here.
-    fn head(&mut self, input: &[u8], limit: usize) -> Result<Option<(Head, usize)>, Violation> {
+    fn head(&mut self, input: &[u8], terms: &Terms<'_>) -> Result<Option<(Head, usize)>, Violation> {
         let message = self.partial.as_ref().and_then(|p| p.message.as_ref());
         let expect = Expect {
-            fragments: message.map(|m| m.fragments),
-            room: limit.saturating_sub(message.map_or(0, |m| m.data.len())),
+            fragments: message.map(|m| max_fragments(terms.limit).saturating_sub(m.fragments)),
+            room: terms.limit.saturating_sub(message.map_or(0, |m| m.data.len())),
+            deflate: terms.inflater.is_some(),
         };
         let (mut bytes, had) = match self.stage() {
             Stage::Head { bytes, have } => (*bytes, *have),
@@ -228,9 +244,17 @@ impl Decoder {
     fn deliver(
         &mut self,
         opcode: Opcode,
+        compressed: bool,
         payload: &[u8],
+        terms: &mut Terms<'_>,
         on: &mut impl FnMut(Incoming<'_>) -> Flow,
     ) -> Result<Flow, Violation> {
+        let payload = match &mut terms.inflater {
+            Some(inflater) if compressed => inflater.message(payload, terms.limit)?,
+            // The head of a compressed message was accepted with an inflater that has since been withheld.
+            None if compressed => return Err(Violation::ReservedBits),
+            _ => payload,
+        };
         Ok(match opcode {
             Opcode::Text => {
                 let text = std::str::from_utf8(payload).map_err(|_| Violation::InvalidUtf8)?;
@@ -252,11 +276,11 @@ impl Decoder {
 
 impl Partial {
     /// Counts a data frame: the first of a message or a further one. The head was checked to be one of both.
-    fn begin_data_frame(&mut self, opcode: Opcode) {
+    fn begin_data_frame(&mut self, opcode: Opcode, compressed: bool) {
         match &mut self.message {
             Some(message) => message.fragments += 1,
             None => {
-                self.message = Some(Message { opcode, fragments: 1, data: Vec::new(), valid: 0 });
+                self.message = Some(Message { opcode, compressed, fragments: 1, data: Vec::new(), valid: 0 });
             }
         }
     }
@@ -272,7 +296,7 @@ impl Message {
             self.data.reserve_exact(target - self.data.len());
         }
         self.data.extend_from_slice(chunk);
-        if self.opcode == Opcode::Text {
+        if self.opcode == Opcode::Text && !self.compressed {
             match std::str::from_utf8(&self.data[self.valid..]) {
                 Ok(text) => self.valid += text.len(),
                 // No `error_len` means: fine so far, the last character is cut.
@@ -285,97 +309,5 @@ impl Message {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A masked client frame.
-    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-        let key = [7, 77, 177, 250];
-        let mut bytes = vec![first, 0x80 | payload.len() as u8];
-        bytes.extend_from_slice(&key);
-        bytes.extend_from_slice(payload);
-        mask(&mut bytes[6..], key, 0);
-        bytes
-    }
-
-    fn texts(decoder: &mut Decoder, bytes: &[u8]) -> Result<Vec<String>, Violation> {
-        let mut seen = Vec::new();
-        decoder.feed(&mut bytes.to_vec(), 1000, &mut |incoming| {
-            seen.push(format!("{incoming:?}"));
-            Flow::Continue
-        })?;
-        Ok(seen)
-    }
-
-    #[test]
-    fn i7_a_decoder_at_rest_holds_nothing() {
-        assert!(size_of::<Decoder>() <= 16, "{} bytes", size_of::<Decoder>());
-        let mut decoder = Decoder::new();
-        assert!(decoder.is_idle());
-        let bytes = [frame(0x01, b"a"), frame(0x89, b"ping"), frame(0x80, b"b")].concat();
-        for (i, byte) in bytes.iter().enumerate() {
-            texts(&mut decoder, &[*byte]).unwrap();
-            let last = i + 1 == bytes.len();
-            assert_eq!(decoder.is_idle(), last, "after byte {i}");
-            assert_eq!(decoder.held_bytes() == 0, last, "after byte {i}");
-        }
-        texts(&mut decoder, &frame(0x01, b"unfinished")).unwrap();
-        assert!(!decoder.is_idle());
-        assert_eq!(texts(&mut decoder, &frame(0xf1, b"")), Err(Violation::ReservedBits));
-        assert!(decoder.is_idle(), "a violation frees what was held");
-    }
-
-    #[test]
-    fn what_is_held_grows_with_what_came_and_never_above_the_limit() {
-        let limit = 60_000;
-        let fixed = size_of::<Partial>();
-        let mut decoder = Decoder::new();
-        let mut feed = |bytes: &mut [u8]| {
-            decoder.feed(bytes, limit, &mut |_| Flow::Continue).unwrap();
-            decoder.held_bytes()
-        };
-        let promise = feed(&mut [0x82, 0xfe, 0xea, 0x60, 0, 0, 0, 0]);
-        assert!(promise <= fixed, "a promise of 60,000 bytes costs {promise}");
-        for sent in 1..30_000 {
-            let held = feed(&mut [1]) - fixed;
-            assert!(held < 2 * sent + 16, "{held} bytes are held for {sent}");
-        }
-        let held = feed(&mut [1; 29_000]);
-        assert!(held <= limit + fixed, "{held}");
-        assert_eq!(feed(&mut [1; 1001]), 0);
-    }
-
-    #[test]
-    fn text_that_comes_byte_by_byte_is_checked_once() {
-        let mut decoder = Decoder::new();
-        for byte in frame(0x01, "žluťoučký kůň 🔔".as_bytes()) {
-            texts(&mut decoder, &[byte]).unwrap();
-            let message = decoder.partial.as_ref().and_then(|partial| partial.message.as_ref());
-            assert!(message.is_none_or(|m| m.data.len() - m.valid <= 3), "only a cut character waits");
-        }
-    }
-
-    #[test]
-    fn stop_leaves_the_rest_untouched() {
-        let first = frame(0x81, b"one");
-        let second = frame(0x81, b"two");
-        let mut bytes = [first.clone(), second.clone()].concat();
-        let mut decoder = Decoder::new();
-        let used = decoder.feed(&mut bytes, 10, &mut |_| Flow::Stop).unwrap();
-        assert_eq!(used, first.len());
-        assert_eq!(bytes[used..], second);
-        assert_eq!(texts(&mut decoder, &bytes[used..]).unwrap(), [r#"Text("two")"#]);
-    }
-
-    #[test]
-    fn nothing_is_heard_after_a_close_or_a_violation() {
-        let mut decoder = Decoder::new();
-        let bytes = [frame(0x88, b"\x03\xe8bye"), frame(0x81, b"late"), vec![0xff; 9]].concat();
-        assert_eq!(texts(&mut decoder, &bytes).unwrap(), [r#"Close(Some((1000, "bye")))"#]);
-        assert_eq!(texts(&mut decoder, &frame(0x81, b"later")).unwrap(), [""; 0]);
-
-        let mut decoder = Decoder::new();
-        assert_eq!(texts(&mut decoder, &[0x81, 0x00]), Err(Violation::Unmasked));
-        assert_eq!(texts(&mut decoder, &frame(0x81, b"later")).unwrap(), [""; 0]);
-    }
-}
+#[path = "decode_tests.rs"]
+mod tests;

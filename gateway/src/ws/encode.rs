@@ -1,6 +1,6 @@
 //! How does a message become a server frame? Header and payload in one piece, built once, unmasked.
 
-use super::frame::{MAX_CONTROL_PAYLOAD, Opcode};
+use super::frame::{MAX_CONTROL_PAYLOAD, Opcode, RSV1};
 use bytes::Bytes;
 
 /// The head of an unfragmented server frame: 2, 4 or 10 bytes.
@@ -34,6 +34,13 @@ impl Header {
         Self { bytes, size }
     }
 
+    /// The same for a payload that is compressed (RSV1, RFC 7692 section 6).
+    pub fn compressed(opcode: Opcode, len: usize) -> Self {
+        let mut header = Self::new(opcode, len);
+        header.bytes[0] |= RSV1;
+        header
+    }
+
     /// The bytes to send before the payload.
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.size)]
@@ -49,6 +56,16 @@ pub fn text_frame(parts: &[&[u8]]) -> Bytes {
     let mut frame = Vec::with_capacity(header.as_slice().len() + len);
     append(&mut frame, header, parts);
     frame.into()
+}
+
+/// The payload of a whole server frame.
+pub fn payload(frame: &[u8]) -> &[u8] {
+    let head = match frame.get(1) {
+        Some(126) => 4,
+        Some(127) => 10,
+        _ => 2,
+    };
+    frame.get(head..).unwrap_or_default()
 }
 
 /// Appends a text frame to `out`, for answers to one connection. The parts are as in [`text_frame`].
@@ -118,7 +135,22 @@ mod tests {
             (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
         ] {
             assert_eq!(Header::new(Opcode::Text, len).as_slice(), expected, "{len}");
+            let compressed = Header::compressed(Opcode::Text, len);
+            assert_eq!(
+                (compressed.as_slice()[0], &compressed.as_slice()[1..]),
+                (0xc1, &expected[1..]),
+                "{len}"
+            );
         }
+    }
+
+    #[test]
+    fn the_payload_of_a_frame_is_found_again() {
+        for len in [0, 1, 125, 126, 65_535, 65_536] {
+            let json = vec![b'x'; len];
+            assert_eq!(payload(&text_frame(&[&json])), json, "{len}");
+        }
+        assert_eq!(payload(b""), b"");
     }
 
     #[test]

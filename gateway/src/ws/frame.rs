@@ -5,8 +5,14 @@ use super::violation::Violation;
 /// Longest payload of a ping, pong or close, in bytes (RFC 6455 section 5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
-/// Most frames one message may be cut into. A byte limit alone would let a client send empty fragments for ever.
-pub const MAX_FRAGMENTS: u16 = 1024;
+/// Most frames one message of at most `limit` bytes may be cut into: one for every 64 bytes, and 16 of a small one.
+/// The byte limit alone would let a client send empty fragments for ever.
+pub const fn max_fragments(limit: usize) -> usize {
+    if limit < 16 * 64 { 16 } else { limit / 64 }
+}
+
+/// The reserved bit that permessage-deflate gives a meaning to: the message is compressed (RFC 7692 section 6).
+pub(super) const RSV1: u8 = 0x40;
 
 /// Longest head of a client frame: two bytes, a 64-bit length, a mask key.
 pub(super) const MAX_HEAD: usize = 14;
@@ -51,10 +57,12 @@ impl Opcode {
 /// What a frame may be at this point of the connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expect {
-    /// Frames of the message under way so far; `None` between messages.
-    pub(super) fragments: Option<u16>,
+    /// Frames that the message under way may still have; `None` between messages.
+    pub(super) fragments: Option<usize>,
     /// Bytes the message may still grow by.
     pub(super) room: usize,
+    /// Whether permessage-deflate was negotiated.
+    pub(super) deflate: bool,
 }
 
 /// The head of one client frame.
@@ -62,6 +70,8 @@ pub(super) struct Expect {
 pub(super) struct Head {
     pub(super) fin: bool,
     pub(super) opcode: Opcode,
+    /// The first frame of a compressed message.
+    pub(super) compressed: bool,
     pub(super) key: [u8; 4],
     /// Bytes of payload; never above `Expect::room` or, for a control frame, 125.
     pub(super) len: usize,
@@ -75,16 +85,20 @@ impl Head {
     pub(super) fn parse(bytes: &[u8], expect: Expect) -> Result<Option<Self>, Violation> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let fin = first & 0x80 != 0;
-        if first & 0x70 != 0 {
+        let compressed = expect.deflate && first & RSV1 != 0;
+        if first & 0x70 != if compressed { RSV1 } else { 0 } {
             return Err(Violation::ReservedBits);
         }
         let opcode = Opcode::from_bits(first & 0x0f).ok_or(Violation::UnknownOpcode)?;
+        if compressed && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(Violation::ReservedBits);
+        }
         match (opcode, expect.fragments) {
             (Opcode::Close | Opcode::Ping | Opcode::Pong, _) if !fin => {
                 return Err(Violation::FragmentedControl);
             }
             (Opcode::Continuation, None) => return Err(Violation::ContinuationWithoutStart),
-            (Opcode::Continuation, Some(n)) if n >= MAX_FRAGMENTS => return Err(Violation::TooManyFragments),
+            (Opcode::Continuation, Some(0)) => return Err(Violation::TooManyFragments),
             (Opcode::Text | Opcode::Binary, Some(_)) => return Err(Violation::InterruptedMessage),
             _ => {}
         }
@@ -124,7 +138,7 @@ impl Head {
         }
 
         let Some(&key) = bytes[key_at..].first_chunk::<4>() else { return Ok(None) };
-        Ok(Some(Self { fin, opcode, key, len, size: key_at + 4 }))
+        Ok(Some(Self { fin, opcode, compressed, key, len, size: key_at + 4 }))
     }
 }
 
@@ -146,7 +160,7 @@ pub fn mask(data: &mut [u8], key: [u8; 4], offset: usize) {
 mod tests {
     use super::*;
 
-    const FREE: Expect = Expect { fragments: None, room: usize::MAX };
+    const FREE: Expect = Expect { fragments: None, room: usize::MAX, deflate: false };
 
     #[test]
     fn a_head_is_read_once_it_is_whole() {
@@ -154,7 +168,8 @@ mod tests {
         for cut in 0..8 {
             assert_eq!(Head::parse(&bytes[..cut], FREE), Ok(None), "{cut} bytes");
         }
-        let head = Head { fin: true, opcode: Opcode::Text, key: [1, 2, 3, 4], len: 256, size: 8 };
+        let key = [1, 2, 3, 4];
+        let head = Head { fin: true, opcode: Opcode::Text, compressed: false, key, len: 256, size: 8 };
         assert_eq!(Head::parse(&bytes, FREE), Ok(Some(head)));
     }
 
@@ -166,11 +181,36 @@ mod tests {
         assert_eq!(Head::parse(&[0x80], FREE), Err(Violation::ContinuationWithoutStart));
         assert_eq!(Head::parse(&[0x81, 0x05], FREE), Err(Violation::Unmasked));
         assert_eq!(Head::parse(&[0x89, 0xfe], FREE), Err(Violation::ControlTooLong));
-        let under_way = Expect { fragments: Some(1), room: 10 };
+        let under_way = Expect { fragments: Some(1), room: 10, deflate: false };
         assert_eq!(Head::parse(&[0x81], under_way), Err(Violation::InterruptedMessage));
         assert_eq!(Head::parse(&[0x80, 0x8b], under_way), Err(Violation::TooBig), "before the mask key");
-        let used_up = Expect { fragments: Some(MAX_FRAGMENTS), room: 10 };
+        let used_up = Expect { fragments: Some(0), room: 10, deflate: false };
         assert_eq!(Head::parse(&[0x00], used_up), Err(Violation::TooManyFragments));
+    }
+
+    #[test]
+    fn rsv1_is_for_the_first_frame_of_a_message_if_deflate_was_negotiated() {
+        let deflate = Expect { deflate: true, ..FREE };
+        for first in [0xc1, 0xc2, 0x41, 0x42] {
+            let head = Head::parse(&[first, 0x80, 1, 2, 3, 4], deflate).unwrap().unwrap();
+            assert!(head.compressed && head.fin == (first & 0x80 != 0), "{first:x}");
+            assert_eq!(Head::parse(&[first], FREE), Err(Violation::ReservedBits), "{first:x}");
+        }
+        assert_eq!(
+            Head::parse(&[0x81, 0x80, 1, 2, 3, 4], deflate).unwrap().map(|h| h.compressed),
+            Some(false)
+        );
+        for first in [0xc8, 0xc9, 0xca, 0xc0, 0x40, 0xe1, 0xd1, 0xf2, 0xa1, 0x91] {
+            let under_way = Expect { fragments: Some(1), ..deflate };
+            assert_eq!(Head::parse(&[first], under_way), Err(Violation::ReservedBits), "{first:x}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_fragments_follows_from_the_limit() {
+        assert_eq!(max_fragments(64 * 1024), 1024);
+        assert_eq!(max_fragments(16 * 1024 * 1024), 262_144);
+        assert_eq!((max_fragments(0), max_fragments(1023), max_fragments(1024)), (16, 16, 16));
     }
 
     #[test]

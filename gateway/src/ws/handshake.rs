@@ -1,5 +1,6 @@
 //! Is this HTTP request a WebSocket handshake we accept, and how is it answered (RFC 6455 section 4.2)?
 
+use super::extension::Deflate;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -34,6 +35,8 @@ pub struct Upgrade {
     pub protocol: Option<&'static str>,
     /// The user token, if one was offered as `bearer.<token>`. A secret: it never reaches logs.
     pub bearer: Option<Box<str>>,
+    /// The compression agreed on, if any.
+    pub deflate: Option<Deflate>,
 }
 
 impl Upgrade {
@@ -49,6 +52,9 @@ impl Upgrade {
         if let Some(protocol) = self.protocol {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
         }
+        if let Some(deflate) = self.deflate {
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, deflate.response());
+        }
         response
     }
 }
@@ -56,7 +62,11 @@ impl Upgrade {
 impl fmt::Debug for Upgrade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bearer = self.bearer.as_ref().map(|_| "(hidden)");
-        f.debug_struct("Upgrade").field("protocol", &self.protocol).field("bearer", &bearer).finish()
+        f.debug_struct("Upgrade")
+            .field("protocol", &self.protocol)
+            .field("bearer", &bearer)
+            .field("deflate", &self.deflate)
+            .finish_non_exhaustive()
     }
 }
 
@@ -126,12 +136,17 @@ impl HandshakeFault {
     }
 }
 
-/// Judges a handshake, all but its origin (see [`OriginPolicy`](super::OriginPolicy)). Offered extensions are
-/// ignored: none is negotiated.
+/// Judges a handshake, all but its origin (see [`OriginPolicy`](super::OriginPolicy)). With `compression` an offer of
+/// permessage-deflate is agreed to if it can be kept; other extensions are ignored, and without it all are.
 ///
 /// # Errors
 /// The first [`HandshakeFault`], in the order of the enum.
-pub fn check(method: &Method, version: Version, headers: &HeaderMap) -> Result<Upgrade, HandshakeFault> {
+pub fn check(
+    method: &Method,
+    version: Version,
+    headers: &HeaderMap,
+    compression: bool,
+) -> Result<Upgrade, HandshakeFault> {
     if method != Method::GET {
         return Err(HandshakeFault::Method);
     }
@@ -154,7 +169,8 @@ pub fn check(method: &Method, version: Version, headers: &HeaderMap) -> Result<U
     if headers.contains_key(header::TRANSFER_ENCODING) || !matches!(length, None | Some(Some(b"0"))) {
         return Err(HandshakeFault::Body);
     }
-    Ok(Upgrade { accept: accept_key(key).into(), protocol, bearer })
+    let deflate = if compression { Deflate::negotiate(headers) } else { None };
+    Ok(Upgrade { accept: accept_key(key).into(), protocol, bearer, deflate })
 }
 
 /// `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (section 4.2.2): proof that the server speaks WebSocket.
@@ -189,7 +205,7 @@ fn protocols(headers: &HeaderMap) -> Result<Offered, HandshakeFault> {
 }
 
 /// A character of an HTTP token (RFC 9110 section 5.6.2).
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

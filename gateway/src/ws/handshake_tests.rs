@@ -23,7 +23,7 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 fn with(name: &str, values: &[&str]) -> Result<Upgrade, HandshakeFault> {
     let mut lines: Vec<_> = GOOD.iter().copied().filter(|(n, _)| *n != name).collect();
     lines.extend(values.iter().map(|value| (name, *value)));
-    check(&Method::GET, Version::HTTP_11, &headers(&lines))
+    check(&Method::GET, Version::HTTP_11, &headers(&lines), false)
 }
 
 #[test]
@@ -61,9 +61,9 @@ fn upgrade_tokens_are_found_in_lists_lines_and_any_case() {
 #[test]
 fn other_methods_and_versions_are_refused() {
     let good = headers(GOOD);
-    assert_eq!(check(&Method::POST, Version::HTTP_11, &good), Err(HandshakeFault::Method));
+    assert_eq!(check(&Method::POST, Version::HTTP_11, &good, true), Err(HandshakeFault::Method));
     for version in [Version::HTTP_10, Version::HTTP_2] {
-        assert_eq!(check(&Method::GET, version, &good), Err(HandshakeFault::HttpVersion));
+        assert_eq!(check(&Method::GET, version, &good, true), Err(HandshakeFault::HttpVersion));
     }
     for bad in [&[][..], &["12"], &["13", "13"], &["13, 8"], &["013"]] {
         assert_eq!(with("sec-websocket-version", bad), Err(HandshakeFault::WebSocketVersion), "{bad:?}");

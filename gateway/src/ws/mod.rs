@@ -2,7 +2,8 @@
 //!
 //! The story of a connection, in the order of the files:
 //!
-//! 1. [`handshake`] judges the HTTP request and words the `101` answer; [`origin`] says which web pages may ask.
+//! 1. [`handshake`] judges the HTTP request and words the `101` answer; [`origin`] says which web pages may ask;
+//!    [`extension`] agrees on compression.
 //! 2. [`decode`] turns what a shard read from the socket into [`Incoming`] messages. A shard reads all its
 //!    connections into one scratch buffer, so a [`Decoder`] works in place there: a whole frame is unmasked where
 //!    it lies and lent to the caller, without a copy or an allocation. Only what is cut (a frame whose end has not
@@ -12,23 +13,29 @@
 //!    everything a client can do wrong and the close code RFC 6455 has for it.
 //! 4. [`encode`] builds server frames. They carry no mask, so a frame is the same bytes for every connection:
 //!    events are encoded once and shared.
+//! 5. [`deflate`] compresses an event once for all sockets that agreed to it, and inflates what clients compressed.
+//!    Its states are lent by the caller, one for many connections; a connection keeps none.
 //!
-//! Limits: a message is bounded by the caller's byte limit and by [`MAX_FRAGMENTS`] frames, a control frame by
-//! 125 bytes. Everything is refused as soon as the bytes that prove it have arrived.
+//! Limits: a message is bounded by the caller's byte limit, before and after inflation, and by [`max_fragments`]
+//! frames, a control frame by 125 bytes. Everything is refused as soon as the bytes that prove it have arrived.
 //!
-//! Deliberately absent: sockets, clocks, randomness (a server masks nothing), client role, extensions. No
-//! extension is negotiated, so a set reserved bit is a violation.
+//! Deliberately absent: sockets, clocks, randomness (a server masks nothing), client role, context takeover (a window
+//! for each connection), other extensions.
 
 pub mod close;
 pub mod decode;
+pub mod deflate;
 pub mod encode;
+pub mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod origin;
 pub mod violation;
 
 pub use decode::{Decoder, Flow, Incoming};
-pub use frame::{MAX_CONTROL_PAYLOAD, MAX_FRAGMENTS, Opcode};
+pub use deflate::{Deflater, Inflater};
+pub use extension::Deflate;
+pub use frame::{MAX_CONTROL_PAYLOAD, Opcode, max_fragments};
 pub use handshake::{HandshakeFault, Upgrade};
 pub use origin::{BadOrigin, OriginPolicy};
 pub use violation::Violation;

@@ -5,7 +5,8 @@ use std::fmt;
 /// A breach of RFC 6455 or of a limit. The connection cannot go on: its framing is lost or not to be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Violation {
-    /// RSV1, RSV2 or RSV3 is set, though no extension was negotiated (section 5.2).
+    /// RSV1, RSV2 or RSV3 is set without an extension that says what it means (section 5.2): RSV1 is good on the first
+    /// frame of a message when compression was negotiated (RFC 7692 section 6), everything else never.
     ReservedBits,
     /// An opcode of 3-7 or 11-15 (section 5.2).
     UnknownOpcode,
@@ -27,17 +28,21 @@ pub enum Violation {
     BadCloseCode,
     /// A text message or close reason that is not UTF-8 (section 8.1).
     InvalidUtf8,
-    /// A message of more bytes than the limit; found in the frame's head, before its payload arrives.
+    /// A compressed message that is no deflate data, or ends within it (RFC 7692 section 7.2.2).
+    BadDeflate,
+    /// A message of more bytes than the limit; found in the frame's head, before its payload arrives. If compressed,
+    /// also one of more bytes after inflation, found without inflating the rest.
     TooBig,
-    /// A message of more than [`MAX_FRAGMENTS`](super::MAX_FRAGMENTS) frames. Empty fragments are not free for ever.
+    /// A message of more than [`max_fragments`](super::max_fragments) frames. Empty fragments are not free for ever.
     TooManyFragments,
 }
 
 impl Violation {
-    /// The close code of RFC 6455 section 7.4.1: 1002 (protocol error), 1007 (bad data) or 1009 (too big).
+    /// The close code of RFC 6455 section 7.4.1: 1002 (protocol error), 1007 (bad data) or 1009 (too big). RFC 7692
+    /// names none for bad compressed data; it is a payload that is not what its message says, hence 1007.
     pub const fn rfc_close_code(self) -> u16 {
         match self {
-            Self::InvalidUtf8 => 1007,
+            Self::InvalidUtf8 | Self::BadDeflate => 1007,
             Self::TooBig | Self::TooManyFragments => 1009,
             _ => 1002,
         }
@@ -57,6 +62,7 @@ impl Violation {
             Self::BadClosePayload => "malformed close payload",
             Self::BadCloseCode => "close code not allowed",
             Self::InvalidUtf8 => "text is not UTF-8",
+            Self::BadDeflate => "malformed compressed data",
             Self::TooBig => "message too big",
             Self::TooManyFragments => "too many fragments",
         }

@@ -1,6 +1,6 @@
 //! What would a client put on the wire, and what does the decoder make of it?
 
-use carillon_gateway::ws::{Decoder, Flow, Incoming, Violation};
+use carillon_gateway::ws::{Decoder, Flow, Incoming, Inflater, Violation};
 
 /// A message that outlives the call it was lent for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +54,18 @@ pub(crate) struct Outcome {
     pub(crate) idle: bool,
 }
 
-/// Feeds `bytes` in pieces, cut at the given positions (ascending).
+/// Feeds `bytes` in pieces, cut at the given positions (ascending), on a connection without compression.
 pub(crate) fn decode(bytes: &[u8], cuts: impl IntoIterator<Item = usize>, limit: usize) -> Outcome {
+    decode_with(None, bytes, cuts, limit)
+}
+
+/// The same; with an inflater it is a connection on which compression was negotiated.
+pub(crate) fn decode_with(
+    mut inflater: Option<&mut Inflater>,
+    bytes: &[u8],
+    cuts: impl IntoIterator<Item = usize>,
+    limit: usize,
+) -> Outcome {
     let mut decoder = Decoder::new();
     let mut messages = Vec::new();
     let mut end = Ok(());
@@ -63,7 +73,7 @@ pub(crate) fn decode(bytes: &[u8], cuts: impl IntoIterator<Item = usize>, limit:
     for cut in cuts.into_iter().chain([bytes.len()]) {
         let mut piece = bytes[at..cut].to_vec();
         at = cut;
-        let fed = decoder.feed(&mut piece, limit, &mut |incoming| {
+        let fed = decoder.feed(&mut piece, limit, inflater.as_deref_mut(), &mut |incoming| {
             messages.push(incoming.into());
             Flow::Continue
         });

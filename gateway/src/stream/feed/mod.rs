@@ -15,12 +15,13 @@ mod watch;
 pub(crate) use ask::{OpenError, Streams};
 
 use super::Stream;
-use super::ring::{Entry, RingLimits};
+use super::entry::Entry;
+use super::ring::RingLimits;
 use super::sequencer::{Missing, Offered, Repaired, Sequenced, Sequencer};
+use crate::budget::Budget;
 use crate::fate::SharedFate;
 use crate::metrics::metrics;
 use crate::shard::Shards;
-use crate::ws;
 use ask::{Ask, FeedHealth, Opened};
 use carillon_backplane::bus::{BusEvent, BusEvents, Listener};
 use carillon_backplane::log::{Head, Log, LogError, LogPage};
@@ -51,6 +52,8 @@ const BURST: usize = 256;
 #[derive(Clone)]
 pub(crate) struct FeedConfig {
     pub(crate) ring: RingLimits,
+    /// Bytes of all rings together.
+    pub(crate) ring_budget: Arc<Budget>,
     pub(crate) head_watch: Duration,
     /// Whether a tenant begins by being used.
     pub(crate) create_tenants: bool,
@@ -311,8 +314,24 @@ impl Feed {
             return;
         }
         metrics().events_sequenced.increment(events.len() as u64);
-        let told = open.stream.push(events.into_iter().map(entry));
+        let budget = &self.config.ring_budget;
+        let told = open.stream.push(events.into_iter().map(|event| entry(event, budget)));
         self.shards.tell(told, &open.stream);
+        if budget.used() > budget.limit() {
+            self.trim_rings();
+        }
+    }
+
+    /// The rings of all tenants together have reached their budget: the largest let their oldest events go until an
+    /// eighth of it is free again, so that this happens once for many events. Readers get those from the log.
+    fn trim_rings(&self) {
+        let streams = self.tracked.values().filter_map(|tracked| match tracked {
+            Tracked::Open(open) => Some(&open.stream),
+            Tracked::Opening { .. } => None,
+        });
+        let share = self.config.ring_budget.limit() / 8 * 7 / streams.clone().count().max(1);
+        let gone: usize = streams.map(|stream| stream.trim(share)).sum();
+        metrics().ring_trimmed.increment(gone as u64);
     }
 
     /// Starts what a sequencer asks for, or remembers when to ask it again.
@@ -372,6 +391,7 @@ impl Feed {
         for tenant in self.waking.clone() {
             self.after(&tenant);
         }
+        metrics().ring_bytes.set(self.config.ring_budget.used() as f64);
         if now >= self.heads_at && !self.heads_asked {
             self.ask_heads();
         }
@@ -417,9 +437,8 @@ pub(super) async fn whole_head(
     Ok(Some((head, oldest)))
 }
 
-fn entry(sequenced: Sequenced) -> Arc<Entry> {
+fn entry(sequenced: Sequenced, budget: &Arc<Budget>) -> Arc<Entry> {
     let Sequenced { seq, event, at_micros } = sequenced;
     let json = event_frame(seq, &event.channels, &event.body, None);
-    let frame = ws::encode::text_frame(&[&json]);
-    Arc::new(Entry { seq, channels: event.channels.into(), frame, at_micros })
+    Arc::new(Entry::new(seq, event.channels.into(), &json, at_micros, |bytes| budget.charge(bytes)))
 }

@@ -1,0 +1,113 @@
+//! How does a socket leave HTTP and become a shard's?
+//!
+//! A handler that lets a client in answers with a response that carries a [`Takeover`]. The response is never sent by the
+//! HTTP library: its head goes to the shard with the socket, which writes it together with its own first words.
+
+use crate::admission::Permit;
+use crate::entrance::{Entrance, Hello};
+use crate::shard::{Newcomer, Shards, Wire};
+use axum::response::Response;
+use bytes::Bytes;
+use http::header;
+use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+/// Bytes of events the kernel may hold for one socket before they wait in the log instead.
+const NOT_SENT_BYTES: u32 = 64 * 1024;
+
+/// Somebody who was let in, without their socket.
+pub(super) struct Guest {
+    pub(super) permit: Permit,
+    pub(super) hello: Hello,
+    pub(super) entrance: Option<Box<Entrance>>,
+    pub(super) wire: Wire,
+}
+
+/// What makes a response the last that HTTP has to do with a connection.
+#[derive(Clone)]
+pub(super) struct Takeover(Arc<Mutex<Option<Guest>>>);
+
+impl Takeover {
+    /// Adds a guest to the response that lets them in.
+    pub(super) fn mark(mut response: Response, guest: Guest) -> Response {
+        response.extensions_mut().insert(Self(Arc::new(Mutex::new(Some(guest)))));
+        response
+    }
+
+    /// The guest of a response, if it has one, and the head of the response as bytes.
+    pub(super) fn of(response: &mut Response) -> Option<(Guest, Bytes)> {
+        let Self(guest) = response.extensions_mut().remove()?;
+        let guest = guest.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        // The router gave it the length of the body it was made with, which is none.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        Some((guest, head(response)))
+    }
+}
+
+/// Where the HTTP side of one connection leaves its guest for the side that owns the socket.
+#[derive(Clone)]
+pub(super) struct Threshold(Arc<Mutex<Option<oneshot::Sender<(Guest, Bytes)>>>>);
+
+impl Threshold {
+    pub(super) fn new() -> (Self, oneshot::Receiver<(Guest, Bytes)>) {
+        let (leave, left) = oneshot::channel();
+        (Self(Arc::new(Mutex::new(Some(leave)))), left)
+    }
+
+    /// Leaves a guest; there is at most one in a connection's life.
+    pub(super) fn leave(&self, guest: Guest, head: Bytes) {
+        if let Some(leave) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Nobody takes it when the connection ended meanwhile: the guest is dropped, its permit given back.
+            let _ = leave.send((guest, head));
+        }
+    }
+}
+
+/// Takes the socket out of the asynchronous runtime, sets it up and gives it to a shard.
+pub(super) fn hand_over(
+    socket: TokioIo<TcpStream>,
+    early: Bytes,
+    (guest, head): (Guest, Bytes),
+    shards: &Shards,
+    user_timeout: Duration,
+) {
+    match own(socket.into_inner(), user_timeout) {
+        Ok(socket) => {
+            let Guest { permit, hello, entrance, wire } = guest;
+            shards.connect(Box::new(Newcomer { socket, early, head, permit, hello, entrance, wire }));
+        }
+        Err(error) => tracing::debug!(%error, "a socket was lost on its way to a shard"),
+    }
+}
+
+fn own(socket: TcpStream, user_timeout: Duration) -> std::io::Result<std::net::TcpStream> {
+    let socket = socket.into_std()?;
+    let options = SockRef::from(&socket);
+    // We coalesce ourselves.
+    options.set_tcp_nodelay(true)?;
+    // What does not fit waits in the log, where it costs a number and not memory.
+    options.set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
+    // Also ends sockets whose peer acknowledges but takes nothing, so it stands above the stall time-out.
+    options.set_tcp_user_timeout(Some(user_timeout))?;
+    Ok(socket)
+}
+
+/// The status line and headers of an HTTP/1.1 response.
+fn head(response: &Response) -> Bytes {
+    let status = response.status();
+    let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or(""));
+    head.reserve(512);
+    let mut head = head.into_bytes();
+    for (name, value) in response.headers() {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head.into()
+}

@@ -1,0 +1,120 @@
+//! What is an event while it waits to be written?
+//!
+//! Encoded once, for every reader at once. A WebSocket message is made when the event comes; the forms that only some
+//! connections want (compressed, event stream) are made for the first of them and shared by the others.
+
+use crate::budget::Charge;
+use crate::ws::Opcode;
+use crate::ws::deflate::Deflater;
+use crate::ws::encode::{payload, text_frame};
+use bytes::Bytes;
+use carillon_protocol::{Channel, Epoch, Seq};
+use std::sync::{Arc, OnceLock};
+
+/// What an event costs beside its bytes: the entry, its two reference counts, its place in a ring, and the heads of its
+/// allocations.
+const FIXED_BYTES: usize = size_of::<Entry>() + 2 * size_of::<usize>() + size_of::<Arc<Entry>>() + 3 * 16;
+
+/// An event, ready for every socket.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) seq: Seq,
+    pub(crate) channels: Box<[Channel]>,
+    /// The whole WebSocket message: header and JSON.
+    pub(crate) frame: Bytes,
+    /// Commit time, microseconds since 1970; zero when unknown.
+    pub(crate) at_micros: u64,
+    deflated: OnceLock<Option<Bytes>>,
+    event_stream: OnceLock<Bytes>,
+    /// What it weighs in the process's memory.
+    charge: Charge,
+}
+
+impl Entry {
+    /// Encodes an event, once. `charge` counts the bytes it takes, until it is dropped.
+    pub(crate) fn new(
+        seq: Seq,
+        channels: Box<[Channel]>,
+        json: &[u8],
+        at_micros: u64,
+        charge: impl FnOnce(usize) -> Charge,
+    ) -> Self {
+        let frame = text_frame(&[json]);
+        let names: usize = channels.iter().map(|name| size_of::<Channel>() + 16 + name.as_str().len()).sum();
+        let charge = charge(FIXED_BYTES + names + frame.len());
+        Self {
+            seq,
+            channels,
+            frame,
+            at_micros,
+            deflated: OnceLock::new(),
+            event_stream: OnceLock::new(),
+            charge,
+        }
+    }
+
+    /// Bytes of memory it takes, with every form that was made of it.
+    pub(crate) fn weight(&self) -> usize {
+        self.charge.bytes()
+    }
+
+    /// The JSON of the `event` frame.
+    pub(crate) fn json(&self) -> &[u8] {
+        payload(&self.frame)
+    }
+
+    /// The compressed WebSocket message, made now if it was not; none if it would not be shorter.
+    pub(crate) fn deflate(&self, deflater: &mut Deflater) -> Option<&Bytes> {
+        let form = self.deflated.get_or_init(|| {
+            let form = deflater.frame(Opcode::Text, self.json());
+            self.charge.add(form.as_ref().map_or(0, Bytes::len));
+            form
+        });
+        form.as_ref()
+    }
+
+    /// As a message of an event stream, with the cursor it leads to as its id.
+    pub(crate) fn event_stream(&self, epoch: &Epoch) -> &Bytes {
+        self.event_stream.get_or_init(|| {
+            let message =
+                [b"id: ", epoch.as_str().as_bytes(), b":", self.seq.to_string().as_bytes(), b"\ndata: "]
+                    .concat();
+            let message = Bytes::from([&message[..], self.json(), b"\n\n"].concat());
+            self.charge.add(message.len());
+            message
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+
+    #[test]
+    fn i10_every_form_of_an_event_is_charged_until_it_is_gone() {
+        let budget = Budget::new(usize::MAX);
+        let channels = Box::new([Channel::new("contact:1").unwrap()]);
+        let entry = Entry::new(Seq(7), channels, br#"{"type":"event"}"#, 0, |bytes| budget.charge(bytes));
+        let plain = budget.used();
+        assert!(plain > FIXED_BYTES + entry.frame.len() && plain == entry.weight());
+        let epoch = Epoch::new("e1").unwrap();
+        assert_eq!(entry.event_stream(&epoch), &b"id: e1:7\ndata: {\"type\":\"event\"}\n\n"[..]);
+        assert_eq!(entry.event_stream(&epoch).as_ptr(), entry.event_stream(&epoch).as_ptr(), "made once");
+        assert_eq!(budget.used(), plain + entry.event_stream(&epoch).len());
+        let mut deflater = Deflater::new();
+        assert!(entry.deflate(&mut deflater).is_none(), "too short to become shorter");
+        let long = Entry::new(Seq(8), Box::new([]), &[b'x'; 1_000], 0, |bytes| budget.charge(bytes));
+        let before = budget.used();
+        let compressed = long.deflate(&mut deflater).unwrap().len();
+        assert!(compressed < 100 && budget.used() == before + compressed);
+        assert_eq!(
+            long.deflate(&mut deflater).unwrap().as_ptr(),
+            long.deflate(&mut deflater).unwrap().as_ptr(),
+            "made once"
+        );
+        drop(long);
+        drop(entry);
+        assert_eq!(budget.used(), 0);
+    }
+}
