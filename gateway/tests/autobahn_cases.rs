@@ -6,6 +6,8 @@
 //! with a deflate library and no more window than was agreed on. Every case is sent whole and chopped, down to single
 //! bytes. The suite itself runs in `make conformance`.
 
+#![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
+
 #[path = "autobahn_cases/peer.rs"]
 mod peer;
 #[path = "autobahn_cases/script.rs"]

@@ -3,6 +3,8 @@
 //! The reference is raw deflate by the library itself, one fresh state for each message: what is checked is everything
 //! around it (tails, fragments, cuts, limits, states that are used again).
 
+#![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
+
 mod codec_client;
 
 use carillon_gateway::ws::{Deflater, Inflater, Opcode, Violation};

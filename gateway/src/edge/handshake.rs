@@ -31,7 +31,7 @@ pub(crate) struct Edge {
     pub(crate) doorman: Doorman,
     pub(crate) shards: Shards,
     pub(crate) draining: AtomicBool,
-    /// After this time without any acknowledgement the kernel gives a socket up.
+    /// After this time without any acknowledgement the kernel gives an event stream up.
     pub(crate) user_timeout: Duration,
 }
 

@@ -75,24 +75,28 @@ pub(super) fn hand_over(
     shards: &Shards,
     user_timeout: Duration,
 ) {
-    match own(socket.into_inner(), user_timeout) {
+    let Guest { permit, hello, entrance, wire } = guest;
+    match own(socket.into_inner(), wire, user_timeout) {
         Ok(socket) => {
-            let Guest { permit, hello, entrance, wire } = guest;
             shards.connect(Box::new(Newcomer { socket, early, head, permit, hello, entrance, wire }));
         }
         Err(error) => tracing::debug!(%error, "a socket was lost on its way to a shard"),
     }
 }
 
-fn own(socket: TcpStream, user_timeout: Duration) -> std::io::Result<std::net::TcpStream> {
+fn own(socket: TcpStream, wire: Wire, user_timeout: Duration) -> std::io::Result<std::net::TcpStream> {
     let socket = socket.into_std()?;
     let options = SockRef::from(&socket);
     // We coalesce ourselves.
     options.set_tcp_nodelay(true)?;
     // What does not fit waits in the log, where it costs a number and not memory.
     options.set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
-    // Also ends sockets whose peer acknowledges but takes nothing, so it stands above the stall time-out.
-    options.set_tcp_user_timeout(Some(user_timeout))?;
+    // A WebSocket whose peer is gone is found by its silence. Who listens to an event stream is silent anyway, and only
+    // the kernel knows whether what we say is acknowledged. Not for WebSockets: the kernel counts a reader whose window
+    // stays smaller than one packet as dead, however steadily it reads.
+    if wire == Wire::EventStream {
+        options.set_tcp_user_timeout(Some(user_timeout))?;
+    }
     Ok(socket)
 }
 

@@ -31,6 +31,8 @@ mod connection;
 mod deadlines;
 mod entering;
 mod fanout;
+#[cfg(test)]
+mod footprint_tests;
 mod history;
 mod inbound;
 mod mailbox;

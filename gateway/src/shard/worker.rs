@@ -119,7 +119,7 @@ impl Clock {
 }
 
 impl Worker {
-    fn new(
+    pub(super) fn new(
         shard: u16,
         registry: Registry,
         config: ShardConfig,

@@ -22,9 +22,9 @@ const READS: usize = 4;
 const KEPT: Duration = Duration::from_secs(5);
 /// Most pages kept.
 const PAGES: usize = 128;
-/// Most bytes of frames kept: large events make pages of half a megabyte, and clients that lag a little ask for pages
-/// that overlap.
-const BYTES: usize = 16 * 1024 * 1024;
+/// Most of the replay budget that pages may take which are only kept: large events make pages of half a megabyte, and
+/// clients that lag a little ask for pages that overlap.
+const KEPT_SHARE: usize = 8;
 /// What a page may weigh before it is known: its rows, and what entries cost beside them.
 pub(crate) const PAGE_WEIGHT: usize = 1024 * 1024;
 
@@ -33,8 +33,8 @@ pub(crate) const PAGE_WEIGHT: usize = 1024 * 1024;
 pub(crate) struct BacklogPage {
     /// Consecutive; empty when the log no longer has the first one.
     entries: Vec<Arc<Entry>>,
-    /// What their frames weigh.
-    bytes: usize,
+    /// What they weigh.
+    weight: usize,
     /// The end of the range that was asked for.
     upto: Seq,
 }
@@ -112,8 +112,8 @@ impl Backlog {
                 let entries = contiguous(after, page.events, &reserved);
                 metrics().backlog_events.increment(entries.len() as u64);
                 metrics().replay_bytes.set(self.budget.used() as f64);
-                let bytes = entries.iter().map(|entry| entry.frame.len()).sum();
-                Ok::<_, LogError>(Arc::new(BacklogPage { entries, bytes, upto }))
+                let weight = entries.iter().map(|entry| entry.weight()).sum();
+                Ok::<_, LogError>(Arc::new(BacklogPage { entries, weight, upto }))
             })
             .await?;
         Ok(page.clone())
@@ -134,7 +134,7 @@ impl Backlog {
     fn answer(&self, key: &Key, upto: Seq) -> Answer {
         let mut pages = self.shared.lock();
         let now = Instant::now();
-        make_room(&mut pages, now);
+        make_room(&mut pages, self.budget.limit() / KEPT_SHARE, now);
         let fresh = |(_, answer): &&(Instant, Answer)| answer.get().is_none_or(|page| page.upto >= upto);
         if let Some((_, answer)) = pages.get(key).filter(fresh) {
             return answer.clone();
@@ -184,14 +184,14 @@ impl Shared {
 
 /// Lets old pages go every time, and the oldest of the others while there are too many. A question under way that goes
 /// is answered all the same, only not shared any further.
-fn make_room(pages: &mut Pages, now: Instant) {
+fn make_room(pages: &mut Pages, most: usize, now: Instant) {
     pages.retain(|_, (asked, _)| now.duration_since(*asked) < KEPT);
-    let weight = |answer: &Answer| answer.get().map_or(0, |page| page.bytes);
-    let mut bytes: usize = pages.values().map(|(_, answer)| weight(answer)).sum();
-    while pages.len() >= PAGES || bytes > BYTES {
+    let weight = |answer: &Answer| answer.get().map_or(0, |page| page.weight);
+    let mut kept: usize = pages.values().map(|(_, answer)| weight(answer)).sum();
+    while pages.len() >= PAGES || kept > most {
         let oldest = pages.iter().min_by_key(|(_, (asked, _))| *asked).map(|(key, _)| key.clone());
         let Some((_, answer)) = oldest.and_then(|key| pages.remove(&key)) else { return };
-        bytes -= weight(&answer);
+        kept -= weight(&answer);
     }
 }
 
@@ -209,8 +209,10 @@ fn contiguous(after: Seq, events: Vec<LoggedEvent>, reserved: &Charge) -> Vec<Ar
 mod tests {
     use super::*;
 
-    fn kept(pages: &mut Pages, seq: u64, bytes: usize, asked: Instant) {
-        let page = BacklogPage { entries: Vec::new(), bytes, upto: Seq(seq) };
+    const MOST: usize = 1_000;
+
+    fn kept(pages: &mut Pages, seq: u64, weight: usize, asked: Instant) {
+        let page = BacklogPage { entries: Vec::new(), weight, upto: Seq(seq) };
         let answer = Arc::new(OnceCell::new_with(Some(Arc::new(page))));
         pages.insert((TenantId::new("acme").unwrap(), 1, Seq(seq)), (asked, answer));
     }
@@ -226,16 +228,16 @@ mod tests {
         let began = Instant::now();
         let at = |ms: u64| began + Duration::from_millis(ms);
         let mut pages = Pages::new();
-        (0..4).for_each(|seq| kept(&mut pages, seq, BYTES / 3, at(seq)));
-        make_room(&mut pages, at(4));
+        (0..4).for_each(|seq| kept(&mut pages, seq, MOST / 3, at(seq)));
+        make_room(&mut pages, MOST, at(4));
         assert_eq!(left(&pages), [1, 2, 3], "the oldest goes");
-        make_room(&mut pages, at(2) + KEPT);
+        make_room(&mut pages, MOST, at(2) + KEPT);
         assert_eq!(left(&pages), [3], "nothing is kept for ever");
         (0..PAGES as u64 * 2).for_each(|seq| kept(&mut pages, seq, 1, at(10 + seq)));
-        make_room(&mut pages, at(500));
+        make_room(&mut pages, MOST, at(500));
         assert_eq!((pages.len(), left(&pages)[0]), (PAGES - 1, PAGES as u64 + 1), "room for one more");
         pages.insert((TenantId::new("acme").unwrap(), 1, Seq(0)), (at(0), Answer::default()));
-        make_room(&mut pages, at(500));
+        make_room(&mut pages, MOST, at(500));
         assert_eq!(pages.len(), PAGES - 1, "a question under way can go, too");
     }
 }

@@ -1,0 +1,226 @@
+//! What does a connection cost, counted in allocated bytes, and what a delivery?
+//!
+//! A worker is driven by hand on the test's own thread, with real sockets, under an allocator that counts for each thread.
+//! So the figures are exact and the same on every machine: resident memory is measured by the load tests.
+
+use super::mailbox::Newcomer;
+use super::wire::Wire;
+use super::worker::Worker;
+use super::{FrameRate, ShardConfig, Shards};
+use crate::admission::{Admission, ConnectionLimits};
+use crate::budget::Budget;
+use crate::entrance::{Entrance, Hello, Resume};
+use crate::stream::Stream;
+use crate::stream::entry::Entry;
+use crate::stream::ring::RingLimits;
+use bytes::Bytes;
+use carillon_platform::auth::{Caps, Identity};
+use carillon_platform::descriptors;
+use carillon_protocol::{Channel, Epoch, Seq, TenantId, UserId};
+use mio::{Poll, Token, Waker};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+
+/// Most heap a subscribed connection at rest may own, its places in all tables included. I7's budget is 2.5 KB of
+/// resident memory; the allocator's own overhead and the kernel's socket come on top of this.
+const CEILING: i64 = 1_024;
+
+thread_local! {
+    /// Bytes allocated and not freed, and allocations made, by this thread.
+    static LIVE: Cell<(i64, u64)> = const { Cell::new((0, 0)) };
+}
+
+struct Counting;
+
+fn count(bytes: i64, allocations: u64) {
+    let (live, made) = LIVE.get();
+    LIVE.set((live + bytes, made + allocations));
+}
+
+#[expect(
+    unsafe_code,
+    reason = "a counting allocator is the only proof; it adds counters to the system's own"
+)]
+// SAFETY: all methods pass their arguments unchanged to `System`, which upholds the contract; the counters are a
+// constant-initialised thread local without a destructor, so touching them neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64, 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64), 0);
+        // SAFETY: `ptr` came from `System` with this layout.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as i64 - layout.size() as i64, 1);
+        // SAFETY: `ptr` came from `System` with this layout; the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(ptr, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// A worker, a stream, and the clients of its connections.
+struct Rig {
+    worker: Worker,
+    stream: Arc<Stream>,
+    admission: Admission,
+    budget: Arc<Budget>,
+    listener: TcpListener,
+    clients: Vec<TcpStream>,
+    _poll: Poll,
+}
+
+impl Rig {
+    fn new() -> Self {
+        descriptors::raise().unwrap();
+        let poll = Poll::new().unwrap();
+        let waker = Waker::new(poll.registry(), Token(usize::MAX)).unwrap();
+        let (_, mut mails) = Shards::new([waker]);
+        let (desk, _) = tokio::sync::mpsc::unbounded_channel();
+        let config = ShardConfig {
+            node: "gateway-1".into(),
+            heartbeat_ms: 25_000,
+            stall_ms: 120_000,
+            frame_rate: FrameRate { per_second: 50 },
+        };
+        let worker = Worker::new(0, poll.registry().try_clone().unwrap(), config, desk, &mails.remove(0));
+        let limits = RingLimits { events: 1_024, bytes: 1 << 20 };
+        let epoch = Epoch::new("e1").unwrap();
+        let stream = Stream::new(TenantId::new("acme").unwrap(), epoch, Seq::ZERO, Seq(1), limits);
+        Self {
+            worker,
+            stream: Arc::new(stream),
+            admission: Admission::new(ConnectionLimits { node: 0, per_address: 0, per_user: 0 }),
+            budget: Budget::new(usize::MAX),
+            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
+            clients: Vec::with_capacity(4_096),
+            _poll: poll,
+        }
+    }
+
+    /// One more connection: a person with a role and one further channel.
+    fn connect(&mut self) {
+        let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let (socket, peer) = self.listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let identity = Identity {
+            tenant: self.stream.tenant.clone(),
+            user: UserId::new(format!("user-{:08}", self.clients.len())).unwrap(),
+            roles: Box::new(["teacher".to_owned()]),
+            patterns: Box::new([]),
+            caps: Caps::default(),
+            expires_at: 4_000_000_000,
+        };
+        let entrance = Entrance {
+            identity,
+            stream: self.stream.clone(),
+            channels: vec![Channel::new("class:7b").unwrap()],
+            resume: Resume::Fresh,
+        };
+        self.worker.connect(Newcomer {
+            socket,
+            early: Bytes::new(),
+            head: Bytes::from_static(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+            wire: Wire::WebSocket(None),
+            permit: self.admission.enter(peer.ip()).unwrap(),
+            hello: Hello::default(),
+            entrance: Some(Box::new(entrance)),
+        });
+        self.clients.push(client);
+    }
+
+    /// An event for everyone, into the ring.
+    fn publish(&self, seq: u64) {
+        let json = format!(r#"{{"type":"event","seq":{seq},"channels":["tenant"],"event":{{"n":{seq}}}}}"#);
+        let channels = Box::new([Channel::tenant()]);
+        let entry = Entry::new(Seq(seq), channels, json.as_bytes(), 0, |bytes| self.budget.charge(bytes));
+        self.stream.push([Arc::new(entry)]);
+    }
+
+    /// Bytes that every client has waiting, and takes.
+    fn read_all(&mut self) -> Vec<usize> {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut read = |client: &mut TcpStream| {
+            let mut total = 0;
+            loop {
+                match client.read(&mut buffer) {
+                    Ok(0) => panic!("a connection was closed"),
+                    Ok(n) => total += n,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return total,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        };
+        self.clients.iter_mut().map(&mut read).collect()
+    }
+}
+
+#[test]
+fn i7_a_connection_at_rest_owns_less_than_its_ceiling() {
+    // From one power of two to another, where tables that double have grown by exactly what they hold.
+    const FROM: usize = 256;
+    const TO: usize = 1_024;
+    let mut rig = Rig::new();
+    (0..FROM).for_each(|_| rig.connect());
+    let (before, _) = LIVE.get();
+    (FROM..TO).for_each(|_| rig.connect());
+    let (after, _) = LIVE.get();
+    let each = (after - before) / (TO - FROM) as i64;
+    assert!(each <= CEILING, "{each} bytes for a connection at rest, {CEILING} are allowed");
+    assert!(each >= size_of::<super::connection::Connection>() as i64, "the count itself works: {each}");
+}
+
+#[test]
+fn i7_a_connection_that_was_busy_owns_no_more_than_before() {
+    let mut rig = Rig::new();
+    (0..64).for_each(|_| rig.connect());
+    let room = rig.worker.by_tenant[&rig.stream.tenant];
+    rig.publish(1);
+    rig.worker.fan_out(room);
+    let (before, _) = LIVE.get();
+    for seq in 2..=200 {
+        rig.publish(seq);
+    }
+    let ring = rig.budget.used();
+    rig.worker.fan_out(room);
+    // The events, and what a fan-out of so many needs and keeps for the next; nothing for a connection.
+    let (after, _) = LIVE.get();
+    let scratch = 200 * 64 * 8 + 200 * 8 + 64 * 4;
+    assert!(after - before <= ring as i64 + 2 * scratch, "{} beside {ring} bytes of events", after - before);
+    rig.read_all();
+    let (settled, _) = LIVE.get();
+    let left: Vec<bool> = rig.worker.connections.iter().map(|(_, c)| c.outbox.is_empty()).collect();
+    assert!(left.iter().all(|empty| *empty) && settled <= after);
+}
+
+#[test]
+fn i6_a_delivery_allocates_nothing() {
+    const CONNECTIONS: usize = 200;
+    let mut rig = Rig::new();
+    (0..CONNECTIONS).for_each(|_| rig.connect());
+    let room = rig.worker.by_tenant[&rig.stream.tenant];
+    let fan_out = |rig: &mut Rig, events: std::ops::RangeInclusive<u64>| {
+        events.for_each(|seq| rig.publish(seq));
+        rig.read_all();
+        let (_, before) = LIVE.get();
+        rig.worker.fan_out(room);
+        let (_, after) = LIVE.get();
+        let got = rig.read_all();
+        assert!(got.iter().all(|bytes| *bytes > 0 && *bytes == got[0]), "everyone got the same: {got:?}");
+        after - before
+    };
+    fan_out(&mut rig, 1..=20);
+    assert_eq!(fan_out(&mut rig, 21..=40), 0, "4,000 deliveries in one drain");
+    assert_eq!(fan_out(&mut rig, 41..=41), 0, "200 deliveries of one event");
+}
