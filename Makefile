@@ -3,14 +3,16 @@
 CARGO    ?= cargo
 GATEWAYS ?= 2
 UP       ?=
+BENCH    ?=
+MINUTES  ?= 60
 
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status reset debug install test unit interop check pages fmt build
+.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz check pages fmt build
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: build ## Start everything on this machine; installs Postgres, Redis and HAProxy if needed (GATEWAYS=3, UP="--detach").
 	@$(RELEASE) up --gateways $(GATEWAYS) $(UP)
@@ -41,6 +43,19 @@ unit: install ## Build the services and run the Rust tests against real Postgres
 
 interop: debug ## Let WebSocket clients that nobody here wrote use a running stack.
 	loadtest/interop/run.sh
+
+conformance: ## Run the Autobahn test suite against the codec (needs a CPython 2.7; PYTHON27=path).
+	loadtest/conformance/run.sh
+
+fuzz: ## Look for hostile inputs with libFuzzer, MINUTES=60 in all, on every core.
+	devstack/fuzz/run.sh run $(MINUTES)
+
+bench: build ## Measure everything beside its floor, some twenty minutes (BENCH=--quick for four): table, JSON and SVG in target/bench.
+	$(CARGO) build --release -p carillon-backplane --example append_floor --locked
+	@target/release/carillon-loadtest bench --out target/bench --commit "$$(git describe --always --dirty)" $(BENCH)
+
+bench-peers: build ## Measure Carillon beside Socket.IO, uWebSockets, socketioxide and NATS, a quarter of an hour (BENCH=--quick for four minutes).
+	loadtest/peers/run.sh $(BENCH)
 
 check: ## Format and lints, as the gate runs them.
 	$(CARGO) fmt --all -- --check

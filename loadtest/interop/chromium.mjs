@@ -1,4 +1,4 @@
-// Can the WebSocket of a real browser use Carillon?
+// Can the WebSocket and the EventSource of a real browser use Carillon?
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -7,12 +7,14 @@ import { createServer } from 'node:http'
 import { chromium } from 'playwright-core'
 
 import { Checks, until } from './checks.mjs'
-import { Flow, address, need, stack } from './stack.mjs'
+import { Flow, address, kill, need, publish, stack } from './stack.mjs'
 
 const [first] = stack.gateways
 const port = Number(need('CARILLON_PAGE_PORT'))
 /** A gateway that lets in pages of `http://localhost:<port>` and no others. */
 const strict = need('CARILLON_STRICT_GATEWAY')
+/** The address of an event stream or poll at a gateway, of which the WebSocket's is known. */
+const beside = (gateway, path, query) => address(gateway.replace('ws:', 'http:').replace('/v1/ws', path), query)
 
 const html = readFileSync(new URL('page.html', import.meta.url))
 const server = createServer((_, answer) => answer.writeHead(200, { 'content-type': 'text/html' }).end(html))
@@ -40,6 +42,18 @@ class Tab {
 
   async connect(url, protocols = [], firstFrame = null) {
     await this.page.evaluate(([url, protocols, firstFrame]) => open(url, protocols, firstFrame), [url, protocols, firstFrame])
+  }
+
+  async listen(url) {
+    await this.page.evaluate((url) => listen(url), url)
+  }
+
+  async poll(url, token = stack.token) {
+    return this.page.evaluate(([url, token]) => poll(url, token), [url, token])
+  }
+
+  get seqs() {
+    return this.frames.filter((frame) => frame.type === 'event').map((frame) => frame.seq)
   }
 
   get frames() {
@@ -190,6 +204,58 @@ await checks.check('tabs closed while events go on, on changing gateways: nothin
   assert.deepEqual(seen, expected)
   assert.ok(nodes.size >= 2, 'at least two gateways took part')
   await tab.bye()
+})
+
+await check('EventSource: a page of an allowed origin listens', async (tab) => {
+  await tab.listen(beside(strict, '/v1/sse', { token: stack.token, channels: 'contact:1' }))
+  const { tenant, seq, epoch } = await tab.welcome()
+  assert.equal(tenant, stack.tenant)
+  const told = tab.told.find(({ frame }) => frame?.type === 'welcome')
+  assert.equal(told.lastEventId, `${epoch}:${seq}`)
+  await tab.page.evaluate(() => hush())
+}, 'localhost')
+
+for (const [what, host, token] of [['a page of another origin', '127.0.0.1', stack.token], ['a bad token', 'localhost', 'bad']]) {
+  await check(`EventSource: ${what} never opens, and does not try again`, async (tab) => {
+    await tab.listen(beside(strict, '/v1/sse', { token }))
+    await until(5000, 'a refusal', () => tab.told.length > 0)
+    assert.deepEqual(tab.told, [{ lost: true, forGood: true }])
+  }, host)
+}
+
+await check('fetch: a page of an allowed origin polls with its token in a header, and may read a refusal', async (tab) => {
+  const { status, body } = await tab.poll(beside(strict, '/v1/poll'))
+  assert.deepEqual([status, body.events], [200, []])
+  const next = tab.poll(beside(strict, '/v1/poll', { since: body.seq, epoch: body.epoch }))
+  const { seq } = await publish({ type: 'note', tenant_wide: true })
+  assert.deepEqual((await next).body.events.map((frame) => frame.seq), [seq])
+  const refused = await tab.poll(beside(strict, '/v1/poll'), 'bad')
+  assert.deepEqual([refused.status, refused.body.code], [401, 'token_malformed'])
+}, 'localhost')
+
+await check('fetch: a page of another origin reads nothing', async (tab) => {
+  await assert.rejects(tab.poll(beside(strict, '/v1/poll')), /Failed to fetch/)
+}, '127.0.0.1')
+
+await check('EventSource: through the balancer, its node killed while events flow: nothing missed, nothing twice', async (tab) => {
+  await tab.listen(address(`${stack.balancer}/v1/sse`, { channels: 'contact:1', token: stack.token }))
+  const { node } = await tab.welcome()
+  const flow = new Flow().start()
+  await until(10_000, 'ten live events', () => tab.seqs.length >= 10)
+  await kill(node)
+  const missed = flow.ours.length + 10
+  await until(10_000, 'events while away', () => flow.ours.length >= missed)
+  const welcomes = () => tab.frames.filter((frame) => frame.type === 'welcome')
+  await until(30_000, 'another node', () => welcomes().length === 2)
+  assert.equal(welcomes()[1].resumed, 'replay')
+  assert.notEqual(welcomes()[1].node, node)
+  const live = tab.seqs.length + 10
+  await until(10_000, 'ten more events', () => tab.seqs.length >= live)
+  const expected = await flow.stop()
+  await until(10_000, 'the last event', () => tab.seqs.at(-1) >= expected.at(-1))
+  assert.deepEqual(tab.seqs, expected)
+  assert.deepEqual(tab.told.filter(({ lost }) => lost), [{ lost: true, forGood: false }])
+  await tab.page.evaluate(() => hush())
 })
 
 await browser.close()

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Do WebSocket clients that nobody here wrote get every event, in order and once?
+# Do clients that nobody here wrote get every event, in order and once?
 #
 # Starts a stack of its own (the binaries of target/debug, or target/release with --release), lets Node's ws, Python's
-# websockets and Chromium use it, and stops it. The last line is `N passed, N failed`; exit code 1 when one failed.
+# websockets, Chromium and curl use it, and stops it. The last line is `N passed, N failed`; exit code 1 when one failed.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -39,6 +39,7 @@ done
 command -v node >/dev/null || install nodejs
 command -v npm >/dev/null || install npm
 command -v python3 >/dev/null || install python3
+command -v curl >/dev/null || install curl
 chromium=$(command -v chromium || command -v chromium-browser || true)
 if [[ -z $chromium ]]; then
     install chromium
@@ -59,13 +60,16 @@ if [[ ! -f $venv/.carillon || $here/requirements.txt -nt $venv/.carillon ]]; the
 fi
 
 stack_up=yes
-"$bin/carillon" --data "$work/stack" up --detach --json --no-demo >"$work/stack.json" 2>"$work/up.log" ||
+# Three of the gateways are killed by checks.
+"$bin/carillon" --data "$work/stack" up --detach --json --no-demo --gateways 4 >"$work/stack.json" 2>"$work/up.log" ||
     { cat "$work/up.log" >&2; fail "the stack did not start"; }
 field() { node -e 'const s = JSON.parse(require("fs").readFileSync(process.argv[1])); console.log(eval(process.argv[2]))' "$work/stack.json" "$1"; }
 free_port() { node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'; }
 
-export CARILLON_GATEWAYS CARILLON_PUBLISHER CARILLON_API_KEY CARILLON_PAGE_PORT CARILLON_STRICT_GATEWAY
+export CARILLON_GATEWAYS CARILLON_BALANCER CARILLON_PIDS CARILLON_PUBLISHER CARILLON_API_KEY CARILLON_PAGE_PORT CARILLON_STRICT_GATEWAY
 CARILLON_GATEWAYS=$(field 's.gateways.map((u) => u.replace("http", "ws") + "/v1/ws").join(",")')
+CARILLON_BALANCER=$(field s.lb)
+CARILLON_PIDS=$(field 'JSON.stringify(s.pids)')
 CARILLON_PUBLISHER=$(field s.publisher)
 CARILLON_API_KEY=$(field s.api_key)
 CARILLON_PAGE_PORT=$(free_port)
@@ -109,6 +113,7 @@ client() {
 client node node "$here/node.mjs"
 client python "$venv/bin/python" "$here/python_client.py"
 client chromium node "$here/chromium.mjs"
+client curl node "$here/curl.mjs"
 
 echo "$passed passed, $failed failed"
 [[ $failed == 0 ]]

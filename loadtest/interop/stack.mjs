@@ -3,6 +3,9 @@
 /** Addresses and keys, from the environment run.sh sets. */
 export const stack = {
   gateways: need('CARILLON_GATEWAYS').split(','),
+  balancer: need('CARILLON_BALANCER'),
+  /** Process ids by name, of the beginning. */
+  pids: JSON.parse(need('CARILLON_PIDS')),
   publisher: need('CARILLON_PUBLISHER'),
   apiKey: need('CARILLON_API_KEY'),
   tenant: need('CARILLON_TENANT'),
@@ -13,6 +16,19 @@ export function need(name) {
   const value = process.env[name]
   if (!value) throw new Error(`${name} is not set; start this through run.sh`)
   return value
+}
+
+/** The names of the gateways that answer. */
+export async function alive() {
+  const answers = await Promise.all(stack.gateways.map((url) => fetch(url.replace('ws:', 'http:')).catch(() => null)))
+  return answers.flatMap((answer, place) => (answer ? [`gateway-${place + 1}`] : []))
+}
+
+/** Ends a gateway at once, without a farewell; it stays away. */
+export async function kill(node) {
+  // Another client's checks may have ended it: its process id could be anybody's by now.
+  if (!(await alive()).includes(node)) throw new Error(`${node} does not run`)
+  process.kill(stack.pids[node], 'SIGKILL')
 }
 
 /** Publishes one event and returns its acknowledgement. */

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::BenchArgs;
+use crate::failure::Failure;
+
 /// Measures a running Carillon from outside and checks every seq it sees.
 #[derive(Debug, Parser)]
 #[command(name = "carillon-loadtest", disable_help_subcommand = true)]
@@ -25,7 +28,27 @@ pub(crate) enum Command {
     Idle(IdleArgs),
     /// Publish as fast as possible, one by one and in batches: durable events per second.
     Publish(PublishArgs),
-    /// The other side of `fanout --floor`: bare sockets and a loop of write().
+    /// What `fanout` would cost with nothing but a loop of write() to plain sockets.
+    Floor(FloorArgs),
+    /// Measure everything on a private stack, each beside its floor: one table, bench.json and bench.svg.
+    Bench(BenchArgs),
+    /// Connect, resume and leave as fast as possible: connects for each second of a gateway's CPU.
+    Connect(crate::connect::ConnectArgs),
+    /// Clients that leave and return again and again: does each get every event once, and how soon?
+    Jitter(crate::jitter::JitterArgs),
+    /// Kill a gateway: how soon is everybody live again, and what does it cost the database?
+    Kill(crate::kill::KillArgs),
+    /// Readers that stall, crawl or stay away: what do they cost, and do they get everything in the end?
+    Slow(crate::slow::SlowArgs),
+    /// One process of the clients of `jitter`, `kill` and `slow`.
+    #[command(hide = true)]
+    CrowdPart,
+    /// The other side of the floor of `connect`: a server that answers what it has ready.
+    #[command(hide = true)]
+    BareWelcomer,
+    /// Measure a server that is not Carillon as `fanout` and `idle` do; `loadtest/peers/run.sh` starts some.
+    Peer(crate::peer::PeerArgs),
+    /// The other side of `floor`: bare sockets and a loop of write().
     #[command(hide = true)]
     BareWriter(BareWriterArgs),
 }
@@ -61,11 +84,30 @@ pub(crate) struct TargetArgs {
 pub(crate) struct FanoutArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    /// Further tenants the nodes must follow, with one connection each, that get no events.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) bystanders: u32,
+    /// Bytes of filling in each event's data.
+    #[arg(long, default_value_t = 100, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    pub(crate) bytes: u32,
+    /// Keep-alive connections that publish.
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) publishers: u32,
+    /// Also measure a bare write() loop to as many plain sockets with frames of the same size.
+    #[arg(long)]
+    pub(crate) floor: bool,
+}
+
+/// How much is delivered to how many.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LoadArgs {
     /// How many connections.
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=19_000))]
     pub(crate) connections: u32,
     /// How many tenants they are spread over.
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) tenants: u32,
     /// Events for each second, over all tenants.
     #[arg(long, default_value_t = 100.0, value_name = "N", value_parser = rate)]
@@ -73,18 +115,38 @@ pub(crate) struct FanoutArgs {
     /// How long to publish.
     #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) seconds: u32,
-    /// Bytes of filling in each event's data.
-    #[arg(long, default_value_t = 100, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=60_000))]
-    pub(crate) bytes: u32,
-    /// Keep-alive connections that publish.
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub(crate) publishers: u32,
+    /// Events in one request (`fanout`) or one write (`floor`).
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) batch: u32,
     /// Threads that read.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
     pub(crate) threads: u32,
-    /// Also measure a bare write() loop to as many plain sockets with frames of the same size.
-    #[arg(long)]
-    pub(crate) floor: bool,
+}
+
+impl LoadArgs {
+    /// How many events these are: whole batches.
+    pub(crate) fn events(&self) -> u64 {
+        let batch = u64::from(self.batch);
+        ((self.rate * f64::from(self.seconds)).ceil() as u64).div_ceil(batch) * batch
+    }
+
+    /// Whether each tenant has a connection.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self.tenants > self.connections {
+            true => Err(Failure::Usage("there must be at least as many connections as tenants".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// `carillon-loadtest floor`
+#[derive(Debug, Args)]
+pub(crate) struct FloorArgs {
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    /// Bytes of one frame, without its WebSocket header.
+    #[arg(long, default_value_t = 319, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) frame_bytes: u32,
 }
 
 /// `carillon-loadtest idle`
@@ -92,11 +154,11 @@ pub(crate) struct FanoutArgs {
 pub(crate) struct IdleArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
-    /// How many connections.
-    #[arg(long, default_value_t = 15_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=19_000))]
-    pub(crate) connections: u32,
+    /// How many connections; more than one number, ascending, is weighed on the way: `1000,5000,15000`.
+    #[arg(long, value_delimiter = ',', default_value = "15000", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=19_000))]
+    pub(crate) connections: Vec<u32>,
     /// How many tenants they are spread over.
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) tenants: u32,
     /// How long they rest before they are weighed.
     #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=600))]
@@ -131,15 +193,18 @@ pub(crate) struct BareWriterArgs {
     /// Sockets to wait for.
     #[arg(long)]
     pub(crate) connections: u32,
-    /// Groups; each event goes to the sockets of one group.
+    /// Groups; each write goes to the sockets of one group.
     #[arg(long)]
     pub(crate) groups: u32,
-    /// Events to write.
+    /// Rounds of writing.
     #[arg(long)]
-    pub(crate) events: u64,
-    /// Events for each second.
+    pub(crate) rounds: u64,
+    /// Rounds for each second.
     #[arg(long)]
     pub(crate) rate: f64,
+    /// Frames in one write.
+    #[arg(long)]
+    pub(crate) batch: u32,
     /// Bytes of one frame.
     #[arg(long)]
     pub(crate) frame_bytes: u32,
@@ -168,6 +233,10 @@ mod tests {
         Cli::command().debug_assert();
         assert_eq!(named_pid("gateway-1=42"), Ok(("gateway-1".into(), 42)));
         assert_eq!(named_pid("42"), Ok(("server".into(), 42)));
+        let load = |rate, seconds, batch| {
+            LoadArgs { connections: 1, tenants: 1, rate, seconds, batch, threads: 1 }.events()
+        };
+        assert_eq!((load(2.5, 3, 1), load(7.0, 1, 4), load(0.1, 1, 1)), (8, 8, 1));
         assert!(named_pid("x").is_err() && rate("0").is_err() && rate("NaN").is_err());
     }
 }

@@ -1,7 +1,8 @@
 //! What does delivery cost when nothing is done but write()?
 //!
-//! The yardstick of `fanout --floor`: as many plain loopback sockets, frames of the same size, the same rate, written one
-//! by one in a loop by a process of its own, and read by the very readers that read Carillon.
+//! The yardstick beside `fanout`: as many plain loopback sockets with the same options, frames of the same size at the
+//! same rate, written in a loop by a process of its own, one write for each socket and batch, and read by the very readers
+//! that read Carillon.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -10,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::cli::BareWriterArgs;
+use crate::cli::{BareWriterArgs, FloorArgs, LoadArgs};
 use crate::clock::monotonic_ns;
 use crate::failure::Failure;
 use crate::fanout::CpuPerDelivery;
 use crate::latency::Percentiles;
-use crate::procfs::CpuMark;
+use crate::procfs::{CpuMark, allow_files};
 use crate::reader::{Readers, Seat};
 use crate::socket::Dial;
 use crate::table::{Table, grouped};
@@ -47,33 +48,43 @@ impl Floor {
     }
 }
 
-/// What is to be written.
-pub(crate) struct Load {
-    pub(crate) connections: u32,
-    pub(crate) groups: u32,
-    pub(crate) events: u64,
-    pub(crate) rate: f64,
-    pub(crate) frame_bytes: u32,
-    pub(crate) threads: usize,
+impl crate::Report for Floor {
+    fn table(&self) -> Table {
+        let mut table = Table::default();
+        self.add_to(&mut table);
+        table
+    }
+
+    fn is_right(&self) -> bool {
+        self.faults == 0
+    }
+}
+
+/// `carillon-loadtest floor`
+pub(crate) fn run(args: &FloorArgs) -> Result<Floor, Failure> {
+    measure(&args.load, args.frame_bytes)
 }
 
 /// Starts the writer, reads what it writes, and weighs it.
-pub(crate) fn measure(load: &Load) -> Result<Floor, Failure> {
-    let mut writer = Writer::start(load)?;
+pub(crate) fn measure(load: &LoadArgs, frame_bytes: u32) -> Result<Floor, Failure> {
+    load.check()?;
+    allow_files(u64::from(load.connections) + 64)?;
+    let plan = Plan::new(load);
+    let mut writer = Writer::start(load, &plan, frame_bytes)?;
     let seats: Vec<Seat> = (0..load.connections)
         .map(|number| {
-            let group = number % load.groups;
+            let group = number % load.tenants;
             let dial = Dial::Bare { port: writer.port, group };
             Seat { number: number as usize, tenant: group, dial, sampled: false }
         })
         .collect();
-    let readers = Readers::start(&seats, load.threads)?;
+    let readers = Readers::start(&seats, load.threads as usize)?;
     readers.all_welcomed(CONNECT)?;
     writer.expect("ready")?;
     let mark = CpuMark::now(&[("writer".into(), writer.child.id())])?;
     writer.say("go")?;
-    let expected = expected(load);
-    let patience = Duration::from_secs_f64(load.events as f64 / load.rate) + Duration::from_secs(60);
+    let expected = plan.deliveries(load.connections, load.tenants);
+    let patience = Duration::from_secs_f64(plan.rounds as f64 / plan.rate) + Duration::from_secs(60);
     let deliveries = readers.delivered(expected, patience)?;
     writer.expect("done")?;
     let used = mark.used()?;
@@ -88,12 +99,28 @@ pub(crate) fn measure(load: &Load) -> Result<Floor, Failure> {
     })
 }
 
-/// How many frames there are when event `n` goes to every connection of group `n` modulo the groups.
-fn expected(load: &Load) -> u64 {
-    let (groups, connections) = (u64::from(load.groups), u64::from(load.connections));
-    let in_group = |group: u64| (connections + groups - 1 - group) / groups;
-    let events_of = |group: u64| (load.events + groups - 1 - group) / groups;
-    (0..groups).map(|group| in_group(group) * events_of(group)).sum()
+/// How often something is written, and how much.
+struct Plan {
+    rounds: u64,
+    /// Rounds for each second.
+    rate: f64,
+    batch: u32,
+}
+
+impl Plan {
+    fn new(load: &LoadArgs) -> Self {
+        let batch = load.batch;
+        Self { rounds: load.events() / u64::from(batch), rate: load.rate / f64::from(batch), batch }
+    }
+
+    /// How many frames there are when round `n` goes to every connection of group `n` modulo the groups.
+    fn deliveries(&self, connections: u32, groups: u32) -> u64 {
+        let (groups, connections) = (u64::from(groups), u64::from(connections));
+        let in_group = |group: u64| (connections + groups - 1 - group) / groups;
+        let rounds_of = |group: u64| (self.rounds + groups - 1 - group) / groups;
+        let rounds: u64 = (0..groups).map(|group| in_group(group) * rounds_of(group)).sum();
+        rounds * u64::from(self.batch)
+    }
 }
 
 /// The writing process. It ends with us: it waits for the end of its stdin.
@@ -104,14 +131,15 @@ struct Writer {
 }
 
 impl Writer {
-    fn start(load: &Load) -> Result<Self, Failure> {
+    fn start(load: &LoadArgs, plan: &Plan, frame_bytes: u32) -> Result<Self, Failure> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("bare-writer")
             .args(["--connections", &load.connections.to_string()])
-            .args(["--groups", &load.groups.to_string()])
-            .args(["--events", &load.events.to_string()])
-            .args(["--rate", &load.rate.to_string()])
-            .args(["--frame-bytes", &load.frame_bytes.to_string()])
+            .args(["--groups", &load.tenants.to_string()])
+            .args(["--rounds", &plan.rounds.to_string()])
+            .args(["--rate", &plan.rate.to_string()])
+            .args(["--batch", &plan.batch.to_string()])
+            .args(["--frame-bytes", &frame_bytes.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -161,7 +189,7 @@ impl Drop for Writer {
 
 /// `carillon-loadtest bare-writer`: listens, waits for its sockets and for `go`, and writes.
 pub(crate) fn write_bare(args: &BareWriterArgs) -> Result<(), Failure> {
-    crate::procfs::allow_files(u64::from(args.connections) + 64)?;
+    allow_files(u64::from(args.connections) + 64)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut out = std::io::stdout();
     writeln!(out, "{}", listener.local_addr()?.port())?;
@@ -178,15 +206,18 @@ pub(crate) fn write_bare(args: &BareWriterArgs) -> Result<(), Failure> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     let begun = Instant::now();
-    for n in 0..args.events {
+    for n in 0..args.rounds {
         let due = begun + Duration::from_secs_f64(n as f64 / args.rate);
         if let Some(early) = due.checked_duration_since(Instant::now()) {
             std::thread::sleep(early);
         }
         let group = (n % u64::from(args.groups)) as usize;
-        let frame = server_text(&frame(n / u64::from(args.groups) + 1, args.frame_bytes as usize));
+        let first = n / u64::from(args.groups) * u64::from(args.batch) + 1;
+        let seqs = first..first + u64::from(args.batch);
+        let frames: Vec<u8> =
+            seqs.flat_map(|seq| server_text(&frame(seq, args.frame_bytes as usize))).collect();
         for stream in &mut groups[group] {
-            stream.write_all(&frame)?;
+            stream.write_all(&frames)?;
         }
     }
     writeln!(out, "done")?;
@@ -212,12 +243,13 @@ mod tests {
 
     #[test]
     fn every_delivery_is_expected_once() {
-        for (connections, groups, events) in [(10, 3, 7), (1, 1, 5), (4, 4, 4), (5, 2, 1), (2, 5, 9)] {
-            let load = Load { connections, groups, events, rate: 1.0, frame_bytes: 0, threads: 1 };
-            let by_hand = (0..events).map(|n| {
+        for (connections, groups, rounds) in [(10, 3, 7), (1, 1, 5), (4, 4, 4), (5, 2, 1), (5, 5, 9)] {
+            let plan = Plan { rounds, rate: 1.0, batch: 3 };
+            let by_hand = (0..rounds).map(|n| {
                 (0..connections).filter(|c| u64::from(c % groups) == n % u64::from(groups)).count() as u64
             });
-            assert_eq!(expected(&load), by_hand.sum::<u64>(), "{connections} {groups} {events}");
+            let deliveries = plan.deliveries(connections, groups);
+            assert_eq!(deliveries, 3 * by_hand.sum::<u64>(), "{connections} {groups} {rounds}");
         }
     }
 

@@ -1,19 +1,31 @@
 //! How fast, how large and how right is a running Carillon, seen from outside?
 //!
 //! One process, thousands of sockets. `fanout` checks every seq of every connection while it measures; `idle` weighs
-//! connections that do nothing; `publish` counts durable events. Depends on the protocol and the network, nothing else.
+//! connections that do nothing; `publish` counts durable events; `bench` runs all of them beside their floors. Depends on
+//! the protocol and the network, nothing else.
 
+mod bench;
 mod cli;
 mod clock;
+mod connect;
+mod crowd;
 mod failure;
 mod fanout;
+mod feed;
 mod floor;
+mod glance;
 mod http;
 mod idle;
+mod jitter;
+mod kill;
 mod latency;
+mod ledger;
+mod ops;
+mod peer;
 mod procfs;
 mod publish;
 mod reader;
+mod slow;
 mod socket;
 mod table;
 mod target;
@@ -35,6 +47,15 @@ fn main() -> ExitCode {
         Command::Fanout(args) => fanout::run(args).and_then(|report| say(&report, cli.json)),
         Command::Idle(args) => idle::run(args).and_then(|report| say(&report, cli.json)),
         Command::Publish(args) => publish::run(args).and_then(|report| say(&report, cli.json)),
+        Command::Floor(args) => floor::run(args).and_then(|report| say(&report, cli.json)),
+        Command::Bench(args) => bench::run(args).and_then(|report| say(&report, cli.json)),
+        Command::Connect(args) => connect::run(args).and_then(|report| say(&report, cli.json)),
+        Command::Jitter(args) => jitter::run(args).and_then(|report| say(&report, cli.json)),
+        Command::Kill(args) => kill::run(args).and_then(|report| say(&report, cli.json)),
+        Command::Slow(args) => slow::run(args).and_then(|report| say(&report, cli.json)),
+        Command::CrowdPart => crowd::play().map(|()| true),
+        Command::BareWelcomer => connect::answer_bare().map(|()| true),
+        Command::Peer(args) => peer::run(args).and_then(|report| say(&report, cli.json)),
         Command::BareWriter(args) => floor::write_bare(args).map(|()| true),
     };
     match outcome {

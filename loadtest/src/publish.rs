@@ -18,6 +18,9 @@ use crate::procfs::{CpuMark, CpuUsed, allow_files};
 use crate::table::{Table, grouped};
 use crate::target::Target;
 
+/// Events in a request when nobody says otherwise.
+pub(crate) const USUAL_BATCHES: [u32; 2] = [1, 100];
+
 /// What `publish` found.
 #[derive(Debug, Serialize)]
 pub(crate) struct Publish {
@@ -56,10 +59,7 @@ impl crate::Report for Publish {
             );
             run.post_to_ack.add_to("post to ack", &mut table);
             table.figure("requests repeated", &run.requests_repeated);
-            for CpuUsed { process, user_ms, system_ms } in &run.cpu {
-                table
-                    .figure(format!("CPU of {process}"), format!("user {user_ms} ms, system {system_ms} ms"));
-            }
+            CpuUsed::add_to(&run.cpu, &mut table);
         }
         table
     }
@@ -73,7 +73,7 @@ impl crate::Report for Publish {
 pub(crate) fn run(args: &PublishArgs) -> Result<Publish, Failure> {
     allow_files(u64::from(args.connections) + 64)?;
     let target = Target::new(&args.target)?;
-    let batches = if args.batches.is_empty() { vec![1, 100] } else { args.batches.clone() };
+    let batches = if args.batches.is_empty() { USUAL_BATCHES.to_vec() } else { args.batches.clone() };
     let runs = batches.into_iter().map(|batch| measure(&target, args, batch)).collect::<Result<_, _>>()?;
     Ok(Publish { connections: args.connections, tenants: args.tenants, filling_bytes: args.bytes, runs })
 }

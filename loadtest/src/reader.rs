@@ -15,7 +15,6 @@ use std::task::{Poll, ready};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
@@ -23,6 +22,7 @@ use tokio::task::LocalSet;
 
 use crate::clock::monotonic_ns;
 use crate::failure::{Failure, join, spawn};
+use crate::glance::{Glance, glance};
 use crate::latency::Latency;
 use crate::socket::{Dial, Opened};
 use crate::wire::{BYE, Inbox, Kind, close_code, pong};
@@ -89,13 +89,18 @@ impl Tally {
         }
     }
 
-    fn merge(&mut self, other: Self) {
+    fn merge(&mut self, mut other: Self) {
         self.latency.merge(&other.latency);
         self.bytes += other.bytes;
+        self.arrivals.append(&mut other.arrivals);
+        self.merge_faults(other);
+    }
+
+    /// Takes over only what was wrong.
+    pub(crate) fn merge_faults(&mut self, other: Self) {
         self.faults += other.faults;
         self.told.extend(other.told);
         self.told.truncate(TOLD);
-        self.arrivals.extend(other.arrivals);
         self.ended += other.ended;
     }
 }
@@ -332,49 +337,26 @@ impl Connection {
     }
 }
 
-/// The part of a frame that is looked at.
-#[derive(Deserialize)]
-struct Glance<'a> {
-    #[serde(borrow)]
-    r#type: &'a str,
-    seq: Option<u64>,
-    event: Option<Event>,
-}
-
-#[derive(Deserialize)]
-struct Event {
-    data: Option<Data>,
-}
-
-#[derive(Deserialize)]
-struct Data {
-    stamp: Option<u64>,
-}
-
 /// Judges one frame; 1 when it is an event, which counts as a delivery even if its seq is wrong.
 fn check(tally: &mut Tally, seat: &Seat, cursor: &mut u64, text: &[u8], now: u64) -> u64 {
-    let Ok(Glance { r#type, seq, event }) = serde_json::from_slice(text) else {
-        tally.fault(seat, || "a frame that is no JSON of the contract".into());
-        return 0;
-    };
-    match r#type {
-        "event" => {}
-        "heartbeat" | "expiring" => return 0,
-        other => {
-            tally.fault(seat, || format!("an unexpected frame: {other}"));
+    let (seq, stamp) = match glance(text) {
+        Glance::Event { seq, stamp } => (seq, stamp),
+        Glance::Quiet => return 0,
+        Glance::Reset { seq, reason, .. } => {
+            tally.fault(seat, || format!("reset ({reason}) to {seq}"));
             return 0;
         }
-    }
-    let Some(seq) = seq else {
-        tally.fault(seat, || "an event without a seq".into());
-        return 1;
+        Glance::Other(what) => {
+            tally.fault(seat, || format!("an unexpected frame: {what}"));
+            return 0;
+        }
     };
     if seq != *cursor + 1 {
         tally.fault(seat, || format!("seq {seq} after {cursor}"));
     }
     *cursor = seq.max(*cursor);
     tally.bytes += text.len() as u64;
-    match event.and_then(|event| event.data?.stamp) {
+    match stamp {
         Some(stamp) => tally.latency.between(stamp, now),
         None => tally.fault(seat, || format!("seq {seq} is not from this run")),
     }

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
 use crate::target::Address;
@@ -17,6 +16,10 @@ use crate::wire::{Inbox, Kind, close_code};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// An upgrade answer is never longer.
 const LONGEST_HEAD: usize = 16 * 1024;
+/// The same for every handshake (the example of RFC 6455, section 1.3), so that a bare server may have its answer ready.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+/// What answers it.
+pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// How to get one connection.
 #[derive(Debug, Clone)]
@@ -73,44 +76,103 @@ impl Dial {
 }
 
 async fn open_bare(port: u16, group: u32) -> Result<Opened, String> {
-    let lost = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.map_err(lost)?;
     stream.write_all(&group.to_be_bytes()).await.map_err(lost)?;
     Ok(Opened { stream, inbox: Inbox::default(), cursor: 0, early: Vec::new() })
 }
 
 async fn open_gateway(address: &Address, token: &str, source: Option<u8>) -> Result<Opened, String> {
-    let lost = |error: std::io::Error| error.to_string();
-    let to = tokio::net::lookup_host(&address.authority).await.map_err(lost)?.next();
-    let to = to.ok_or("the name has no address")?;
-    let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(lost)?;
-    if let Some(last) = source.filter(|_| to.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST)) {
-        socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0))).map_err(lost)?;
-    }
-    let mut stream = socket.connect(to).await.map_err(lost)?;
-    stream.set_nodelay(true).map_err(lost)?;
-    let key = generate_key();
-    let Address { authority, path } = address;
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nAuthorization: Bearer {token}\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.map_err(lost)?;
+    let visit = Visit { address, token, source, receive_buffer: None };
+    let Arrived { stream, inbox, welcome, early } = visit.open(None).await?;
+    Ok(Opened { stream, inbox, cursor: welcome.seq, early })
+}
 
-    let mut bytes = Vec::with_capacity(1024);
-    let end = loop {
-        if stream.read_buf(&mut bytes).await.map_err(lost)? == 0 {
-            return Err("the connection ended before the upgrade".into());
+/// One handshake with a gateway.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Visit<'a> {
+    /// Which gateway.
+    pub(crate) address: &'a Address,
+    /// The user token.
+    pub(crate) token: &'a str,
+    /// Connect from 127.0.0.x; none lets the kernel choose.
+    pub(crate) source: Option<u8>,
+    /// Bytes of the kernel's receive buffer, fixed; none lets the kernel grow it as it likes.
+    pub(crate) receive_buffer: Option<u32>,
+}
+
+/// A connection that was welcomed.
+pub(crate) struct Arrived {
+    /// The socket.
+    pub(crate) stream: TcpStream,
+    /// With the beginning of a frame, if one was read already.
+    pub(crate) inbox: Inbox,
+    /// What it was told.
+    pub(crate) welcome: Welcome,
+    /// Frames that came right behind the `welcome`.
+    pub(crate) early: Vec<(Kind, Vec<u8>)>,
+}
+
+/// The part of a `welcome` a load test needs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Welcome {
+    r#type: String,
+    /// The connection's cursor: the head, or the given `since` when events will be replayed.
+    pub(crate) seq: u64,
+    /// The life of the log.
+    pub(crate) epoch: String,
+    /// `live`, `replay` or `reset`.
+    pub(crate) resumed: String,
+    /// The whole frame.
+    #[serde(skip)]
+    pub(crate) text: Vec<u8>,
+}
+
+impl Visit<'_> {
+    /// Connects, upgrades and waits for the `welcome`. With a cursor it asks for everything after that.
+    pub(crate) async fn open(&self, cursor: Option<(u64, &str)>) -> Result<Arrived, String> {
+        let mut stream = self.connect().await?;
+        let Address { authority, path } = self.address;
+        let query = cursor.map(|(since, epoch)| format!("?since={since}&epoch={epoch}")).unwrap_or_default();
+        let request = format!(
+            "GET {path}{query} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\nAuthorization: Bearer {}\r\n\r\n",
+            self.token
+        );
+        stream.write_all(request.as_bytes()).await.map_err(lost)?;
+        let mut bytes = Vec::with_capacity(1024);
+        let end = loop {
+            if stream.read_buf(&mut bytes).await.map_err(lost)? == 0 {
+                return Err("the connection ended before the upgrade".into());
+            }
+            if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if bytes.len() > LONGEST_HEAD {
+                return Err("the answer to the upgrade has no end".into());
+            }
+        };
+        check_upgrade(&String::from_utf8_lossy(&bytes[..end]), KEY)?;
+        welcomed(stream, bytes.split_off(end)).await
+    }
+
+    async fn connect(&self) -> Result<TcpStream, String> {
+        let to = tokio::net::lookup_host(&self.address.authority).await.map_err(lost)?.next();
+        let to = to.ok_or("the name has no address")?;
+        let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(lost)?;
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes).map_err(lost)?;
         }
-        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            break at + 4;
+        if let Some(last) = self.source.filter(|_| to.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST)) {
+            socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0))).map_err(lost)?;
         }
-        if bytes.len() > LONGEST_HEAD {
-            return Err("the answer to the upgrade has no end".into());
-        }
-    };
-    check_upgrade(&String::from_utf8_lossy(&bytes[..end]), &key)?;
-    welcomed(stream, bytes.split_off(end)).await
+        let stream = socket.connect(to).await.map_err(lost)?;
+        stream.set_nodelay(true).map_err(lost)?;
+        Ok(stream)
+    }
+}
+
+fn lost(error: std::io::Error) -> String {
+    error.to_string()
 }
 
 fn check_upgrade(head: &str, key: &str) -> Result<(), String> {
@@ -129,12 +191,7 @@ fn check_upgrade(head: &str, key: &str) -> Result<(), String> {
     }
 }
 
-async fn welcomed(mut stream: TcpStream, mut bytes: Vec<u8>) -> Result<Opened, String> {
-    #[derive(Deserialize)]
-    struct Welcome {
-        r#type: String,
-        seq: Option<u64>,
-    }
+async fn welcomed(mut stream: TcpStream, mut bytes: Vec<u8>) -> Result<Arrived, String> {
     let mut inbox = Inbox::default();
     let mut frames: Vec<(Kind, Vec<u8>)> = Vec::new();
     while frames.is_empty() {
@@ -142,15 +199,15 @@ async fn welcomed(mut stream: TcpStream, mut bytes: Vec<u8>) -> Result<Opened, S
             .feed(&bytes, |kind, payload| frames.push((kind, payload.to_vec())))
             .map_err(|fault| fault.to_string())?;
         bytes.clear();
-        if frames.is_empty() && stream.read_buf(&mut bytes).await.map_err(|error| error.to_string())? == 0 {
+        if frames.is_empty() && stream.read_buf(&mut bytes).await.map_err(lost)? == 0 {
             return Err("the connection ended before the welcome".into());
         }
     }
     let early = frames.split_off(1);
     match frames.pop() {
-        Some((Kind::Text, text)) => match serde_json::from_slice(&text) {
-            Ok(Welcome { r#type, seq: Some(cursor) }) if r#type == "welcome" => {
-                Ok(Opened { stream, inbox, cursor, early })
+        Some((Kind::Text, text)) => match serde_json::from_slice::<Welcome>(&text) {
+            Ok(welcome) if welcome.r#type == "welcome" => {
+                Ok(Arrived { stream, inbox, welcome: Welcome { text, ..welcome }, early })
             }
             _ => Err("the first frame is no welcome".into()),
         },
@@ -167,13 +224,10 @@ mod tests {
 
     #[test]
     fn an_upgrade_must_answer_our_key() {
-        // The example of RFC 6455, section 1.3.
-        let key = "dGhlIHNhbXBsZSBub25jZQ==";
-        let good =
-            "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-        assert_eq!(check_upgrade(good, key), Ok(()));
-        assert!(check_upgrade(good, "AAAAAAAAAAAAAAAAAAAAAA==").is_err());
-        let refused = check_upgrade("HTTP/1.1 401 Unauthorized\r\n\r\n", key);
+        let good = format!("HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n");
+        assert_eq!(check_upgrade(&good, KEY), Ok(()));
+        assert!(check_upgrade(&good, "AAAAAAAAAAAAAAAAAAAAAA==").is_err());
+        let refused = check_upgrade("HTTP/1.1 401 Unauthorized\r\n\r\n", KEY);
         assert_eq!(refused.unwrap_err(), "refused: HTTP/1.1 401 Unauthorized");
     }
 }

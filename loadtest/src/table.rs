@@ -10,12 +10,18 @@ pub(crate) struct Table(Vec<Line>);
 enum Line {
     Heading(String),
     Figure(String, String),
+    Text(String),
 }
 
 impl Table {
     /// A heading over the figures that follow.
     pub(crate) fn heading(&mut self, text: impl Into<String>) {
         self.0.push(Line::Heading(text.into()));
+    }
+
+    /// A line as it is.
+    pub(crate) fn text(&mut self, text: impl Into<String>) {
+        self.0.push(Line::Text(text.into()));
     }
 
     /// One figure.
@@ -27,7 +33,7 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.0.iter().map(|line| match line {
-            Line::Heading(_) => 0,
+            Line::Heading(_) | Line::Text(_) => 0,
             Line::Figure(name, _) => name.chars().count(),
         });
         let width = names.max().unwrap_or(0);
@@ -35,6 +41,7 @@ impl fmt::Display for Table {
             match line {
                 Line::Heading(text) if index == 0 => writeln!(f, "{text}")?,
                 Line::Heading(text) => writeln!(f, "\n{text}")?,
+                Line::Text(text) => writeln!(f, "{text}")?,
                 Line::Figure(name, value) => writeln!(f, "  {name:<width$}  {value}")?,
             }
         }
@@ -65,7 +72,8 @@ mod tests {
         table.heading("fan-out");
         table.figure("p50", "1 ms");
         table.figure("deliveries", grouped(1_234_567));
-        assert_eq!(table.to_string(), "fan-out\n  p50         1 ms\n  deliveries  1 234 567\n");
+        table.text("as it is");
+        assert_eq!(table.to_string(), "fan-out\n  p50         1 ms\n  deliveries  1 234 567\nas it is\n");
         assert_eq!((grouped(0), grouped(999), grouped(1000)), ("0".into(), "999".into(), "1 000".into()));
     }
 }

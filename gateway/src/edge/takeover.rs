@@ -39,7 +39,7 @@ impl Takeover {
     }
 
     /// The guest of a response, if it has one, and the head of the response as bytes.
-    pub(super) fn of(response: &mut Response) -> Option<(Guest, Bytes)> {
+    pub(super) fn of(response: &mut Response) -> Option<Admitted> {
         let Self(guest) = response.extensions_mut().remove()?;
         let guest = guest.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         // The router gave it the length of the body it was made with, which is none.
@@ -48,12 +48,15 @@ impl Takeover {
     }
 }
 
+/// Somebody who was let in, and the head of the answer that says so.
+type Admitted = (Guest, Bytes);
+
 /// Where the HTTP side of one connection leaves its guest for the side that owns the socket.
 #[derive(Clone)]
-pub(super) struct Threshold(Arc<Mutex<Option<oneshot::Sender<(Guest, Bytes)>>>>);
+pub(super) struct Threshold(Arc<Mutex<Option<oneshot::Sender<Admitted>>>>);
 
 impl Threshold {
-    pub(super) fn new() -> (Self, oneshot::Receiver<(Guest, Bytes)>) {
+    pub(super) fn new() -> (Self, oneshot::Receiver<Admitted>) {
         let (leave, left) = oneshot::channel();
         (Self(Arc::new(Mutex::new(Some(leave)))), left)
     }
@@ -71,7 +74,7 @@ impl Threshold {
 pub(super) fn hand_over(
     socket: TokioIo<TcpStream>,
     early: Bytes,
-    (guest, head): (Guest, Bytes),
+    (guest, head): Admitted,
     shards: &Shards,
     user_timeout: Duration,
 ) {

@@ -3,7 +3,7 @@
 //! Heartbeats, pings, silence, stalls, expiring tokens, late greetings and farewells, and departures in a drain: one
 //! look at a connection does what is due and tells when to look again.
 
-use super::connection::{Connection, Departure, Member, Position, Reading, Stage};
+use super::connection::{Departure, Member, Position, Reading, Stage};
 use super::wire::Wire;
 use super::worker::Worker;
 use crate::ws::encode::push_ping;
@@ -153,8 +153,8 @@ impl Worker {
 
     /// Says something when nothing was said for long.
     fn heartbeat(&mut self, key: u32) {
-        let due = |connection: &Box<Connection>| self.now_ms >= connection.sent_ms + self.config.heartbeat_ms;
-        if self.connections.get(key as usize).is_some_and(due) {
+        let Some(connection) = self.connections.get(key as usize) else { return };
+        if self.now_ms >= connection.sent_ms + self.config.heartbeat_ms {
             let seq = self.cursor(key);
             self.answer(key, &ServerFrame::Heartbeat { seq });
         }

@@ -48,7 +48,7 @@ fn gateway(scripts: Vec<Vec<Message>>) -> (Address, JoinHandle<Vec<Message>>) {
             let (stream, _) = listener.accept().unwrap();
             stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             let mut socket = tungstenite::accept(stream).unwrap();
-            socket.send(Message::text(r#"{"type":"welcome","seq":4}"#)).unwrap();
+            socket.send(Message::text(r#"{"type":"welcome","seq":4,"epoch":"e","resumed":"live"}"#)).unwrap();
             script.into_iter().for_each(|message| socket.send(message).unwrap());
             socket
         };

@@ -14,7 +14,7 @@ const DIGEST: usize = 12;
 const LENGTH: usize = 1 + 8 + DIGEST;
 
 /// The cursor's text.
-pub(super) fn encode(tenant: &TenantId, epoch: &Epoch, seq: Seq) -> String {
+pub fn encode(tenant: &TenantId, epoch: &Epoch, seq: Seq) -> String {
     let mut bytes = Vec::with_capacity(LENGTH);
     bytes.push(VERSION);
     bytes.extend(seq.0.to_be_bytes());
@@ -23,7 +23,7 @@ pub(super) fn encode(tenant: &TenantId, epoch: &Epoch, seq: Seq) -> String {
 }
 
 /// The seq, if `text` is a cursor of this log's life.
-pub(super) fn decode(text: &str, tenant: &TenantId, epoch: &Epoch) -> Option<Seq> {
+pub fn decode(text: &str, tenant: &TenantId, epoch: &Epoch) -> Option<Seq> {
     let bytes: [u8; LENGTH] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
     let seq = Seq(u64::from_be_bytes(bytes[1..9].try_into().ok()?));
     (bytes[0] == VERSION && bytes[9..] == digest(tenant, epoch, seq)).then_some(seq)

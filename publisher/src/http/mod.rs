@@ -5,14 +5,14 @@
 //! | `server` | how are connections accepted, bounded and drained? |
 //! | `rim` | what does every answer carry? |
 //! | `publish` | `POST /v1/events` |
-//! | `list`, `query`, `cursor` | `GET /v1/events` and `GET /v1/events/{id}` |
+//! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
 //! | `prepare` | what goes to the log when this caller publishes these events? |
 //! | `body` | is the body small, quick and plain enough to be read? |
 //! | [`problem`] | how does an error look? |
 //! | `openapi`, `docs` | the contract for machines and people |
 
 mod body;
-mod cursor;
+pub mod cursor;
 mod docs;
 mod list;
 pub mod openapi;

@@ -1,0 +1,172 @@
+//! Does every text message become a frame or a fault, and does a frame say what the text said?
+//!
+//! The second opinion reads the text as an untyped JSON tree, and judges that by the contract. Its reader refuses a little
+//! more (numbers beyond `f64`, deep nesting, half surrogate pairs) and takes the last of two equal names, so it is asked
+//! only about texts it can read, and about refusals only after the tree was written out again.
+
+use carillon_protocol::client::{ClientFrame, FRAME_ID_BYTES, FrameFault, History, Request, parse};
+use carillon_protocol::limits::{CHANNELS_PER_CONNECTION, HISTORY_EVENTS};
+use carillon_protocol::server::ServerFrame;
+use carillon_protocol::{Channel, Epoch};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+
+/// Longest answer to a refused frame beyond what it quotes, in bytes.
+const ANSWER_BYTES: usize = 1024;
+
+/// Panics when a message is misread, or a refusal cannot be told.
+pub fn check(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let tree = serde_json::from_str::<Value>(text).ok();
+    match parse(text) {
+        Ok(frame) => {
+            id_is_scalar(frame.id.as_deref(), text);
+            within_limits(&frame);
+            if let Some(tree) = &tree {
+                says_the_same(&frame, tree);
+            }
+        }
+        Err(fault) => {
+            assert!(fault.code != "invalid_json" || tree.is_none(), "valid JSON was called invalid: {text}");
+            can_be_told(&fault, text);
+        }
+    }
+    if let Some(tree) = tree {
+        let again = tree.to_string();
+        let read = parse(&again);
+        assert_eq!(read.is_ok(), is_good(&tree), "{again}: {read:?}");
+    }
+}
+
+fn id_is_scalar(id: Option<&str>, text: &str) {
+    let Some(id) = id else { return };
+    assert!(id.len() <= FRAME_ID_BYTES && text.contains(id), "{id}");
+    let raw = serde_json::from_str::<&RawValue>(id).expect("an id is JSON");
+    assert!(!raw.get().starts_with(['{', '[']) && raw.get() != "null", "{id}");
+}
+
+fn within_limits(frame: &ClientFrame) {
+    match &frame.request {
+        Request::Subscribe { channels, history } => {
+            set_of(channels);
+            if let Some(History::Last(n)) = history {
+                assert!(*n <= HISTORY_EVENTS);
+            }
+        }
+        Request::Unsubscribe { channels } => drop(set_of(channels)),
+        Request::Ping { data: Some(data) } => {
+            serde_json::from_str::<&RawValue>(data).expect("what a pong repeats is JSON");
+        }
+        Request::Ping { data: None } | Request::Auth { .. } => {}
+    }
+}
+
+/// The channels of a frame: at least one, each once, no more than a connection may have.
+fn set_of(channels: &[Channel]) -> BTreeSet<&str> {
+    let set: BTreeSet<&str> = channels.iter().map(Channel::as_str).collect();
+    assert_eq!(set.len(), channels.len(), "a channel stands twice");
+    assert!((1..=CHANNELS_PER_CONNECTION).contains(&set.len()));
+    set
+}
+
+/// What the frame says at the top, else what it says in `data`.
+fn field<'a>(tree: &'a Value, name: &str) -> &'a Value {
+    match &tree[name] {
+        Value::Null => &tree["data"][name],
+        there => there,
+    }
+}
+
+/// The channels a frame names, each once.
+fn names(tree: &Value) -> BTreeSet<&str> {
+    let lists = ["channels", "rooms"].into_iter().filter_map(|name| field(tree, name).as_array()).flatten();
+    let single = ["channel", "room"].into_iter().map(|name| field(tree, name));
+    lists.chain(single).filter_map(Value::as_str).collect()
+}
+
+/// Whether the contract takes this frame.
+fn is_good(tree: &Value) -> bool {
+    let (Value::Object(_), Some(kind)) = (tree, tree["type"].as_str()) else { return false };
+    let id = &tree["id"];
+    let id = id.is_null() || !id.is_object() && !id.is_array() && id.to_string().len() <= FRAME_ID_BYTES;
+    let field = |name| field(tree, name);
+    let named = names(tree);
+    let channels = (1..=CHANNELS_PER_CONNECTION).contains(&named.len())
+        && named.into_iter().all(|name| Channel::new(name).is_ok());
+    let fields = has_types(tree) && (!tree["data"].is_object() || has_types(&tree["data"]));
+    let history = match (field("history").as_u64(), field("since").as_u64()) {
+        (Some(_), Some(_)) => false,
+        (Some(n), None) => n <= HISTORY_EVENTS,
+        (None, Some(_)) => field("epoch").as_str().is_none_or(|epoch| Epoch::new(epoch).is_ok()),
+        (None, None) => true,
+    };
+    let request = match kind.to_ascii_lowercase().as_str() {
+        "ping" => true,
+        "auth" => fields && field("token").is_string(),
+        "subscribe" => fields && channels && history,
+        "unsubscribe" => fields && channels,
+        _ => false,
+    };
+    id && request
+}
+
+/// Whether every field that is there has its type.
+fn has_types(fields: &Value) -> bool {
+    let texts = |list: &Value| list.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+    let is = |names: &[&str], typed: fn(&Value) -> bool| {
+        names.iter().all(|name| fields[*name].is_null() || typed(&fields[*name]))
+    };
+    is(&["token", "channel", "room", "epoch"], Value::is_string)
+        && is(&["history", "since"], Value::is_u64)
+        && ["channels", "rooms"].iter().all(|name| fields[*name].is_null() || texts(&fields[*name]))
+}
+
+fn says_the_same(frame: &ClientFrame, tree: &Value) {
+    assert!(tree.is_object(), "a frame is an object: {tree}");
+    let kind = tree["type"].as_str().expect("a frame has a type").to_ascii_lowercase();
+    let field = |name| field(tree, name);
+    let names = || names(tree);
+    let asked = match (field("history").as_u64(), field("since").as_u64()) {
+        (Some(n), None) => Some(History::Last(n)),
+        (None, Some(seq)) => {
+            let epoch = field("epoch").as_str().map(|epoch| Epoch::new(epoch).expect("a good epoch"));
+            Some(History::Since { seq: carillon_protocol::Seq(seq), epoch })
+        }
+        _ => None,
+    };
+    match &frame.request {
+        Request::Auth { token } => {
+            assert_eq!((&*kind, Some(&**token)), ("auth", field("token").as_str()));
+        }
+        Request::Subscribe { channels, history } => {
+            assert_eq!((&*kind, set_of(channels)), ("subscribe", names()));
+            assert_eq!(history, &asked);
+        }
+        Request::Unsubscribe { channels } => {
+            assert_eq!((&*kind, set_of(channels)), ("unsubscribe", names()));
+        }
+        Request::Ping { data } => {
+            assert_eq!(kind, "ping");
+            let repeated = data.as_deref().map_or(Value::Null, |data| {
+                serde_json::from_str(data).expect("a part of a readable text is readable")
+            });
+            assert_eq!(repeated, tree["data"]);
+        }
+    }
+}
+
+/// The answer is one JSON object that carries the id, and is not much longer than what was asked.
+fn can_be_told(fault: &FrameFault, text: &str) {
+    assert!(["invalid_json", "invalid_frame", "unknown_type"].contains(&fault.code), "{fault:?}");
+    assert!(!fault.message.is_empty());
+    id_is_scalar(fault.id.as_deref(), text);
+    let id = fault.id.as_deref().map(|id| serde_json::from_str::<&RawValue>(id).expect("an id is JSON"));
+    let answer =
+        ServerFrame::Error { id, code: fault.code, message: &fault.message, channels: None }.to_json();
+    let answer = String::from_utf8(answer).expect("JSON is UTF-8");
+    assert!(answer.starts_with("{\"type\":\"error\"") && !answer.contains('\n'), "{answer}");
+    serde_json::from_str::<&RawValue>(&answer).expect("an answer is JSON");
+    // Texts are quoted with their control characters spelt out, twice over: nine bytes for one.
+    assert!(answer.len() <= ANSWER_BYTES + 9 * text.len(), "{} bytes for {}", answer.len(), text.len());
+}

@@ -1,0 +1,108 @@
+//! What can be typed after `carillon-loadtest bench`?
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+/// `carillon-loadtest bench`
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// A few minutes instead of twenty: fewer and shorter rounds, figures that scatter more.
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// Only these measures, for example `B1,B3`.
+    #[arg(long, value_delimiter = ',', value_name = "MEASURES", ignore_case = true)]
+    pub(super) only: Vec<Measure>,
+    /// Folder for bench.json and bench.svg, and for the private stack's data while it runs.
+    #[arg(long, default_value = "target/bench", value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// The program that starts a stack; without it `carillon` beside this one.
+    #[arg(long, value_name = "FILE")]
+    pub(super) carillon: Option<PathBuf>,
+    /// The floor of B5; without it `examples/append_floor` beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub(super) append_floor: Option<PathBuf>,
+    /// What is measured, as the report names it.
+    #[arg(long, default_value = "unknown", value_name = "TEXT")]
+    pub(super) commit: String,
+}
+
+/// What can be measured, in the order of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+pub(super) enum Measure {
+    /// CPU per delivery, one frame a write.
+    #[value(name = "B1")]
+    B1,
+    /// CPU per delivery, coalesced.
+    #[value(name = "B2")]
+    B2,
+    /// Memory of connections at rest.
+    #[value(name = "B3")]
+    B3,
+    /// Latency under load.
+    #[value(name = "B4")]
+    B4,
+    /// Durable events per second.
+    #[value(name = "B5")]
+    B5,
+    /// Connects and resumes per second.
+    #[value(name = "B6")]
+    B6,
+    /// How B1 grows with sockets and tenants.
+    #[value(name = "B7")]
+    B7,
+    /// Clients that come and go.
+    #[value(name = "B8")]
+    B8,
+    /// A node killed.
+    #[value(name = "B9")]
+    B9,
+}
+
+impl Measure {
+    /// In the order they run: memory first, while the gateway is fresh.
+    pub(super) const IN_TURN: [Self; 9] =
+        [Self::B3, Self::B1, Self::B2, Self::B7, Self::B4, Self::B5, Self::B6, Self::B8, Self::B9];
+
+    /// What the table says for it.
+    pub(super) fn name(self) -> &'static str {
+        ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9"][self as usize]
+    }
+
+    /// What a line says of which nothing could be measured.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::B1 => "CPU per delivery, one frame a write",
+            Self::B2 => "CPU per delivery, coalesced",
+            Self::B3 => "memory of a connection at rest",
+            Self::B4 => "latency under load",
+            Self::B5 => "durable events per second",
+            Self::B6 => "connects and resumes per second",
+            Self::B7 => "growth with sockets and tenants",
+            Self::B8 => "clients that come and go",
+            Self::B9 => "a node killed",
+        }
+    }
+
+    /// How many gateways its stack has: one that dies needs another.
+    pub(super) fn gateways(self) -> u16 {
+        if self == Self::B9 { 2 } else { 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_measure_runs_once_under_its_name() {
+        let mut all = Measure::IN_TURN;
+        all.sort();
+        assert_eq!(all.as_slice(), Measure::value_variants());
+        for measure in all {
+            let typed = measure.to_possible_value().map(|value| value.get_name().to_owned());
+            assert_eq!(typed.as_deref(), Some(measure.name()));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! How large and how long is each measure?
+
+/// Sizes and times of one run of the suite. Times in seconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// Turns of Carillon and floor in B1 and B2; the medians count.
+    pub(super) rounds: usize,
+    /// Each turn of B1.
+    pub(super) single_seconds: u32,
+    /// Each turn of B2.
+    pub(super) coalesced_seconds: u32,
+    /// B3: connections at rest, ascending.
+    pub(super) resting: &'static [u32],
+    /// B3: how long they rest before they are weighed.
+    pub(super) rest_seconds: u32,
+    /// B4: each trial on the way to the maximum.
+    pub(super) trial_seconds: u32,
+    /// B4: each load level.
+    pub(super) level_seconds: u32,
+    /// B5: each shape of requests.
+    pub(super) durable_seconds: u32,
+    /// B5: each shape of the bare statement.
+    pub(super) statement_seconds: u32,
+    /// B6: each of the four measurements of `connect`.
+    pub(super) connect_seconds: u32,
+    /// B8 and B9: clients that come and go, or lose their node.
+    pub(super) clients: u32,
+    /// B8: how long they come and go.
+    pub(super) jitter_seconds: u32,
+    /// B9: how long to publish after the kill.
+    pub(super) after_kill_seconds: u32,
+    /// B7: turns of Carillon and floor.
+    pub(super) growth_rounds: usize,
+    /// B7: each turn.
+    pub(super) growth_seconds: u32,
+    /// B7: numbers of sockets.
+    pub(super) sockets: &'static [u32],
+    /// B7: numbers of tenants a node follows.
+    pub(super) tenants: &'static [u32],
+}
+
+impl Plan {
+    /// About twenty minutes.
+    pub(super) const FULL: Self = Self {
+        rounds: 3,
+        single_seconds: 10,
+        coalesced_seconds: 8,
+        resting: &[1_000, 5_000, 15_000],
+        rest_seconds: 5,
+        trial_seconds: 4,
+        level_seconds: 15,
+        durable_seconds: 8,
+        statement_seconds: 4,
+        connect_seconds: 8,
+        clients: 10_000,
+        jitter_seconds: 120,
+        after_kill_seconds: 20,
+        growth_rounds: 2,
+        growth_seconds: 8,
+        sockets: &[100, 1_000, 5_000, 15_000],
+        tenants: &[1, 100, 5_000],
+    };
+
+    /// A few minutes.
+    pub(super) const QUICK: Self = Self {
+        rounds: 1,
+        single_seconds: 5,
+        coalesced_seconds: 4,
+        resting: &[1_000, 15_000],
+        rest_seconds: 1,
+        trial_seconds: 2,
+        level_seconds: 4,
+        durable_seconds: 3,
+        statement_seconds: 2,
+        connect_seconds: 2,
+        clients: 4_000,
+        jitter_seconds: 20,
+        after_kill_seconds: 10,
+        growth_rounds: 1,
+        growth_seconds: 3,
+        sockets: &[100, 1_000, 5_000],
+        tenants: &[1, 100, 5_000],
+    };
+}
