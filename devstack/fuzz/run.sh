@@ -27,7 +27,7 @@ fail() {
 build() {
     if ! command -v c++ >/dev/null; then
         [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || fail "libFuzzer needs a C++ compiler (Debian: apt-get install g++)"
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq g++ >/dev/null || fail "apt-get could not install g++"
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq g++ >/dev/null || fail "apt-get could not install g++"
     fi
     local host flags
     host=$(rustc -vV | sed -n 's/^host: //p')

@@ -43,7 +43,7 @@ declare! {
     writes: Counter = "carillon_socket_writes_total", "writes of event frames; deliveries per write is the coalescing";
     received: Counter = "carillon_frames_received_total", "frames received from clients, pongs excluded";
     violations: Counter = "carillon_protocol_violations_total", "connections that broke the WebSocket protocol";
-    fell_behind: Counter = "carillon_fell_behind_total", "times a live connection's socket could not take an event";
+    fell_behind: Counter = "carillon_fell_behind_total", "times a live connection fell behind: its socket could not take an event, or its shard was slower than the ring";
     delivery_seconds: Histogram = "carillon_delivery_latency_seconds", "commit in the database to written to the sockets of a shard, once for each event and shard";
     streams: Gauge = "carillon_streams", "tenants this node follows";
     events_sequenced: Counter = "carillon_events_sequenced_total", "events that passed this node's streams";

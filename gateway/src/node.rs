@@ -85,8 +85,10 @@ impl Node {
         let (shards, threads) = shard::start(cores, &shard_config(&config), &errand)
             .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();
-        let (feed, streams) = Feed::new(feed_config(&config), log.clone(), fast_path, shards.clone());
-        let doorman = Doorman::new(verifier, streams.clone(), log.clone());
+        let feed_config = feed_config(&config);
+        let backlog = Backlog::new(log.clone(), feed_config.replay_budget.clone());
+        let (feed, streams) = Feed::new(feed_config, log.clone(), fast_path, shards.clone());
+        let doorman = Doorman::new(verifier, streams.clone(), log);
         let edge = Arc::new(Edge {
             origins: config.origins,
             query_token: config.query_token,
@@ -99,12 +101,7 @@ impl Node {
             user_timeout: config.stall_timeout + Duration::from_secs(5),
         });
         tokio::spawn(feed.run(batches, stop.clone()));
-        tokio::spawn(desk::run(
-            errands,
-            shards.clone(),
-            doorman,
-            Backlog::new(log, Budget::new(config.replay_budget_bytes)),
-        ));
+        tokio::spawn(desk::run(errands, shards.clone(), doorman, backlog));
         tracing::info!(node = config.common.node, listen = %config.common.listen, ops = %config.common.ops_listen, shards = cores, "gateway started");
         let readiness = {
             let edge = edge.clone();
@@ -204,6 +201,7 @@ fn feed_config(config: &Config) -> FeedConfig {
     FeedConfig {
         ring: RingLimits { events: config.ring_events as usize, bytes: config.ring_bytes },
         ring_budget: Budget::new(config.ring_budget_bytes),
+        replay_budget: Budget::new(config.replay_budget_bytes),
         head_watch: config.head_watch,
         create_tenants: config.common.tenants == Tenants::Auto,
     }

@@ -125,6 +125,7 @@ impl Worker {
         }
         if taken > 0 || connection.blocked_ms.is_none() {
             connection.blocked_ms = Some(self.now_ms);
+            self.answer_goes_on(key);
             self.reschedule(key);
         }
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// How long a closing connection may take to read our close frame and answer it.
-const FAREWELL_MS: u64 = 2_000;
+pub(super) const FAREWELL_MS: u64 = 2_000;
 
 impl Worker {
     /// Takes a new socket in.
@@ -203,8 +203,10 @@ impl Worker {
     pub(super) fn begin_closing(&mut self, key: u32, label: &'static str) {
         self.leave_room(key);
         metrics().closed(label);
-        let until_ms = self.now_ms + FAREWELL_MS;
-        self.connections[key as usize].stage = Stage::Closing { until_ms };
+        let connection = &mut self.connections[key as usize];
+        // A WebSocket's farewell is short. An answer may be long, and its reader slow: it has the time a reader has.
+        let patience_ms = if connection.wire.is_websocket() { FAREWELL_MS } else { self.config.stall_ms };
+        connection.stage = Stage::Closing { until_ms: self.now_ms + patience_ms };
         self.reschedule(key);
         self.flush(key);
     }

@@ -189,6 +189,7 @@ impl Worker {
             if let Stage::Member(member) = &mut self.connections[key as usize].stage
                 && member.position == Position::Live
             {
+                metrics().fell_behind.increment(1);
                 member.position = Position::Behind(cursor);
                 self.ready.push(key);
             }

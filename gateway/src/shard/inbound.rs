@@ -54,7 +54,10 @@ impl Worker {
         // The decoder is lent out while its messages are acted on: they may close or even remove the connection.
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         if !connection.wire.is_websocket() {
-            // Who only listens has said all in the request.
+            // Who only listens has said all in the request; what comes all the same is not read as anything.
+            if !connection.bucket.take(self.config.frame_rate, self.now_ms) {
+                self.close(key, CloseCode::TooMany, "nothing is expected from a listener");
+            }
             return;
         }
         let (id, wire, mut decoder) =

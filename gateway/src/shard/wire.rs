@@ -3,7 +3,8 @@
 //! A WebSocket gets messages, an event stream `data:` lines, a poll one JSON answer. Everything before that (rooms,
 //! cursors, catching up, deadlines) is the same for all of them.
 
-use super::connection::{Connection, Stage};
+use super::connection::Stage;
+use super::entering::FAREWELL_MS;
 use super::worker::Worker;
 use crate::stream::entry::Entry;
 use crate::ws::Deflate;
@@ -142,15 +143,24 @@ impl Worker {
     /// Half-closes an answer whose last byte is written: its end is how the client knows that it is whole.
     pub(super) fn end_answer(&mut self, key: u32) {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        if is_ending(connection) && connection.outbox.is_empty() {
-            // Fails only when the client is gone, which reading will tell.
-            let _ = connection.socket.shutdown(Shutdown::Write);
+        if connection.wire.is_websocket() || !connection.outbox.is_empty() {
+            return;
+        }
+        let Stage::Closing { until_ms } = &mut connection.stage else { return };
+        *until_ms = self.now_ms + FAREWELL_MS;
+        // Fails only when the client is gone, which reading will tell.
+        let _ = connection.socket.shutdown(Shutdown::Write);
+        self.reschedule(key);
+    }
+
+    /// The client took some of an answer that is ending: it has its time again for the rest.
+    pub(super) fn answer_goes_on(&mut self, key: u32) {
+        let connection = &mut self.connections[key as usize];
+        if let (false, Stage::Closing { until_ms }) = (connection.wire.is_websocket(), &mut connection.stage)
+        {
+            *until_ms = self.now_ms + self.config.stall_ms;
         }
     }
-}
-
-fn is_ending(connection: &Connection) -> bool {
-    !connection.wire.is_websocket() && matches!(connection.stage, Stage::Closing { .. })
 }
 
 /// Appends a frame as a message of an event stream. Frames that tell the cursor carry it as their id, so that a browser

@@ -10,6 +10,7 @@ use carillon_backplane::log::{Log, LogError, LoggedEvent};
 use carillon_protocol::event::event_frame;
 use carillon_protocol::{Channel, Seq, TenantId};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, Semaphore};
@@ -66,12 +67,18 @@ type Pages = HashMap<Key, (Instant, Answer)>;
 
 struct Shared {
     reads: Semaphore,
+    /// Reads that wait for room: while there are any, nothing is kept in case somebody else wants it.
+    waiting: AtomicUsize,
     pages: Mutex<Pages>,
 }
 
 impl Backlog {
     pub(crate) fn new(log: Log, budget: Arc<Budget>) -> Self {
-        let shared = Shared { reads: Semaphore::new(READS), pages: Mutex::new(HashMap::new()) };
+        let shared = Shared {
+            reads: Semaphore::new(READS),
+            waiting: AtomicUsize::new(0),
+            pages: Mutex::new(HashMap::new()),
+        };
         Self { log, shared: Arc::new(shared), budget }
     }
 
@@ -88,6 +95,8 @@ impl Backlog {
         let page = self.read_once(tenant, life, border, head).await?;
         // The log may begin within this page, or its bytes may have ended it early: then ask exactly.
         if page.after(cursor).is_empty() && border != cursor {
+            // Whoever waits for room must not hold any.
+            drop(page);
             return self.read_once(tenant, life, cursor, head).await;
         }
         Ok(page)
@@ -111,11 +120,13 @@ impl Backlog {
                 let page = self.log.read(tenant, after, upto, None).await?;
                 let entries = contiguous(after, page.events, &reserved);
                 metrics().backlog_events.increment(entries.len() as u64);
-                metrics().replay_bytes.set(self.budget.used() as f64);
                 let weight = entries.iter().map(|entry| entry.weight()).sum();
                 Ok::<_, LogError>(Arc::new(BacklogPage { entries, weight, upto }))
             })
             .await?;
+        if self.shared.waiting.load(Ordering::SeqCst) > 0 {
+            self.shared.lock().remove(&key);
+        }
         Ok(page.clone())
     }
 
@@ -126,6 +137,8 @@ impl Backlog {
             return charge;
         }
         metrics().replay_waits.increment(1);
+        let _waiting = Waiting::new(&self.shared.waiting);
+        // What is under way sees when it is there that somebody waits.
         self.shared.lock().retain(|_, (_, answer)| answer.get().is_none());
         self.budget.reserve(PAGE_WEIGHT).await
     }
@@ -173,6 +186,22 @@ impl Backlog {
             |event: &LoggedEvent| size_of::<LoggedEvent>() + event.body.len() + 32 * event.channels.len();
         charge.shrink_to(page.events.iter().map(weight).sum::<usize>().min(charge.bytes()));
         Ok((page.events, page.complete, charge))
+    }
+}
+
+/// Counts one more waiting read while it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

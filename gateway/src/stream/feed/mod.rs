@@ -54,6 +54,8 @@ pub(crate) struct FeedConfig {
     pub(crate) ring: RingLimits,
     /// Bytes of all rings together.
     pub(crate) ring_budget: Arc<Budget>,
+    /// Bytes of all replays, to be told with the others.
+    pub(crate) replay_budget: Arc<Budget>,
     pub(crate) head_watch: Duration,
     /// Whether a tenant begins by being used.
     pub(crate) create_tenants: bool,
@@ -391,7 +393,12 @@ impl Feed {
         for tenant in self.waking.clone() {
             self.after(&tenant);
         }
+        if self.config.ring_budget.used() > self.config.ring_budget.limit() {
+            // Forms that were made of events since they came count, too.
+            self.trim_rings();
+        }
         metrics().ring_bytes.set(self.config.ring_budget.used() as f64);
+        metrics().replay_bytes.set(self.config.replay_budget.used() as f64);
         if now >= self.heads_at && !self.heads_asked {
             self.ask_heads();
         }
