@@ -117,6 +117,14 @@ impl<'a> Fields<'a> {
 
 /// Reads one text frame.
 pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
+    // The reader below would take a list for the fields in their order.
+    if text.trim_ascii_start().starts_with('[') {
+        return Err(FrameFault {
+            code: "invalid_frame",
+            message: "a frame is one JSON object, not a list".into(),
+            id: None,
+        });
+    }
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| FrameFault {
         code: if error.is_data() { "invalid_frame" } else { "invalid_json" },
         message: format!("a frame is one JSON object: {error}"),

@@ -40,7 +40,7 @@ impl Worker {
         let id = ConnectionId { shard: self.shard, key, number: self.number };
         let stage =
             if entrance.is_some() { Stage::Entering(Vec::new()) } else { Stage::Greeting(Box::new(hello)) };
-        entry.insert(Box::new(Connection {
+        entry.insert(Connection {
             id,
             socket,
             wire,
@@ -58,7 +58,7 @@ impl Worker {
             departure: if self.draining { Departure::DueAt(self.now_ms) } else { Departure::Stays },
             gathered: Gathered::NOTHING,
             permit,
-        }));
+        });
         metrics().accepted.increment(1);
         match entrance {
             // The head of the answer and the welcome are one write.

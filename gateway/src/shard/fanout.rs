@@ -4,7 +4,7 @@
 //! and writes them in one go. The work is the writes: no allocation, no parsing, no task for a delivery.
 
 use super::connection::{Gathered, Position, Stage};
-use super::outbox::{SLICES, Wrote, write_vectored};
+use super::outbox::{SLICES, Wrote, write, write_vectored};
 use super::wire::Wire;
 use super::worker::Worker;
 use crate::metrics::metrics;
@@ -60,15 +60,62 @@ impl Worker {
                 }
             }
             let Some(last) = scratch.entries.last().map(|entry| entry.seq) else { break };
-            self.gather(room, &mut scratch);
+            let is_one = self.is_for_one_channel(room, &mut scratch);
+            if !is_one {
+                self.gather(room, &mut scratch);
+            }
             self.rooms[room as usize].cursor = last;
-            for index in 0..scratch.touched.len() {
-                self.write_gathered(scratch.touched[index], last, &scratch);
+            for &key in &scratch.touched {
+                match is_one {
+                    true => self.write_one(key, &scratch.entries[0], scratch.touched.len()),
+                    false => self.write_gathered(key, last, &scratch),
+                }
             }
             self.measure(&scratch.entries);
+            if scratch.entries.len() < DRAIN {
+                // What came meanwhile is news of its own.
+                break;
+            }
         }
         scratch.entries.clear();
         self.scratch = scratch;
+    }
+
+    /// Whether the drain is a single event for a single channel. Then that channel's members are all who get it, each
+    /// once, and nobody needs to be looked at before they are written to.
+    fn is_for_one_channel(&self, room: u32, scratch: &mut Scratch) -> bool {
+        let [entry] = scratch.entries.as_slice() else { return false };
+        let [channel] = &*entry.channels else { return false };
+        scratch.touched.clear();
+        scratch.touched.extend_from_slice(self.rooms[room as usize].in_channel(channel));
+        true
+    }
+
+    /// Writes the only event of a drain to a member of its channel, if it is live.
+    fn write_one(&mut self, key: u32, entry: &Arc<Entry>, readers: usize) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let Stage::Member(member) = &connection.stage else { return };
+        if member.position != Position::Live {
+            return;
+        }
+        debug_assert!(connection.outbox.is_empty(), "I2: a live connection has nothing waiting");
+        if let Wire::Poll { .. } = connection.wire {
+            return self.answer_poll(key, std::iter::once(entry), entry.seq, None);
+        }
+        let epoch = &self.rooms[member.room as usize].life.epoch;
+        let form = connection.wire.event(entry, epoch, &mut self.deflater, readers);
+        let wrote = write(&mut connection.socket, form);
+        self.counts.writes += 1;
+        match wrote {
+            Wrote::All => {
+                connection.sent_ms = self.now_ms;
+                self.counts.deliveries += 1;
+            }
+            Wrote::Blocked(taken) => {
+                self.fall_behind(key, entry.seq.previous(), std::iter::once(entry), readers, taken);
+            }
+            Wrote::Broken => self.broken(key),
+        }
     }
 
     /// Chains for each live member the events of the drain that are for one of its channels, each event once.

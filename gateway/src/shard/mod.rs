@@ -16,6 +16,7 @@
 //! | [`outbox`] | how do bytes reach a socket that may not take them? |
 //! | [`wire`] | in which form does a frame reach a client? |
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
+//! | [`pace`] | when is a room's news handed out: at once, or together with what comes next? |
 //! | [`fanout`] | how does an event reach everyone who is live? |
 //! | [`catchup`] | how does a connection that is behind become live? |
 //! | [`history`] | how does a `subscribe` get the past it asked for? |
@@ -37,6 +38,7 @@ mod history;
 mod inbound;
 mod mailbox;
 mod outbox;
+mod pace;
 mod room;
 mod wheel;
 mod wire;

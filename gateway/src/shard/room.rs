@@ -27,6 +27,10 @@ pub(super) struct Room {
     /// Everything up to here was handed to the live members.
     pub(super) cursor: Seq,
     pub(super) members: Vec<u32>,
+    /// Before this time (microseconds since the shard began) its news waits.
+    pub(super) rests_until_us: u64,
+    /// Whether there is news that waits.
+    pub(super) has_news: bool,
     channels: Slab<Members>,
     by_name: HashMap<Channel, ChannelKey>,
 }
@@ -39,7 +43,16 @@ struct Members {
 impl Room {
     pub(super) fn new(stream: Arc<Stream>) -> Self {
         let (life, cursor) = stream.position();
-        Self { stream, life, cursor, members: Vec::new(), channels: Slab::new(), by_name: HashMap::new() }
+        Self {
+            stream,
+            life,
+            cursor,
+            members: Vec::new(),
+            rests_until_us: 0,
+            has_news: false,
+            channels: Slab::new(),
+            by_name: HashMap::new(),
+        }
     }
 
     /// The members of a channel.

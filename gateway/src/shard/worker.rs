@@ -68,11 +68,13 @@ pub(super) struct Worker {
     pub(super) shard: u16,
     pub(super) registry: Registry,
     pub(super) config: ShardConfig,
-    pub(super) connections: Slab<Box<Connection>>,
+    pub(super) connections: Slab<Connection>,
     pub(super) rooms: Slab<Room>,
     pub(super) by_tenant: HashMap<TenantId, u32>,
     /// Connections that have more to do without waiting for anything.
     pub(super) ready: Vec<u32>,
+    /// Rooms with news that waits.
+    pub(super) resting: Vec<u32>,
     pub(super) wheel: Wheel,
     pub(super) due: Vec<(u32, u64)>,
     pub(super) scratch: Scratch,
@@ -112,6 +114,10 @@ impl Clock {
         self.began.elapsed().as_millis() as u64
     }
 
+    pub(super) fn now_us(&self) -> u64 {
+        self.began.elapsed().as_micros() as u64
+    }
+
     /// Microseconds since 1970, for what is compared with other machines' clocks.
     pub(super) fn unix_micros(&self) -> u64 {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
@@ -134,6 +140,7 @@ impl Worker {
             rooms: Slab::new(),
             by_tenant: HashMap::new(),
             ready: Vec::new(),
+            resting: Vec::new(),
             wheel: Wheel::new(),
             due: Vec::new(),
             scratch: Scratch::default(),
@@ -175,6 +182,7 @@ impl Worker {
                 self.close_all();
                 stop_ms = Some(self.now_ms + LAST_MOMENT_MS);
             }
+            self.wake_rested();
             for key in std::mem::take(&mut self.ready) {
                 self.catch_up(key);
             }
@@ -191,7 +199,7 @@ impl Worker {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = self.wheel.next_ms().into_iter().chain(stop_ms).min()?;
+        let next = self.wheel.next_ms().into_iter().chain(stop_ms).chain(self.rested_ms()).min()?;
         Some(Duration::from_millis(next.saturating_sub(self.clock.now_ms())))
     }
 
@@ -216,9 +224,10 @@ impl Worker {
         while let Ok(letter) = mail.letters.try_recv() {
             match letter {
                 ToShard::News(stream) => {
-                    stream.seen(usize::from(self.shard));
                     if let Some(room) = self.by_tenant.get(&stream.tenant) {
-                        self.fan_out(*room);
+                        self.on_news(*room);
+                    } else {
+                        stream.seen(usize::from(self.shard));
                     }
                 }
                 ToShard::Connect(newcomer) => self.connect(*newcomer),

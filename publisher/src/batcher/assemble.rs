@@ -8,10 +8,10 @@ use carillon_backplane::log::Append;
 use carillon_protocol::TenantId;
 use std::collections::{HashSet, VecDeque};
 
-/// Most events of a batch. Throughput peaks here: 148,000 events/s, p99 9 ms (docs/adr/0002).
+/// Most events of a batch. The cost of an event falls up to here (docs/adr/0006).
 pub(super) const BATCH_EVENTS: usize = 500;
 /// Most bytes of a batch; one request alone may have more.
-pub(super) const BATCH_BYTES: usize = 256 * 1024;
+pub(super) const BATCH_BYTES: usize = 512 * 1024;
 /// Most requests one batch passes over because of their keys: bounds the work when many repeat the same key.
 const PASSED_OVER: usize = 64;
 
