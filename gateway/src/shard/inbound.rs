@@ -65,7 +65,7 @@ impl Worker {
         let mut inflater = wire.compresses().then(|| self.inflater.take().unwrap_or_default());
         let fed = decoder.feed(input, CLIENT_MESSAGE_BYTES, inflater.as_mut(), &mut |incoming| {
             self.on_message(key, incoming);
-            let goes_on = self.connections.get(key as usize).is_some_and(|connection| is_open(connection));
+            let goes_on = self.connections.get(key as usize).is_some_and(is_open);
             if goes_on { Flow::Continue } else { Flow::Stop }
         });
         self.inflater = inflater.or(self.inflater.take());
