@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::tenants::Tenants;
 use crate::{janitor, readiness};
 use carillon_backplane::bus::{self, Announcer, BusConfig, BusError, BusMode};
-use carillon_backplane::log::{Log, LogConfig, LogError, Role};
+use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
 use carillon_platform::auth::Verifier;
 use carillon_platform::config::{Common, RedisMode};
 use carillon_platform::env::ConfigError;
@@ -60,6 +60,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let Config { common, retention_days, drain } = config;
     let scrape = telemetry::install("publisher", env!("CARGO_PKG_VERSION"))?;
     bus::describe_metrics();
+    log::describe_metrics();
     let mut signals = Signals::listen()?;
     descriptors::raise()?;
 

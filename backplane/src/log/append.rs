@@ -105,7 +105,7 @@ impl Log {
         let columns = Columns::of(batch, groups)?;
         for attempt in 1.. {
             let tenants = groups.tenants.iter().copied();
-            match scoped(self.client().await?, tenants, APPEND, &columns.params()).await {
+            match scoped(self.client("append").await?, tenants, APPEND, &columns.params()).await {
                 Ok(rows) => return Outcome::of(&rows),
                 Err(LogError::Database(text)) if attempt < ATTEMPTS && text.contains("idempotency_pkey") => {
                     tracing::debug!(attempt, "idempotency key committed meanwhile, appending again");

@@ -26,7 +26,7 @@ const OLDEST: &str = "SELECT seq FROM carillon.events WHERE tenant_id = $1 ORDER
 impl Log {
     /// The heads of `tenants`, in one query whatever their number. Unknown tenants are left out.
     pub async fn heads(&self, tenants: &[TenantId]) -> Result<Vec<Head>, LogError> {
-        let rows = scoped(self.client().await?, tenants.iter(), HEADS, &[]).await?;
+        let rows = scoped(self.client("heads").await?, tenants.iter(), HEADS, &[]).await?;
         rows.iter()
             .map(|row| {
                 let tenant = TenantId::new(row.get::<_, &str>("id"))
@@ -38,7 +38,7 @@ impl Log {
 
     /// A tenant's head. With `create` a tenant that was never used begins now; without, it is `None`.
     pub async fn open_tenant(&self, tenant: &TenantId, create: bool) -> Result<Option<Head>, LogError> {
-        let rows = exchange(self.client().await?, async |client| {
+        let rows = exchange(self.client("open").await?, async |client| {
             let open = client.prepare_cached(OPEN).await?;
             Ok(client.query(&open, &[&tenant.as_str(), &create]).await?)
         })
@@ -49,7 +49,7 @@ impl Log {
     /// Ends the life `old` of a tenant's log, because its end was lost. Answers the life it has now, also when
     /// somebody else was quicker.
     pub async fn rotate_epoch(&self, tenant: &TenantId, old: &Epoch) -> Result<Option<Head>, LogError> {
-        let rows = exchange(self.client().await?, async |client| {
+        let rows = exchange(self.client("rotate").await?, async |client| {
             let rotate = client.prepare_cached(ROTATE).await?;
             Ok(client.query(&rotate, &[&tenant.as_str(), &old.as_str()]).await?)
         })
@@ -60,7 +60,7 @@ impl Log {
     /// The oldest event that retention has left, if any.
     pub async fn oldest(&self, tenant: &TenantId) -> Result<Option<Seq>, LogError> {
         let scope = std::iter::once(tenant);
-        let rows = scoped(self.client().await?, scope, OLDEST, &[&tenant.as_str()]).await?;
+        let rows = scoped(self.client("oldest").await?, scope, OLDEST, &[&tenant.as_str()]).await?;
         Ok(rows.first().map(|row| Seq(row.get::<_, i64>("seq") as u64)))
     }
 }

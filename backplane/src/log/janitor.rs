@@ -26,7 +26,7 @@ impl Log {
     /// round tries again.
     pub async fn janitor(&self, ahead_days: u32, retention_days: u32) -> Result<JanitorReport, LogError> {
         let (ahead, keep) = (ahead_days as i32, retention_days as i32);
-        exchange(self.client().await?, async |client| {
+        exchange(self.client("janitor").await?, async |client| {
             let created = client.query_one("SELECT carillon.create_partitions($1)", &[&ahead]).await?;
             let dropped = client.query_one("SELECT carillon.drop_partitions($1)", &[&keep]).await?;
             let forgotten = client.query_one("SELECT carillon.forget_keys($1)", &[&KEY_HOURS]).await?;

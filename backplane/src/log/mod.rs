@@ -10,12 +10,14 @@
 //! | `query` | which events match a back office's question? |
 //! | `keys` | who is the bearer of this API key? |
 //! | `janitor` | how do partitions come and go? |
+//! | `metrics` | what does the log count? |
 //! | `migrate` | how does the schema get there? |
 
 mod append;
 mod heads;
 mod janitor;
 mod keys;
+mod metrics;
 mod migrate;
 mod pool;
 mod query;
@@ -26,6 +28,7 @@ pub use append::{Append, Appended, IdempotencyKey};
 pub use heads::Head;
 pub use janitor::JanitorReport;
 pub use keys::ApiKey;
+pub use metrics::describe as describe_metrics;
 pub use migrate::{MigrateReport, migrate};
 pub use pool::{Log, LogConfig, LogError, Role};
 pub use query::{EventFilter, KindFilter, Page};

@@ -3,6 +3,7 @@
 //! Whoever `DATABASE_URL` logs in as, the session steps down to the service's own role, which row level security
 //! binds. Every wait has a deadline, so a frozen database is an error within seconds, never a hang.
 
+use super::metrics::queried;
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
@@ -134,7 +135,7 @@ impl Log {
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), LogError> {
-        let client = self.client().await?;
+        let client = self.client("ping").await?;
         exchange(client, async |client| Ok(client.simple_query("SELECT 1").await.map(drop)?)).await
     }
 
@@ -144,7 +145,9 @@ impl Log {
         (status.size.saturating_sub(status.available), status.max_size)
     }
 
-    pub(super) async fn client(&self) -> Result<Object, LogError> {
+    /// A connection for one exchange, which is counted under this name.
+    pub(super) async fn client(&self, query: &'static str) -> Result<Object, LogError> {
+        queried(query);
         Ok(self.pool.get().await?)
     }
 }

@@ -84,7 +84,7 @@ impl Log {
         let audience: Option<Vec<&str>> =
             filter.audience.as_ref().map(|all| all.iter().map(Channel::as_str).collect());
         let rows = scoped(
-            self.client().await?,
+            self.client("list").await?,
             std::iter::once(tenant),
             &sql,
             &[
@@ -119,7 +119,7 @@ impl Log {
         id: &EventId,
     ) -> Result<Option<(Epoch, LoggedEvent)>, LogError> {
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&tenant.as_str(), &id.as_str()];
-        let rows = scoped(self.client().await?, std::iter::once(tenant), BY_ID, &params).await?;
+        let rows = scoped(self.client("event").await?, std::iter::once(tenant), BY_ID, &params).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let epoch =
             Epoch::new(row.get::<_, &str>("epoch")).map_err(|error| LogError::Database(error.to_string()))?;

@@ -60,7 +60,7 @@ impl Log {
     ) -> Result<LogPage, LogError> {
         let names: Option<Vec<&str>> = channels.map(|all| all.iter().map(Channel::as_str).collect());
         let rows = scoped(
-            self.client().await?,
+            self.client("read").await?,
             std::iter::once(tenant),
             READ,
             &[&tenant.as_str(), &signed(after), &signed(upto), &names, &PAGE_ROWS, &PAGE_BYTES],
@@ -84,7 +84,7 @@ impl Log {
         let names: Vec<&str> = channels.iter().map(Channel::as_str).collect();
         let (asked, upto_row) = (n as i64, signed(upto));
         let rows = scoped(
-            self.client().await?,
+            self.client("newest").await?,
             std::iter::once(tenant),
             NEWEST,
             &[&tenant.as_str(), &upto_row, &names, &(asked + 1)],
