@@ -89,12 +89,15 @@ pub(crate) struct FanoutArgs {
     /// Further tenants the nodes must follow, with one connection each, that get no events.
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub(crate) bystanders: u32,
-    /// Bytes of filling in each event's data.
+    /// Bytes of filling in each event's data: words and numbers, which compress as text does.
     #[arg(long, default_value_t = 100, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=60_000))]
     pub(crate) bytes: u32,
     /// Keep-alive connections that publish.
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) publishers: u32,
+    /// Offer permessage-deflate on every connection; a gateway that does not agree is a failure.
+    #[arg(long)]
+    pub(crate) compress: bool,
     /// Also measure a bare write() loop to as many plain sockets with frames of the same size.
     #[arg(long)]
     pub(crate) floor: bool,

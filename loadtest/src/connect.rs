@@ -173,7 +173,8 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<Connect, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(publish(&target, &tenant, args))?;
     let addresses = target.gateways()?.to_vec();
-    let visit = Visit { address: &addresses[0], token: &tokens[0], source: None, receive_buffer: None };
+    let (source, receive_buffer, compress) = (None, None, false);
+    let visit = Visit { address: &addresses[0], token: &tokens[0], source, receive_buffer, compress };
     let first = runtime.block_on(visit.open(None));
     let Welcome { seq: head, epoch, .. } = first
         .map_err(|why| Failure::Connect { number: 0, address: addresses[0].authority.clone(), why })?

@@ -4,6 +4,7 @@
 //! socket` begins when the acknowledgement is back, so it leaves out the way of the answer. What lies between commit and
 //! socket is between the two. Both ends are on this machine and compete with the servers for its processors.
 
+mod filling;
 mod publishing;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::cli::{FanoutArgs, LoadArgs};
 use crate::clock::run_name;
 use crate::failure::{Failure, join, spawn};
+use crate::fanout::filling::filling;
 use crate::fanout::publishing::{Acked, Publishing};
 use crate::floor::{self, Floor};
 use crate::http::Repeated;
@@ -47,7 +49,14 @@ pub(crate) struct Fanout {
     events_in_a_request: u32,
     events_per_second: f64,
     requests_repeated: Repeated,
+    /// Of the JSON, uncompressed.
     frame_bytes: u64,
+    /// Whether compression was offered, and agreed to.
+    compress: bool,
+    /// Everything read from the sockets, divided by the deliveries.
+    bytes_per_delivery: f64,
+    bytes_read: u64,
+    deliveries_compressed: u64,
     expected: u64,
     deliveries: u64,
     deliveries_per_second: f64,
@@ -95,9 +104,14 @@ impl crate::Report for Fanout {
         let mut table = Table::default();
         table.heading(format!("fan-out to {} connections of {} tenants", self.connections, self.tenants));
         table.figure("events", format!("{} ({:.0}/s)", grouped(self.events), self.events_per_second));
-        table.figure("frame", format!("{} bytes", self.frame_bytes));
+        table.figure("frame", format!("{} bytes of JSON", self.frame_bytes));
+        let read = format!("{} bytes", grouped(self.bytes_read));
+        table.figure("read from sockets", format!("{read}, {:.1} each delivery", self.bytes_per_delivery));
         let deliveries = format!("{} ({:.0}/s)", grouped(self.deliveries), self.deliveries_per_second);
         table.figure("deliveries", format!("{deliveries}, {} expected", grouped(self.expected)));
+        if self.compress {
+            table.figure("of these compressed", grouped(self.deliveries_compressed));
+        }
         table.figure("sequence faults", self.faults);
         for fault in &self.first_faults {
             table.figure("", fault);
@@ -139,9 +153,10 @@ pub(crate) fn run(args: &FanoutArgs) -> Result<Fanout, Failure> {
     let names = |count: u32, kind: &str| (0..count).map(|n| format!("{kind}-{run}-{n}")).collect::<Vec<_>>();
     let tenants = names(load.tenants, "load");
 
-    let bystanders = seats(&target, &names(args.bystanders, "idle"), args.bystanders)?;
+    let bystanders = seats(&target, &names(args.bystanders, "idle"), args.bystanders, args.compress)?;
     let bystanders = Readers::start(&bystanders, 1)?;
-    let readers = Readers::start(&seats(&target, &tenants, load.connections)?, load.threads as usize)?;
+    let followers = seats(&target, &tenants, load.connections, args.compress)?;
+    let readers = Readers::start(&followers, load.threads as usize)?;
     bystanders.all_welcomed(CONNECT)?;
     readers.all_welcomed(CONNECT)?;
     std::thread::sleep(SETTLE);
@@ -155,7 +170,7 @@ pub(crate) fn run(args: &FanoutArgs) -> Result<Fanout, Failure> {
         requests: load.events() / u64::from(load.batch),
         batch: load.batch,
         requests_per_second: load.rate / f64::from(load.batch),
-        filling: "x".repeat(args.bytes as usize),
+        filling: filling(args.bytes as usize),
         tasks: args.publishers,
     };
     let published = join(spawn("publisher", move || publishing.run())?)?;
@@ -186,6 +201,10 @@ pub(crate) fn run(args: &FanoutArgs) -> Result<Fanout, Failure> {
         events_per_second: events as f64 / published_in.as_secs_f64(),
         requests_repeated: published.repeated,
         frame_bytes,
+        compress: args.compress,
+        bytes_per_delivery: tally.read as f64 / deliveries.max(1) as f64,
+        bytes_read: tally.read,
+        deliveries_compressed: tally.compressed,
         expected,
         deliveries,
         deliveries_per_second: deliveries as f64 / delivered_in.as_secs_f64(),
@@ -209,7 +228,12 @@ fn per_write(after: &Counters, before: &Counters) -> Option<f64> {
 }
 
 /// One seat for each connection: tenants, gateways and source addresses in turn.
-pub(crate) fn seats(target: &Target, tenants: &[String], connections: u32) -> Result<Vec<Seat>, Failure> {
+pub(crate) fn seats(
+    target: &Target,
+    tenants: &[String],
+    connections: u32,
+    compress: bool,
+) -> Result<Vec<Seat>, Failure> {
     let gateways = target.gateways()?;
     let every = (connections / SAMPLED).max(1);
     let seat = |number: u32| {
@@ -219,7 +243,7 @@ pub(crate) fn seats(target: &Target, tenants: &[String], connections: u32) -> Re
         let round = number as usize / tenants.len();
         let address = gateways[(round + tenant as usize) % gateways.len()].clone();
         let source = (target.sources > 1).then(|| 1 + (number % u32::from(target.sources)) as u8);
-        let dial = Dial::Gateway { address, token, source };
+        let dial = Dial::Gateway { address, token, source, compress };
         Ok(Seat { number: number as usize, tenant, dial, sampled: number.is_multiple_of(every) })
     };
     (0..connections).map(seat).collect()

@@ -96,7 +96,7 @@ pub(crate) fn run(args: &IdleArgs) -> Result<Idle, Failure> {
     }
     let run = run_name();
     let tenants: Vec<String> = (0..args.tenants).map(|n| format!("idle-{run}-{n}")).collect();
-    let seats = seats(&target, &tenants, most)?;
+    let seats = seats(&target, &tenants, most, false)?;
 
     let (before, kernel_before) = (weigh(&pids)?, kernel_memory()?);
     let (mut steps, mut readers, mut open) = (Vec::new(), Vec::new(), 0);

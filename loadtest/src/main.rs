@@ -16,6 +16,7 @@ mod floor;
 mod glance;
 mod http;
 mod idle;
+mod inflate;
 mod jitter;
 mod kill;
 mod latency;

@@ -19,7 +19,7 @@ use crate::table::{Table, grouped};
 use crate::target::Target;
 
 /// Events in a request when nobody says otherwise.
-pub(crate) const USUAL_BATCHES: [u32; 2] = [1, 100];
+const USUAL_BATCHES: [u32; 2] = [1, 100];
 
 /// What `publish` found.
 #[derive(Debug, Serialize)]

@@ -3,6 +3,7 @@
 //! Each thread runs its share of the connections on a runtime of its own. All of them read into one buffer; a connection
 //! that rests owns no memory but its task. The first wrong seq of a connection is a fault, as is everything after it.
 
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -20,10 +21,11 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::LocalSet;
 
+use self::tally::Judge;
+pub(crate) use self::tally::{Arrival, Tally};
 use crate::clock::monotonic_ns;
 use crate::failure::{Failure, join, spawn};
-use crate::glance::{Glance, glance};
-use crate::latency::Latency;
+use crate::inflate::Inflater;
 use crate::socket::{Dial, Opened};
 use crate::wire::{BYE, Inbox, Kind, close_code, pong};
 
@@ -31,10 +33,6 @@ use crate::wire::{BYE, Inbox, Kind, close_code, pong};
 const HANDSHAKES: usize = 64;
 /// Bytes one read takes at most.
 const SCRATCH: usize = 64 * 1024;
-/// Faults that are told in words.
-const TOLD: usize = 10;
-/// Arrivals one thread remembers for `ack to socket`.
-const SAMPLES: usize = 500_000;
 
 /// One connection to be made.
 #[derive(Debug, Clone)]
@@ -47,62 +45,6 @@ pub(crate) struct Seat {
     pub(crate) dial: Dial,
     /// Whether to remember when each event arrived.
     pub(crate) sampled: bool,
-}
-
-/// When one event arrived at a sampled connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Arrival {
-    /// Index of the tenant.
-    pub(crate) tenant: u32,
-    /// The event.
-    pub(crate) seq: u64,
-    /// The monotonic clock.
-    pub(crate) at_ns: u64,
-}
-
-/// What the connections of one thread saw.
-pub(crate) struct Tally {
-    /// From the stamp in the event to the socket.
-    pub(crate) latency: Latency,
-    /// Bytes of the event frames, without the WebSocket headers.
-    pub(crate) bytes: u64,
-    /// What was wrong, how often.
-    pub(crate) faults: u64,
-    /// The first faults in words.
-    pub(crate) told: Vec<String>,
-    /// When events arrived at sampled connections.
-    pub(crate) arrivals: Vec<Arrival>,
-    /// Connections that ended before they were told to.
-    pub(crate) ended: u64,
-}
-
-impl Tally {
-    fn new() -> Result<Self, Failure> {
-        let (told, arrivals) = (Vec::new(), Vec::new());
-        Ok(Self { latency: Latency::new()?, bytes: 0, faults: 0, told, arrivals, ended: 0 })
-    }
-
-    fn fault(&mut self, seat: &Seat, what: impl FnOnce() -> String) {
-        self.faults += 1;
-        if self.told.len() < TOLD {
-            self.told.push(format!("connection {}: {}", seat.number, what()));
-        }
-    }
-
-    fn merge(&mut self, mut other: Self) {
-        self.latency.merge(&other.latency);
-        self.bytes += other.bytes;
-        self.arrivals.append(&mut other.arrivals);
-        self.merge_faults(other);
-    }
-
-    /// Takes over only what was wrong.
-    pub(crate) fn merge_faults(&mut self, other: Self) {
-        self.faults += other.faults;
-        self.told.extend(other.told);
-        self.told.truncate(TOLD);
-        self.ended += other.ended;
-    }
 }
 
 /// What the threads tell while they run.
@@ -194,7 +136,8 @@ fn read(
     stopped: watch::Receiver<bool>,
 ) -> Result<Tally, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let desk = Rc::new(RefCell::new(Desk { scratch: vec![0; SCRATCH], tally: Tally::new()? }));
+    let desk = Desk { scratch: vec![0; SCRATCH], tally: Tally::new()?, inflater: Inflater::default() };
+    let desk = Rc::new(RefCell::new(desk));
     let tasks = LocalSet::new();
     let handshakes = Rc::new(Semaphore::new(HANDSHAKES));
     for seat in seats {
@@ -227,6 +170,7 @@ fn read(
 struct Desk {
     scratch: Vec<u8>,
     tally: Tally,
+    inflater: Inflater,
 }
 
 struct Connection {
@@ -248,9 +192,10 @@ struct Heard {
 }
 
 impl Heard {
-    fn take(&mut self, kind: Kind, payload: &[u8], check: impl FnOnce(&[u8]) -> u64) {
+    fn take(&mut self, kind: Kind, payload: &[u8], judge: &mut Judge<'_>) {
         match kind {
-            Kind::Text => self.events += check(payload),
+            Kind::Text => self.events += judge.text(payload),
+            Kind::Compressed => self.events += judge.compressed(payload),
             Kind::Ping => self.pong = Some(pong(payload)),
             Kind::Pong => {}
             Kind::Close => self.closed = Some(close_code(payload)),
@@ -309,10 +254,11 @@ impl Connection {
 
     /// The frames that came with the `welcome`.
     fn hear_early(&mut self) -> Heard {
-        let tally = &mut self.desk.borrow_mut().tally;
+        let Desk { tally, inflater, .. } = &mut *self.desk.borrow_mut();
         let (mut heard, now) = (Heard::default(), monotonic_ns());
+        let mut judge = Judge { tally, inflater, seat: &self.seat, cursor: &mut self.cursor, now };
         for (kind, payload) in std::mem::take(&mut self.early) {
-            heard.take(kind, &payload, |text| check(tally, &self.seat, &mut self.cursor, text, now));
+            heard.take(kind, &payload, &mut judge);
         }
         heard
     }
@@ -320,48 +266,19 @@ impl Connection {
     /// Reads once, into the shared buffer, and checks what came before anybody else reads.
     async fn hear(&mut self) -> Result<Heard, String> {
         std::future::poll_fn(|context| {
-            let Desk { scratch, tally } = &mut *self.desk.borrow_mut();
+            let Desk { scratch, tally, inflater } = &mut *self.desk.borrow_mut();
             let mut buffer = ReadBuf::new(scratch);
             ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))
                 .map_err(|error| error.to_string())?;
             if buffer.filled().is_empty() {
                 return Poll::Ready(Err("the connection ended without a close frame".into()));
             }
+            tally.read += buffer.filled().len() as u64;
             let (mut heard, now) = (Heard::default(), monotonic_ns());
-            let fed = self.inbox.feed(buffer.filled(), |kind, payload| {
-                heard.take(kind, payload, |text| check(tally, &self.seat, &mut self.cursor, text, now));
-            });
+            let mut judge = Judge { tally, inflater, seat: &self.seat, cursor: &mut self.cursor, now };
+            let fed = self.inbox.feed(buffer.filled(), |kind, payload| heard.take(kind, payload, &mut judge));
             Poll::Ready(fed.map(|()| heard).map_err(|fault| fault.to_string()))
         })
         .await
     }
-}
-
-/// Judges one frame; 1 when it is an event, which counts as a delivery even if its seq is wrong.
-fn check(tally: &mut Tally, seat: &Seat, cursor: &mut u64, text: &[u8], now: u64) -> u64 {
-    let (seq, stamp) = match glance(text) {
-        Glance::Event { seq, stamp } => (seq, stamp),
-        Glance::Quiet => return 0,
-        Glance::Reset { seq, reason, .. } => {
-            tally.fault(seat, || format!("reset ({reason}) to {seq}"));
-            return 0;
-        }
-        Glance::Other(what) => {
-            tally.fault(seat, || format!("an unexpected frame: {what}"));
-            return 0;
-        }
-    };
-    if seq != *cursor + 1 {
-        tally.fault(seat, || format!("seq {seq} after {cursor}"));
-    }
-    *cursor = seq.max(*cursor);
-    tally.bytes += text.len() as u64;
-    match stamp {
-        Some(stamp) => tally.latency.between(stamp, now),
-        None => tally.fault(seat, || format!("seq {seq} is not from this run")),
-    }
-    if seat.sampled && tally.arrivals.len() < SAMPLES {
-        tally.arrivals.push(Arrival { tenant: seat.tenant, seq, at_ns: now });
-    }
-    1
 }

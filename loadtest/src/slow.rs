@@ -179,7 +179,8 @@ fn told_reset(target: &Target, tenant: &str) -> Result<bool, Failure> {
     let address = target.gateways()?.first().cloned();
     let address = address.ok_or_else(|| Failure::Usage("no gateway".into()))?;
     let token = target.token(tenant, "lost")?;
-    let visit = Visit { address: &address, token: &token, source: None, receive_buffer: None };
+    let (source, receive_buffer, compress) = (None, None, false);
+    let visit = Visit { address: &address, token: &token, source, receive_buffer, compress };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asking = async {
         let Arrived { mut stream, mut inbox, welcome, early } = visit.open(Some((1, "another-life"))).await?;

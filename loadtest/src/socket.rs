@@ -20,6 +20,8 @@ const LONGEST_HEAD: usize = 16 * 1024;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 /// What answers it.
 pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+/// The header line of a client that wants compressed events (RFC 7692): every message stands by itself.
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no_context_takeover\r\n";
 
 /// How to get one connection.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ pub(crate) enum Dial {
         token: String,
         /// Connect from 127.0.0.x; none lets the kernel choose.
         source: Option<u8>,
+        /// Offer permessage-deflate and insist on it.
+        compress: bool,
     },
     /// A plain socket of the bare writer, which wants to know the group.
     Bare {
@@ -67,7 +71,10 @@ impl Dial {
     pub(crate) async fn open(&self) -> Result<Opened, String> {
         let opening = async {
             match self {
-                Self::Gateway { address, token, source } => open_gateway(address, token, *source).await,
+                Self::Gateway { address, token, source, compress } => {
+                    let (source, compress) = (*source, *compress);
+                    open_gateway(Visit { address, token, source, receive_buffer: None, compress }).await
+                }
                 Self::Bare { port, group } => open_bare(*port, *group).await,
             }
         };
@@ -81,8 +88,7 @@ async fn open_bare(port: u16, group: u32) -> Result<Opened, String> {
     Ok(Opened { stream, inbox: Inbox::default(), cursor: 0, early: Vec::new() })
 }
 
-async fn open_gateway(address: &Address, token: &str, source: Option<u8>) -> Result<Opened, String> {
-    let visit = Visit { address, token, source, receive_buffer: None };
+async fn open_gateway(visit: Visit<'_>) -> Result<Opened, String> {
     let Arrived { stream, inbox, welcome, early } = visit.open(None).await?;
     Ok(Opened { stream, inbox, cursor: welcome.seq, early })
 }
@@ -98,6 +104,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) source: Option<u8>,
     /// Bytes of the kernel's receive buffer, fixed; none lets the kernel grow it as it likes.
     pub(crate) receive_buffer: Option<u32>,
+    /// Offer permessage-deflate and insist on it.
+    pub(crate) compress: bool,
 }
 
 /// A connection that was welcomed.
@@ -133,9 +141,10 @@ impl Visit<'_> {
         let mut stream = self.connect().await?;
         let Address { authority, path } = self.address;
         let query = cursor.map(|(since, epoch)| format!("?since={since}&epoch={epoch}")).unwrap_or_default();
+        let offer = if self.compress { OFFER } else { "" };
         let request = format!(
             "GET {path}{query} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\nAuthorization: Bearer {}\r\n\r\n",
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{offer}Authorization: Bearer {}\r\n\r\n",
             self.token
         );
         stream.write_all(request.as_bytes()).await.map_err(lost)?;
@@ -151,8 +160,8 @@ impl Visit<'_> {
                 return Err("the answer to the upgrade has no end".into());
             }
         };
-        check_upgrade(&String::from_utf8_lossy(&bytes[..end]), KEY)?;
-        welcomed(stream, bytes.split_off(end)).await
+        check_upgrade(&String::from_utf8_lossy(&bytes[..end]), KEY, self.compress)?;
+        welcomed(stream, bytes.split_off(end), Inbox::new(self.compress)).await
     }
 
     async fn connect(&self) -> Result<TcpStream, String> {
@@ -175,24 +184,41 @@ fn lost(error: std::io::Error) -> String {
     error.to_string()
 }
 
-fn check_upgrade(head: &str, key: &str) -> Result<(), String> {
-    let mut lines = head.lines();
-    let status = lines.next().unwrap_or_default();
+/// Whether the answer is an upgrade that answers the key, and agrees to compression exactly when it was offered.
+fn check_upgrade(head: &str, key: &str, compress: bool) -> Result<(), String> {
+    let (status, headers) = head.split_once("\r\n").unwrap_or((head, ""));
     if !status.starts_with("HTTP/1.1 101") {
         return Err(format!("refused: {status}"));
     }
-    let accept = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("sec-websocket-accept").then(|| value.trim())
-    });
-    match accept == Some(derive_accept_key(key.as_bytes()).as_str()) {
-        true => Ok(()),
-        false => Err("the upgrade does not answer our key".into()),
+    let values = |wanted: &'static str| {
+        headers.lines().filter_map(move |line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+        })
+    };
+    let accept = values("sec-websocket-accept").next();
+    if accept != Some(derive_accept_key(key.as_bytes()).as_str()) {
+        return Err("the upgrade does not answer our key".into());
+    }
+    let agreed: Vec<&str> = values("sec-websocket-extensions").collect();
+    match (agreed.as_slice(), compress) {
+        ([], false) => Ok(()),
+        ([], true) => Err("the gateway does not agree to permessage-deflate".into()),
+        ([extension], true) if keeps_no_context(extension) => Ok(()),
+        _ => Err(format!("the gateway agrees to what was not offered: {}", agreed.join(", "))),
     }
 }
 
-async fn welcomed(mut stream: TcpStream, mut bytes: Vec<u8>) -> Result<Arrived, String> {
-    let mut inbox = Inbox::default();
+/// Whether an answer to [`OFFER`] is permessage-deflate in which every message of the server stands by itself.
+fn keeps_no_context(extension: &str) -> bool {
+    let mut parts = extension.split(';').map(str::trim);
+    let named = parts.next() == Some("permessage-deflate");
+    let parameters: Vec<&str> = parts.collect();
+    let known = ["server_no_context_takeover", "client_no_context_takeover"];
+    named && parameters.contains(&known[0]) && parameters.iter().all(|parameter| known.contains(parameter))
+}
+
+async fn welcomed(mut stream: TcpStream, mut bytes: Vec<u8>, mut inbox: Inbox) -> Result<Arrived, String> {
     let mut frames: Vec<(Kind, Vec<u8>)> = Vec::new();
     while frames.is_empty() {
         inbox
@@ -225,9 +251,35 @@ mod tests {
     #[test]
     fn an_upgrade_must_answer_our_key() {
         let good = format!("HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n");
-        assert_eq!(check_upgrade(&good, KEY), Ok(()));
-        assert!(check_upgrade(&good, "AAAAAAAAAAAAAAAAAAAAAA==").is_err());
-        let refused = check_upgrade("HTTP/1.1 401 Unauthorized\r\n\r\n", KEY);
+        assert_eq!(check_upgrade(&good, KEY, false), Ok(()));
+        assert!(check_upgrade(&good, "AAAAAAAAAAAAAAAAAAAAAA==", false).is_err());
+        let refused = check_upgrade("HTTP/1.1 401 Unauthorized\r\n\r\n", KEY, false);
         assert_eq!(refused.unwrap_err(), "refused: HTTP/1.1 401 Unauthorized");
+    }
+
+    #[test]
+    fn compression_is_agreed_to_exactly_when_it_was_offered() {
+        let answer = |extensions: &str| {
+            format!("HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {ACCEPT}\r\n{extensions}\r\n")
+        };
+        let header = |value: &str| answer(&format!("sec-websocket-extensions: {value}\r\n"));
+        let both = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        assert_eq!(check_upgrade(&header(both), KEY, true), Ok(()));
+        assert_eq!(
+            check_upgrade(&header("permessage-deflate;server_no_context_takeover"), KEY, true),
+            Ok(())
+        );
+        let silent = check_upgrade(&answer(""), KEY, true).unwrap_err();
+        assert_eq!(silent, "the gateway does not agree to permessage-deflate");
+        for strange in [
+            "permessage-deflate",
+            "permessage-deflate; client_no_context_takeover",
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=9",
+            "x-other; server_no_context_takeover",
+        ] {
+            let refused = check_upgrade(&header(strange), KEY, true).unwrap_err();
+            assert!(refused.ends_with(&format!("not offered: {strange}")), "{refused}");
+        }
+        assert!(check_upgrade(&header(both), KEY, false).is_err(), "nothing was offered");
     }
 }

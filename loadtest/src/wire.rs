@@ -10,6 +10,8 @@ const LARGEST_FRAME: usize = 1 << 20;
 pub(crate) enum Kind {
     /// A JSON frame of the contract.
     Text,
+    /// The same, compressed (RFC 7692); only where that was agreed to.
+    Compressed,
     /// To be answered with a pong.
     Ping,
     /// Says nothing.
@@ -36,18 +38,25 @@ pub(crate) enum WireFault {
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     partial: Vec<u8>,
+    /// Whether the handshake allows compressed frames.
+    compressed: bool,
 }
 
 impl Inbox {
+    /// For a connection whose handshake agreed to compression, or did not.
+    pub(crate) fn new(compressed: bool) -> Self {
+        Self { partial: Vec::new(), compressed }
+    }
+
     /// Takes bytes as they came and hands each complete frame to `each`.
     pub(crate) fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(Kind, &[u8])) -> Result<(), WireFault> {
         if self.partial.is_empty() {
-            let used = scan(bytes, &mut each)?;
+            let used = scan(bytes, self.compressed, &mut each)?;
             self.partial.extend_from_slice(&bytes[used..]);
             return Ok(());
         }
         self.partial.extend_from_slice(bytes);
-        let used = scan(&self.partial, &mut each)?;
+        let used = scan(&self.partial, self.compressed, &mut each)?;
         if used == self.partial.len() {
             self.partial = Vec::new();
         } else {
@@ -58,9 +67,9 @@ impl Inbox {
 }
 
 /// Hands out every complete frame and returns how many bytes they took.
-fn scan(bytes: &[u8], each: &mut impl FnMut(Kind, &[u8])) -> Result<usize, WireFault> {
+fn scan(bytes: &[u8], compressed: bool, each: &mut impl FnMut(Kind, &[u8])) -> Result<usize, WireFault> {
     let mut at = 0;
-    while let Some((kind, head, length)) = header(&bytes[at..])? {
+    while let Some((kind, head, length)) = header(&bytes[at..], compressed)? {
         let Some(payload) = bytes.get(at + head..at + head + length) else { break };
         each(kind, payload);
         at += head + length;
@@ -69,10 +78,11 @@ fn scan(bytes: &[u8], each: &mut impl FnMut(Kind, &[u8])) -> Result<usize, WireF
 }
 
 /// Kind, length of the header and length of the payload; none when the header is incomplete.
-fn header(bytes: &[u8]) -> Result<Option<(Kind, usize, usize)>, WireFault> {
+fn header(bytes: &[u8], compressed: bool) -> Result<Option<(Kind, usize, usize)>, WireFault> {
     let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
     let kind = match first {
         0x81 => Kind::Text,
+        0xc1 if compressed => Kind::Compressed,
         0x88 => Kind::Close,
         0x89 => Kind::Ping,
         0x8a => Kind::Pong,
@@ -183,6 +193,17 @@ mod tests {
         assert_eq!(read(&[&[0x82, 0]]), Err(WireFault::Foreign(0x82, 0)));
         assert_eq!(read(&[&[0x81, 0x80, 0, 0, 0, 0]]), Err(WireFault::Foreign(0x81, 0x80)));
         assert_eq!(read(&[&[0x81, 127, 0, 0, 0, 0, 0, 16, 0, 1]]), Err(WireFault::TooLarge));
+    }
+
+    #[test]
+    fn compressed_frames_are_found_where_they_were_agreed_to() {
+        let (mut inbox, mut seen) = (Inbox::new(true), Vec::new());
+        for chunk in [&[0xc1, 2, 7][..], &[8, 0x81, 1, 9]] {
+            inbox.feed(chunk, |kind, payload| seen.push((kind, payload.to_vec()))).unwrap();
+        }
+        assert_eq!(seen, [(Kind::Compressed, vec![7, 8]), (Kind::Text, vec![9])]);
+        let control = inbox.feed(&[0xc9, 0], |_, _| {});
+        assert_eq!(control, Err(WireFault::Foreign(0xc9, 0)), "control frames are never compressed");
     }
 
     #[test]

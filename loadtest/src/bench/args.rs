@@ -58,16 +58,19 @@ pub(super) enum Measure {
     /// A node killed.
     #[value(name = "B9")]
     B9,
+    /// Events compressed once for all.
+    #[value(name = "C1")]
+    C1,
 }
 
 impl Measure {
     /// In the order they run: memory first, while the gateway is fresh.
-    pub(super) const IN_TURN: [Self; 9] =
-        [Self::B3, Self::B1, Self::B2, Self::B7, Self::B4, Self::B5, Self::B6, Self::B8, Self::B9];
+    pub(super) const IN_TURN: [Self; 10] =
+        [Self::B3, Self::B1, Self::B2, Self::C1, Self::B7, Self::B4, Self::B5, Self::B6, Self::B8, Self::B9];
 
     /// What the table says for it.
     pub(super) fn name(self) -> &'static str {
-        ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9"][self as usize]
+        ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1"][self as usize]
     }
 
     /// What a line says of which nothing could be measured.
@@ -82,6 +85,7 @@ impl Measure {
             Self::B7 => "growth with sockets and tenants",
             Self::B8 => "clients that come and go",
             Self::B9 => "a node killed",
+            Self::C1 => "events compressed once for all",
         }
     }
 

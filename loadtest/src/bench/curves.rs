@@ -24,6 +24,8 @@ pub(super) struct Growth {
     pub(super) floor_us: f64,
     /// The gateway.
     pub(super) carillon_us: f64,
+    /// Whether the gateway wrote several frames at once, which makes it look cheaper than it is.
+    pub(super) flattered: bool,
 }
 
 /// What one connection at rest costs, at one number of them.

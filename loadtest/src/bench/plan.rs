@@ -29,9 +29,9 @@ pub(super) struct Plan {
     pub(super) jitter_seconds: u32,
     /// B9: how long to publish after the kill.
     pub(super) after_kill_seconds: u32,
-    /// B7: turns of Carillon and floor.
+    /// Turns in B7 (Carillon and floor) and C1 (plain and compressed); the medians count.
     pub(super) growth_rounds: usize,
-    /// B7: each turn.
+    /// B7 and C1: each turn.
     pub(super) growth_seconds: u32,
     /// B7: numbers of sockets.
     pub(super) sockets: &'static [u32],
@@ -40,7 +40,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// About twenty minutes.
+    /// Some twenty minutes.
     pub(super) const FULL: Self = Self {
         rounds: 3,
         single_seconds: 10,

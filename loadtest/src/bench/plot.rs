@@ -248,7 +248,7 @@ mod tests {
             heap_bytes: 1200.0,
             kernel_bytes: 4000.0,
         };
-        let growth = |size| Growth { size, floor_us: 4.3, carillon_us: 4.9 };
+        let growth = |size| Growth { size, floor_us: 4.3, carillon_us: 4.9, flattered: false };
         Curves {
             resting: [1000, 15_000].map(resting).to_vec(),
             levels: vec![level(0, 0.2), level(10, 0.3), level(80, 2.0)],

@@ -50,21 +50,22 @@ pub(super) async fn jitter(suite: &mut Suite) -> Result<(), Failure> {
     let (clients, seconds) = (suite.plan.clients, suite.plan.jitter_seconds);
     let args = suite.runner.on_stack(&format!("jitter --clients {clients} --seconds {seconds}"));
     let limit = AROUND + Duration::from_secs(seconds.into());
-    // What was lost is a result here.
-    let (_, report) = suite.runner.verdict(Measure::B8, &args, limit).await?;
+    // What was lost is a result here, with a row of its own.
+    let (right, report) = suite.runner.verdict(Measure::B8, &args, limit).await?;
     let of = |name: &str| number(&report, &format!("/{name}"));
     let row = |what: &str, unit, value| Row::new(Measure::B8, what, unit, value);
     let crowd = format!("{clients} clients, each away 2 s in every 15 s, {seconds} s");
     let delivered = row(&format!("delivered, {crowd}"), Unit::Percent, of("delivered_share")? * 100.0);
     let note = format!(
-        "{:.0} of {:.0}; {:.0} resets, {:.0} faults{}",
+        "{:.0} of {:.0}; {:.0} out of order, {:.0} resets, {:.0} faults{}",
         of("delivered")?,
         of("expected")?,
+        of("out_of_order")?,
         of("resets")?,
         of("faults")?,
         first_fault(&report)
     );
-    suite.rows.push(delivered.goal(DELIVERED).note(note));
+    suite.rows.push(delivered.goal(DELIVERED).broken(!right).note(note));
     suite.rows.push(row("of these twice", Unit::Count, of("duplicates")?).goal(DUPLICATES));
     let note = format!(
         "p50 {:.1} ms; {:.0} reconnects/s, {:.2} cores of the gateway",
@@ -97,7 +98,7 @@ pub(super) async fn kill(suite: &mut Suite) -> Result<(), Failure> {
     let again = row(what, Unit::Seconds, of("live_again_p99_us")? / 1e6);
     // Who is not live again has no time that could be in the percentile.
     let all = of("live_again")? == of("cut")? && of("cut")? > 0.0;
-    let again = again.goal(LIVE_AGAIN).note(note);
+    let again = again.goal(LIVE_AGAIN).broken(!right).note(note);
     suite.rows.push(if all { again } else { again.missed() });
     let queries = of("range_queries_per_tenant_and_node")?;
     let note = format!("{:.0} range queries, {:.0} head queries", of("range_queries")?, of("head_queries")?);

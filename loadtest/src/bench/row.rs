@@ -22,8 +22,10 @@ pub(super) struct Row {
     pub(super) ratio: Option<f64>,
     #[serde(serialize_with = "as_text")]
     pub(super) goal: Option<Goal>,
-    /// None when there is no goal.
+    /// None when there is no goal, or the figure cannot be judged.
     pub(super) met: Option<bool>,
+    /// Whether the run behind it showed a promise of the contract broken: an event lost, doubled or out of order.
+    pub(super) broken: bool,
     /// What else is worth knowing.
     pub(super) note: String,
 }
@@ -65,7 +67,7 @@ impl Row {
     pub(super) fn new(measure: Measure, what: impl Into<String>, unit: Unit, carillon: f64) -> Self {
         let (what, carillon) = (what.into(), Some(carillon));
         let (floor, ratio, goal, met) = (None, None, None, None);
-        Self { measure, what, unit, floor, carillon, ratio, goal, met, note: String::new() }
+        Self { measure, what, unit, floor, carillon, ratio, goal, met, broken: false, note: String::new() }
     }
 
     /// A measure of which nothing came.
@@ -94,6 +96,21 @@ impl Row {
     /// Whatever the figure is: its goal was not met.
     pub(super) fn missed(self) -> Self {
         Self { met: Some(false), ..self }
+    }
+
+    /// The figure tells nothing about its goal.
+    pub(super) fn unjudged(self) -> Self {
+        Self { met: None, ..self }
+    }
+
+    /// Says whether the run behind it showed a promise of the contract broken.
+    pub(super) fn broken(self, broken: bool) -> Self {
+        Self { broken, ..self }
+    }
+
+    /// Whether it was measured, and everything promised was kept. A goal is no promise.
+    pub(super) fn is_right(&self) -> bool {
+        self.carillon.is_some() && !self.broken
     }
 
     /// With a remark.
@@ -209,6 +226,20 @@ mod tests {
         let failed = Row::failed(Measure::B6, "no gateway").goal(Goal::AtMost(1.0));
         assert_eq!((failed.met, failed.carillon, failed.ratio), (Some(false), None, None));
         assert!(row(1.0).floor(0.0).ratio.is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_neither_met_nor_missed() {
+        let row = row(2.0).goal(Goal::RatioAtMost(1.1)).unjudged();
+        assert_eq!((row.met, row.goal, row.cells()[6].as_str()), (None, Some(Goal::RatioAtMost(1.1)), "–"));
+    }
+
+    #[test]
+    fn a_missed_goal_is_right_and_a_broken_promise_is_not() {
+        assert!(row(9.0).goal(Goal::AtMost(1.0)).is_right());
+        assert!(row(1.0).goal(Goal::AtMost(2.0)).broken(false).is_right());
+        assert!(!row(1.0).goal(Goal::AtMost(2.0)).broken(true).is_right());
+        assert!(!Row::failed(Measure::B1, "no gateway").is_right());
     }
 
     #[test]

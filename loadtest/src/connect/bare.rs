@@ -32,7 +32,8 @@ impl Ready {
     /// What a gateway answered to one who is `replay` events behind, frame by frame.
     pub(super) fn from(runtime: &Runtime, door: &Door, replay: u64) -> Result<Self, Failure> {
         let (address, since) = (&door.addresses[0], door.head - replay);
-        let visit = Visit { address, token: &door.tokens[0], source: None, receive_buffer: None };
+        let (source, receive_buffer, compress) = (None, None, false);
+        let visit = Visit { address, token: &door.tokens[0], source, receive_buffer, compress };
         let asked = runtime.block_on(async {
             let Arrived { mut stream, mut inbox, welcome, early } =
                 visit.open(Some((since, &door.epoch))).await?;

@@ -115,6 +115,7 @@ impl Door {
             token: &self.tokens[number % self.tokens.len()],
             source,
             receive_buffer: None,
+            compress: false,
         };
         let since = self.head - replay;
         let Arrived { mut stream, mut inbox, welcome, early } =
@@ -153,7 +154,7 @@ fn take(kind: Kind, payload: &[u8], ledger: &mut Ledger, fault: &mut Option<Stri
     let heard = match (kind, glance(payload)) {
         (Kind::Text, Glance::Event { seq, .. }) => ledger.event(seq),
         (Kind::Text, Glance::Quiet) | (Kind::Ping | Kind::Pong, _) => Ok(()),
-        (Kind::Text, other) => Err(format!("an unexpected frame: {other:?}")),
+        (Kind::Text | Kind::Compressed, other) => Err(format!("an unexpected frame: {other:?}")),
         (Kind::Close, _) => Err(format!("closed with {}", close_code(payload))),
     };
     if let Err(why) = heard {

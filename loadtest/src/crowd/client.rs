@@ -104,6 +104,7 @@ impl Client {
                 token: &self.plan.token,
                 source: self.plan.source,
                 receive_buffer: self.plan.habit.receive_buffer(),
+                compress: false,
             };
             let opened = {
                 // Only the first connections come in an orderly way. The semaphore is never closed.
@@ -318,7 +319,7 @@ impl Ear<'_> {
         closed: &mut Option<u16>,
     ) {
         match kind {
-            Kind::Text => self.text(payload, live),
+            Kind::Text | Kind::Compressed => self.text(payload, live),
             Kind::Ping => *ping = Some(pong(payload)),
             Kind::Pong => {}
             Kind::Close => *closed = Some(close_code(payload)),

@@ -4,7 +4,9 @@ use std::net::TcpListener;
 
 use tungstenite::protocol::{CloseFrame, Message};
 
+use super::tally::check;
 use super::*;
+use crate::inflate::deflated;
 use crate::target::Address;
 
 fn judged(frames: &[&str]) -> (u64, Tally) {
@@ -39,6 +41,30 @@ fn holes_repeats_and_strangers_are_faults() {
     assert_eq!(stranger.faults, 3);
 }
 
+#[test]
+fn compressed_events_are_checked_like_plain_ones() {
+    let seat = Seat { number: 3, tenant: 0, dial: Dial::Bare { port: 1, group: 0 }, sampled: true };
+    let (mut tally, mut cursor, mut heard) = (Tally::new().unwrap(), 4, Heard::default());
+    let mut inflater = Inflater::default();
+    let mut judge = Judge {
+        tally: &mut tally,
+        inflater: &mut inflater,
+        seat: &seat,
+        cursor: &mut cursor,
+        now: 2_000_000,
+    };
+    heard.take(Kind::Compressed, &deflated(event(5).as_bytes()), &mut judge);
+    heard.take(Kind::Text, event(6).as_bytes(), &mut judge);
+    heard.take(Kind::Compressed, &deflated(event(6).as_bytes()), &mut judge);
+    heard.take(Kind::Compressed, &[0xff, 0xff], &mut judge);
+    assert_eq!((heard.events, tally.compressed, tally.faults), (3, 2, 2));
+    assert_eq!(
+        tally.told,
+        ["connection 3: seq 6 after 6", "connection 3: a compressed frame that is no deflate data"]
+    );
+    assert_eq!(tally.bytes, 3 * event(5).len() as u64, "as large as the JSON");
+}
+
 /// Welcomes as many connections as there are scripts, plays them, and waits for each to leave; says how they left.
 fn gateway(scripts: Vec<Vec<Message>>) -> (Address, JoinHandle<Vec<Message>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -59,7 +85,7 @@ fn gateway(scripts: Vec<Vec<Message>>) -> (Address, JoinHandle<Vec<Message>>) {
 }
 
 fn sit(address: &Address, number: usize) -> Seat {
-    let dial = Dial::Gateway { address: address.clone(), token: "tok".into(), source: None };
+    let dial = Dial::Gateway { address: address.clone(), token: "tok".into(), source: None, compress: false };
     Seat { number, tenant: 0, dial, sampled: false }
 }
 
@@ -111,4 +137,18 @@ fn a_gateway_that_is_not_there_is_named() {
     let readers = Readers::start(&[sit(&address, 0)], 1).unwrap();
     let failure = readers.all_welcomed(Duration::from_secs(5)).unwrap_err();
     assert!(failure.to_string().starts_with(&format!("connection 0 to {unused}: ")), "{failure}");
+}
+
+#[test]
+fn a_gateway_that_does_not_compress_is_a_failure_when_it_was_asked_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = Address { authority: listener.local_addr().unwrap().to_string(), path: "/v1/ws".into() };
+    // This implementation knows no extension.
+    let plain = std::thread::spawn(move || tungstenite::accept(listener.accept().unwrap().0).is_ok());
+    let dial = Dial::Gateway { address, token: "tok".into(), source: None, compress: true };
+    let seat = Seat { number: 0, tenant: 0, dial, sampled: false };
+    let readers = Readers::start(&[seat], 1).unwrap();
+    let failure = readers.all_welcomed(Duration::from_secs(5)).unwrap_err();
+    assert!(failure.to_string().ends_with("the gateway does not agree to permessage-deflate"), "{failure}");
+    assert!(plain.join().unwrap(), "the handshake itself was right");
 }
