@@ -131,6 +131,10 @@ fn whatever_follows_the_request_of_a_stream_does_no_harm() {
         assert_serves(&stack, gateway).await;
         // A poll's answer is the last as well, and whole.
         let head = publish(&stack, "pipelined", &["tenant"], json!({})).await;
+        let before = Cursor::new(head.seq - 1, &head.epoch);
+        let heard =
+            listen(&stack, BEATING, &claims("pipelined", "anna")).since(before).poll(None).await.unwrap();
+        assert_eq!(heard.events.len(), 1, "from here on the gateway's head is the log's");
         let mut plain = Plain::connect(gateway.addr()).await;
         plain.send(&format!("{other}{other}")).await;
         assert!(plain.head().await.starts_with("http/1.1 200 "));

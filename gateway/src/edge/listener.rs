@@ -39,13 +39,15 @@ const BREATH: Duration = Duration::from_millis(50);
 
 /// Accepts connections until `stop`.
 pub(crate) async fn serve(listener: TcpListener, edge: Arc<Edge>, stop: CancellationToken) {
+    let fallbacks = Router::new()
+        .route("/v1/sse", any(event_stream))
+        .route("/v1/poll", any(poll))
+        .layer(cors(edge.clone()));
     let router = Router::new()
         .route("/v1/ws", any(websocket))
         .route("/ws", any(websocket))
-        .route("/v1/sse", any(event_stream))
-        .route("/v1/poll", any(poll))
+        .merge(fallbacks)
         .fallback(|| async { Problem::not_found().into_response() })
-        .layer(cors(edge.clone()))
         .with_state(edge.clone());
     let half_open = Arc::new(Semaphore::new(HALF_OPEN));
     loop {
@@ -71,7 +73,7 @@ pub(crate) async fn serve(listener: TcpListener, edge: Arc<Edge>, stop: Cancella
     }
 }
 
-/// What pages of other origins may do: with the allowed ones, all that a gateway has.
+/// What pages of other origins may do: with the allowed ones, whatever asks for leave first. A WebSocket does not.
 fn cors(edge: Arc<Edge>) -> CorsLayer {
     let allowed = move |_: &HeaderValue, request: &Parts| edge.origins.check(&request.headers).is_ok();
     CorsLayer::new()

@@ -82,7 +82,8 @@ impl Worker {
         })
     }
 
-    fn look_after(&mut self, key: u32) {
+    /// Does what is due for a connection.
+    pub(super) fn look_after(&mut self, key: u32) {
         let now = self.now_ms;
         let connection = &mut self.connections[key as usize];
         match &connection.stage {

@@ -148,6 +148,10 @@ impl Worker {
             }
         }
         self.catch_up(key);
+        if self.connections.get(key as usize).is_some_and(|c| matches!(c.wire, Wire::Poll { .. })) {
+            // One that does not wait is answered now, if nothing is on its way for it.
+            self.look_after(key);
+        }
     }
 
     fn send_welcome(&mut self, key: u32, channels: &[Channel], seq: Seq, resumed: Resumed, expires_in: u64) {
