@@ -22,6 +22,9 @@ use crate::target::Target;
 
 /// Seconds from the last acknowledgement until everything must be everywhere.
 const FINISH_SECONDS: u64 = 60;
+/// The clients learn so long before the kill when it will be: one that lost its connection before it had heard of the kill
+/// would not count as cut by it.
+const LEAD: Duration = Duration::from_millis(500);
 /// Counters of reads of a range of the log.
 const RANGE_READS: [&str; 3] =
     ["carillon_backlog_reads_total", "carillon_gaps_total", "carillon_history_reads_total"];
@@ -186,7 +189,9 @@ pub(crate) fn run(args: &KillArgs) -> Result<Kill, Failure> {
     let feed = feeding.start(move |tenant, seq| told.give(&Order::Head { tenant, seq }))?;
     feed.pass(Duration::from_secs(args.before.into()))?;
     let before = ops.read();
-    orders.give(&Order::Mark(monotonic_ns()));
+    let kill_ns = monotonic_ns() + LEAD.as_nanos() as u64;
+    orders.give(&Order::Mark(kill_ns));
+    feed.pass(Duration::from_nanos(kill_ns.saturating_sub(monotonic_ns())))?;
     kill_process(victim, Signal::KILL).map_err(std::io::Error::from)?;
     feed.pass(Duration::from_secs(args.after.into()))?;
     let fed = feed.stop()?;

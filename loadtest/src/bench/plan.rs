@@ -3,7 +3,7 @@
 /// Sizes and times of one run of the suite. Times in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    /// Turns of Carillon and floor in B1 and B2; the medians count.
+    /// Turns of Carillon and floor in B1 and B2, of plain and compressed in C1; the medians count.
     pub(super) rounds: usize,
     /// Each turn of B1.
     pub(super) single_seconds: u32,
@@ -29,7 +29,7 @@ pub(super) struct Plan {
     pub(super) jitter_seconds: u32,
     /// B9: how long to publish after the kill.
     pub(super) after_kill_seconds: u32,
-    /// Turns in B7 (Carillon and floor) and C1 (plain and compressed); the medians count.
+    /// B7: turns of Carillon and floor.
     pub(super) growth_rounds: usize,
     /// B7 and C1: each turn.
     pub(super) growth_seconds: u32,
