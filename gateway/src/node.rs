@@ -17,6 +17,7 @@ use carillon_platform::auth::Verifier;
 use carillon_platform::config::{RedisMode, Tenants};
 use carillon_platform::descriptors;
 use carillon_platform::env::ConfigError;
+use carillon_platform::listen::listen;
 use carillon_platform::ops::{self, Readiness, State};
 use carillon_platform::shutdown::Signals;
 use carillon_platform::telemetry::MetricsHandle;
@@ -66,8 +67,8 @@ impl Node {
     pub async fn start(config: Config, metrics: MetricsHandle) -> Result<Self, StartError> {
         let limits = connection_limits(&config)?;
         let verifier = Verifier::new(config.common.auth.clone())?;
-        let public = bind(config.common.listen, "CARILLON_LISTEN").await?;
-        let private = bind(config.common.ops_listen, "CARILLON_OPS_LISTEN").await?;
+        let public = bind(config.common.listen, "CARILLON_LISTEN")?;
+        let private = bind(config.common.ops_listen, "CARILLON_OPS_LISTEN")?;
         let log = Log::connect(LogConfig {
             url: config.common.database_url.expose().to_owned(),
             role: Role::Gateway,
@@ -175,18 +176,8 @@ fn connection_limits(config: &Config) -> Result<ConnectionLimits, StartError> {
     })
 }
 
-async fn bind(address: std::net::SocketAddr, variable: &'static str) -> Result<TcpListener, StartError> {
-    let listen = || -> io::Result<TcpListener> {
-        let domain = socket2::Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        // Room for a storm of returning clients while handshakes are under way.
-        socket.listen(4_096)?;
-        TcpListener::from_std(socket.into())
-    };
-    listen().map_err(|error| StartError::System { what: variable, error })
+fn bind(address: std::net::SocketAddr, variable: &'static str) -> Result<TcpListener, StartError> {
+    listen(address).map_err(|error| StartError::System { what: variable, error })
 }
 
 fn shard_config(config: &Config) -> ShardConfig {

@@ -8,16 +8,18 @@
 //! | [`ops`] | how do probes and Prometheus ask a process how it is? |
 //! | [`shutdown`] | how does a process stop, and in which order? |
 //! | [`descriptors`] | how many sockets may this process open? |
+//! | [`mod@listen`] | how does a service listen? |
 //! | [`auth`] | who is the bearer of this user token, and what may they do? |
 //!
 //! A service's start uses them in this order: read [`env::Env::process`] into its configuration (a
 //! [`env::ConfigError`] ends the process with [`EXIT_CONFIG`]), [`telemetry::init`] and [`telemetry::install`],
-//! [`descriptors::raise`], bind its sockets, [`ops::serve`], and wait for [`shutdown::Signals`].
+//! [`descriptors::raise`], [`listen::listen`], [`ops::serve`], and wait for [`shutdown::Signals`].
 
 pub mod auth;
 pub mod config;
 pub mod descriptors;
 pub mod env;
+pub mod listen;
 pub mod ops;
 pub mod shutdown;
 pub mod telemetry;

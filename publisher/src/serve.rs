@@ -17,6 +17,7 @@ use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
 use carillon_platform::auth::Verifier;
 use carillon_platform::config::{Common, RedisMode};
 use carillon_platform::env::ConfigError;
+use carillon_platform::listen::listen;
 use carillon_platform::shutdown::Signals;
 use carillon_platform::telemetry::{self, TelemetryError};
 use carillon_platform::{descriptors, ops};
@@ -82,8 +83,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         bodies: BodyBudget::default(),
         metrics,
     };
-    let server = Server::new(bind(common.listen).await?, router(Arc::new(app)));
-    let ops_listener = bind(common.ops_listen).await?;
+    let server = Server::new(bind(common.listen)?, router(Arc::new(app)));
+    let ops_listener = bind(common.ops_listen)?;
     tracing::info!(node = common.node, listen = %server.address()?, ops = %ops_listener.local_addr()?, "serving");
 
     let ready = {
@@ -133,6 +134,6 @@ fn via(announcer: &Announcer) -> Announce {
     Arc::new(move |batch| announcer.announce(&batch.tenant, envelope::encode(&batch)))
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
+fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    listen(address).map_err(|error| ServeError::Listen(address, error))
 }
