@@ -187,10 +187,18 @@ impl Drop for Writer {
     }
 }
 
+/// Listens with room for all who connect at once. With the usual 128 places the kernel answers the others with SYN
+/// cookies, and a client whose last packet found no place believes for ever that it is connected.
+pub(crate) fn listen() -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    rustix::net::listen(&listener, 4_096).map_err(std::io::Error::from)?;
+    Ok(listener)
+}
+
 /// `carillon-loadtest bare-writer`: listens, waits for its sockets and for `go`, and writes.
 pub(crate) fn write_bare(args: &BareWriterArgs) -> Result<(), Failure> {
     allow_files(u64::from(args.connections) + 64)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let listener = listen()?;
     let mut out = std::io::stdout();
     writeln!(out, "{}", listener.local_addr()?.port())?;
     let mut groups: Vec<Vec<TcpStream>> = (0..args.groups).map(|_| Vec::new()).collect();

@@ -4,7 +4,7 @@
 //! same bytes a gateway sent: 101, `welcome` and the replayed events, in one write) and closes. One thread, four system calls.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 
 use tokio::io::AsyncReadExt;
@@ -128,7 +128,7 @@ pub(crate) fn answer_bare() -> Result<(), Failure> {
     let length: usize = line.trim().parse().map_err(|_| Failure::Usage("no length of the answer".into()))?;
     let mut answer = vec![0; length];
     input.read_exact(&mut answer)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let listener = crate::floor::listen()?;
     let port = listener.local_addr()?.port();
     writeln!(std::io::stdout(), "{port}")?;
     std::thread::Builder::new().name("bare".into()).spawn(move || {
