@@ -36,7 +36,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Stop the system and delete its data folder.
     Reset,
-    /// Install the servers the system needs (Postgres, Redis, HAProxy) where apt and root allow it.
+    /// Replace or add gateways of a fleet of its own under load, and judge what its clients saw.
+    Drill(DrillArgs),
+    /// Install the servers the system needs (Postgres, Redis, HAProxy), and nginx for its tests, where apt and root allow it.
     Install,
 }
 
@@ -64,6 +66,43 @@ pub struct UpArgs {
     /// Demo events for each second.
     #[arg(long, default_value_t = 2.0, value_name = "N", value_parser = rate)]
     pub rate: f64,
+}
+
+/// `carillon drill`
+#[derive(Debug, Args)]
+pub struct DrillArgs {
+    /// What to do to the fleet.
+    pub kind: DrillKind,
+    /// How many gateways it begins with.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=16))]
+    pub gateways: u16,
+    /// How many clients, all through the balancer.
+    #[arg(long, default_value_t = 3_000, value_name = "N")]
+    pub clients: usize,
+    /// How often every gateway is replaced.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub rounds: u16,
+    /// Events for each second, to everybody.
+    #[arg(long, default_value_t = 5.0, value_name = "N", value_parser = rate)]
+    pub rate: f64,
+    /// CARILLON_DRAIN_MS of the gateways.
+    #[arg(long, default_value_t = 20_000, value_name = "MS")]
+    pub drain_ms: u32,
+    /// CARILLON_DRAIN_RATE of the gateways.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub drain_rate: u32,
+    /// CARILLON_REBALANCE_PERCENT of the gateways.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub rebalance_percent: u32,
+}
+
+/// What a drill does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DrillKind {
+    /// Restart every gateway, one after the other.
+    Rolling,
+    /// Add a gateway and wait until it has its share.
+    ScaleOut,
 }
 
 /// `carillon status`

@@ -23,7 +23,7 @@ pub struct Servers {
     pub haproxy: PathBuf,
 }
 
-/// A server that a stack needs.
+/// A server that a stack or its tests need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
     /// `initdb` and `postgres`, version 15 or newer.
@@ -32,6 +32,8 @@ pub enum Server {
     Redis,
     /// `haproxy`.
     Haproxy,
+    /// `nginx`: no stack has it, only the tests of deploy/nginx.
+    Nginx,
 }
 
 impl Server {
@@ -41,6 +43,7 @@ impl Server {
             Self::Postgres => "postgresql",
             Self::Redis => "redis-server",
             Self::Haproxy => "haproxy",
+            Self::Nginx => "nginx",
         }
     }
 }
@@ -73,6 +76,11 @@ pub fn servers() -> Result<Servers, Missing> {
             Err(Missing(gaps.into_iter().filter_map(|(gap, server)| gap.then_some(server)).collect()))
         }
     }
+}
+
+/// Finds `nginx`, which only tests need.
+pub fn nginx() -> Result<PathBuf, Missing> {
+    program("nginx").ok_or_else(|| Missing(vec![Server::Nginx]))
 }
 
 /// The executable of that name in PATH or a system folder.

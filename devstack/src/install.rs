@@ -21,22 +21,37 @@ pub enum InstallError {
     },
 }
 
-/// Finds the servers; installs what is missing through apt when this is root, else says what to install.
+/// Finds the servers of a stack; installs what is missing through apt when this is root, else says what to install.
 ///
 /// Only the packages' programs are used. Services that a package may set up belong to the system: a stack
 /// never connects to them and never stops them.
-pub fn ensure(mut progress: impl FnMut(&str)) -> Result<Servers, InstallError> {
-    let missing = match find::servers() {
-        Ok(servers) => return Ok(servers),
-        Err(missing) => missing,
+pub fn ensure(progress: impl FnMut(&str)) -> Result<Servers, InstallError> {
+    if let Err(missing) = find::servers() {
+        install(missing, progress)?;
+    }
+    Ok(find::servers()?)
+}
+
+/// Like [`ensure`], with what only the tests need: nginx.
+pub fn ensure_for_tests(progress: impl FnMut(&str)) -> Result<(), InstallError> {
+    let missing = || {
+        let gaps = [find::servers().err(), find::nginx().err()];
+        Missing(gaps.into_iter().flatten().flat_map(|missing| missing.0).collect())
     };
+    if !missing().0.is_empty() {
+        install(missing(), progress)?;
+    }
+    let still = missing();
+    if still.0.is_empty() { Ok(()) } else { Err(still.into()) }
+}
+
+fn install(missing: Missing, mut progress: impl FnMut(&str)) -> Result<(), InstallError> {
     let apt = find::program("apt-get").filter(|_| rustix::process::getuid().is_root());
     let Some(apt) = apt else { return Err(missing.into()) };
     let packages: Vec<&str> = missing.0.iter().copied().map(Server::package).collect();
     progress(&format!("installing {} through apt-get", packages.join(", ")));
     run(&apt, &["update", "-q"])?;
-    run(&apt, &[&["install", "-y", "-q", "--no-install-recommends"], packages.as_slice()].concat())?;
-    Ok(find::servers()?)
+    run(&apt, &[&["install", "-y", "-q", "--no-install-recommends"], packages.as_slice()].concat())
 }
 
 fn run(apt: &Path, args: &[&str]) -> Result<(), InstallError> {

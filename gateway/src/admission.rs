@@ -4,15 +4,19 @@
 //! and given back when it is dropped, however the connection ends.
 
 use carillon_protocol::{TenantId, UserId};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many connections there may be; zero is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ConnectionLimits {
     pub(crate) node: usize,
+    /// New connections a second; twice as many in a burst.
+    pub(crate) per_second: u32,
     pub(crate) per_address: usize,
     pub(crate) per_user: usize,
 }
@@ -21,9 +25,14 @@ pub(crate) struct ConnectionLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
     Node,
+    /// More come in a second than the node lets in.
+    Rate,
     Address,
     User,
 }
+
+/// How many seconds' worth of new connections may come at once.
+const BURST: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
 
 /// Counts who is here.
 #[derive(Clone)]
@@ -31,6 +40,7 @@ pub(crate) struct Admission(Arc<Inner>);
 
 struct Inner {
     limits: ConnectionLimits,
+    pace: Option<DefaultDirectRateLimiter>,
     counts: Mutex<Counts>,
 }
 
@@ -50,12 +60,18 @@ pub(crate) struct Permit {
 
 impl Admission {
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
-        Self(Arc::new(Inner { limits, counts: Mutex::default() }))
+        let pace = NonZeroU32::new(limits.per_second).map(|per_second| {
+            RateLimiter::direct(Quota::per_second(per_second).allow_burst(per_second.saturating_mul(BURST)))
+        });
+        Self(Arc::new(Inner { limits, pace, counts: Mutex::default() }))
     }
 
     /// A place on the node for a connection from `address`.
     pub(crate) fn enter(&self, address: IpAddr) -> Result<Permit, Full> {
         let limits = self.0.limits;
+        if self.0.pace.as_ref().is_some_and(|pace| pace.check().is_err()) {
+            return Err(Full::Rate);
+        }
         let mut counts = self.0.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if limits.node > 0 && counts.node >= limits.node {
             return Err(Full::Node);
@@ -116,8 +132,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn i10_new_connections_have_a_rate_and_a_burst() {
+        let limits = ConnectionLimits { node: 0, per_second: 1, per_address: 0, per_user: 0 };
+        let admission = Admission::new(limits);
+        let here = IpAddr::from([10, 0, 0, 1]);
+        assert!(admission.enter(here).is_ok() && admission.enter(here).is_ok());
+        assert_eq!(admission.enter(here).err(), Some(Full::Rate));
+    }
+
+    #[test]
     fn i10_places_are_limited_and_given_back() {
-        let admission = Admission::new(ConnectionLimits { node: 3, per_address: 2, per_user: 1 });
+        let admission =
+            Admission::new(ConnectionLimits { node: 3, per_second: 0, per_address: 2, per_user: 1 });
         let (here, there) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let (tenant, user) = (TenantId::new("acme").unwrap(), UserId::new("mila").unwrap());
         let mut first = admission.enter(here).unwrap();

@@ -2,16 +2,27 @@
 //!
 //! From the environment alone, read once, checked before anything is bound.
 
+mod canary;
+
+pub use canary::CanaryConfig;
+
 use crate::ws::OriginPolicy;
 use carillon_platform::config::{self, Common};
 use carillon_platform::env::{
     Absent, Bytes, Cidr, Cidrs, ConfigError, Count, Declared, Env, Kind, Millis, ON_OFF, OneOf, Socket, Var,
 };
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const LISTEN: Var<Socket> = config::listen("0.0.0.0:8080");
 const OPS_LISTEN: Var<Socket> = config::ops_listen("0.0.0.0:9080");
 
+const PROXY_LISTEN: Var<Socket> = Var {
+    name: "CARILLON_PROXY_LISTEN",
+    absent: Absent::Optional("none"),
+    kind: Socket,
+    what: "a second public address, for balancers of CARILLON_TRUSTED_PROXIES that begin with a PROXY protocol header (version 1 or 2)",
+};
 const ALLOWED_ORIGINS: Var<Origins> = Var {
     name: "CARILLON_ALLOWED_ORIGINS",
     absent: Absent::Default("*"),
@@ -102,17 +113,48 @@ const HEAD_WATCH_MS: Var<Millis> = Var {
     kind: Millis { min: 50, max: 60_000 },
     what: "how often the heads of all tenants are compared with the log; at least every 200 ms while Redis is away",
 };
+const DRAIN_DELAY_MS: Var<Millis> = Var {
+    name: "CARILLON_DRAIN_DELAY_MS",
+    absent: Absent::Default("2000"),
+    kind: Millis { min: 0, max: 600_000 },
+    what: "how long a stopping node is known to be unready before the first connection is told to go; longer than balancers need to notice",
+};
 const DRAIN_MS: Var<Millis> = Var {
     name: "CARILLON_DRAIN_MS",
-    absent: Absent::Default("10000"),
+    absent: Absent::Default("60000"),
     kind: Millis { min: 0, max: 3_600_000 },
-    what: "over how long the connections of a stopping node are told to go",
+    what: "over how long the connections of a stopping node are told to go, at least 50 a second; what is left five seconds later is closed",
+};
+const DRAIN_RATE: Var<Count> = Var {
+    name: "CARILLON_DRAIN_RATE",
+    absent: Absent::Default("500"),
+    kind: Count { min: 1, max: 1_000_000 },
+    what: "most connections told to go in a second, whatever the window",
+};
+const REBALANCE: Var<OneOf<bool>> = Var {
+    name: "CARILLON_REBALANCE",
+    absent: Absent::Default("off"),
+    kind: ON_OFF,
+    what: "whether a node with more than 1.2 times the mean of all nodes sends connections away, down to 1.05 times",
+};
+const REBALANCE_PERCENT: Var<Count> = Var {
+    name: "CARILLON_REBALANCE_PERCENT",
+    absent: Absent::Default("10"),
+    kind: Count { min: 1, max: 1_000 },
+    what: "most of its connections a node sends away for that, percent a minute",
+};
+const HANDSHAKES_PER_SECOND: Var<Count> = Var {
+    name: "CARILLON_HANDSHAKES_PER_SECOND",
+    absent: Absent::Default("0"),
+    kind: Count { min: 0, max: 1_000_000 },
+    what: "most new connections a second, sustained; twice as many in a burst; 0 is no limit",
 };
 
-/// Every variable of the gateway, for its table.
-pub const VARIABLES: &[&dyn Declared] = &[
+/// The gateway's own variables but the canary's.
+const VARIABLES: &[&dyn Declared] = &[
     &LISTEN,
     &OPS_LISTEN,
+    &PROXY_LISTEN,
     &ALLOWED_ORIGINS,
     &QUERY_TOKEN,
     &COMPRESSION,
@@ -128,18 +170,25 @@ pub const VARIABLES: &[&dyn Declared] = &[
     &RING_BUDGET_BYTES,
     &REPLAY_BUDGET_BYTES,
     &HEAD_WATCH_MS,
+    &DRAIN_DELAY_MS,
     &DRAIN_MS,
+    &DRAIN_RATE,
+    &REBALANCE,
+    &REBALANCE_PERCENT,
+    &HANDSHAKES_PER_SECOND,
 ];
 
 /// Every variable, those shared with the publisher included.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    [VARIABLES, config::SHARED].concat()
+    [VARIABLES, canary::VARIABLES, config::SHARED].concat()
 }
 
 /// A gateway's settings.
 pub struct Config {
     /// What both services share.
     pub common: Common,
+    /// Where balancers connect that send a PROXY protocol header.
+    pub proxy_listen: Option<SocketAddr>,
     /// Whose pages may connect.
     pub origins: OriginPolicy,
     /// Whether a token may stand in the URL.
@@ -170,8 +219,18 @@ pub struct Config {
     pub replay_budget_bytes: usize,
     /// How often heads are compared.
     pub head_watch: Duration,
+    /// From unready to the first one told to go.
+    pub drain_delay: Duration,
     /// Over how long a stopping node empties.
     pub drain: Duration,
+    /// Most told to go in a second.
+    pub drain_rate: u32,
+    /// Percent of its connections a node sheds in a minute to be in balance; none: it does not.
+    pub rebalance_percent: Option<u32>,
+    /// New connections a second; 0 is no limit.
+    pub handshakes_per_second: u32,
+    /// Who publishes and receives all the time to measure what users feel.
+    pub canary: Option<CanaryConfig>,
 }
 
 impl Config {
@@ -180,8 +239,11 @@ impl Config {
 
     /// Reads and checks all of it; the first fault ends it.
     pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        let common = Common::read(env, &LISTEN, &OPS_LISTEN)?;
         Ok(Self {
-            common: Common::read(env, &LISTEN, &OPS_LISTEN)?,
+            canary: canary::read(env, common.listen)?,
+            common,
+            proxy_listen: env.optional(&PROXY_LISTEN)?,
             origins: env.get(&ALLOWED_ORIGINS)?,
             query_token: env.get(&QUERY_TOKEN)?,
             compression: env.get(&COMPRESSION)?,
@@ -197,7 +259,14 @@ impl Config {
             ring_budget_bytes: env.get(&RING_BUDGET_BYTES)?,
             replay_budget_bytes: env.get(&REPLAY_BUDGET_BYTES)?,
             head_watch: env.get(&HEAD_WATCH_MS)?,
+            drain_delay: env.get(&DRAIN_DELAY_MS)?,
             drain: env.get(&DRAIN_MS)?,
+            drain_rate: env.get(&DRAIN_RATE)?,
+            rebalance_percent: {
+                let percent = env.get(&REBALANCE_PERCENT)?;
+                env.get(&REBALANCE)?.then_some(percent)
+            },
+            handshakes_per_second: env.get(&HANDSHAKES_PER_SECOND)?,
         })
     }
 }
@@ -231,7 +300,7 @@ mod tests {
     #[test]
     fn every_default_is_allowed_and_each_wrong_value_names_its_variable() {
         assert!(Config::read(&Env::of(LEAST)).is_ok());
-        for var in VARIABLES {
+        for var in VARIABLES.iter().chain(canary::VARIABLES) {
             let bad = Env::of(LEAST.into_iter().chain([(var.name(), "\u{1}?")]));
             assert_eq!(Config::read(&bad).err().map(|error| error.variable), Some(var.name()));
         }

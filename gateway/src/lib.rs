@@ -22,12 +22,17 @@ pub mod ws;
 
 mod admission;
 mod budget;
+mod canary;
 mod desk;
+mod door;
 mod edge;
 mod entrance;
 mod fate;
+mod fleet;
+mod leave;
 mod node;
 mod shard;
 mod stream;
 
+pub use leave::operator;
 pub use node::{Node, StartError};

@@ -1,7 +1,8 @@
-//! `carillon-gateway serve | config | healthcheck`
+//! `carillon-gateway serve | config | healthcheck | evacuate | return`
 
+use carillon_backplane::bus::NodeState;
 use carillon_gateway::config::{Config, variables};
-use carillon_gateway::{Node, StartError};
+use carillon_gateway::{Node, StartError, operator};
 use carillon_platform::env::{ConfigError, Env, reference};
 use carillon_platform::shutdown::Signals;
 use carillon_platform::{EXIT_CONFIG, ops, telemetry};
@@ -26,6 +27,18 @@ enum Command {
     Config,
     /// Ask the ops port of a running gateway on this machine whether it is ready.
     Healthcheck,
+    /// Have a running gateway send its connections away, paced, and take no new ones until `return`.
+    Evacuate(Running),
+    /// Have a gateway that was evacuated take connections again.
+    Return(Running),
+}
+
+/// Which process.
+#[derive(clap::Args)]
+struct Running {
+    /// Its process id; in a container it is 1.
+    #[arg(long, default_value_t = 1)]
+    pid: u32,
 }
 
 fn main() -> ExitCode {
@@ -56,6 +69,8 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             std::io::stdout().write_all(table.as_bytes())?;
             Config::read(&env)?;
         }
+        Command::Evacuate(Running { pid }) => operator::wish(pid, NodeState::Evacuating)?,
+        Command::Return(Running { pid }) => operator::wish(pid, NodeState::Serving)?,
         Command::Healthcheck => ops::healthcheck(Config::read(&env)?.common.ops_listen).await?,
     }
     Ok(())

@@ -3,11 +3,12 @@
 //! Each metric is declared and documented here, once. Handles are made once; the hot path adds up in the shard and
 //! reports once a turn. No metric names a tenant, a person or a connection.
 
-use crate::shard::Counts;
+use crate::shard::{Cause, Counts};
 use carillon_platform::telemetry::{Metric, MetricKind, describe};
 use carillon_protocol::server::Resumed;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! declare {
     ($($handle:ident: $kind:ident = $name:literal, $what:literal;)*) => {
@@ -18,6 +19,10 @@ macro_rules! declare {
         pub(crate) struct Metrics {
             $(pub(crate) $handle: declare!(@type $kind),)*
             resumed: [Counter; 3],
+            /// Events that passed, for the rates that are told to other nodes.
+            pub(crate) passed: AtomicU64,
+            /// Frames written, likewise.
+            pub(crate) delivered: AtomicU64,
         }
 
         impl Metrics {
@@ -25,6 +30,8 @@ macro_rules! declare {
                 Self {
                     $($handle: declare!(@make $kind, $name),)*
                     resumed: ["live", "replay", "reset"].map(|result| counter!(RESUMES.name, "result" => result)),
+                    passed: AtomicU64::new(0),
+                    delivered: AtomicU64::new(0),
                 }
             }
         }
@@ -60,6 +67,21 @@ declare! {
     replay_bytes: Gauge = "carillon_replay_bytes", "memory of events between the log and the sockets, at most CARILLON_REPLAY_BUDGET_BYTES";
     replay_waits: Counter = "carillon_replay_waits_total", "reads of the log that waited because replays had reached their budget";
     history_reads: Counter = "carillon_history_reads_total", "pages of history read for a subscribe";
+    sent_bytes: Counter = "carillon_sent_bytes_total", "bytes written to clients' sockets, WebSocket framing included";
+    received_bytes: Counter = "carillon_received_bytes_total", "bytes read from clients' sockets after their handshake";
+    handshake_seconds: Histogram = "carillon_handshake_duration_seconds", "from a request's headers to its answer, for those let in: token, stream, channels";
+    ping_seconds: Histogram = "carillon_ping_rtt_seconds", "from a WebSocket ping to the next sign of life";
+    broadcast_seconds: Histogram = "carillon_broadcast_duration_seconds", "one fan-out of a shard: everything new of one tenant to all its connections there";
+    bus_lag_seconds: Histogram = "carillon_bus_lag_seconds", "commit in the database to received from Redis, once for each batch";
+    head_lag: Gauge = "carillon_head_lag_events", "events the log was ahead of this node at the last head watch, all tenants together";
+    repair_seconds: Histogram = "carillon_repair_duration_seconds", "one read of missing events, its wait for a turn included";
+    max_connections: Gauge = "carillon_max_connections", "connections this node may have";
+    drain_state: Gauge = "carillon_drain_state", "0 serving, 1 evacuating, 2 draining";
+    fleet_nodes: Gauge = "carillon_fleet_nodes", "gateways that serve, as this one sees them; 0 while Redis is away";
+    fleet_connections: Gauge = "carillon_fleet_connections", "connections of all of them together";
+    canary_seconds: Histogram = "carillon_canary_round_trip_seconds", "publish request sent to event received, over the public path";
+    canary_gaps: Counter = "carillon_canary_gaps_total", "events the canary never saw though a later one came";
+    canary_duplicates: Counter = "carillon_canary_duplicates_total", "events the canary saw twice or out of order";
 }
 
 const CONNECTIONS: Metric = Metric {
@@ -98,21 +120,66 @@ const FALLBACKS: Metric = Metric {
     labels: "kind",
     what: "clients let in without a WebSocket: sse or poll",
 };
-const LABELLED: &[Metric] = &[CONNECTIONS, SUBSCRIPTIONS, CLOSED, REJECTED, RESUMES, FALLBACKS];
+const BEHIND: Metric = Metric {
+    name: "carillon_behind",
+    kind: MetricKind::Gauge,
+    labels: "shard",
+    what: "connections whose cursor is behind their tenant's, counted every five seconds",
+};
+const TOLD_TO_LEAVE: Metric = Metric {
+    name: "carillon_told_to_leave_total",
+    kind: MetricKind::Counter,
+    labels: "cause",
+    what: "connections sent away, by drain, rebalance or evacuate",
+};
+const CANARY_RUNS: Metric = Metric {
+    name: "carillon_canary_runs_total",
+    kind: MetricKind::Counter,
+    labels: "result",
+    what: "rounds of the canary: ok, publish_failed, not_received or not_connected",
+};
+const LABELLED: &[Metric] =
+    &[CONNECTIONS, SUBSCRIPTIONS, BEHIND, CLOSED, REJECTED, RESUMES, FALLBACKS, TOLD_TO_LEAVE, CANARY_RUNS];
 
 impl Metrics {
     /// Adds what a shard did in one turn.
     pub(crate) fn report(&self, shard: usize, counts: &Counts, connections: usize, subscriptions: u64) {
         if counts.deliveries > 0 || counts.writes > 0 {
             self.deliveries.increment(counts.deliveries);
+            self.delivered.fetch_add(counts.deliveries, Ordering::Relaxed);
             self.writes.increment(counts.writes);
         }
-        if counts.received > 0 {
-            self.received.increment(counts.received);
+        if counts.sent_bytes > 0 {
+            self.sent_bytes.increment(counts.sent_bytes);
         }
-        let (open, subscribed) = shard_gauges(shard);
-        open.set(connections as f64);
-        subscribed.set(subscriptions as f64);
+        if counts.received_bytes > 0 {
+            self.received.increment(counts.received);
+            self.received_bytes.increment(counts.received_bytes);
+        }
+        let gauges = shard_gauges(shard);
+        gauges.open.set(connections as f64);
+        gauges.subscribed.set(subscriptions as f64);
+    }
+
+    /// Notes how many connections of a shard are behind.
+    pub(crate) fn behind(&self, shard: usize, connections: usize) {
+        shard_gauges(shard).behind.set(connections as f64);
+    }
+
+    /// Counts events that passed the node's streams.
+    pub(crate) fn sequenced(&self, events: usize) {
+        self.events_sequenced.increment(events as u64);
+        self.passed.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    /// Counts connections that were sent away.
+    pub(crate) fn told_to_leave(&self, cause: Cause, connections: u64) {
+        counter!(TOLD_TO_LEAVE.name, "cause" => cause.name()).increment(connections);
+    }
+
+    /// Counts a round of the canary.
+    pub(crate) fn canary_ran(&self, result: &'static str) {
+        counter!(CANARY_RUNS.name, "result" => result).increment(1);
     }
 
     /// Counts a connection's end.
@@ -141,6 +208,28 @@ impl Metrics {
     }
 }
 
+/// What `/metrics/tenants` tells. Places on it go by the first.
+pub const OF_TENANTS: &[Metric; 3] = &[
+    Metric {
+        name: "carillon_tenant_connections",
+        kind: MetricKind::Gauge,
+        labels: "tenant",
+        what: "open connections",
+    },
+    Metric {
+        name: "carillon_tenant_events_total",
+        kind: MetricKind::Counter,
+        labels: "tenant",
+        what: "events that passed this node's stream of the tenant",
+    },
+    Metric {
+        name: "carillon_tenant_deliveries_total",
+        kind: MetricKind::Counter,
+        labels: "tenant",
+        what: "event frames written to sockets",
+    },
+];
+
 /// Every metric of the gateway, for the reference page.
 pub fn all() -> Vec<Metric> {
     [PLAIN, LABELLED].concat()
@@ -155,16 +244,23 @@ pub(crate) fn metrics() -> &'static Metrics {
     })
 }
 
-fn shard_gauges(shard: usize) -> &'static (Gauge, Gauge) {
-    static GAUGES: OnceLock<Vec<(Gauge, Gauge)>> = OnceLock::new();
+struct ShardGauges {
+    open: Gauge,
+    subscribed: Gauge,
+    behind: Gauge,
+}
+
+fn shard_gauges(shard: usize) -> &'static ShardGauges {
+    static GAUGES: OnceLock<Vec<ShardGauges>> = OnceLock::new();
     let gauges = GAUGES.get_or_init(|| {
         (0..64)
             .map(|shard: usize| {
-                let name = shard.to_string();
-                (
-                    gauge!(CONNECTIONS.name, "shard" => name.clone()),
-                    gauge!(SUBSCRIPTIONS.name, "shard" => name),
-                )
+                let gauge = |metric: &Metric| gauge!(metric.name, "shard" => shard.to_string());
+                ShardGauges {
+                    open: gauge(&CONNECTIONS),
+                    subscribed: gauge(&SUBSCRIPTIONS),
+                    behind: gauge(&BEHIND),
+                }
             })
             .collect()
     });

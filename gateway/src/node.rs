@@ -2,30 +2,35 @@
 
 use crate::admission::{Admission, ConnectionLimits};
 use crate::budget::Budget;
+use crate::canary;
 use crate::config::Config;
 use crate::desk;
+use crate::door::Door;
 use crate::edge::handshake::Edge;
-use crate::edge::listener;
+use crate::edge::listener::{self, Way};
 use crate::entrance::Doorman;
+use crate::fleet::card_writer;
+use crate::leave::operator::Wishes;
+use crate::leave::{self, LeaveConfig, Leaver};
+use crate::metrics::{OF_TENANTS, metrics as counted};
 use crate::shard::{self, FrameRate, ShardConfig, Shards, ToShard};
 use crate::stream::backlog::Backlog;
 use crate::stream::feed::{Feed, FeedConfig, Streams};
 use crate::stream::ring::RingLimits;
-use carillon_backplane::bus::{self, BusConfig, BusError, BusMode, Listener};
+use carillon_backplane::bus::{self, BusConfig, BusError, BusMode, Listener, NodeState, Nodes};
 use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
 use carillon_platform::auth::Verifier;
 use carillon_platform::config::{RedisMode, Tenants};
 use carillon_platform::descriptors;
 use carillon_platform::env::ConfigError;
 use carillon_platform::listen::listen;
-use carillon_platform::ops::{self, Readiness, State};
+use carillon_platform::ops::{self, Readiness, State, TenantMetrics};
 use carillon_platform::shutdown::Signals;
-use carillon_platform::telemetry::MetricsHandle;
+use carillon_platform::telemetry::{MetricsHandle, TenantBoard, Traces};
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -34,8 +39,6 @@ use tokio_util::sync::CancellationToken;
 const DATABASE_CONNECTIONS: usize = 8;
 /// Descriptors that are not clients' sockets.
 const OTHER_DESCRIPTORS: u64 = 256;
-/// How long after the last departure sockets may still close.
-const AFTER_DRAIN: Duration = Duration::from_secs(3);
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,19 +58,24 @@ pub enum StartError {
 
 /// A gateway that runs.
 pub struct Node {
-    edge: Arc<Edge>,
+    door: Door,
     shards: Shards,
+    nodes: Nodes,
+    wishes: Wishes,
+    traces: Traces,
     threads: Vec<JoinHandle<()>>,
     stop: CancellationToken,
-    drain: Duration,
+    leave: LeaveConfig,
 }
 
 impl Node {
     /// Binds both ports and starts everything. Neither Postgres nor Redis needs to be there yet.
     pub async fn start(config: Config, metrics: MetricsHandle) -> Result<Self, StartError> {
         let limits = connection_limits(&config)?;
+        counted().max_connections.set(limits.node as f64);
         let verifier = Verifier::new(config.common.auth.clone())?;
         let public = bind(config.common.listen, "CARILLON_LISTEN")?;
+        let announced = config.proxy_listen.map(|at| bind(at, "CARILLON_PROXY_LISTEN")).transpose()?;
         let private = bind(config.common.ops_listen, "CARILLON_OPS_LISTEN")?;
         let log = Log::connect(LogConfig {
             url: config.common.database_url.expose().to_owned(),
@@ -82,14 +90,28 @@ impl Node {
             tracing::warn!(%error, "the identity provider's keys are not there yet");
         }
 
+        let common = &config.common;
+        let traces = Traces::start(
+            common.trace_endpoint.clone(),
+            common.trace_samples,
+            "carillon-gateway",
+            &common.node,
+        )
+        .map_err(|error| StartError::System { what: "traces", error: io::Error::other(error) })?;
         let (errand, errands) = mpsc::unbounded_channel();
         let cores = std::thread::available_parallelism().map_or(1, usize::from).min(64);
-        let (shards, threads) = shard::start(cores, &shard_config(&config), &errand)
+        let (shards, threads) = shard::start(cores, &shard_config(&config, &traces), &errand)
             .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();
         let feed_config = feed_config(&config);
         let backlog = Backlog::new(log.clone(), feed_config.replay_budget.clone());
         let (feed, streams) = Feed::new(feed_config, log.clone(), fast_path, shards.clone());
+        let door = Door::default();
+        let card = card_writer(config.common.node.clone(), door.clone(), shards.clone(), streams.clone());
+        let nodes = Nodes::join(&bus_config(&config), card).map_err(redis_fault)?;
+        let leave = leave_config(&config);
+        let wishes = Wishes::listen().map_err(|error| StartError::System { what: "signals", error })?;
+        tokio::spawn(log::watch_pool(log.clone()));
         let doorman = Doorman::new(verifier, streams.clone(), log);
         let edge = Arc::new(Edge {
             origins: config.origins,
@@ -99,40 +121,56 @@ impl Node {
             admission: Admission::new(limits),
             doorman: doorman.clone(),
             shards: shards.clone(),
-            draining: AtomicBool::new(false),
+            door: door.clone(),
             user_timeout: config.stall_timeout + Duration::from_secs(5),
         });
         tokio::spawn(feed.run(batches, stop.clone()));
         tokio::spawn(desk::run(errands, shards.clone(), doorman, backlog));
         tracing::info!(node = config.common.node, listen = %config.common.listen, ops = %config.common.ops_listen, shards = cores, "gateway started");
         let readiness = {
-            let edge = edge.clone();
-            move || std::future::ready(readiness(&edge, &streams))
+            let door = door.clone();
+            let streams = streams.clone();
+            move || std::future::ready(readiness(&door, &streams))
         };
-        tokio::spawn(ops::serve(private, metrics, readiness, stop.clone()));
-        tokio::spawn(listener::serve(public, edge.clone(), stop.clone()));
-        Ok(Self { edge, shards, threads, stop, drain: config.drain })
+        let tenants = tenant_metrics(config.common.tenant_metrics, streams.clone());
+        tokio::spawn(ops::serve(private, metrics, tenants, readiness, stop.clone()));
+        if let Some(announced) = announced {
+            tokio::spawn(listener::serve(announced, Way::Announced, edge.clone(), stop.clone()));
+        }
+        tokio::spawn(listener::serve(public, Way::Direct, edge, stop.clone()));
+        if let Some(config) = config.canary {
+            tokio::spawn(canary::run(config, door.clone()));
+        }
+        tokio::spawn(Leaver::new(leave, shards.clone(), door.clone(), nodes.fleet()).run());
+        tokio::spawn(leave::report(door.clone(), nodes.fleet()));
+        Ok(Self { door, shards, nodes, wishes, traces, threads, stop, leave })
     }
 
-    /// Runs until asked to stop, then has every connection leave (I8): new ones get 503, the others are told to go
-    /// over the drain time and closed with a code that says resume. A second signal cuts it short.
-    pub async fn run(self, signals: &mut Signals) {
-        let signal = signals.next().await;
-        tracing::info!(signal, connections = self.shards.load(), "draining");
-        self.edge.draining.store(true, Ordering::Relaxed);
-        self.shards.send_all(|| ToShard::Drain(self.drain));
-        let deadline = Instant::now() + self.drain + AFTER_DRAIN;
-        while self.shards.load() > 0 && Instant::now() < deadline {
+    /// Runs until asked to stop, then has every connection leave (I8): new ones get 503, the others are told to go, paced,
+    /// and closed with a code that says resume. A second signal cuts it short.
+    pub async fn run(mut self, signals: &mut Signals) {
+        let signal = loop {
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(50)) => {}
-                _ = signals.next() => break,
+                signal = signals.next() => break signal,
+                state = self.wishes.next() => {
+                    tracing::info!(?state, connections = self.shards.load(), "an operator's wish");
+                    self.door.set(state);
+                }
             }
+        };
+        tracing::info!(signal, connections = self.shards.load(), "draining");
+        self.door.set(NodeState::Draining);
+        tokio::select! {
+            () = leave::emptied(&self.shards, self.leave) => {}
+            _ = signals.next() => {}
         }
         self.shards.send_all(|| ToShard::Stop);
         for thread in self.threads {
             // A panic would have ended the process.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
+        self.nodes.leave().await;
+        let _ = tokio::task::spawn_blocking(move || self.traces.stop()).await;
         self.stop.cancel();
         tracing::info!("stopped");
     }
@@ -140,7 +178,7 @@ impl Node {
 
 /// A gateway without Redis or Postgres still serves those who are connected, so it is degraded, not unready: taking
 /// all nodes out of the balancer at once would make it worse.
-fn readiness(edge: &Edge, streams: &Streams) -> Readiness {
+fn readiness(door: &Door, streams: &Streams) -> Readiness {
     let mut readiness = Readiness::ready();
     if streams.database_is_down() {
         readiness = readiness.because(
@@ -156,10 +194,27 @@ fn readiness(edge: &Edge, streams: &Streams) -> Readiness {
             "Redis cannot be reached: events come from the log, later",
         );
     }
-    if edge.draining.load(Ordering::Relaxed) {
-        readiness = readiness.because(State::Unready, "draining", "the node is stopping");
+    match door.state() {
+        NodeState::Serving => readiness,
+        NodeState::Evacuating => {
+            readiness.because(State::Unready, "evacuating", "an operator has the node emptied")
+        }
+        NodeState::Draining => readiness.because(State::Unready, "draining", "the node is stopping"),
     }
-    readiness
+}
+
+/// The text of `/metrics/tenants`.
+fn tenant_metrics(places: usize, streams: Streams) -> TenantMetrics {
+    let board = Arc::new(Mutex::new(TenantBoard::new(OF_TENANTS, places)));
+    Arc::new(move || {
+        let (board, streams) = (board.clone(), streams.clone());
+        Box::pin(async move {
+            let usage = streams.usage().await;
+            let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
+            board.read(usage);
+            board.render()
+        })
+    })
 }
 
 fn connection_limits(config: &Config) -> Result<ConnectionLimits, StartError> {
@@ -169,8 +224,10 @@ fn connection_limits(config: &Config) -> Result<ConnectionLimits, StartError> {
         descriptors::require(Config::MAX_CONNECTIONS, u64::from(wanted) + OTHER_DESCRIPTORS, descriptors)?;
     }
     let possible = descriptors.saturating_sub(OTHER_DESCRIPTORS).max(1) as usize;
+    let node = config.max_connections.map_or(possible, |wanted| wanted as usize);
     Ok(ConnectionLimits {
-        node: config.max_connections.map_or(possible, |wanted| wanted as usize),
+        node,
+        per_second: config.handshakes_per_second,
         per_address: config.max_per_ip as usize,
         per_user: config.max_per_user as usize,
     })
@@ -180,12 +237,22 @@ fn bind(address: std::net::SocketAddr, variable: &'static str) -> Result<TcpList
     listen(address).map_err(|error| StartError::System { what: variable, error })
 }
 
-fn shard_config(config: &Config) -> ShardConfig {
+fn shard_config(config: &Config, traces: &Traces) -> ShardConfig {
     ShardConfig {
         node: config.common.node.as_str().into(),
         heartbeat_ms: config.heartbeat.as_millis() as u64,
         stall_ms: config.stall_timeout.as_millis() as u64,
         frame_rate: FrameRate { per_second: config.frames_per_second },
+        traces: traces.clone(),
+    }
+}
+
+fn leave_config(config: &Config) -> LeaveConfig {
+    LeaveConfig {
+        delay: config.drain_delay,
+        window: config.drain,
+        most_per_second: config.drain_rate,
+        rebalance_percent: config.rebalance_percent,
     }
 }
 

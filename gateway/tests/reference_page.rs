@@ -5,14 +5,18 @@
 #![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
 
 use carillon_gateway::{config, metrics};
-use carillon_platform::env::reference;
+use carillon_platform::config::SHARED;
+use carillon_platform::env::{Declared, reference};
 use carillon_platform::telemetry::metrics_reference;
 use std::path::Path;
 
 #[test]
 fn the_pages_list_every_variable_and_metric_of_the_gateway() {
-    check("CONFIGURATION.md", "gateway", &reference(config::VARIABLES));
+    let shared = |var: &&dyn Declared| SHARED.iter().any(|known| known.name() == var.name());
+    let own: Vec<&dyn Declared> = config::variables().into_iter().filter(|var| !shared(var)).collect();
+    check("CONFIGURATION.md", "gateway", &reference(&own));
     check("METRICS.md", "gateway", &metrics_reference(&metrics::all()));
+    check("METRICS.md", "gateway-tenants", &metrics_reference(metrics::OF_TENANTS));
 }
 
 /// Compares the part of a page between `<!-- name -->` and `<!-- /name -->` with what it should be.

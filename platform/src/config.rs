@@ -4,7 +4,7 @@
 //! before [`SHARED`] in its table of variables, and reads everything with [`Common::read`].
 
 use crate::auth::{self, AuthConfig};
-use crate::env::{Absent, Checked, ConfigError, Declared, Env, OneOf, Secret, SecretUrl, Socket, Var};
+use crate::env::{Absent, Checked, ConfigError, Count, Declared, Env, OneOf, Secret, SecretUrl, Socket, Var};
 use crate::telemetry::{self, LogConfig};
 use std::net::SocketAddr;
 
@@ -89,6 +89,14 @@ pub const TENANTS: Var<OneOf<Tenants>> = Var {
     what: "auto: a tenant exists from its first use by a valid token or key; registered: only tenants known before",
 };
 
+/// How many tenants have series of their own.
+pub const TENANT_METRICS: Var<Count> = Var {
+    name: "CARILLON_TENANT_METRICS",
+    absent: Absent::Default("50"),
+    kind: Count { min: 0, max: 10_000 },
+    what: "tenants with series of their own on /metrics/tenants; all others are summed as OTHER",
+};
+
 /// The variables of [`Common`] beside the two addresses, for tables and for [`Env::unknown`].
 pub const SHARED: &[&dyn Declared] = &[
     &NODE,
@@ -97,6 +105,7 @@ pub const SHARED: &[&dyn Declared] = &[
     &REDIS_MODE,
     &REDIS_PREFIX,
     &TENANTS,
+    &TENANT_METRICS,
     &auth::config::SECRET,
     &auth::config::SECRET_PREVIOUS,
     &auth::config::PUBLIC_KEY_FILE,
@@ -105,6 +114,8 @@ pub const SHARED: &[&dyn Declared] = &[
     &auth::config::ISSUER,
     &telemetry::LOG,
     &telemetry::LOG_FORMAT,
+    &telemetry::TRACE_ENDPOINT,
+    &telemetry::TRACE_SAMPLES,
 ];
 
 /// How Redis is run.
@@ -146,10 +157,16 @@ pub struct Common {
     pub redis_prefix: String,
     /// When a tenant exists.
     pub tenants: Tenants,
+    /// Tenants with series of their own.
+    pub tenant_metrics: usize,
     /// What makes a user token valid.
     pub auth: AuthConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Where spans go; none: nowhere.
+    pub trace_endpoint: Option<reqwest::Url>,
+    /// Requests of a thousand that are traced.
+    pub trace_samples: u32,
 }
 
 impl Common {
@@ -164,8 +181,11 @@ impl Common {
             redis_mode: env.get(&REDIS_MODE)?,
             redis_prefix: env.get(&REDIS_PREFIX)?,
             tenants: env.get(&TENANTS)?,
+            tenant_metrics: env.get(&TENANT_METRICS)? as usize,
             auth: AuthConfig::read(env)?,
             log: LogConfig::read(env)?,
+            trace_endpoint: env.optional(&telemetry::TRACE_ENDPOINT)?,
+            trace_samples: env.get(&telemetry::TRACE_SAMPLES)?,
         };
         // Port 0 is "any free port": two of them never collide.
         if common.listen == common.ops_listen && common.listen.port() != 0 {

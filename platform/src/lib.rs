@@ -9,6 +9,7 @@
 //! | [`shutdown`] | how does a process stop, and in which order? |
 //! | [`descriptors`] | how many sockets may this process open? |
 //! | [`mod@listen`] | how does a service listen? |
+//! | [`roundtrip`] | does an event get from a publisher to a client, and how fast? |
 //! | [`auth`] | who is the bearer of this user token, and what may they do? |
 //!
 //! A service's start uses them in this order: read [`env::Env::process`] into its configuration (a
@@ -21,6 +22,7 @@ pub mod descriptors;
 pub mod env;
 pub mod listen;
 pub mod ops;
+pub mod roundtrip;
 pub mod shutdown;
 pub mod telemetry;
 

@@ -2,7 +2,8 @@
 //!
 //! `GET /livez` answers 200 as long as the process runs; it never looks at Postgres or Redis, so an outage of
 //! theirs restarts nothing. `GET /readyz` says whether new clients should come here: 503 only when unready.
-//! `GET /metrics` is Prometheus's text format. This port is never the public one.
+//! `GET /metrics` is Prometheus's text format and names no tenant; `GET /metrics/tenants` names as many as
+//! `CARILLON_TENANT_METRICS` allows. This port is never the public one.
 
 mod healthcheck;
 
@@ -16,6 +17,8 @@ use axum::routing::get;
 use serde::Serialize;
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -72,10 +75,15 @@ impl Readiness {
     }
 }
 
-/// Serves the ops port until `shutdown` is cancelled. `readiness` is asked at every `GET /readyz`.
+/// Gives the text of `/metrics/tenants`.
+pub type TenantMetrics = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
+
+/// Serves the ops port until `shutdown` is cancelled. `readiness` is asked at every `GET /readyz`, `tenants` at every
+/// `GET /metrics/tenants`.
 pub async fn serve<R, F>(
     listener: TcpListener,
     metrics: MetricsHandle,
+    tenants: TenantMetrics,
     readiness: R,
     shutdown: CancellationToken,
 ) -> io::Result<()>
@@ -84,7 +92,7 @@ where
     F: Future<Output = Readiness> + Send + 'static,
 {
     let stop = shutdown.clone();
-    let server = axum::serve(listener, router(metrics, readiness))
+    let server = axum::serve(listener, router(metrics, tenants, readiness))
         .with_graceful_shutdown(async move { stop.cancelled().await });
     let overdue = async {
         shutdown.cancelled().await;
@@ -96,7 +104,7 @@ where
     }
 }
 
-fn router<R, F>(metrics: MetricsHandle, readiness: R) -> Router
+fn router<R, F>(metrics: MetricsHandle, tenants: TenantMetrics, readiness: R) -> Router
 where
     R: Fn() -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Readiness> + Send + 'static,
@@ -105,6 +113,7 @@ where
         .route("/livez", get(|| async { json(StatusCode::OK, &serde_json::json!({"status": "alive"})) }))
         .route("/readyz", get(move || ready(readiness())))
         .route("/metrics", get(move || scrape(metrics.clone())))
+        .route("/metrics/tenants", get(move || async move { prometheus(tenants().await) }))
         .fallback(|| async { StatusCode::NOT_FOUND })
         .method_not_allowed_fallback(|| async { StatusCode::NOT_FOUND })
 }
@@ -122,11 +131,14 @@ async fn ready(check: impl Future<Output = Readiness>) -> Response {
 
 async fn scrape(metrics: MetricsHandle) -> Response {
     match tokio::task::spawn_blocking(move || metrics.render()).await {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-        }
+        Ok(text) => prometheus(text),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// Prometheus's text format.
+fn prometheus(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
@@ -159,7 +171,9 @@ mod tests {
             let now = asked.lock().unwrap().clone();
             async move { now }
         };
-        let task = tokio::spawn(serve(listener, metrics, readiness, stop.clone()));
+        let tenants: TenantMetrics =
+            Arc::new(|| Box::pin(std::future::ready("carillon_tenant_x 1\n".to_owned())));
+        let task = tokio::spawn(serve(listener, metrics, tenants, readiness, stop.clone()));
         Port { address, state, stop, task }
     }
 

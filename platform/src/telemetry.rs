@@ -6,11 +6,17 @@
 mod escape;
 mod metrics;
 mod process;
+mod runtime;
+mod tenants;
+mod traces;
 
 pub use metrics::{
     BYTE_BUCKETS, COUNT_BUCKETS, LATENCY_BUCKETS, Metric, MetricKind, MetricsHandle, describe, install,
 };
 pub use metrics::{TelemetryError, metrics_reference};
+pub use runtime::METRICS as RUNTIME_METRICS;
+pub use tenants::TenantBoard;
+pub use traces::{ENDPOINT as TRACE_ENDPOINT, SAMPLES as TRACE_SAMPLES, Sending, Traces};
 
 use crate::env::{Absent, ConfigError, Env, Kind, OneOf, Var};
 use escape::OneLine;

@@ -14,7 +14,7 @@
 //!    tenant. Losing that message delays delivery, for gateways also watch the log; it loses nothing.
 //!
 //! `GET /v1/events` reads the same log back. While the log does not answer, [`health`] refuses everybody at once. [`janitor`] makes its partitions ahead and drops old ones, [`readiness`]
-//! tells probes how it is, and [`serve`] starts and stops all of it in order.
+//! tells probes how it is, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
 
 pub mod access;
 pub mod batcher;
@@ -28,3 +28,4 @@ pub mod metrics;
 pub mod readiness;
 pub mod serve;
 pub mod tenants;
+pub mod usage;

@@ -11,6 +11,7 @@ use crate::health::Health;
 use crate::http::{App, BodyBudget, Server, router};
 use crate::metrics::Metrics;
 use crate::tenants::Tenants;
+use crate::usage::Usage;
 use crate::{janitor, readiness};
 use carillon_backplane::bus::{self, Announcer, BusConfig, BusError, BusMode};
 use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
@@ -19,7 +20,7 @@ use carillon_platform::config::{Common, RedisMode};
 use carillon_platform::env::ConfigError;
 use carillon_platform::listen::listen;
 use carillon_platform::shutdown::Signals;
-use carillon_platform::telemetry::{self, TelemetryError};
+use carillon_platform::telemetry::{self, TelemetryError, Traces};
 use carillon_platform::{descriptors, ops};
 use carillon_protocol::envelope;
 use std::net::SocketAddr;
@@ -69,7 +70,17 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let (log, announcer) = (connect_log(&common)?, connect_announcer(&common)?);
     let metrics = Arc::new(Metrics::new());
     let health = Health::new(log.clone(), closing.clone());
-    let batcher = Batcher::start(log.clone(), health.clone(), via(&announcer), metrics.clone());
+    let traces = Traces::start(
+        common.trace_endpoint.clone(),
+        common.trace_samples,
+        "carillon-publisher",
+        &common.node,
+    )?;
+    let usage = Usage::default();
+    let tenants = usage.metrics(common.tenant_metrics);
+    let batcher =
+        Batcher::start(log.clone(), health.clone(), via(&announcer, usage), metrics.clone(), &traces);
+    tokio::spawn(log::watch_pool(log.clone()));
     let verifier = Verifier::new(common.auth)?;
     if let Err(error) = verifier.load_keys(SystemTime::now()).await {
         tracing::warn!(%error, "user tokens are refused until the keys can be fetched");
@@ -82,6 +93,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         health,
         bodies: BodyBudget::default(),
         metrics,
+        traces: traces.clone(),
     };
     let server = Server::new(bind(common.listen)?, router(Arc::new(app)));
     let ops_listener = bind(common.ops_listen)?;
@@ -91,7 +103,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         let (log, announcer, stopping) = (log.clone(), announcer.clone(), stopping.clone());
         move || readiness::check(log.clone(), announcer.clone(), stopping.clone())
     };
-    let ops = tokio::spawn(ops::serve(ops_listener, scrape, ready, closing.clone()));
+    let ops = tokio::spawn(ops::serve(ops_listener, scrape, tenants, ready, closing.clone()));
     let janitor = tokio::spawn(janitor::run(log, retention_days));
     let serving = tokio::spawn(server.run(stopping.clone(), drain));
 
@@ -111,6 +123,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     closing.cancel();
     // A probe that is still being answered may not hold up the end.
     let _ = ops.await;
+    let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
     tracing::info!(unfinished_connections = unfinished, all_batches_ended = committed, "stopped");
     Ok(())
 }
@@ -129,9 +142,12 @@ fn connect_announcer(common: &Common) -> Result<Announcer, BusError> {
     Announcer::connect(&BusConfig::new(common.redis_url.expose(), mode, &common.redis_prefix))
 }
 
-fn via(announcer: &Announcer) -> Announce {
+fn via(announcer: &Announcer, usage: Usage) -> Announce {
     let announcer = announcer.clone();
-    Arc::new(move |batch| announcer.announce(&batch.tenant, envelope::encode(&batch)))
+    Arc::new(move |batch| {
+        usage.stored(&batch);
+        announcer.announce(&batch.tenant, envelope::encode(&batch));
+    })
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {

@@ -31,6 +31,7 @@ use fred::types::config::{
 };
 use fred::types::{ClusterHash, ClusterStateChange, CustomCommand, Message, RespVersion, Value};
 use futures_util::future::try_join_all;
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -254,6 +255,28 @@ impl Link {
 
     fn token(&self) -> String {
         format!("crln-{}", self.tokens.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Writes a field of a hash and reads all of it.
+    pub(super) async fn exchange(
+        &self,
+        key: &str,
+        field: &str,
+        value: String,
+    ) -> Result<HashMap<String, String>, Failure> {
+        let lost = |error: Error| failure(&error, DownCause::Closed);
+        let set = CustomCommand::new_static("HSET", ClusterHash::FirstKey, false);
+        let _: Value = self.client.custom(set, vec![key, field, &value]).await.map_err(lost)?;
+        let get = CustomCommand::new_static("HGETALL", ClusterHash::FirstKey, false);
+        self.client.custom(get, vec![key]).await.map_err(lost)
+    }
+
+    /// Removes fields of a hash.
+    pub(super) async fn forget(&self, key: &str, fields: Vec<String>) -> Result<(), Failure> {
+        let delete = CustomCommand::new_static("HDEL", ClusterHash::FirstKey, false);
+        let arguments: Vec<String> = std::iter::once(key.to_owned()).chain(fields).collect();
+        let answer: Result<Value, Error> = self.client.custom(delete, arguments).await;
+        answer.map(drop).map_err(|error| failure(&error, DownCause::Closed))
     }
 
     /// Sends a PUBLISH. It is in fred's queue, behind all earlier ones, when this returns; the result comes later.

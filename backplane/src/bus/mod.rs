@@ -18,12 +18,14 @@
 //! | `announcer`, `outbox` | how does a publisher announce without ever waiting for Redis? |
 //! | `listener`, `session`, `wanted` | how does a gateway get and keep its subscriptions? |
 //! | `drain`, `inbox` | how do messages reach the gateway, and what when it is too slow? |
+//! | `nodes` | how do gateways know of each other? |
 //! | `pulse`, `probe` | is the connection alive, and is it deaf? |
 //! | `fred` | how is Redis spoken to? (the only file that imports the client library) |
 //! | `health`, `backoff`, `metrics` | what is told to others, how fast do we come back, what is counted? |
 //!
 //! Commands used, for an ACL: `HELLO`, `CLIENT`, `PING`, `PUBLISH` and `SUBSCRIBE`/`UNSUBSCRIBE`, on a cluster
-//! `SPUBLISH`, `SSUBSCRIBE`/`SUNSUBSCRIBE` and `CLUSTER SLOTS`, on channels `<prefix>:*`. (The library also tries `INFO`
+//! `SPUBLISH`, `SSUBSCRIBE`/`SUNSUBSCRIBE` and `CLUSTER SLOTS`, on channels `<prefix>:*`; of a gateway also `HSET`,
+//! `HGETALL` and `HDEL` on the key `<prefix>:nodes`. (The library also tries `INFO`
 //! and does without it when refused.)
 
 mod announcer;
@@ -36,6 +38,7 @@ mod inbox;
 mod listener;
 mod metrics;
 mod name;
+mod nodes;
 mod outbox;
 mod probe;
 mod pulse;
@@ -48,6 +51,7 @@ pub use health::{BusHealth, DownCause};
 pub use inbox::{BusEvent, BusEvents, Interruption};
 pub use listener::Listener;
 pub use metrics::describe as describe_metrics;
+pub use nodes::{BEAT, Fleet, NodeCard, NodeState, Nodes};
 
 /// Why the bus could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,15 @@
 //! What does the log count?
 
-use ::metrics::{counter, describe_counter};
+use super::Log;
+use ::metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use std::time::Duration;
 
 const QUERIES: &str = "carillon_log_queries_total";
+const POOL: &str = "carillon_db_pool_connections";
+const IN_USE: &str = "carillon_db_pool_in_use";
+const WAIT: &str = "carillon_db_pool_wait_seconds";
+/// How often the pool is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Gives the installed recorder the meaning of every metric of the log.
 pub fn describe() {
@@ -11,9 +18,32 @@ pub fn describe() {
         "Exchanges with Postgres, by query: append, heads (of all tenants of a node), open, oldest, rotate, read (a page \
          after a cursor), newest (where history begins), list, event, key, janitor, ping."
     );
+    describe_gauge!(POOL, "Most connections to Postgres this process may have.");
+    describe_gauge!(IN_USE, "Connections to Postgres in use, looked at once a second.");
+    describe_histogram!(
+        WAIT,
+        "From wanting a connection to Postgres to having one; a new one is made within it."
+    );
 }
 
 /// Counts one exchange.
 pub(super) fn queried(query: &'static str) {
     counter!(QUERIES, "query" => query).increment(1);
+}
+
+/// Notes how long a connection was waited for.
+pub(super) fn waited(time: Duration) {
+    histogram!(WAIT).record(time.as_secs_f64());
+}
+
+/// Tells how the pool is used, until the process ends.
+pub async fn watch_pool(log: Log) {
+    let (pool, in_use) = (gauge!(POOL), gauge!(IN_USE));
+    let mut ticks = tokio::time::interval(LOOK);
+    loop {
+        ticks.tick().await;
+        let (used, most) = log.usage();
+        in_use.set(used as f64);
+        pool.set(most as f64);
+    }
 }

@@ -28,7 +28,7 @@ pub use append::{Append, Appended, IdempotencyKey};
 pub use heads::Head;
 pub use janitor::JanitorReport;
 pub use keys::ApiKey;
-pub use metrics::describe as describe_metrics;
+pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};
 pub use pool::{Log, LogConfig, LogError, Role};
 pub use query::{EventFilter, KindFilter, Page};

@@ -3,13 +3,13 @@
 //! Whoever `DATABASE_URL` logs in as, the session steps down to the service's own role, which row level security
 //! binds. Every wait has a deadline, so a frozen database is an error within seconds, never a hang.
 
-use super::metrics::queried;
+use super::metrics::{queried, waited};
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -148,7 +148,10 @@ impl Log {
     /// A connection for one exchange, which is counted under this name.
     pub(super) async fn client(&self, query: &'static str) -> Result<Object, LogError> {
         queried(query);
-        Ok(self.pool.get().await?)
+        let began = Instant::now();
+        let client = self.pool.get().await;
+        waited(began.elapsed());
+        Ok(client?)
     }
 }
 

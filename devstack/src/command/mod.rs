@@ -2,6 +2,7 @@
 
 mod banner;
 mod down;
+mod drill;
 mod journal;
 mod paint;
 mod reset;
@@ -62,6 +63,9 @@ pub enum CommandError {
     /// `reset` of a folder that is not ours.
     #[error("{} does not look like a data folder of carillon; nothing was deleted", .0.display())]
     NotOurs(PathBuf),
+    /// `drill`
+    #[error(transparent)]
+    Drill(#[from] drill::DrillError),
     /// `publish`
     #[error(transparent)]
     Publish(#[from] client::publish::PublishCommandError),
@@ -89,9 +93,10 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Tail(args) => Ok(client::tail::run(&args, &running(data)?).await?),
         Command::Demo(args) => Ok(client::demo::run(&args, &running(data)?).await?),
         Command::Reset => reset::run(data).await,
+        Command::Drill(args) => drill::run(args).await,
         Command::Install => {
-            install::ensure(say)?;
-            say("Postgres, Redis and HAProxy are there");
+            install::ensure_for_tests(say)?;
+            say("Postgres, Redis, HAProxy and nginx are there");
             Ok(())
         }
     }

@@ -7,6 +7,7 @@ use super::problem::Problem;
 use super::request::{UrlQuery, client_address, token};
 use super::takeover::{Guest, Takeover};
 use crate::admission::Admission;
+use crate::door::Door;
 use crate::entrance::{Doorman, Refusal};
 use crate::metrics::metrics;
 use crate::shard::{Shards, Wire};
@@ -17,8 +18,7 @@ use carillon_platform::auth::AuthError;
 use carillon_platform::env::Cidr;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a client is measured by.
 pub(crate) struct Edge {
@@ -30,7 +30,7 @@ pub(crate) struct Edge {
     pub(crate) admission: Admission,
     pub(crate) doorman: Doorman,
     pub(crate) shards: Shards,
-    pub(crate) draining: AtomicBool,
+    pub(crate) door: Door,
     /// After this time without any acknowledgement the kernel gives an event stream up.
     pub(crate) user_timeout: Duration,
 }
@@ -41,8 +41,12 @@ pub(super) struct Peer(pub(super) SocketAddr);
 
 /// `GET /v1/ws`
 pub(super) async fn websocket(State(edge): State<Arc<Edge>>, request: Request) -> Response {
+    let began = Instant::now();
     match edge.websocket(request).await {
-        Ok(response) => response,
+        Ok(response) => {
+            metrics().handshake_seconds.record(began.elapsed().as_secs_f64());
+            response
+        }
         Err(problem) => {
             metrics().rejected(problem.code);
             problem.into_response()
@@ -97,7 +101,12 @@ impl Edge {
     }
 
     fn is_open(&self) -> Result<(), Problem> {
-        if self.draining.load(Ordering::Relaxed) { Err(Problem::draining()) } else { Ok(()) }
+        if self.door.is_open() { Ok(()) } else { Err(Problem::draining()) }
+    }
+
+    /// Whether what this peer says of others is believed.
+    pub(super) fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|cidr| cidr.contains(peer))
     }
 
     fn address(&self, request: &Request) -> IpAddr {

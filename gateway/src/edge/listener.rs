@@ -5,6 +5,7 @@
 use super::fallback::{event_stream, poll};
 use super::handshake::{Edge, Peer, websocket};
 use super::problem::Problem;
+use super::proxy;
 use super::takeover::{Takeover, Threshold, hand_over};
 use axum::Router;
 use axum::extract::Request;
@@ -37,8 +38,17 @@ const PREFLIGHT_KEPT: Duration = Duration::from_secs(3_600);
 /// How long to wait when descriptors run out.
 const BREATH: Duration = Duration::from_millis(50);
 
+/// How connections come to a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As they are.
+    Direct,
+    /// Through a balancer that says first, in a PROXY protocol header, whose connection it is.
+    Announced,
+}
+
 /// Accepts connections until `stop`.
-pub(crate) async fn serve(listener: TcpListener, edge: Arc<Edge>, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, way: Way, edge: Arc<Edge>, stop: CancellationToken) {
     let fallbacks = Router::new()
         .route("/v1/sse", any(event_stream))
         .route("/v1/poll", any(poll))
@@ -58,10 +68,12 @@ pub(crate) async fn serve(listener: TcpListener, edge: Arc<Edge>, stop: Cancella
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, peer)) => {
+            Ok((mut socket, peer)) => {
                 let (router, edge) = (router.clone(), edge.clone());
                 tokio::spawn(async move {
-                    speak_http(socket, peer, router, &edge).await;
+                    if let Some(client) = client(&mut socket, peer, way, &edge).await {
+                        speak_http(socket, client, router, &edge).await;
+                    }
                     drop(place);
                 });
             }
@@ -69,6 +81,24 @@ pub(crate) async fn serve(listener: TcpListener, edge: Arc<Edge>, stop: Cancella
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(BREATH).await;
             }
+        }
+    }
+}
+
+/// Whose connection it is; none when that cannot be believed or read.
+async fn client(socket: &mut TcpStream, peer: SocketAddr, way: Way, edge: &Edge) -> Option<SocketAddr> {
+    if way == Way::Direct {
+        return Some(peer);
+    }
+    if !edge.trusts(peer.ip()) {
+        tracing::debug!(%peer, "a PROXY protocol header is not believed from there");
+        return None;
+    }
+    match proxy::announced(socket).await {
+        Ok(client) => Some(client.unwrap_or(peer)),
+        Err(error) => {
+            tracing::warn!(%peer, %error, "no PROXY protocol header");
+            None
         }
     }
 }

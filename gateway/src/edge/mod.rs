@@ -5,6 +5,7 @@
 //! | module | question it answers |
 //! |---|---|
 //! | [`listener`] | who may speak HTTP to us, and for how long? |
+//! | [`proxy`] | whose connection is it that a balancer passes on? |
 //! | [`handshake`] | may this client come in? |
 //! | [`fallback`] | how does a client get its events that cannot have a WebSocket? |
 //! | [`takeover`] | how does a socket leave HTTP and become a shard's? |
@@ -15,5 +16,6 @@ mod fallback;
 pub(crate) mod handshake;
 pub(crate) mod listener;
 mod problem;
+mod proxy;
 mod request;
 mod takeover;

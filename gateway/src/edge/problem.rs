@@ -48,7 +48,7 @@ impl Problem {
     /// The node is stopping.
     pub(super) fn draining() -> Self {
         let problem =
-            Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "this node is stopping; try again");
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "this node is being emptied; try again");
         Self { headers: vec![(header::CONNECTION, HeaderValue::from_static("close"))], ..problem }.retry(1)
     }
 
@@ -77,6 +77,13 @@ impl From<Full> for Problem {
                 "this node has as many connections as it may have",
             )
             .retry(2),
+            Full::Rate => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "over_capacity",
+                "more new connections than this node takes in a second",
+            )
+            // Spread, so that those refused together do not come back together.
+            .retry(fastrand::u32(1..=3)),
             Full::Address => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "too many from this address")
                     .retry(5)

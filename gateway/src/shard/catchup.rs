@@ -5,7 +5,7 @@
 
 use super::connection::{Position, Reading, Stage, Ticket};
 use super::mailbox::Errand;
-use super::outbox::{SLICES, Wrote, write_vectored};
+use super::outbox::{SLICES, Wrote, length, write_vectored};
 use super::wire::Wire;
 use super::worker::Worker;
 use crate::stream::Reading as InRing;
@@ -27,6 +27,7 @@ impl Worker {
     pub(super) fn catch_up(&mut self, key: u32) {
         if self.flush(key) && self.go_forward(key) {
             self.next_history(key);
+            self.leave_at_head(key);
         }
         self.read_on(key);
     }
@@ -59,7 +60,9 @@ impl Worker {
                     let upto = room.cursor;
                     entries.truncate(entries.partition_point(|entry| entry.seq <= upto));
                     looked += entries.len();
+                    let (stream, before) = (room.stream.clone(), self.counts.deliveries);
                     let went_on = self.write_matching(key, &entries);
+                    stream.delivered(self.counts.deliveries - before);
                     entries.clear();
                     self.reading = entries;
                     if !went_on {
@@ -94,8 +97,10 @@ impl Worker {
         if connection.outbox.is_empty() {
             return true;
         }
+        let waiting = connection.outbox.len();
         match connection.outbox.flush(&mut connection.socket) {
             Wrote::All => {
+                self.counts.sent_bytes += waiting as u64;
                 connection.sent_ms = self.now_ms;
                 connection.blocked_ms = None;
                 self.end_answer(key);
@@ -114,6 +119,7 @@ impl Worker {
 
     /// The socket took so many bytes and then no more.
     pub(super) fn blocked(&mut self, key: u32, taken: usize) {
+        self.counts.sent_bytes += taken as u64;
         let connection = &mut self.connections[key as usize];
         if taken > 0 {
             connection.sent_ms = self.now_ms;
@@ -182,6 +188,7 @@ impl Worker {
                         connection.blocked_ms = None;
                     }
                     self.counts.deliveries += count as u64;
+                    self.counts.sent_bytes += length(&slices[..count]);
                     member.position = Position::Behind(entries[to - 1].seq);
                 }
                 Wrote::Blocked(taken) => {

@@ -11,6 +11,7 @@ use carillon_platform::auth::Identity;
 use carillon_protocol::{CloseCode, Seq};
 use mio::net::TcpStream;
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 /// Names a connection among all of this node; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +39,13 @@ pub(super) struct Connection {
     pub(super) sent_ms: u64,
     /// Since when the socket takes nothing, if it is so.
     pub(super) blocked_ms: Option<u64>,
-    /// A ping waits for any sign of life.
-    pub(super) pinged: bool,
+    /// Since when a ping waits for any sign of life.
+    pub(super) pinged_ms: Option<NonZeroU64>,
     /// The socket may have bytes that were not read because the client has answers to take first.
     pub(super) unread: bool,
     /// Its place in the wheel.
     pub(super) place: u64,
-    /// Whether the node drains, and how far this connection is with it.
+    /// Whether it was sent away, and how far it is with that.
     pub(super) departure: Departure,
     /// The first and last of its frames in the fan-out under way.
     pub(super) gathered: Gathered,
@@ -52,13 +53,13 @@ pub(super) struct Connection {
     pub(super) permit: Permit,
 }
 
-/// How a connection leaves a node that drains.
+/// How a connection leaves that was sent away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Departure {
     /// It does not.
     Stays,
-    /// It is told to go at this time.
-    DueAt(u64),
+    /// It is told to go when it is live, or at this time.
+    AtHead { until_ms: u64 },
     /// It was told to go; what is left of it at this time is closed.
     ToldUntil(u64),
 }

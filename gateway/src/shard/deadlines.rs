@@ -1,6 +1,6 @@
 //! When is which connection due, and for what?
 //!
-//! Heartbeats, pings, silence, stalls, expiring tokens, late greetings and farewells, and departures in a drain: one
+//! Heartbeats, pings, silence, stalls, expiring tokens, late greetings and farewells, and departures: one
 //! look at a connection does what is due and tells when to look again.
 
 use super::connection::{Departure, Member, Position, Reading, Stage};
@@ -9,6 +9,7 @@ use super::worker::Worker;
 use crate::ws::encode::push_ping;
 use carillon_protocol::CloseCode;
 use carillon_protocol::server::ServerFrame;
+use std::num::NonZeroU64;
 
 /// How long a connection without a token may wait with its first frame.
 const GREETING_MS: u64 = 5_000;
@@ -16,8 +17,6 @@ const GREETING_MS: u64 = 5_000;
 const ENTERING_MS: u64 = 10_000;
 /// Longest time before expiry that a client is told; half the token's time if that is less.
 const EXPIRING_MS: u64 = 30_000;
-/// How long a client that was told to go may still finish.
-const LEAVING_MS: u64 = 1_000;
 
 impl Worker {
     /// Does everything that is due.
@@ -61,7 +60,8 @@ impl Worker {
                     Some(since) => since + self.config.stall_ms,
                     None => match connection.wire {
                         Wire::WebSocket(_) => {
-                            let silence = if connection.pinged { self.silence_ms() } else { heartbeat };
+                            let silence =
+                                if connection.pinged_ms.is_some() { self.silence_ms() } else { heartbeat };
                             (connection.sent_ms + heartbeat).min(connection.heard_ms + silence)
                         }
                         Wire::EventStream => connection.sent_ms + heartbeat,
@@ -75,7 +75,7 @@ impl Worker {
                 };
                 let leave = match connection.departure {
                     Departure::Stays => u64::MAX,
-                    Departure::DueAt(at_ms) | Departure::ToldUntil(at_ms) => at_ms,
+                    Departure::AtHead { until_ms: at_ms } | Departure::ToldUntil(at_ms) => at_ms,
                 };
                 alive.min(token).min(again).min(leave)
             }
@@ -106,17 +106,14 @@ impl Worker {
         if now >= member.expires_ms {
             return self.close(key, CloseCode::Unauthenticated, "the token has expired");
         }
-        match connection.departure {
-            Departure::DueAt(at_ms) if now >= at_ms => return self.have_leave(key),
-            Departure::ToldUntil(until_ms) if now >= until_ms => {
-                return self.close(key, CloseCode::Restart, "the node is going away");
-            }
-            _ => {}
-        }
         if matches!(member.reading, Reading::Later(at_ms) if now >= at_ms) {
             member.reading = Reading::Nothing;
             self.ready.push(key);
         }
+        if self.depart(key) {
+            return;
+        }
+        let Some(member) = self.member_mut(key) else { return };
         if now >= member.expiring_ms {
             member.expiring_ms = u64::MAX;
             let in_ms = member.expires_ms - now;
@@ -143,9 +140,9 @@ impl Worker {
         if now >= connection.heard_ms + silence {
             return self.close(key, CloseCode::Silent, "nothing was heard for too long");
         }
-        if !connection.pinged && now >= connection.heard_ms + heartbeat {
+        if connection.pinged_ms.is_none() && now >= connection.heard_ms + heartbeat {
             // Any pong counts as a sign of life; clients that never speak answer pings by themselves.
-            connection.pinged = true;
+            connection.pinged_ms = NonZeroU64::new(now.max(1));
             push_ping(connection.outbox.control(), b"");
             self.flush(key);
         }
@@ -159,18 +156,6 @@ impl Worker {
             let seq = self.cursor(key);
             self.answer(key, &ServerFrame::Heartbeat { seq });
         }
-    }
-
-    /// **Invariant I8.** Told to go and when to come back; closed with a code that says resume if it stays.
-    fn have_leave(&mut self, key: u32) {
-        if let Wire::Poll { .. } = self.connections[key as usize].wire {
-            return self.close(key, CloseCode::Restart, "the node is going away");
-        }
-        let connection = &mut self.connections[key as usize];
-        connection.departure = Departure::ToldUntil(self.now_ms + LEAVING_MS);
-        // Departures are spread over the drain already; the delay keeps one slot's clients apart.
-        let reconnect_ms = 100 + connection.id.number * 7_919 % 900;
-        self.answer(key, &ServerFrame::Goaway { reconnect_ms });
     }
 
     /// How long a client hears nothing from us at most, plus a ping's time to come back.

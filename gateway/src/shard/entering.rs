@@ -52,10 +52,10 @@ impl Worker {
             heard_ms: self.now_ms,
             sent_ms: self.now_ms,
             blocked_ms: None,
-            pinged: false,
+            pinged_ms: None,
             unread: true,
             place: u64::MAX,
-            departure: if self.draining { Departure::DueAt(self.now_ms) } else { Departure::Stays },
+            departure: Departure::Stays,
             gathered: Gathered::NOTHING,
             permit,
         });
@@ -116,6 +116,7 @@ impl Worker {
             Position::Behind(seq) => seq,
         };
         room.members.push(key);
+        room.stream.joined();
         let place = room.members.len() as u32 - 1;
         let expires_in = identity.expires_at.saturating_sub(self.clock.unix_micros() / 1_000_000);
         let mut all = identity.channels();
@@ -238,6 +239,7 @@ impl Worker {
         }
         let room = &mut self.rooms[member.room as usize];
         room.members.swap_remove(member.place as usize);
+        room.stream.left();
         if let Some(moved) = room.members.get(member.place as usize).copied()
             && let Some(moved) = self.member_mut(moved)
         {

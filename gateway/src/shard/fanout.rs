@@ -4,7 +4,7 @@
 //! and writes them in one go. The work is the writes: no allocation, no parsing, no task for a delivery.
 
 use super::connection::{Gathered, Position, Stage};
-use super::outbox::{SLICES, Wrote, write, write_vectored};
+use super::outbox::{SLICES, Wrote, length, write, write_vectored};
 use super::wire::Wire;
 use super::worker::Worker;
 use crate::metrics::metrics;
@@ -65,13 +65,18 @@ impl Worker {
                 self.gather(room, &mut scratch);
             }
             self.rooms[room as usize].cursor = last;
+            let before = self.counts.deliveries;
             for &key in &scratch.touched {
                 match is_one {
                     true => self.write_one(key, &scratch.entries[0], scratch.touched.len()),
                     false => self.write_gathered(key, last, &scratch),
                 }
             }
-            self.measure(&scratch.entries);
+            let delivered = self.counts.deliveries - before;
+            if let Some(here) = self.rooms.get(room as usize) {
+                here.stream.delivered(delivered);
+            }
+            self.measure(&scratch.entries, scratch.touched.len());
             if scratch.entries.len() < DRAIN {
                 // What came meanwhile is news of its own.
                 break;
@@ -110,6 +115,7 @@ impl Worker {
             Wrote::All => {
                 connection.sent_ms = self.now_ms;
                 self.counts.deliveries += 1;
+                self.counts.sent_bytes += form.len() as u64;
             }
             Wrote::Blocked(taken) => {
                 self.fall_behind(key, entry.seq.previous(), std::iter::once(entry), readers, taken);
@@ -180,6 +186,7 @@ impl Worker {
                 Wrote::All => {
                     connection.sent_ms = self.now_ms;
                     self.counts.deliveries += count as u64;
+                    self.counts.sent_bytes += length(&slices[..count]);
                 }
                 Wrote::Blocked(taken) => {
                     let entries = indexes[..count].iter().map(|index| &scratch.entries[*index as usize]);
@@ -244,11 +251,14 @@ impl Worker {
     }
 
     /// Commit → socket, once for each event and shard.
-    fn measure(&mut self, entries: &[Arc<Entry>]) {
+    fn measure(&mut self, entries: &[Arc<Entry>], readers: usize) {
         let now_micros = self.unix_micros();
         for entry in entries.iter().filter(|entry| entry.at_micros > 0) {
             let micros = now_micros.saturating_sub(entry.at_micros);
             metrics().delivery_seconds.record(micros as f64 / 1e6);
+            if self.config.traces.is_on() {
+                self.config.traces.fan_out(entry.json(), readers, micros);
+            }
         }
     }
 

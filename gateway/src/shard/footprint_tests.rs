@@ -16,6 +16,7 @@ use crate::stream::ring::RingLimits;
 use bytes::Bytes;
 use carillon_platform::auth::{Caps, Identity};
 use carillon_platform::descriptors;
+use carillon_platform::telemetry::Traces;
 use carillon_protocol::{Channel, Epoch, Seq, TenantId, UserId};
 use mio::{Poll, Token, Waker};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -92,6 +93,7 @@ impl Rig {
             heartbeat_ms: 25_000,
             stall_ms: 120_000,
             frame_rate: FrameRate { per_second: 50 },
+            traces: Traces::default(),
         };
         let worker = Worker::new(0, poll.registry().try_clone().unwrap(), config, desk, &mails.remove(0));
         let limits = RingLimits { events: 1_024, bytes: 1 << 20 };
@@ -100,7 +102,12 @@ impl Rig {
         Self {
             worker,
             stream: Arc::new(stream),
-            admission: Admission::new(ConnectionLimits { node: 0, per_address: 0, per_user: 0 }),
+            admission: Admission::new(ConnectionLimits {
+                node: 0,
+                per_second: 0,
+                per_address: 0,
+                per_user: 0,
+            }),
             budget: Budget::new(usize::MAX),
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
             clients: Vec::with_capacity(4_096),

@@ -35,7 +35,10 @@ impl Worker {
                 Ok(0) => self.hung_up(key),
                 Ok(length) => {
                     connection.heard_ms = self.now_ms;
-                    connection.pinged = false;
+                    self.counts.received_bytes += length as u64;
+                    if let Some(at_ms) = connection.pinged_ms.take() {
+                        metrics().ping_seconds.record(self.now_ms.saturating_sub(at_ms.get()) as f64 / 1e3);
+                    }
                     self.take_in(key, &mut input[..length]);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => connection.unread = false,

@@ -5,6 +5,7 @@
 
 use super::connection::{ConnectionId, Ticket};
 use super::history::HistoryPage;
+use super::leaving::Cause;
 use super::wire::Wire;
 use crate::admission::Permit;
 use crate::entrance::{Entrance, Hello, Refusal};
@@ -18,7 +19,6 @@ use mio::Waker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
 
 /// A letter to a shard. The mailbox is bounded by what can be under way: a letter for each connection and each of its
 /// errands, and one piece of news for each stream.
@@ -35,8 +35,8 @@ pub(crate) enum ToShard {
     Page(ConnectionId, Ticket, Result<Arc<BacklogPage>, LogError>),
     /// A page of history for a `subscribe`.
     History(ConnectionId, Ticket, Result<HistoryPage, LogError>),
-    /// Have everyone leave within this time.
-    Drain(Duration),
+    /// Send so many of its connections away.
+    SendAway(Cause, usize),
     /// Close what is left and end.
     Stop,
 }
@@ -157,6 +157,14 @@ impl Shards {
         }
     }
 
+    /// Has `count` connections sent away, of each shard in proportion to what it has.
+    pub(crate) fn send_away(&self, cause: Cause, count: usize) {
+        let loads: Vec<usize> = self.0.iter().map(|mailbox| mailbox.load.load(Ordering::Relaxed)).collect();
+        for (shard, share) in shares(&loads, count).into_iter().enumerate().filter(|(_, share)| *share > 0) {
+            self.send(shard, ToShard::SendAway(cause, share));
+        }
+    }
+
     /// Sends the same letter to every shard.
     pub(crate) fn send_all(&self, letter: impl Fn() -> ToShard) {
         (0..self.0.len()).for_each(|shard| self.send(shard, letter()));
@@ -165,5 +173,38 @@ impl Shards {
     /// Connections on this node.
     pub(crate) fn load(&self) -> usize {
         self.0.iter().map(|mailbox| mailbox.load.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// Divides `count` in proportion to `loads`; what does not divide comes from whoever keeps most.
+fn shares(loads: &[usize], count: usize) -> Vec<usize> {
+    let all: usize = loads.iter().sum();
+    let mut left = count.min(all);
+    let mut shares: Vec<usize> = loads.iter().map(|load| left * load / all.max(1)).collect();
+    left -= shares.iter().sum::<usize>();
+    for _ in 0..left {
+        let most = (0..loads.len()).max_by_key(|shard| loads[*shard] - shares[*shard]);
+        if let Some(shard) = most {
+            shares[shard] += 1;
+        }
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i8_each_shard_gives_in_proportion_and_one_at_a_time_evens_them_out() {
+        assert_eq!(shares(&[600, 300, 100], 10), [6, 3, 1]);
+        assert_eq!(shares(&[3, 1], 10), [3, 1], "no more than there are");
+        assert_eq!(shares(&[0, 0], 5), [0, 0]);
+        assert_eq!(shares(&[500, 501], 1), [0, 1]);
+        let mut loads = [700, 500];
+        for _ in 0..400 {
+            shares(&loads, 1).iter().zip(&mut loads).for_each(|(share, load)| *load -= share);
+        }
+        assert_eq!(loads, [400, 400]);
     }
 }

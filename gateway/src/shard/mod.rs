@@ -23,6 +23,7 @@
 //! | [`inbound`] | what becomes of what a client sends? |
 //! | [`commands`] | how is each client frame carried out? |
 //! | [`entering`] | how does a socket become a member, and how does it leave? |
+//! | [`leaving`] | how is a connection sent away so that it comes back elsewhere without a loss? |
 //! | [`deadlines`] | when is which connection due, and for what? |
 //! | [`wheel`] | who is due now? |
 
@@ -36,6 +37,7 @@ mod fanout;
 mod footprint_tests;
 mod history;
 mod inbound;
+mod leaving;
 mod mailbox;
 mod outbox;
 mod pace;
@@ -46,6 +48,7 @@ mod worker;
 
 pub(crate) use connection::{ConnectionId, FrameRate};
 pub(crate) use history::HistoryPage;
+pub(crate) use leaving::Cause;
 pub(crate) use mailbox::{Errand, HistoryFrom, Newcomer, Shards, ToShard};
 pub(crate) use wire::Wire;
 pub(crate) use worker::{Counts, ShardConfig, start};

@@ -42,6 +42,11 @@ impl Outbox {
         self.rest.is_empty() && self.control.is_empty()
     }
 
+    /// Bytes that wait.
+    pub(super) fn len(&self) -> usize {
+        self.rest.len() + self.control.len()
+    }
+
     /// Whether the client must take answers before it may ask more.
     pub(super) fn is_full(&self) -> bool {
         self.control.len() >= FULL
@@ -95,6 +100,11 @@ pub(super) fn write(socket: &mut impl Write, bytes: &[u8]) -> Wrote {
         }
     }
     Wrote::All
+}
+
+/// Bytes in all pieces together.
+pub(super) fn length(slices: &[IoSlice<'_>]) -> u64 {
+    slices.iter().map(|slice| slice.len() as u64).sum()
 }
 
 /// Writes up to [`SLICES`] pieces in one go.

@@ -6,6 +6,7 @@
 //! with it the latency that it adds (docs/adr/0007).
 
 use super::worker::Worker;
+use crate::metrics::metrics;
 
 /// How long a room rests after a fan-out, as a multiple of the time that took.
 const REST: u64 = 3;
@@ -61,6 +62,7 @@ impl Worker {
         self.rooms[room as usize].stream.seen(usize::from(self.shard));
         self.fan_out(room);
         let ended_us = self.clock.now_us();
+        metrics().broadcast_seconds.record((ended_us - began_us) as f64 / 1e6);
         if let Some(here) = self.rooms.get_mut(room as usize) {
             here.rests_until_us = ended_us + rest_us(ended_us - began_us);
         }

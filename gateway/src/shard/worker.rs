@@ -3,7 +3,7 @@
 //! Turn after turn: sleep until a socket, a letter or a deadline wants something; read and write the sockets that are
 //! ready; read the mail; hand out what is new; go on with those whose turn was too long; look after who is due.
 
-use super::connection::{Connection, Departure, FrameRate, Member, Stage};
+use super::connection::{Connection, FrameRate, Member, Position, Stage};
 use super::fanout::Scratch;
 use super::mailbox::{Errand, Mail, Shards, ToShard};
 use super::room::Room;
@@ -12,6 +12,7 @@ use crate::fate::SharedFate;
 use crate::metrics::metrics;
 use crate::stream::entry::Entry;
 use crate::ws::deflate::{Deflater, Inflater};
+use carillon_platform::telemetry::Traces;
 use carillon_protocol::{CloseCode, TenantId};
 use mio::{Events, Poll, Registry, Token, Waker};
 use slab::Slab;
@@ -30,6 +31,8 @@ const EVENTS: usize = 1_024;
 const INPUT: usize = 64 * 1024;
 /// How long a stopping shard waits for farewells.
 const LAST_MOMENT_MS: u64 = 2_500;
+/// How often connections that are behind are counted.
+const CENSUS_MS: u64 = 5_000;
 
 /// How connections are treated.
 #[derive(Clone)]
@@ -38,6 +41,7 @@ pub(crate) struct ShardConfig {
     pub(crate) heartbeat_ms: u64,
     pub(crate) stall_ms: u64,
     pub(crate) frame_rate: FrameRate,
+    pub(crate) traces: Traces,
 }
 
 /// Starts the shards. They hand their errands to `desk`.
@@ -91,7 +95,10 @@ pub(super) struct Worker {
     pub(super) number: u64,
     pub(super) subscriptions: u64,
     pub(super) counts: Counts,
-    pub(super) draining: bool,
+    /// When those behind are counted again.
+    census_ms: u64,
+    /// Where the next one to be sent away is looked for.
+    pub(super) next_to_leave: usize,
     pub(super) load: Arc<AtomicUsize>,
     desk: UnboundedSender<Errand>,
 }
@@ -102,6 +109,8 @@ pub(crate) struct Counts {
     pub(crate) deliveries: u64,
     pub(crate) writes: u64,
     pub(crate) received: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
 }
 
 /// A shard's time.
@@ -153,7 +162,8 @@ impl Worker {
             number: 0,
             subscriptions: 0,
             counts: Counts::default(),
-            draining: false,
+            census_ms: 0,
+            next_to_leave: 0,
             load: mail.load.clone(),
             desk,
         }
@@ -239,25 +249,13 @@ impl Worker {
                 ToShard::History(id, ticket, page) if self.is_here(id) => {
                     self.take_history(id.key, ticket, page);
                 }
-                ToShard::Drain(window) => self.drain(window),
+                ToShard::SendAway(cause, count) => self.send_away(cause, count),
                 ToShard::Stop => stop = true,
                 // The connection went while its errand was run.
                 ToShard::Entered(..) | ToShard::Refreshed(..) | ToShard::Page(..) | ToShard::History(..) => {}
             }
         }
         stop
-    }
-
-    /// Has everyone leave, spread evenly over `window`.
-    fn drain(&mut self, window: Duration) {
-        self.draining = true;
-        let count = self.connections.len().max(1) as u64;
-        let keys: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
-        for (index, key) in (0..).zip(keys) {
-            let at_ms = self.now_ms + window.as_millis() as u64 * index / count;
-            self.connections[key as usize].departure = Departure::DueAt(at_ms);
-            self.reschedule(key);
-        }
     }
 
     fn close_all(&mut self) {
@@ -268,8 +266,17 @@ impl Worker {
     }
 
     fn report(&mut self) {
+        if self.now_ms >= self.census_ms {
+            self.census_ms = self.now_ms + CENSUS_MS;
+            metrics().behind(usize::from(self.shard), self.count_behind());
+        }
         let counts = std::mem::take(&mut self.counts);
         metrics().report(usize::from(self.shard), &counts, self.connections.len(), self.subscriptions);
+    }
+
+    fn count_behind(&self) -> usize {
+        let is_behind = |connection: &Connection| matches!(&connection.stage, Stage::Member(member) if member.position != Position::Live);
+        self.connections.iter().filter(|(_, connection)| is_behind(connection)).count()
     }
 
     fn is_here(&self, id: super::ConnectionId) -> bool {

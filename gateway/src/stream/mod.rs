@@ -36,8 +36,18 @@ pub(crate) struct Stream {
     watchers: AtomicU64,
     /// Shards that were told of news and have not looked yet: news is told once, however much there is.
     told: AtomicU64,
+    /// What the tenant uses here.
+    usage: Usage,
     /// The head, for those who wait for a cursor to be reached.
     progress: watch::Sender<Seq>,
+}
+
+/// What a tenant uses on this node, told on `/metrics/tenants`.
+#[derive(Debug, Default)]
+struct Usage {
+    connections: AtomicU64,
+    events: AtomicU64,
+    deliveries: AtomicU64,
 }
 
 struct Inner {
@@ -76,17 +86,20 @@ impl Stream {
             inner: Mutex::new(Inner { ring: Ring::new(limits, head), life }),
             watchers: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            usage: Usage::default(),
             progress: watch::Sender::new(head),
         }
     }
 
     /// Appends events and answers which shards must be told.
     pub(crate) fn push(&self, entries: impl IntoIterator<Item = Arc<Entry>>) -> ShardSet {
-        let head = {
+        let (head, passed) = {
             let mut inner = self.lock();
+            let before = inner.ring.head();
             entries.into_iter().for_each(|entry| inner.ring.push(entry));
-            inner.ring.head()
+            (inner.ring.head(), inner.ring.head().0 - before.0)
         };
+        self.usage.events.fetch_add(passed, Ordering::Relaxed);
         self.progress.send_replace(head);
         self.news()
     }
@@ -162,6 +175,27 @@ impl Stream {
     /// `shard` looks now; what comes after this is told again.
     pub(crate) fn seen(&self, shard: usize) {
         self.told.fetch_and(!(1 << shard), Ordering::SeqCst);
+    }
+
+    /// A connection of the tenant came.
+    pub(crate) fn joined(&self) {
+        self.usage.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection of the tenant went.
+    pub(crate) fn left(&self) {
+        self.usage.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Events were written to connections of the tenant.
+    pub(crate) fn delivered(&self, frames: u64) {
+        self.usage.deliveries.fetch_add(frames, Ordering::Relaxed);
+    }
+
+    /// Connections now; events passed and frames written since the stream was opened.
+    pub(crate) fn usage(&self) -> [u64; 3] {
+        let Usage { connections, events, deliveries } = &self.usage;
+        [connections, events, deliveries].map(|count| count.load(Ordering::Relaxed))
     }
 
     fn news(&self) -> ShardSet {

@@ -1,6 +1,7 @@
 //! Which measurements does a process keep, and how does Prometheus get them?
 
 use super::process;
+use super::runtime::RuntimeWatch;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::fmt::Write;
 use std::time::Duration;
@@ -29,6 +30,9 @@ pub enum TelemetryError {
     /// Logging or metrics were started before in this process.
     #[error("telemetry was started before in this process")]
     AlreadyStarted,
+    /// The exporter of traces refused its settings.
+    #[error("traces: {0}")]
+    Traces(String),
     /// The metrics recorder refused its settings.
     #[error("metrics: {0}")]
     Metrics(#[source] BuildError),
@@ -109,9 +113,11 @@ pub fn install(service: &'static str, version: &'static str) -> Result<MetricsHa
     let upkept = handle.clone();
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(UPKEEP);
+        let mut runtime = RuntimeWatch::new();
         loop {
             ticks.tick().await;
             upkept.run_upkeep();
+            runtime.look();
         }
     });
     Ok(MetricsHandle(handle))

@@ -11,6 +11,7 @@ use super::ticket::{Ticket, ticket};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use carillon_backplane::log::{Append, Appended, Log};
+use carillon_platform::telemetry::Traces;
 use carillon_protocol::TenantId;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -49,7 +50,13 @@ pub struct Batcher {
 
 impl Batcher {
     /// Starts one runner for each lane. `announce` is called with each committed envelope.
-    pub fn start(log: Log, health: Health, announce: Announce, metrics: Arc<Metrics>) -> Self {
+    pub fn start(
+        log: Log,
+        health: Health,
+        announce: Announce,
+        metrics: Arc<Metrics>,
+        traces: &Traces,
+    ) -> Self {
         let lanes: Arc<[Arc<Lane>; LANES]> = Arc::new(std::array::from_fn(|_| Arc::default()));
         let (stopping, runners) = (CancellationToken::new(), TaskTracker::new());
         for lane in lanes.iter() {
@@ -59,6 +66,7 @@ impl Batcher {
                 health: health.clone(),
                 announce: announce.clone(),
                 metrics: metrics.clone(),
+                traces: traces.clone(),
             };
             runners.spawn(runner.run(stopping.clone()));
         }

@@ -8,10 +8,12 @@ use super::ticket::{Answer, Ticket};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use carillon_backplane::log::{Append, Appended, Log, LogError};
+use carillon_platform::telemetry::Traces;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// Longest time callers wait for the database to commit.
@@ -24,6 +26,7 @@ pub(super) struct Runner {
     pub(super) health: Health,
     pub(super) announce: Announce,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) traces: Traces,
 }
 
 impl Runner {
@@ -54,7 +57,7 @@ impl Runner {
         }
         let Batch { appends, mut members } = batch;
         self.metrics.batch_events.record(appends.len() as f64);
-        let began = Instant::now();
+        let (began, begun) = (Instant::now(), SystemTime::now());
         let result = {
             let mut append = pin!(self.log.append(&appends));
             match tokio::time::timeout(COMMIT, &mut append).await {
@@ -68,6 +71,7 @@ impl Runner {
             }
         };
         self.metrics.database_seconds.record(began.elapsed());
+        self.trace(&appends, "append to the log", begun);
         match result {
             Ok(results) => self.settle(Batch { appends, members }, &results),
             Err(error) if error.is_retryable() => {
@@ -117,8 +121,20 @@ impl Runner {
     }
 
     fn publish(&self, appends: Vec<Append>, results: &[Appended]) {
+        let begun = SystemTime::now();
+        let traced = if self.traces.is_on() { appends.clone() } else { Vec::new() };
         for envelope in envelopes(appends, results) {
             (self.announce)(envelope);
+        }
+        self.trace(&traced, "announce to redis", begun);
+    }
+
+    /// A span for each trace among these events, from `begun` to now.
+    fn trace(&self, appends: &[Append], name: &'static str, begun: SystemTime) {
+        if self.traces.is_on() {
+            let traced: BTreeSet<&str> =
+                appends.iter().filter_map(|append| append.event.traceparent.as_deref()).collect();
+            traced.into_iter().for_each(|parent| self.traces.part(parent, name, begun, SystemTime::now()));
         }
     }
 }

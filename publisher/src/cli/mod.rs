@@ -1,6 +1,7 @@
 //! What can be asked of this program on the command line?
 
 mod api_key;
+mod probe;
 mod token;
 
 use crate::config::{self, Config};
@@ -32,6 +33,8 @@ enum Command {
     Config,
     /// Exit with 0 if the process on this host's ops port is ready.
     Healthcheck,
+    /// Publish an event and receive it on a WebSocket: does the whole installation work?
+    Probe(probe::Probe),
     /// Mint a user token with CARILLON_JWT_SECRET, for development and tests.
     Token(token::Token),
     /// Create or revoke API keys. DATABASE_URL must be a login that may act as carillon_owner.
@@ -54,6 +57,9 @@ pub enum CliError {
     /// The database did not do it.
     #[error(transparent)]
     Database(#[from] LogError),
+    /// An event did not get through.
+    #[error("{0}")]
+    Probe(String),
     /// Not ready.
     #[error(transparent)]
     Health(#[from] HealthError),
@@ -107,6 +113,7 @@ impl Cli {
                 print(&format!("{}\nIn effect:\n{}", reference(&variables), env.effective(&variables)))
             }
             Command::Healthcheck => Ok(healthcheck(config::ops_address(env)?).await?),
+            Command::Probe(probe) => probe.run(env).await,
             Command::Token(token) => token.run(env),
             Command::ApiKey(command) => command.run(env).await,
         }

@@ -98,7 +98,7 @@ impl Draft {
     ) -> Result<NewEvent, TooLarge> {
         let time = rfc3339::format(self.time.unwrap_or(now));
         let id = self.id.clone().unwrap_or_else(fresh_id);
-        let body = self.body(&id, &time);
+        let body = self.body(&id, &time, traceparent.as_deref());
         if body.len() > limits::EVENT_BYTES {
             return Err(TooLarge(body.len()));
         }
@@ -116,8 +116,9 @@ impl Draft {
         })
     }
 
-    /// The compact CloudEvents JSON: the publisher's data byte for byte, only white space is gone.
-    fn body(&self, id: &EventId, time: &str) -> String {
+    /// The compact CloudEvents JSON: the publisher's data byte for byte, only white space is gone. The trace goes along
+    /// as CloudEvents' distributed tracing extension says, unless the event brings its own.
+    fn body(&self, id: &EventId, time: &str, traceparent: Option<&str>) -> String {
         let data = self.data.as_ref().map_or(0, |data| match data {
             Data::Json(json) | Data::Base64(json) => json.len(),
         });
@@ -144,6 +145,11 @@ impl Draft {
         }
         for (name, json) in &self.extras {
             put(name, json);
+        }
+        if let Some(traceparent) = traceparent
+            && !self.extras.iter().any(|(name, _)| name == "traceparent")
+        {
+            put("traceparent", &quoted(traceparent));
         }
         match &self.data {
             Some(Data::Json(json)) => put("data", json),

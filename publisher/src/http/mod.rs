@@ -35,6 +35,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use carillon_backplane::log::Log;
 use carillon_platform::auth::AuthError;
+use carillon_platform::telemetry::Traces;
 use http::HeaderMap;
 use problem::{Code, Problem};
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub struct App {
     pub bodies: BodyBudget,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// The spans.
+    pub traces: Traces,
 }
 
 /// The public API.

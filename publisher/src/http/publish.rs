@@ -13,6 +13,7 @@ use crate::event::{Fault, FaultCode};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{Append, Appended};
+use carillon_platform::telemetry::Sending;
 use carillon_protocol::{Epoch, EventId, Seq, TenantId, limits};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use jiff::{Timestamp, Unit};
@@ -82,7 +83,8 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     let began = Instant::now();
     let (parts, body) = request.into_parts();
     // A request that is refused by its head still has its body read, so that the client sees the answer.
-    let (caller, context, form) = match head(&app, &parts).await {
+    let mut sending = app.traces.send(traceparent(&parts.headers).as_deref());
+    let (caller, context, form) = match head(&app, &parts, &sending).await {
         Ok(head) => head,
         Err(problem) => {
             body::discard(&parts.headers, body).await;
@@ -97,6 +99,7 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     drop(held);
     let array = publication.array;
     let appends = prepare(publication, &caller, &context, now(), fresh_id)?;
+    sending.events(appends.len());
     let tenants: BTreeSet<TenantId> = appends.iter().map(|append| append.tenant.clone()).collect();
     for tenant in &tenants {
         if !app.tenants.ensure(tenant).await? {
@@ -125,7 +128,7 @@ fn naming(tenant: &TenantId, appends: &[Append], array: bool) -> Vec<Fault> {
 }
 
 /// Everything that can be judged before the body.
-async fn head(app: &App, parts: &Parts) -> Result<(Caller, Context, Form), Problem> {
+async fn head(app: &App, parts: &Parts, sending: &Sending) -> Result<(Caller, Context, Form), Problem> {
     let caller = caller(app, &parts.headers).await?;
     if !caller.may(Scope::Publish) {
         return Err(Problem::new(Code::MissingScope, "publishing needs the scope or capability publish"));
@@ -135,7 +138,7 @@ async fn head(app: &App, parts: &Parts) -> Result<(Caller, Context, Form), Probl
     let context = Context {
         tenant: query.named("tenant", |text| TenantId::new(text))?,
         key: idempotency_key(&parts.headers)?,
-        traceparent: traceparent(&parts.headers),
+        traceparent: sending.traceparent().map(str::to_owned),
     };
     Ok((caller, context, form))
 }

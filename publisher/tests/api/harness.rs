@@ -8,6 +8,7 @@ use carillon_devstack::postgres::{Postgres, PostgresConfig};
 use carillon_platform::auth::{AuthConfig, Caps, ClaimsForMint, Verifier, mint};
 use carillon_platform::config::Tenants as Policy;
 use carillon_platform::env::Secret;
+use carillon_platform::telemetry::Traces;
 use carillon_protocol::envelope::Batch;
 use carillon_protocol::{TenantId, UserId};
 use carillon_publisher::access::{Gate, key::Fresh};
@@ -107,7 +108,8 @@ impl Api {
         let sink = announced.clone();
         let health = Health::new(log.clone(), CancellationToken::new());
         let announce = Arc::new(move |batch| sink.lock().unwrap().push(batch));
-        let batcher = Batcher::start(log.clone(), health.clone(), announce, metrics.clone());
+        let batcher =
+            Batcher::start(log.clone(), health.clone(), announce, metrics.clone(), &Traces::default());
         let verifier = Verifier::new(AuthConfig {
             secrets: vec![Secret::new(SECRET)],
             public_key_file: None,
@@ -122,6 +124,7 @@ impl Api {
             health,
             bodies: BodyBudget::default(),
             metrics,
+            traces: Traces::default(),
             log,
         };
         let key = make_key(&database, None, "publish,read,admin", None).await;

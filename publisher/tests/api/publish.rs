@@ -15,7 +15,7 @@ async fn an_event_is_acknowledged_stored_and_announced() {
     assert_eq!(reply.json["id"], "e-1");
     assert_eq!(reply.header("x-request-id"), Some("r-1"));
     assert_eq!(reply.header("idempotency-replayed"), None);
-    let body = r#"{"specversion":"1.0","id":"e-1","source":"shop","type":"order.paid","time":"2026-03-01T09:30:00Z","subject":"o-17","actor":"mila","priority":"high","data":{"total":12.50,"n":10000000000000000000001}}"#;
+    let body = r#"{"specversion":"1.0","id":"e-1","source":"shop","type":"order.paid","time":"2026-03-01T09:30:00Z","subject":"o-17","actor":"mila","priority":"high","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","data":{"total":12.50,"n":10000000000000000000001}}"#;
     let stored =
         api.database.sql("select body || traceparent from carillon.events where tenant_id = 'pub-one'");
     assert_eq!(stored, format!("{body}{trace}"));

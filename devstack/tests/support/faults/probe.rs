@@ -75,6 +75,14 @@ pub async fn sample(service: &Service, sample: &str) -> f64 {
     value.unwrap_or(0.0)
 }
 
+/// Waits until a labelled sample is at least `goal`.
+pub async fn sample_reaches(service: &Service, name: &str, goal: f64) {
+    let what = format!("{name} of {} reaching {goal}", service.name());
+    wait::until(what, PATIENCE, || async { (sample(service, name).await >= goal).then_some(()) })
+        .await
+        .unwrap();
+}
+
 /// Waits until a metric is at least `goal`.
 pub async fn metric_reaches(service: &Service, name: &str, goal: f64) {
     let what = format!("{name} of {} reaching {goal}", service.name());

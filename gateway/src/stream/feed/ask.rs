@@ -3,7 +3,7 @@
 use crate::stream::Stream;
 use carillon_protocol::TenantId;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 /// Why a stream could not be opened.
@@ -24,16 +24,18 @@ pub(crate) struct Streams {
     pub(super) health: Arc<FeedHealth>,
 }
 
-/// What readiness is made of.
+/// What others see of the feed without asking.
 #[derive(Debug, Default)]
 pub(super) struct FeedHealth {
     pub(super) database_down: AtomicBool,
     pub(super) bus_down: AtomicBool,
+    pub(super) followed: AtomicUsize,
 }
 
 pub(super) enum Ask {
     Open(TenantId, oneshot::Sender<Opened>),
     CheckHeads,
+    Usage(oneshot::Sender<Vec<(TenantId, [u64; 3])>>),
 }
 
 impl Streams {
@@ -49,6 +51,20 @@ impl Streams {
     pub(crate) async fn check_heads(&self) {
         // The feed ends only when the node does.
         let _ = self.ask.send(Ask::CheckHeads).await;
+    }
+
+    /// What each tenant uses on this node: connections now, events and deliveries since its stream was opened.
+    pub(crate) async fn usage(&self) -> Vec<(TenantId, [u64; 3])> {
+        let (answer, usage) = oneshot::channel();
+        match self.ask.send(Ask::Usage(answer)).await {
+            Ok(()) => usage.await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Tenants this node follows.
+    pub(crate) fn followed(&self) -> usize {
+        self.health.followed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn database_is_down(&self) -> bool {

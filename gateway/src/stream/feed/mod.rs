@@ -31,7 +31,7 @@ use carillon_protocol::{Epoch, Seq, TenantId};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -184,6 +184,13 @@ impl Feed {
     fn on_ask(&mut self, ask: Ask) {
         match ask {
             Ask::CheckHeads => self.heads_at = Instant::now(),
+            Ask::Usage(answer) => {
+                let open = self.tracked.values().filter_map(|tracked| match tracked {
+                    Tracked::Open(open) => Some((open.stream.tenant.clone(), open.stream.usage())),
+                    Tracked::Opening { .. } => None,
+                });
+                let _ = answer.send(open.collect());
+            }
             Ask::Open(tenant, answer) => match self.tracked.get_mut(&tenant) {
                 Some(Tracked::Open(open)) => {
                     open.idle_since = None;
@@ -248,7 +255,7 @@ impl Feed {
                 for waiter in waiting {
                     let _ = waiter.send(Ok(stream.clone()));
                 }
-                metrics().streams.set(self.tracked.len() as f64);
+                self.count_streams();
                 return;
             }
             Ok(None) => OpenError::UnknownTenant,
@@ -266,7 +273,10 @@ impl Feed {
     fn on_bus(&mut self, event: BusEvent) {
         match event {
             BusEvent::Message { tenant, payload } => match envelope::decode(payload) {
-                Ok(batch) if batch.tenant == tenant => self.offer(batch),
+                Ok(batch) if batch.tenant == tenant => {
+                    measure_lag(&batch);
+                    self.offer(batch);
+                }
                 Ok(batch) => {
                     metrics().envelopes_refused.increment(1);
                     tracing::error!(%tenant, claims = %batch.tenant, "I5: a batch of another tenant, dropped");
@@ -315,7 +325,7 @@ impl Feed {
         if events.is_empty() {
             return;
         }
-        metrics().events_sequenced.increment(events.len() as u64);
+        metrics().sequenced(events.len());
         let budget = &self.config.ring_budget;
         let told = open.stream.push(events.into_iter().map(|event| entry(event, budget)));
         self.shards.tell(told, &open.stream);
@@ -354,8 +364,10 @@ impl Feed {
     fn begin_repair(&self, tenant: TenantId, epoch: Epoch, missing: Missing) {
         let (log, finder, repairs) = (self.log.clone(), self.finder.clone(), self.repairs.clone());
         tokio::spawn(async move {
+            let began = Instant::now();
             let _turn = repairs.acquire().await;
             let page = log.read(&tenant, missing.after, missing.upto, None).await;
+            metrics().repair_seconds.record(began.elapsed().as_secs_f64());
             let _ = finder.send(Found::Read(tenant, epoch, page));
         });
     }
@@ -408,6 +420,11 @@ impl Feed {
         }
     }
 
+    fn count_streams(&self) {
+        self.health.followed.store(self.tracked.len(), Ordering::Relaxed);
+        metrics().streams.set(self.tracked.len() as f64);
+    }
+
     /// Leaves tenants that had no connection for the cool-down.
     fn sweep(&mut self, now: Instant) {
         let mut idle = Vec::new();
@@ -425,7 +442,7 @@ impl Feed {
             self.waking.remove(&tenant);
             self.leave(&tenant);
         }
-        metrics().streams.set(self.tracked.len() as f64);
+        self.count_streams();
     }
 
     fn leave(&self, tenant: &TenantId) {
@@ -448,4 +465,10 @@ fn entry(sequenced: Sequenced, budget: &Arc<Budget>) -> Arc<Entry> {
     let Sequenced { seq, event, at_micros } = sequenced;
     let json = event_frame(seq, &event.channels, &event.body, None);
     Arc::new(Entry::new(seq, event.channels.into(), &json, at_micros, |bytes| budget.charge(bytes)))
+}
+
+/// Commit → received, by the database's clock and ours.
+fn measure_lag(batch: &Batch) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
+    metrics().bus_lag_seconds.record(now.saturating_sub(batch.at_micros) as f64 / 1e6);
 }

@@ -48,8 +48,10 @@ impl Feed {
         if self.health.database_down.swap(failed, Ordering::Relaxed) != failed {
             tracing::warn!(down = failed, "postgres: {}", if failed { "cannot be reached" } else { "back" });
         }
+        let mut lag = 0;
         for head in result.unwrap_or_default() {
             let Some(Tracked::Open(open)) = self.tracked.get_mut(&head.tenant) else { continue };
+            lag += head.seq.0.saturating_sub(open.sequencer.head().0);
             let until = if bus_down { now } else { now + PATIENCE };
             match open.sequencer.observe(&head.epoch, head.seq, &open.asked.clone(), until) {
                 HeadVerdict::Level => {}
@@ -57,6 +59,9 @@ impl Feed {
                 HeadVerdict::Regressed => self.rotate(&head.tenant),
                 HeadVerdict::OtherEpoch => self.check(&head.tenant),
             }
+        }
+        if !failed {
+            metrics().head_lag.set(lag as f64);
         }
     }
 
