@@ -5,11 +5,13 @@ GATEWAYS ?= 2
 UP       ?=
 BENCH    ?=
 MINUTES  ?= 60
+DRILL    ?=
 
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz check pages fmt build
+.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz check pages fmt build \
+  chart image observability loadtest drill
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +51,22 @@ conformance: ## Run the Autobahn test suite against the codec (needs a CPython 2
 
 fuzz: ## Look for hostile inputs with libFuzzer, MINUTES=60 in all, on every core.
 	devstack/fuzz/run.sh run $(MINUTES)
+
+chart: ## Verify the Helm chart: both Helms, every value set, every Kubernetes since 1.29 (needs Go; first run ten minutes).
+	helm/verify.sh
+
+image: build ## Build the container images without a registry and run them confined (needs root and apt).
+	deploy/verify-image.sh
+
+observability: build ## Check rules, alerts and dashboards, on paper and against a running system scraped by Prometheus.
+	loadtest/observability/verify.sh
+
+loadtest: build ## Run the k6 scripts and the goose attack, short (needs Go once, for k6).
+	loadtest/loadtest.sh
+
+drill: build ## Restart three gateways twice under 3,000 clients, then add one; half an hour (DRILL="--clients 500").
+	$(RELEASE) drill rolling $(DRILL)
+	$(RELEASE) drill scale-out $(DRILL)
 
 bench: build ## Measure everything beside its floor, some twenty minutes (BENCH=--quick for four): table, JSON and SVG in target/bench.
 	$(CARGO) build --release -p carillon-backplane --example append_floor --locked

@@ -235,11 +235,30 @@ pub fn all() -> Vec<Metric> {
     [PLAIN, LABELLED].concat()
 }
 
+/// Labelled series that alerts look at are there from the beginning: of a counter that begins with its first count the first
+/// burst would not be seen as growth.
+fn begin_at_nought() {
+    let begin = |metric: &Metric, label: &'static str, values: &[&'static str]| {
+        for value in values {
+            counter!(metric.name, label => *value).increment(0);
+        }
+    };
+    begin(
+        &REJECTED,
+        "code",
+        &["over_capacity", "draining", "unavailable", "keys_unavailable", "too_many_connections"],
+    );
+    begin(&CLOSED, "reason", &["stalled", "silent", "restart", "over_capacity"]);
+    begin(&TOLD_TO_LEAVE, "cause", &[Cause::Drain, Cause::Rebalance, Cause::Evacuate].map(Cause::name));
+    begin(&CANARY_RUNS, "result", &["ok", "publish_failed", "not_received", "not_connected"]);
+}
+
 /// The handles. Made at first use, which is after the recorder was installed.
 pub(crate) fn metrics() -> &'static Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     METRICS.get_or_init(|| {
         describe(&all());
+        begin_at_nought();
         Metrics::new()
     })
 }

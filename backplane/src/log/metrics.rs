@@ -5,6 +5,7 @@ use ::metrics::{counter, describe_counter, describe_gauge, describe_histogram, g
 use std::time::Duration;
 
 const QUERIES: &str = "carillon_log_queries_total";
+const UP: &str = "carillon_db_up";
 const POOL: &str = "carillon_db_pool_connections";
 const IN_USE: &str = "carillon_db_pool_in_use";
 const WAIT: &str = "carillon_db_pool_wait_seconds";
@@ -18,7 +19,11 @@ pub fn describe() {
         "Exchanges with Postgres, by query: append, heads (of all tenants of a node), open, oldest, rotate, read (a page \
          after a cursor), newest (where history begins), list, event, key, janitor, ping."
     );
-    describe_gauge!(POOL, "Most connections to Postgres this process may have.");
+    describe_gauge!(
+        UP,
+        "1 while Postgres answers: 0 after an exchange that failed because it could not be reached or was too slow."
+    );
+    describe_gauge!(POOL, "Connections to Postgres this process holds, looked at once a second.");
     describe_gauge!(IN_USE, "Connections to Postgres in use, looked at once a second.");
     describe_histogram!(
         WAIT,
@@ -29,6 +34,11 @@ pub fn describe() {
 /// Counts one exchange.
 pub(super) fn queried(query: &'static str) {
     counter!(QUERIES, "query" => query).increment(1);
+}
+
+/// Notes whether the database answered.
+pub(super) fn answers(up: bool) {
+    gauge!(UP).set(if up { 1.0 } else { 0.0 });
 }
 
 /// Notes how long a connection was waited for.
@@ -42,8 +52,8 @@ pub async fn watch_pool(log: Log) {
     let mut ticks = tokio::time::interval(LOOK);
     loop {
         ticks.tick().await;
-        let (used, most) = log.usage();
+        let (used, held) = log.usage();
         in_use.set(used as f64);
-        pool.set(most as f64);
+        pool.set(held as f64);
     }
 }

@@ -3,7 +3,7 @@
 //! Whoever `DATABASE_URL` logs in as, the session steps down to the service's own role, which row level security
 //! binds. Every wait has a deadline, so a frozen database is an error within seconds, never a hang.
 
-use super::metrics::{queried, waited};
+use super::metrics::{answers, queried, waited};
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
@@ -139,10 +139,10 @@ impl Log {
         exchange(client, async |client| Ok(client.simple_query("SELECT 1").await.map(drop)?)).await
     }
 
-    /// Connections in use and the most there may be, for metrics.
+    /// Connections in use and connections held, for metrics.
     pub fn usage(&self) -> (usize, usize) {
         let status = self.pool.status();
-        (status.size.saturating_sub(status.available), status.max_size)
+        (status.size.saturating_sub(status.available), status.size)
     }
 
     /// A connection for one exchange, which is counted under this name.
@@ -151,7 +151,11 @@ impl Log {
         let began = Instant::now();
         let client = self.pool.get().await;
         waited(began.elapsed());
-        Ok(client?)
+        let client = client.map_err(LogError::from);
+        if client.is_err() {
+            answers(false);
+        }
+        client
     }
 }
 
@@ -161,8 +165,12 @@ pub(super) async fn exchange<T>(
     work: impl AsyncFnOnce(&Object) -> Result<T, LogError>,
 ) -> Result<T, LogError> {
     match tokio::time::timeout(EXCHANGE, work(&client)).await {
-        Ok(result) => result,
+        Ok(result) => {
+            answers(!matches!(result, Err(LogError::Unavailable(_))));
+            result
+        }
         Err(_) => {
+            answers(false);
             drop(Object::take(client));
             Err(LogError::Unavailable(format!("no answer within {} ms", EXCHANGE.as_millis())))
         }

@@ -96,6 +96,9 @@ impl Service {
         ];
         let mut env: Vec<Variable> = own.map(|(name, value)| (name.into(), value)).into();
         env.extend(plan.env.iter().cloned());
+        // The last one given counts.
+        let drain = env.iter().rev().find(|(name, _)| name == "CARILLON_DRAIN_MS");
+        let drain = drain.and_then(|(_, ms)| ms.parse().ok()).map(Duration::from_millis).unwrap_or_default();
         let process = Process::start(Spec {
             name: plan.name.clone(),
             program: plan.program.clone(),
@@ -106,7 +109,7 @@ impl Service {
             account: None,
             lifetime: if plan.detached { Lifetime::Detached } else { Lifetime::Tied(Signal::KILL) },
             stop: Signal::TERM,
-            grace: GRACE,
+            grace: GRACE + drain,
         })?;
         Ok(Self { process, addr, ops, links, http })
     }

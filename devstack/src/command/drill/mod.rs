@@ -10,9 +10,9 @@ use crate::cli::{DrillArgs, DrillKind};
 use scene::Scene;
 use std::time::{Duration, Instant};
 
-/// No node may have more than this many times the mean after a rolling restart.
-const MOST: f64 = 1.5;
-/// A new node must have this share of the mean.
+/// No node may have more than this many times the mean afterwards.
+const MOST: f64 = 1.3;
+/// And none less than this share of it: the node that came last gets its clients by rebalance alone.
 const SHARE: f64 = 0.8;
 /// How long nodes may take to even out: 15 s until the fleet counts as settled, and the shedding itself.
 const EVEN_WITHIN: Duration = Duration::from_secs(600);
@@ -44,7 +44,7 @@ async fn rolling(mut scene: Scene, args: &DrillArgs) -> Result<String, CommandEr
     }
     let took = began.elapsed();
     let published = load.stop().await;
-    let settled = scene.evens_out(0.0, MOST, EVEN_WITHIN).await?;
+    let settled = scene.evens_out(SHARE, MOST, EVEN_WITHIN).await?;
     let verdict = scene.judge().await?;
     let bound = args.drain_rate;
     // A client is told to go at the bounded rate and comes back up to a second later: some seconds see a little more.

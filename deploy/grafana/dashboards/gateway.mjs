@@ -1,0 +1,95 @@
+// What does each gateway do? Connections, deliveries, resumes, streams, Redis, Postgres, memory.
+
+import { dashboard, heatmap, lines, query, row } from '../panels.mjs'
+import { annotations, buckets, chosenGateways as on, gateways, instanceVariable, namespaceVariable, quantiles, rate } from './common.mjs'
+import { databaseRow, processRow } from './processes.mjs'
+
+const each = (metric) => [query(rate(metric, on, 'instance'), '{{instance}}')]
+const now = (metric) => [query(`sum by (instance) (${metric}{${on}})`, '{{instance}}')]
+
+export const gateway = dashboard({
+  uid: 'carillon-gateway',
+  title: 'Carillon / Gateways',
+  description: 'What each gateway does, from the handshake to the socket.',
+  variables: [namespaceVariable, instanceVariable(gateways)],
+  annotations,
+  rows: [
+    row('Connections',
+      lines('Connections', 'short', 'Open connections of each node: WebSockets, event streams and polls.', now('carillon_connections')),
+      lines('Of the maximum', 'percentunit', 'Connections of those the node may have; a full node refuses with 503.',
+        [query(`sum by (instance) (carillon_connections{${on}}) / sum by (instance) (carillon_max_connections{${on}})`, '{{instance}}')], { max: 1 }),
+      lines('Subscriptions', 'short', 'Channel subscriptions of all connections.', now('carillon_subscriptions')),
+      lines('Taken in', 'cps', 'Connections taken in, a second.', each('carillon_connections_accepted_total')),
+      lines('Ended', 'cps', 'Connections ended, by reason: a close code\'s name, `answered` for a poll, `left` when the client or its network ended it.',
+        [query(rate('carillon_connections_closed_total', on, 'reason'), '{{reason}}')]),
+      lines('Sent away', 'cps', 'Requests refused before they became a connection, by problem code.', [query(rate('carillon_handshakes_rejected_total', on, 'code'), '{{code}}')]),
+      lines('Handshake', 's', 'From the request to the connection, tokens and limits included.', quantiles('carillon_handshake_duration_seconds', on)),
+      lines('Without a WebSocket', 'cps', 'Event streams and polls let in, a second.', [query(rate('carillon_fallback_requests_total', on, 'kind'), '{{kind}}')]),
+      lines('Round trip of pings', 's', 'From a ping to its pong: the network to the clients.', quantiles('carillon_ping_rtt_seconds', on, [0.5, 0.99], { rare: true })),
+    ),
+    row('Deliveries',
+      lines('Deliveries', 'cps', 'Event frames written to sockets, a second.', each('carillon_deliveries_total')),
+      lines('Frames in one write', 'none', 'Deliveries for each write: how much is coalesced.',
+        [query(`${rate('carillon_deliveries_total', on, 'instance')} / ${rate('carillon_socket_writes_total', on, 'instance')}`, '{{instance}}')]),
+      lines('Traffic', 'Bps', 'Bytes written to and read from client sockets, a second.', [
+        query(rate('carillon_sent_bytes_total', on), 'sent'),
+        query(rate('carillon_received_bytes_total', on), 'received'),
+      ]),
+      heatmap('Commit to socket', 's', 'From the commit in the database to the sockets of a shard, each event once a shard. Compares two clocks.', buckets('carillon_delivery_latency_seconds', on)),
+      lines('Commit to socket, quantiles', 's', 'The same as quantiles of the chosen nodes together.', quantiles('carillon_delivery_latency_seconds', on, [0.5, 0.99, 0.999]), { w: 12 }),
+      lines('One fan-out', 's', 'Time a shard needs to write one batch to all its sockets.', quantiles('carillon_broadcast_duration_seconds', on)),
+      lines('Behind', 'none', 'Connections that are not at the head now: resuming, or slow.', now('carillon_behind')),
+      lines('Falling behind', 'cps', 'Times a live connection could not take an event, a second. It gets everything later, from the ring or the log.', each('carillon_fell_behind_total')),
+    ),
+    row('Coming back',
+      lines('Welcomes', 'cps', 'live: nothing missed; replay: missed events follow; reset: the client must reload.', [query(rate('carillon_resumes_total', on, 'result'), '{{result}}')]),
+      lines('Events read for them', 'cps', 'Events of the log read for connections behind their ring, a second.', each('carillon_backlog_events_total')),
+      lines('Reads', 'reqps', 'Pages of the log read for connections behind their ring, and of history for a subscribe.', [
+        query(rate('carillon_backlog_reads_total', on), 'backlog'),
+        query(rate('carillon_history_reads_total', on), 'history'),
+      ]),
+      lines('Memory of replays', 'bytes', 'Events between the log and the sockets, at most CARILLON_REPLAY_BUDGET_BYTES.', now('carillon_replay_bytes')),
+      lines('Waiting for that memory', 'cps', 'Reads of the log that waited because replays had reached their budget, a second.', each('carillon_replay_waits_total')),
+      lines('Frames from clients', 'cps', 'Frames received, pongs excluded, and connections that broke the WebSocket protocol, a second.', [
+        query(rate('carillon_frames_received_total', on), 'frames'),
+        query(rate('carillon_protocol_violations_total', on), 'violations'),
+      ]),
+    ),
+    row('Streams',
+      lines('Tenants followed', 'none', 'Tenants whose log each node follows.', now('carillon_streams')),
+      lines('Events', 'cps', 'Events that passed the streams: all, those heard twice, and those read from the log because Redis did not bring them.', [
+        query(rate('carillon_events_sequenced_total', on), 'passed'),
+        query(rate('carillon_events_repeated_total', on), 'repeated'),
+        query(rate('carillon_events_repaired_total', on), 'repaired'),
+      ]),
+      lines('Commit to gateway', 's', 'From the commit to its batch out of Redis. Compares two clocks.', quantiles('carillon_bus_lag_seconds', on)),
+      lines('Behind the log', 'none', 'Events the log is ahead of the node, all tenants.', now('carillon_head_lag_events')),
+      lines('Gaps and resets', 'cps', 'Holes read from the log, and streams that lost continuity, a second.', [
+        query(rate('carillon_gaps_total', on), 'gaps'),
+        query(rate('carillon_stream_resets_total', on), 'resets'),
+      ]),
+      lines('Repair', 's', 'From a hole to its events out of the log.', quantiles('carillon_repair_duration_seconds', on, [0.5, 0.99], { rare: true })),
+      lines('Memory of rings', 'bytes', 'Recent events of all tenants, at most CARILLON_RING_BUDGET_BYTES.', now('carillon_ring_bytes')),
+      lines('Trimmed early', 'cps', 'Events that left a ring early because all rings together reached their budget, a second.', each('carillon_ring_trimmed_total')),
+      lines('Head watch', 'reqps', 'Queries of the head watch, one for all tenants of a node, a second.', each('carillon_head_queries_total')),
+    ),
+    row('Redis',
+      lines('Up', 'none', '1 while the connection works and every subscription is confirmed.', [query(`carillon_redis_up{${on}}`, '{{instance}}')], { max: 1 }),
+      lines('Messages', 'cps', 'Announcements received, a second.', each('carillon_redis_messages_total')),
+      lines('Subscriptions', 'none', 'Tenants each node wants announcements of.', [query(`carillon_redis_subscriptions{${on}}`, '{{instance}}')]),
+      lines('Interruptions', 'cps', 'Times messages may have been lost and the log was asked, by cause, a second.', [query(rate('carillon_redis_interruptions_total', on, 'cause'), '{{cause}}')]),
+      lines('Dropped', 'cps', 'Messages received but not handed on, by reason, a second.', [query(rate('carillon_redis_dropped_total', on, 'reason'), '{{reason}}')]),
+      lines('Refused', 'cps', 'Messages that were no batch of their tenant, a second: somebody else speaks on our channels.', each('carillon_envelopes_refused_total')),
+    ),
+    databaseRow(on),
+    row('Canary',
+      lines('Round trip', 's', 'From publishing to receiving through the public path; one clock.', quantiles('carillon_canary_round_trip_seconds', on)),
+      lines('Runs', 'cps', 'Runs by result, a second.', [query(rate('carillon_canary_runs_total', on, 'result'), '{{result}}')]),
+      lines('Integrity', 'none', 'Events that the canary missed or saw twice since the node started. Anything but zero is a fault.', [
+        query(`carillon_canary_gaps_total{${on}}`, 'missed {{instance}}'),
+        query(`carillon_canary_duplicates_total{${on}}`, 'twice {{instance}}'),
+      ]),
+    ),
+    processRow(on),
+  ],
+})

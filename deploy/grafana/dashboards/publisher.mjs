@@ -1,0 +1,51 @@
+// What do the publishers do? Requests, times, what became of the events, the intake before the database, Redis, Postgres.
+
+import { dashboard, heatmap, lines, query, row } from '../panels.mjs'
+import { annotations, buckets, chosenPublishers as on, instanceVariable, namespaceVariable, publishers, quantiles, rate } from './common.mjs'
+import { databaseRow, processRow } from './processes.mjs'
+
+export const publisher = dashboard({
+  uid: 'carillon-publisher',
+  title: 'Carillon / Publishers',
+  description: 'What each publisher does, from the request to the announcement.',
+  variables: [namespaceVariable, instanceVariable(publishers)],
+  annotations,
+  rows: [
+    row('Requests',
+      lines('Requests', 'reqps', 'Requests answered by route, a second.', [query(rate('carillon_http_requests_total', on, 'route'), '{{route}}')]),
+      lines('Publish answers', 'reqps', 'Answers to publish requests by HTTP status, a second.', [query(rate('carillon_http_requests_total', `${on},route="publish"`, 'status'), '{{status}}')]),
+      lines('Errors', 'reqps', 'Answers with 5xx by route, a second.', [query(rate('carillon_http_requests_total', `${on},status=~"5.."`, 'route'), '{{route}}', { rare: true })]),
+      heatmap('Time to publish', 's', 'From the body of a publish request to its answer.', buckets('carillon_publish_duration_seconds', `${on},phase="total"`)),
+      lines('Time to publish, quantiles', 's', 'The whole request, and one batch in the database.', [
+        ...quantiles('carillon_publish_duration_seconds', `${on},phase="total"`, [0.5, 0.99], { legend: 'request' }),
+        ...quantiles('carillon_publish_duration_seconds', `${on},phase="db"`, [0.5, 0.99], { legend: 'database' }),
+      ], { w: 12 }),
+    ),
+    row('Events',
+      lines('Events', 'cps', 'What became of events: stored; replayed (the same key and content again); conflict (the same key, other content); refused; unknown tenant.',
+        [query(rate('carillon_events_published_total', on, 'result'), '{{result}}')]),
+      lines('Without an answer', 'cps', 'Publish requests that got no answer from the log, by reason, a second.', [query(rate('carillon_publish_refused_total', on, 'reason'), '{{reason}}')]),
+      lines('Events in a transaction', 'none', 'How many events one transaction commits: the group commit.', [
+        ...quantiles('carillon_batch_events', on),
+        query(`${rate('carillon_batch_events_sum', on)} / ${rate('carillon_batch_events_count', on)}`, 'mean'),
+      ]),
+      lines('Transactions', 'cps', 'Batches committed by each publisher, a second.', [query(rate('carillon_batch_events_count', on, 'instance'), '{{instance}}')]),
+      lines('Intake', 'percentunit', 'How full the intake is: the fuller of its events (10,000) and its bytes (16 MiB). At 100 % requests are refused.', [
+        query(`carillon_intake_events{${on}} / 10000`, 'events {{instance}}'),
+        query(`carillon_intake_bytes{${on}} / (16 * 1024 * 1024)`, 'bytes {{instance}}'),
+      ], { max: 1 }),
+      lines('API keys', 'cps', 'API keys looked up, in the cache and in the database, a second.', [query(rate('carillon_api_key_lookups_total', on, 'source'), '{{source}}')]),
+    ),
+    row('Redis',
+      lines('Up', 'none', '1 while the connection works.', [query(`carillon_redis_up{${on}}`, '{{instance}}')], { max: 1 }),
+      lines('Announcements', 'cps', 'Announcements that Redis took over, a second.', [query(rate('carillon_redis_published_total', on, 'instance'), '{{instance}}')]),
+      lines('Failed announcements', 'cps', 'Announcements that did not get to Redis, by reason, a second. Gateways find the events in the log.',
+        [query(rate('carillon_redis_publish_failed_total', on, 'reason'), '{{reason}}')]),
+    ),
+    databaseRow(on),
+    row('Keys of the identity provider',
+      lines('Fetches of the key set', 'cps', 'By result, a second; none without CARILLON_JWKS_URL.', [query(rate('carillon_jwks_refreshes_total', on, 'result'), '{{result}}', { rare: true })]),
+    ),
+    processRow(on),
+  ],
+})
