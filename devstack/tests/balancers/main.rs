@@ -1,0 +1,18 @@
+//! Do the balancers of deploy/ do what they promise, with real sockets?
+//!
+//! HAProxy and nginx run with the very files that are shipped: [`shipped`] fills in this machine's addresses and nothing
+//! else. [`carry`] brings 2,000 sockets through death, drain and growth, [`address`] asks whom a gateway believes about
+//! a client's address, [`routes`] what goes where, [`names`] whether DNS alone adds and removes servers, and [`syntax`]
+//! whether the balancers themselves accept every file.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+#[path = "../support/faults/mod.rs"]
+mod faults;
+
+mod address;
+mod carry;
+mod names;
+mod routes;
+mod shipped;
+mod syntax;
