@@ -14,7 +14,7 @@ use std::process::Command;
 const SERVICES_AND_LIBRARIES: [&str; 5] = ["protocol", "backplane", "platform", "gateway", "publisher"];
 
 /// Our crates, and which of our crates each may depend on.
-const DIRECTION: [(&str, &[&str]); 8] = [
+const DIRECTION: [(&str, &[&str]); 9] = [
     ("protocol", &[]),
     ("backplane", &["protocol"]),
     ("platform", &["protocol"]),
@@ -22,6 +22,7 @@ const DIRECTION: [(&str, &[&str]); 8] = [
     ("publisher", &["protocol", "backplane", "platform"]),
     ("devstack", &["protocol"]),
     ("loadtest", &["protocol"]),
+    ("goose", &["protocol"]),
     // The one crate above the services: it hands their readers hostile bytes, without a network between.
     ("fuzz", &["protocol", "gateway", "publisher"]),
 ];
@@ -34,7 +35,7 @@ const OWNED_LIBRARIES: [(&str, &[&str], &str); 7] = [
     ("refinery", &["backplane"], "migrations are part of the log"),
     (
         "jsonwebtoken",
-        &["platform", "devstack", "loadtest"],
+        &["platform", "devstack", "goose", "loadtest"],
         "tokens are believed in one place (platform/src/auth); the others only mint them for tests",
     ),
     ("mio", &["gateway"], "only shards own sockets without a runtime"),

@@ -17,8 +17,7 @@ most_seconds=${CONFORMANCE_SECONDS:-3600}
 echo_pid=
 
 finish() {
-    [[ -n $echo_pid ]] && kill "$echo_pid" 2>/dev/null && wait "$echo_pid" 2>/dev/null
-    true
+    [[ -z $echo_pid ]] || { kill "$echo_pid" && wait "$echo_pid"; } 2>/dev/null || true
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
