@@ -29,11 +29,19 @@ passed=0
 failed=0
 pids=()
 
-# Only what was started here, by its id.
+# Only what was started here, by its id, the last first: an API server without its etcd would not end by itself.
 finish() {
-  local pid
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
-  wait 2>/dev/null
+  local index pid tries
+  for ((index = ${#pids[@]} - 1; index >= 0; index--)); do
+    pid=${pids[index]}
+    kill "$pid" 2>/dev/null
+    for ((tries = 0; tries < 100; tries++)); do
+      kill -0 "$pid" 2>/dev/null || break
+      sleep 0.2
+    done
+    kill -9 "$pid" 2>/dev/null
+    wait "$pid" 2>/dev/null
+  done
 }
 trap finish EXIT
 
