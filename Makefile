@@ -29,7 +29,7 @@ reset: ## Stop everything and delete its data.
 	@$(RELEASE) reset
 
 build: ## Build the release binaries.
-	$(CARGO) build --release --workspace --bins --locked
+	$(CARGO) build --release --workspace --exclude carillon-goose --bins --locked
 
 # Binaries and tests in one build: built apart they want libraries with other features, and those compile twice.
 debug: ## Build the debug binaries and the tests.
@@ -62,6 +62,7 @@ observability: build ## Check rules, alerts and dashboards, on paper and against
 	loadtest/observability/verify.sh
 
 loadtest: build ## Run the k6 scripts and the goose attack, short (needs Go once, for k6).
+	$(CARGO) build --release -p carillon-goose --locked
 	loadtest/loadtest.sh
 
 drill: build ## Restart three gateways twice under 3,000 clients, then add one; half an hour (DRILL="--clients 500").
