@@ -11,7 +11,7 @@ RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz check pages fmt build \
-  chart image observability loadtest drill
+  chart chart-cluster image observability loadtest drill
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ fuzz: ## Look for hostile inputs with libFuzzer, MINUTES=60 in all, on every cor
 
 chart: ## Verify the Helm chart: both Helms, every value set, every Kubernetes since 1.29 (needs Go; first run ten minutes).
 	helm/verify.sh
+
+chart-cluster: ## Install, upgrade, roll back and test the chart against a real API server (needs Go; builds it once, long).
+	helm/cluster.sh
 
 image: build ## Build the container images without a registry and run them confined (needs root and apt).
 	deploy/verify-image.sh

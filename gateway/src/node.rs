@@ -99,7 +99,8 @@ impl Node {
         )
         .map_err(|error| StartError::System { what: "traces", error: io::Error::other(error) })?;
         let (errand, errands) = mpsc::unbounded_channel();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from).min(64);
+        // As many as the runtime has workers: what the machine has, or TOKIO_WORKER_THREADS in a container without a limit.
+        let cores = tokio::runtime::Handle::current().metrics().num_workers().clamp(1, 64);
         let (shards, threads) = shard::start(cores, &shard_config(&config, &traces), &errand)
             .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();

@@ -56,6 +56,7 @@ defaults
     retries 3
     timeout connect 5s
     timeout http-request 5s
+    timeout http-keep-alive 60s
     timeout client 60s
     timeout server 60s
     timeout tunnel 1h
