@@ -38,6 +38,8 @@ finish() {
   return "$code"
 }
 trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # check WHAT COMMAND…: it must succeed.
 check() {
