@@ -69,7 +69,7 @@ declare! {
     history_reads: Counter = "carillon_history_reads_total", "pages of history read for a subscribe";
     sent_bytes: Counter = "carillon_sent_bytes_total", "bytes written to clients' sockets, WebSocket framing included";
     received_bytes: Counter = "carillon_received_bytes_total", "bytes read from clients' sockets after their handshake";
-    handshake_seconds: Histogram = "carillon_handshake_duration_seconds", "from a request's headers to its answer, for those let in: token, stream, channels";
+    handshake_seconds: Histogram = "carillon_handshake_duration_seconds", "from a WebSocket request's headers to its 101: token, stream, channels";
     ping_seconds: Histogram = "carillon_ping_rtt_seconds", "from a WebSocket ping to the next sign of life";
     broadcast_seconds: Histogram = "carillon_broadcast_duration_seconds", "one fan-out of a shard: everything new of one tenant to all its connections there";
     bus_lag_seconds: Histogram = "carillon_bus_lag_seconds", "commit in the database to received from Redis, once for each batch";
@@ -152,8 +152,10 @@ impl Metrics {
         if counts.sent_bytes > 0 {
             self.sent_bytes.increment(counts.sent_bytes);
         }
-        if counts.received_bytes > 0 {
+        if counts.received > 0 {
             self.received.increment(counts.received);
+        }
+        if counts.received_bytes > 0 {
             self.received_bytes.increment(counts.received_bytes);
         }
         let gauges = shard_gauges(shard);

@@ -36,13 +36,34 @@ impl Wishes {
 /// Sends a wish to a gateway on this machine (or in this container, where it is process 1).
 ///
 /// # Errors
-/// Whatever the system says: there is no such process, or it belongs to somebody else.
+/// There is no such process, it is no gateway (whose answer to these signals might be to die), or it belongs to
+/// somebody else.
 pub fn wish(pid: u32, state: NodeState) -> io::Result<()> {
     let wished = match state {
         NodeState::Evacuating => Signal::USR1,
         NodeState::Serving => Signal::USR2,
         NodeState::Draining => Signal::TERM,
     };
+    let program = |process: &str| std::fs::read_to_string(format!("/proc/{process}/comm"));
+    if program(&pid.to_string())? != program("self")? {
+        return Err(io::Error::other(format!("process {pid} is no gateway; name one with --pid")));
+    }
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(kill_process(pid, wished)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_for_a_process_that_is_no_gateway_is_not_sent() {
+        let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let refused = wish(other.id(), NodeState::Evacuating).unwrap_err();
+        assert!(refused.to_string().contains("is no gateway"), "{refused}");
+        assert!(other.try_wait().unwrap().is_none(), "it lives");
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert!(wish(u32::MAX, NodeState::Serving).is_err());
+    }
 }

@@ -67,6 +67,7 @@ impl Worker {
         }
         self.reschedule(key);
         if !early.is_empty() {
+            self.counts.received_bytes += early.len() as u64;
             self.take_in(key, &mut early.to_vec());
         }
         self.read_on(key);

@@ -87,6 +87,7 @@ struct Frame {
 #[derive(Deserialize)]
 struct Acknowledged {
     seq: u64,
+    epoch: String,
 }
 
 impl RoundTrip {
@@ -112,7 +113,12 @@ impl RoundTrip {
     pub async fn round(&mut self) -> Result<Duration, RoundTripError> {
         self.connected().await?;
         let sent = Instant::now();
-        let seq = self.publish().await?;
+        let Acknowledged { seq, epoch } = self.publish().await?;
+        if self.cursor.as_ref().is_some_and(|(known, _)| *known != epoch) {
+            // The log has a new life, and its numbers are others: come back and be told `reset`.
+            self.socket = None;
+            return Err(RoundTripError::NotReceived(seq));
+        }
         if self.witness.acknowledged(seq) {
             return Ok(sent.elapsed());
         }
@@ -128,7 +134,7 @@ impl RoundTrip {
         self.witness.findings()
     }
 
-    async fn publish(&self) -> Result<u64, RoundTripError> {
+    async fn publish(&self) -> Result<Acknowledged, RoundTripError> {
         let failed = RoundTripError::PublishFailed;
         let url = self.config.publish.join("/v1/events").map_err(|error| failed(error.to_string()))?;
         let event = json!({
@@ -149,8 +155,7 @@ impl RoundTrip {
         if response.status() != StatusCode::CREATED {
             return Err(failed(format!("HTTP {}", response.status().as_u16())));
         }
-        let acknowledged: Result<Acknowledged, _> = response.json().await;
-        acknowledged.map(|event| event.seq).map_err(|error| failed(error.without_url().to_string()))
+        response.json().await.map_err(|error| failed(error.without_url().to_string()))
     }
 
     async fn connected(&mut self) -> Result<(), RoundTripError> {

@@ -5,6 +5,9 @@
 
 use std::collections::BTreeSet;
 
+/// Events that may be there before their acknowledgements: a client has one request under way.
+const EARLY: usize = 16;
+
 /// What went wrong so far, counted up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Findings {
@@ -52,6 +55,10 @@ impl Witness {
         self.awaited = later;
         if !was_awaited {
             self.early.insert(seq);
+            // One whose acknowledgement was lost on its way is never asked for.
+            while self.early.len() > EARLY {
+                self.early.pop_first();
+            }
         }
         was_awaited
     }
@@ -88,6 +95,14 @@ mod tests {
         assert_eq!(witness.findings(), Findings { gaps: 1, duplicates: 0 });
         witness.acknowledged(4);
         assert_eq!(witness.findings().gaps, 2, "acknowledged late, passed over all the same");
+    }
+
+    #[test]
+    fn acknowledgements_that_never_come_do_not_pile_up() {
+        let mut witness = Witness::default();
+        assert!(!(1..=1_000).any(|seq| witness.came(seq)), "none was awaited");
+        assert_eq!((witness.early.len(), witness.findings()), (EARLY, Findings::default()));
+        assert!(witness.acknowledged(1_000));
     }
 
     #[test]
