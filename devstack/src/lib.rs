@@ -6,6 +6,7 @@
 //! The binary `carillon` ([`cli`], [`command`]) is the same library with a [`state`] file, so that a stack can
 //! outlive the terminal that started it.
 
+pub mod authority;
 pub mod chaos;
 pub mod cli;
 pub mod client;

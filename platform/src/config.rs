@@ -44,7 +44,7 @@ pub const DATABASE_URL: Var<SecretUrl> = Var {
     name: "DATABASE_URL",
     absent: Absent::Required,
     kind: SecretUrl(&["postgres", "postgresql"]),
-    what: "the Postgres database that holds the log",
+    what: "the Postgres database that holds the log; `sslmode` and `sslrootcert` mean what they mean to psql (docs/OPERATIONS.md, TLS)",
 };
 
 /// Where the fast path is.
@@ -52,7 +52,7 @@ pub const REDIS_URL: Var<SecretUrl> = Var {
     name: "REDIS_URL",
     absent: Absent::Required,
     kind: SecretUrl(&["redis", "rediss", "valkey", "valkeys"]),
-    what: "the Redis or Valkey server, sentinel or cluster node that carries the fast path; rediss and valkeys use TLS",
+    what: "the Redis or Valkey server, sentinel or cluster node that carries the fast path; rediss and valkeys use TLS, verified with the system's authorities or those of SSL_CERT_FILE",
 };
 
 /// How Redis is run.

@@ -22,6 +22,7 @@
 use super::BusError;
 use super::config::{BusConfig, BusMode, CheckedUrl};
 use super::health::{DownCause, Failure};
+use crate::tls::Wanted;
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
@@ -380,15 +381,7 @@ fn failure(error: &Error, otherwise: DownCause) -> Failure {
     Failure::new(cause, error.details())
 }
 
-/// TLS with the host's roots; certificates among them that cannot be read are left out.
 fn tls_config() -> Result<TlsConfig, BusError> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| BusError::Config(format!("cannot set up tls for redis: {error}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = Wanted::strict().client().map_err(|error| BusError::Config(format!("TLS: {error}")))?;
     Ok(TlsConnector::from(config).into())
 }

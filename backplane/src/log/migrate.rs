@@ -4,7 +4,7 @@
 //! again changes nothing; while services run it waits for no lock longer than two seconds and tries a few times, so
 //! that it never makes the log's users queue up behind it.
 
-use super::pool::{LogError, Role, driver_config, tls};
+use super::pool::{LogError, Role, driver};
 use std::time::Duration;
 use tokio_postgres::Client;
 
@@ -52,7 +52,8 @@ const AS_OWNER: &str = "SET ROLE carillon_owner; SET search_path = carillon";
 /// Brings the schema up to date. The login needs to be a superuser, or the owner of the database with CREATEROLE, or
 /// (when the roles exist) a member of carillon_owner.
 pub async fn migrate(url: &str) -> Result<MigrateReport, LogError> {
-    let (mut client, connection) = driver_config(url, Role::Owner)?.connect(tls()?).await?;
+    let (config, tls) = driver(url, Role::Owner)?;
+    let (mut client, connection) = config.connect(tls).await?;
     let driver = tokio::spawn(connection);
     let result = locked(&mut client).await;
     drop(client);

@@ -4,11 +4,12 @@
 //! binds. Every wait has a deadline, so a frozen database is an error within seconds, never a hang.
 
 use super::metrics::{answers, queried, waited};
+use crate::tls::Wanted;
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
+use std::error::Error as _;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -80,7 +81,7 @@ impl LogError {
 
 impl From<tokio_postgres::Error> for LogError {
     fn from(error: tokio_postgres::Error) -> Self {
-        let Some(db) = error.as_db_error() else { return LogError::Unavailable(error.to_string()) };
+        let Some(db) = error.as_db_error() else { return LogError::Unavailable(told(&error)) };
         let text = format!("{} ({})", db.message(), db.code().code());
         let class = db.code().code().get(..2).unwrap_or_default();
         match db.code() {
@@ -96,6 +97,11 @@ impl From<tokio_postgres::Error> for LogError {
             _ => LogError::Database(text),
         }
     }
+}
+
+/// The driver says what it did, and only the source of its error what went wrong.
+fn told(error: &tokio_postgres::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 impl From<PoolError> for LogError {
@@ -117,11 +123,9 @@ pub struct Log {
 impl Log {
     /// Prepares a pool; only a wrong configuration fails.
     pub fn connect(config: LogConfig) -> Result<Self, LogError> {
-        let manager = Manager::from_config(
-            driver_config(&config.url, config.role)?,
-            tls()?,
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
-        );
+        let (driver, tls) = driver(&config.url, config.role)?;
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(driver, tls, recycling);
         let pool = Pool::builder(manager)
             .max_size(config.pool_size)
             .runtime(Runtime::Tokio1)
@@ -177,10 +181,12 @@ pub(super) async fn exchange<T>(
     }
 }
 
-/// The driver's configuration: what the URL says, our role, and deadlines.
-pub(super) fn driver_config(url: &str, role: Role) -> Result<tokio_postgres::Config, LogError> {
+/// The driver's configuration: what the URL says, TLS if it wants or the server offers it, our role, and deadlines.
+pub(super) fn driver(url: &str, role: Role) -> Result<(tokio_postgres::Config, MakeRustlsConnect), LogError> {
+    let (wanted, url) = Wanted::of_postgres(url);
+    let tls = wanted.client().map_err(|error| LogError::Config(format!("TLS: {error}")))?;
     let mut config =
-        tokio_postgres::Config::from_str(url).map_err(|error| LogError::Config(error.to_string()))?;
+        tokio_postgres::Config::from_str(&url).map_err(|error| LogError::Config(told(&error)))?;
     let mut options = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
     // Migrations choose their role and their time limits themselves. A generic plan is always the right one here
     // (every statement goes by an index that begins with the tenant), and planning over many partitions for each
@@ -197,18 +203,5 @@ pub(super) fn driver_config(url: &str, role: Role) -> Result<tokio_postgres::Con
     config.connect_timeout(CREATE);
     config.keepalives_idle(Duration::from_secs(30));
     config.tcp_user_timeout(Duration::from_secs(10));
-    Ok(config)
-}
-
-/// TLS with the system's root certificates, used when the URL's `sslmode` asks for it or the server offers it.
-pub(super) fn tls() -> Result<MakeRustlsConnect, LogError> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| LogError::Config(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
+    Ok((config, MakeRustlsConnect::new(tls)))
 }
