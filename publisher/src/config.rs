@@ -14,6 +14,13 @@ const RETENTION_DAYS: Var<Count> = Var {
     what: "days an event stays in the log; older ones are dropped with their day's partition",
 };
 
+const DRAIN_DELAY_MS: Var<Millis> = Var {
+    name: "CARILLON_DRAIN_DELAY_MS",
+    absent: Absent::Default("2000"),
+    kind: Millis { min: 0, max: 600_000 },
+    what: "how long a stopping process is known to be unready and still takes requests; longer than balancers need to notice",
+};
+
 const DRAIN_MS: Var<Millis> = Var {
     name: "CARILLON_DRAIN_MS",
     absent: Absent::Default("10000"),
@@ -23,7 +30,7 @@ const DRAIN_MS: Var<Millis> = Var {
 
 /// Every variable of this service, in the order of the reference.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    let own: [&'static dyn Declared; 4] = [&LISTEN, &OPS_LISTEN, &RETENTION_DAYS, &DRAIN_MS];
+    let own: [&'static dyn Declared; 5] = [&LISTEN, &OPS_LISTEN, &RETENTION_DAYS, &DRAIN_DELAY_MS, &DRAIN_MS];
     own.into_iter().chain(SHARED.iter().copied()).collect()
 }
 
@@ -34,7 +41,9 @@ pub struct Config {
     pub common: Common,
     /// Days an event stays in the log.
     pub retention_days: u32,
-    /// Longest time the stop waits for what is under way.
+    /// From unready to refusing connections.
+    pub drain_delay: Duration,
+    /// Longest time the stop then waits for what is under way.
     pub drain: Duration,
 }
 
@@ -44,6 +53,7 @@ impl Config {
         Ok(Self {
             common: Common::read(env, &LISTEN, &OPS_LISTEN)?,
             retention_days: env.get(&RETENTION_DAYS)?,
+            drain_delay: env.get(&DRAIN_DELAY_MS)?,
             drain: env.get(&DRAIN_MS)?,
         })
     }
@@ -72,6 +82,7 @@ mod tests {
         ]);
         let config = Config::read(&env).unwrap();
         assert_eq!((config.retention_days, config.drain), (30, Duration::from_secs(10)));
+        assert_eq!(config.drain_delay, Duration::from_secs(2));
         let names: Vec<&str> = variables().iter().map(|var| var.name()).collect();
         assert!(names.contains(&"CARILLON_RETENTION_DAYS") && names.contains(&"CARILLON_TENANTS"));
         assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), names.len());

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 const ANSWER: Duration = Duration::from_millis(700);
 
 /// Without the log nothing can be published: unready. Without Redis events arrive later: degraded.
-pub async fn check(log: Log, announcer: Announcer, stopping: CancellationToken) -> Readiness {
+pub async fn check(log: Log, announcer: Announcer, leaving: CancellationToken) -> Readiness {
     let mut readiness = Readiness::ready();
-    if stopping.is_cancelled() {
+    if leaving.is_cancelled() {
         readiness = readiness.because(State::Unready, "draining", "this process is stopping");
     }
     // Asking for no heads touches the schema as well as the connection.

@@ -1,7 +1,8 @@
 //! How does the service start, run and stop?
 //!
-//! The stop goes the way of an event: no new connections, requests under way finish, their batches commit, what was
-//! committed is announced, and last the ops port closes, so that probes and scrapes see all of it.
+//! The stop begins with time for balancers to notice: unready, but at work, and every answer is the last one on its
+//! connection. Then it goes the way of an event: no new connections, requests under way finish, their batches commit,
+//! what was committed is announced, and last the ops port closes, so that probes and scrapes see all of it.
 
 use crate::access::Gate;
 use crate::batcher::Batcher;
@@ -59,14 +60,14 @@ pub enum ServeError {
 
 /// Runs until the process is asked to stop. Logging has begun.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
-    let Config { common, retention_days, drain } = config;
+    let Config { common, retention_days, drain_delay, drain } = config;
     let scrape = telemetry::install("publisher", env!("CARGO_PKG_VERSION"))?;
     bus::describe_metrics();
     log::describe_metrics();
     let mut signals = Signals::listen()?;
     descriptors::raise()?;
 
-    let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
+    let (leaving, stopping, closing) = <(CancellationToken, CancellationToken, CancellationToken)>::default();
     let (log, announcer) = (connect_log(&common)?, connect_announcer(&common)?);
     let metrics = Arc::new(Metrics::new());
     let health = Health::new(log.clone(), closing.clone());
@@ -94,14 +95,15 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         bodies: BodyBudget::default(),
         metrics,
         traces: traces.clone(),
+        leaving: leaving.clone(),
     };
     let server = Server::new(bind(common.listen)?, router(Arc::new(app)));
     let ops_listener = bind(common.ops_listen)?;
     tracing::info!(node = common.node, listen = %server.address()?, ops = %ops_listener.local_addr()?, "serving");
 
     let ready = {
-        let (log, announcer, stopping) = (log.clone(), announcer.clone(), stopping.clone());
-        move || readiness::check(log.clone(), announcer.clone(), stopping.clone())
+        let (log, announcer, leaving) = (log.clone(), announcer.clone(), leaving.clone());
+        move || readiness::check(log.clone(), announcer.clone(), leaving.clone())
     };
     let ops = tokio::spawn(ops::serve(ops_listener, scrape, tenants, ready, closing.clone()));
     let janitor = tokio::spawn(janitor::run(log, retention_days));
@@ -109,9 +111,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
-    stopping.cancel();
+    leaving.cancel();
+    let served = async {
+        tokio::time::sleep(drain_delay).await;
+        stopping.cancel();
+        serving.await
+    };
     let unfinished = tokio::select! {
-        cut = serving => cut.unwrap_or(0),
+        cut = served => cut.unwrap_or(0),
         signal = signals.next() => {
             tracing::warn!(signal, "stopping at once");
             0

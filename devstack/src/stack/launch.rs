@@ -229,7 +229,10 @@ impl Launcher {
     /// Starts a publisher and waits until it is ready. An only one is called `publisher`.
     pub(super) async fn publisher(&self, number: usize, only: bool) -> Result<Service, StackError> {
         let name = if only { "publisher".into() } else { format!("publisher-{number}") };
-        self.service(name, &self.publisher_binary, self.publisher_env.clone()).await
+        // Behind no balancer, or one that looks every 250 ms.
+        let own = ("CARILLON_DRAIN_DELAY_MS".to_owned(), "500".to_owned());
+        let env = std::iter::once(&own).chain(&self.publisher_env).cloned().collect();
+        self.service(name, &self.publisher_binary, env).await
     }
 
     async fn service(&self, name: String, program: &Path, env: Vec<Variable>) -> Result<Service, StackError> {

@@ -39,6 +39,7 @@ use carillon_platform::telemetry::Traces;
 use http::HeaderMap;
 use problem::{Code, Problem};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// What the handlers work with.
 pub struct App {
@@ -58,6 +59,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The spans.
     pub traces: Traces,
+    /// Cancelled once the process is asked to stop.
+    pub leaving: CancellationToken,
 }
 
 /// The public API.

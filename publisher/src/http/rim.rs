@@ -40,6 +40,10 @@ pub(super) async fn rim(State(app): State<Arc<App>>, request: Request, next: Nex
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if app.leaving.is_cancelled() {
+        // Whoever keeps connections for later shall not find this one closed then.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -125,6 +125,7 @@ impl Api {
             bodies: BodyBudget::default(),
             metrics,
             traces: Traces::default(),
+            leaving: CancellationToken::new(),
             log,
         };
         let key = make_key(&database, None, "publish,read,admin", None).await;

@@ -151,7 +151,18 @@ async fn it_migrates_makes_keys_serves_and_stops_in_order() {
     std::thread::sleep(Duration::from_millis(200));
     let pid = served.child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    let deadline = Instant::now() + Duration::from_secs(5);
+    // Until balancers know, it still answers; nobody may keep the connection for a next request.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while served.ready().unwrap().0 != 503 {
+        assert!(Instant::now() < deadline, "still ready");
+    }
+    assert_eq!(served.ready().unwrap().1["reasons"][0]["code"], "draining");
+    let mut last = TcpStream::connect(served.listen).unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    last.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    last.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201") && answer.contains("connection: close"), "{answer}");
     while TcpStream::connect(served.listen).is_ok() {
         assert!(Instant::now() < deadline, "still accepts");
         std::thread::sleep(Duration::from_millis(20));
