@@ -10,13 +10,9 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
+. helm/common.sh || exit
 
 KUBERNETES=1.36.2
-HELM3=v3.21.4
-HELM4=v4.2.4
-GATEWAY_API=v1.6.1
-PROMETHEUS_OPERATOR=v0.93.0
-KEDA=v2.20.0
 
 chart=$PWD/helm/carillon
 tools=$PWD/target/tools
@@ -25,8 +21,6 @@ work=$PWD/target/helm-cluster
 rm -rf "$work"
 mkdir -p "$bin" "$work"
 export GOTOOLCHAIN=auto CGO_ENABLED=0
-passed=0
-failed=0
 pids=()
 
 # Only what was started here, by its id, the last first: an API server without its etcd would not end by itself.
@@ -44,20 +38,6 @@ finish() {
   done
 }
 trap finish EXIT
-
-# check NAME COMMAND…: one line when it succeeds, its output when it does not.
-check() {
-  local name=$1 log
-  shift
-  if log=$("$@" 2>&1); then
-    passed=$((passed + 1))
-    printf 'ok       %s\n' "$name"
-  else
-    failed=$((failed + 1))
-    printf 'FAILED   %s\n' "$name"
-    printf '%s\n' "$log" | tail -n 30 | sed 's/^/         | /'
-  fi
-}
 
 give_up() {
   printf 'NOT RUN  everything: %s\n' "$1"

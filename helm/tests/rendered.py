@@ -274,6 +274,8 @@ def mounts_have_volumes_and_accounts_exist(rendering):
     accounts = {item["metadata"]["name"] for item in rendering.kinds("ServiceAccount")} | {"default", "shared"}
     for name, _, spec in rendering.pods():
         volumes = {volume["name"] for volume in spec.get("volumes", [])}
+        if len(volumes) != len(spec.get("volumes", [])):
+            yield f"{name} has two volumes of one name"
         mounted = {mount["name"] for container in spec.get("initContainers", []) + spec["containers"] for mount in container.get("volumeMounts", [])}
         if volumes != mounted:
             yield f"{name} has volumes {sorted(volumes)} and mounts {sorted(mounted)}"

@@ -9,6 +9,7 @@ A variable whose value would be the empty text is left out: the services refuse 
 {{- $values := .root.Values -}}
 CARILLON_LISTEN: {{ printf "%s:%d" .values.ports.address (int64 .values.ports.client) | quote }}
 CARILLON_OPS_LISTEN: {{ printf "%s:%d" .values.ports.address (int64 .values.ports.ops) | quote }}
+CARILLON_DRAIN_DELAY_MS: {{ include "carillon.drainDelayMs" . | quote }}
 CARILLON_DRAIN_MS: {{ mul (int64 .values.drain.windowSeconds) 1000 | quote }}
 CARILLON_REDIS_MODE: {{ $values.redis.mode | quote }}
 CARILLON_REDIS_PREFIX: {{ $values.redis.prefix | quote }}
@@ -39,6 +40,40 @@ CARILLON_JWT_ISSUER: {{ join "," . | quote }}
 {{- end }}
 {{- end -}}
 
+{{/*
+Whom to trust, for all that speak TLS: an environment of SSL_CERT_FILE alone. The migration gets it, too: its Postgres URL
+may ask for the system's authorities.
+*/}}
+{{- define "carillon.trustSettings" -}}
+{{- with .Values.trust }}
+{{- if .replacesSystem }}
+SSL_CERT_FILE: {{ printf "/etc/carillon/trust/%s" .key | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The authorities of one's own: a list of one volume, or of none. Takes the chart's context, as the next does. */}}
+{{- define "carillon.trustVolumes" -}}
+{{- with .Values.trust }}
+{{- if .existingConfigMap }}
+- name: trust
+  configMap:
+    name: {{ .existingConfigMap | quote }}
+    items:
+      - key: {{ .key | quote }}
+        path: {{ .key | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "carillon.trustMounts" -}}
+{{- if .Values.trust.existingConfigMap }}
+- name: trust
+  mountPath: /etc/carillon/trust
+  readOnly: true
+{{- end }}
+{{- end -}}
+
 {{- define "carillon.hasPublicKeys" -}}
 {{- if or .Values.auth.publicKeys.inline .Values.auth.publicKeys.existingSecret }}true{{ end -}}
 {{- end -}}
@@ -61,7 +96,6 @@ CARILLON_RING_EVENTS: {{ int64 .ring.events | quote }}
 CARILLON_RING_BYTES: {{ .ring.bytes | quote }}
 CARILLON_RING_BUDGET_BYTES: {{ .ring.budget | quote }}
 CARILLON_REPLAY_BUDGET_BYTES: {{ .replay.budget | quote }}
-CARILLON_DRAIN_DELAY_MS: {{ include "carillon.drainDelayMs" $root | quote }}
 CARILLON_DRAIN_RATE: {{ int64 .drain.ratePerSecond | quote }}
 CARILLON_REBALANCE: {{ ternary "on" "off" (include "carillon.rebalances" $root | not | not) | quote }}
 CARILLON_REBALANCE_PERCENT: {{ int64 .rebalance.percentPerMinute | quote }}
@@ -130,7 +164,7 @@ valueFrom:
 {{/* Everything that the chart sets itself; extraEnv may name none of it. */}}
 {{- define "carillon.ownEnvironment" -}}
 {{- $scope := . -}}
-{{- $settings := dict -}}
+{{- $settings := include "carillon.trustSettings" .root | fromYaml -}}
 {{- if ne .component "migrate" }}
 - name: CARILLON_NODE
   valueFrom:
@@ -144,7 +178,7 @@ valueFrom:
       resource: requests.cpu
       divisor: "1"
 {{- end }}
-{{- $settings = include "carillon.sharedSettings" . | fromYaml }}
+{{- $settings = mergeOverwrite $settings (include "carillon.sharedSettings" . | fromYaml) }}
 {{- $settings = mergeOverwrite $settings (include (printf "carillon.%sSettings" .component) . | fromYaml) }}
 {{- end }}
 {{- range $name, $value := $settings }}
@@ -163,8 +197,8 @@ valueFrom:
 {{- end }}
 {{- end -}}
 
-{{/* Volumes for secrets as files and for public keys. */}}
-{{- define "carillon.secretVolumes" -}}
+{{/* Volumes for secrets as files, for public keys and for authorities. */}}
+{{- define "carillon.ownVolumes" -}}
 {{- if eq .root.Values.secrets.as "file" }}
 - name: {{ .component }}-secrets
   projected:
@@ -198,9 +232,10 @@ valueFrom:
   {{- end }}
   {{- end }}
 {{- end }}
+{{- include "carillon.trustVolumes" .root }}
 {{- end -}}
 
-{{- define "carillon.secretMounts" -}}
+{{- define "carillon.ownMounts" -}}
 {{- if eq .root.Values.secrets.as "file" }}
 - name: {{ .component }}-secrets
   mountPath: /etc/carillon/secrets
@@ -211,11 +246,12 @@ valueFrom:
   mountPath: /etc/carillon/keys
   readOnly: true
 {{- end }}
+{{- include "carillon.trustMounts" .root }}
 {{- end -}}
 
 {{/*
 Annotations that change when what a pod mounts changes: the public keys' text, and (secrets.rollOnChange) the versions of
-its Secrets. Versions, not contents: a checksum of a weak password is a clue to it.
+its Secrets and the text of its authorities. Versions, not contents: a checksum of a weak password is a clue to it.
 */}}
 {{- define "carillon.checksums" -}}
 {{- $root := .root -}}
@@ -234,6 +270,13 @@ checksum/public-keys: {{ sha256sum . | quote }}
 {{- end }}
 {{- with $versions }}
 checksum/secrets: {{ join "," . | sha256sum | quote }}
+{{- end }}
+{{- with $root.Values.trust }}
+{{- if .existingConfigMap }}
+{{- with lookup "v1" "ConfigMap" $root.Release.Namespace .existingConfigMap }}
+checksum/trust: {{ dig "data" $root.Values.trust.key "" . | sha256sum | quote }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -43,7 +43,7 @@ spec:
   {{- end }}
   containers:
     - {{ include "carillon.migrateContainer" .root | nindent 6 | trim }}
-  {{- with include "carillon.secretVolumes" . | fromYamlArray }}
+  {{- with include "carillon.ownVolumes" . | fromYamlArray }}
   volumes:
     {{- toYaml . | nindent 4 }}
   {{- end }}

@@ -9,18 +9,21 @@ Values come as 64-bit floats, which print as 1e+06: every number goes through in
 {{- if semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version }}true{{ end -}}
 {{- end -}}
 
-{{/* Milliseconds from readiness off to the first goaway. Where preStop cannot sleep, the process waits that time, too. */}}
+{{/*
+Milliseconds from readiness off to the first goaway of a gateway, to the first refusal of a publisher. Where preStop cannot
+sleep, the process waits that time, too.
+*/}}
 {{- define "carillon.drainDelayMs" -}}
-{{- $drain := .Values.gateway.drain -}}
+{{- $drain := .values.drain -}}
 {{- $seconds := int64 $drain.delaySeconds -}}
-{{- if not (include "carillon.sleeps" .) }}{{ $seconds = add $seconds (int64 $drain.preStopSeconds) }}{{ end -}}
+{{- if not (include "carillon.sleeps" .root) }}{{ $seconds = add $seconds (int64 $drain.preStopSeconds) }}{{ end -}}
 {{- mul $seconds 1000 -}}
 {{- end -}}
 
 {{/* Seconds a pod needs to leave: preStop + delay + window, 5 s to close what is left, and the margin. */}}
 {{- define "carillon.leavingSeconds" -}}
 {{- $drain := .values.drain -}}
-{{- $sum := add (int64 $drain.preStopSeconds) (int64 ($drain.delaySeconds | default 0)) (int64 $drain.windowSeconds) -}}
+{{- $sum := add (int64 $drain.preStopSeconds) (int64 $drain.delaySeconds) (int64 $drain.windowSeconds) -}}
 {{- add $sum 5 (int64 $drain.marginSeconds) -}}
 {{- end -}}
 

@@ -36,9 +36,10 @@ containers:
   {{- with .values.extraContainers }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- $volumes := include "carillon.secretVolumes" . | fromYamlArray }}
+{{- $volumes := include "carillon.ownVolumes" . | fromYamlArray }}
 {{- if $migrates }}
-{{- $volumes = concat $volumes (include "carillon.secretVolumes" (dict "root" .root "component" "migrate") | fromYamlArray) }}
+{{- /* Both have the authorities' volume. */}}
+{{- $volumes = concat $volumes (include "carillon.ownVolumes" (dict "root" .root "component" "migrate") | fromYamlArray) | uniq }}
 {{- end }}
 {{- with concat $volumes .values.extraVolumes }}
 volumes:
@@ -110,7 +111,7 @@ lifecycle:
 {{- end }}
 resources:
   {{- toYaml .values.resources | nindent 2 }}
-{{- $mounts := include "carillon.secretMounts" . | fromYamlArray }}
+{{- $mounts := include "carillon.ownMounts" . | fromYamlArray }}
 {{- with concat $mounts .values.extraVolumeMounts }}
 volumeMounts:
   {{- toYaml . | nindent 2 }}
@@ -139,7 +140,7 @@ env:
   {{- include "carillon.environment" $scope | trim | nindent 2 }}
 resources:
   {{- toYaml .Values.migrations.resources | nindent 2 }}
-{{- with include "carillon.secretMounts" $scope | fromYamlArray }}
+{{- with include "carillon.ownMounts" $scope | fromYamlArray }}
 volumeMounts:
   {{- toYaml . | nindent 2 }}
 {{- end }}
