@@ -177,16 +177,19 @@ impl Node {
     }
 }
 
-/// A gateway without Redis or Postgres still serves those who are connected, so it is degraded, not unready: taking
-/// all nodes out of the balancer at once would make it worse.
+/// A gateway that loses Redis or Postgres still serves those who are connected, so it is degraded, not unready: taking
+/// all nodes out of the balancer at once would make it worse. One that never reached Postgres serves nobody: unready, so
+/// that a rollout with a wrong URL or without the schema ends at its first node.
 fn readiness(door: &Door, streams: &Streams) -> Readiness {
     let mut readiness = Readiness::ready();
-    if streams.database_is_down() {
-        readiness = readiness.because(
-            State::Degraded,
-            "database",
-            "Postgres cannot be reached: resumes and new tenants wait",
-        );
+    let log = streams.log_health();
+    if !log.ever {
+        let fault = log.fault.unwrap_or_else(|| "it has not been asked yet".to_owned());
+        readiness =
+            readiness.because(State::Unready, "starting", format!("Postgres has not answered: {fault}"));
+    } else if let Some(fault) = log.fault {
+        let detail = format!("Postgres cannot be reached: resumes and new tenants wait ({fault})");
+        readiness = readiness.because(State::Degraded, "database", detail);
     }
     if streams.bus_is_down() {
         readiness = readiness.because(

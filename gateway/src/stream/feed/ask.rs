@@ -1,9 +1,10 @@
 //! What may others ask of the feed?
 
 use crate::stream::Stream;
+use carillon_backplane::log::LogError;
 use carillon_protocol::TenantId;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 /// Why a stream could not be opened.
@@ -27,15 +28,37 @@ pub(crate) struct Streams {
 /// What others see of the feed without asking.
 #[derive(Debug, Default)]
 pub(super) struct FeedHealth {
-    pub(super) database_down: AtomicBool,
+    pub(super) log: Mutex<LogHealth>,
     pub(super) bus_down: AtomicBool,
     pub(super) followed: AtomicUsize,
+}
+
+/// Whether the log answers this node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LogHealth {
+    /// It has, at least once. A node with a wrong URL never gets here.
+    pub(crate) ever: bool,
+    /// Why it did not, the last time it was asked.
+    pub(crate) fault: Option<String>,
 }
 
 pub(super) enum Ask {
     Open(TenantId, oneshot::Sender<Opened>),
     CheckHeads,
     Usage(oneshot::Sender<Vec<(TenantId, [u64; 3])>>),
+}
+
+impl FeedHealth {
+    /// Notes what the log said; the log file hears of every change.
+    pub(super) fn heard_of_log(&self, error: Option<&LogError>) {
+        let mut known = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        match (error, &known.fault) {
+            (Some(error), None) => tracing::warn!(down = true, %error, "postgres: cannot be reached"),
+            (None, Some(_)) => tracing::warn!(down = false, "postgres: back"),
+            _ => {}
+        }
+        *known = LogHealth { ever: known.ever || error.is_none(), fault: error.map(ToString::to_string) };
+    }
 }
 
 impl Streams {
@@ -67,8 +90,8 @@ impl Streams {
         self.health.followed.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn database_is_down(&self) -> bool {
-        self.health.database_down.load(Ordering::Relaxed)
+    pub(crate) fn log_health(&self) -> LogHealth {
+        self.health.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn bus_is_down(&self) -> bool {

@@ -28,13 +28,8 @@ impl Feed {
         let (log, finder) = (self.log.clone(), self.finder.clone());
         metrics().head_queries.increment(1);
         tokio::spawn(async move {
-            // A node without tenants still finds out whether its database is there.
-            let heads = if tenants.is_empty() {
-                log.ping().await.map(|()| Vec::new())
-            } else {
-                log.heads(&tenants).await
-            };
-            let _ = finder.send(Found::Heads(heads));
+            // A node without tenants still finds out whether its database is there, schema and all.
+            let _ = finder.send(Found::Heads(log.heads(&tenants).await));
         });
     }
 
@@ -45,9 +40,7 @@ impl Feed {
         self.heads_at =
             now + if bus_down { WITHOUT_BUS.min(self.config.head_watch) } else { self.config.head_watch };
         let failed = result.is_err();
-        if self.health.database_down.swap(failed, Ordering::Relaxed) != failed {
-            tracing::warn!(down = failed, "postgres: {}", if failed { "cannot be reached" } else { "back" });
-        }
+        self.health.heard_of_log(result.as_ref().err());
         let mut lag = 0;
         for head in result.unwrap_or_default() {
             let Some(Tracked::Open(open)) = self.tracked.get_mut(&head.tenant) else { continue };

@@ -1,0 +1,64 @@
+//! Does a node that cannot work yet stay out of the balancer, and come in by itself?
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+#[path = "support/faults/mod.rs"]
+mod faults;
+
+use carillon_devstack::find;
+use carillon_devstack::ports;
+use carillon_devstack::stack::{Stack, StackConfig};
+use carillon_devstack::wait;
+use faults::PATIENCE;
+use faults::probe::{client, sql};
+use serde_json::Value;
+use std::process::Stdio;
+use tokio::process::Command;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_is_unready_until_the_log_has_answered_once() {
+    let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
+    sql(&stack, "CREATE DATABASE later").await;
+    let later = format!("{}later", stack.database_url().strip_suffix("carillon").unwrap());
+    let ops = ports::loopback(ports::free().unwrap());
+    let _gateway = Command::new(find::own_binary("carillon-gateway").unwrap())
+        .arg("serve")
+        .env_clear()
+        .env("DATABASE_URL", &later)
+        .env("REDIS_URL", stack.redis_url())
+        .env("CARILLON_JWT_SECRET", stack.jwt_secret())
+        .env("CARILLON_LISTEN", ports::loopback(ports::free().unwrap()).to_string())
+        .env("CARILLON_OPS_LISTEN", ops.to_string())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let readyz = || async {
+        let answer = client().get(format!("http://{ops}/readyz")).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.json::<Value>().await.ok()?))
+    };
+    // There is a database, and nothing in it.
+    let told = wait::until("the reason", PATIENCE, || async {
+        let (status, said) = readyz().await?;
+        assert_eq!(status, 503, "{said}");
+        let reason = &said["reasons"][0];
+        let detail = reason["detail"].as_str()?.to_owned();
+        (reason["code"] == "starting" && detail.contains("carillon-publisher migrate")).then_some(detail)
+    });
+    told.await.unwrap();
+
+    let migrated = Command::new(find::own_binary("carillon-publisher").unwrap())
+        .arg("migrate")
+        .env_clear()
+        .env("DATABASE_URL", &later)
+        .output()
+        .await
+        .unwrap();
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    wait::until("the gateway being ready", PATIENCE, || async {
+        let (status, said) = readyz().await?;
+        (status == 200 && said["status"] == "ready").then_some(())
+    })
+    .await
+    .unwrap();
+}
