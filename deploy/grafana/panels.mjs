@@ -9,17 +9,18 @@ const COLUMNS = 24
 /** A query: PromQL and how its series are called. `rare` says that a healthy system gives it no data. */
 export const query = (expr, legend = '', { rare = false } = {}) => ({ expr, legend, rare })
 
-/** Lines over time. */
-export function lines(title, unit, description, queries, { w = 8, h = 8, stack = false, max, min = 0, decimals } = {}) {
+/** Lines over time. `colors` says which series has which, where that means something; `names` stand at the bottom or right. */
+export function lines(title, unit, description, queries, { w = 8, h = 8, stack = false, max, min = 0, decimals, colors = {}, names = 'bottom' } = {}) {
   const custom = {
     drawStyle: 'line', lineInterpolation: 'linear', lineWidth: 1, fillOpacity: stack ? 30 : 8, showPoints: 'never', spanNulls: false,
     axisSoftMin: 0, stacking: { mode: stack ? 'normal' : 'none', group: 'A' },
   }
   const options = {
-    legend: { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [] },
+    legend: { displayMode: 'list', placement: names, showLegend: true, calcs: [] },
     tooltip: { mode: 'multi', sort: 'desc' },
   }
-  return panel('timeseries', title, unit, description, queries, { w, h, custom, options, min, max, decimals })
+  const overrides = overriding('color', Object.entries(colors).map(([name, fixedColor]) => [name, { mode: 'fixed', fixedColor }]))
+  return panel('timeseries', title, unit, description, queries, { w, h, custom, options, min, max, decimals, overrides })
 }
 
 /** One number, coloured by thresholds: [[from, colour], ...] in ascending order, the first from null. */
@@ -44,7 +45,7 @@ export function bars(title, unit, description, queries, { w = 8, h = 8, min = 0,
 /** How often each bucket of a histogram was hit, over time. The one query sums buckets by `le`. */
 export function heatmap(title, unit, description, queries, { w = 12, h = 8 } = {}) {
   const options = {
-    calculate: false, cellGap: 1, cellValues: { unit: 'short' }, color: { mode: 'scheme', scheme: 'Spectral', steps: 64, exponent: 0.5, fill: 'dark-orange', scale: 'exponential', reverse: true },
+    calculate: false, cellGap: 1, cellValues: { unit: 'short' }, color: { mode: 'scheme', scheme: 'Spectral', steps: 64, exponent: 0.5, fill: 'dark-orange', scale: 'exponential', reverse: false },
     exemplars: { color: 'rgba(255,0,255,0.7)' }, filterValues: { le: 1e-9 }, legend: { show: true }, rowsFrame: { layout: 'auto' },
     tooltip: { mode: 'single', yHistogram: false }, yAxis: { axisPlacement: 'left', reverse: false, unit },
   }
@@ -62,20 +63,24 @@ export function states(title, description, queries, names, { w = 24, h = 8 } = {
   return panel('state-timeline', title, 'none', description, queries, { w, h, options, mappings, custom: { lineWidth: 0, fillOpacity: 70 } })
 }
 
-/** The newest value of each series and its labels. `hide` names labels that say nothing here. */
-export function table(title, unit, description, queries, { w = 12, h = 8, hide = [], rename = {} } = {}) {
+/** The newest value of each series and its labels. `hide` names labels that say nothing here; `sort` is [column, descending]. */
+export function table(title, unit, description, queries, { w = 12, h = 8, hide = [], rename = {}, order = [], widths = {}, sort } = {}) {
   const options = { showHeader: true, cellHeight: 'sm', footer: { show: false, reducer: [] } }
+  if (sort) options.sortBy = [{ displayName: sort[0], desc: sort[1] }]
   const excludeByName = Object.fromEntries(['Time', '__name__', ...hide].map((name) => [name, true]))
-  const transformations = [{ id: 'organize', options: { excludeByName, indexByName: {}, renameByName: rename } }]
+  const transformations = [{ id: 'organize', options: { excludeByName, indexByName: Object.fromEntries(order.map((name, at) => [name, at])), renameByName: rename } }]
   const custom = { align: 'auto', cellOptions: { type: 'auto' }, inspect: false }
-  return panel('table', title, unit, description, queries, { w, h, options, transformations, custom, instant: true, format: 'table' })
+  return panel('table', title, unit, description, queries, { w, h, options, transformations, custom, overrides: overriding('custom.width', Object.entries(widths)), instant: true, format: 'table' })
 }
 
 /** Panels under a heading; `folded` hides them until somebody opens it. */
 export const row = (title, ...panels) => ({ title, panels, folded: false })
 export const folded = (title, ...panels) => ({ title, panels, folded: true })
 
-function panel(type, title, unit, description, queries, { w, h, options, thresholds, custom, min, max, decimals, mappings = [], transformations, instant = false, format = 'time_series' }) {
+/** One property of the series or columns with these names. */
+const overriding = (id, values) => values.map(([name, value]) => ({ matcher: { id: 'byName', options: name }, properties: [{ id, value }] }))
+
+function panel(type, title, unit, description, queries, { w, h, options, thresholds, custom, min, max, decimals, mappings = [], overrides = [], transformations, instant = false, format = 'time_series' }) {
   const steps = (thresholds ?? [[null, 'green']]).map(([value, color]) => ({ value, color }))
   const defaults = { unit, mappings, color: { mode: thresholds ? 'thresholds' : 'palette-classic' }, thresholds: { mode: 'absolute', steps } }
   if (custom) defaults.custom = custom
@@ -84,7 +89,7 @@ function panel(type, title, unit, description, queries, { w, h, options, thresho
     refId: String.fromCharCode(65 + index), datasource: DATASOURCE, editorMode: 'code', expr, format,
     legendFormat: legend || '__auto', instant, range: !instant,
   }))
-  const json = { type, title, description, datasource: DATASOURCE, fieldConfig: { defaults, overrides: [] }, options, targets }
+  const json = { type, title, description, datasource: DATASOURCE, fieldConfig: { defaults, overrides }, options, targets }
   if (transformations) json.transformations = transformations
   return { json, w, h, queries }
 }

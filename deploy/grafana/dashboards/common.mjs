@@ -19,9 +19,14 @@ export const instanceVariable = (selector) => ({ name: 'instance', label: 'Node'
 
 export const annotations = [
   { name: 'Node leaves', expr: `carillon_drain_state{${gateways}} == 2`, text: '{{instance}} drains', color: 'orange' },
-  { name: 'Node starts', expr: `changes(process_start_time_seconds{${both}}[1m]) > 0`, text: '{{job}} {{instance}}', color: 'blue' },
+  { name: 'Node starts', expr: `time() - process_start_time_seconds{${both}} < 60`, text: '{{job}} {{instance}}', color: 'blue' },
   { name: 'Alert', expr: 'ALERTS{alertstate="firing",severity="critical",alertname=~"Carillon.+"}', text: '{{alertname}} {{instance}}', color: 'red' },
 ]
+
+/** What became of something has one colour everywhere. */
+export const welcomeColors = { live: 'green', replay: 'blue', reset: 'red' }
+export const eventColors = { stored: 'green', replayed: 'blue', conflict: 'orange', refused: 'red', unknown_tenant: 'purple' }
+export const canaryColors = { ok: 'green', publish_failed: 'purple', not_received: 'red', not_connected: 'orange' }
 
 /** Per second, summed over what is left out of `by`. */
 export const rate = (metric, selector, by = '') => `sum${by && ` by (${by})`} (rate(${metric}{${selector}}[$__rate_interval]))`

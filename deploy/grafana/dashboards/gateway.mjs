@@ -1,7 +1,7 @@
 // What does each gateway do? Connections, deliveries, resumes, streams, Redis, Postgres, memory.
 
 import { dashboard, heatmap, lines, query, row } from '../panels.mjs'
-import { annotations, buckets, chosenGateways as on, gateways, instanceVariable, namespaceVariable, quantiles, rate } from './common.mjs'
+import { annotations, buckets, canaryColors, chosenGateways as on, gateways, instanceVariable, namespaceVariable, quantiles, rate, welcomeColors } from './common.mjs'
 import { databaseRow, processRow } from './processes.mjs'
 
 const each = (metric) => [query(rate(metric, on, 'instance'), '{{instance}}')]
@@ -42,7 +42,7 @@ export const gateway = dashboard({
       lines('Falling behind', 'cps', 'Times a live connection could not take an event, a second. It gets everything later, from the ring or the log.', each('carillon_fell_behind_total')),
     ),
     row('Coming back',
-      lines('Welcomes', 'cps', 'live: nothing missed; replay: missed events follow; reset: the client must reload.', [query(rate('carillon_resumes_total', on, 'result'), '{{result}}')]),
+      lines('Welcomes', 'cps', 'live: nothing missed; replay: missed events follow; reset: the client must reload.', [query(rate('carillon_resumes_total', on, 'result'), '{{result}}')], { colors: welcomeColors }),
       lines('Events read for them', 'cps', 'Events of the log read for connections behind their ring, a second.', each('carillon_backlog_events_total')),
       lines('Reads', 'reqps', 'Pages of the log read for connections behind their ring, and of history for a subscribe.', [
         query(rate('carillon_backlog_reads_total', on), 'backlog'),
@@ -84,10 +84,10 @@ export const gateway = dashboard({
     databaseRow(on),
     row('Canary',
       lines('Round trip', 's', 'From publishing to receiving through the public path; one clock.', quantiles('carillon_canary_round_trip_seconds', on)),
-      lines('Runs', 'cps', 'Runs by result, a second.', [query(rate('carillon_canary_runs_total', on, 'result'), '{{result}}')]),
-      lines('Integrity', 'none', 'Events that the canary missed or saw twice since the node started. Anything but zero is a fault.', [
-        query(`carillon_canary_gaps_total{${on}}`, 'missed {{instance}}'),
-        query(`carillon_canary_duplicates_total{${on}}`, 'twice {{instance}}'),
+      lines('Runs', 'cps', 'Runs by result, a second.', [query(rate('carillon_canary_runs_total', on, 'result'), '{{result}}')], { colors: canaryColors }),
+      lines('Integrity', 'none', 'Events that the canaries of the chosen nodes missed or saw twice since the nodes started. Anything but zero is a fault.', [
+        query(`sum(carillon_canary_gaps_total{${on}})`, 'missed'),
+        query(`sum(carillon_canary_duplicates_total{${on}})`, 'twice'),
       ]),
     ),
     processRow(on),

@@ -1,8 +1,11 @@
 // Is everything well? Objectives, budgets, traffic, times and the servers below, on one page.
 
 import { bars, dashboard, lines, number, query, row, table } from '../panels.mjs'
-import { annotations, both, gateways, namespaceVariable, publishers, quantiles, rate, recorded } from './common.mjs'
+import { annotations, both, eventColors, gateways, namespaceVariable, publishers, quantiles, rate, recorded, welcomeColors } from './common.mjs'
 
+// The alerts about missing targets have no namespace.
+const firing = 'ALERTS{alertstate="firing",alertname=~"Carillon.+",namespace=~"$namespace|"}'
+const alerts = `max by (alertname, severity, namespace, instance) (${firing})`
 const good = (slo) => `1 - sum(namespace:carillon_${slo}_errors:rate1h{${recorded}}) / sum(namespace:carillon_${slo}_valid:rate1h{${recorded}})`
 const burn = (slo, budget) => `sum(namespace:carillon_${slo}_errors:rate1h{${recorded}}) / sum(namespace:carillon_${slo}_valid:rate1h{${recorded}}) / ${budget}`
 const objective = (title, slo, target, description) =>
@@ -26,7 +29,7 @@ export const overview = dashboard({
         [query(`sum(increase(carillon_canary_gaps_total{${gateways}}[$__range])) + sum(increase(carillon_canary_duplicates_total{${gateways}}[$__range]))`)],
         { decimals: 0, thresholds: [[null, 'green'], [0.5, 'red']], spark: false }),
       number('Alerts', 'none', 'Alerts of Carillon that fire now. The table below names them.',
-        [query('count(ALERTS{alertstate="firing",alertname=~"Carillon.+"}) or vector(0)')],
+        [query(`count(${alerts}) or vector(0)`)],
         { decimals: 0, thresholds: [[null, 'green'], [1, 'orange']], spark: false }),
       bars('Error budget left', 'percentunit', 'What is left of the errors that 30 days may have. Below zero the objective is missed.',
         ['publish', 'delivery', 'handshake', 'resume'].map((slo) => query(`min(namespace:carillon_${slo}_budget:left30d{${recorded}})`, slo)),
@@ -37,19 +40,19 @@ export const overview = dashboard({
         query(burn('handshake', 0.0005), 'handshake'),
         query(burn('resume', 0.0001), 'resume'),
       ]),
-      table('Firing alerts', 'none', 'Each has a heading in docs/runbooks.', [query('ALERTS{alertstate="firing",alertname=~"Carillon.+"}', '', { rare: true })],
-        { w: 8, hide: ['Value', 'alertstate', 'job', 'slo'] }),
+      table('Firing alerts', 'none', 'Each has a heading in docs/runbooks.', [query(alerts, '', { rare: true })],
+        { w: 8, hide: ['Value'], order: ['alertname', 'severity', 'instance', 'namespace'], rename: { alertname: 'alert', instance: 'node', namespace: 'installation' }, widths: { alert: 215, severity: 70 }, sort: ['severity', false] }),
     ),
     row('Traffic',
-      lines('Connections', 'short', 'Open connections of all gateways: WebSockets, event streams and polls.', [query(`sum by (namespace) (carillon_connections{${gateways}})`, 'connections {{namespace}}')]),
-      lines('Events', 'cps', 'Events that reached the log, by what became of them, a second.', [query(rate('carillon_events_published_total', publishers, 'result'), '{{result}}')]),
+      lines('Connections', 'short', 'Open connections of all gateways: WebSockets, event streams and polls.', [query(`sum by (namespace) (carillon_connections{${gateways}})`, '{{namespace}}')]),
+      lines('Events', 'cps', 'Events that reached the log, by what became of them, a second.', [query(rate('carillon_events_published_total', publishers, 'result'), '{{result}}')], { colors: eventColors }),
       lines('Deliveries', 'cps', 'Event frames written to sockets, a second.', [query(rate('carillon_deliveries_total', gateways), 'deliveries')]),
       lines('Publish requests', 'reqps', 'Answers to publish requests by HTTP status, a second.', [query(rate('carillon_http_requests_total', `${publishers},route="publish"`, 'status'), '{{status}}')]),
       lines('Coming and going', 'cps', 'Connections taken in and ended, a second.', [
         query(rate('carillon_connections_accepted_total', gateways), 'accepted'),
         query(rate('carillon_connections_closed_total', gateways), 'closed'),
       ]),
-      lines('Welcomes', 'cps', 'live: nothing missed; replay: missed events follow; reset: the client must reload.', [query(rate('carillon_resumes_total', gateways, 'result'), '{{result}}')]),
+      lines('Welcomes', 'cps', 'live: nothing missed; replay: missed events follow; reset: the client must reload.', [query(rate('carillon_resumes_total', gateways, 'result'), '{{result}}')], { colors: welcomeColors }),
     ),
     row('Times',
       lines('Publishing', 's', 'From the body of a publish request to its answer.', quantiles('carillon_publish_duration_seconds', `${publishers},phase="total"`)),

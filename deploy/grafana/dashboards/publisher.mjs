@@ -1,8 +1,11 @@
 // What do the publishers do? Requests, times, what became of the events, the intake before the database, Redis, Postgres.
 
 import { dashboard, heatmap, lines, query, row } from '../panels.mjs'
-import { annotations, buckets, chosenPublishers as on, instanceVariable, namespaceVariable, publishers, quantiles, rate } from './common.mjs'
+import { annotations, buckets, chosenPublishers as on, eventColors, instanceVariable, namespaceVariable, publishers, quantiles, rate } from './common.mjs'
 import { databaseRow, processRow } from './processes.mjs'
+
+// A quantile within the first bucket would be a fraction of an event.
+const whole = ({ expr, ...rest }) => ({ ...rest, expr: `clamp_min(${expr}, 1)` })
 
 export const publisher = dashboard({
   uid: 'carillon-publisher',
@@ -23,16 +26,16 @@ export const publisher = dashboard({
     ),
     row('Events',
       lines('Events', 'cps', 'What became of events: stored; replayed (the same key and content again); conflict (the same key, other content); refused; unknown tenant.',
-        [query(rate('carillon_events_published_total', on, 'result'), '{{result}}')]),
+        [query(rate('carillon_events_published_total', on, 'result'), '{{result}}')], { colors: eventColors }),
       lines('Without an answer', 'cps', 'Publish requests that got no answer from the log, by reason, a second.', [query(rate('carillon_publish_refused_total', on, 'reason'), '{{reason}}')]),
       lines('Events in a transaction', 'none', 'How many events one transaction commits: the group commit.', [
-        ...quantiles('carillon_batch_events', on),
+        ...quantiles('carillon_batch_events', on).map(whole),
         query(`${rate('carillon_batch_events_sum', on)} / ${rate('carillon_batch_events_count', on)}`, 'mean'),
       ]),
       lines('Transactions', 'cps', 'Batches committed by each publisher, a second.', [query(rate('carillon_batch_events_count', on, 'instance'), '{{instance}}')]),
-      lines('Intake', 'percentunit', 'How full the intake is: the fuller of its events (10,000) and its bytes (16 MiB). At 100 % requests are refused.', [
-        query(`carillon_intake_events{${on}} / 10000`, 'events {{instance}}'),
-        query(`carillon_intake_bytes{${on}} / (16 * 1024 * 1024)`, 'bytes {{instance}}'),
+      lines('Intake', 'percentunit', 'How full the fullest intake of the chosen nodes is: its events (of 10,000) and its bytes (of 16 MiB). When either is at 100 % requests are refused.', [
+        query(`max(carillon_intake_events{${on}}) / 10000`, 'events'),
+        query(`max(carillon_intake_bytes{${on}}) / (16 * 1024 * 1024)`, 'bytes'),
       ], { max: 1 }),
       lines('API keys', 'cps', 'API keys looked up, in the cache and in the database, a second.', [query(rate('carillon_api_key_lookups_total', on, 'source'), '{{source}}')]),
     ),
@@ -43,9 +46,6 @@ export const publisher = dashboard({
         [query(rate('carillon_redis_publish_failed_total', on, 'reason'), '{{reason}}')]),
     ),
     databaseRow(on),
-    row('Keys of the identity provider',
-      lines('Fetches of the key set', 'cps', 'By result, a second; none without CARILLON_JWKS_URL.', [query(rate('carillon_jwks_refreshes_total', on, 'result'), '{{result}}', { rare: true })]),
-    ),
     processRow(on),
   ],
 })
