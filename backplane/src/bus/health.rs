@@ -69,8 +69,20 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn new(cause: DownCause, detail: impl Into<String>) -> Self {
-        Self { cause, detail: detail.into() }
+    pub(super) fn new(cause: DownCause, detail: impl AsRef<str>) -> Self {
+        Self { cause, detail: plain(detail.as_ref()).to_owned() }
+    }
+}
+
+/// The words of an error of the operating system or of TLS: the client library keeps only how Rust prints it for
+/// debugging, `Os { code: 111, …, message: "…" }` or `Custom { …, error: … }`.
+fn plain(detail: &str) -> &str {
+    let message = detail.split_once("message: \"").and_then(|(_, rest)| rest.strip_suffix("\" }"));
+    let error = detail.split_once("error: ").and_then(|(_, rest)| rest.strip_suffix(" }"));
+    match detail {
+        os if os.starts_with("Os {") => message.unwrap_or(detail),
+        custom if custom.starts_with("Custom {") => error.unwrap_or(detail),
+        _ => detail,
     }
 }
 
@@ -132,6 +144,25 @@ impl Drop for HealthCell {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_is_told_in_words() {
+        for (printed, words) in [
+            (
+                r#"Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }"#,
+                "Connection refused",
+            ),
+            (
+                "Custom { kind: InvalidData, error: InvalidCertificate(UnknownIssuer) }",
+                "InvalidCertificate(UnknownIssuer)",
+            ),
+            ("NOPERM this user has no permissions", "NOPERM this user has no permissions"),
+            ("Os { code: 5 }", "Os { code: 5 }"),
+            ("", ""),
+        ] {
+            assert_eq!(Failure::new(DownCause::Unreachable, printed).detail, words);
+        }
+    }
 
     #[test]
     fn a_lost_writer_is_down_and_an_outage_keeps_its_beginning() {
