@@ -7,6 +7,7 @@ mod faults;
 
 use carillon_devstack::find;
 use carillon_devstack::ports;
+use carillon_devstack::process::{Signal, signal};
 use carillon_devstack::stack::{Stack, StackConfig};
 use carillon_devstack::wait;
 use faults::PATIENCE;
@@ -16,12 +17,14 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_is_unready_until_the_log_has_answered_once() {
+async fn a_gateway_is_unready_until_the_log_has_answered_once_and_its_supervisor_hears_of_it() {
     let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
     sql(&stack, "CREATE DATABASE later").await;
     let later = format!("{}later", stack.database_url().strip_suffix("carillon").unwrap());
     let ops = ports::loopback(ports::free().unwrap());
-    let _gateway = Command::new(find::own_binary("carillon-gateway").unwrap())
+    let supervisor = tokio::net::UnixDatagram::bind(stack.folder().join("notify")).unwrap();
+    let mut heard = [0; 64];
+    let mut gateway = Command::new(find::own_binary("carillon-gateway").unwrap())
         .arg("serve")
         .env_clear()
         .env("DATABASE_URL", &later)
@@ -29,6 +32,8 @@ async fn a_gateway_is_unready_until_the_log_has_answered_once() {
         .env("CARILLON_JWT_SECRET", stack.jwt_secret())
         .env("CARILLON_LISTEN", ports::loopback(ports::free().unwrap()).to_string())
         .env("CARILLON_OPS_LISTEN", ops.to_string())
+        .env("CARILLON_DRAIN_DELAY_MS", "0")
+        .env("NOTIFY_SOCKET", stack.folder().join("notify"))
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
@@ -46,6 +51,7 @@ async fn a_gateway_is_unready_until_the_log_has_answered_once() {
         (reason["code"] == "starting" && detail.contains("carillon-publisher migrate")).then_some(detail)
     });
     told.await.unwrap();
+    assert!(supervisor.try_recv(&mut heard).is_err(), "systemd still waits");
 
     let migrated = Command::new(find::own_binary("carillon-publisher").unwrap())
         .arg("migrate")
@@ -55,10 +61,15 @@ async fn a_gateway_is_unready_until_the_log_has_answered_once() {
         .await
         .unwrap();
     assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
-    wait::until("the gateway being ready", PATIENCE, || async {
-        let (status, said) = readyz().await?;
-        (status == 200 && said["status"] == "ready").then_some(())
-    })
-    .await
-    .unwrap();
+    let mut next = async || {
+        let length = tokio::time::timeout(PATIENCE, supervisor.recv(&mut heard)).await.unwrap().unwrap();
+        String::from_utf8(heard[..length].to_vec()).unwrap()
+    };
+    assert_eq!(next().await, "READY=1\n");
+    let (status, said) = readyz().await.unwrap();
+    assert_eq!((status, &said["status"]), (200, &Value::from("ready")));
+
+    signal(gateway.id().unwrap(), Signal::TERM).unwrap();
+    assert_eq!(next().await, "STOPPING=1\n");
+    assert!(tokio::time::timeout(PATIENCE, gateway.wait()).await.unwrap().unwrap().success());
 }

@@ -26,6 +26,7 @@ use carillon_platform::env::ConfigError;
 use carillon_platform::listen::listen;
 use carillon_platform::ops::{self, Readiness, State, TenantMetrics};
 use carillon_platform::shutdown::Signals;
+use carillon_platform::supervisor;
 use carillon_platform::telemetry::{MetricsHandle, TenantBoard, Traces};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -134,6 +135,7 @@ impl Node {
             move || std::future::ready(readiness(&door, &streams))
         };
         let tenants = tenant_metrics(config.common.tenant_metrics, streams.clone());
+        tokio::spawn(supervisor::tell_when_ready(readiness.clone()));
         tokio::spawn(ops::serve(private, metrics, tenants, readiness, stop.clone()));
         if let Some(announced) = announced {
             tokio::spawn(listener::serve(announced, Way::Announced, edge.clone(), stop.clone()));
@@ -160,6 +162,7 @@ impl Node {
             }
         };
         tracing::info!(signal, connections = self.shards.load(), "draining");
+        supervisor::tell_stopping();
         self.door.set(NodeState::Draining);
         tokio::select! {
             () = leave::emptied(&self.shards, self.leave) => {}

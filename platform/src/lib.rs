@@ -6,6 +6,7 @@
 //! | [`config`] | which settings do both services share? |
 //! | [`telemetry`] | how does a process tell what it does (logs, metrics)? |
 //! | [`ops`] | how do probes and Prometheus ask a process how it is? |
+//! | [`supervisor`] | how does a supervisor hear that we are ready, and that we stop? |
 //! | [`shutdown`] | how does a process stop, and in which order? |
 //! | [`descriptors`] | how many sockets may this process open? |
 //! | [`mod@listen`] | how does a service listen? |
@@ -24,6 +25,7 @@ pub mod listen;
 pub mod ops;
 pub mod roundtrip;
 pub mod shutdown;
+pub mod supervisor;
 pub mod telemetry;
 
 /// The exit code of a process whose configuration is wrong (`EX_USAGE` of sysexits.h).

@@ -22,7 +22,7 @@ use carillon_platform::env::ConfigError;
 use carillon_platform::listen::listen;
 use carillon_platform::shutdown::Signals;
 use carillon_platform::telemetry::{self, TelemetryError, Traces};
-use carillon_platform::{descriptors, ops};
+use carillon_platform::{descriptors, ops, supervisor};
 use carillon_protocol::envelope;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -105,12 +105,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         let (log, announcer, leaving) = (log.clone(), announcer.clone(), leaving.clone());
         move || readiness::check(log.clone(), announcer.clone(), leaving.clone())
     };
+    tokio::spawn(supervisor::tell_when_ready(ready.clone()));
     let ops = tokio::spawn(ops::serve(ops_listener, scrape, tenants, ready, closing.clone()));
     let janitor = tokio::spawn(janitor::run(log, retention_days));
     let serving = tokio::spawn(server.run(stopping.clone(), drain));
 
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
+    supervisor::tell_stopping();
     leaving.cancel();
     let served = async {
         tokio::time::sleep(drain_delay).await;
