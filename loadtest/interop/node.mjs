@@ -136,8 +136,14 @@ await checks.check('a message above the limit is closed with 1009', async () => 
 })
 
 await checks.check('history comes ascending and marked, before its end is told', async () => {
+  // History ends where the gateway stands when it subscribes: it has to have heard of all five.
+  const witness = new Client(first)
+  await witness.welcome()
+  await witness.ask({ type: 'subscribe', id: 'w', channel: 'contact:9' })
   const seqs = []
   for (let n = 0; n < 5; n += 1) seqs.push((await publish({ type: 'note', channels: ['contact:9'] })).seq)
+  await witness.frame((frame) => frame.type === 'event' && frame.seq === seqs[4])
+  await witness.bye()
   const client = new Client(first)
   await client.welcome()
   await client.ask({ type: 'subscribe', id: 'h', channel: 'contact:9', history: 3 })
