@@ -55,7 +55,7 @@ fuzz: ## Look for hostile inputs with libFuzzer, MINUTES=60 in all, on every cor
 chart: ## Verify the Helm chart: both Helms, every value set, every Kubernetes since 1.29 (needs Go; first run ten minutes).
 	helm/verify.sh
 
-chart-cluster: ## Install, upgrade, roll back and test the chart against a real API server (needs Go; builds it once, long).
+chart-cluster: ## Install, upgrade, roll back, evict and test the chart in a real control plane with kwok's nodes (needs Go; builds it once, long).
 	helm/cluster.sh
 
 image: build ## Build the container images without a registry and run them confined (needs root and apt).

@@ -1,132 +1,41 @@
 #!/usr/bin/env bash
-# Does a real Kubernetes API server take the chart: every object, hooks, upgrades, autoscaling, rollback, with both Helms?
+# Does the chart live in a real Kubernetes: installs that wait, hooks, upgrades, evictions, autoscaling, rollback, with both Helms?
 #
 #   helm/verify.sh             first: it installs the Helms
-#   helm/cluster.sh            builds the API server from its Go modules (target/tools, long on few cores, once), then minutes
+#   helm/cluster.sh            builds the programs from their Go modules (target/tools, long on few cores, once), then about 20 minutes
 #
-# etcd and the API server are real, with admission, defaults and the restricted pod security standard; they listen on loopback and
-# end with this script. There are no controllers and no nodes: nothing runs, and what a Job or the test's pod would report is played.
-# The last line is "<n> passed, <m> failed".
+# etcd, the API server with admission and the restricted pod security standard, the controllers and the scheduler are real; they listen
+# on loopback and end with this script. There are no containers: kwok has six nodes in three zones, and their pods report what kubelets
+# would (helm/tests/stages.yaml). A pod fails, or is never ready, when it uses a Secret named carillon-wrong: that is how a migration,
+# a version or a test fails here. The last line is "<n> passed, <m> failed".
 set -uo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
 . helm/common.sh || exit
 
-KUBERNETES=1.36.2
-
 chart=$PWD/helm/carillon
 tools=$PWD/target/tools
-bin=$tools/kubernetes-$KUBERNETES
 work=$PWD/target/helm-cluster
 rm -rf "$work"
-mkdir -p "$bin" "$work"
-export GOTOOLCHAIN=auto CGO_ENABLED=0
-pids=()
-
-# Only what was started here, by its id, the last first: an API server without its etcd would not end by itself.
-finish() {
-  local index pid tries
-  for ((index = ${#pids[@]} - 1; index >= 0; index--)); do
-    pid=${pids[index]}
-    kill "$pid" 2>/dev/null
-    for ((tries = 0; tries < 100; tries++)); do
-      kill -0 "$pid" 2>/dev/null || break
-      sleep 0.2
-    done
-    kill -9 "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
-  done
-}
-trap finish EXIT
+mkdir -p "$work"
+export GOTOOLCHAIN=auto CGO_ENABLED=0 HELM_MAX_HISTORY=100 HELM_CONFIG_HOME=$work/home HELM_CACHE_HOME=$work/home HELM_DATA_HOME=$work/home
 
 give_up() {
   printf 'NOT RUN  everything: %s\n' "$1"
   echo "$passed passed, $((failed + 1)) failed"
   exit 1
 }
-
-# --- programs ------------------------------------------------------------------------------------------------------------
-
-# Published, k8s.io/kubernetes replaces its libraries by folders; a module of ours replaces them by the versions published with it.
-build_kubernetes() {
-  local declared library command minor=${KUBERNETES#1.}
-  mkdir "$work/kubernetes" && cd "$work/kubernetes" || return
-  declared=$(go mod download -json "k8s.io/kubernetes@v$KUBERNETES" | sed -n 's/.*"GoMod": "\(.*\)".*/\1/p')
-  [ -n "$declared" ] || return
-  {
-    echo "module kubernetes"
-    grep '^go ' "$declared"
-    echo "require k8s.io/kubernetes v$KUBERNETES"
-    echo "tool k8s.io/kubernetes/cmd/kube-apiserver"
-    echo "tool k8s.io/kubernetes/cmd/kubectl"
-    grep -oE 'k8s\.io/[a-z-]+ => ' "$declared" | sort -u | while read -r library _; do
-      echo "replace $library => $library v0.$minor"
-    done
-  } >go.mod
-  go mod tidy || return
-  for command in kubectl kube-apiserver; do
-    nice go build -o "$bin/$command" -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$KUBERNETES \
-      -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=${minor%%.*}" "k8s.io/kubernetes/cmd/$command" || return
-  done
-}
-if [ ! -x "$bin/kube-apiserver" ]; then
-  echo "building Kubernetes $KUBERNETES"
-  (build_kubernetes) >"$work/build.log" 2>&1 || give_up "Kubernetes $KUBERNETES could not be built: $(tail -n 1 "$work/build.log")"
-fi
-etcd=$(command -v etcd || echo "$tools/etcd/usr/bin/etcd")
-if [ ! -x "$etcd" ]; then
-  mkdir -p "$tools/etcd"
-  (cd "$tools/etcd" && apt-get download -qq etcd-server && dpkg-deb -x etcd-server_*.deb . && rm etcd-server_*.deb) >/dev/null 2>&1
-  [ -x "$etcd" ] || give_up "etcd is not installed, and apt has no package etcd-server"
-fi
+. helm/tests/control-plane.sh || exit
+trap finish EXIT
+programs
 for version in "$HELM3" "$HELM4"; do
   [ -x "$tools/helm-$version/helm" ] || give_up "Helm $version is missing: run helm/verify.sh first"
 done
+start_api_server
+start_controllers
+start_nodes
+echo "Kubernetes $(kubectl version -o json | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p' | tail -n 1), $(kubectl get nodes -o name | wc -l) nodes"
 
-# --- the API server ------------------------------------------------------------------------------------------------------
-
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-start() {
-  local name=$1
-  shift
-  "$@" >"$work/$name.log" 2>&1 &
-  pids+=($!)
-}
-# wait_for WHAT SECONDS COMMAND…
-wait_for() {
-  local what=$1 limit=$2 deadline=$((SECONDS + $2))
-  shift 2
-  until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $deadline ] || { echo "$what: not within $limit s"; return 1; }
-    sleep 0.3
-  done
-}
-
-store=$(free_port)
-peers=$(free_port)
-api=$(free_port)
-start etcd "$etcd" --data-dir "$work/etcd" --listen-client-urls "http://127.0.0.1:$store" --advertise-client-urls "http://127.0.0.1:$store" \
-  --listen-peer-urls "http://127.0.0.1:$peers" --initial-advertise-peer-urls "http://127.0.0.1:$peers" --initial-cluster "default=http://127.0.0.1:$peers"
-token=$(python3 -c 'import secrets; print(secrets.token_hex(16))')
-(umask 077 && echo "$token,admin,admin,system:masters" >"$work/tokens.csv" && openssl genrsa -out "$work/accounts.key" 2048 2>/dev/null)
-start kube-apiserver "$bin/kube-apiserver" --etcd-servers "http://127.0.0.1:$store" --bind-address 127.0.0.1 --secure-port "$api" \
-  --cert-dir "$work/certificates" --token-auth-file "$work/tokens.csv" --authorization-mode RBAC --service-cluster-ip-range 10.96.0.0/16 \
-  --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$work/accounts.key" \
-  --service-account-signing-key-file "$work/accounts.key"
-cat >"$work/kubeconfig" <<YAML
-apiVersion: v1
-kind: Config
-current-context: here
-contexts: [{name: here, context: {cluster: here, user: admin}}]
-clusters: [{name: here, cluster: {server: "https://127.0.0.1:$api", insecure-skip-tls-verify: true}}]
-users: [{name: admin, user: {token: $token}}]
-YAML
-export KUBECONFIG=$work/kubeconfig HELM_CONFIG_HOME=$work/home HELM_CACHE_HOME=$work/home HELM_DATA_HOME=$work/home
-kubectl() { "$bin/kubectl" "$@"; }
-wait_for "the API server" 180 kubectl get --raw /readyz || give_up "the API server did not start: $(tail -n 1 "$work/kube-apiserver.log")"
-echo "Kubernetes $(kubectl version -o json | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p' | tail -n 1)"
-
-module() { go mod download -json "$1@$2" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'; }
 custom_resources() {
   local routes operator keda file
   routes=$(module sigs.k8s.io/gateway-api "$GATEWAY_API")
@@ -140,60 +49,162 @@ custom_resources() {
 }
 check "the custom resources' definitions are taken" custom_resources
 
+# What sets of values name and do not bring.
+kubectl create priorityclass edge --value 1000 >/dev/null
+kubectl create -f - >/dev/null <<YAML
+{apiVersion: node.k8s.io/v1, kind: RuntimeClass, metadata: {name: gvisor}, handler: runsc}
+YAML
+
 # A namespace that refuses pods which are not restricted, and warns of templates of such pods.
 namespace() {
   kubectl create namespace "$1" &&
     kubectl label namespace "$1" pod-security.kubernetes.io/enforce=restricted pod-security.kubernetes.io/warn=restricted &&
-    kubectl -n "$1" create serviceaccount default &&
+    wait_for "the account" 60 kubectl -n "$1" get serviceaccount default &&
+    wait_for "the authority" 60 kubectl -n "$1" get configmap kube-root-ca.crt &&
+    kubectl -n "$1" create serviceaccount shared &&
     kubectl -n "$1" create secret generic carillon-redis --from-literal=url=unused
 }
 
-# --- what controllers would do -------------------------------------------------------------------------------------------
+# --- what is there -------------------------------------------------------------------------------------------------------
 
-# The migration succeeds, as soon as it is there. Its name is kept as a witness: the hook is deleted after success.
-play_migration() {
-  local space=$1 now
-  wait_for "the migration" 60 kubectl -n "$space" get job t-carillon-migrate || return
-  now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  kubectl -n "$space" patch job t-carillon-migrate --subresource status --type merge --patch '{"status":{"startTime":"'"$now"'","completionTime":"'"$now"'",
-    "succeeded":1,"uncountedTerminatedPods":{},"conditions":[{"type":"SuccessCriteriaMet","status":"True"},{"type":"Complete","status":"True"}]}}' &&
-    echo "$space" >>"$work/migrated"
+live() { python3 helm/tests/live.py "$@"; }
+kinds=$(kubectl api-resources --namespaced --verbs list -o name | grep -vE '^(endpoints|events|leases)\b' | paste -sd ,)
+# The test's pod is a hook, and stays to be read.
+everything() { kubectl -n "$space" get "$kinds" -o name --ignore-not-found | grep -v '^pod/t-carillon-probe$' | sort; }
+as_before() { [ "$(everything)" = "$empty" ]; }
+nothing_left() {
+  wait_for "an empty namespace" 90 as_before && return
+  diff <(echo "$empty") <(everything)
+  return 1
 }
-# with_migration SPACE COMMAND…
-with_migration() {
-  local space=$1 player code=0
-  shift
-  play_migration "$space" >"$work/migration-$space.log" 2>&1 &
-  player=$!
-  "$@" || code=$?
-  wait "$player" || { cat "$work/migration-$space.log"; return 1; }
-  return $code
+
+deployments() { kubectl -n "$space" get deployment -l app.kubernetes.io/part-of=carillon -o name; }
+available() {
+  local item
+  for item in $(deployments); do
+    kubectl -n "$space" rollout status "$item" --timeout 120s && kubectl -n "$space" wait --for condition=Available "$item" --timeout 60s || return
+  done
 }
-play_test() {
-  wait_for "the test's pod" 60 kubectl -n "$1" get pod t-carillon-probe &&
-    kubectl -n "$1" patch pod t-carillon-probe --subresource status --type merge --patch '{"status":{"phase":"Succeeded"}}'
+are() { [ "$(kubectl -n "$space" get deployment t-carillon-gateway -o jsonpath='{.spec.replicas} {.status.availableReplicas}')" = "$1 $1" ]; }
+# Helm 3 waits until they are ready, which is a little earlier.
+replicas() { wait_for "$1 gateways" 60 are "$1"; }
+# pods COMPONENT…: those that are not about to leave.
+pods() {
+  kubectl -n "$space" get pods -l "app.kubernetes.io/component in ($1)" --sort-by metadata.name \
+    -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{"\n"}}{{end}}{{end}}'
 }
-helm_test() {
-  play_test "$2" >"$work/test-$2.log" 2>&1 &
-  "$1" test t --namespace "$2" --timeout 90s || { cat "$work/test-$2.log"; return 1; }
+ready() { [ "$(kubectl -n "$space" get pod "$1" -o jsonpath='{.metadata.deletionTimestamp}{.status.conditions[?(@.type=="Ready")].status}')" = True ]; }
+# serving PODS: all of them are still there and ready.
+serving() {
+  local pod
+  [ -n "$1" ] && for pod in $1; do
+    ready "$pod" || { echo "$pod is not in service"; return 1; }
+  done
 }
+generations() { kubectl -n "$space" get deployment -l app.kubernetes.io/part-of=carillon -o jsonpath='{.items[*].metadata.generation}'; }
+migrations() { kubectl -n "$space" get events --field-selector involvedObject.kind=Job,reason=Completed -o name | wc -l; }
+job_failed() { kubectl -n "$space" get jobs -o jsonpath='{.items[*].status.conditions[?(@.type=="Failed")].reason}' | grep BackoffLimitExceeded; }
+no_job() { [ -z "$(kubectl -n "$space" get job -o name)" ]; }
+phase() { [ "$(kubectl -n "$space" get pod t-carillon-probe -o jsonpath='{.status.phase}')" = "$1" ]; }
 
 # --- the chart -----------------------------------------------------------------------------------------------------------
 
 # Admission and validation of all that a set of values renders, hooks and test included; nothing is kept.
 taken() {
   local log
-  log=$("$1" template x "$chart" --namespace "$2" --kube-version "$KUBERNETES" --values "$3" |
-    kubectl -n "$2" apply --server-side --dry-run=server --validate=strict -f - 2>&1) || { echo "$log"; return 1; }
+  log=$("$helm" template x "$chart" --namespace "$space" --kube-version "$KUBERNETES" --values "$1" |
+    kubectl -n "$space" apply --server-side --dry-run=server --validate=strict -f - 2>&1) || { echo "$log"; return 1; }
   ! grep -i warning <<<"$log"
 }
-replicas() { [ "$(kubectl -n "$1" get deployment t-carillon-gateway -o jsonpath='{.spec.replicas}')" = "$2" ]; }
-nothing_left() {
-  local found
-  found=$(kubectl -n "$1" get all,hpa,pdb,networkpolicy,serviceaccount,configmap -l app.kubernetes.io/part-of=carillon -o name | grep -v '^pod/t-carillon-probe')
-  [ -z "$found" ] || { echo "$found"; return 1; }
+
+# change VERB CHART OPTION…: with the values of $values, and until everything is there.
+change() {
+  local verb=$1 from=$2
+  shift 2
+  "$helm" "$verb" t "$from" --namespace "$space" --values "$values" --wait --timeout 4m "$@"
 }
-checksum() { kubectl -n "$1" get deployment t-carillon-gateway -o jsonpath='{.spec.template.metadata.annotations.checksum/secrets}'; }
+back() { "$helm" rollback t "$1" --namespace "$space" --wait --timeout 4m && available; }
+gone() { "$helm" uninstall t --namespace "$space" --wait --timeout 2m && nothing_left; }
+with_migration() {
+  local before
+  before=$(migrations)
+  "$@" && [ "$(migrations)" = $((before + 1)) ]
+}
+# refused SECONDS OPTION…: an upgrade that does not come to its end.
+refused() {
+  local limit=$1
+  shift
+  ! change upgrade "$chart" --timeout "$limit" "$@"
+}
+soon=(--set gateway.minReadySeconds=2 --set publisher.minReadySeconds=2)
+
+life() {
+  local before
+  before=$(migrations)
+  change install "$chart" --wait-for-jobs "${soon[@]}" && available || return
+  case $values in
+    */migrations-init.yaml | */migrations-none.yaml) ;;
+    *) before=$((before + 1)) ;;
+  esac
+  [ "$(migrations)" = "$before" ] || { echo "migrations: $(migrations), not $before"; return 1; }
+  gone
+}
+
+migration_stops_upgrade() {
+  local before numbers
+  before=$(pods "gateway, publisher") && numbers=$(generations)
+  refused 2m --set gateway.replicas=5 "${soon[@]}" --set log.level=debug --set migrations.backoffLimit=1 --set database.migrator.existingSecret=carillon-wrong &&
+    job_failed && [ "$(generations)" = "$numbers" ] && [ "$(pods "gateway, publisher")" = "$before" ] && serving "$before"
+}
+migration_stops_install() {
+  ! change install "$chart" --set migrations.backoffLimit=0 --set database.migrator.existingSecret=carillon-wrong && job_failed || return
+  [ -z "$(deployments)" ] || return
+  # A hook that failed stays to be read, and no release owns it.
+  "$helm" uninstall t --namespace "$space" --wait && kubectl -n "$space" delete job,serviceaccount,networkpolicy -l app.kubernetes.io/component=migrate &&
+    nothing_left
+}
+version_never_ready() {
+  local before
+  before=$(pods gateway)
+  refused 20s --set gateway.replicas=6 "${soon[@]}" --set redis.gateway.existingSecret=carillon-wrong && serving "$before" &&
+    [ "$(pods gateway | wc -l)" = 8 ]
+}
+init_never_done() {
+  local before
+  change install "$chart" "${soon[@]}" && available || return
+  before=$(pods publisher)
+  refused 20s "${soon[@]}" --set database.migrator.existingSecret=carillon-wrong && serving "$before" && back 1 && gone
+}
+job_fails() {
+  ! change install "$chart" --wait-for-jobs --timeout 60s --set migrations.backoffLimit=0 --set database.migrator.existingSecret=carillon-wrong &&
+    job_failed && gone
+}
+job_is_the_same() {
+  local before
+  change install "$chart" --wait-for-jobs "${soon[@]}" && before=$(kubectl -n "$space" get job -o name) &&
+    change upgrade "$chart" --wait-for-jobs "${soon[@]}" --set log.level=debug && [ "$(kubectl -n "$space" get job -o name)" = "$before" ] &&
+    change upgrade "$chart" --wait-for-jobs "${soon[@]}" --set image.tag=next && [ "$(kubectl -n "$space" get job -o name)" != "$before" ] && gone
+}
+tests() { "$helm" test t --namespace "$space" --timeout 90s; }
+test_fails() { ! tests && phase Failed; }
+six_stay() {
+  local before
+  before=$(pods gateway)
+  with_migration change upgrade "$chart" "${soon[@]}" --set gateway.autoscaling.kind=hpa && replicas 6 && [ "$(pods gateway)" = "$before" ]
+}
+fell() {
+  kubectl -n "$space" get events --field-selector reason=ScalingReplicaSet -o jsonpath='{range .items[*]}{.message}{"\n"}{end}' |
+    grep 't-carillon-gateway-[a-z0-9]* from 6 to 1$'
+}
+never_fell() { ! fell; }
+rolls_on_change() {
+  local first second third
+  roll() { with_migration change upgrade "$chart" "${soon[@]}" --set secrets.rollOnChange=true && available; }
+  roll && first=$(pods gateway) && roll && second=$(pods gateway) &&
+    kubectl -n "$space" patch secret carillon-redis --patch '{"stringData":{"url":"other"}}' && roll && third=$(pods gateway)
+  printf 'pods:\n%s\n%s\n%s\n' "$first" "$second" "$third"
+  [ -n "$first" ] && [ "$first" = "$second" ] && [ -n "$third" ] && [ -z "$(comm -12 <(echo "$second") <(echo "$third"))" ]
+}
 
 # The chart as it would be without the look at the live Deployment.
 careless=$work/careless
@@ -206,44 +217,110 @@ for version in "$HELM3" "$HELM4"; do
   name="Helm ${major#v}"
   space=helm-${major#v}
   namespace "$space" >/dev/null || give_up "no namespace $space"
+  empty=$(everything)
   for file in "$chart"/ci/*.yaml; do
-    check "$name: every object of $(basename "$file" .yaml) is taken, without a warning" taken "$helm" "$space" "$file"
+    check "$name: every object of $(basename "$file" .yaml) is taken, without a warning" taken "$file"
   done
 
-  change() {
-    local verb=$1 from=$2
-    shift 2
-    "$helm" "$verb" t "$from" --namespace "$space" --values "$chart/ci/minimal.yaml" --timeout 2m "$@"
-  }
-  check "$name installs, the migration first" with_migration "$space" change install "$chart"
-  check "$name: the migration was a hook and is gone" bash -c "grep -q $space $work/migrated && ! $bin/kubectl -n $space get job t-carillon-migrate"
-  check "$name: the test's pod is made under the restricted standard" helm_test "$helm" "$space"
-  check "$name upgrades to six gateways, the migration first" with_migration "$space" change upgrade "$chart" --set gateway.replicas=6
-  check "$name: they are six" replicas "$space" 6
-  check "$name switches autoscaling on" with_migration "$space" change upgrade "$chart" --set gateway.autoscaling.kind=hpa
-  check "$name: and the six stay six" replicas "$space" 6
-  # Twin: from the same six, without the look at the live number.
-  check "$name goes back to six by number" with_migration "$space" change upgrade "$chart" --set gateway.replicas=6
-  check "$name switches autoscaling on with a chart that does not look" with_migration "$space" change upgrade "$careless" --set gateway.autoscaling.kind=hpa
-  check "$name: and that one falls to a single gateway" replicas "$space" 1
-
-  roll() { with_migration "$space" change upgrade "$chart" --set secrets.rollOnChange=true >/dev/null; }
-  rolls_on_change() {
-    local first second third
-    roll && first=$(checksum "$space") && roll && second=$(checksum "$space") &&
-      kubectl -n "$space" patch secret carillon-redis --patch '{"stringData":{"url":"other"}}' && roll && third=$(checksum "$space")
-    echo "checksums: $first $second $third"
-    [ -n "$first" ] && [ "$first" = "$second" ] && [ "$second" != "$third" ]
-  }
+  values=$chart/ci/minimal.yaml
+  check "$name: a migration that fails stops the install" migration_stops_install
+  check "$name installs, the migration first" with_migration change install "$chart"
+  check "$name: the migration was a hook and is gone" no_job
+  check "$name: everything is Available" available
+  check "$name: three gateways are in three zones" live spread "$space" gateway 1 1 1
+  check "$name: two publishers are in two" live spread "$space" publisher 1 1 0
+  check "$name upgrades to six gateways, the migration first" with_migration change upgrade "$chart" "${soon[@]}" --set gateway.replicas=6
+  check "$name: they are six" replicas 6
+  check "$name: the test passes" tests
+  check "$name: its pod ran under the restricted standard" phase Succeeded
+  check "$name: an update has two gateways more and none less, and is in no hurry" live rollout "$space" gateway 8 6 5 \
+    "$helm" upgrade t "$chart" --namespace "$space" --values "$values" --wait --timeout 4m --set gateway.replicas=6 --set gateway.minReadySeconds=5 --set log.level=debug
+  # Twin: the same look at another strategy.
+  check "$name: an update may have two less and none more" live rollout "$space" gateway 6 4 - \
+    "$helm" upgrade t "$chart" --namespace "$space" --values "$values" --wait --timeout 4m --set gateway.replicas=6 "${soon[@]}" \
+    --set gateway.strategy.maxSurge=0 --set gateway.strategy.maxUnavailable=2
+  check "$name: back to six" back 2
+  check "$name: a migration that fails stops the upgrade, and nothing has changed" migration_stops_upgrade
+  check "$name: a version that is never ready leaves the six in service" version_never_ready
+  check "$name rolls such a version back" back 2
+  check "$name: to six" replicas 6
+  check "$name: the test's pod can be changed alone" with_migration change upgrade "$chart" "${soon[@]}" --set gateway.replicas=6 --set tests.token.existingSecret=carillon-wrong
+  check "$name: a test that fails is a failure" test_fails
+  check "$name switches autoscaling on, and the six stay six" six_stay
+  check "$name: the autoscaler has found them" live autoscaler "$space" gateway
+  # Twin: from the same six, without the look at the live number. Of its own, the autoscaler brings them up again to its fewest.
+  check "$name goes back to six by number" with_migration change upgrade "$chart" "${soon[@]}" --set gateway.replicas=6
+  check "$name: until now they never were one" never_fell
+  check "$name switches autoscaling on with a chart that does not look" with_migration change upgrade "$careless" "${soon[@]}" --set gateway.autoscaling.kind=hpa
+  check "$name: and that one falls to a single gateway" wait_for "the fall" 30 fell
   check "$name: pods are replaced when a Secret has changed, and only then" rolls_on_change
-  check "$name rolls back" "$helm" rollback t 2 --namespace "$space" --timeout 2m
-  check "$name: to six again" replicas "$space" 6
-  check "$name uninstalls" "$helm" uninstall t --namespace "$space" --timeout 2m
-  check "$name leaves nothing behind" nothing_left "$space"
+  check "$name rolls back" back 2
+  check "$name: to six again" replicas 6
+  check "$name uninstalls, and leaves nothing behind" gone
+
+  for values in "$chart"/ci/*.yaml; do
+    check "$name: $(basename "$values" .yaml) becomes Available, and leaves nothing behind" life
+  done
+  values=$chart/ci/migrations-job.yaml
+  check "$name: a Job that fails fails an install that waits for it" job_fails
+  check "$name: the same image is the same Job, another image another" job_is_the_same
+  values=$chart/ci/migrations-init.yaml
+  check "$name: a publisher that cannot migrate leaves the others in service" init_never_done
 done
 
+# --- what does not depend on Helm ----------------------------------------------------------------------------------------
+
+space=services
+namespace "$space" >/dev/null || give_up "no namespace $space"
+empty=$(everything)
+values=$chart/ci/minimal.yaml
+check "the default values become Available" change install "$chart"
+check "an update at the default pace has one gateway more and none less, 30 s apart" live rollout "$space" gateway 4 3 30 \
+  "$helm" upgrade t "$chart" --namespace "$space" --values "$values" --wait --timeout 6m --set log.level=debug
+for component in gateway publisher; do
+  check "clients reach the $component pods that are ready and stay, ops reaches all" live endpoints "$space" "$component"
+  check "one $component may be evicted, not two" live evict "$space" "$component" 1
+done
+check "a gateway that is not ready may be evicted when no other may" live evict-unready "$space" gateway
+check "the budget is made two" change upgrade "$chart" "${soon[@]}" --set log.level=debug --set gateway.pdb.maxUnavailable=2
+check "two gateways may be evicted, not three" live evict "$space" gateway 2
+check "it leaves nothing behind" gone
+
+# Many people, and at first one of the three zones takes no pods.
+values=$chart/ci/production.yaml
+kubectl cordon -l zone=c >/dev/null
+check "production installs with a zone closed" "$helm" install t "$chart" --namespace "$space" --values "$values" --timeout 2m
+check "two of four gateways wait for the third zone" live waiting "$space" gateway 2
+check "the others are in the two zones" live spread "$space" gateway 1 1 0
+# Twin: the publishers' spread is a wish.
+check "the four publishers do not wait" live spread "$space" publisher 2 2 0
+kubectl uncordon -l zone=c >/dev/null
+check "with the zone open everything is Available" available
+check "four gateways are in three zones" live spread "$space" gateway 2 1 1
+for component in gateway publisher; do
+  check "the $component autoscaler has found its target, and says that there are no metrics" live autoscaler "$space" "$component"
+  check "one $component of production may be evicted, not two" live evict "$space" "$component" 1
+done
+kubectl -n "$space" create -f - >/dev/null <<YAML
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: nobody}
+spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: nobody}, maxReplicas: 4}
+YAML
+check "an autoscaler without a target says so" kubectl -n "$space" wait --for condition=AbleToScale=false hpa nobody --timeout 60s
+kubectl -n "$space" delete hpa nobody >/dev/null
+check "an update of production has one gateway more and none less" live rollout "$space" gateway 5 4 5 \
+  "$helm" upgrade t "$chart" --namespace "$space" --values "$values" --wait --timeout 6m --set gateway.minReadySeconds=5 --set log.level=debug
+check "its gateways are in three zones again" live spread "$space" gateway 2 1 1
+check "and now its publishers, too" live spread "$space" publisher 2 1 1
+check "production leaves nothing behind" gone
+
 # The namespaces really enforce the standard.
-check "a pod that is not restricted is refused" bash -c "! $bin/kubectl -n helm-3 run careless --image=careless"
+careless_pod_refused() {
+  local said
+  ! said=$(kubectl -n "$space" run careless --image=careless 2>&1) && grep "violates PodSecurity" <<<"$said"
+}
+check "a pod that is not restricted is refused" careless_pod_refused
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

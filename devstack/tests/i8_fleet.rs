@@ -55,23 +55,24 @@ async fn evens_out(scene: &Scene, least: f64, most: f64) {
 async fn i8_an_evacuated_node_is_empty_stays_up_and_takes_clients_again_when_told() {
     let _alone = alone().await;
     let mut scene = Scene::start(fleet(2)).await;
-    scene.follow_balanced(120).await;
+    scene.follow_balanced(160).await;
     let load = scene.load(40.0);
     let emptied = scene.stack.gateway(0);
     assert!(connections(emptied).await > 20.0);
     emptied.process().signal(Signal::USR1).unwrap();
     readiness_becomes(emptied, "unready", Some("evacuating")).await;
-    let empty = wait::until("an empty node", PATIENCE, || async {
-        (connections(emptied).await == 0.0).then_some(())
+    // Not only gone from here, but there, too: each waits before it comes back.
+    let moved = wait::until("everybody being on the other node", PATIENCE, || async {
+        (loads(&scene).await == [0.0, 160.0]).then_some(())
     });
-    empty.await.unwrap();
+    moved.await.unwrap();
     assert!(sample(emptied, r#"carillon_told_to_leave_total{cause="evacuate"}"#).await > 20.0);
     assert_eq!(sample(emptied, "carillon_drain_state").await, 1.0);
     scene.acknowledged_more(20).await;
 
     emptied.process().signal(Signal::USR2).unwrap();
     readiness_becomes(emptied, "ready", None).await;
-    // The other node has everybody now, and is not evacuated: its surplus comes back by itself.
+    // The other node is not evacuated: its surplus comes back by itself.
     evens_out(&scene, 0.8, 1.2).await;
     stop(load).await;
     scene.assert_whole().await;
