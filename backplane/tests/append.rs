@@ -24,16 +24,8 @@ impl Database {
     async fn start(tenants: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let servers = find::servers().expect("the servers are installed (carillon install)");
-        let postgres = Postgres::start(PostgresConfig {
-            bin: servers.postgres_bin,
-            data: folder.path().to_path_buf(),
-            log: folder.path().join("postgres.log"),
-            password: None,
-            ephemeral: true,
-            detached: false,
-        })
-        .await
-        .unwrap();
+        let postgres =
+            Postgres::start(PostgresConfig::throw_away(servers.postgres_bin, folder.path())).await.unwrap();
         let url = Postgres::url(postgres.port(), None);
         migrate(&url).await.unwrap();
         let log = Log::connect(LogConfig { url: url.clone(), role: Role::Publisher, pool_size: 4 }).unwrap();

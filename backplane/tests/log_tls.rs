@@ -13,16 +13,8 @@ use tokio_postgres::{Client, NoTls};
 async fn sslmode_and_sslrootcert_decide_who_is_trusted() {
     let folder = tempfile::tempdir().unwrap();
     let servers = find::servers().expect("the servers are installed (carillon install)");
-    let postgres = Postgres::start(PostgresConfig {
-        bin: servers.postgres_bin,
-        data: folder.path().to_path_buf(),
-        log: folder.path().join("postgres.log"),
-        password: None,
-        ephemeral: true,
-        detached: false,
-    })
-    .await
-    .unwrap();
+    let postgres =
+        Postgres::start(PostgresConfig::throw_away(servers.postgres_bin, folder.path())).await.unwrap();
     let plain = Postgres::url(postgres.port(), None);
     migrate(&format!("{plain}?sslmode=prefer")).await.unwrap();
     let required =

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// How often a process that is not ready yet looks again.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Says `READY=1` as soon as `/readyz` would be 200.
 pub async fn tell_when_ready<R, F>(readiness: R)

@@ -39,6 +39,14 @@ pub struct PostgresConfig {
     pub detached: bool,
 }
 
+impl PostgresConfig {
+    /// One that lives in this folder, trusts everybody on loopback, and is thrown away.
+    pub fn throw_away(bin: PathBuf, folder: &Path) -> Self {
+        let log = folder.join("postgres.log");
+        Self { bin, data: folder.to_path_buf(), log, password: None, ephemeral: true, detached: false }
+    }
+}
+
 /// A running private Postgres.
 #[derive(Debug)]
 pub struct Postgres {

@@ -6,14 +6,8 @@ use crate::find;
 
 fn config(folder: &Path, password: Option<&str>) -> PostgresConfig {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
-    PostgresConfig {
-        bin: find::servers().unwrap().postgres_bin,
-        data: folder.into(),
-        log: folder.join("postgres.log"),
-        password: password.map(Into::into),
-        ephemeral: true,
-        detached: false,
-    }
+    let bin = find::servers().unwrap().postgres_bin;
+    PostgresConfig { password: password.map(Into::into), ..PostgresConfig::throw_away(bin, folder) }
 }
 
 /// What psql prints for a statement.

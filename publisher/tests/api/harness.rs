@@ -54,14 +54,7 @@ impl Database {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let servers = find::servers().unwrap_or_else(|missing| panic!("{missing}"));
-        let config = PostgresConfig {
-            bin: servers.postgres_bin,
-            data: folder.path().into(),
-            log: folder.path().join("postgres.log"),
-            password: None,
-            ephemeral: true,
-            detached: false,
-        };
+        let config = PostgresConfig::throw_away(servers.postgres_bin, folder.path());
         let postgres = Postgres::start(config).await.unwrap();
         let url = Postgres::url(postgres.port(), None);
         migrate(&url).await.unwrap();
