@@ -7,6 +7,7 @@
 //! | [`telemetry`] | how does a process tell what it does (logs, metrics)? |
 //! | [`ops`] | how do probes and Prometheus ask a process how it is? |
 //! | [`supervisor`] | how does a supervisor hear that we are ready, and that we stop? |
+//! | [`share`] | how is a bounded resource divided, so that no holder takes it from the others? |
 //! | [`shutdown`] | how does a process stop, and in which order? |
 //! | [`descriptors`] | how many sockets may this process open? |
 //! | [`mod@listen`] | how does a service listen? |
@@ -24,6 +25,7 @@ pub mod env;
 pub mod listen;
 pub mod ops;
 pub mod roundtrip;
+pub mod share;
 pub mod shutdown;
 pub mod supervisor;
 pub mod telemetry;
