@@ -136,7 +136,7 @@ impl Node {
         };
         let tenants = tenant_metrics(config.common.tenant_metrics, streams.clone());
         tokio::spawn(supervisor::tell_when_ready(readiness.clone()));
-        tokio::spawn(ops::serve(private, metrics, tenants, readiness, stop.clone()));
+        tokio::spawn(ops::serve(private, metrics, tenants, readiness, axum::Router::new(), stop.clone()));
         if let Some(announced) = announced {
             tokio::spawn(listener::serve(announced, Way::Announced, edge.clone(), stop.clone()));
         }

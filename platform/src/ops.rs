@@ -3,7 +3,7 @@
 //! `GET /livez` answers 200 as long as the process runs; it never looks at Postgres or Redis, so an outage of
 //! theirs restarts nothing. `GET /readyz` says whether new clients should come here: 503 only when unready.
 //! `GET /metrics` is Prometheus's text format and names no tenant; `GET /metrics/tenants` names as many as
-//! `CARILLON_TENANT_METRICS` allows. This port is never the public one.
+//! `CARILLON_TENANT_METRICS` allows. A service may add pages of its own. This port is never the public one.
 
 mod healthcheck;
 
@@ -79,12 +79,13 @@ impl Readiness {
 pub type TenantMetrics = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
 
 /// Serves the ops port until `shutdown` is cancelled. `readiness` is asked at every `GET /readyz`, `tenants` at every
-/// `GET /metrics/tenants`.
+/// `GET /metrics/tenants`; `pages` are the service's own.
 pub async fn serve<R, F>(
     listener: TcpListener,
     metrics: MetricsHandle,
     tenants: TenantMetrics,
     readiness: R,
+    pages: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()>
 where
@@ -92,7 +93,7 @@ where
     F: Future<Output = Readiness> + Send + 'static,
 {
     let stop = shutdown.clone();
-    let server = axum::serve(listener, router(metrics, tenants, readiness))
+    let server = axum::serve(listener, router(metrics, tenants, readiness, pages))
         .with_graceful_shutdown(async move { stop.cancelled().await });
     let overdue = async {
         shutdown.cancelled().await;
@@ -104,7 +105,7 @@ where
     }
 }
 
-fn router<R, F>(metrics: MetricsHandle, tenants: TenantMetrics, readiness: R) -> Router
+fn router<R, F>(metrics: MetricsHandle, tenants: TenantMetrics, readiness: R, pages: Router) -> Router
 where
     R: Fn() -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Readiness> + Send + 'static,
@@ -114,6 +115,7 @@ where
         .route("/readyz", get(move || ready(readiness())))
         .route("/metrics", get(move || scrape(metrics.clone())))
         .route("/metrics/tenants", get(move || async move { prometheus(tenants().await) }))
+        .merge(pages)
         .fallback(|| async { StatusCode::NOT_FOUND })
         .method_not_allowed_fallback(|| async { StatusCode::NOT_FOUND })
 }
@@ -173,7 +175,8 @@ mod tests {
         };
         let tenants: TenantMetrics =
             Arc::new(|| Box::pin(std::future::ready("carillon_tenant_x 1\n".to_owned())));
-        let task = tokio::spawn(serve(listener, metrics, tenants, readiness, stop.clone()));
+        let pages = Router::new().route("/tasks", axum::routing::get(|| async { "[]" }));
+        let task = tokio::spawn(serve(listener, metrics, tenants, readiness, pages, stop.clone()));
         Port { address, state, stop, task }
     }
 
@@ -226,6 +229,12 @@ mod tests {
         assert_eq!(status, 200);
         assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
         assert!(body.contains("process_open_fds"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_page_of_the_service_is_served() {
+        let port = port().await;
+        assert_eq!(get(&port, "/tasks").await.2, "[]");
     }
 
     #[tokio::test]

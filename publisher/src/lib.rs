@@ -13,8 +13,9 @@
 //! 5. After COMMIT the client gets `201` with id, seq and epoch, and the batch goes out to Redis, one envelope for each
 //!    tenant. Losing that message delays delivery, for gateways also watch the log; it loses nothing.
 //!
-//! `GET /v1/events` reads the same log back. While the log does not answer, [`health`] refuses everybody at once. [`janitor`] makes its partitions ahead and drops old ones, [`readiness`]
-//! tells probes how it is, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
+//! `GET /v1/events` reads the same log back. While the log does not answer, [`health`] refuses everybody at once.
+//! [`worker`] runs what no request asks for: so far [`janitor`], which makes partitions ahead and drops old ones.
+//! [`readiness`] tells probes how it is, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
 
 pub mod access;
 pub mod batcher;
@@ -29,3 +30,4 @@ pub mod readiness;
 pub mod serve;
 pub mod tenants;
 pub mod usage;
+pub mod worker;

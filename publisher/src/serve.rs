@@ -13,6 +13,7 @@ use crate::http::{App, BodyBudget, Server, router};
 use crate::metrics::Metrics;
 use crate::tenants::Tenants;
 use crate::usage::Usage;
+use crate::worker::{self, Driver};
 use crate::{janitor, readiness};
 use carillon_backplane::bus::{self, Announcer, BusConfig, BusError, BusMode};
 use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
@@ -106,8 +107,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         move || readiness::check(log.clone(), announcer.clone(), leaving.clone())
     };
     tokio::spawn(supervisor::tell_when_ready(ready.clone()));
-    let ops = tokio::spawn(ops::serve(ops_listener, scrape, tenants, ready, closing.clone()));
-    let janitor = tokio::spawn(janitor::run(log, retention_days));
+    let driver = Driver::default();
+    driver.start(janitor::task(log, retention_days));
+    let pages = worker::page(driver.statuses());
+    let ops = tokio::spawn(ops::serve(ops_listener, scrape, tenants, ready, pages, closing.clone()));
     let serving = tokio::spawn(server.run(stopping.clone(), drain));
 
     let signal = signals.next().await;
@@ -127,7 +130,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         }
     };
     let committed = batcher.stop(LAST_BATCHES).await;
-    janitor.abort();
+    driver.stop().await;
     announcer.close().await;
     closing.cancel();
     // A probe that is still being answered may not hold up the end.
