@@ -10,9 +10,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use carillon_devstack::find;
+use carillon_devstack::process::Signal;
 use carillon_devstack::stack::{Service, Stack, StackConfig};
 use carillon_devstack::wait;
-use faults::probe::{client, get, sample, sample_reaches};
+use faults::probe::{client, get, readiness_becomes, sample, sample_reaches};
 use faults::{PATIENCE, Scene, TENANT, alone};
 
 fn variables<const N: usize>(pairs: [(&str, String); N]) -> Vec<(String, String)> {
@@ -40,6 +41,34 @@ async fn a_canary_measures_the_round_trip_and_says_which_part_failed() {
     sample_reaches(gateway, &runs("ok"), before + 3.0).await;
     assert_eq!(sample(gateway, "carillon_canary_gaps_total").await, 0.0);
     assert_eq!(sample(gateway, "carillon_canary_duplicates_total").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_runs_again_when_an_emptied_node_serves_again() {
+    let _alone = alone().await;
+    let mut stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
+    let canary = variables([
+        ("CARILLON_CANARY_PUBLISH_URL", stack.publisher(0).url()),
+        ("CARILLON_CANARY_INTERVAL_MS", "100".to_owned()),
+        ("CARILLON_DRAIN_DELAY_MS", "100".to_owned()),
+    ]);
+    let index = stack.add_gateway(&canary).await.unwrap();
+    let gateway = stack.gateway(index);
+    let ok = "carillon_canary_runs_total{result=\"ok\"}";
+    for _ in 0..2 {
+        let before = sample(gateway, ok).await;
+        sample_reaches(gateway, ok, before + 3.0).await;
+        gateway.process().signal(Signal::USR1).unwrap();
+        readiness_becomes(gateway, "unready", Some("evacuating")).await;
+        gateway.process().signal(Signal::USR2).unwrap();
+        readiness_becomes(gateway, "ready", None).await;
+    }
+    let before = sample(gateway, ok).await;
+    sample_reaches(gateway, ok, before + 3.0).await;
+    for failure in ["publish_failed", "not_received", "not_connected"] {
+        let failed = sample(gateway, &format!("carillon_canary_runs_total{{result=\"{failure}\"}}")).await;
+        assert_eq!(failed, 0.0, "{failure}: leaving is no failure");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,25 +9,34 @@ use crate::metrics::metrics;
 use carillon_platform::roundtrip::{Findings, RoundTrip, RoundTripError};
 use std::time::Duration;
 
-/// Runs until the node begins to leave: who has left cannot tell what those feel who stay.
+/// Runs whenever the node serves, until it drains: who leaves cannot tell what those feel who stay.
 pub(crate) async fn run(config: CanaryConfig, door: Door) {
-    let mut canary = match RoundTrip::new(config.round_trip) {
-        Ok(canary) => canary,
-        Err(error) => {
-            tracing::error!(%error, "the canary cannot start");
-            return;
+    while door.opens().await {
+        // The connection of the time before was sent away with all others, and its cursor may have become too old.
+        let canary = match RoundTrip::new(config.round_trip.clone()) {
+            Ok(canary) => canary,
+            Err(error) => {
+                tracing::error!(%error, "the canary cannot start");
+                return;
+            }
+        };
+        tokio::select! {
+            () = door.closes() => {}
+            () = rounds(canary, config.interval) => {}
         }
-    };
-    let mut ticks = tokio::time::interval(config.interval);
+    }
+}
+
+/// One round after the other. To be dropped when the node does not serve any more: that cuts a round short, and it
+/// counts for nothing.
+async fn rounds(mut canary: RoundTrip, interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut before = Findings::default();
     let mut failing = false;
-    while door.is_open() {
+    loop {
         ticks.tick().await;
         let result = canary.round().await;
-        if !door.is_open() {
-            break;
-        }
         let found = canary.findings();
         metrics().canary_gaps.increment(found.gaps - before.gaps);
         metrics().canary_duplicates.increment(found.duplicates - before.duplicates);

@@ -9,8 +9,11 @@ use tokio::sync::oneshot;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// To be sent to Redis.
-    Pending,
+    /// To be sent to Redis, which may have it subscribed all the same: it was given up and wanted again before an
+    /// UNSUBSCRIBE went out.
+    Pending {
+        subscribed: bool,
+    },
     /// Sent, not confirmed.
     Sent,
     Confirmed,
@@ -50,10 +53,11 @@ impl Wanted {
     pub(super) fn want(&mut self, tenant: &TenantId) -> Want {
         if !self.wishes.contains_key(tenant) {
             self.compact();
-            self.leaving.remove(tenant);
+            let subscribed = self.leaving.remove(tenant);
             self.pending.push_back(tenant.clone());
             self.unconfirmed += 1;
-            self.wishes.insert(tenant.clone(), Wish { state: State::Pending, waiters: Vec::new() });
+            let state = State::Pending { subscribed };
+            self.wishes.insert(tenant.clone(), Wish { state, waiters: Vec::new() });
         }
         match self.wishes.get_mut(tenant) {
             Some(wish) if self.up && wish.state == State::Confirmed => Want::Confirmed,
@@ -71,7 +75,7 @@ impl Wanted {
     pub(super) fn unwant(&mut self, tenant: &TenantId) -> bool {
         let Some(wish) = self.wishes.remove(tenant) else { return false };
         self.unconfirmed -= usize::from(wish.state != State::Confirmed);
-        let known_to_redis = wish.state != State::Pending;
+        let known_to_redis = wish.state != State::Pending { subscribed: false };
         if known_to_redis {
             self.leaving.insert(tenant.clone());
         }
@@ -88,7 +92,7 @@ impl Wanted {
         self.leaving.clear();
         self.audit.clear();
         for wish in self.wishes.values_mut() {
-            wish.state = State::Pending;
+            wish.state = State::Pending { subscribed: false };
             wish.waiters.clear();
         }
         self.pending = self.wishes.keys().cloned().collect();
@@ -123,7 +127,7 @@ impl Wanted {
             && let Some(tenant) = self.pending.pop_front()
         {
             if let Some(wish) = self.wishes.get_mut(&tenant)
-                && wish.state == State::Pending
+                && matches!(wish.state, State::Pending { .. })
             {
                 wish.state = State::Sent;
                 batch.push(tenant);
@@ -166,6 +170,10 @@ impl Wanted {
         part
     }
 }
+
+#[cfg(test)]
+#[path = "wanted_model_tests.rs"]
+mod model;
 
 #[cfg(test)]
 mod tests {
@@ -239,6 +247,18 @@ mod tests {
         assert_eq!(wanted.take_leaving(), [t("a")]);
         let _ = wanted.want(&t("a"));
         assert_eq!(wanted.take_batch(10), [t("a")]);
+    }
+
+    #[test]
+    fn given_up_wanted_and_given_up_again_ends_unsubscribed() {
+        let mut wanted = up();
+        let _ = wanted.want(&t("a"));
+        let sent = wanted.take_batch(10);
+        wanted.confirm(&sent);
+        assert!(wanted.unwant(&t("a")));
+        let _ = wanted.want(&t("a"));
+        assert!(wanted.unwant(&t("a")), "Redis still has it subscribed");
+        assert_eq!(wanted.take_leaving(), [t("a")]);
     }
 
     #[test]
