@@ -66,6 +66,12 @@ impl Refusal {
         Self { code, message: message.into(), status, close, channels: Vec::new() }
     }
 
+    /// The log works, and others are in the way.
+    fn busy() -> Self {
+        let message = "the tenant's log has too much to do; come back soon";
+        Self::new("log_busy", message, 503, CloseCode::OverCapacity)
+    }
+
     fn unavailable(message: impl Into<String>) -> Self {
         Self::new("unavailable", message, 503, CloseCode::OverCapacity)
     }
@@ -89,6 +95,7 @@ impl From<OpenError> for Refusal {
             OpenError::UnknownTenant => {
                 Self::new("unknown_tenant", error.to_string(), 403, CloseCode::Forbidden)
             }
+            OpenError::Busy(_) => Self::busy(),
             OpenError::Unavailable(_) => {
                 Self::unavailable("the tenant's log cannot be read now; come back soon")
             }

@@ -107,6 +107,12 @@ pub(super) struct Mail {
 }
 
 impl Shards {
+    /// A node without shards, for tests of what runs beside them.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self(Arc::from([]))
+    }
+
     /// One mailbox for each waker.
     pub(super) fn new(wakers: impl IntoIterator<Item = Waker>) -> (Self, Vec<Mail>) {
         let (mailboxes, mails): (Vec<_>, Vec<_>) = wakers

@@ -40,8 +40,7 @@ impl Entry {
         charge: impl FnOnce(usize) -> Charge,
     ) -> Self {
         let frame = text_frame(&[json]);
-        let names: usize = channels.iter().map(|name| size_of::<Channel>() + 16 + name.as_str().len()).sum();
-        let charge = charge(FIXED_BYTES + names + frame.len());
+        let charge = charge(base_weight(&channels, &frame));
         Self {
             seq,
             channels,
@@ -51,6 +50,11 @@ impl Entry {
             event_stream: OnceLock::new(),
             charge,
         }
+    }
+
+    /// Bytes of memory it takes without the forms that some of its readers want: it never changes.
+    pub(crate) fn base_weight(&self) -> usize {
+        base_weight(&self.channels, &self.frame)
     }
 
     /// Bytes of memory it takes, with every form that was made of it.
@@ -84,6 +88,11 @@ impl Entry {
             message
         })
     }
+}
+
+fn base_weight(channels: &[Channel], frame: &Bytes) -> usize {
+    let names: usize = channels.iter().map(|name| size_of::<Channel>() + 16 + name.as_str().len()).sum();
+    FIXED_BYTES + names + frame.len()
 }
 
 #[cfg(test)]

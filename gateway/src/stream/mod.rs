@@ -149,9 +149,14 @@ impl Stream {
         })
     }
 
-    /// Lets the oldest events go until the ring weighs no more than `share`. Answers how many went.
-    pub(crate) fn trim(&self, share: usize) -> usize {
-        self.lock().ring.trim(share)
+    /// What the ring's events weigh, without the forms that some of their readers want.
+    pub(crate) fn weight(&self) -> usize {
+        self.lock().ring.weight()
+    }
+
+    /// Lets the oldest events go until the ring weighs no more than `most`. Answers how many went.
+    pub(crate) fn trim(&self, most: usize) -> usize {
+        self.lock().ring.trim(most)
     }
 
     /// Waits until the head is at least `seq`.

@@ -21,13 +21,15 @@ pub(crate) struct Ring {
     limits: RingLimits,
     entries: VecDeque<Arc<Entry>>,
     bytes: usize,
+    /// Memory of the entries, without the forms that some of their readers want.
+    weight: usize,
     head: Seq,
 }
 
 impl Ring {
     /// An empty ring whose next event has the seq after `head`.
     pub(crate) fn new(limits: RingLimits, head: Seq) -> Self {
-        Self { limits, entries: VecDeque::new(), bytes: 0, head }
+        Self { limits, entries: VecDeque::new(), bytes: 0, weight: 0, head }
     }
 
     pub(crate) fn head(&self) -> Seq {
@@ -39,29 +41,34 @@ impl Ring {
         debug_assert_eq!(entry.seq, self.head.next(), "I2: a ring has no holes");
         self.head = entry.seq;
         self.bytes += entry.frame.len();
+        self.weight += entry.base_weight();
         self.entries.push_back(entry);
         while self.entries.len() > self.limits.events.max(1)
             || (self.bytes > self.limits.bytes && self.entries.len() > 1)
         {
-            if let Some(oldest) = self.entries.pop_front() {
-                self.bytes -= oldest.frame.len();
-            }
+            self.let_oldest_go();
         }
     }
 
-    /// Lets the oldest go until what is left weighs no more than `share`, all of them if need be. Answers how many went.
-    pub(crate) fn trim(&mut self, share: usize) -> usize {
-        let mut weight = 0;
-        let fits = |entry: &&Arc<Entry>| {
-            weight += entry.weight();
-            weight <= share
-        };
-        let kept = self.entries.iter().rev().take_while(fits).count();
-        let gone = self.entries.len() - kept;
-        for entry in self.entries.drain(..gone) {
-            self.bytes -= entry.frame.len();
+    fn let_oldest_go(&mut self) {
+        if let Some(oldest) = self.entries.pop_front() {
+            self.bytes -= oldest.frame.len();
+            self.weight -= oldest.base_weight();
         }
-        gone
+    }
+
+    /// What its events weigh, without the forms that some of their readers want.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Lets the oldest go until what is left weighs no more than `most`, all of them if need be. Answers how many went.
+    pub(crate) fn trim(&mut self, most: usize) -> usize {
+        let before = self.entries.len();
+        while self.weight > most && !self.entries.is_empty() {
+            self.let_oldest_go();
+        }
+        before - self.entries.len()
     }
 
     /// Appends up to `max` events after `cursor` to `out`; false when the ring no longer has the next one.
@@ -124,7 +131,8 @@ mod tests {
         assert_eq!(ring.trim(each * 4 - 1), 6);
         assert_eq!((after(&ring, 6), after(&ring, 5)), (Some(vec![7, 8, 9]), None));
         assert_eq!(ring.trim(0), 3);
-        assert_eq!((after(&ring, 9), after(&ring, 8), ring.bytes), (Some(vec![]), None, 0));
+        assert_eq!((after(&ring, 9), after(&ring, 8)), (Some(vec![]), None));
+        assert_eq!((ring.bytes, ring.weight()), (0, 0));
         let budget = Budget::new(usize::MAX);
         ring.push(Arc::new(Entry::new(Seq(10), Box::new([]), b"{}", 0, |bytes| budget.charge(bytes))));
         assert_eq!(after(&ring, 9), Some(vec![10]), "it goes on from its head");

@@ -1,17 +1,25 @@
 //! What may others ask of the feed?
 
+use crate::metrics::metrics;
 use crate::stream::Stream;
 use carillon_backplane::log::LogError;
 use carillon_protocol::TenantId;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+/// How long a client waits for its tenant's stream, at the longest: less than the ten seconds in which a connection has
+/// to come in, so that it hears why.
+const OPENED_WITHIN: Duration = Duration::from_secs(8);
 
 /// Why a stream could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OpenError {
     #[error("there is no such tenant")]
     UnknownTenant,
+    #[error("the log is busy: {0}")]
+    Busy(String),
     #[error("the log cannot be read now: {0}")]
     Unavailable(String),
 }
@@ -63,11 +71,18 @@ impl FeedHealth {
 
 impl Streams {
     /// The stream of a tenant, with its Redis subscription confirmed (or Redis known to be away) and its head known.
+    /// Waits for its turn among tenants that are opened at the same time, for [`OPENED_WITHIN`] at the longest.
     pub(crate) async fn open(&self, tenant: &TenantId) -> Opened {
         let (answer, opened) = oneshot::channel();
         let stopping = || OpenError::Unavailable("the node is stopping".into());
         self.ask.send(Ask::Open(tenant.clone(), answer)).await.map_err(|_| stopping())?;
-        opened.await.map_err(|_| stopping())?
+        match tokio::time::timeout(OPENED_WITHIN, opened).await {
+            Ok(answer) => answer.map_err(|_| stopping())?,
+            Err(_) => {
+                metrics().openings_refused.increment(1);
+                Err(OpenError::Busy(format!("no turn within {} s", OPENED_WITHIN.as_secs())))
+            }
+        }
     }
 
     /// Has the heads asked for now instead of at the next beat.

@@ -7,9 +7,20 @@
 //! | module | question it answers |
 //! |---|---|
 //! | `ask` | what may others ask of the feed? |
+//! | `opening`, `early` | how does this node begin to follow a tenant, and what was heard of it meanwhile? |
+//! | `schedule` | when are the heads asked for next? (pure) |
 //! | `watch` | does a stream still agree with its log, and what if not? |
+//! | `repair` | who reads what Redis did not bring? |
+//! | `trim` | which rings give way when all of them together are too large? |
 
 mod ask;
+mod early;
+mod opening;
+mod repair;
+mod schedule;
+#[cfg(test)]
+mod tests;
+mod trim;
 mod watch;
 
 pub(crate) use ask::{OpenError, Streams};
@@ -17,34 +28,32 @@ pub(crate) use ask::{OpenError, Streams};
 use super::Stream;
 use super::entry::Entry;
 use super::ring::RingLimits;
-use super::sequencer::{Missing, Offered, Repaired, Sequenced, Sequencer};
+use super::sequencer::{Offered, Sequenced, Sequencer};
 use crate::budget::Budget;
 use crate::fate::SharedFate;
 use crate::metrics::metrics;
 use crate::shard::Shards;
-use ask::{Ask, FeedHealth, Opened};
+use ask::{Ask, FeedHealth};
+use bytes::Bytes;
 use carillon_backplane::bus::{BusEvent, BusEvents, Listener};
 use carillon_backplane::log::{Head, Log, LogError, LogPage};
-use carillon_protocol::envelope::{self, Batch, EnvelopeEvent};
+use carillon_platform::share::FairPermits;
+use carillon_protocol::envelope::{self, Batch};
 use carillon_protocol::event::event_frame;
 use carillon_protocol::{Epoch, Seq, TenantId};
+use opening::{Opening, Openings};
+use schedule::HeadSchedule;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// How long a tenant without connections stays subscribed: people reload pages.
 const COOL_DOWN: Duration = Duration::from_secs(30);
 /// How often tenants without connections are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
-/// How long a new tenant waits for Redis to confirm before the head watch alone has to do.
-const CONFIRM: Duration = Duration::from_secs(2);
-/// Repairs that read the log at a time.
-const REPAIRS: usize = 4;
-/// Batches kept for a tenant that is being opened; what does not fit is found by the head watch.
-const EARLY_BATCHES: usize = 256;
 /// Batches taken from Redis before looking at anything else.
 const BURST: usize = 256;
 
@@ -62,19 +71,17 @@ pub(crate) struct FeedConfig {
 }
 
 enum Tracked {
-    /// Subscribing and asking for the head; what arrives meanwhile is kept.
-    Opening {
-        waiting: Vec<oneshot::Sender<Opened>>,
-        early: Vec<Batch>,
-    },
+    /// Subscribing, waiting for its turn, or being asked for its head; what arrives meanwhile is kept.
+    Opening(Opening),
     Open(Box<Open>),
 }
 
 struct Open {
     stream: Arc<Stream>,
     sequencer: Sequencer,
-    /// Where the stream was when its head was last asked for.
-    asked: (Epoch, Seq),
+    /// Where the stream was when the question under way for its head was sent; an answer to a question from before it
+    /// was opened says nothing about it.
+    asked: Option<(Epoch, Seq)>,
     /// Being rechecked or given a new epoch.
     in_question: bool,
     /// Since when no shard has a connection of it.
@@ -83,6 +90,7 @@ struct Open {
 
 /// What work that ran apart found out.
 enum Found {
+    Subscribed(TenantId),
     Opened(TenantId, Result<Option<(Head, Seq)>, LogError>),
     Heads(Result<Vec<Head>, LogError>),
     Read(TenantId, Epoch, Result<LogPage, LogError>),
@@ -102,10 +110,12 @@ pub(crate) struct Feed {
     asks: mpsc::Receiver<Ask>,
     found: mpsc::UnboundedReceiver<Found>,
     finder: mpsc::UnboundedSender<Found>,
-    repairs: Arc<Semaphore>,
+    openings: Openings,
+    /// Bytes of what is kept for tenants that are being opened.
+    early: Arc<Budget>,
+    repairs: FairPermits<TenantId, ()>,
     health: Arc<FeedHealth>,
-    heads_at: Instant,
-    heads_asked: bool,
+    heads: HeadSchedule,
     sweep_at: Instant,
 }
 
@@ -127,10 +137,11 @@ impl Feed {
             asks,
             found,
             finder,
-            repairs: Arc::new(Semaphore::new(REPAIRS)),
+            openings: Openings::default(),
+            early: Budget::new(early::ALL_BYTES),
+            repairs: FairPermits::new(repair::LIMITS),
             health: health.clone(),
-            heads_at: now,
-            heads_asked: false,
+            heads: HeadSchedule::new(now),
             sweep_at: now + SWEEP,
         };
         (feed, Streams { ask, health })
@@ -170,152 +181,82 @@ impl Feed {
             Some(Tracked::Open(open)) => open.sequencer.wakes_at(),
             _ => None,
         });
-        let heads = if self.heads_asked { self.sweep_at } else { self.heads_at };
-        sequencers.chain([heads, self.sweep_at]).min().unwrap_or(self.sweep_at)
+        sequencers.chain(self.heads.wakes_at()).fold(self.sweep_at, Instant::min)
     }
 
     fn on_health(&mut self, down: bool) {
         if self.health.bus_down.swap(down, Ordering::Relaxed) != down {
             tracing::warn!(down, "redis: {}", if down { "delivering from the log" } else { "back" });
         }
-        self.heads_at = Instant::now();
+        self.heads.wish(Instant::now());
     }
 
     fn on_ask(&mut self, ask: Ask) {
         match ask {
-            Ask::CheckHeads => self.heads_at = Instant::now(),
+            Ask::CheckHeads => self.heads.wish(Instant::now()),
             Ask::Usage(answer) => {
                 let open = self.tracked.values().filter_map(|tracked| match tracked {
                     Tracked::Open(open) => Some((open.stream.tenant.clone(), open.stream.usage())),
-                    Tracked::Opening { .. } => None,
+                    Tracked::Opening(_) => None,
                 });
                 let _ = answer.send(open.collect());
             }
-            Ask::Open(tenant, answer) => match self.tracked.get_mut(&tenant) {
-                Some(Tracked::Open(open)) => {
-                    open.idle_since = None;
-                    // A waiter that went away needs no answer.
-                    let _ = answer.send(Ok(open.stream.clone()));
-                }
-                Some(Tracked::Opening { waiting, .. }) => waiting.push(answer),
-                None => {
-                    let opening = Tracked::Opening { waiting: vec![answer], early: Vec::new() };
-                    self.tracked.insert(tenant.clone(), opening);
-                    self.begin_opening(tenant);
-                }
-            },
+            Ask::Open(tenant, answer) => self.open(tenant, answer),
         }
-    }
-
-    fn begin_opening(&self, tenant: TenantId) {
-        let (log, listener, finder) = (self.log.clone(), self.listener.clone(), self.finder.clone());
-        let create = self.config.create_tenants;
-        tokio::spawn(async move {
-            // Subscribed before the head is read: an event is either below that head or heard. Without a
-            // confirmation the head watch finds what was not heard.
-            let confirmed = tokio::time::timeout(CONFIRM, listener.subscribe(&tenant)).await;
-            if !matches!(confirmed, Ok(Ok(()))) {
-                tracing::debug!(%tenant, "subscription not confirmed, delivering from the log meanwhile");
-            }
-            let found = whole_head(&log, &tenant, create).await;
-            let _ = finder.send(Found::Opened(tenant, found));
-        });
     }
 
     fn on_found(&mut self, found: Found) {
         match found {
+            Found::Subscribed(tenant) => self.subscribed(tenant),
             Found::Opened(tenant, result) => self.opened(tenant, result),
-            Found::Heads(result) => self.heads(result),
+            Found::Heads(result) => self.compare_heads(result),
             Found::Read(tenant, epoch, result) => self.read(&tenant, &epoch, result),
             Found::Checked(tenant, result) => self.checked(&tenant, result),
             Found::Rotated(tenant, result) => self.rotated(&tenant, result),
         }
     }
 
-    fn opened(&mut self, tenant: TenantId, result: Result<Option<(Head, Seq)>, LogError>) {
-        let Some(Tracked::Opening { waiting, early }) = self.tracked.remove(&tenant) else { return };
-        let error = match result {
-            Ok(Some((head, oldest))) => {
-                let stream = Arc::new(Stream::new(
-                    tenant.clone(),
-                    head.epoch.clone(),
-                    head.seq,
-                    oldest,
-                    self.config.ring,
-                ));
-                let open = Open {
-                    stream: stream.clone(),
-                    sequencer: Sequencer::new(head.epoch.clone(), head.seq),
-                    asked: (head.epoch, head.seq),
-                    in_question: false,
-                    idle_since: None,
-                };
-                self.tracked.insert(tenant.clone(), Tracked::Open(Box::new(open)));
-                early.into_iter().for_each(|batch| self.offer(batch));
-                for waiter in waiting {
-                    let _ = waiter.send(Ok(stream.clone()));
-                }
-                self.count_streams();
-                return;
+    fn on_bus(&mut self, event: BusEvent) {
+        match event {
+            BusEvent::Message { tenant, payload } => self.on_message(&tenant, payload),
+            BusEvent::Interrupted { cause } => {
+                tracing::info!(?cause, "redis: interrupted, comparing every stream with the log");
+                self.heads.wish(Instant::now());
             }
-            Ok(None) => OpenError::UnknownTenant,
-            Err(error) => {
-                tracing::warn!(%tenant, %error, "a stream could not be opened");
-                OpenError::Unavailable(error.to_string())
-            }
-        };
-        self.leave(&tenant);
-        for waiter in waiting {
-            let _ = waiter.send(Err(error.clone()));
         }
     }
 
-    fn on_bus(&mut self, event: BusEvent) {
-        match event {
-            BusEvent::Message { tenant, payload } => match envelope::decode(payload) {
-                Ok(batch) if batch.tenant == tenant => {
+    fn on_message(&mut self, tenant: &TenantId, payload: Bytes) {
+        match self.tracked.get_mut(tenant) {
+            Some(Tracked::Opening(opening)) => opening.early.keep(&payload),
+            Some(Tracked::Open(_)) => {
+                if let Some(batch) = readable(tenant, payload) {
                     measure_lag(&batch);
                     self.offer(batch);
                 }
-                Ok(batch) => {
-                    metrics().envelopes_refused.increment(1);
-                    tracing::error!(%tenant, claims = %batch.tenant, "I5: a batch of another tenant, dropped");
-                }
-                Err(error) => {
-                    metrics().envelopes_refused.increment(1);
-                    tracing::warn!(%tenant, %error, "a batch that cannot be read, waiting for the log");
-                }
-            },
-            BusEvent::Interrupted { cause } => {
-                tracing::info!(?cause, "redis: interrupted, comparing every stream with the log");
-                self.heads_at = Instant::now();
             }
+            None => {}
         }
     }
 
     fn offer(&mut self, batch: Batch) {
         let tenant = batch.tenant.clone();
-        match self.tracked.get_mut(&tenant) {
-            Some(Tracked::Opening { early, .. }) if early.len() < EARLY_BATCHES => early.push(batch),
-            Some(Tracked::Open(open)) => {
-                let mut out = Vec::with_capacity(batch.events.len());
-                let offered = open.sequencer.offer(batch, Instant::now(), &mut out);
-                let stream = open.stream.clone();
-                self.deliver(&tenant, out);
-                self.after(&tenant);
-                match offered {
-                    Offered::New => {}
-                    Offered::Repeated(bodies) => {
-                        metrics().events_repeated.increment(bodies.len() as u64);
-                        if bodies.iter().any(|(seq, body)| stream.contradicts(*seq, body)) {
-                            tracing::error!(%tenant, "one seq with two contents: the log lost its end");
-                            self.rotate(&tenant);
-                        }
-                    }
-                    Offered::OtherEpoch => self.heads_at = Instant::now(),
+        let Some(Tracked::Open(open)) = self.tracked.get_mut(&tenant) else { return };
+        let mut out = Vec::with_capacity(batch.events.len());
+        let offered = open.sequencer.offer(batch, Instant::now(), &mut out);
+        let stream = open.stream.clone();
+        self.deliver(&tenant, out);
+        self.after(&tenant);
+        match offered {
+            Offered::New => {}
+            Offered::Repeated(bodies) => {
+                metrics().events_repeated.increment(bodies.len() as u64);
+                if bodies.iter().any(|(seq, body)| stream.contradicts(*seq, body)) {
+                    tracing::error!(%tenant, "one seq with two contents: the log lost its end");
+                    self.rotate(&tenant);
                 }
             }
-            Some(Tracked::Opening { .. }) | None => {}
+            Offered::OtherEpoch => self.heads.wish(Instant::now()),
         }
     }
 
@@ -337,68 +278,14 @@ impl Feed {
     /// The rings of all tenants together have reached their budget: the largest let their oldest events go until an
     /// eighth of it is free again, so that this happens once for many events. Readers get those from the log.
     fn trim_rings(&self) {
+        let budget = &self.config.ring_budget;
+        let excess = budget.used().saturating_sub(budget.limit() / 8 * 7);
         let streams = self.tracked.values().filter_map(|tracked| match tracked {
-            Tracked::Open(open) => Some(&open.stream),
-            Tracked::Opening { .. } => None,
+            Tracked::Open(open) => Some(open.stream.clone()),
+            Tracked::Opening(_) => None,
         });
-        let share = self.config.ring_budget.limit() / 8 * 7 / streams.clone().count().max(1);
-        let gone: usize = streams.map(|stream| stream.trim(share)).sum();
+        let gone = trim::trim(&streams.collect::<Vec<_>>(), excess);
         metrics().ring_trimmed.increment(gone as u64);
-    }
-
-    /// Starts what a sequencer asks for, or remembers when to ask it again.
-    fn after(&mut self, tenant: &TenantId) {
-        let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
-        if let Some(missing) = open.sequencer.due(Instant::now()) {
-            metrics().gaps.increment(1);
-            tracing::debug!(%tenant, after = %missing.after, upto = %missing.upto, "reading what is missing");
-            let epoch = open.sequencer.epoch().clone();
-            self.begin_repair(tenant.clone(), epoch, missing);
-        } else if open.sequencer.wakes_at().is_some() {
-            self.waking.insert(tenant.clone());
-            return;
-        }
-        self.waking.remove(tenant);
-    }
-
-    fn begin_repair(&self, tenant: TenantId, epoch: Epoch, missing: Missing) {
-        let (log, finder, repairs) = (self.log.clone(), self.finder.clone(), self.repairs.clone());
-        tokio::spawn(async move {
-            let began = Instant::now();
-            let _turn = repairs.acquire().await;
-            let page = log.read(&tenant, missing.after, missing.upto, None).await;
-            metrics().repair_seconds.record(began.elapsed().as_secs_f64());
-            let _ = finder.send(Found::Read(tenant, epoch, page));
-        });
-    }
-
-    fn read(&mut self, tenant: &TenantId, epoch: &Epoch, result: Result<LogPage, LogError>) {
-        let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
-        if open.sequencer.epoch() != epoch {
-            return;
-        }
-        let now = Instant::now();
-        let mut out = Vec::new();
-        match result {
-            Ok(page) => {
-                let events = page.events.into_iter().map(|event| {
-                    (event.seq, EnvelopeEvent { channels: event.channels, body: event.body.into() })
-                });
-                if open.sequencer.repaired(events, now, &mut out) == Repaired::Gone {
-                    open.sequencer.repair_failed(now);
-                    self.check(tenant);
-                }
-                // What was held and passes with them did come by Redis.
-                let from_log = out.iter().filter(|sequenced| sequenced.at_micros == 0).count();
-                metrics().events_repaired.increment(from_log as u64);
-            }
-            Err(error) => {
-                tracing::warn!(%tenant, %error, "a repair failed, trying again");
-                open.sequencer.repair_failed(now);
-            }
-        }
-        self.deliver(tenant, out);
-        self.after(tenant);
     }
 
     fn on_time(&mut self, now: Instant) {
@@ -411,7 +298,7 @@ impl Feed {
         }
         metrics().ring_bytes.set(self.config.ring_budget.used() as f64);
         metrics().replay_bytes.set(self.config.replay_budget.used() as f64);
-        if now >= self.heads_at && !self.heads_asked {
+        if self.heads.begin(now) {
             self.ask_heads();
         }
         if now >= self.sweep_at {
@@ -465,6 +352,19 @@ fn entry(sequenced: Sequenced, budget: &Arc<Budget>) -> Arc<Entry> {
     let Sequenced { seq, event, at_micros } = sequenced;
     let json = event_frame(seq, &event.channels, &event.body, None);
     Arc::new(Entry::new(seq, event.channels.into(), &json, at_micros, |bytes| budget.charge(bytes)))
+}
+
+/// The batch a message carries, if it is one of its tenant's.
+fn readable(tenant: &TenantId, payload: Bytes) -> Option<Batch> {
+    match envelope::decode(payload) {
+        Ok(batch) if batch.tenant == *tenant => return Some(batch),
+        Ok(batch) => {
+            tracing::error!(%tenant, claims = %batch.tenant, "I5: a batch of another tenant, dropped");
+        }
+        Err(error) => tracing::warn!(%tenant, %error, "a batch that cannot be read, waiting for the log"),
+    }
+    metrics().envelopes_refused.increment(1);
+    None
 }
 
 /// Commit → received, by the database's clock and ours.

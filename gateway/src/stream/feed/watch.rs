@@ -7,6 +7,7 @@ use super::{Feed, Found, Tracked, whole_head};
 use crate::metrics::metrics;
 use crate::stream::sequencer::{HeadVerdict, PATIENCE};
 use carillon_backplane::log::{Head, LogError};
+use carillon_platform::share::Holder;
 use carillon_protocol::server::ResetReason;
 use carillon_protocol::{Seq, TenantId};
 use std::sync::atomic::Ordering;
@@ -20,11 +21,10 @@ impl Feed {
         let mut tenants = Vec::with_capacity(self.tracked.len());
         for (tenant, tracked) in &mut self.tracked {
             if let Tracked::Open(open) = tracked {
-                open.asked = (open.sequencer.epoch().clone(), open.sequencer.head());
+                open.asked = Some((open.sequencer.epoch().clone(), open.sequencer.head()));
                 tenants.push(tenant.clone());
             }
         }
-        self.heads_asked = true;
         let (log, finder) = (self.log.clone(), self.finder.clone());
         metrics().head_queries.increment(1);
         tokio::spawn(async move {
@@ -33,20 +33,21 @@ impl Feed {
         });
     }
 
-    pub(super) fn heads(&mut self, result: Result<Vec<Head>, LogError>) {
+    pub(super) fn compare_heads(&mut self, result: Result<Vec<Head>, LogError>) {
         let now = Instant::now();
         let bus_down = self.health.bus_down.load(Ordering::Relaxed);
-        self.heads_asked = false;
-        self.heads_at =
-            now + if bus_down { WITHOUT_BUS.min(self.config.head_watch) } else { self.config.head_watch };
+        let interval = self.config.head_watch;
+        self.heads.answered(now, if bus_down { WITHOUT_BUS.min(interval) } else { interval });
         let failed = result.is_err();
         self.health.heard_of_log(result.as_ref().err());
         let mut lag = 0;
         for head in result.unwrap_or_default() {
             let Some(Tracked::Open(open)) = self.tracked.get_mut(&head.tenant) else { continue };
+            // A tenant that was left and opened again since: the answer may be older than its stream.
+            let Some(asked) = open.asked.take() else { continue };
             lag += head.seq.0.saturating_sub(open.sequencer.head().0);
             let until = if bus_down { now } else { now + PATIENCE };
-            match open.sequencer.observe(&head.epoch, head.seq, &open.asked.clone(), until) {
+            match open.sequencer.observe(&head.epoch, head.seq, &asked, until) {
                 HeadVerdict::Level => {}
                 HeadVerdict::Behind => self.after(&head.tenant),
                 HeadVerdict::Regressed => self.rotate(&head.tenant),
@@ -65,7 +66,9 @@ impl Feed {
             return;
         }
         let (log, finder, tenant) = (self.log.clone(), self.finder.clone(), tenant.clone());
+        let repairs = self.repairs.clone();
         tokio::spawn(async move {
+            let _permit = repairs.acquire(Holder::group(tenant.clone())).await;
             let found = whole_head(&log, &tenant, false).await;
             let _ = finder.send(Found::Checked(tenant, found));
         });
@@ -89,7 +92,9 @@ impl Feed {
         }
         let old = open.sequencer.epoch().clone();
         let (log, finder, tenant) = (self.log.clone(), self.finder.clone(), tenant.clone());
+        let repairs = self.repairs.clone();
         tokio::spawn(async move {
+            let _permit = repairs.acquire(Holder::group(tenant.clone())).await;
             let head = log.rotate_epoch(&tenant, &old).await;
             let _ = finder.send(Found::Rotated(tenant, head));
         });

@@ -1,0 +1,130 @@
+//! Does work that was begun earlier never overrule what happened since?
+
+use super::ask::{OpenError, Opened};
+use super::*;
+use crate::budget::Budget;
+use carillon_backplane::bus::{BusConfig, BusMode};
+use carillon_backplane::log::{LogConfig, Role};
+use carillon_protocol::envelope::{self, EnvelopeEvent};
+use tokio::sync::oneshot;
+
+/// A feed that nobody runs: its work fails (nothing listens there), and the test tells it what was found.
+fn feed() -> Feed {
+    let config = FeedConfig {
+        ring: RingLimits { events: 100, bytes: 1_000_000 },
+        ring_budget: Budget::new(1_000_000),
+        replay_budget: Budget::new(1_000_000),
+        head_watch: Duration::from_secs(1),
+        create_tenants: true,
+    };
+    let url = "postgres://nobody@127.0.0.1:1/none".to_owned();
+    let log = Log::connect(LogConfig { url, role: Role::Gateway, pool_size: 1 }).unwrap();
+    let bus = BusConfig::new("redis://127.0.0.1:1", BusMode::Standalone, "test");
+    let (listener, _events) = Listener::connect(&bus).unwrap();
+    Feed::new(config, log, listener, Shards::none()).0
+}
+
+fn tenant(n: usize) -> TenantId {
+    TenantId::new(format!("tenant-{n}")).unwrap()
+}
+
+fn head(n: usize, seq: u64) -> Head {
+    Head { tenant: tenant(n), epoch: Epoch::new("e1").unwrap(), seq: Seq(seq) }
+}
+
+fn wants(feed: &mut Feed, n: usize) -> oneshot::Receiver<Opened> {
+    let (answer, opened) = oneshot::channel();
+    feed.on_ask(Ask::Open(tenant(n), answer));
+    opened
+}
+
+fn opens(feed: &mut Feed, n: usize, seq: u64) -> Arc<Stream> {
+    let mut opened = wants(feed, n);
+    feed.on_found(Found::Subscribed(tenant(n)));
+    feed.on_found(Found::Opened(tenant(n), Ok(Some((head(n, seq), Seq(1))))));
+    opened.try_recv().unwrap().unwrap()
+}
+
+fn batch(n: usize, first: u64, events: usize) -> BusEvent {
+    let bodies = (0..events).map(|_| EnvelopeEvent { channels: Vec::new(), body: "{}".into() });
+    let batch = Batch {
+        tenant: tenant(n),
+        epoch: Epoch::new("e1").unwrap(),
+        first: Seq(first),
+        at_micros: 1,
+        events: bodies.collect(),
+    };
+    BusEvent::Message { tenant: tenant(n), payload: envelope::encode(&batch) }
+}
+
+fn in_question(feed: &Feed, n: usize) -> bool {
+    matches!(feed.tracked.get(&tenant(n)), Some(Tracked::Open(open)) if open.in_question)
+}
+
+#[tokio::test]
+async fn heads_asked_for_before_a_tenant_was_opened_again_say_nothing_about_it() {
+    let mut feed = feed();
+    opens(&mut feed, 1, 10);
+    assert!(feed.heads.begin(Instant::now()));
+    feed.ask_heads();
+    // Left and opened again while the question is under way; the log has grown.
+    feed.tracked.remove(&tenant(1));
+    let stream = opens(&mut feed, 1, 12);
+    feed.on_found(Found::Heads(Ok(vec![head(1, 10)])));
+    assert!(!in_question(&feed, 1), "an old answer is no sign that the log lost its end");
+    assert_eq!(stream.position().1, Seq(12));
+    // The same answer to a question that was asked since is one.
+    feed.ask_heads();
+    feed.on_found(Found::Heads(Ok(vec![head(1, 10)])));
+    assert!(in_question(&feed, 1));
+}
+
+#[tokio::test]
+async fn a_wish_to_look_at_heads_survives_the_question_under_way() {
+    let mut feed = feed();
+    assert!(feed.heads.begin(Instant::now()));
+    feed.ask_heads();
+    feed.on_ask(Ask::CheckHeads);
+    feed.on_found(Found::Heads(Ok(Vec::new())));
+    let next = feed.heads.wakes_at().unwrap();
+    assert!(next < Instant::now() + Duration::from_millis(100), "the next beat is after 200 ms");
+}
+
+#[tokio::test]
+async fn a_tenant_whose_clients_all_went_away_is_not_read() {
+    let mut feed = feed();
+    drop(wants(&mut feed, 1));
+    feed.on_found(Found::Subscribed(tenant(1)));
+    assert!(!feed.tracked.contains_key(&tenant(1)), "left before its turn");
+    opens(&mut feed, 1, 7);
+}
+
+#[tokio::test]
+async fn what_came_early_passes_when_the_stream_is_open_and_what_did_not_fit_is_looked_for() {
+    let mut feed = feed();
+    let mut opened = wants(&mut feed, 1);
+    feed.on_bus(batch(1, 11, 2));
+    feed.on_bus(batch(1, 13, 1));
+    feed.on_found(Found::Subscribed(tenant(1)));
+    feed.on_found(Found::Opened(tenant(1), Ok(Some((head(1, 10), Seq(1))))));
+    assert_eq!(opened.try_recv().unwrap().unwrap().position().1, Seq(13));
+
+    assert!(feed.heads.begin(Instant::now()));
+    feed.heads.answered(Instant::now(), Duration::from_secs(60));
+    let mut opened = wants(&mut feed, 2);
+    (0..300).for_each(|n| feed.on_bus(batch(2, 1 + n, 1)));
+    feed.on_found(Found::Subscribed(tenant(2)));
+    feed.on_found(Found::Opened(tenant(2), Ok(Some((head(2, 0), Seq(1))))));
+    assert_eq!(opened.try_recv().unwrap().unwrap().position().1, Seq(256));
+    let next = feed.heads.wakes_at().unwrap();
+    assert!(next < Instant::now() + Duration::from_secs(30), "the heads are asked for");
+}
+
+#[tokio::test]
+async fn i10_too_many_tenants_at_once_are_refused_by_name() {
+    let mut feed = feed();
+    let mut answers: Vec<_> = (0..17_000).map(|n| wants(&mut feed, n)).collect();
+    let refused = answers.iter_mut().filter_map(|answer| answer.try_recv().ok()).collect::<Vec<_>>();
+    assert_eq!(refused.len(), 17_000 - 16_384);
+    assert!(refused.iter().all(|answer| matches!(answer, Err(OpenError::Busy(_)))));
+}
