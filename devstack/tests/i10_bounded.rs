@@ -37,9 +37,9 @@ async fn until_acknowledged(publisher: &Publisher, posts: &[Post], key: &str) ->
     .unwrap()
 }
 
-/// 15,000 events want into an intake for 10,000 while the database does nothing.
+/// 15,000 events of one key want into a share for 9,000 while the database does nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn i10_bounded_a_full_intake_refuses_at_once_and_loses_nothing() {
+async fn i10_bounded_a_full_share_of_the_intake_refuses_at_once_and_loses_nothing() {
     const REQUESTS: u64 = 30;
     const EACH: u64 = 500;
     let _alone = alone().await;
@@ -54,7 +54,7 @@ async fn i10_bounded_a_full_intake_refuses_at_once_and_loses_nothing() {
     scene.stack.postgres().process().freeze().unwrap();
     let flood = join_all(requests.iter().map(|(key, posts)| publisher.publish_many(posts, Some(key))));
     let thaw = async {
-        let refused = r#"carillon_publish_refused_total{reason="overloaded"}"#;
+        let refused = r#"carillon_publish_refused_total{reason="caller_share"}"#;
         let full = wait::until("a refusal", PATIENCE, || async {
             (sample(scene.stack.publisher(0), refused).await > 0.0).then_some(())
         });
@@ -63,16 +63,16 @@ async fn i10_bounded_a_full_intake_refuses_at_once_and_loses_nothing() {
         full.unwrap();
     };
     let (answers, ()) = tokio::join!(flood, thaw);
-    let mut overloaded = 0;
+    let mut at_once = 0;
     for answer in &answers {
         if let Err(error) = answer {
             let PublishError::Refused(problem) = error else { panic!("{error}") };
-            assert_eq!(problem.status, 503, "{problem:?}");
+            assert!(matches!(problem.status, 429 | 503), "{problem:?}");
             assert!(problem.retry_after.is_some(), "told when to come back: {problem:?}");
-            overloaded += usize::from(problem.code == "overloaded");
+            at_once += usize::from(problem.code == "caller_share_full");
         }
     }
-    assert!(overloaded >= 1, "{overloaded} of {REQUESTS} were refused");
+    assert!(at_once >= 1, "{at_once} of {REQUESTS} were refused at once");
 
     let mut seqs = Vec::new();
     for ((key, posts), first_answer) in requests.iter().zip(answers) {

@@ -54,7 +54,7 @@ impl Health {
         let answer = tokio::time::timeout(SMALL, question).await.unwrap_or_else(|_| {
             Err(LogError::Unavailable(format!("no answer within {} ms", SMALL.as_millis())))
         });
-        if answer.as_ref().is_err_and(LogError::is_retryable) {
+        if matches!(answer, Err(LogError::Unavailable(_))) {
             self.failed();
         }
         answer

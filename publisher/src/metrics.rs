@@ -19,7 +19,7 @@ const EVENTS: Metric = Metric {
 const REQUESTS_LOST: Metric = Metric {
     name: "carillon_publish_refused_total",
     kind: MetricKind::Counter,
-    labels: "reason: overloaded, unavailable, failed",
+    labels: "reason: overloaded, tenant_share, caller_share, tenant_busy, unavailable, failed",
     what: "Publish requests that did not get an answer from the log",
 };
 const PUBLISH_SECONDS: Metric = Metric {
@@ -38,13 +38,13 @@ const INTAKE_EVENTS: Metric = Metric {
     name: "carillon_intake_events",
     kind: MetricKind::Gauge,
     labels: "",
-    what: "Events waiting for their commit; at 10,000 requests are refused",
+    what: "Events waiting for their commit; at 20,000 requests are refused, at 10,000 of one tenant those of that tenant",
 };
 const INTAKE_BYTES: Metric = Metric {
     name: "carillon_intake_bytes",
     kind: MetricKind::Gauge,
     labels: "",
-    what: "Bytes waiting for their commit; at 16 MiB requests are refused",
+    what: "Bytes waiting for their commit, for each event at least 1.6 KiB; at 32 MiB requests are refused, at 16 MiB of one tenant those of that tenant",
 };
 const KEY_LOOKUPS: Metric = Metric {
     name: "carillon_api_key_lookups_total",
@@ -97,7 +97,7 @@ const ROUTES: [(Route, &str); 6] = [
     (Route::Other, "other"),
 ];
 /// The statuses this service answers with; any other is counted as 500, which it would be.
-const STATUSES: [(u16, &str); 14] = [
+const STATUSES: [(u16, &str); 15] = [
     (200, "200"),
     (201, "201"),
     (304, "304"),
@@ -110,6 +110,7 @@ const STATUSES: [(u16, &str); 14] = [
     (413, "413"),
     (415, "415"),
     (422, "422"),
+    (429, "429"),
     (500, "500"),
     (503, "503"),
 ];
@@ -122,6 +123,9 @@ pub struct Metrics {
     refused: Counter,
     unknown_tenant: Counter,
     overloaded: Counter,
+    tenant_share: Counter,
+    caller_share: Counter,
+    tenant_busy: Counter,
     unavailable: Counter,
     failed: Counter,
     intake_events: Gauge,
@@ -160,6 +164,9 @@ impl Metrics {
             refused: events("refused"),
             unknown_tenant: events("unknown_tenant"),
             overloaded: lost("overloaded"),
+            tenant_share: lost("tenant_share"),
+            caller_share: lost("caller_share"),
+            tenant_busy: lost("tenant_busy"),
             unavailable: lost("unavailable"),
             failed: lost("failed"),
             intake_events: gauge!(INTAKE_EVENTS.name),
@@ -188,15 +195,24 @@ impl Metrics {
                 }
             }
             Err(NotAppended::Overloaded) => self.overloaded.increment(1),
+            Err(NotAppended::TenantShare) => self.tenant_share.increment(1),
+            Err(NotAppended::CallerShare) => self.caller_share.increment(1),
+            Err(NotAppended::TenantBusy) => self.tenant_busy.increment(1),
             Err(NotAppended::Unavailable) => self.unavailable.increment(1),
             Err(NotAppended::Failed) => self.failed.increment(1),
         }
     }
 
-    /// Shows what the intake holds: events, bytes.
-    pub fn intake(&self, (events, bytes): (usize, usize)) {
-        self.intake_events.set(events as f64);
-        self.intake_bytes.set(bytes as f64);
+    /// The intake holds so much more.
+    pub fn intake_grows(&self, events: usize, bytes: usize) {
+        self.intake_events.increment(events as f64);
+        self.intake_bytes.increment(bytes as f64);
+    }
+
+    /// The intake holds so much less.
+    pub fn intake_shrinks(&self, events: usize, bytes: usize) {
+        self.intake_events.decrement(events as f64);
+        self.intake_bytes.decrement(bytes as f64);
     }
 
     /// Counts one answered request.

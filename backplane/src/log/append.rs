@@ -18,11 +18,13 @@ mod answers;
 mod statement;
 
 use super::pool::{Log, LogError};
-use super::scope::scoped;
+use super::scope::{scoped, scoped_with_lock_wait};
 use answers::Answers;
 use carillon_protocol::event::NewEvent;
 use carillon_protocol::{Epoch, EventId, Seq, TenantId};
 use statement::{APPEND, Columns, Groups, Outcome};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// One event to append.
 #[derive(Debug, Clone)]
@@ -77,6 +79,13 @@ pub enum Appended {
 
 /// How often a batch runs again after meeting a key committed by somebody else in between.
 const ATTEMPTS: u32 = 4;
+/// Longest wait for a tenant's row when the caller names none: as long as a statement may take.
+const LOCK_WAIT: Duration = Duration::from_millis(2_000);
+
+/// The tenants of the scope whose rows other transactions hold. Waits for none, and lets the others go at once.
+const LOCKED: &str = "
+WITH free AS MATERIALIZED (SELECT id FROM carillon.tenants FOR UPDATE SKIP LOCKED)
+SELECT id FROM carillon.tenants WHERE id NOT IN (SELECT id FROM free)";
 
 impl Log {
     /// Appends a batch in one transaction: one answer for each event, in the same order.
@@ -84,12 +93,22 @@ impl Log {
     /// Whoever gets an `Ok` may acknowledge (I1). After [`LogError::Unavailable`] the outcome is unknown; repeating
     /// the call is safe for events that have a key.
     pub async fn append(&self, batch: &[Append]) -> Result<Vec<Appended>, LogError> {
+        self.append_within(batch, LOCK_WAIT).await
+    }
+
+    /// The same, waiting for a tenant's row no longer than `lock_wait`: after [`LogError::Locked`] nothing of the batch
+    /// was stored, and [`Log::locked`] tells whose rows they are.
+    pub async fn append_within(
+        &self,
+        batch: &[Append],
+        lock_wait: Duration,
+    ) -> Result<Vec<Appended>, LogError> {
         let mut answers = Answers::of(batch);
         // Each round stores what is open or answers at least one event, so there are at most as many as events; as a
         // rule one, and two when something was repeated.
         while !answers.open().is_empty() {
             let groups = Groups::of(batch, answers.open());
-            match self.append_all_or_nothing(batch, &groups).await? {
+            match self.append_all_or_nothing(batch, &groups, lock_wait).await? {
                 Outcome::Stored(places) => answers.stored(&groups, &places),
                 Outcome::Nothing(reasons) => answers.nothing(&groups, reasons)?,
             }
@@ -101,11 +120,13 @@ impl Log {
         &self,
         batch: &[Append],
         groups: &Groups<'_>,
+        lock_wait: Duration,
     ) -> Result<Outcome, LogError> {
         let columns = Columns::of(batch, groups)?;
         for attempt in 1.. {
             let tenants = groups.tenants.iter().copied();
-            match scoped(self.client("append").await?, tenants, APPEND, &columns.params()).await {
+            let client = self.client("append").await?;
+            match scoped_with_lock_wait(client, tenants, lock_wait, APPEND, &columns.params()).await {
                 Ok(rows) => return Outcome::of(&rows),
                 Err(LogError::Database(text)) if attempt < ATTEMPTS && text.contains("idempotency_pkey") => {
                     tracing::debug!(attempt, "idempotency key committed meanwhile, appending again");
@@ -114,5 +135,12 @@ impl Log {
             }
         }
         unreachable!("the last attempt returns")
+    }
+
+    /// Which of these tenants' rows are held by other transactions at this moment.
+    pub async fn locked(&self, tenants: &[TenantId]) -> Result<BTreeSet<TenantId>, LogError> {
+        let rows = scoped(self.client("locked").await?, tenants.iter(), LOCKED, &[]).await?;
+        let names = rows.iter().map(|row| TenantId::new(row.get::<_, &str>("id")));
+        names.collect::<Result<_, _>>().map_err(|_| statement::broken("tenant"))
     }
 }

@@ -67,6 +67,9 @@ pub enum LogError {
     /// The schema is not there (or not up to date).
     #[error("the database is not migrated: run carillon-publisher migrate ({0})")]
     NotMigrated(String),
+    /// A row or table that the statement needs was locked by others for longer than it may wait. Nothing was done.
+    #[error("locked by another transaction: {0}")]
+    Locked(String),
     /// The database refused a statement.
     #[error("database error: {0}")]
     Database(String),
@@ -75,7 +78,7 @@ pub enum LogError {
 impl LogError {
     /// Whether the same call may succeed later without anything being changed.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, LogError::Unavailable(_))
+        matches!(self, LogError::Unavailable(_) | LogError::Locked(_))
     }
 }
 
@@ -92,6 +95,7 @@ impl From<tokio_postgres::Error> for LogError {
             // A role that does not exist (yet) is refused as an invalid parameter of the connection.
             &SqlState::INVALID_PARAMETER_VALUE if text.contains("role") => LogError::NotMigrated(text),
             &SqlState::READ_ONLY_SQL_TRANSACTION => LogError::Unavailable(text),
+            &SqlState::LOCK_NOT_AVAILABLE => LogError::Locked(text),
             // 08 connection, 53 resources, 55 lock not available, 57 operator intervention, 58 system, 40 rolled back
             _ if matches!(class, "08" | "40" | "53" | "55" | "57" | "58") => LogError::Unavailable(text),
             _ => LogError::Database(text),

@@ -8,10 +8,13 @@
 use super::pool::{LogError, exchange};
 use carillon_protocol::TenantId;
 use deadpool_postgres::Object;
+use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 const SET_SCOPE: &str = "SELECT set_config('carillon.tenant', $1, true)";
+const SET_SCOPE_AND_LOCK_WAIT: &str =
+    "SELECT set_config('carillon.tenant', $1, true), set_config('lock_timeout', $2, true)";
 
 /// Runs `sql` in a transaction of its own that sees `tenants` and nothing else.
 pub(super) async fn scoped(
@@ -20,27 +23,49 @@ pub(super) async fn scoped(
     sql: &str,
     params: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, LogError> {
-    let scope = tenants.map(TenantId::as_str).collect::<Vec<_>>().join(",");
+    let scope = names(tenants);
     exchange(client, async |client| {
         let (set_scope, statement) =
             (client.prepare_cached(SET_SCOPE).await?, client.prepare_cached(sql).await?);
-        transaction(client, &set_scope, &scope, &statement, params).await
+        transaction(client, &set_scope, &[&scope], &statement, params).await
     })
     .await
+}
+
+/// The same for a statement that waits for each lock no longer than `lock_wait`.
+pub(super) async fn scoped_with_lock_wait(
+    client: Object,
+    tenants: impl Iterator<Item = &TenantId>,
+    lock_wait: Duration,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, LogError> {
+    let scope = names(tenants);
+    // Zero would mean: wait for ever.
+    let lock_wait = lock_wait.as_millis().max(1).to_string();
+    exchange(client, async |client| {
+        let (set_scope, statement) =
+            (client.prepare_cached(SET_SCOPE_AND_LOCK_WAIT).await?, client.prepare_cached(sql).await?);
+        transaction(client, &set_scope, &[&scope, &lock_wait], &statement, params).await
+    })
+    .await
+}
+
+fn names<'a>(tenants: impl Iterator<Item = &'a TenantId>) -> String {
+    tenants.map(TenantId::as_str).collect::<Vec<_>>().join(",")
 }
 
 async fn transaction(
     client: &Object,
     set_scope: &Statement,
-    scope: &str,
+    scope: &[&(dyn ToSql + Sync)],
     statement: &Statement,
     params: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, LogError> {
-    let scope_params: [&(dyn ToSql + Sync); 1] = [&scope];
     let (begun, scoped, rows, committed) = tokio::join!(
         biased;
         client.batch_execute("BEGIN"),
-        client.query(set_scope, &scope_params),
+        client.query(set_scope, scope),
         client.query(statement, params),
         client.batch_execute("COMMIT"),
     );

@@ -33,9 +33,9 @@ export const publisher = dashboard({
         query(`${rate('carillon_batch_events_sum', on)} / ${rate('carillon_batch_events_count', on)}`, 'mean'),
       ]),
       lines('Transactions', 'cps', 'Batches committed by each publisher, a second.', [query(rate('carillon_batch_events_count', on, 'instance'), '{{instance}}')]),
-      lines('Intake', 'percentunit', 'How full the fullest intake of the chosen nodes is: its events (of 10,000) and its bytes (of 16 MiB). When either is at 100 % requests are refused.', [
-        query(`max(carillon_intake_events{${on}}) / 10000`, 'events'),
-        query(`max(carillon_intake_bytes{${on}}) / (16 * 1024 * 1024)`, 'bytes'),
+      lines('Intake', 'percentunit', 'How full the fullest intake of the chosen nodes is: its events (of 20,000) and its bytes (of 32 MiB). When either is at 100 % requests are refused.', [
+        query(`max(carillon_intake_events{${on}}) / 20000`, 'events'),
+        query(`max(carillon_intake_bytes{${on}}) / (32 * 1024 * 1024)`, 'bytes'),
       ], { max: 1 }),
       lines('API keys', 'cps', 'API keys looked up, in the cache and in the database, a second.', [query(rate('carillon_api_key_lookups_total', on, 'source'), '{{source}}')]),
     ),

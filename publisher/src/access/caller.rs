@@ -1,5 +1,6 @@
 //! What may this caller do, and in which tenant?
 
+use crate::batcher::Publisher;
 use carillon_backplane::log::ApiKey;
 use carillon_platform::auth::{AuthError, Claims, Identity};
 use carillon_protocol::{Channel, TenantId, UserId};
@@ -55,6 +56,16 @@ impl Caller {
             (Caller::User(claims), scope) => {
                 claims.enter(None).map_or(true, |identity| person(&identity).may(scope))
             }
+        }
+    }
+
+    /// As whom they take part of the intake.
+    pub fn publisher(&self) -> Publisher {
+        match self {
+            Caller::Key(key) => {
+                Publisher::Key { id: key.id.as_str().into(), all_tenants: key.tenant.is_none() }
+            }
+            Caller::User(claims) => Publisher::User(claims.user().as_str().into()),
         }
     }
 

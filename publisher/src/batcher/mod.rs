@@ -1,20 +1,33 @@
 //! How do single requests become few, large transactions?
 //!
-//! Group commit: a request joins the queue of its lane ([`intake`]); the lane's runner ([`runner`]) takes whatever is
-//! queued as one batch ([`assemble`]), appends it in one statement, answers every caller after COMMIT and hands the
-//! batch to Redis ([`announce`]). While one batch commits, the next one gathers: no timer, and the batches grow with
-//! the load. When the log cannot be reached, callers learn it at once instead of queueing ([`crate::health`]).
+//! Group commit: a request takes its [`shares`] of the [`intake`] and joins the queue of its tenant; a [`runner`] takes
+//! the next batch, to which every waiting tenant contributes in turn ([`schedule`]), appends it in one statement,
+//! answers every caller after COMMIT and hands the batch to Redis ([`announce`]). While one batch commits, the next one
+//! gathers: no timer, and the batches grow with the load. When the log cannot be reached, callers learn it at once
+//! instead of queueing ([`crate::health`]).
 //!
-//! Two lanes, because one then prepares its batch while the other's commits; a tenant always takes the same lane, so
-//! that the two do not wait for each other's row locks.
+//! A tenant's row may be locked by somebody else for long (an operator's transaction). The batch that meets it waits
+//! [`runner::LOCK_WAIT`], puts that tenant's requests back and stores the others; from then on a runner of their own
+//! tries the locked tenants, and their callers hear [`NotAppended::TenantBusy`] when it takes too long.
 
 pub mod announce;
-mod assemble;
+mod assembly;
+mod batch;
 mod intake;
+mod queues;
+mod request;
 mod runner;
+mod schedule;
+mod shares;
 mod ticket;
 
 pub use intake::{Batcher, Intake};
+pub use shares::Publisher;
+
+use std::time::Duration;
+
+/// Longest wait for a batch to begin.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a request was not answered with seqs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +35,15 @@ pub enum NotAppended {
     /// The intake is full, or the request waited too long in it. Nothing was stored.
     #[error("too many events are waiting to be stored")]
     Overloaded,
+    /// A tenant of the request has its share of the intake. Nothing was stored.
+    #[error("too many events of the tenant are waiting to be stored")]
+    TenantShare,
+    /// The key or user has its share of the intake. Nothing was stored.
+    #[error("too many events of this key or user are waiting to be stored")]
+    CallerShare,
+    /// Somebody else holds the tenant's row for long. Nothing was stored.
+    #[error("another transaction holds the tenant's row")]
+    TenantBusy,
     /// The log cannot be reached or is too slow. Whether the events were stored is not known: a repeat with the
     /// same idempotency key finds out.
     #[error("the log cannot be reached")]

@@ -1,27 +1,35 @@
-//! What happens to a batch, from the queue to every caller's answer?
+//! What happens to a batch, from the queues to every caller's answer?
 
 use super::NotAppended;
 use super::announce::{Announce, envelopes};
-use super::assemble::{Request, assemble};
-use super::intake::Lane;
-use super::ticket::{Answer, Ticket};
+use super::batch::{Batch, answer, refuse};
+use super::queues::Queues;
+use super::request::Request;
+use super::schedule::Taken;
+use super::ticket::Ticket;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use carillon_backplane::log::{Append, Appended, Log, LogError};
 use carillon_platform::telemetry::Traces;
-use std::collections::BTreeSet;
-use std::ops::Range;
+use carillon_protocol::TenantId;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Longest time callers wait for the database to commit.
 const COMMIT: Duration = Duration::from_millis(1_800);
+/// Longest wait of an ordinary batch for a tenant's row. Another publisher's batch holds it for some milliseconds.
+pub(super) const LOCK_WAIT: Duration = Duration::from_millis(100);
+/// Longest wait for the row of a tenant that was seen locked. Then the next such tenant is tried.
+const LOCKED_WAIT: Duration = Duration::from_millis(200);
 
-/// Appends the batches of one lane, one after the other.
+/// Appends batches, one after the other.
+#[derive(Clone)]
 pub(super) struct Runner {
-    pub(super) lane: Arc<Lane>,
+    pub(super) queues: Arc<Queues>,
     pub(super) log: Log,
     pub(super) health: Health,
     pub(super) announce: Announce,
@@ -29,42 +37,109 @@ pub(super) struct Runner {
     pub(super) traces: Traces,
 }
 
+/// What became of a batch.
+enum Outcome {
+    /// Everybody has an answer.
+    Answered,
+    /// Nothing was stored: a row was locked for longer than the batch may wait.
+    Locked(Batch),
+    /// Nothing was stored: the database refused the statement, because of some of its events at least.
+    Refused(Batch),
+}
+
 impl Runner {
-    /// Runs until it is asked to stop and the queue is empty.
+    /// Runs until it is asked to stop and nothing waits.
     pub(super) async fn run(self, stopping: CancellationToken) {
         loop {
-            let batch = self.lane.with(|queue| assemble(queue, Ticket::begin));
-            if !batch.is_empty() {
-                self.commit(Batch::of(batch)).await;
-            } else if self.lane.with(|queue| queue.is_empty()) {
+            if let Some(Taken { tenants, requests }) = self.queues.take() {
+                self.commit(requests, LOCK_WAIT).await;
+                self.queues.done(tenants);
+            } else if stopping.is_cancelled() {
+                return;
+            } else {
                 tokio::select! {
-                    () = self.lane.arrived() => {}
-                    () = stopping.cancelled() => {
-                        // Whoever came in the meantime is still served.
-                        if self.lane.with(|queue| queue.is_empty()) {
-                            return;
-                        }
-                    }
+                    () = self.queues.ready() => {}
+                    // Whoever came in the meantime is still served.
+                    () = stopping.cancelled() => {}
                 }
             }
         }
     }
 
-    async fn commit(&self, batch: Batch) {
-        if self.health.is_down() {
-            answer_all(batch.members, NotAppended::Unavailable);
-            return;
+    /// The same for the tenants whose rows are locked by others: one at a time, so that they take one connection.
+    pub(super) async fn run_locked(self, stopping: CancellationToken) {
+        loop {
+            let tenants = self.queues.locked();
+            let still_locked = match tenants.len() {
+                0 | 1 => BTreeSet::new(),
+                // When it cannot be asked, the append that follows tells why.
+                _ => self.log.locked(&tenants).await.unwrap_or_default(),
+            };
+            if let Some(Taken { tenants, requests }) = self.queues.take_locked(&still_locked) {
+                let set_aside = self.commit(requests, LOCKED_WAIT).await;
+                tenants.iter().filter(|tenant| !set_aside.contains(*tenant)).for_each(|tenant| {
+                    self.queues.release(tenant);
+                });
+                self.queues.done(tenants);
+            } else if stopping.is_cancelled() {
+                return;
+            } else {
+                tokio::select! {
+                    () = self.queues.ready_locked() => {}
+                    () = stopping.cancelled() => {}
+                }
+            }
         }
+    }
+
+    /// Stores these requests, and when not all may be stored together, as few apart as possible. Answers the tenants
+    /// whose rows are locked: their requests wait again.
+    async fn commit(&self, requests: Vec<Request<Ticket>>, lock_wait: Duration) -> BTreeSet<TenantId> {
+        let until = Instant::now() + COMMIT;
+        let mut set_aside = BTreeSet::new();
+        let mut parts = vec![(Batch::of(requests), lock_wait)];
+        while let Some((part, lock_wait)) = parts.pop() {
+            if self.health.is_down() {
+                part.refuse(NotAppended::Unavailable);
+            } else if Instant::now() >= until {
+                // No statement with these events has succeeded.
+                part.refuse(NotAppended::Overloaded);
+            } else {
+                match self.append(part, lock_wait, until).await {
+                    Outcome::Answered => {}
+                    Outcome::Locked(part) => match self.locked_of(&part).await {
+                        Some(locked) if locked.is_empty() => {
+                            // It was free again in that moment, or it is no tenant's row: maintenance holds a table.
+                            let rest = until.saturating_duration_since(Instant::now());
+                            parts.push((part, rest.max(lock_wait)));
+                        }
+                        Some(locked) => {
+                            parts.extend(self.set_aside(part, &locked).map(|part| (part, lock_wait)));
+                            set_aside.extend(locked);
+                        }
+                        None => part.refuse(NotAppended::Overloaded),
+                    },
+                    Outcome::Refused(part) => {
+                        parts.extend(part.halves().map(|half| (half, lock_wait)).into_iter().rev());
+                    }
+                }
+            }
+        }
+        set_aside
+    }
+
+    /// One statement, and the answers when it ends everybody's waiting.
+    async fn append(&self, batch: Batch, lock_wait: Duration, until: Instant) -> Outcome {
         let Batch { appends, mut members } = batch;
         self.metrics.batch_events.record(appends.len() as f64);
         let (began, begun) = (Instant::now(), SystemTime::now());
         let result = {
-            let mut append = pin!(self.log.append(&appends));
-            match tokio::time::timeout(COMMIT, &mut append).await {
+            let mut append = pin!(self.log.append_within(&appends, lock_wait));
+            match tokio::time::timeout_at(until, &mut append).await {
                 Ok(result) => result,
                 Err(_) => {
                     self.health.failed();
-                    answer_all(std::mem::take(&mut members), NotAppended::Unavailable);
+                    refuse(std::mem::take(&mut members), NotAppended::Unavailable);
                     // Nobody waits any more, but what is committed after all must still be announced.
                     append.await
                 }
@@ -73,51 +148,60 @@ impl Runner {
         self.metrics.database_seconds.record(began.elapsed());
         self.trace(&appends, "append to the log", begun);
         match result {
-            Ok(results) => self.settle(Batch { appends, members }, &results),
+            Ok(results) => {
+                answer(members, &results);
+                self.publish(appends, &results);
+                Outcome::Answered
+            }
+            Err(LogError::Locked(_)) => Outcome::Locked(Batch { appends, members }),
             Err(error) if error.is_retryable() => {
                 tracing::warn!(%error, events = appends.len(), "batch not stored");
                 self.health.failed();
-                answer_all(members, NotAppended::Unavailable);
+                refuse(members, NotAppended::Unavailable);
+                Outcome::Answered
             }
             Err(LogError::Database(error)) if members.len() > 1 => {
-                tracing::warn!(error, requests = members.len(), "batch refused; each request runs alone");
-                self.one_by_one(Batch { appends, members }).await;
+                tracing::warn!(error, requests = members.len(), "batch refused; its halves are tried");
+                Outcome::Refused(Batch { appends, members })
             }
             Err(error) => {
                 tracing::error!(%error, "request refused by the database");
-                answer_all(members, not_appended(&error));
+                refuse(members, not_appended(&error));
+                Outcome::Answered
             }
         }
     }
 
-    /// One request the database will not take must not fail the others.
-    async fn one_by_one(&self, batch: Batch) {
-        let Batch { appends, members } = batch;
-        for (ticket, range) in members {
-            let alone = appends[range].to_vec();
-            match self.log.append(&alone).await {
-                Ok(results) => {
-                    ticket.answer(Ok(results.clone()));
-                    self.publish(alone, &results);
-                }
-                Err(error) => {
-                    tracing::error!(%error, "request refused by the database");
-                    if error.is_retryable() {
-                        self.health.failed();
-                    }
-                    ticket.answer(Err(not_appended(&error)));
-                }
+    /// Which tenants of a batch are locked by others; none when the log does not say.
+    async fn locked_of(&self, batch: &Batch) -> Option<BTreeSet<TenantId>> {
+        let tenants: Vec<TenantId> = batch.tenants().into_iter().collect();
+        match self.log.locked(&tenants).await {
+            Ok(locked) => Some(locked),
+            Err(error) => {
+                tracing::warn!(%error, "the locked tenants could not be found");
+                None
             }
         }
     }
 
-    /// Tells every caller and the gateways.
-    fn settle(&self, batch: Batch, results: &[Appended]) {
-        for (ticket, range) in batch.members {
-            let answer: Answer = results.get(range).map(<[_]>::to_vec).ok_or(NotAppended::Failed);
-            ticket.answer(answer);
+    /// Puts the requests of locked tenants back into their queues; the others are to be tried again at once.
+    fn set_aside(&self, batch: Batch, locked: &BTreeSet<TenantId>) -> Option<Batch> {
+        let mut waiting: BTreeMap<TenantId, Vec<Request<Ticket>>> = BTreeMap::new();
+        let mut rest = Vec::new();
+        for request in batch.into_requests() {
+            match request.names(locked).cloned() {
+                None => rest.push(request),
+                Some(_) if request.ticket.is_over(Instant::now()) => {
+                    request.ticket.answer(Err(NotAppended::TenantBusy));
+                }
+                Some(tenant) if request.ticket.put_back() => waiting.entry(tenant).or_default().push(request),
+                Some(_) => {}
+            }
         }
-        self.publish(batch.appends, results);
+        for (tenant, requests) in waiting {
+            self.queues.set_aside(&tenant, requests);
+        }
+        (!rest.is_empty()).then(|| Batch::of(rest))
     }
 
     fn publish(&self, appends: Vec<Append>, results: &[Appended]) {
@@ -142,34 +226,7 @@ impl Runner {
 fn not_appended(error: &LogError) -> NotAppended {
     match error {
         LogError::Unavailable(_) | LogError::NotMigrated(_) | LogError::Config(_) => NotAppended::Unavailable,
+        LogError::Locked(_) => NotAppended::TenantBusy,
         LogError::Database(_) => NotAppended::Failed,
-    }
-}
-
-/// The events of several requests in one list, and which part of it is whose.
-struct Batch {
-    appends: Vec<Append>,
-    members: Vec<Member>,
-}
-
-/// Who waits, and for which of the events.
-type Member = (Ticket, Range<usize>);
-
-impl Batch {
-    fn of(requests: Vec<Request<Ticket>>) -> Self {
-        let mut batch = Self { appends: Vec::new(), members: Vec::with_capacity(requests.len()) };
-        for (number, request) in requests.into_iter().enumerate() {
-            let start = batch.appends.len();
-            let numbered = |append| Append { request: number as u32, ..append };
-            batch.appends.extend(request.appends.into_iter().map(numbered));
-            batch.members.push((request.ticket, start..batch.appends.len()));
-        }
-        batch
-    }
-}
-
-fn answer_all(members: Vec<Member>, fault: NotAppended) {
-    for (ticket, _) in members {
-        ticket.answer(Err(fault));
     }
 }

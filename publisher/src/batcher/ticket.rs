@@ -3,12 +3,14 @@
 //! A caller that gives up and a runner that begins the batch may meet at the same instant. One atomic step settles
 //! it, so a caller that is told "not stored" is told the truth.
 
-use super::NotAppended;
+use super::shares::Share;
+use super::{NotAppended, PATIENCE};
 use carillon_backplane::log::Appended;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// What a caller is told.
 pub(super) type Answer = Result<Vec<Appended>, NotAppended>;
@@ -17,35 +19,46 @@ const WAITING: u8 = 0;
 const BEGUN: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
-/// The runner's half: it begins the request, and answers it.
-#[derive(Debug)]
+/// The runner's half: it begins the request, and answers it. It holds the request's share of the intake until then.
 pub(super) struct Ticket {
     state: Arc<AtomicU8>,
     answer: oneshot::Sender<Answer>,
+    since: Instant,
+    _share: Share,
 }
 
 /// The caller's half.
-#[derive(Debug)]
 pub(super) struct Waiter {
     state: Arc<AtomicU8>,
     answer: oneshot::Receiver<Answer>,
 }
 
 /// Both halves.
-pub(super) fn ticket() -> (Ticket, Waiter) {
+pub(super) fn ticket(share: Share) -> (Ticket, Waiter) {
     let state = Arc::new(AtomicU8::new(WAITING));
     let (sender, receiver) = oneshot::channel();
-    (Ticket { state: state.clone(), answer: sender }, Waiter { state, answer: receiver })
+    let ticket = Ticket { state: state.clone(), answer: sender, since: Instant::now(), _share: share };
+    (ticket, Waiter { state, answer: receiver })
 }
 
-fn settle(state: &AtomicU8, to: u8) -> bool {
-    state.compare_exchange(WAITING, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+fn settle(state: &AtomicU8, from: u8, to: u8) -> bool {
+    state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
 }
 
 impl Ticket {
     /// Whether the caller still wants it; from here on the caller waits for the outcome.
     pub(super) fn begin(&self) -> bool {
-        !self.answer.is_closed() && settle(&self.state, BEGUN)
+        !self.answer.is_closed() && settle(&self.state, WAITING, BEGUN)
+    }
+
+    /// It has to wait again, and nothing of it was stored. False: the caller went away.
+    pub(super) fn put_back(&self) -> bool {
+        !self.answer.is_closed() && settle(&self.state, BEGUN, WAITING)
+    }
+
+    /// Whether the caller has waited as long as it does for a batch to begin.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= PATIENCE
     }
 
     /// Tells the caller; one who went away meanwhile does not mind.
@@ -60,7 +73,7 @@ impl Waiter {
         if let Ok(answer) = tokio::time::timeout(patience, &mut self.answer).await {
             return answer.unwrap_or(Err(NotAppended::Unavailable));
         }
-        if settle(&self.state, GIVEN_UP) {
+        if settle(&self.state, WAITING, GIVEN_UP) {
             return Err(NotAppended::Overloaded);
         }
         self.answer.await.unwrap_or(Err(NotAppended::Unavailable))
@@ -69,20 +82,27 @@ impl Waiter {
 
 #[cfg(test)]
 mod tests {
+    use super::super::request::tests::append;
+    use super::super::shares::{Publisher, Shares};
     use super::*;
+    use crate::metrics::Metrics;
 
-    const PATIENCE: Duration = Duration::from_secs(2);
+    fn pair() -> (Ticket, Waiter) {
+        let shares = Shares::new(Arc::new(Metrics::new()));
+        let share = shares.take(&[append("a", None, 1)], &Publisher::User("anna".into()));
+        ticket(share.unwrap_or_else(|refused| panic!("{refused}")))
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_never_begins_is_given_up_and_then_cannot_begin() {
-        let (ticket, waiter) = ticket();
+        let (ticket, waiter) = pair();
         assert_eq!(waiter.wait(PATIENCE).await, Err(NotAppended::Overloaded));
         assert!(!ticket.begin());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_began_is_waited_for() {
-        let (ticket, waiter) = ticket();
+        let (ticket, waiter) = pair();
         assert!(ticket.begin());
         let waiting = tokio::spawn(waiter.wait(PATIENCE));
         tokio::time::sleep(PATIENCE * 2).await;
@@ -90,9 +110,18 @@ mod tests {
         assert_eq!(waiting.await.unwrap(), Ok(Vec::new()));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_put_back_is_given_up_like_one_that_never_began() {
+        let (ticket, waiter) = pair();
+        assert!(ticket.begin() && ticket.put_back());
+        assert!(!ticket.is_over(Instant::now()));
+        assert_eq!(waiter.wait(PATIENCE).await, Err(NotAppended::Overloaded));
+        assert!(ticket.is_over(Instant::now()) && !ticket.begin());
+    }
+
     #[tokio::test]
     async fn a_caller_that_went_away_takes_its_request_along() {
-        let (ticket, waiter) = ticket();
+        let (ticket, waiter) = pair();
         drop(waiter);
         assert!(!ticket.begin());
     }

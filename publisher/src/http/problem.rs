@@ -80,10 +80,16 @@ problem_codes! {
     Validation = 422 "validation" "The events are not valid",
     /// The idempotency key (or event id) was used before for another request. Nothing was stored.
     IdempotencyMismatch = 422 "idempotency_mismatch" "The idempotency key was used for another request",
+    /// Too many events of the tenant are waiting; nothing was stored. Try again after `Retry-After`.
+    TenantShareFull = 429 "tenant_share_full" "Too many events of this tenant are waiting",
+    /// Too many events of this API key or user are waiting; nothing was stored. Try again after `Retry-After`.
+    CallerShareFull = 429 "caller_share_full" "Too many events of these credentials are waiting",
     /// Something went wrong that should not; the log of the server says what, under the request id.
     Internal = 500 "internal" "Internal error",
     /// Too much is waiting; nothing was stored. Try again after `Retry-After`.
     Overloaded = 503 "overloaded" "Overloaded",
+    /// Somebody else has held the tenant's row in the database for long; nothing was stored. Try again after `Retry-After`.
+    TenantBusy = 503 "tenant_busy" "The tenant's log is held by another transaction",
     /// The log cannot be reached. Whether the events were stored is not known: repeat with the same idempotency key.
     Unavailable = 503 "unavailable" "The log cannot be reached",
 }
@@ -139,11 +145,11 @@ impl Problem {
 }
 
 impl Code {
-    /// The header that tells a client what to do next: wait (503), or authenticate (401).
+    /// The header that tells a client what to do next: wait (503, 429), or authenticate (401).
     fn next_step(self) -> Option<(HeaderName, HeaderValue)> {
         let invalid = "Bearer realm=\"carillon\", error=\"invalid_token\"";
         match (self, self.status()) {
-            (_, StatusCode::SERVICE_UNAVAILABLE) => {
+            (_, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
             }
             (Self::CredentialsMissing, _) => {
@@ -172,7 +178,10 @@ impl IntoResponse for Problem {
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
         match error {
-            LogError::Unavailable(_) | LogError::NotMigrated(_) | LogError::Config(_) => {
+            LogError::Unavailable(_)
+            | LogError::Locked(_)
+            | LogError::NotMigrated(_)
+            | LogError::Config(_) => {
                 tracing::warn!(%error, "the log did not answer");
                 Problem::new(Code::Unavailable, "the log did not answer in time; try again")
             }
@@ -190,6 +199,18 @@ impl From<NotAppended> for Problem {
             NotAppended::Overloaded => Problem::new(
                 Code::Overloaded,
                 "too many events are waiting; nothing of this request was stored",
+            ),
+            NotAppended::TenantShare => Problem::new(
+                Code::TenantShareFull,
+                "the tenant has as many events waiting as it may; nothing of this request was stored",
+            ),
+            NotAppended::CallerShare => Problem::new(
+                Code::CallerShareFull,
+                "this key or user has as many events waiting as it may; nothing of this request was stored",
+            ),
+            NotAppended::TenantBusy => Problem::new(
+                Code::TenantBusy,
+                "another transaction holds the tenant's row in the database; nothing of this request was stored",
             ),
             NotAppended::Unavailable => Problem::new(
                 Code::Unavailable,
@@ -223,7 +244,9 @@ mod tests {
     #[test]
     fn what_a_client_needs_next_is_in_the_headers() {
         let header = |code, name| Problem::new(code, "").into_response().headers().contains_key(name);
-        assert!(header(Code::Overloaded, "retry-after") && header(Code::Unavailable, "retry-after"));
+        for busy in [Code::Overloaded, Code::Unavailable, Code::TenantBusy, Code::TenantShareFull] {
+            assert!(header(busy, "retry-after"));
+        }
         assert!(header(Code::CredentialsMissing, "www-authenticate"));
         assert!(!header(Code::MissingScope, "www-authenticate"));
     }

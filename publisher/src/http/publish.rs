@@ -75,7 +75,9 @@ pub(super) struct Receipt {
         (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`validation` (every fault with its JSON pointer; nothing stored), `idempotency_mismatch`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`overloaded` (nothing stored), `unavailable` (outcome unknown: repeat with the same key)", body = ProblemDocument, content_type = "application/problem+json",
+        (status = 429, description = "`tenant_share_full`, `caller_share_full`: too many events of this tenant or these credentials are waiting (nothing stored)", body = ProblemDocument, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds to wait."))),
+        (status = 503, description = "`overloaded`, `tenant_busy` (nothing stored), `unavailable` (outcome unknown: repeat with the same key)", body = ProblemDocument, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds to wait."))),
     ),
 )]
@@ -107,7 +109,7 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
         }
     }
     let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();
-    let results = app.intake.append(appends).await?;
+    let results = app.intake.append(appends, &caller.publisher()).await?;
     app.metrics.total_seconds.record(began.elapsed());
     if results.contains(&Appended::UnknownTenant) {
         tenants.iter().for_each(|tenant| app.tenants.forget(tenant));

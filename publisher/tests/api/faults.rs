@@ -55,7 +55,7 @@ async fn a_frozen_database_is_told_within_about_two_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_intake_refuses_and_stores_nothing_of_it() {
+async fn a_full_share_of_the_intake_refuses_its_tenant_alone_and_stores_nothing_of_it() {
     let api = Api::with(Database::own().await, Policy::Auto).await;
     assert_eq!(api.post(event("full")).await.seq(), 1);
     // Slow inserts keep the intake full.
@@ -64,13 +64,29 @@ async fn a_full_intake_refuses_and_stores_nothing_of_it() {
          create trigger slow after insert on carillon.events for each statement execute function carillon.slow()",
     );
     let array = json!(vec![event("full"); 400]);
-    let replies = join_all((0..40).map(|_| api.post(&array))).await;
+    let (replies, other) = tokio::join!(join_all((0..40).map(|_| api.post(&array))), async {
+        // By now the forty are waiting or refused.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        api.post(event("other")).await
+    });
+    assert_eq!(other.seq(), 1, "others are not refused");
     let (stored, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 201);
     assert!(!stored.is_empty() && !refused.is_empty(), "{} stored", stored.len());
+    let mut at_once = 0;
     for reply in refused {
-        reply.problem(503, "overloaded");
+        // Some are in the share and wait in vain; the others learn at once that it is used up.
+        match reply.status.as_u16() {
+            429 => {
+                reply.problem(429, "caller_share_full");
+                at_once += 1;
+            }
+            _ => {
+                reply.problem(503, "overloaded");
+            }
+        }
         assert_eq!(reply.header("retry-after"), Some("1"));
     }
+    assert!(at_once >= 10, "{at_once} of 40");
     let rows = api.database.sql("select count(*) from carillon.events where tenant_id = 'full'");
     assert_eq!(rows, (1 + stored.len() * 400).to_string(), "what was refused is not there");
 }

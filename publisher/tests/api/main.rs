@@ -13,6 +13,7 @@ mod cloudevents;
 mod faults;
 mod harness;
 mod idempotency;
+mod locked;
 mod mutations;
 mod program;
 mod publish;

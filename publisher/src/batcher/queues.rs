@@ -1,0 +1,97 @@
+//! How do requests reach the runners, and who wakes whom?
+
+use super::request::Request;
+use super::schedule::{Schedule, Taken};
+use super::ticket::Ticket;
+use carillon_protocol::TenantId;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::Notify;
+
+/// The schedule, shared by those who bring requests and those who store them.
+#[derive(Default)]
+pub(super) struct Queues {
+    schedule: Mutex<Schedule<Ticket>>,
+    /// An ordinary batch may be taken.
+    ready: Notify,
+    /// A tenant whose row was seen locked has requests.
+    ready_locked: Notify,
+}
+
+impl Queues {
+    pub(super) fn push(&self, request: Request<Ticket>) {
+        let mut schedule = self.lock();
+        schedule.push(request);
+        self.wake(&schedule);
+    }
+
+    /// Whether this tenant's requests wait because somebody else has its row locked.
+    pub(super) fn is_locked(&self, tenant: &TenantId) -> bool {
+        self.lock().is_locked(tenant)
+    }
+
+    pub(super) fn take(&self) -> Option<Taken<Ticket>> {
+        let mut schedule = self.lock();
+        let taken = schedule.take(Ticket::begin);
+        if schedule.is_ready() {
+            // More than one batch holds.
+            self.ready.notify_one();
+        }
+        taken
+    }
+
+    /// The tenants whose rows were seen locked and that have requests.
+    pub(super) fn locked(&self) -> Vec<TenantId> {
+        self.lock().locked().cloned().collect()
+    }
+
+    /// A batch of one of them, preferably of one that is not `still_locked`.
+    pub(super) fn take_locked(&self, still_locked: &BTreeSet<TenantId>) -> Option<Taken<Ticket>> {
+        self.lock().take_locked(|tenant| !still_locked.contains(tenant), Ticket::begin)
+    }
+
+    pub(super) fn set_aside(&self, tenant: &TenantId, requests: Vec<Request<Ticket>>) {
+        let mut schedule = self.lock();
+        if !schedule.is_locked(tenant) {
+            tracing::warn!(%tenant, "another transaction holds the tenant's row; its events wait alone");
+        }
+        schedule.set_aside(tenant, requests, Instant::now());
+        self.wake(&schedule);
+    }
+
+    /// An append of this tenant succeeded.
+    pub(super) fn release(&self, tenant: &TenantId) {
+        self.lock().release(tenant);
+    }
+
+    pub(super) fn done(&self, tenants: Vec<TenantId>) {
+        let mut schedule = self.lock();
+        schedule.done(tenants);
+        self.wake(&schedule);
+    }
+
+    /// Waits until an ordinary batch may be taken; returns at once when one might since the last call.
+    pub(super) async fn ready(&self) {
+        self.ready.notified().await;
+    }
+
+    /// The same for tenants whose rows were seen locked.
+    pub(super) async fn ready_locked(&self) {
+        self.ready_locked.notified().await;
+    }
+
+    fn wake(&self, schedule: &Schedule<Ticket>) {
+        if schedule.is_ready() {
+            self.ready.notify_one();
+        }
+        if schedule.locked().next().is_some() {
+            self.ready_locked.notify_one();
+        }
+    }
+
+    /// A panic elsewhere leaves the schedule as it was: every change is one step.
+    fn lock(&self) -> MutexGuard<'_, Schedule<Ticket>> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,240 @@
+use super::super::assembly::{BATCH_COST, key};
+use super::super::request::tests::append;
+use super::super::request::{EVENT_COST, Request};
+use super::*;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, HashSet};
+
+fn tenant(name: &str) -> TenantId {
+    TenantId::new(name).unwrap()
+}
+
+fn request(of: &str, events: usize, key: Option<u8>, ticket: usize) -> Request<usize> {
+    let key = |n: usize| key.filter(|_| n < 6).map(|first| first + n as u8);
+    Request::new((0..events).map(|n| append(of, key(n), 10)).collect(), ticket)
+}
+
+fn tickets(taken: Option<&Taken<usize>>) -> Vec<usize> {
+    taken.map_or_else(Vec::new, |taken| taken.requests.iter().map(|request| request.ticket).collect())
+}
+
+/// Takes a batch and ends it.
+fn batch(schedule: &mut Schedule<usize>) -> Vec<usize> {
+    let taken = schedule.take(|_| true);
+    let tickets = tickets(taken.as_ref());
+    schedule.done(taken.map_or_else(Vec::new, |taken| taken.tenants));
+    tickets
+}
+
+#[test]
+fn a_backlog_stands_before_nobody_else() {
+    let mut schedule = Schedule::default();
+    for n in 0..40 {
+        schedule.push(request("importer", 500, None, n));
+    }
+    for n in 0..5 {
+        schedule.push(request(&format!("t{n}"), 1, None, 100 + n));
+    }
+    let first = batch(&mut schedule);
+    assert!((100..105).all(|ticket| first.contains(&ticket)), "{first:?}");
+    assert_eq!(batch(&mut schedule), [0], "and the backlog goes on");
+}
+
+#[test]
+fn two_backlogs_get_the_same() {
+    let mut schedule = Schedule::default();
+    for n in 0..2_000 {
+        schedule.push(request("a", 1, None, n));
+    }
+    for n in 0..200 {
+        schedule.push(request("b", 10, None, 10_000 + n));
+    }
+    let (mut a, mut b) = (0, 0);
+    for _ in 0..4 {
+        for ticket in batch(&mut schedule) {
+            *if ticket < 10_000 { &mut a } else { &mut b } += if ticket < 10_000 { 1 } else { 10 };
+        }
+    }
+    assert!(a.max(b) - a.min(b) <= 2 * QUANTUM / EVENT_COST, "{a} and {b} events");
+}
+
+#[test]
+fn a_tenant_is_in_one_batch_at_a_time() {
+    let mut schedule = Schedule::default();
+    schedule.push(request("a", 1, None, 0));
+    let first = schedule.take(|_| true).unwrap();
+    schedule.push(request("a", 1, None, 1));
+    schedule.push(request("b", 1, None, 2));
+    let second = schedule.take(|_| true).unwrap();
+    assert_eq!(tickets(Some(&second)), [2]);
+    assert!(schedule.take(|_| true).is_none());
+    schedule.done(first.tenants);
+    assert_eq!(batch(&mut schedule), [1]);
+}
+
+#[test]
+fn a_repeated_key_waits_for_the_next_batch_and_keeps_its_place() {
+    let mut schedule = Schedule::default();
+    for (ticket, key) in [Some(1), Some(1), Some(1), None].into_iter().enumerate() {
+        schedule.push(request("a", 1, key, ticket));
+    }
+    assert_eq!(batch(&mut schedule), [0, 3]);
+    assert_eq!(batch(&mut schedule), [1]);
+    assert_eq!(batch(&mut schedule), [2]);
+}
+
+#[test]
+fn a_large_request_behind_a_repeated_key_gets_its_turn() {
+    let mut schedule = Schedule::default();
+    for (ticket, events, key) in [(0, 1, Some(1)), (1, 1, Some(1)), (2, 400, None)] {
+        schedule.push(request("a", events, key, ticket));
+    }
+    assert_eq!(batch(&mut schedule), [0, 2]);
+    assert_eq!(batch(&mut schedule), [1]);
+}
+
+#[test]
+fn a_locked_tenant_waits_alone_until_an_append_succeeds() {
+    let (mut schedule, now) = (Schedule::default(), Instant::now());
+    for (ticket, of) in ["a", "b", "a"].into_iter().enumerate() {
+        schedule.push(request(of, 1, None, ticket));
+    }
+    let taken = schedule.take(|_| true).unwrap();
+    let (locked, rest): (Vec<_>, Vec<_>) = taken.requests.into_iter().partition(|r| r.ticket != 1);
+    assert_eq!(rest.len(), 1);
+    schedule.set_aside(&tenant("a"), locked, now);
+    schedule.done(taken.tenants);
+    schedule.push(request("a", 1, None, 3));
+    schedule.push(request("b", 1, None, 4));
+    assert_eq!(batch(&mut schedule), [4], "nobody else waits");
+    assert!(schedule.take(|_| true).is_none() && schedule.is_locked(&tenant("a")));
+    let alone = schedule.take_locked(|_| true, |_| true).unwrap();
+    assert_eq!(tickets(Some(&alone)), [0, 2, 3], "in their order");
+    schedule.release(&tenant("a"));
+    schedule.done(alone.tenants);
+    schedule.push(request("a", 1, None, 5));
+    assert_eq!(batch(&mut schedule), [5]);
+}
+
+#[test]
+fn of_locked_tenants_the_first_free_one_is_tried_and_else_each_in_turn() {
+    let (mut schedule, now) = (Schedule::default(), Instant::now());
+    for (ticket, of) in ["a", "b", "c"].into_iter().enumerate() {
+        schedule.set_aside(&tenant(of), vec![request(of, 1, None, ticket)], now);
+    }
+    let locked = |schedule: &Schedule<usize>| schedule.locked().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(locked(&schedule), ["a", "b", "c"]);
+    let taken = schedule.take_locked(|of| of.as_str() == "b", |_| true).unwrap();
+    assert_eq!(tickets(Some(&taken)), [1]);
+    let again = schedule.take_locked(|_| false, |_| true).unwrap();
+    schedule.set_aside(&tenant("a"), again.requests, now);
+    schedule.done(again.tenants);
+    assert_eq!(locked(&schedule), ["c", "a"]);
+}
+
+#[test]
+fn a_locked_tenant_without_requests_is_forgotten_after_a_minute() {
+    let (mut schedule, now) = (Schedule::default(), Instant::now());
+    schedule.set_aside(&tenant("a"), vec![request("a", 1, None, 0)], now);
+    let taken = schedule.take_locked(|_| true, |_| true).unwrap();
+    schedule.done(taken.tenants);
+    schedule.set_aside(&tenant("b"), vec![], now + REMEMBERED / 2);
+    assert!(schedule.is_locked(&tenant("a")));
+    schedule.set_aside(&tenant("b"), vec![], now + REMEMBERED);
+    assert!(!schedule.is_locked(&tenant("a")) && schedule.is_locked(&tenant("b")));
+}
+
+/// Numbered requests; a request's keys differ from each other, as validation makes sure.
+fn requests() -> impl Strategy<Value = Vec<Request<usize>>> {
+    let events = prop_oneof![6 => 1..4usize, 2 => 1..100usize, 1 => 1..=500usize];
+    let request =
+        (events, 0..4u8, prop::option::of(0..6u8), prop_oneof![8 => 0..2_000usize, 1 => 0..60_000usize]);
+    prop::collection::vec(request, 0..60).prop_map(|all| {
+        let numbered = all.into_iter().enumerate();
+        numbered
+            .map(|(ticket, (events, of, first_key, bytes))| {
+                let of = format!("t{of}");
+                let key = |n: usize| first_key.filter(|_| n < 6).map(|first| first + n as u8);
+                let appends = (0..events).map(|n| append(&of, key(n), bytes)).collect();
+                Request::new(appends, ticket)
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    /// Batches end in any order while others are under way, as with several runners.
+    #[test]
+    fn every_request_goes_out_once_whole_within_limits_in_its_tenants_order(
+        all in requests(),
+        gone in prop::collection::hash_set(0..60usize, 0..10),
+        ends in prop::collection::vec(0..3usize, 0..200),
+    ) {
+        let sizes: Vec<(TenantId, usize, bool)> = all.iter()
+            .map(|r| (r.tenant().unwrap().clone(), r.appends.len(), r.appends.iter().any(|a| a.key.is_some())))
+            .collect();
+        let expected: Vec<usize> = (0..all.len()).filter(|ticket| !gone.contains(ticket)).collect();
+        let mut schedule = Schedule::default();
+        all.into_iter().for_each(|request| schedule.push(request));
+        let mut under_way: Vec<Vec<TenantId>> = Vec::new();
+        let mut out: Vec<usize> = Vec::new();
+        let mut ends = ends.into_iter();
+        loop {
+            let Some(taken) = schedule.take(|ticket| !gone.contains(ticket)) else {
+                let Some(tenants) = under_way.pop() else { break };
+                schedule.done(tenants);
+                continue;
+            };
+            let cost: usize = taken.requests.iter().map(|request| request.cost).sum();
+            prop_assert!(taken.requests.len() == 1 || cost <= BATCH_COST);
+            let keys: Vec<_> = taken.requests.iter().flat_map(|request| &request.appends).filter_map(key).collect();
+            prop_assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len(), "no key twice");
+            let busy: HashSet<&TenantId> = under_way.iter().flatten().collect();
+            prop_assert!(taken.requests.iter().all(|r| !busy.contains(r.tenant().unwrap())));
+            for request in &taken.requests {
+                prop_assert_eq!(request.appends.len(), sizes[request.ticket].1, "whole");
+                out.push(request.ticket);
+            }
+            under_way.push(taken.tenants);
+            if let Some(end) = ends.next() && end < under_way.len() {
+                schedule.done(under_way.remove(end));
+            }
+        }
+        // Whoever repeats no key is never overtaken by a later request of its tenant.
+        let place: BTreeMap<usize, usize> = out.iter().enumerate().map(|(place, ticket)| (*ticket, place)).collect();
+        for (at, ticket) in out.iter().enumerate() {
+            let (tenant, _, keyed) = &sizes[*ticket];
+            let earlier = (0..*ticket).filter(|other| sizes[*other].0 == *tenant && !sizes[*other].2);
+            for other in earlier.filter(|other| place.contains_key(other)) {
+                prop_assert!(place[&other] < at, "{} after {} ({})", other, ticket, keyed);
+            }
+        }
+        out.sort_unstable();
+        prop_assert_eq!(out, expected);
+        prop_assert!(schedule.queues.is_empty(), "nothing is kept of anybody");
+    }
+
+    /// However large the others' backlogs: whoever has a quantum's worth waiting is served within the first two batches.
+    #[test]
+    fn everybody_gets_a_quantum_before_anybody_gets_two_more(
+        backlogs in prop::collection::vec((1..60usize, 1..=40usize), 1..8),
+    ) {
+        let mut schedule = Schedule::default();
+        for (of, (count, events)) in backlogs.iter().enumerate() {
+            (0..*count).for_each(|_| schedule.push(request(&format!("t{of}"), *events, None, of)));
+        }
+        let mut got = vec![0; backlogs.len()];
+        let mut left: Vec<usize> = backlogs.iter().map(|(count, _)| *count).collect();
+        while left.iter().any(|left| *left > 0) {
+            for of in batch(&mut schedule) {
+                got[of] += backlogs[of].1 * EVENT_COST;
+                left[of] -= 1;
+            }
+            let waiting = || (0..backlogs.len()).filter(|of| left[*of] > 0);
+            let (least, most) = (waiting().map(|of| got[of]).min(), waiting().map(|of| got[of]).max());
+            if let (Some(least), Some(most)) = (least, most) {
+                prop_assert!(most - least <= 4 * QUANTUM, "{} and {}", least, most);
+            }
+        }
+    }
+}

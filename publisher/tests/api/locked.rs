@@ -1,0 +1,132 @@
+//! What do others notice when one tenant's row is locked for long?
+
+use crate::harness::{Api, Database};
+use carillon_platform::config::Tenants as Policy;
+use futures_util::future::join_all;
+use serde_json::json;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn event(tenant: &str) -> serde_json::Value {
+    json!({"tenant": tenant, "type": "t", "channels": ["c"]})
+}
+
+/// A transaction of somebody else that holds rows of `tenants` until it is dropped.
+struct Lock(Child);
+
+impl Lock {
+    fn hold(database: &Database, which: &str) -> Self {
+        let psql = carillon_devstack::find::servers().unwrap().postgres_bin.join("psql");
+        let statement = format!(
+            "begin; update carillon.tenants set head = head where {which}; select pg_advisory_lock(4711); \
+             select pg_sleep(60)"
+        );
+        let child = Command::new(psql)
+            .args([&database.url, "-Atqc", &statement])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let held = "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711";
+        while database.sql(held) != "1" {
+            assert!(Instant::now() < deadline, "the lock is not held");
+        }
+        Self(child)
+    }
+
+    fn release(mut self, database: &Database) {
+        database.sql(
+            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = 4711",
+        );
+        self.0.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_tenant_waits_alone_and_the_others_notice_nothing() {
+    let api = Api::with(Database::own().await, Policy::Auto).await;
+    let others = ["a", "b", "c", "d", "e"];
+    for tenant in others.into_iter().chain(["locked"]) {
+        assert_eq!(api.post(event(tenant)).await.seq(), 1);
+    }
+    let lock = Lock::hold(&api.database, "id = 'locked'");
+    // The locked tenant's requests come first, and on all sides of the others'.
+    let waiting = join_all((0..10).map(|_| api.post(event("locked"))));
+    let busy = async {
+        let began = Instant::now();
+        let mut slowest = Duration::ZERO;
+        let mut stored = 0;
+        while began.elapsed() < Duration::from_millis(2_500) {
+            for reply in join_all(others.map(|tenant| {
+                let (api, asked) = (&api, Instant::now());
+                async move { (api.post(event(tenant)).await, asked.elapsed()) }
+            }))
+            .await
+            {
+                assert_eq!(reply.0.status, 201, "{:?}", reply.0.json);
+                slowest = slowest.max(reply.1);
+                stored += 1;
+            }
+        }
+        (stored, slowest)
+    };
+    let (refused, (stored, slowest)) = tokio::join!(waiting, busy);
+    for reply in refused {
+        reply.problem(503, "tenant_busy");
+        assert_eq!(reply.header("retry-after"), Some("1"));
+    }
+    assert!(stored >= 50, "{stored} events of the others in 2.5 s");
+    assert!(slowest < Duration::from_millis(1_500), "{slowest:?}");
+
+    // Whoever waits when the lock goes gets its numbers, in order and without a gap.
+    let (replies, ()) = tokio::join!(join_all((0..5).map(|_| api.post(event("locked")))), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        lock.release(&api.database);
+    });
+    let mut seqs: Vec<u64> = replies.iter().map(|reply| reply.seq()).collect();
+    seqs.sort_unstable();
+    assert_eq!(seqs, [2, 3, 4, 5, 6], "what was refused was not stored");
+    assert_eq!(api.post(event("locked")).await.seq(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_several_tenants_waits_whole_for_the_locked_one() {
+    let api = Api::with(Database::own().await, Policy::Auto).await;
+    for tenant in ["free", "locked", "other"] {
+        assert_eq!(api.post(event(tenant)).await.seq(), 1);
+    }
+    let lock = Lock::hold(&api.database, "id in ('locked', 'other')");
+    let both = json!([event("free"), event("locked")]);
+    let (whole, alone, other) = tokio::join!(
+        api.post(&both),
+        async {
+            let reply = api.post(event("free")).await;
+            lock.release(&api.database);
+            reply
+        },
+        api.post(event("other")),
+    );
+    assert_eq!(alone.seq(), 2, "the free tenant goes on");
+    assert_eq!(whole.status, 201, "{:?}", whole.json);
+    assert_eq!(whole.json[0]["seq"], 3);
+    assert_eq!(whole.json[1]["seq"], 2);
+    assert_eq!(other.seq(), 2);
+}
+
+/// An exclusive lock of a table is no tenant's fault: it is waited for, and nobody is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_table_is_waited_for() {
+    let api = Api::with(Database::own().await, Policy::Auto).await;
+    assert_eq!(api.post(event("a")).await.seq(), 1);
+    let database = api.database.clone();
+    let holding = tokio::task::spawn_blocking(move || {
+        database.sql("begin; lock table carillon.events; select pg_sleep(0.6); commit");
+    });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while api.database.sql("select count(*) from pg_locks where mode = 'AccessExclusiveLock' and granted and relation = 'carillon.events'::regclass") == "0" {
+        assert!(Instant::now() < deadline && !holding.is_finished(), "the table is not locked");
+    }
+    assert_eq!(api.post(event("a")).await.seq(), 2);
+    holding.await.unwrap();
+}
