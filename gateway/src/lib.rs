@@ -21,9 +21,9 @@ pub mod metrics;
 pub mod ws;
 
 mod admission;
+mod bridge;
 mod budget;
 mod canary;
-mod desk;
 mod door;
 mod edge;
 mod entrance;

@@ -67,7 +67,7 @@ declare! {
     ring_bytes: Gauge = "carillon_ring_bytes", "memory of the events in all rings, at most CARILLON_RING_BUDGET_BYTES";
     ring_trimmed: Counter = "carillon_ring_trimmed_total", "events that left a ring early because all rings together reached their budget";
     replay_bytes: Gauge = "carillon_replay_bytes", "memory of events between the log and the sockets, at most CARILLON_REPLAY_BUDGET_BYTES";
-    replay_waits: Counter = "carillon_replay_waits_total", "reads of the log that waited because replays had reached their budget";
+    replay_waits: Counter = "carillon_replay_waits_total", "reads of the log that waited because replays had reached their budget, or those of one tenant or user their share of it";
     history_reads: Counter = "carillon_history_reads_total", "pages of history read for a subscribe";
     sent_bytes: Counter = "carillon_sent_bytes_total", "bytes written to clients' sockets, WebSocket framing included";
     received_bytes: Counter = "carillon_received_bytes_total", "bytes read from clients' sockets after their handshake";
@@ -140,8 +140,24 @@ const CANARY_RUNS: Metric = Metric {
     labels: "result",
     what: "rounds of the canary: ok, publish_failed, not_received or not_connected",
 };
-const LABELLED: &[Metric] =
-    &[CONNECTIONS, SUBSCRIPTIONS, BEHIND, CLOSED, REJECTED, RESUMES, FALLBACKS, TOLD_TO_LEAVE, CANARY_RUNS];
+const READ_WAITS: Metric = Metric {
+    name: "carillon_log_read_waits_total",
+    kind: MetricKind::Counter,
+    labels: "kind",
+    what: "reads of the log that waited for others of their kind, resume or history: of all tenants, or of their own tenant or user beyond its share",
+};
+const LABELLED: &[Metric] = &[
+    CONNECTIONS,
+    SUBSCRIPTIONS,
+    BEHIND,
+    CLOSED,
+    REJECTED,
+    RESUMES,
+    FALLBACKS,
+    TOLD_TO_LEAVE,
+    CANARY_RUNS,
+    READ_WAITS,
+];
 
 impl Metrics {
     /// Adds what a shard did in one turn.
@@ -199,6 +215,11 @@ impl Metrics {
     /// Counts a client that was let in without a WebSocket.
     pub(crate) fn fallback(&self, kind: &'static str) {
         counter!(FALLBACKS.name, "kind" => kind).increment(1);
+    }
+
+    /// Counts a read of the log that others were before.
+    pub(crate) fn read_waited(&self, kind: &'static str) {
+        counter!(READ_WAITS.name, "kind" => kind).increment(1);
     }
 
     /// Counts a welcome.

@@ -1,10 +1,10 @@
 //! How does a gateway start, run and stop?
 
 use crate::admission::{Admission, ConnectionLimits};
+use crate::bridge;
 use crate::budget::Budget;
 use crate::canary;
 use crate::config::Config;
-use crate::desk;
 use crate::door::Door;
 use crate::edge::handshake::Edge;
 use crate::edge::listener::{self, Way};
@@ -127,7 +127,7 @@ impl Node {
             user_timeout: config.stall_timeout + Duration::from_secs(5),
         });
         tokio::spawn(feed.run(batches, stop.clone()));
-        tokio::spawn(desk::run(errands, shards.clone(), doorman, backlog));
+        tokio::spawn(bridge::run(errands, shards.clone(), doorman, backlog));
         tracing::info!(node = config.common.node, listen = %config.common.listen, ops = %config.common.ops_listen, shards = cores, "gateway started");
         let readiness = {
             let door = door.clone();

@@ -73,7 +73,7 @@ impl Worker {
                     let errand = Errand::Page {
                         connection: connection.id,
                         ticket: member.ask(),
-                        tenant: room.stream.tenant.clone(),
+                        reader: member.reader(),
                         life: room.life.number,
                         cursor,
                         head: room.cursor,

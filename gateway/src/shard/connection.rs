@@ -6,6 +6,7 @@ use super::room::Membership;
 use super::wire::Wire;
 use crate::admission::Permit;
 use crate::entrance::Hello;
+use crate::stream::backlog::Reader;
 use crate::ws::Decoder;
 use carillon_platform::auth::Identity;
 use carillon_protocol::{CloseCode, Seq};
@@ -101,6 +102,11 @@ impl Member {
         self.last_ticket = self.last_ticket.wrapping_add(1);
         self.reading = Reading::Asked(self.last_ticket);
         self.last_ticket
+    }
+
+    /// In whose name it reads the log.
+    pub(super) fn reader(&self) -> Reader {
+        Reader { group: self.identity.tenant.clone(), member: self.identity.user.clone() }
     }
 
     /// Whether this is the answer that is waited for; if so it is not waited for any more.

@@ -9,7 +9,7 @@ use super::connection::{Reading, Stage, Ticket};
 use super::mailbox::{Errand, HistoryFrom};
 use super::outbox::{Wrote, write};
 use super::worker::Worker;
-use crate::budget::Charge;
+use crate::stream::backlog::Held;
 use crate::ws;
 use carillon_backplane::log::{LogError, LoggedEvent};
 use carillon_protocol::client::{FrameId, History};
@@ -33,8 +33,8 @@ pub(crate) struct HistoryPage {
     pub(crate) more: bool,
     /// Where it began: the cursor before its first event.
     pub(crate) start: Seq,
-    /// What its events weigh, until they are written or forgotten.
-    pub(crate) _charge: Option<Charge>,
+    /// What its events hold of the replay budget, until they are written or forgotten.
+    pub(crate) _held: Option<Held>,
 }
 
 /// History that a `subscribe` asked for and that is not complete yet.
@@ -100,9 +100,9 @@ impl Worker {
         }
         let Some(job) = member.history.front() else { return };
         let (channels, from, upto) = (job.channels.clone(), job.from, job.upto);
-        let tenant = self.rooms[member.room as usize].stream.tenant.clone();
+        let reader = member.reader();
         let (connection, ticket) = (connection.id, member.ask());
-        self.run(Errand::History { connection, ticket, tenant, channels, from, upto });
+        self.run(Errand::History { connection, ticket, reader, channels, from, upto });
     }
 
     /// A page of history has come.

@@ -9,7 +9,7 @@ use super::leaving::Cause;
 use super::wire::Wire;
 use crate::admission::Permit;
 use crate::entrance::{Entrance, Hello, Refusal};
-use crate::stream::backlog::BacklogPage;
+use crate::stream::backlog::{BacklogPage, Reader};
 use crate::stream::{ShardSet, Stream};
 use bytes::Bytes;
 use carillon_backplane::log::LogError;
@@ -65,12 +65,12 @@ pub(crate) enum Errand {
     /// Check the token of a refresh; it must be for the same person in the same tenant.
     Refresh { connection: ConnectionId, frame: Option<Box<str>>, token: Box<str>, tenant: TenantId },
     /// Read the page after a cursor.
-    Page { connection: ConnectionId, ticket: Ticket, tenant: TenantId, life: u32, cursor: Seq, head: Seq },
+    Page { connection: ConnectionId, ticket: Ticket, reader: Reader, life: u32, cursor: Seq, head: Seq },
     /// Read a page of history.
     History {
         connection: ConnectionId,
         ticket: Ticket,
-        tenant: TenantId,
+        reader: Reader,
         channels: Arc<[Channel]>,
         from: HistoryFrom,
         upto: Seq,

@@ -1,33 +1,34 @@
-//! Who runs the shards' errands?
+//! The async bridge: who does for the shards what has to wait?
 //!
-//! A shard never waits. What needs the database or a key set is done here, beside it, and comes back as a letter. At
-//! most one page and one token of a connection are under way, so the number of errands is bounded by connections.
+//! A shard never waits. What needs the database or a key set is done here, beside it, and comes back as a message. At
+//! most one page and one token of a connection are under way, so the number of requests is bounded by connections; what
+//! those leave behind that come and go quickly is bounded by the shares of their users (`stream::backlog`).
 
 use crate::entrance::Doorman;
 use crate::shard::{Errand, HistoryFrom, HistoryPage, Shards, ToShard};
-use crate::stream::backlog::Backlog;
+use crate::stream::backlog::{Backlog, Reader};
 use carillon_backplane::log::LogError;
-use carillon_protocol::{Channel, Seq, TenantId};
+use carillon_protocol::{Channel, Seq};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-/// Runs errands until the shards are gone.
+/// Carries out requests until the shards are gone.
 pub(crate) async fn run(
-    mut errands: UnboundedReceiver<Errand>,
+    mut requests: UnboundedReceiver<Errand>,
     shards: Shards,
     doorman: Doorman,
     backlog: Backlog,
 ) {
-    while let Some(errand) = errands.recv().await {
+    while let Some(request) = requests.recv().await {
         let (shards, doorman, backlog) = (shards.clone(), doorman.clone(), backlog.clone());
         tokio::spawn(async move {
-            let (shard, letter) = carry_out(errand, &doorman, &backlog).await;
-            shards.send(shard, letter);
+            let (shard, message) = carry_out(request, &doorman, &backlog).await;
+            shards.send(shard, message);
         });
     }
 }
 
-async fn carry_out(errand: Errand, doorman: &Doorman, backlog: &Backlog) -> (usize, ToShard) {
-    match errand {
+async fn carry_out(request: Errand, doorman: &Doorman, backlog: &Backlog) -> (usize, ToShard) {
+    match request {
         Errand::Enter { connection, token, hello } => {
             let result = doorman.admit(&token, hello).await.map(Box::new);
             (connection.shard.into(), ToShard::Entered(connection, result))
@@ -36,12 +37,12 @@ async fn carry_out(errand: Errand, doorman: &Doorman, backlog: &Backlog) -> (usi
             let result = doorman.identify(&token, Some(&tenant)).await;
             (connection.shard.into(), ToShard::Refreshed(connection, frame, result))
         }
-        Errand::Page { connection, ticket, tenant, life, cursor, head } => {
-            let page = backlog.page(&tenant, life, cursor, head).await;
+        Errand::Page { connection, ticket, reader, life, cursor, head } => {
+            let page = backlog.page(&reader, life, cursor, head).await;
             (connection.shard.into(), ToShard::Page(connection, ticket, page))
         }
-        Errand::History { connection, ticket, tenant, channels, from, upto } => {
-            let page = history(backlog, &tenant, &channels, from, upto).await;
+        Errand::History { connection, ticket, reader, channels, from, upto } => {
+            let page = history(backlog, &reader, &channels, from, upto).await;
             (connection.shard.into(), ToShard::History(connection, ticket, page))
         }
     }
@@ -49,7 +50,7 @@ async fn carry_out(errand: Errand, doorman: &Doorman, backlog: &Backlog) -> (usi
 
 async fn history(
     backlog: &Backlog,
-    tenant: &TenantId,
+    reader: &Reader,
     channels: &[Channel],
     from: HistoryFrom,
     upto: Seq,
@@ -58,14 +59,14 @@ async fn history(
         HistoryFrom::After(seq) => (seq, false),
         HistoryFrom::Newest { count: 0, .. } => (upto, false),
         HistoryFrom::Newest { count, after } => {
-            let (start, more) = backlog.history_start(tenant, channels, upto, count).await?;
+            let (start, more) = backlog.history_start(reader, channels, upto, count).await?;
             // What lies before a given cursor was seen, not left out.
             if start > after { (start, more) } else { (after, false) }
         }
     };
     if start >= upto {
-        return Ok(HistoryPage { events: Vec::new(), complete: true, more, start, _charge: None });
+        return Ok(HistoryPage { events: Vec::new(), complete: true, more, start, _held: None });
     }
-    let (events, complete, charge) = backlog.history(tenant, channels, start, upto).await?;
-    Ok(HistoryPage { events, complete, more, start, _charge: Some(charge) })
+    let (events, complete, held) = backlog.history(reader, channels, start, upto).await?;
+    Ok(HistoryPage { events, complete, more, start, _held: Some(held) })
 }

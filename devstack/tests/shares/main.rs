@@ -1,0 +1,10 @@
+//! A holder within its share notices nobody: for each kind of work a hostile holder runs, and the others' times and
+//! refusals are recorded without and with it in one run.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+#[path = "../support/faults/mod.rs"]
+mod faults;
+
+mod openings;
+mod reads;
