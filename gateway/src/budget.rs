@@ -93,11 +93,13 @@ impl Charge {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// A reservation was larger than what came.
-    pub(crate) fn shrink_to(&self, bytes: usize) {
+    /// What it charges weighs so much now.
+    pub(crate) fn set(&self, bytes: usize) {
         let before = self.bytes.swap(bytes, Ordering::Relaxed);
-        debug_assert!(bytes <= before, "I10: a charge grows by `add`");
-        self.budget.give_back(before.saturating_sub(bytes));
+        match before.checked_sub(bytes) {
+            Some(freed) => self.budget.give_back(freed),
+            None => drop(self.budget.used.fetch_add(bytes - before, Ordering::Relaxed)),
+        }
     }
 }
 
@@ -125,10 +127,12 @@ mod tests {
         assert_eq!((budget.used(), two.bytes(), more.bytes()), (103, 0, 15));
         drop((part, more, two));
         let two = budget.try_reserve(20).unwrap();
-        two.shrink_to(5);
+        two.set(5);
         assert_eq!(budget.used(), 85);
+        two.set(15);
+        assert_eq!((budget.used(), two.bytes()), (95, 15));
         let over = budget.charge(1_000);
-        assert_eq!(budget.used(), 1_085, "what is there counts, whether it fits or not");
+        assert_eq!(budget.used(), 1_095, "what is there counts, whether it fits or not");
         drop((one, two, over));
         assert_eq!(budget.used(), 0);
     }

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use carillon_protocol::envelope::{Batch, EnvelopeEvent};
-use carillon_protocol::{Epoch, Seq};
+use carillon_protocol::{Channel, Epoch, Seq};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -94,13 +94,15 @@ pub(crate) struct Sequencer {
     known: Seq,
     held: BTreeMap<Seq, Held>,
     held_bytes: usize,
+    /// Events that came too early and were not held, or not any more, since this was last asked.
+    let_go: usize,
     state: State,
 }
 
 impl Sequencer {
     /// A stream that continues after `head`.
     pub(crate) fn new(epoch: Epoch, head: Seq) -> Self {
-        Self { epoch, head, known: head, held: BTreeMap::new(), held_bytes: 0, state: State::Live }
+        Self { epoch, head, known: head, held: BTreeMap::new(), held_bytes: 0, let_go: 0, state: State::Live }
     }
 
     pub(crate) fn epoch(&self) -> &Epoch {
@@ -213,6 +215,22 @@ impl Sequencer {
         self.settle(now + RETRY);
     }
 
+    /// Memory of what came too early.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Lets go of what came too early: the log has it, and it is asked for like everything else that is missing.
+    pub(crate) fn let_go_of_held(&mut self) {
+        self.let_go += self.held.len();
+        (self.held, self.held_bytes) = (BTreeMap::new(), 0);
+    }
+
+    /// How many events were let go since this was last asked.
+    pub(crate) fn take_let_go(&mut self) -> usize {
+        std::mem::take(&mut self.let_go)
+    }
+
     /// Begins again in another life, or after a loss that the log cannot fill.
     pub(crate) fn restart(&mut self, epoch: Epoch, head: Seq) {
         *self = Self::new(epoch, head);
@@ -226,11 +244,15 @@ impl Sequencer {
     }
 
     fn hold(&mut self, seq: Seq, event: EnvelopeEvent, at_micros: u64) {
-        let size = event.body.len();
+        let size = weight(&event);
         if self.held.len() < HELD_EVENTS && self.held_bytes + size <= HELD_BYTES {
+            // As it came it shares its memory with its neighbours on the wire.
+            let event = EnvelopeEvent { body: Bytes::copy_from_slice(&event.body), ..event };
             let replaced = self.held.insert(seq, Held { event, at_micros });
             self.held_bytes += size;
-            self.held_bytes -= replaced.map_or(0, |held| held.event.body.len());
+            self.held_bytes -= replaced.map_or(0, |held| weight(&held.event));
+        } else {
+            self.let_go += 1;
         }
     }
 
@@ -241,7 +263,7 @@ impl Sequencer {
                 break;
             }
             let held = entry.remove();
-            self.held_bytes -= held.event.body.len();
+            self.held_bytes -= weight(&held.event);
             if seq == self.head.next() {
                 self.pass(seq, held.event, held.at_micros, out);
             }
@@ -257,6 +279,13 @@ impl Sequencer {
             State::Live => State::Holding { until },
         };
     }
+}
+
+/// Memory of an event that is held: its bytes, its channels' names, its place, and the heads of its allocations.
+fn weight(event: &EnvelopeEvent) -> usize {
+    let names: usize =
+        event.channels.iter().map(|name| size_of::<Channel>() + 16 + name.as_str().len()).sum();
+    size_of::<(Seq, Held)>() + 3 * 16 + names + event.body.len()
 }
 
 #[cfg(test)]

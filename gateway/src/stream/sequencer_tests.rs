@@ -118,10 +118,29 @@ fn i10_what_is_held_is_bounded_and_the_rest_is_read_again() {
         sequencer.offer(batch(first, 100), now, &mut out);
     }
     assert!(sequencer.held.len() <= HELD_EVENTS && sequencer.held_bytes <= HELD_BYTES);
+    assert_eq!(sequencer.take_let_go(), 20_000 - HELD_EVENTS);
     while let Some(missing) = sequencer.due(now + PATIENCE) {
         sequencer.repaired(read(missing, 30_000, 500), now, &mut out);
     }
     assert!(seqs(&out).into_iter().eq(1..=20_001));
+}
+
+#[test]
+fn i10_what_is_held_weighs_what_it_takes_and_pins_no_wire_buffer() {
+    let (now, mut out) = (Instant::now(), Vec::new());
+    let mut sequencer = Sequencer::new(epoch(), Seq(0));
+    let wire = Bytes::from(vec![b'1'; 60_000]);
+    let mut early = batch(3, 1);
+    early.events[0].body = wire.slice(10..20);
+    sequencer.offer(early, now, &mut out);
+    assert!(sequencer.held.values().all(|held| !wire.as_ptr_range().contains(&held.event.body.as_ptr())));
+    assert!((10..1_000).contains(&sequencer.held_bytes()));
+    sequencer.let_go_of_held();
+    assert_eq!((sequencer.held_bytes(), sequencer.take_let_go(), sequencer.take_let_go()), (0, 1, 0));
+    let missing = sequencer.due(now + PATIENCE).unwrap();
+    assert_eq!(missing, Missing { after: Seq(0), upto: Seq(3) }, "the log has it");
+    sequencer.repaired(read(missing, 3, 500), now, &mut out);
+    assert_eq!(seqs(&out), [1, 2, 3]);
 }
 
 #[derive(Debug, Clone)]

@@ -172,7 +172,7 @@ impl Backlog {
         let page = self.log.read(&reader.group, after, upto, Some(channels)).await?;
         let weight =
             |event: &LoggedEvent| size_of::<LoggedEvent>() + event.body.len() + 32 * event.channels.len();
-        bytes.shrink_to(page.events.iter().map(weight).sum::<usize>().min(bytes.bytes()));
+        bytes.set(page.events.iter().map(weight).sum::<usize>().min(bytes.bytes()));
         Ok((page.events, page.complete, Held { _bytes: bytes, _room: room }))
     }
 }

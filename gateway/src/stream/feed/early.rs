@@ -13,8 +13,6 @@ use std::sync::Arc;
 const BATCHES: usize = 256;
 /// Most bytes kept for a tenant.
 const BYTES: usize = 1024 * 1024;
-/// Most bytes kept for all tenants together.
-pub(super) const ALL_BYTES: usize = 16 * 1024 * 1024;
 /// What a payload costs beside its bytes: its place in the list, the allocation, the charge.
 const FIXED_BYTES: usize = size_of::<(Bytes, Charge)>() + 64;
 
@@ -89,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_small_payload_does_not_pin_a_large_buffer() {
-        let mut early = Early::new(Budget::new(ALL_BYTES));
+        let mut early = Early::new(Budget::new(BYTES));
         let wire = payload(60_000);
         early.keep(&wire.slice(10..20));
         let kept = early.into_payloads().next().unwrap();

@@ -29,7 +29,7 @@ use super::Stream;
 use super::entry::Entry;
 use super::ring::RingLimits;
 use super::sequencer::{Offered, Sequenced, Sequencer};
-use crate::budget::Budget;
+use crate::budget::{Budget, Charge};
 use crate::fate::SharedFate;
 use crate::metrics::metrics;
 use crate::shard::Shards;
@@ -54,6 +54,9 @@ use tokio_util::sync::CancellationToken;
 const COOL_DOWN: Duration = Duration::from_secs(30);
 /// How often tenants without connections are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
+/// Bytes of what came from Redis and cannot pass yet, of all tenants: batches of tenants that are being opened, and
+/// events that came before their turn. What does not fit is let go; the log has it.
+const ARRIVALS: usize = 32 * 1024 * 1024;
 /// Batches taken from Redis before looking at anything else.
 const BURST: usize = 256;
 
@@ -79,6 +82,8 @@ enum Tracked {
 struct Open {
     stream: Arc<Stream>,
     sequencer: Sequencer,
+    /// What the sequencer holds of the budget for arrivals.
+    held: Charge,
     /// Where the stream was when the question under way for its head was sent; an answer to a question from before it
     /// was opened says nothing about it.
     asked: Option<(Epoch, Seq)>,
@@ -111,8 +116,8 @@ pub(crate) struct Feed {
     found: mpsc::UnboundedReceiver<Found>,
     finder: mpsc::UnboundedSender<Found>,
     openings: Openings,
-    /// Bytes of what is kept for tenants that are being opened.
-    early: Arc<Budget>,
+    /// Of what came from Redis and cannot pass yet.
+    arrivals: Arc<Budget>,
     repairs: FairPermits<TenantId, ()>,
     health: Arc<FeedHealth>,
     heads: HeadSchedule,
@@ -138,7 +143,7 @@ impl Feed {
             found,
             finder,
             openings: Openings::default(),
-            early: Budget::new(early::ALL_BYTES),
+            arrivals: Budget::new(ARRIVALS),
             repairs: FairPermits::new(repair::LIMITS),
             health: health.clone(),
             heads: HeadSchedule::new(now),

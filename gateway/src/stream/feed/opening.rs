@@ -91,7 +91,7 @@ impl Feed {
             }
             Some(Tracked::Opening(opening)) => opening.join(answer),
             None if self.openings.begin() => {
-                let opening = Opening { waiting: vec![answer], early: Early::new(self.early.clone()) };
+                let opening = Opening { waiting: vec![answer], early: Early::new(self.arrivals.clone()) };
                 self.tracked.insert(tenant.clone(), Tracked::Opening(opening));
                 self.subscribe(tenant);
             }
@@ -157,6 +157,7 @@ impl Feed {
                 let open = Open {
                     stream: stream.clone(),
                     sequencer: Sequencer::new(head.epoch, head.seq),
+                    held: self.arrivals.charge(0),
                     asked: None,
                     in_question: false,
                     idle_since: None,

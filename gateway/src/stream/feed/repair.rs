@@ -3,13 +3,15 @@
 //! Repairs have permits of their own, so they never wait for resumes or histories. Tenants take turns, a page at a time:
 //! a tenant that misses much does not keep others from their few events.
 
-use super::{Feed, Found, Tracked};
+use super::{Feed, Found, Open, Tracked};
+use crate::budget::Budget;
 use crate::metrics::metrics;
 use crate::stream::sequencer::{Missing, Repaired};
 use carillon_backplane::log::{LogError, LogPage};
 use carillon_platform::share::{Holder, PermitLimits};
 use carillon_protocol::envelope::EnvelopeEvent;
 use carillon_protocol::{Epoch, TenantId};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Reads of the log at a time for streams that miss something or are in question: one for a tenant. Those that wait are
@@ -27,6 +29,7 @@ impl Feed {
     /// Starts what a sequencer asks for, or remembers when to ask it again.
     pub(super) fn after(&mut self, tenant: &TenantId) {
         let Some(Tracked::Open(open)) = self.tracked.get_mut(tenant) else { return };
+        bound_held(open, &self.arrivals);
         if let Some(missing) = open.sequencer.due(Instant::now()) {
             metrics().gaps.increment(1);
             tracing::debug!(%tenant, after = %missing.after, upto = %missing.upto, "reading what is missing");
@@ -77,5 +80,22 @@ impl Feed {
         }
         self.deliver(tenant, out);
         self.after(tenant);
+    }
+}
+
+/// Counts what a stream holds of events that came before their turn. If those of all streams are too many, this one
+/// lets its own go.
+fn bound_held(open: &mut Open, arrivals: &Arc<Budget>) {
+    let held = open.sequencer.held_bytes();
+    if held != open.held.bytes() {
+        open.held.set(held);
+        if held > 0 && arrivals.used() > arrivals.limit() {
+            open.sequencer.let_go_of_held();
+            open.held.set(0);
+        }
+    }
+    let gone = open.sequencer.take_let_go();
+    if gone > 0 {
+        metrics().held_dropped.increment(gone as u64);
     }
 }

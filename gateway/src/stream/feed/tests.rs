@@ -121,6 +121,32 @@ async fn what_came_early_passes_when_the_stream_is_open_and_what_did_not_fit_is_
 }
 
 #[tokio::test]
+async fn i10_what_waits_for_its_turn_is_bounded_for_all_tenants_together() {
+    let mut feed = feed();
+    let streams: Vec<_> = (0..20).map(|n| opens(&mut feed, n, 10)).collect();
+    let large = |n: usize, first: u64| {
+        let body = Bytes::from(vec![b'x'; 2_000_000]);
+        let events = vec![EnvelopeEvent { channels: Vec::new(), body }];
+        Batch { tenant: tenant(n), epoch: Epoch::new("e1").unwrap(), first: Seq(first), at_micros: 1, events }
+    };
+    for n in 0..20 {
+        // Two of 2 MB each, and 11 never comes.
+        feed.offer(large(n, 12));
+        feed.offer(large(n, 13));
+        assert!(feed.arrivals.used() <= ARRIVALS);
+    }
+    assert!(feed.arrivals.used() > ARRIVALS / 2);
+    // Whoever still has it goes on by itself; the others read the log.
+    for n in 0..20 {
+        feed.on_bus(batch(n, 11, 1));
+    }
+    let passed = |seq: u64| streams.iter().filter(|stream| stream.position().1 == Seq(seq)).count();
+    assert_eq!((passed(13), passed(11)), (8, 12));
+    assert_eq!(feed.arrivals.used(), 0);
+    feed.tracked.clear();
+}
+
+#[tokio::test]
 async fn i10_too_many_tenants_at_once_are_refused_by_name() {
     let mut feed = feed();
     let mut answers: Vec<_> = (0..17_000).map(|n| wants(&mut feed, n)).collect();

@@ -114,6 +114,7 @@ impl Feed {
         tracing::error!(tenant = %head.tenant, epoch = %head.epoch, seq = %head.seq, ?reason, "stream reset");
         metrics().stream_resets.increment(1);
         open.sequencer.restart(head.epoch.clone(), head.seq);
+        open.held.set(0);
         let told = open.stream.restart(head.epoch, head.seq, oldest, reason, self.config.ring);
         self.shards.tell(told, &open.stream);
         self.waking.remove(&head.tenant);
