@@ -156,7 +156,8 @@ impl Doorman {
         if other_epoch || seq > head {
             // The client may have heard from another node what this one has not heard yet: the log knows.
             let unavailable = || Refusal::unavailable("the tenant's log cannot be read now; come back soon");
-            let truth = self.log.open_tenant(&stream.tenant, false).await.map_err(|_| unavailable())?;
+            let truth =
+                self.log.open_tenant(&stream.tenant, false).await.map_err(|error| OpenError::from(&error))?;
             let truth = truth.ok_or_else(unavailable)?;
             let lost = truth.seq < seq || epoch.is_some_and(|epoch| epoch != truth.epoch);
             if lost {

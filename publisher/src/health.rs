@@ -38,7 +38,7 @@ impl Health {
     /// An error while the log is known not to answer.
     pub fn check(&self) -> Result<(), LogError> {
         match self.is_down() {
-            true => Err(LogError::Unavailable("it did not answer a moment ago".to_owned())),
+            true => Err(LogError::Down("it did not answer a moment ago".to_owned())),
             false => Ok(()),
         }
     }
@@ -51,10 +51,10 @@ impl Health {
     /// Asks the log something small for a caller: refused at once while it is down, and bounded in time.
     pub async fn ask<T>(&self, question: impl Future<Output = Result<T, LogError>>) -> Result<T, LogError> {
         self.check()?;
-        let answer = tokio::time::timeout(SMALL, question).await.unwrap_or_else(|_| {
-            Err(LogError::Unavailable(format!("no answer within {} ms", SMALL.as_millis())))
-        });
-        if matches!(answer, Err(LogError::Unavailable(_))) {
+        let answer = tokio::time::timeout(SMALL, question)
+            .await
+            .unwrap_or_else(|_| Err(LogError::Down(format!("no answer within {} ms", SMALL.as_millis()))));
+        if answer.as_ref().is_err_and(LogError::is_down) {
             self.failed();
         }
         answer

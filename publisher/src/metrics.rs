@@ -3,7 +3,7 @@
 //! Handles are made once; the hot path touches them without a lookup. No label names a tenant.
 
 use crate::batcher::NotAppended;
-use carillon_backplane::log::Appended;
+use carillon_backplane::log::{Appended, Unwritable};
 use carillon_platform::auth;
 use carillon_platform::telemetry::{Metric, MetricKind, describe};
 use http::StatusCode;
@@ -19,7 +19,7 @@ const EVENTS: Metric = Metric {
 const REQUESTS_LOST: Metric = Metric {
     name: "carillon_publish_refused_total",
     kind: MetricKind::Counter,
-    labels: "reason: overloaded, tenant_share, caller_share, tenant_busy, unavailable, failed",
+    labels: "reason: overloaded, tenant_share, caller_share, tenant_busy, unavailable, busy, too_slow, database_full, database_read_only, database_standby, no_partition, session, failed",
     what: "Publish requests that did not get an answer from the log",
 };
 const PUBLISH_SECONDS: Metric = Metric {
@@ -69,6 +69,23 @@ pub const ALL: &[Metric] = &[
     INTAKE_BYTES,
     KEY_LOOKUPS,
     HTTP_REQUESTS,
+];
+
+/// Every reason a publish request gets no answer from the log.
+const REASONS: [NotAppended; 13] = [
+    NotAppended::Overloaded,
+    NotAppended::TenantShare,
+    NotAppended::CallerShare,
+    NotAppended::TenantBusy,
+    NotAppended::Unavailable,
+    NotAppended::Busy,
+    NotAppended::TooSlow,
+    NotAppended::Unwritable(Unwritable::Full),
+    NotAppended::Unwritable(Unwritable::ReadOnly),
+    NotAppended::Unwritable(Unwritable::Standby),
+    NotAppended::Unwritable(Unwritable::NoPartition),
+    NotAppended::Session,
+    NotAppended::Failed,
 ];
 
 /// The routes requests are counted by.
@@ -122,12 +139,7 @@ pub struct Metrics {
     conflict: Counter,
     refused: Counter,
     unknown_tenant: Counter,
-    overloaded: Counter,
-    tenant_share: Counter,
-    caller_share: Counter,
-    tenant_busy: Counter,
-    unavailable: Counter,
-    failed: Counter,
+    lost: [(NotAppended, Counter); REASONS.len()],
     intake_events: Gauge,
     intake_bytes: Gauge,
     /// Time of one batch in the database.
@@ -163,12 +175,7 @@ impl Metrics {
             conflict: events("conflict"),
             refused: events("refused"),
             unknown_tenant: events("unknown_tenant"),
-            overloaded: lost("overloaded"),
-            tenant_share: lost("tenant_share"),
-            caller_share: lost("caller_share"),
-            tenant_busy: lost("tenant_busy"),
-            unavailable: lost("unavailable"),
-            failed: lost("failed"),
+            lost: REASONS.map(|reason| (reason, lost(reason.reason()))),
             intake_events: gauge!(INTAKE_EVENTS.name),
             intake_bytes: gauge!(INTAKE_BYTES.name),
             database_seconds: seconds("db"),
@@ -194,12 +201,9 @@ impl Metrics {
                     }
                 }
             }
-            Err(NotAppended::Overloaded) => self.overloaded.increment(1),
-            Err(NotAppended::TenantShare) => self.tenant_share.increment(1),
-            Err(NotAppended::CallerShare) => self.caller_share.increment(1),
-            Err(NotAppended::TenantBusy) => self.tenant_busy.increment(1),
-            Err(NotAppended::Unavailable) => self.unavailable.increment(1),
-            Err(NotAppended::Failed) => self.failed.increment(1),
+            Err(fault) => {
+                self.lost.iter().filter(|(known, _)| known == fault).for_each(|(_, lost)| lost.increment(1))
+            }
         }
     }
 

@@ -17,7 +17,7 @@ pub async fn check(log: Log, announcer: Announcer, leaving: CancellationToken) -
     }
     // Asking for no heads touches the schema as well as the connection.
     let heads = tokio::time::timeout(ANSWER, log.heads(&[])).await;
-    match heads.unwrap_or_else(|_| Err(LogError::Unavailable("it does not answer in time".to_owned()))) {
+    match heads.unwrap_or_else(|_| Err(LogError::Down("it does not answer in time".to_owned()))) {
         Ok(_) => {}
         Err(error @ LogError::NotMigrated(_)) => {
             readiness = readiness.because(State::Unready, "database_not_migrated", error.to_string());

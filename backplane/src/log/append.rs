@@ -17,7 +17,8 @@
 mod answers;
 mod statement;
 
-use super::pool::{Log, LogError};
+use super::error::LogError;
+use super::pool::Log;
 use super::scope::{scoped, scoped_with_lock_wait};
 use answers::Answers;
 use carillon_protocol::event::NewEvent;
@@ -90,7 +91,7 @@ SELECT id FROM carillon.tenants WHERE id NOT IN (SELECT id FROM free)";
 impl Log {
     /// Appends a batch in one transaction: one answer for each event, in the same order.
     ///
-    /// Whoever gets an `Ok` may acknowledge (I1). After [`LogError::Unavailable`] the outcome is unknown; repeating
+    /// Whoever gets an `Ok` may acknowledge (I1). After [`LogError::Down`] the outcome is unknown; repeating
     /// the call is safe for events that have a key.
     pub async fn append(&self, batch: &[Append]) -> Result<Vec<Appended>, LogError> {
         self.append_within(batch, LOCK_WAIT).await

@@ -1,6 +1,7 @@
 //! How long is each log, and which life does it have?
 
-use super::pool::{Log, LogError, exchange};
+use super::error::LogError;
+use super::pool::{Log, exchange};
 use super::scope::scoped;
 use carillon_protocol::{Epoch, Seq, TenantId};
 use tokio_postgres::Row;

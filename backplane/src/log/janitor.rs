@@ -3,7 +3,8 @@
 //! Outside the write path, ahead of time: an event never waits for its partition to be made. Several publishers may
 //! do this at once; a lock in the database lets one at a time.
 
-use super::pool::{Log, LogError, exchange};
+use super::error::LogError;
+use super::pool::{Log, exchange};
 
 /// Hours an idempotency key is remembered.
 const KEY_HOURS: i32 = 48;

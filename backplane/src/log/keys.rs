@@ -1,6 +1,7 @@
 //! Who is the bearer of this API key?
 
-use super::pool::{Log, LogError, exchange};
+use super::error::LogError;
+use super::pool::{Log, exchange};
 use carillon_protocol::TenantId;
 use tokio_postgres::Row;
 

@@ -1,10 +1,11 @@
 //! What does the log count?
 
-use super::Log;
+use super::{Log, LogError};
 use ::metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::time::Duration;
 
 const QUERIES: &str = "carillon_log_queries_total";
+const FAILURES: &str = "carillon_log_failures_total";
 const UP: &str = "carillon_db_up";
 const POOL: &str = "carillon_db_pool_connections";
 const IN_USE: &str = "carillon_db_pool_in_use";
@@ -19,9 +20,17 @@ pub fn describe() {
         "Exchanges with Postgres, by query: append, locked (whose rows others hold), heads (of all tenants of a node), open, oldest, rotate, read (a page \
          after a cursor), newest (where history begins), list, event, key, janitor, ping."
     );
+    describe_counter!(
+        FAILURES,
+        "Exchanges with Postgres that failed, by kind: down (not reached, or no answer), busy (no free \
+         connection, another transaction came first), locked (a row or table), too_slow (took more than two seconds), database_full, database_read_only, database_standby, \
+         no_partition (it takes no events), session (its options were dropped on the way), not_migrated, config, \
+         refused (an error of the statement)."
+    );
     describe_gauge!(
         UP,
-        "1 while Postgres answers: 0 after an exchange that failed because it could not be reached or was too slow."
+        "1 while Postgres answers: 0 after an exchange that failed because it could not be reached or no answer came. \
+         A caller that is refused because others are busy, or asks too much, does not change it."
     );
     describe_gauge!(POOL, "Connections to Postgres this process holds, looked at once a second.");
     describe_gauge!(IN_USE, "Connections to Postgres in use, looked at once a second.");
@@ -36,9 +45,12 @@ pub(super) fn queried(query: &'static str) {
     counter!(QUERIES, "query" => query).increment(1);
 }
 
-/// Notes whether the database answered.
-pub(super) fn answers(up: bool) {
-    gauge!(UP).set(if up { 1.0 } else { 0.0 });
+/// Notes how an exchange ended: whether the database answered, and what it refused.
+pub(super) fn answered(error: Option<&LogError>) {
+    gauge!(UP).set(if error.is_some_and(LogError::is_down) { 0.0 } else { 1.0 });
+    if let Some(error) = error {
+        counter!(FAILURES, "kind" => error.kind()).increment(1);
+    }
 }
 
 /// Notes how long a connection was waited for.

@@ -4,7 +4,8 @@
 //! again changes nothing; while services run it waits for no lock longer than two seconds and tries a few times, so
 //! that it never makes the log's users queue up behind it.
 
-use super::pool::{LogError, Role, driver};
+use super::error::LogError;
+use super::pool::{Role, driver};
 use std::time::Duration;
 use tokio_postgres::Client;
 

@@ -3,6 +3,7 @@
 //! | module | question it answers |
 //! |---|---|
 //! | [`pool`](self) | how do we reach Postgres, with which role and which deadlines? |
+//! | `error` | why did the log not do what was asked, and whose fault is it? |
 //! | `scope` | how does one transaction see exactly the tenants it names? |
 //! | `append` | how do many events get gapless numbers in one statement? |
 //! | `heads` | how long is each log, and which life does it have? |
@@ -14,6 +15,7 @@
 //! | `migrate` | how does the schema get there? |
 
 mod append;
+mod error;
 mod heads;
 mod janitor;
 mod keys;
@@ -25,11 +27,12 @@ mod read;
 mod scope;
 
 pub use append::{Append, Appended, IdempotencyKey};
+pub use error::{LogError, Unwritable};
 pub use heads::Head;
 pub use janitor::JanitorReport;
 pub use keys::ApiKey;
 pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};
-pub use pool::{Log, LogConfig, LogError, Role};
+pub use pool::{Log, LogConfig, Role};
 pub use query::{EventFilter, KindFilter, Page};
 pub use read::{LogPage, LoggedEvent};

@@ -3,15 +3,12 @@
 //! Whoever `DATABASE_URL` logs in as, the session steps down to the service's own role, which row level security
 //! binds. Every wait has a deadline, so a frozen database is an error within seconds, never a hang.
 
-use super::metrics::{answers, queried, waited};
+use super::error::{LogError, told};
+use super::metrics::{answered, queried, waited};
 use crate::tls::Wanted;
-use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
-};
-use std::error::Error as _;
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
-use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Longest wait for a free connection.
@@ -53,69 +50,6 @@ pub struct LogConfig {
     pub role: Role,
     /// Most connections at a time.
     pub pool_size: usize,
-}
-
-/// Why the log did not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// It cannot be reached, or was too slow. What was asked may or may not have been done.
-    #[error("database unavailable: {0}")]
-    Unavailable(String),
-    /// `DATABASE_URL` cannot be used.
-    #[error("database configuration: {0}")]
-    Config(String),
-    /// The schema is not there (or not up to date).
-    #[error("the database is not migrated: run carillon-publisher migrate ({0})")]
-    NotMigrated(String),
-    /// A row or table that the statement needs was locked by others for longer than it may wait. Nothing was done.
-    #[error("locked by another transaction: {0}")]
-    Locked(String),
-    /// The database refused a statement.
-    #[error("database error: {0}")]
-    Database(String),
-}
-
-impl LogError {
-    /// Whether the same call may succeed later without anything being changed.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, LogError::Unavailable(_) | LogError::Locked(_))
-    }
-}
-
-impl From<tokio_postgres::Error> for LogError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        let Some(db) = error.as_db_error() else { return LogError::Unavailable(told(&error)) };
-        let text = format!("{} ({})", db.message(), db.code().code());
-        let class = db.code().code().get(..2).unwrap_or_default();
-        match db.code() {
-            &SqlState::UNDEFINED_TABLE
-            | &SqlState::UNDEFINED_FUNCTION
-            | &SqlState::UNDEFINED_OBJECT
-            | &SqlState::INVALID_SCHEMA_NAME => LogError::NotMigrated(text),
-            // A role that does not exist (yet) is refused as an invalid parameter of the connection.
-            &SqlState::INVALID_PARAMETER_VALUE if text.contains("role") => LogError::NotMigrated(text),
-            &SqlState::READ_ONLY_SQL_TRANSACTION => LogError::Unavailable(text),
-            &SqlState::LOCK_NOT_AVAILABLE => LogError::Locked(text),
-            // 08 connection, 53 resources, 55 lock not available, 57 operator intervention, 58 system, 40 rolled back
-            _ if matches!(class, "08" | "40" | "53" | "55" | "57" | "58") => LogError::Unavailable(text),
-            _ => LogError::Database(text),
-        }
-    }
-}
-
-/// The driver says what it did, and only the source of its error what went wrong.
-fn told(error: &tokio_postgres::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
-}
-
-impl From<PoolError> for LogError {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::Backend(error) => error.into(),
-            PoolError::Timeout(TimeoutType::Wait) => LogError::Unavailable("every connection is busy".into()),
-            other => LogError::Unavailable(other.to_string()),
-        }
-    }
 }
 
 /// A handle on every tenant's log. Cloning is cheap; no connection is made before the first use.
@@ -160,8 +94,8 @@ impl Log {
         let client = self.pool.get().await;
         waited(began.elapsed());
         let client = client.map_err(LogError::from);
-        if client.is_err() {
-            answers(false);
+        if let Err(error) = &client {
+            answered(Some(error));
         }
         client
     }
@@ -174,13 +108,14 @@ pub(super) async fn exchange<T>(
 ) -> Result<T, LogError> {
     match tokio::time::timeout(EXCHANGE, work(&client)).await {
         Ok(result) => {
-            answers(!matches!(result, Err(LogError::Unavailable(_))));
+            answered(result.as_ref().err());
             result
         }
         Err(_) => {
-            answers(false);
             drop(Object::take(client));
-            Err(LogError::Unavailable(format!("no answer within {} ms", EXCHANGE.as_millis())))
+            let error = LogError::Down(format!("no answer within {} ms", EXCHANGE.as_millis()));
+            answered(Some(&error));
+            Err(error)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Which events match a back office's question?
 
-use super::pool::{Log, LogError};
+use super::error::LogError;
+use super::pool::Log;
 use super::read::{LoggedEvent, logged_event, signed};
 use super::scope::scoped;
 use carillon_protocol::{Channel, Epoch, EventId, Seq, TenantId};

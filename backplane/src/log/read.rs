@@ -1,6 +1,7 @@
 //! Which events stand after a cursor?
 
-use super::pool::{Log, LogError};
+use super::error::LogError;
+use super::pool::Log;
 use super::scope::scoped;
 use carillon_protocol::{Channel, Seq, TenantId};
 use tokio_postgres::Row;

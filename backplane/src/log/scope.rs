@@ -5,7 +5,8 @@
 //! client are sent in the order they are first polled, and nothing is awaited between them, so a scope costs no
 //! round trip and a cancelled caller cannot leave a transaction half sent.
 
-use super::pool::{LogError, exchange};
+use super::error::LogError;
+use super::pool::exchange;
 use carillon_protocol::TenantId;
 use deadpool_postgres::Object;
 use std::time::Duration;

@@ -21,6 +21,8 @@ mod schedule;
 mod shares;
 mod ticket;
 
+use carillon_backplane::log::{LogError, Unwritable};
+
 pub use intake::{Batcher, Intake};
 pub use shares::Publisher;
 
@@ -44,11 +46,55 @@ pub enum NotAppended {
     /// Somebody else holds the tenant's row for long. Nothing was stored.
     #[error("another transaction holds the tenant's row")]
     TenantBusy,
-    /// The log cannot be reached or is too slow. Whether the events were stored is not known: a repeat with the
+    /// The log cannot be reached, or its answer has not come. Whether the events were stored is not known: a repeat with the
     /// same idempotency key finds out.
     #[error("the log cannot be reached")]
     Unavailable,
+    /// The log has no connection free for it, or a lock was not to be had in time. Nothing was stored.
+    #[error("the log is busy")]
+    Busy,
+    /// The log took too long over it and was told to stop. Nothing was stored.
+    #[error("the log was too slow")]
+    TooSlow,
+    /// The log answers and takes no events. Nothing was stored.
+    #[error("{0}")]
+    Unwritable(Unwritable),
+    /// The session with the log is not ours to use. Nothing was stored.
+    #[error("the session with the log is refused")]
+    Session,
     /// The log refused the statement. Nothing was stored.
     #[error("the log refused the events")]
     Failed,
+}
+
+impl NotAppended {
+    /// The stable name, for metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::TenantShare => "tenant_share",
+            Self::CallerShare => "caller_share",
+            Self::TenantBusy => "tenant_busy",
+            Self::Unavailable => "unavailable",
+            Self::Busy => "busy",
+            Self::TooSlow => "too_slow",
+            Self::Unwritable(why) => why.code(),
+            Self::Session => "session",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl From<&LogError> for NotAppended {
+    fn from(error: &LogError) -> Self {
+        match error {
+            LogError::Down(_) | LogError::NotMigrated(_) | LogError::Config(_) => Self::Unavailable,
+            LogError::Busy(_) => Self::Busy,
+            LogError::Locked(_) => Self::TenantBusy,
+            LogError::TooSlow(_) => Self::TooSlow,
+            LogError::Unwritable(why, _) => Self::Unwritable(*why),
+            LogError::Session(_) => Self::Session,
+            LogError::Database(_) => Self::Failed,
+        }
+    }
 }

@@ -138,7 +138,7 @@ impl Runner {
             match tokio::time::timeout_at(until, &mut append).await {
                 Ok(result) => result,
                 Err(_) => {
-                    self.health.failed();
+                    // A slow statement is no dead database: the result tells which it is.
                     refuse(std::mem::take(&mut members), NotAppended::Unavailable);
                     // Nobody waits any more, but what is committed after all must still be announced.
                     append.await
@@ -154,19 +154,16 @@ impl Runner {
                 Outcome::Answered
             }
             Err(LogError::Locked(_)) => Outcome::Locked(Batch { appends, members }),
-            Err(error) if error.is_retryable() => {
-                tracing::warn!(%error, events = appends.len(), "batch not stored");
-                self.health.failed();
-                refuse(members, NotAppended::Unavailable);
-                Outcome::Answered
-            }
             Err(LogError::Database(error)) if members.len() > 1 => {
                 tracing::warn!(error, requests = members.len(), "batch refused; its halves are tried");
                 Outcome::Refused(Batch { appends, members })
             }
             Err(error) => {
-                tracing::error!(%error, "request refused by the database");
-                refuse(members, not_appended(&error));
+                tracing::warn!(%error, events = appends.len(), "batch not stored");
+                if error.is_down() {
+                    self.health.failed();
+                }
+                refuse(members, NotAppended::from(&error));
                 Outcome::Answered
             }
         }
@@ -220,13 +217,5 @@ impl Runner {
                 appends.iter().filter_map(|append| append.event.traceparent.as_deref()).collect();
             traced.into_iter().for_each(|parent| self.traces.part(parent, name, begun, SystemTime::now()));
         }
-    }
-}
-
-fn not_appended(error: &LogError) -> NotAppended {
-    match error {
-        LogError::Unavailable(_) | LogError::NotMigrated(_) | LogError::Config(_) => NotAppended::Unavailable,
-        LogError::Locked(_) => NotAppended::TenantBusy,
-        LogError::Database(_) => NotAppended::Failed,
     }
 }

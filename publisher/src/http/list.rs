@@ -81,7 +81,7 @@ pub(super) struct EventPage {
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn list(
@@ -140,7 +140,7 @@ pub(super) async fn list(
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: no such event, or it is not for you", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn event(

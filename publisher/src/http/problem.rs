@@ -6,7 +6,7 @@
 use crate::batcher::NotAppended;
 use crate::event::Fault;
 use axum::response::{IntoResponse, Response};
-use carillon_backplane::log::LogError;
+use carillon_backplane::log::{LogError, Unwritable};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -92,6 +92,20 @@ problem_codes! {
     TenantBusy = 503 "tenant_busy" "The tenant's log is held by another transaction",
     /// The log cannot be reached. Whether the events were stored is not known: repeat with the same idempotency key.
     Unavailable = 503 "unavailable" "The log cannot be reached",
+    /// The log works and has no connection free for this kind of request, or a lock was not to be had. Nothing was done.
+    LogBusy = 503 "log_busy" "The log is busy",
+    /// The log took longer than two seconds and was told to stop. Nothing was done: ask for less (a shorter time, fewer events).
+    TooSlow = 503 "too_slow" "The log takes too long over this",
+    /// The log's disk is full. Nothing was stored.
+    DatabaseFull = 503 "database_full" "The log's disk is full",
+    /// The log's database is read-only at present. Nothing was stored.
+    DatabaseReadOnly = 503 "database_read_only" "The log is read-only",
+    /// The log's database is a standby: a failover is under way. Nothing was stored.
+    DatabaseStandby = 503 "database_standby" "The log is a standby",
+    /// The log has no partition for the present day. Nothing was stored.
+    NoPartition = 503 "no_partition" "The log has no partition for now",
+    /// Something between this service and the log drops what protects tenants, so nothing is asked through it.
+    DatabaseSession = 503 "database_session" "The session with the log is refused",
 }
 
 /// One error answer.
@@ -144,13 +158,34 @@ impl Problem {
     }
 }
 
+impl From<Unwritable> for Code {
+    fn from(why: Unwritable) -> Self {
+        match why {
+            Unwritable::Full => Self::DatabaseFull,
+            Unwritable::ReadOnly => Self::DatabaseReadOnly,
+            Unwritable::Standby => Self::DatabaseStandby,
+            Unwritable::NoPartition => Self::NoPartition,
+        }
+    }
+}
+
 impl Code {
+    /// Seconds after which the same request may succeed: soon, when others are in the way; later, when it is the request
+    /// itself that takes too long, or a person has to do something.
+    fn retry_after(self) -> &'static str {
+        match self {
+            Self::TooSlow => "10",
+            Self::DatabaseFull | Self::DatabaseReadOnly | Self::NoPartition | Self::DatabaseSession => "5",
+            _ => "1",
+        }
+    }
+
     /// The header that tells a client what to do next: wait (503, 429), or authenticate (401).
     fn next_step(self) -> Option<(HeaderName, HeaderValue)> {
         let invalid = "Bearer realm=\"carillon\", error=\"invalid_token\"";
         match (self, self.status()) {
             (_, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => {
-                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
+                Some((header::RETRY_AFTER, HeaderValue::from_static(self.retry_after())))
             }
             (Self::CredentialsMissing, _) => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"carillon\"")))
@@ -178,12 +213,25 @@ impl IntoResponse for Problem {
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
         match error {
-            LogError::Unavailable(_)
-            | LogError::Locked(_)
-            | LogError::NotMigrated(_)
-            | LogError::Config(_) => {
+            LogError::Down(_) | LogError::NotMigrated(_) | LogError::Config(_) => {
                 tracing::warn!(%error, "the log did not answer");
                 Problem::new(Code::Unavailable, "the log did not answer in time; try again")
+            }
+            LogError::Busy(_) | LogError::Locked(_) => {
+                tracing::warn!(%error, "the log is busy");
+                Problem::new(Code::LogBusy, "the log has too much of this kind to do; try again")
+            }
+            LogError::TooSlow(_) => {
+                tracing::warn!(%error, "a question to the log took too long");
+                Problem::new(Code::TooSlow, "the log took more than two seconds over it; ask for less")
+            }
+            LogError::Unwritable(why, _) => {
+                tracing::warn!(%error, "the log takes no events");
+                Problem::new(why.into(), why.to_string())
+            }
+            LogError::Session(_) => {
+                tracing::error!(%error, "the log is not asked in a session that does not protect tenants");
+                session_refused()
             }
             LogError::Database(_) => {
                 tracing::error!(%error, "the database refused a statement");
@@ -216,11 +264,23 @@ impl From<NotAppended> for Problem {
                 Code::Unavailable,
                 "the log did not answer in time; repeat with the same idempotency key to learn whether the events were stored",
             ),
+            NotAppended::Busy => {
+                Problem::new(Code::LogBusy, "the log could not take the events in time; nothing was stored")
+            }
+            NotAppended::TooSlow => {
+                Problem::new(Code::TooSlow, "the log took too long over the events; nothing was stored")
+            }
+            NotAppended::Unwritable(why) => Problem::new(why.into(), format!("{why}; nothing was stored")),
+            NotAppended::Session => session_refused(),
             NotAppended::Failed => {
                 Problem::new(Code::Internal, "the database refused the request; the server's log says why")
             }
         }
     }
+}
+
+fn session_refused() -> Problem {
+    Problem::new(Code::DatabaseSession, "the session with the log is not as it must be; nothing was done")
 }
 
 #[cfg(test)]
@@ -247,6 +307,11 @@ mod tests {
         for busy in [Code::Overloaded, Code::Unavailable, Code::TenantBusy, Code::TenantShareFull] {
             assert!(header(busy, "retry-after"));
         }
+        let after = |code| Problem::new(code, "").into_response().headers()["retry-after"].clone();
+        assert_eq!(
+            (after(Code::LogBusy), after(Code::TooSlow)),
+            ("1".parse().unwrap(), "10".parse().unwrap())
+        );
         assert!(header(Code::CredentialsMissing, "www-authenticate"));
         assert!(!header(Code::MissingScope, "www-authenticate"));
     }

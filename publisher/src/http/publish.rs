@@ -77,7 +77,7 @@ pub(super) struct Receipt {
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`tenant_share_full`, `caller_share_full`: too many events of this tenant or these credentials are waiting (nothing stored)", body = ProblemDocument, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds to wait."))),
-        (status = 503, description = "`overloaded`, `tenant_busy` (nothing stored), `unavailable` (outcome unknown: repeat with the same key)", body = ProblemDocument, content_type = "application/problem+json",
+        (status = 503, description = "nothing stored: `overloaded`, `tenant_busy`, `log_busy`, `too_slow`, `database_full`, `database_read_only`, `database_standby`, `no_partition`, `database_session`; outcome unknown, repeat with the same key: `unavailable`", body = ProblemDocument, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds to wait."))),
     ),
 )]

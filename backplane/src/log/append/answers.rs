@@ -4,7 +4,7 @@
 
 use super::statement::{Counters, Groups, Known, Reasons, broken};
 use super::{Append, Appended};
-use crate::log::pool::LogError;
+use crate::log::error::LogError;
 use carillon_protocol::Seq;
 use std::collections::{BTreeMap, BTreeSet};
 

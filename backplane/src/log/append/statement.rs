@@ -5,7 +5,7 @@
 //! So the cost of an event does not depend on how many tenants or events share its batch.
 
 use super::Append;
-use crate::log::pool::LogError;
+use crate::log::error::LogError;
 use carillon_protocol::{Epoch, EventId, Seq, TenantId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;

@@ -97,7 +97,7 @@ impl Shares {
 }
 
 fn too_many(kind: Kind, refused: Refused) -> LogError {
-    LogError::Unavailable(format!("too many reads of kind {} wait: {refused}", kind.label()))
+    LogError::Busy(format!("too many reads of kind {} wait: {refused}", kind.label()))
 }
 
 #[cfg(test)]

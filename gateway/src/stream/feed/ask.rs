@@ -24,6 +24,13 @@ pub(crate) enum OpenError {
     Unavailable(String),
 }
 
+impl From<&LogError> for OpenError {
+    fn from(error: &LogError) -> Self {
+        let why = error.to_string();
+        if error.is_overload() { Self::Busy(why) } else { Self::Unavailable(why) }
+    }
+}
+
 pub(super) type Opened = Result<Arc<Stream>, OpenError>;
 
 /// Asks the feed for streams.
@@ -57,8 +64,9 @@ pub(super) enum Ask {
 }
 
 impl FeedHealth {
-    /// Notes what the log said; the log file hears of every change.
+    /// Notes what the log said; the log file hears of every change. A log that is only busy or slow is there.
     pub(super) fn heard_of_log(&self, error: Option<&LogError>) {
+        let error = error.filter(|error| !error.is_overload());
         let mut known = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         match (error, &known.fault) {
             (Some(error), None) => tracing::warn!(down = true, %error, "postgres: cannot be reached"),

@@ -177,7 +177,7 @@ impl Feed {
             Ok(None) => OpenError::UnknownTenant,
             Err(error) => {
                 tracing::warn!(%tenant, %error, "a stream could not be opened");
-                OpenError::Unavailable(error.to_string())
+                OpenError::from(&error)
             }
         };
         self.leave(&tenant);
