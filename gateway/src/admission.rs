@@ -1,8 +1,10 @@
 //! Is there room for one more connection?
 //!
 //! **Invariant I10** for connections: a node, an address and a person have limits. A place is held by a [`Permit`]
-//! and given back when it is dropped, however the connection ends.
+//! and given back when it is dropped, however the connection ends. Of the places one in twenty at the most is held by
+//! connections that have not said yet who they are, and of these one address holds at most as many as are free.
 
+use carillon_platform::share::{AddressGroup, Holder, Holding, HoldingLimits, Holdings, Refused};
 use carillon_protocol::{TenantId, UserId};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::HashMap;
@@ -29,10 +31,15 @@ pub(crate) enum Full {
     Rate,
     Address,
     User,
+    /// Too many have not said who they are: of this address, or all together.
+    Unauthenticated(Refused),
 }
 
 /// How many seconds' worth of new connections may come at once.
 const BURST: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
+
+/// One in so many places may be held without authentication.
+const UNAUTHENTICATED: usize = 20;
 
 /// Counts who is here.
 #[derive(Clone)]
@@ -42,20 +49,23 @@ struct Inner {
     limits: ConnectionLimits,
     pace: Option<DefaultDirectRateLimiter>,
     counts: Mutex<Counts>,
+    unauthenticated: Holdings<AddressGroup, ()>,
 }
 
 #[derive(Default)]
 struct Counts {
     node: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<AddressGroup, usize>,
     by_user: HashMap<(TenantId, UserId), usize>,
 }
 
 /// One connection's place.
 pub(crate) struct Permit {
     admission: Arc<Inner>,
-    address: Option<IpAddr>,
+    address: Option<AddressGroup>,
     user: Option<Box<(TenantId, UserId)>>,
+    /// There until it is known who it is.
+    unauthenticated: Option<Box<Holding<AddressGroup, ()>>>,
 }
 
 impl Admission {
@@ -63,7 +73,19 @@ impl Admission {
         let pace = NonZeroU32::new(limits.per_second).map(|per_second| {
             RateLimiter::direct(Quota::per_second(per_second).allow_burst(per_second.saturating_mul(BURST)))
         });
-        Self(Arc::new(Inner { limits, pace, counts: Mutex::default() }))
+        let places = if limits.node > 0 { limits.node } else { usize::MAX };
+        let total = (places / UNAUTHENTICATED).max(1);
+        let unauthenticated = Holdings::new(HoldingLimits { total, per_group: total, per_member: total });
+        Self(Arc::new(Inner { limits, pace, counts: Mutex::default(), unauthenticated }))
+    }
+
+    /// A place for a connection from `address` that will say later who it is.
+    pub(crate) fn enter_unauthenticated(&self, address: IpAddr) -> Result<Permit, Full> {
+        let holder = Holder::group(AddressGroup::from(address));
+        let holding = self.0.unauthenticated.try_take(holder, 1).map_err(Full::Unauthenticated)?;
+        let mut permit = self.enter(address)?;
+        permit.unauthenticated = Some(Box::new(holding));
+        Ok(permit)
     }
 
     /// A place on the node for a connection from `address`.
@@ -76,18 +98,19 @@ impl Admission {
         if limits.node > 0 && counts.node >= limits.node {
             return Err(Full::Node);
         }
-        let address = (limits.per_address > 0).then_some(address);
+        let address = (limits.per_address > 0).then(|| AddressGroup::from(address));
         if let Some(address) = address {
             add(&mut counts.by_address, address, limits.per_address).ok_or(Full::Address)?;
         }
         counts.node += 1;
-        Ok(Permit { admission: self.0.clone(), address, user: None })
+        Ok(Permit { admission: self.0.clone(), address, user: None, unauthenticated: None })
     }
 }
 
 impl Permit {
     /// A place among the connections of one person, once it is known who it is.
     pub(crate) fn identify(&mut self, tenant: &TenantId, user: &UserId) -> Result<(), Full> {
+        self.unauthenticated = None;
         let limit = self.admission.limits.per_user;
         if limit > 0 && self.user.is_none() {
             let key = (tenant.clone(), user.clone());
@@ -160,5 +183,34 @@ mod tests {
         drop((second, again, _third));
         let counts = admission.0.counts.lock().unwrap();
         assert!(counts.node == 0 && counts.by_address.is_empty() && counts.by_user.is_empty());
+    }
+
+    #[test]
+    fn whoever_has_not_said_who_they_are_holds_one_place_in_twenty_and_an_address_half_of_those() {
+        let limits = ConnectionLimits { node: 200, per_second: 0, per_address: 0, per_user: 0 };
+        let admission = Admission::new(limits);
+        let of = |text: &str| text.parse::<IpAddr>().unwrap();
+        let mut held = Vec::new();
+        while let Ok(permit) = admission.enter_unauthenticated(of("2001:db8::1")) {
+            held.push(permit);
+        }
+        assert_eq!(held.len(), 5);
+        let again = |address| admission.enter_unauthenticated(of(address)).err();
+        assert_eq!(again("2001:db8::2"), Some(Full::Unauthenticated(Refused::Group)), "the same /64");
+        assert_eq!(again("2001:db8:0:1::1"), None, "somebody else");
+        assert!(admission.enter(of("2001:db8::1")).is_ok(), "with a token there is room");
+        let (tenant, user) = (TenantId::new("acme").unwrap(), UserId::new("mila").unwrap());
+        held[0].identify(&tenant, &user).unwrap();
+        assert_eq!(again("2001:db8::2"), None, "one has said who it is");
+    }
+
+    #[test]
+    fn addresses_of_one_64_share_the_limit_of_an_address() {
+        let limits = ConnectionLimits { node: 10, per_second: 0, per_address: 1, per_user: 0 };
+        let admission = Admission::new(limits);
+        let enter = |text: &str| admission.enter(text.parse().unwrap());
+        let _one = enter("2001:db8::1").unwrap();
+        assert_eq!(enter("2001:db8::ffff").err(), Some(Full::Address));
+        assert!(enter("2001:db8:0:1::1").is_ok());
     }
 }

@@ -30,7 +30,10 @@ pub(crate) async fn run(
 async fn carry_out(request: Errand, doorman: &Doorman, backlog: &Backlog) -> (usize, ToShard) {
     match request {
         Errand::Enter { connection, token, hello } => {
-            let result = doorman.admit(&token, hello).await.map(Box::new);
+            let result = match doorman.verify(&token).await {
+                Ok(claims) => doorman.admit(&claims, hello).await.map(Box::new),
+                Err(refusal) => Err(refusal),
+            };
             (connection.shard.into(), ToShard::Entered(connection, result))
         }
         Errand::Refresh { connection, frame, token, tenant } => {

@@ -6,7 +6,7 @@
 use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
 use carillon_backplane::log::Log;
-use carillon_platform::auth::{AuthError, Identity, Refusal as Kind, Verifier};
+use carillon_platform::auth::{AuthError, Claims, Identity, Refusal as Kind, Verifier};
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ResetReason;
 use carillon_protocol::{Channel, CloseCode, DeviceId, Epoch, Seq, TenantId};
@@ -116,15 +116,19 @@ impl Doorman {
         Self { verifier: Arc::new(verifier), streams, log }
     }
 
-    /// Who the bearer of a token is in a tenant.
-    pub(crate) async fn identify(&self, token: &str, tenant: Option<&TenantId>) -> Result<Identity, Refusal> {
-        let claims = self.verifier.verify(token, SystemTime::now()).await?;
-        Ok(claims.enter(tenant)?)
+    /// What a token says, if it is to be believed.
+    pub(crate) async fn verify(&self, token: &str) -> Result<Claims, Refusal> {
+        Ok(self.verifier.verify(token, SystemTime::now()).await?)
     }
 
-    /// Lets the bearer of a token in: with all they asked for, or not at all.
-    pub(crate) async fn admit(&self, token: &str, hello: Hello) -> Result<Entrance, Refusal> {
-        let identity = self.identify(token, hello.tenant.as_ref()).await?;
+    /// Who the bearer of a token is in a tenant.
+    pub(crate) async fn identify(&self, token: &str, tenant: Option<&TenantId>) -> Result<Identity, Refusal> {
+        Ok(self.verify(token).await?.enter(tenant)?)
+    }
+
+    /// Lets the bearer of a verified token in: with all they asked for, or not at all.
+    pub(crate) async fn admit(&self, claims: &Claims, hello: Hello) -> Result<Entrance, Refusal> {
+        let identity = claims.enter(hello.tenant.as_ref())?;
         let forbidden: Vec<Channel> =
             hello.channels.iter().filter(|channel| !identity.may_subscribe(channel)).cloned().collect();
         if !forbidden.is_empty() {

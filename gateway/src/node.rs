@@ -26,6 +26,7 @@ use carillon_platform::env::ConfigError;
 use carillon_platform::listen::listen;
 use carillon_platform::ops::{self, Readiness, State, TenantMetrics};
 use carillon_platform::shutdown::Signals;
+use carillon_platform::sockets::{Places, SocketLimits};
 use carillon_platform::supervisor;
 use carillon_platform::telemetry::{MetricsHandle, TenantBoard, Traces};
 use std::io;
@@ -38,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Database connections: resumes, repairs, the head watch.
 const DATABASE_CONNECTIONS: usize = 8;
-/// Descriptors that are not clients' sockets.
+/// Descriptors that are not clients' sockets: the ops port's, the database's, Redis's, files.
 const OTHER_DESCRIPTORS: u64 = 256;
 
 /// Why a gateway did not start.
@@ -72,7 +73,7 @@ pub struct Node {
 impl Node {
     /// Binds both ports and starts everything. Neither Postgres nor Redis needs to be there yet.
     pub async fn start(config: Config, metrics: MetricsHandle) -> Result<Self, StartError> {
-        let limits = connection_limits(&config)?;
+        let (limits, socket_limits) = connection_limits(&config)?;
         counted().max_connections.set(limits.node as f64);
         let verifier = Verifier::new(config.common.auth.clone())?;
         let public = bind(config.common.listen, "CARILLON_LISTEN")?;
@@ -137,10 +138,12 @@ impl Node {
         let tenants = tenant_metrics(config.common.tenant_metrics, streams.clone());
         tokio::spawn(supervisor::tell_when_ready(readiness.clone()));
         tokio::spawn(ops::serve(private, metrics, tenants, readiness, axum::Router::new(), stop.clone()));
+        let places = Places::new("public", socket_limits);
         if let Some(announced) = announced {
-            tokio::spawn(listener::serve(announced, Way::Announced, edge.clone(), stop.clone()));
+            let (places, edge) = (places.clone(), edge.clone());
+            tokio::spawn(listener::serve(announced, Way::Announced, places, edge, stop.clone()));
         }
-        tokio::spawn(listener::serve(public, Way::Direct, edge, stop.clone()));
+        tokio::spawn(listener::serve(public, Way::Direct, places, edge, stop.clone()));
         if let Some(config) = config.canary {
             tokio::spawn(canary::run(config, door.clone()));
         }
@@ -224,20 +227,22 @@ fn tenant_metrics(places: usize, streams: Streams) -> TenantMetrics {
     })
 }
 
-fn connection_limits(config: &Config) -> Result<ConnectionLimits, StartError> {
+fn connection_limits(config: &Config) -> Result<(ConnectionLimits, SocketLimits), StartError> {
     let descriptors =
         descriptors::raise().map_err(|error| StartError::System { what: "RLIMIT_NOFILE", error })?;
     if let Some(wanted) = config.max_connections {
         descriptors::require(Config::MAX_CONNECTIONS, u64::from(wanted) + OTHER_DESCRIPTORS, descriptors)?;
     }
-    let possible = descriptors.saturating_sub(OTHER_DESCRIPTORS).max(1) as usize;
-    let node = config.max_connections.map_or(possible, |wanted| wanted as usize);
-    Ok(ConnectionLimits {
+    let possible = descriptors.saturating_sub(OTHER_DESCRIPTORS) as usize;
+    let (node, sockets) =
+        SocketLimits::divide(possible, config.max_connections.map(|wanted| wanted as usize));
+    let limits = ConnectionLimits {
         node,
         per_second: config.handshakes_per_second,
         per_address: config.max_per_ip as usize,
         per_user: config.max_per_user as usize,
-    })
+    };
+    Ok((limits, sockets))
 }
 
 fn bind(address: std::net::SocketAddr, variable: &'static str) -> Result<TcpListener, StartError> {

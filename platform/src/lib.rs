@@ -9,6 +9,7 @@
 //! | [`supervisor`] | how does a supervisor hear that we are ready, and that we stop? |
 //! | [`share`] | how is a bounded resource divided, so that no holder takes it from the others? |
 //! | [`shutdown`] | how does a process stop, and in which order? |
+//! | [`sockets`] | who may hold a socket of a listener, for how long, and who gives one up? |
 //! | [`descriptors`] | how many sockets may this process open? |
 //! | [`mod@listen`] | how does a service listen? |
 //! | [`roundtrip`] | does an event get from a publisher to a client, and how fast? |
@@ -27,6 +28,7 @@ pub mod ops;
 pub mod roundtrip;
 pub mod share;
 pub mod shutdown;
+pub mod sockets;
 pub mod supervisor;
 pub mod telemetry;
 

@@ -9,14 +9,15 @@ mod healthcheck;
 
 pub use healthcheck::{HealthError, healthcheck};
 
+use crate::sockets::{Peer, Places, Server, SocketLimits};
 use crate::telemetry::MetricsHandle;
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,9 @@ use tokio_util::sync::CancellationToken;
 const READINESS: Duration = Duration::from_millis(900);
 /// Longest time a probe or scrape that is under way may hold up the stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Sockets of this port. They are its own, so it answers whatever the public port suffers.
+pub const SOCKETS: usize = 64;
 
 /// Whether new clients should come here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -87,22 +91,14 @@ pub async fn serve<R, F>(
     readiness: R,
     pages: Router,
     shutdown: CancellationToken,
-) -> io::Result<()>
-where
+) where
     R: Fn() -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Readiness> + Send + 'static,
 {
-    let stop = shutdown.clone();
-    let server = axum::serve(listener, router(metrics, tenants, readiness, pages))
-        .with_graceful_shutdown(async move { stop.cancelled().await });
-    let overdue = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(LAST_ANSWERS).await;
-    };
-    tokio::select! {
-        ended = server => ended,
-        () = overdue => Ok(()),
-    }
+    let places = Places::new("ops", SocketLimits { total: SOCKETS, unproven: SOCKETS });
+    Server::new(listener, places, router(metrics, tenants, readiness, pages))
+        .run(shutdown, LAST_ANSWERS)
+        .await;
 }
 
 fn router<R, F>(metrics: MetricsHandle, tenants: TenantMetrics, readiness: R, pages: Router) -> Router
@@ -118,6 +114,15 @@ where
         .merge(pages)
         .fallback(|| async { StatusCode::NOT_FOUND })
         .method_not_allowed_fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(axum::middleware::map_request(believed))
+}
+
+/// Nobody proves who they are here: whoever asks may keep the connection for the next question.
+async fn believed(request: Request) -> Request {
+    if let Some(peer) = request.extensions().get::<Peer>() {
+        peer.authenticated();
+    }
+    request
 }
 
 async fn ready(check: impl Future<Output = Readiness>) -> Response {
@@ -160,7 +165,7 @@ mod tests {
         address: SocketAddr,
         state: Arc<Mutex<Readiness>>,
         stop: CancellationToken,
-        task: JoinHandle<io::Result<()>>,
+        task: JoinHandle<()>,
     }
 
     async fn port() -> Port {
@@ -256,7 +261,7 @@ mod tests {
         assert_eq!(get(&port, "/livez").await.0, 200);
         port.stop.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(5), port.task).await;
-        ended.expect("stops within its limit").unwrap().unwrap();
+        ended.expect("stops within its limit").unwrap();
     }
 
     #[tokio::test]

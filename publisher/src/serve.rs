@@ -9,7 +9,7 @@ use crate::batcher::Batcher;
 use crate::batcher::announce::Announce;
 use crate::config::Config;
 use crate::health::Health;
-use crate::http::{App, BodyBudget, Server, router};
+use crate::http::{App, BodyBudget, router};
 use crate::metrics::Metrics;
 use crate::tenants::Tenants;
 use crate::usage::Usage;
@@ -22,6 +22,7 @@ use carillon_platform::config::{Common, RedisMode};
 use carillon_platform::env::ConfigError;
 use carillon_platform::listen::listen;
 use carillon_platform::shutdown::Signals;
+use carillon_platform::sockets::{Places, Server, SocketLimits};
 use carillon_platform::telemetry::{self, TelemetryError, Traces};
 use carillon_platform::{descriptors, ops, supervisor};
 use carillon_protocol::envelope;
@@ -33,6 +34,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Most connections to the database: two batches, the rest for keys, queries and the janitor.
 const POOL: usize = 10;
+/// Most connections at a time, fewer where descriptors do not suffice.
+const CONNECTIONS: usize = 8_192;
+/// Of these one in so many may be unproven.
+const UNPROVEN: usize = 8;
+/// Descriptors that are not clients' sockets: the ops port's, the database's, Redis's, files.
+const OTHER_DESCRIPTORS: u64 = 256;
 /// Longest time the last batches may take after the last request.
 const LAST_BATCHES: Duration = Duration::from_secs(5);
 
@@ -66,7 +73,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     bus::describe_metrics();
     log::describe_metrics();
     let mut signals = Signals::listen()?;
-    descriptors::raise()?;
+    let descriptors = descriptors::raise()?;
 
     let (leaving, stopping, closing) = <(CancellationToken, CancellationToken, CancellationToken)>::default();
     let (log, announcer) = (connect_log(&common)?, connect_announcer(&common)?);
@@ -98,7 +105,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         traces: traces.clone(),
         leaving: leaving.clone(),
     };
-    let server = Server::new(bind(common.listen)?, router(Arc::new(app)));
+    let places = Places::new("public", socket_limits(descriptors));
+    let server = Server::new(bind(common.listen)?, places, router(Arc::new(app)));
     let ops_listener = bind(common.ops_listen)?;
     tracing::info!(node = common.node, listen = %server.address()?, ops = %ops_listener.local_addr()?, "serving");
 
@@ -138,6 +146,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
     tracing::info!(unfinished_connections = unfinished, all_batches_ended = committed, "stopped");
     Ok(())
+}
+
+fn socket_limits(descriptors: u64) -> SocketLimits {
+    let possible = usize::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(usize::MAX);
+    let total = possible.clamp(UNPROVEN, CONNECTIONS);
+    SocketLimits { total, unproven: total / UNPROVEN }
 }
 
 fn connect_log(common: &Common) -> Result<Log, LogError> {

@@ -9,6 +9,7 @@ use carillon_backplane::{bus, log};
 use carillon_platform::auth;
 use carillon_platform::config::SHARED;
 use carillon_platform::env::{Declared, reference};
+use carillon_platform::sockets;
 use carillon_platform::telemetry::{self, metrics_reference};
 use carillon_publisher::{config, metrics, usage, worker};
 use std::fmt::Write;
@@ -27,6 +28,7 @@ async fn the_pages_list_every_variable_and_metric_of_the_publisher_and_of_both_s
     check("METRICS.md", "runtime", &metrics_reference(telemetry::RUNTIME_METRICS));
 
     check("CONFIGURATION.md", "shared", &reference(SHARED));
+    check("METRICS.md", "sockets", &metrics_reference(sockets::METRICS));
     check("METRICS.md", "tokens", &metrics_reference(auth::METRICS));
     for (part, describe) in [("redis", bus::describe_metrics as fn()), ("log", log::describe_metrics)] {
         let described = Described::default();

@@ -5,6 +5,10 @@
 
 #[path = "../support/faults/mod.rs"]
 mod faults;
+#[path = "../support/wire/mod.rs"]
+mod wire;
 
+mod figures;
 mod openings;
 mod reads;
+mod sockets;

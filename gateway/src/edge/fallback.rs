@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use carillon_protocol::Cursor;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,11 +25,16 @@ const WAIT: Duration = Duration::from_secs(25);
 /// `GET /v1/sse`
 pub(super) async fn event_stream(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let let_in = || async {
-        let mut query = query_of(&request)?;
-        if let Some(cursor) = last_event_id(request.headers())? {
-            (query.hello.since, query.hello.epoch) = (Some(cursor.seq), Some(cursor.epoch));
-        }
-        edge.guest(request, query, Wire::EventStream).await
+        is_get(&request)?;
+        let last = request.headers().get("last-event-id").cloned();
+        edge.guest(request, |query| {
+            let mut query = UrlQuery::of(query)?;
+            if let Some(cursor) = last_event_id(last.as_ref())? {
+                (query.hello.since, query.hello.epoch) = (Some(cursor.seq), Some(cursor.epoch));
+            }
+            Ok((query, Wire::EventStream))
+        })
+        .await
     };
     answer("sse", "text/event-stream", let_in().await)
 }
@@ -37,24 +42,25 @@ pub(super) async fn event_stream(State(edge): State<Arc<Edge>>, request: Request
 /// `GET /v1/poll`
 pub(super) async fn poll(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let let_in = || async {
-        let query = query_of(&request)?;
-        // Without a cursor the answer is the cursor to begin with, and nobody waits for that.
-        let wait = query.wait.unwrap_or(if query.hello.since.is_some() { WAIT } else { Duration::ZERO });
-        edge.guest(request, query, Wire::Poll { wait_ms: wait.as_millis() as u32 }).await
+        is_get(&request)?;
+        edge.guest(request, |query| {
+            let query = UrlQuery::of(query)?;
+            // Without a cursor the answer is the cursor to begin with, and nobody waits for that.
+            let wait = query.wait.unwrap_or(if query.hello.since.is_some() { WAIT } else { Duration::ZERO });
+            Ok((query, Wire::Poll { wait_ms: wait.as_millis() as u32 }))
+        })
+        .await
     };
     answer("poll", "application/json", let_in().await)
 }
 
-fn query_of(request: &Request) -> Result<UrlQuery, Problem> {
-    if request.method() != Method::GET {
-        return Err(HandshakeFault::Method.into());
-    }
-    UrlQuery::of(request.uri())
+fn is_get(request: &Request) -> Result<(), Problem> {
+    if request.method() == Method::GET { Ok(()) } else { Err(HandshakeFault::Method.into()) }
 }
 
 /// The cursor that a browser sends when it comes back by itself. It is newer than the one in its URL.
-fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
-    let Some(value) = headers.get("last-event-id").filter(|value| !value.is_empty()) else { return Ok(None) };
+fn last_event_id(header: Option<&HeaderValue>) -> Result<Option<Cursor>, Problem> {
+    let Some(value) = header.filter(|value| !value.is_empty()) else { return Ok(None) };
     let cursor = value.to_str().ok().and_then(|text| text.parse().ok());
     cursor.map(Some).ok_or_else(|| {
         let detail = "Last-Event-ID must be the id of an event of this stream: <epoch>:<seq>";
@@ -94,12 +100,11 @@ mod tests {
     #[test]
     fn a_browser_that_comes_back_says_where_it_was() {
         let of = |value: &str| {
-            let headers = HeaderMap::from_iter([("last-event-id".parse().unwrap(), value.parse().unwrap())]);
-            last_event_id(&headers).map(|cursor| cursor.map(|cursor| cursor.to_string()))
+            last_event_id(Some(&value.parse().unwrap())).map(|cursor| cursor.map(|cursor| cursor.to_string()))
         };
         assert_eq!(of("e1:42").unwrap().as_deref(), Some("e1:42"));
         assert_eq!(of("").unwrap(), None);
         assert_eq!(of("42").unwrap_err().code, "invalid_last_event_id");
-        assert_eq!(last_event_id(&HeaderMap::new()).unwrap(), None);
+        assert_eq!(last_event_id(None).unwrap(), None);
     }
 }

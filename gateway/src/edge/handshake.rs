@@ -1,12 +1,12 @@
 //! May this client come in?
 //!
-//! Everything that can be refused is refused while an HTTP status can still say why: the form of the handshake, the
-//! origin, the node's limits, the token, the channels, the cursor.
+//! Everything that can be refused is refused while an HTTP status can still say why, the cheap before the dear: the form of
+//! the handshake, the origin, the node's limits, the token; then the rest of the URL, the channels, the cursor.
 
 use super::problem::Problem;
-use super::request::{UrlQuery, client_address, token};
+use super::request::{UrlQuery, client_address, token, url_token};
 use super::takeover::{Guest, Takeover};
-use crate::admission::Admission;
+use crate::admission::{Admission, Permit};
 use crate::door::Door;
 use crate::entrance::{Doorman, Refusal};
 use crate::metrics::metrics;
@@ -14,9 +14,10 @@ use crate::shard::{Shards, Wire};
 use crate::ws::{self, OriginPolicy};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use carillon_platform::auth::AuthError;
+use carillon_platform::auth::{AuthError, Claims};
 use carillon_platform::env::Cidr;
-use std::net::{IpAddr, SocketAddr};
+use carillon_platform::sockets::Peer;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,9 +36,14 @@ pub(crate) struct Edge {
     pub(crate) user_timeout: Duration,
 }
 
-/// The peer of a TCP connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
+/// What is needed of a request to judge it.
+struct Arrival {
+    peer: Option<Peer>,
+    address: IpAddr,
+    token: Option<Box<str>>,
+    /// Of its URL, as it came.
+    query: Box<str>,
+}
 
 /// `GET /v1/ws`
 pub(super) async fn websocket(State(edge): State<Arc<Edge>>, request: Request) -> Response {
@@ -60,42 +66,71 @@ impl Edge {
         let upgrade =
             ws::handshake::check(request.method(), request.version(), request.headers(), self.compression)?;
         self.origins.check(request.headers())?;
-        let address = self.address(&request);
-        let query = UrlQuery::of(request.uri())?;
-        let offered = upgrade.bearer.clone();
-        let token =
-            token(request.headers(), offered, query.token, self.query_token).map_err(Refusal::from)?;
-        // A kept header would pin the whole buffer of the request.
-        drop(request);
-        let mut permit = self.admission.enter(address)?;
-        let entrance = match token {
-            Some(token) => {
-                let entrance = self.doorman.admit(&token, query.hello.clone()).await?;
-                permit.identify(&entrance.identity.tenant, &entrance.identity.user)?;
-                Some(Box::new(entrance))
+        let arrival = self.arrival(request, upgrade.bearer.clone())?;
+        let wire = Wire::WebSocket(upgrade.deflate);
+        let guest = match self.authenticate(&arrival).await? {
+            Some((permit, claims)) => {
+                let query = UrlQuery::of(&arrival.query)?;
+                self.admit(permit, claims, query, wire).await?
             }
-            None => None,
+            None => {
+                let permit = self.admission.enter_unauthenticated(arrival.address)?;
+                let hello = UrlQuery::of(&arrival.query)?.hello;
+                Guest { permit, hello, entrance: None, wire }
+            }
         };
-        let guest = Guest { permit, hello: query.hello, entrance, wire: Wire::WebSocket(upgrade.deflate) };
         Ok(Takeover::mark(upgrade.response(), guest))
     }
 
-    /// Lets somebody in who will only listen. There is no first frame to bring a token, so the request must.
+    /// Lets somebody in who will only listen. There is no first frame to bring a token, so the request must. What else the
+    /// request says is read when the token has been checked.
     pub(super) async fn guest(
         &self,
         request: Request,
-        query: UrlQuery,
-        wire: Wire,
+        read: impl FnOnce(&str) -> Result<(UrlQuery, Wire), Problem>,
     ) -> Result<Guest, Problem> {
         self.is_open()?;
         self.origins.check(request.headers())?;
-        let address = self.address(&request);
-        let token = token(request.headers(), None, query.token, self.query_token)
-            .and_then(|token| token.ok_or(AuthError::Missing))
-            .map_err(Refusal::from)?;
-        drop(request);
-        let mut permit = self.admission.enter(address)?;
-        let entrance = self.doorman.admit(&token, query.hello.clone()).await?;
+        let arrival = self.arrival(request, None)?;
+        let Some((permit, claims)) = self.authenticate(&arrival).await? else {
+            return Err(Refusal::from(AuthError::Missing).into());
+        };
+        let (query, wire) = read(&arrival.query)?;
+        self.admit(permit, claims, query, wire).await
+    }
+
+    /// What is needed of a request. The rest is let go: a kept header would pin the whole buffer.
+    fn arrival(&self, request: Request, offered: Option<Box<str>>) -> Result<Arrival, Problem> {
+        let query = request.uri().query().unwrap_or_default();
+        let token = token(request.headers(), offered, || url_token(query), self.query_token);
+        Ok(Arrival {
+            peer: request.extensions().get().cloned(),
+            address: self.address(&request),
+            token: token.map_err(Refusal::from)?,
+            query: query.into(),
+        })
+    }
+
+    /// A place, and who it is for; none without a token. Nothing that costs more than a signature comes before this.
+    async fn authenticate(&self, arrival: &Arrival) -> Result<Option<(Permit, Claims)>, Problem> {
+        let Some(token) = &arrival.token else { return Ok(None) };
+        let permit = self.admission.enter(arrival.address)?;
+        let claims = self.doorman.verify(token).await?;
+        if let Some(peer) = &arrival.peer {
+            peer.authenticated();
+        }
+        Ok(Some((permit, claims)))
+    }
+
+    /// With all they asked for, or not at all.
+    async fn admit(
+        &self,
+        mut permit: Permit,
+        claims: Claims,
+        query: UrlQuery,
+        wire: Wire,
+    ) -> Result<Guest, Problem> {
+        let entrance = self.doorman.admit(&claims, query.hello.clone()).await?;
         permit.identify(&entrance.identity.tenant, &entrance.identity.user)?;
         Ok(Guest { permit, hello: query.hello, entrance: Some(Box::new(entrance)), wire })
     }
@@ -110,7 +145,7 @@ impl Edge {
     }
 
     fn address(&self, request: &Request) -> IpAddr {
-        let peer = request.extensions().get::<Peer>().map_or([0, 0, 0, 0].into(), |peer| peer.0.ip());
+        let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), Peer::ip);
         client_address(peer, request.headers(), &self.trusted_proxies)
     }
 }

@@ -1,42 +1,30 @@
-//! Who may speak HTTP to us, and for how long?
+//! Who may speak HTTP to us?
 //!
-//! Headers have a size and a time; a client that sends them byte by byte is cut off.
+//! Sockets are counted by address and have deadlines ([`carillon_platform::sockets`]); behind a trusted balancer that
+//! announces its clients, by the address it announces.
 
 use super::fallback::{event_stream, poll};
-use super::handshake::{Edge, Peer, websocket};
+use super::handshake::{Edge, websocket};
 use super::problem::Problem;
 use super::proxy;
 use super::takeover::{Takeover, Threshold, hand_over};
 use axum::Router;
-use axum::extract::Request;
 use axum::response::IntoResponse;
 use axum::routing::any;
+use carillon_platform::sockets::{self, End, Place, Places};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, header};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// How long a client may take with its request line and headers.
-const HEADERS_WITHIN: Duration = Duration::from_secs(10);
-/// Most bytes of them.
-const HEADER_BYTES: usize = 32 * 1024;
-/// TCP connections that speak HTTP at a time.
-const HALF_OPEN: usize = 8_192;
 /// How long a browser may remember what it may do.
 const PREFLIGHT_KEPT: Duration = Duration::from_secs(3_600);
-/// How long to wait when descriptors run out.
-const BREATH: Duration = Duration::from_millis(50);
 
 /// How connections come to a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +36,13 @@ pub(crate) enum Way {
 }
 
 /// Accepts connections until `stop`.
-pub(crate) async fn serve(listener: TcpListener, way: Way, edge: Arc<Edge>, stop: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    way: Way,
+    places: Places,
+    edge: Arc<Edge>,
+    stop: CancellationToken,
+) {
     let fallbacks = Router::new()
         .route("/v1/sse", any(event_stream))
         .route("/v1/poll", any(poll))
@@ -59,43 +53,40 @@ pub(crate) async fn serve(listener: TcpListener, way: Way, edge: Arc<Edge>, stop
         .merge(fallbacks)
         .fallback(|| async { Problem::not_found().into_response() })
         .with_state(edge.clone());
-    let half_open = Arc::new(Semaphore::new(HALF_OPEN));
     loop {
-        // Closed never: the semaphore lives as long as this loop.
-        let Ok(place) = half_open.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
+        let (socket, place) = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = sockets::accept(&listener, &places, |peer| edge.trusts(peer.ip())) => accepted,
         };
-        match accepted {
-            Ok((mut socket, peer)) => {
-                let (router, edge) = (router.clone(), edge.clone());
-                tokio::spawn(async move {
-                    if let Some(client) = client(&mut socket, peer, way, &edge).await {
-                        speak_http(socket, client, router, &edge).await;
+        let (router, edge) = (router.clone(), edge.clone());
+        tokio::spawn(async move {
+            match way {
+                Way::Direct => speak_http(socket, place, router, &edge).await,
+                Way::Announced => {
+                    let mut socket = socket;
+                    if let Some(place) = announced(&mut socket, place, &edge).await {
+                        speak_http(socket, place, router, &edge).await;
                     }
-                    drop(place);
-                });
+                }
             }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(BREATH).await;
-            }
-        }
+        });
     }
 }
 
-/// Whose connection it is; none when that cannot be believed or read.
-async fn client(socket: &mut TcpStream, peer: SocketAddr, way: Way, edge: &Edge) -> Option<SocketAddr> {
-    if way == Way::Direct {
-        return Some(peer);
-    }
+/// The place of the client that a balancer announces; none when that cannot be believed or read.
+async fn announced(socket: &mut TcpStream, place: Place, edge: &Edge) -> Option<Place> {
+    let peer = place.peer().address();
     if !edge.trusts(peer.ip()) {
         tracing::debug!(%peer, "a PROXY protocol header is not believed from there");
         return None;
     }
-    match proxy::announced(socket).await {
-        Ok(client) => Some(client.unwrap_or(peer)),
+    let client = tokio::select! {
+        client = proxy::announced(socket) => client,
+        () = place.evicted() => return None,
+    };
+    match client {
+        Ok(None) => Some(place),
+        Ok(Some(client)) => Some(place.passed_on_for(client)),
         Err(error) => {
             tracing::warn!(%peer, %error, "no PROXY protocol header");
             None
@@ -118,37 +109,31 @@ fn cors(edge: Arc<Edge>) -> CorsLayer {
 }
 
 /// Answers requests until the connection ends or one of them makes it a shard's.
-async fn speak_http(socket: TcpStream, peer: SocketAddr, router: Router, edge: &Edge) {
-    let (threshold, mut left) = Threshold::new();
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        let answer = router.clone().oneshot(request.map(axum::body::Body::new) as Request);
+async fn speak_http(socket: TcpStream, place: Place, router: Router, edge: &Edge) {
+    let (threshold, left) = Threshold::new();
+    let handler = move |request: hyper::Request<Incoming>| {
+        let answer = router.clone().oneshot(request);
         let threshold = threshold.clone();
         async move {
-            let mut response = answer.await?;
+            let mut response = answer.await.into_response();
             if let Some((guest, head)) = Takeover::of(&mut response) {
                 threshold.leave(guest, head);
                 // This answer is not for the HTTP library to send: the socket is taken from under it.
-                std::future::pending::<()>().await;
+                pending::<()>().await;
             }
-            Ok::<_, Infallible>(response)
+            response
         }
-    });
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN)
-        .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(socket), service);
-    tokio::select! {
-        biased;
-        Ok(guest) = &mut left => {
-            let parts = connection.into_parts();
-            hand_over(parts.io, parts.read_buf, guest, &edge.shards, edge.user_timeout);
+    };
+    let taken = async {
+        match left.await {
+            Ok(admitted) => admitted,
+            Err(_) => pending().await,
         }
-        served = &mut connection => {
-            if let Err(error) = served {
-                tracing::debug!(%error, "an HTTP connection ended early");
-            }
-        }
+    };
+    // Connections that are still HTTP end with the process.
+    if let End::Taken(socket, early, admitted) =
+        sockets::serve(socket, place, handler, taken, pending::<()>()).await
+    {
+        hand_over(socket, early, admitted, &edge.shards, edge.user_timeout);
     }
 }

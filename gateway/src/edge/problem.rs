@@ -7,6 +7,7 @@ use crate::entrance::Refusal;
 use crate::ws::HandshakeFault;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use carillon_platform::share::Refused;
 use carillon_protocol::Channel;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -87,6 +88,20 @@ impl From<Full> for Problem {
             Full::Address => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "too many from this address")
                     .retry(5)
+            }
+            Full::Unauthenticated(refused) => {
+                let (status, detail) = match refused {
+                    Refused::Total => (
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "too many connections of this node have not sent their token; send it with the request",
+                    ),
+                    Refused::Group | Refused::Member => (
+                        StatusCode::TOO_MANY_REQUESTS,
+                        "too many connections from this address have not sent their token; send it with the request",
+                    ),
+                };
+                // By then those that are there have sent theirs, or are gone.
+                Self::new(status, "too_many_unauthenticated", detail).retry(5)
             }
             Full::User => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "too many of this user")

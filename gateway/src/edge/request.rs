@@ -2,12 +2,13 @@
 
 use super::problem::Problem;
 use crate::entrance::Hello;
-use axum::extract::Query;
 use carillon_platform::auth::{AuthError, bearer};
 use carillon_platform::env::Cidr;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::{Channel, DeviceId, Epoch, Seq, TenantId};
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, header};
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -18,23 +19,21 @@ const LONGEST_WAIT: Duration = Duration::from_secs(50);
 #[derive(Debug, Default)]
 pub(super) struct UrlQuery {
     pub(super) hello: Hello,
-    pub(super) token: Option<Box<str>>,
     /// How long a poll waits for events.
     pub(super) wait: Option<Duration>,
 }
 
 impl UrlQuery {
-    pub(super) fn of(uri: &Uri) -> Result<Self, Problem> {
+    /// Reads it. A client with a token has been authenticated before: a thousand channels are not read for nobody.
+    pub(super) fn of(query: &str) -> Result<Self, Problem> {
         let bad = |name: &str, why: String| {
             Problem::new(StatusCode::BAD_REQUEST, "invalid_query", format!("{name}: {why}"))
         };
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|_| bad("query", "is not a form-encoded list of names and values".into()))?;
-        let mut query = Self::default();
-        let mut seen: Vec<String> = Vec::new();
-        for (name, value) in pairs {
-            let hello = &mut query.hello;
-            match name.as_str() {
+        let mut read = Self::default();
+        let mut seen: Vec<Cow<'_, str>> = Vec::new();
+        for (name, value) in pairs(query) {
+            let hello = &mut read.hello;
+            match &*name {
                 "tenant" => {
                     hello.tenant = Some(TenantId::new(&value).map_err(|e| bad(&name, e.to_string()))?)
                 }
@@ -47,8 +46,8 @@ impl UrlQuery {
                     hello.since = Some(Seq(since));
                 }
                 "channels" => hello.channels = channels(&value).map_err(|why| bad(&name, why))?,
-                "wait" => query.wait = Some(wait(&value).map_err(|why| bad(&name, why))?),
-                "token" => query.token = Some(value.into()),
+                "wait" => read.wait = Some(wait(&value).map_err(|why| bad(&name, why))?),
+                "token" => {}
                 _ => continue,
             }
             if seen.contains(&name) {
@@ -56,8 +55,19 @@ impl UrlQuery {
             }
             seen.push(name);
         }
-        Ok(query)
+        Ok(read)
     }
+}
+
+/// The names and values of a query, decoded.
+fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    form_urlencoded::parse(query.as_bytes())
+}
+
+/// The token in a URL, found without reading the rest. Whether it is given twice is told with the rest.
+pub(super) fn url_token(query: &str) -> Option<Box<str>> {
+    let pair = query.split('&').find(|pair| pair.starts_with("token="))?;
+    pairs(pair).next().map(|(_, value)| value.into())
 }
 
 fn wait(seconds: &str) -> Result<Duration, String> {
@@ -68,11 +78,12 @@ fn wait(seconds: &str) -> Result<Duration, String> {
 
 fn channels(list: &str) -> Result<Vec<Channel>, String> {
     let mut channels = Vec::new();
+    let mut seen = HashSet::new();
     for name in list.split(',').filter(|name| !name.is_empty()) {
-        let channel = Channel::new(name).map_err(|error| error.to_string())?;
-        if !channels.contains(&channel) {
-            channels.push(channel);
+        if !seen.insert(name) {
+            continue;
         }
+        channels.push(Channel::new(name).map_err(|error| error.to_string())?);
         if channels.len() > CHANNELS_PER_CONNECTION {
             return Err(format!("names more than {CHANNELS_PER_CONNECTION} channels"));
         }
@@ -84,19 +95,19 @@ fn channels(list: &str) -> Result<Vec<Channel>, String> {
 pub(super) fn token(
     headers: &HeaderMap,
     subprotocol: Option<Box<str>>,
-    url: Option<Box<str>>,
+    url: impl FnOnce() -> Option<Box<str>>,
     url_allowed: bool,
 ) -> Result<Option<Box<str>>, AuthError> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let text = value.to_str().map_err(|_| AuthError::Malformed("is not text"))?;
         return Ok(Some(bearer(text)?.into()));
     }
-    match (subprotocol, url) {
-        (Some(token), _) => Ok(Some(token)),
-        (None, Some(_)) if !url_allowed => {
-            Err(AuthError::Malformed("may not stand in the URL of this installation"))
-        }
-        (None, url) => Ok(url),
+    if subprotocol.is_some() {
+        return Ok(subprotocol);
+    }
+    match url() {
+        Some(_) if !url_allowed => Err(AuthError::Malformed("may not stand in the URL of this installation")),
+        url => Ok(url),
     }
 }
 
@@ -131,7 +142,7 @@ mod tests {
     use carillon_platform::env::{Cidrs, Kind};
 
     fn query(text: &str) -> Result<UrlQuery, Problem> {
-        UrlQuery::of(&format!("/v1/ws?{text}").parse().unwrap())
+        UrlQuery::of(text)
     }
 
     #[test]
@@ -140,7 +151,13 @@ mod tests {
             query("since=41&epoch=e1&channels=contact%3A1,lead:2,contact:1&tenant=acme&_=9&token=t").unwrap();
         assert_eq!(query.hello.since, Some(Seq(41)));
         assert_eq!(query.hello.channels.len(), 2);
-        assert_eq!(query.token.as_deref(), Some("t"));
+    }
+
+    #[test]
+    fn the_token_of_a_url_is_found_without_reading_the_rest() {
+        assert_eq!(url_token("since=1&token=a.b%2Ec&channels=x").as_deref(), Some("a.b.c"));
+        assert_eq!(url_token("channels=token=x&tokens=y"), None);
+        assert_eq!(url_token(""), None);
     }
 
     #[test]
@@ -156,6 +173,7 @@ mod tests {
             ("wait=51", "wait"),
             ("wait=-1", "wait"),
             ("since=1&since=2", "since"),
+            ("token=a&token=b", "token"),
         ] {
             let problem = query(bad).unwrap_err();
             assert!(

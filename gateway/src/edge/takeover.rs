@@ -9,7 +9,6 @@ use crate::shard::{Newcomer, Shards, Wire};
 use axum::response::Response;
 use bytes::Bytes;
 use http::header;
-use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -72,14 +71,14 @@ impl Threshold {
 
 /// Takes the socket out of the asynchronous runtime, sets it up and gives it to a shard.
 pub(super) fn hand_over(
-    socket: TokioIo<TcpStream>,
+    socket: TcpStream,
     early: Bytes,
     (guest, head): Admitted,
     shards: &Shards,
     user_timeout: Duration,
 ) {
     let Guest { permit, hello, entrance, wire } = guest;
-    match own(socket.into_inner(), wire, user_timeout) {
+    match own(socket, wire, user_timeout) {
         Ok(socket) => {
             shards.connect(Box::new(Newcomer { socket, early, head, permit, hello, entrance, wire }));
         }

@@ -26,7 +26,7 @@ impl Worker {
         }
         for _ in 0..READS {
             let Some(connection) = self.connections.get_mut(key as usize) else { return };
-            if !connection.unread || connection.outbox.is_full() || matches!(connection.stage, Stage::Gone) {
+            if !connection.unread || connection.outbox.is_full() {
                 return;
             }
             let mut input = std::mem::take(&mut self.input);
@@ -47,11 +47,7 @@ impl Worker {
             }
             self.input = input;
         }
-        if self
-            .connections
-            .get(key as usize)
-            .is_some_and(|c| c.unread && !c.outbox.is_full() && !matches!(c.stage, Stage::Gone))
-        {
+        if self.connections.get(key as usize).is_some_and(|c| c.unread && !c.outbox.is_full()) {
             self.ready.push(key);
         }
     }
@@ -130,7 +126,7 @@ impl Worker {
                 }
                 held.push(text.into());
             }
-            Stage::Closing { .. } | Stage::Gone => {}
+            Stage::Closing { .. } => {}
         }
     }
 
@@ -153,10 +149,8 @@ impl Worker {
 
     /// The client closes: it gets its own farewell back.
     fn said_goodbye(&mut self, key: u32) {
-        let closing = self
-            .connections
-            .get(key as usize)
-            .is_some_and(|c| matches!(c.stage, Stage::Closing { .. } | Stage::Gone));
+        let closing =
+            self.connections.get(key as usize).is_some_and(|c| matches!(c.stage, Stage::Closing { .. }));
         if !closing {
             self.close(key, CloseCode::Bye, "");
         }
@@ -177,5 +171,5 @@ impl Worker {
 }
 
 fn is_open(connection: &Connection) -> bool {
-    !matches!(connection.stage, Stage::Closing { .. } | Stage::Gone)
+    !matches!(connection.stage, Stage::Closing { .. })
 }

@@ -3,14 +3,14 @@
 use super::openapi::{ProblemDocument, StoredEvent};
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
-use super::{App, caller, cursor, no_entry, unknown_tenant};
-use crate::access::{Entry, Scope};
+use super::{App, cursor, no_entry, unknown_tenant};
+use crate::access::{Caller, Entry, Scope};
 use crate::event::{Fault, FaultCode, rfc3339};
 use axum::extract::{Path, State, rejection::PathRejection};
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{EventFilter, Head, KindFilter, LoggedEvent, Page};
 use carillon_protocol::{Channel, Epoch, EventId, Seq, TenantId, limits};
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderValue, Uri, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -84,12 +84,7 @@ pub(super) struct EventPage {
         (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Response, Problem> {
-    let caller = caller(&app, &headers).await?;
+pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &PARAMETERS)?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
     let entry = reader(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
@@ -145,11 +140,10 @@ pub(super) async fn list(
 )]
 pub(super) async fn event(
     State(app): State<Arc<App>>,
+    caller: Caller,
     path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let caller = caller(&app, &headers).await?;
     let mut query = Query::read(&uri, &["tenant"])?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
     let entry = reader(caller.enter(asked.as_ref()).map_err(no_entry)?)?;

@@ -2,7 +2,6 @@
 //!
 //! | module | question it answers |
 //! |---|---|
-//! | `server` | how are connections accepted, bounded and drained? |
 //! | `rim` | what does every answer carry? |
 //! | `publish` | `POST /v1/events` |
 //! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
@@ -21,10 +20,8 @@ pub mod problem;
 mod publish;
 mod query;
 mod rim;
-mod server;
 
 pub use body::BodyBudget;
-pub use server::Server;
 
 use crate::access::{Caller, Denied, Gate, TenantFault};
 use crate::batcher::Intake;
@@ -32,11 +29,13 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::tenants::Tenants;
 use axum::Router;
+use axum::extract::FromRequestParts;
 use axum::routing::{get, post};
 use carillon_backplane::log::Log;
 use carillon_platform::auth::AuthError;
+use carillon_platform::sockets::Peer;
 use carillon_platform::telemetry::Traces;
-use http::HeaderMap;
+use http::request::Parts;
 use problem::{Code, Problem};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -76,16 +75,29 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(axum::middleware::from_fn_with_state(app, rim::rim))
 }
 
+/// Whoever has no credentials is refused before anything else of the request is looked at.
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        caller(app, parts).await
+    }
+}
+
 /// The caller, or the answer that says why there is none.
-async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
-    app.gate.identify(headers).await.map_err(|denied| match denied {
+async fn caller(app: &App, parts: &Parts) -> Result<Caller, Problem> {
+    let caller = app.gate.identify(&parts.headers).await.map_err(|denied| match denied {
         Denied::Missing => Problem::new(Code::CredentialsMissing, denied.to_string()),
         Denied::Unclear(_) | Denied::Key => Problem::new(Code::CredentialsInvalid, denied.to_string()),
         Denied::Token(AuthError::Expired) => Problem::new(Code::TokenExpired, denied.to_string()),
         Denied::Token(AuthError::KeysUnavailable) => Problem::new(Code::Unavailable, denied.to_string()),
         Denied::Token(_) => Problem::new(Code::TokenInvalid, denied.to_string()),
         Denied::Log(error) => error.into(),
-    })
+    })?;
+    if let Some(peer) = parts.extensions.get::<Peer>() {
+        peer.authenticated();
+    }
+    Ok(caller)
 }
 
 /// The answer to a reader who named the wrong tenant, or none.

@@ -131,7 +131,7 @@ fn naming(tenant: &TenantId, appends: &[Append], array: bool) -> Vec<Fault> {
 
 /// Everything that can be judged before the body.
 async fn head(app: &App, parts: &Parts, sending: &Sending) -> Result<(Caller, Context, Form), Problem> {
-    let caller = caller(app, &parts.headers).await?;
+    let caller = caller(app, parts).await?;
     if !caller.may(Scope::Publish) {
         return Err(Problem::new(Code::MissingScope, "publishing needs the scope or capability publish"));
     }
