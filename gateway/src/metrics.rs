@@ -61,7 +61,7 @@ declare! {
     head_queries: Counter = "carillon_head_queries_total", "queries of the head watch, one for all tenants of the node";
     early_dropped: Counter = "carillon_early_batches_dropped_total", "batches from Redis for a tenant that was being opened that did not fit; the log has them";
     held_dropped: Counter = "carillon_held_events_dropped_total", "events from Redis that came before their turn and did not fit; the log has them";
-    openings_refused: Counter = "carillon_openings_refused_total", "clients turned away because too many tenants were being opened, or theirs had no turn within 8 s";
+    openings_refused: Counter = "carillon_openings_refused_total", "clients turned away because too many tenants were being opened, or theirs had no turn within 9 s";
     envelopes_refused: Counter = "carillon_envelopes_refused_total", "messages from Redis that were no batch of their tenant";
     backlog_reads: Counter = "carillon_backlog_reads_total", "pages of the log read for connections behind their ring";
     backlog_events: Counter = "carillon_backlog_events_total", "events in those pages";

@@ -11,6 +11,7 @@ mod wire;
 mod departures;
 mod floods;
 mod framing;
+mod hang_ups;
 mod json_texts;
 
 use std::sync::Arc;
@@ -24,12 +25,13 @@ const TEXTS: usize = 1;
 const FLOODS: usize = 2;
 const DEPARTURES: usize = 3;
 const DEAF: usize = 4;
+const HANG_UPS: usize = 5;
 
 async fn stack() -> Arc<Stack> {
     static SHARED: Shared = Shared::new();
     SHARED
         .stack(|| async {
-            Stack::start(StackConfig { gateways: 5, ..StackConfig::default() }).await.unwrap()
+            Stack::start(StackConfig { gateways: 6, ..StackConfig::default() }).await.unwrap()
         })
         .await
 }

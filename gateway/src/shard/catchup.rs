@@ -94,6 +94,9 @@ impl Worker {
     /// Writes what waits. False when the connection cannot go on now (or at all).
     pub(super) fn flush(&mut self, key: u32) -> bool {
         let Some(connection) = self.connections.get_mut(key as usize) else { return false };
+        if matches!(connection.stage, Stage::Gone) {
+            return false;
+        }
         if connection.outbox.is_empty() {
             return true;
         }

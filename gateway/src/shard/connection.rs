@@ -75,6 +75,8 @@ pub(super) enum Stage {
     Member(Box<Member>),
     /// A close frame is on its way; gone at the latest at this time.
     Closing { until_ms: u64 },
+    /// Of no use any more; removed at the end of the turn.
+    Gone,
 }
 
 /// A connection that belongs to a tenant.

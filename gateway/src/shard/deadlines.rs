@@ -55,6 +55,7 @@ impl Worker {
             Stage::Greeting(_) => connection.opened_ms + GREETING_MS,
             Stage::Entering(_) => connection.opened_ms + ENTERING_MS,
             Stage::Closing { until_ms } => *until_ms,
+            Stage::Gone => return None,
             Stage::Member(member) => {
                 let alive = match connection.blocked_ms {
                     Some(since) => since + self.config.stall_ms,

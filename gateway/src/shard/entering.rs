@@ -53,7 +53,8 @@ impl Worker {
             sent_ms: self.now_ms,
             blocked_ms: None,
             pinged_ms: None,
-            unread: true,
+            // What came right behind the request is older than what the socket has.
+            unread: early.is_empty(),
             place: u64::MAX,
             departure: Departure::Stays,
             gathered: Gathered::NOTHING,
@@ -69,6 +70,9 @@ impl Worker {
         if !early.is_empty() {
             self.counts.received_bytes += early.len() as u64;
             self.take_in(key, &mut early.to_vec());
+            if let Some(connection) = self.connections.get_mut(key as usize) {
+                connection.unread = true;
+            }
         }
         self.read_on(key);
     }
@@ -194,7 +198,7 @@ impl Worker {
     /// Ends a connection with a code: no more events, our close frame, and a moment for the client to answer it.
     pub(super) fn close(&mut self, key: u32, code: CloseCode, reason: &str) {
         let Some(connection) = self.connections.get(key as usize) else { return };
-        if matches!(connection.stage, Stage::Closing { .. }) {
+        if matches!(connection.stage, Stage::Closing { .. } | Stage::Gone) {
             return;
         }
         if let (Wire::Poll { .. }, Stage::Member(_)) = (connection.wire, &connection.stage) {
@@ -217,17 +221,37 @@ impl Worker {
         self.flush(key);
     }
 
-    /// Forgets a connection. `gone` unless its close was counted before.
+    /// Marks a connection as of no use. `gone` unless its close was counted before. Nothing is removed here: whoever wrote to
+    /// it goes on with it, and with its room.
     pub(super) fn remove(&mut self, key: u32, gone: Option<Gone>) {
         let Some(connection) = self.connections.get(key as usize) else { return };
-        if !matches!(connection.stage, Stage::Closing { .. }) {
-            metrics().closed(gone.unwrap_or(Gone::Left).label());
+        match connection.stage {
+            Stage::Gone => return,
+            Stage::Closing { .. } => {}
+            _ => metrics().closed(gone.unwrap_or(Gone::Left).label()),
         }
         self.leave_room(key);
-        let mut connection = self.connections.remove(key as usize);
-        // A socket that is gone from the poll already needs no goodbye there.
-        let _ = self.registry.deregister(&mut connection.socket);
-        self.load.fetch_sub(1, Ordering::Relaxed);
+        if let Some(connection) = self.connections.get_mut(key as usize) {
+            connection.stage = Stage::Gone;
+        }
+        self.gone.push(key);
+    }
+
+    /// Forgets the connections that went in this turn, and the rooms nobody is in any more: the only place that does.
+    pub(super) fn bury(&mut self) {
+        for key in std::mem::take(&mut self.gone) {
+            let mut connection = self.connections.remove(key as usize);
+            // A socket that is gone from the poll already needs no goodbye there.
+            let _ = self.registry.deregister(&mut connection.socket);
+            self.load.fetch_sub(1, Ordering::Relaxed);
+        }
+        for room in std::mem::take(&mut self.emptied) {
+            if self.rooms.get(room as usize).is_some_and(|room| room.members.is_empty()) {
+                let room = self.rooms.remove(room as usize);
+                self.by_tenant.remove(&room.stream.tenant);
+                room.stream.unwatch(usize::from(self.shard));
+            }
+        }
     }
 
     fn leave_room(&mut self, key: u32) {
@@ -249,11 +273,10 @@ impl Worker {
         self.drop_if_empty(member.room);
     }
 
+    /// A room that has nobody in it at the end of the turn is forgotten.
     fn drop_if_empty(&mut self, room: u32) {
         if self.rooms[room as usize].members.is_empty() {
-            let room = self.rooms.remove(room as usize);
-            self.by_tenant.remove(&room.stream.tenant);
-            room.stream.unwatch(usize::from(self.shard));
+            self.emptied.push(room);
         }
     }
 }

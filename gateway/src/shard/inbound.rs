@@ -26,7 +26,7 @@ impl Worker {
         }
         for _ in 0..READS {
             let Some(connection) = self.connections.get_mut(key as usize) else { return };
-            if !connection.unread || connection.outbox.is_full() {
+            if !connection.unread || connection.outbox.is_full() || matches!(connection.stage, Stage::Gone) {
                 return;
             }
             let mut input = std::mem::take(&mut self.input);
@@ -47,7 +47,11 @@ impl Worker {
             }
             self.input = input;
         }
-        if self.connections.get(key as usize).is_some_and(|c| c.unread && !c.outbox.is_full()) {
+        if self
+            .connections
+            .get(key as usize)
+            .is_some_and(|c| c.unread && !c.outbox.is_full() && !matches!(c.stage, Stage::Gone))
+        {
             self.ready.push(key);
         }
     }
@@ -126,7 +130,7 @@ impl Worker {
                 }
                 held.push(text.into());
             }
-            Stage::Closing { .. } => {}
+            Stage::Closing { .. } | Stage::Gone => {}
         }
     }
 
@@ -149,8 +153,10 @@ impl Worker {
 
     /// The client closes: it gets its own farewell back.
     fn said_goodbye(&mut self, key: u32) {
-        let closing =
-            self.connections.get(key as usize).is_some_and(|c| matches!(c.stage, Stage::Closing { .. }));
+        let closing = self
+            .connections
+            .get(key as usize)
+            .is_some_and(|c| matches!(c.stage, Stage::Closing { .. } | Stage::Gone));
         if !closing {
             self.close(key, CloseCode::Bye, "");
         }
@@ -171,5 +177,5 @@ impl Worker {
 }
 
 fn is_open(connection: &Connection) -> bool {
-    !matches!(connection.stage, Stage::Closing { .. })
+    !matches!(connection.stage, Stage::Closing { .. } | Stage::Gone)
 }

@@ -79,6 +79,9 @@ pub(super) struct Worker {
     pub(super) ready: Vec<u32>,
     /// Rooms with news that waits.
     pub(super) resting: Vec<u32>,
+    /// Connections that are of no use any more, and rooms that may have nobody: removed at the end of the turn.
+    pub(super) gone: Vec<u32>,
+    pub(super) emptied: Vec<u32>,
     pub(super) wheel: Wheel,
     pub(super) due: Vec<(u32, u64)>,
     pub(super) scratch: Scratch,
@@ -150,6 +153,8 @@ impl Worker {
             by_tenant: HashMap::new(),
             ready: Vec::new(),
             resting: Vec::new(),
+            gone: Vec::new(),
+            emptied: Vec::new(),
             wheel: Wheel::new(),
             due: Vec::new(),
             scratch: Scratch::default(),
@@ -197,6 +202,7 @@ impl Worker {
                 self.catch_up(key);
             }
             self.on_time();
+            self.bury();
             self.report();
             if stop_ms.is_some_and(|at_ms| self.connections.is_empty() || self.now_ms >= at_ms) {
                 return;

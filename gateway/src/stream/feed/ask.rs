@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// How long a client waits for its tenant's stream, at the longest: less than the ten seconds in which a connection has
 /// to come in, so that it hears why.
-const OPENED_WITHIN: Duration = Duration::from_secs(8);
+const OPENED_WITHIN: Duration = Duration::from_secs(9);
 
 /// Why a stream could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
