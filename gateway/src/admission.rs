@@ -4,6 +4,7 @@
 //! and given back when it is dropped, however the connection ends. Of the places one in twenty at the most is held by
 //! connections that have not said yet who they are, and of these one address holds at most as many as are free.
 
+use crate::edge::Reply;
 use carillon_platform::share::{AddressGroup, Holder, Holding, HoldingLimits, Holdings, Refused};
 use carillon_protocol::{TenantId, UserId};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -66,6 +67,8 @@ pub(crate) struct Permit {
     user: Option<Box<(TenantId, UserId)>>,
     /// There until it is known who it is.
     unauthenticated: Option<Box<Holding<AddressGroup, ()>>>,
+    /// The share of a poll's large answer.
+    reply: Option<Box<Reply>>,
 }
 
 impl Admission {
@@ -103,7 +106,7 @@ impl Admission {
             add(&mut counts.by_address, address, limits.per_address).ok_or(Full::Address)?;
         }
         counts.node += 1;
-        Ok(Permit { admission: self.0.clone(), address, user: None, unauthenticated: None })
+        Ok(Permit { admission: self.0.clone(), address, user: None, unauthenticated: None, reply: None })
     }
 }
 
@@ -120,6 +123,11 @@ impl Permit {
             self.user = Some(Box::new(key));
         }
         Ok(())
+    }
+
+    /// Holds the share of its answer until the connection has ended.
+    pub(crate) fn keep(&mut self, reply: Reply) {
+        self.reply = Some(Box::new(reply));
     }
 }
 

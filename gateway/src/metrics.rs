@@ -60,6 +60,7 @@ declare! {
     stream_resets: Counter = "carillon_stream_resets_total", "streams that lost continuity; their clients were told reset";
     head_queries: Counter = "carillon_head_queries_total", "queries of the head watch, one for all tenants of the node";
     early_dropped: Counter = "carillon_early_batches_dropped_total", "batches from Redis for a tenant that was being opened that did not fit; the log has them";
+    small_replies: Counter = "carillon_small_replies_total", "polls whose answer takes 16 KiB of events only, because their user or tenant has its share of larger ones";
     held_dropped: Counter = "carillon_held_events_dropped_total", "events from Redis that came before their turn and did not fit; the log has them";
     openings_refused: Counter = "carillon_openings_refused_total", "clients turned away because too many tenants were being opened, or theirs had no turn within 9 s";
     envelopes_refused: Counter = "carillon_envelopes_refused_total", "messages from Redis that were no batch of their tenant";

@@ -6,6 +6,7 @@ use crate::budget::Budget;
 use crate::canary;
 use crate::config::Config;
 use crate::door::Door;
+use crate::edge::Replies;
 use crate::edge::handshake::Edge;
 use crate::edge::listener::{self, Way};
 use crate::entrance::Doorman;
@@ -123,6 +124,7 @@ impl Node {
             trusted_proxies: config.trusted_proxies,
             admission: Admission::new(limits),
             doorman: doorman.clone(),
+            replies: Replies::default(),
             shards: shards.clone(),
             door: door.clone(),
             user_timeout: config.stall_timeout + Duration::from_secs(5),

@@ -11,4 +11,5 @@ mod wire;
 mod figures;
 mod openings;
 mod reads;
+mod replies;
 mod sockets;

@@ -6,6 +6,7 @@
 
 use super::handshake::Edge;
 use super::problem::Problem;
+use super::replies::LARGE;
 use super::request::UrlQuery;
 use super::takeover::{Guest, Takeover};
 use crate::metrics::metrics;
@@ -47,7 +48,7 @@ pub(super) async fn poll(State(edge): State<Arc<Edge>>, request: Request) -> Res
             let query = UrlQuery::of(query)?;
             // Without a cursor the answer is the cursor to begin with, and nobody waits for that.
             let wait = query.wait.unwrap_or(if query.hello.since.is_some() { WAIT } else { Duration::ZERO });
-            Ok((query, Wire::Poll { wait_ms: wait.as_millis() as u32 }))
+            Ok((query, Wire::Poll { wait_ms: wait.as_millis() as u32, most: LARGE as u32 }))
         })
         .await
     };

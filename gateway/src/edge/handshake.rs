@@ -4,6 +4,7 @@
 //! the handshake, the origin, the node's limits, the token; then the rest of the URL, the channels, the cursor.
 
 use super::problem::Problem;
+use super::replies::{Replies, SMALL};
 use super::request::{UrlQuery, client_address, token, url_token};
 use super::takeover::{Guest, Takeover};
 use crate::admission::{Admission, Permit};
@@ -30,6 +31,7 @@ pub(crate) struct Edge {
     pub(crate) trusted_proxies: Vec<Cidr>,
     pub(crate) admission: Admission,
     pub(crate) doorman: Doorman,
+    pub(crate) replies: Replies,
     pub(crate) shards: Shards,
     pub(crate) door: Door,
     /// After this time without any acknowledgement the kernel gives an event stream up.
@@ -128,10 +130,17 @@ impl Edge {
         mut permit: Permit,
         claims: Claims,
         query: UrlQuery,
-        wire: Wire,
+        mut wire: Wire,
     ) -> Result<Guest, Problem> {
         let entrance = self.doorman.admit(&claims, query.hello.clone()).await?;
-        permit.identify(&entrance.identity.tenant, &entrance.identity.user)?;
+        let (tenant, user) = (&entrance.identity.tenant, &entrance.identity.user);
+        permit.identify(tenant, user)?;
+        if let Wire::Poll { most, .. } = &mut wire {
+            match self.replies.large(tenant, user) {
+                Some(reply) => permit.keep(reply),
+                None => *most = SMALL as u32,
+            }
+        }
         Ok(Guest { permit, hello: query.hello, entrance: Some(Box::new(entrance)), wire })
     }
 

@@ -8,6 +8,7 @@
 //! | [`proxy`] | whose connection is it that a balancer passes on? |
 //! | [`handshake`] | may this client come in? |
 //! | [`fallback`] | how does a client get its events that cannot have a WebSocket? |
+//! | [`replies`] | how large may a poll's answer become? |
 //! | [`takeover`] | how does a socket leave HTTP and become a shard's? |
 //! | [`request`] | what does the URL say, where is the token, and who is the client? |
 //! | [`problem`] | how is a refusal told? |
@@ -17,5 +18,8 @@ pub(crate) mod handshake;
 pub(crate) mod listener;
 mod problem;
 mod proxy;
+mod replies;
 mod request;
 mod takeover;
+
+pub(crate) use replies::{Replies, Reply};

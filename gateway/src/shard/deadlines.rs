@@ -66,7 +66,7 @@ impl Worker {
                             (connection.sent_ms + heartbeat).min(connection.heard_ms + silence)
                         }
                         Wire::EventStream => connection.sent_ms + heartbeat,
-                        Wire::Poll { wait_ms } => connection.opened_ms + poll_ms(wait_ms, member),
+                        Wire::Poll { wait_ms, .. } => connection.opened_ms + poll_ms(wait_ms, member),
                     },
                 };
                 let token = member.expiring_ms.min(member.expires_ms);
@@ -130,7 +130,7 @@ impl Worker {
         match connection.wire {
             Wire::WebSocket(_) => {}
             Wire::EventStream => return self.heartbeat(key),
-            Wire::Poll { wait_ms } => {
+            Wire::Poll { wait_ms, .. } => {
                 let Stage::Member(member) = &connection.stage else { return };
                 if now >= connection.opened_ms + poll_ms(wait_ms, member) {
                     self.answer_poll(key, std::iter::empty(), self.cursor(key), None);

@@ -16,9 +16,6 @@ use carillon_protocol::{CloseCode, Epoch, Seq};
 use std::net::Shutdown;
 use std::sync::Arc;
 
-/// JSON of events beyond which a poll's answer takes no more; the next poll gets them.
-const POLL_BYTES: usize = 256 * 1024;
-
 /// JSON below which compression saves too little to be worth anything: it all goes out in one packet anyway.
 const TOO_SHORT: usize = 256;
 /// JSON from which compression pays for a single reader.
@@ -37,6 +34,8 @@ pub(crate) enum Wire {
     Poll {
         /// How long it waits for events.
         wait_ms: u32,
+        /// JSON of events beyond which the answer takes no more; the next poll gets them.
+        most: u32,
     },
 }
 
@@ -99,11 +98,14 @@ impl Worker {
         reset: Option<ResetReason>,
     ) {
         let Some(member) = self.member(key) else { return };
+        let Some(Wire::Poll { most, .. }) = self.connections.get(key as usize).map(|poll| poll.wire) else {
+            return;
+        };
         let epoch = self.rooms[member.room as usize].life.epoch.clone();
         let (mut body, mut seq, mut count) = (b"{\"events\":[".to_vec(), upto, 0);
         let mut last = upto;
         for entry in entries {
-            if count > 0 && body.len() + entry.json().len() > POLL_BYTES {
+            if count > 0 && body.len() + entry.json().len() > most as usize {
                 seq = last;
                 break;
             }
