@@ -340,32 +340,3 @@ async fn many_gateways_that_notice_a_lost_end_agree_on_one_new_epoch() {
     assert_eq!(epochs.len(), 1);
     assert!(!epochs.contains(&old.epoch));
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_janitor_makes_partitions_ahead_and_drops_old_ones() {
-    let database = Database::start().await;
-    let log = database.log(Role::Publisher);
-    let superuser = database.superuser().await;
-    superuser
-        .batch_execute(
-            "CREATE TABLE IF NOT EXISTS carillon.events_20200101 (LIKE carillon.events INCLUDING ALL);
-             ALTER TABLE carillon.events_20200101 OWNER TO carillon_owner;
-             ALTER TABLE carillon.events ATTACH PARTITION carillon.events_20200101
-                 FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-01-02 00:00+00')",
-        )
-        .await
-        .unwrap();
-    let reports = tokio::join!(log.janitor(9, 30), log.janitor(9, 30));
-    let (first, second) = (reports.0.unwrap(), reports.1.unwrap());
-    assert_eq!((first.created + second.created, first.dropped + second.dropped), (2, 1));
-    let row = superuser
-        .query_one(
-            "SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid = inhrelid
-             WHERE inhparent = 'carillon.events'::regclass AND NOT c.relrowsecurity",
-            &[],
-        )
-        .await
-        .unwrap();
-    assert_eq!(row.get::<_, i64>(0), 0, "every partition has row level security of its own");
-    assert!(migrate(&database.url).await.unwrap().applied.is_empty());
-}

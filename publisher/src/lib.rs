@@ -14,7 +14,7 @@
 //!    tenant. Losing that message delays delivery, for gateways also watch the log; it loses nothing.
 //!
 //! `GET /v1/events` reads the same log back. While the log does not answer, [`health`] refuses everybody at once.
-//! [`worker`] runs what no request asks for: so far [`janitor`], which makes partitions ahead and drops old ones.
+//! [`worker`] runs what no request asks for, as the [`maintenance`] of partitions and keys.
 //! [`readiness`] tells probes how it is, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
 
 pub mod access;
@@ -24,7 +24,7 @@ pub mod config;
 pub mod event;
 pub mod health;
 pub mod http;
-pub mod janitor;
+pub mod maintenance;
 pub mod metrics;
 pub mod readiness;
 pub mod serve;

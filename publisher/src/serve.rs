@@ -13,8 +13,8 @@ use crate::http::{App, BodyBudget, router};
 use crate::metrics::Metrics;
 use crate::tenants::Tenants;
 use crate::usage::Usage;
-use crate::worker::{self, Driver};
-use crate::{janitor, readiness};
+use crate::worker::{self, Activation, Driver};
+use crate::{maintenance, readiness};
 use carillon_backplane::bus::{self, Announcer, BusConfig, BusError, BusMode};
 use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
 use carillon_platform::auth::Verifier;
@@ -32,7 +32,7 @@ use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Most connections to the database: two batches, the rest for keys, queries and the janitor.
+/// Most connections to the database: two batches, the rest for keys, queries and background work.
 const POOL: usize = 10;
 /// Most connections at a time, fewer where descriptors do not suffice.
 const CONNECTIONS: usize = 8_192;
@@ -87,8 +87,15 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     )?;
     let usage = Usage::default();
     let tenants = usage.metrics(common.tenant_metrics);
-    let batcher =
-        Batcher::start(log.clone(), health.clone(), via(&announcer, usage), metrics.clone(), &traces);
+    let partitions = Activation::default();
+    let batcher = Batcher::start(
+        log.clone(),
+        health.clone(),
+        via(&announcer, usage),
+        metrics.clone(),
+        &traces,
+        partitions.clone(),
+    );
     tokio::spawn(log::watch_pool(log.clone()));
     let verifier = Verifier::new(common.auth)?;
     if let Err(error) = verifier.load_keys(SystemTime::now()).await {
@@ -116,7 +123,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     };
     tokio::spawn(supervisor::tell_when_ready(ready.clone()));
     let driver = Driver::default();
-    driver.start(janitor::task(log, retention_days));
+    maintenance::today(&log).await;
+    maintenance::start(&driver, &log, &common.node, retention_days, partitions);
     let pages = worker::page(driver.statuses());
     let ops = tokio::spawn(ops::serve(ops_listener, scrape, tenants, ready, pages, closing.clone()));
     let serving = tokio::spawn(server.run(stopping.clone(), drain));

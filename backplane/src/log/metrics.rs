@@ -18,7 +18,7 @@ pub fn describe() {
     describe_counter!(
         QUERIES,
         "Exchanges with Postgres, by query: append, locked (whose rows others hold), heads (of all tenants of a node), open, oldest, rotate, read (a page \
-         after a cursor), newest (where history begins), list, event, key, janitor, ping."
+         after a cursor), newest (where history begins), list, event, key, maintenance (partitions and retention), ping."
     );
     describe_counter!(
         FAILURES,

@@ -10,15 +10,15 @@
 //! | `read` | which events stand after a cursor? |
 //! | `query` | which events match a back office's question? |
 //! | `keys` | who is the bearer of this API key? |
-//! | `janitor` | how do partitions come and go? |
+//! | `maintenance` | how do partitions come and go, and how are idempotency keys forgotten? |
 //! | `metrics` | what does the log count? |
 //! | `migrate` | how does the schema get there? |
 
 mod append;
 mod error;
 mod heads;
-mod janitor;
 mod keys;
+mod maintenance;
 mod metrics;
 mod migrate;
 mod pool;
@@ -29,8 +29,8 @@ mod scope;
 pub use append::{Append, Appended, IdempotencyKey};
 pub use error::{LogError, Unwritable};
 pub use heads::Head;
-pub use janitor::JanitorReport;
 pub use keys::ApiKey;
+pub use maintenance::{Dropped, ForgottenKeys, Maintenance, PartitionState};
 pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};
 pub use pool::{Log, LogConfig, Role};

@@ -9,6 +9,7 @@ mod faults;
 mod wire;
 
 mod figures;
+mod maintenance;
 mod openings;
 mod reads;
 mod replies;

@@ -12,6 +12,7 @@ use super::ticket::ticket;
 use super::{NotAppended, PATIENCE};
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::worker::Activation;
 use carillon_backplane::log::{Append, Appended, Log};
 use carillon_platform::telemetry::Traces;
 use std::sync::Arc;
@@ -42,13 +43,15 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// Starts the runners. `announce` is called with each committed envelope.
+    /// Starts the runners. `announce` is called with each committed envelope, `partitions` is activated when an append
+    /// finds no partition for its day.
     pub fn start(
         log: Log,
         health: Health,
         announce: Announce,
         metrics: Arc<Metrics>,
         traces: &Traces,
+        partitions: Activation,
     ) -> Self {
         let queues = Arc::<Queues>::default();
         let runner = Runner {
@@ -58,6 +61,7 @@ impl Batcher {
             announce,
             metrics: metrics.clone(),
             traces: traces.clone(),
+            partitions,
         };
         let (stopping, runners) = (CancellationToken::new(), TaskTracker::new());
         for _ in 0..RUNNERS {

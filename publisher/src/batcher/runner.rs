@@ -9,7 +9,8 @@ use super::schedule::Taken;
 use super::ticket::Ticket;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use carillon_backplane::log::{Append, Appended, Log, LogError};
+use crate::worker::Activation;
+use carillon_backplane::log::{Append, Appended, Log, LogError, Unwritable};
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::TenantId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,7 @@ pub(super) struct Runner {
     pub(super) announce: Announce,
     pub(super) metrics: Arc<Metrics>,
     pub(super) traces: Traces,
+    pub(super) partitions: Activation,
 }
 
 /// What became of a batch.
@@ -162,6 +164,9 @@ impl Runner {
                 tracing::warn!(%error, events = appends.len(), "batch not stored");
                 if error.is_down() {
                     self.health.failed();
+                }
+                if matches!(error, LogError::Unwritable(Unwritable::NoPartition, _)) {
+                    self.partitions.activate();
                 }
                 refuse(members, NotAppended::from(&error));
                 Outcome::Answered

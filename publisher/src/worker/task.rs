@@ -11,6 +11,9 @@ pub struct Task {
     pub(super) run: Box<dyn Fn() -> Run + Send + Sync>,
 }
 
+/// Longest time until somebody looks whether the process that does a task is still there.
+const TAKE_OVER: Duration = Duration::from_secs(30);
+
 /// One run under way.
 pub(super) type Run = Pin<Box<dyn Future<Output = Report> + Send>>;
 
@@ -108,7 +111,8 @@ impl Schedule {
     /// The pause after a run; `unsuccessful` runs in a row have now failed or been postponed.
     pub(super) fn pause(&self, outcome: Outcome, unsuccessful: u32, random: u64) -> Duration {
         match outcome {
-            Outcome::Done | Outcome::Elsewhere => shortened(self.period, 10, random),
+            Outcome::Done => shortened(self.period, 10, random),
+            Outcome::Elsewhere => shortened(self.period.min(TAKE_OVER), 10, random),
             Outcome::More => self.more,
             _ => {
                 let doubled = self.retry.saturating_mul(1 << unsuccessful.saturating_sub(1).min(16));

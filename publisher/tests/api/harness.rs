@@ -17,6 +17,7 @@ use carillon_publisher::health::Health;
 use carillon_publisher::http::{App, BodyBudget, router};
 use carillon_publisher::metrics::Metrics;
 use carillon_publisher::tenants::Tenants;
+use carillon_publisher::worker::Activation;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -101,8 +102,14 @@ impl Api {
         let sink = announced.clone();
         let health = Health::new(log.clone(), CancellationToken::new());
         let announce = Arc::new(move |batch| sink.lock().unwrap().push(batch));
-        let batcher =
-            Batcher::start(log.clone(), health.clone(), announce, metrics.clone(), &Traces::default());
+        let batcher = Batcher::start(
+            log.clone(),
+            health.clone(),
+            announce,
+            metrics.clone(),
+            &Traces::default(),
+            Activation::default(),
+        );
         let verifier = Verifier::new(AuthConfig {
             secrets: vec![Secret::new(SECRET)],
             public_key_file: None,

@@ -1,0 +1,67 @@
+//! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys?
+//!
+//! Three tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
+//! take in slices and in moments, with pauses between (docs/adr/0015).
+//!
+//! | task | module | who does it |
+//! |---|---|---|
+//! | `partitions` | `partitions` | every publisher: without today's partition nobody can publish |
+//! | `retention` | `retention` | the one that holds its lease |
+//! | `keys` | `keys` | the one that holds its lease |
+
+mod keys;
+mod metrics;
+mod partitions;
+mod retention;
+
+pub use metrics::ALL as METRICS;
+pub use partitions::today;
+
+use crate::worker::{Activation, Driver, Outcome, Report};
+use carillon_backplane::log::{Log, LogError, Maintenance};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a lease lasts; longer than any run, and renewed by each. Given back when nothing more is due.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Begins the three tasks. `partitions` wakes the first: an append has met a day without a partition.
+pub fn start(driver: &Driver, log: &Log, node: &str, retention_days: u32, partitions: Activation) {
+    metrics::describe_all();
+    let candidate = Candidate::new(log.clone(), node);
+    driver.start_with(partitions::task(log.clone(), retention_days), partitions);
+    driver.start(retention::task(candidate.clone(), retention_days));
+    driver.start(keys::task(candidate));
+}
+
+/// A process that may do what one of them does at a time.
+#[derive(Clone)]
+struct Candidate {
+    log: Log,
+    /// The node's name, and what tells two processes of that name apart.
+    name: Arc<str>,
+}
+
+impl Candidate {
+    fn new(log: Log, node: &str) -> Self {
+        Self { log, name: format!("{node} {}", uuid::Uuid::new_v4().simple()).into() }
+    }
+
+    /// None when the lease is ours, else the report that says whose it is.
+    async fn lacks_lease(&self, task: Maintenance) -> Result<Option<Report>, LogError> {
+        let holder = self.log.lease_maintenance(task, &self.name, LEASE).await?;
+        Ok((*holder != *self.name).then(|| {
+            let node = holder.rsplit_once(' ').map_or(&*holder, |(node, _)| node);
+            Report::new(Outcome::Elsewhere, format!("{node} does it"))
+        }))
+    }
+
+    /// Gives the lease back: another process may do what becomes due next.
+    async fn gives_back(&self, task: Maintenance) -> Result<(), LogError> {
+        self.log.lease_maintenance(task, &self.name, Duration::ZERO).await.map(drop)
+    }
+}
+
+fn report(result: Result<Report, LogError>) -> Report {
+    result.unwrap_or_else(|error| Report::new(Outcome::Failed, error.to_string()))
+}

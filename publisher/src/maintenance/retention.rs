@@ -1,0 +1,54 @@
+//! When do partitions past retention go?
+//!
+//! One a run. After a year without a publisher hundreds are due: they go one by one, a pause between, within a quarter of
+//! an hour. While somebody uses the log for long (a backup) a run is postponed, ever longer, and nobody has waited for it.
+
+use super::{Candidate, metrics, report};
+use crate::worker::{Outcome, Report, Schedule, Task};
+use carillon_backplane::log::{Dropped, LogError, Maintenance};
+use std::time::Duration;
+
+/// For the moment of a drop everybody waits: with two seconds between, that is far from one publish in a hundred.
+const SCHEDULE: Schedule = Schedule {
+    period: Duration::from_secs(600),
+    more: Duration::from_secs(2),
+    retry: Duration::from_secs(1),
+    deadline: Duration::from_secs(15),
+};
+
+pub(super) fn task(candidate: Candidate, retention_days: u32) -> Task {
+    Task::new("retention", SCHEDULE, move || {
+        let candidate = candidate.clone();
+        async move { report(run(&candidate, retention_days).await) }
+    })
+}
+
+async fn run(candidate: &Candidate, retention_days: u32) -> Result<Report, LogError> {
+    let due = candidate.log.partition_state(retention_days).await?.due;
+    metrics::due(due);
+    if due == 0 {
+        return Ok(Report::new(Outcome::Done, "nothing is due"));
+    }
+    if let Some(elsewhere) = candidate.lacks_lease(Maintenance::Retention).await? {
+        return Ok(elsewhere);
+    }
+    let dropped = candidate.log.drop_due_partition(retention_days).await?;
+    if matches!(dropped, Dropped::Nothing | Dropped::One { left: 0, .. }) {
+        candidate.gives_back(Maintenance::Retention).await?;
+    }
+    Ok(match dropped {
+        Dropped::Nothing => Report::new(Outcome::Done, "nothing is due"),
+        Dropped::One { partition, left } => {
+            metrics::dropped(left);
+            tracing::info!(partition, left, "a partition past retention is dropped");
+            let outcome = if left == 0 { Outcome::Done } else { Outcome::More };
+            Report::new(outcome, format!("{partition} dropped, {left} more due"))
+        }
+        Dropped::InUse { due } => {
+            Report::new(Outcome::Postponed, format!("{due} due; a long transaction reads the log"))
+        }
+        Dropped::Locked { due } => {
+            Report::new(Outcome::Postponed, format!("{due} due; the log was not free for a moment"))
+        }
+    })
+}
