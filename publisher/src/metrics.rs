@@ -3,6 +3,7 @@
 //! Handles are made once; the hot path touches them without a lookup. No label names a tenant.
 
 use crate::batcher::NotAppended;
+use crate::http::problem::Code;
 use carillon_backplane::log::{Appended, Unwritable};
 use carillon_platform::auth;
 use carillon_platform::telemetry::{Metric, MetricKind, describe};
@@ -21,6 +22,12 @@ const REQUESTS_LOST: Metric = Metric {
     kind: MetricKind::Counter,
     labels: "reason: overloaded, tenant_share, caller_share, tenant_busy, unavailable, busy, too_slow, database_full, database_read_only, database_standby, no_partition, session, failed",
     what: "Publish requests that did not get an answer from the log",
+};
+const BODIES_REFUSED: Metric = Metric {
+    name: "carillon_bodies_refused_total",
+    kind: MetricKind::Counter,
+    labels: "reason: share (of a tenant, key or user), overloaded (all of it), timeout",
+    what: "Request bodies that were not read to their end",
 };
 const PUBLISH_SECONDS: Metric = Metric {
     name: "carillon_publish_duration_seconds",
@@ -63,6 +70,7 @@ const HTTP_REQUESTS: Metric = Metric {
 pub const ALL: &[Metric] = &[
     EVENTS,
     REQUESTS_LOST,
+    BODIES_REFUSED,
     PUBLISH_SECONDS,
     BATCH_EVENTS,
     INTAKE_EVENTS,
@@ -140,6 +148,7 @@ pub struct Metrics {
     refused: Counter,
     unknown_tenant: Counter,
     lost: [(NotAppended, Counter); REASONS.len()],
+    bodies_refused: [(Code, Counter); 3],
     intake_events: Gauge,
     intake_bytes: Gauge,
     /// Time of one batch in the database.
@@ -167,6 +176,7 @@ impl Metrics {
         }
         let events = |result: &'static str| counter!(EVENTS.name, "result" => result);
         let lost = |reason: &'static str| counter!(REQUESTS_LOST.name, "reason" => reason);
+        let bodies = |reason: &'static str| counter!(BODIES_REFUSED.name, "reason" => reason);
         let seconds = |phase: &'static str| histogram!(PUBLISH_SECONDS.name, "phase" => phase);
         let lookups = |source: &'static str| counter!(KEY_LOOKUPS.name, "source" => source);
         Self {
@@ -176,6 +186,11 @@ impl Metrics {
             refused: events("refused"),
             unknown_tenant: events("unknown_tenant"),
             lost: REASONS.map(|reason| (reason, lost(reason.reason()))),
+            bodies_refused: [
+                (Code::BodyShareFull, bodies("share")),
+                (Code::Overloaded, bodies("overloaded")),
+                (Code::RequestTimeout, bodies("timeout")),
+            ],
             intake_events: gauge!(INTAKE_EVENTS.name),
             intake_bytes: gauge!(INTAKE_BYTES.name),
             database_seconds: seconds("db"),
@@ -205,6 +220,14 @@ impl Metrics {
                 self.lost.iter().filter(|(known, _)| known == fault).for_each(|(_, lost)| lost.increment(1))
             }
         }
+    }
+
+    /// Counts a body that was not read to its end.
+    pub fn body_refused(&self, code: Code) {
+        self.bodies_refused
+            .iter()
+            .filter(|(known, _)| *known == code)
+            .for_each(|(_, lost)| lost.increment(1));
     }
 
     /// The intake holds so much more.

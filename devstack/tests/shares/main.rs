@@ -8,6 +8,7 @@ mod faults;
 #[path = "../support/wire/mod.rs"]
 mod wire;
 
+mod bodies;
 mod figures;
 mod maintenance;
 mod openings;

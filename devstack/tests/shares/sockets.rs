@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::faults::alone;
 use crate::figures::Figures;
 use crate::wire::raw::{Raw, TEXT, frame, handshake, http};
 use crate::wire::{PATIENCE, Shared, assert_serves, block_on, claims, token};
@@ -33,12 +34,6 @@ async fn stack() -> Arc<Stack> {
             Stack::start(config.gateway_var("CARILLON_MAX_CONNECTIONS", PLACES)).await.unwrap()
         })
         .await
-}
-
-/// Each test gets all of the services' sockets.
-async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
-    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    ALONE.lock().await
 }
 
 /// A connection from 127.0.0.`host`.

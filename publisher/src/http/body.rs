@@ -1,39 +1,62 @@
 //! What did the client send, and is it small, quick and plain enough to be read?
 
 use super::problem::{Code, Problem};
+use crate::batcher::Publisher;
 use crate::event::request::Form;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use carillon_protocol::limits;
-use http::{HeaderMap, header};
+use carillon_platform::share::{AddressGroup, Holder, Holding, HoldingLimits, Holdings, Refused};
+use carillon_platform::sockets::Peer;
+use carillon_protocol::{TenantId, limits};
+use http::{HeaderMap, header, request::Parts};
 use http_body_util::BodyExt;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Longest time for a body to arrive.
 const ARRIVAL: Duration = Duration::from_secs(10);
-/// Most KiB of bodies in memory at a time, over all requests.
-const BUDGET_KIB: usize = 64 * 1024;
-/// How much of a refused body is still read, so that the client gets to see the answer instead of a reset.
+/// Most bytes of bodies in memory at a time, over all requests. One tenant stops at half of it, and so does one caller.
+const BUDGET: usize = 64 * 1024 * 1024;
+/// What a body counts at least, however little of it has arrived: so one that drips is not for free, either.
+const LEAST: usize = 16 * 1024;
+/// Refused bodies that are still read at a time, so that their clients get to see the answer instead of a reset. One address
+/// stops at half of them.
+const DISCARDED_AT_ONCE: usize = 256;
+/// Most that is read of a body that is too large.
 const DISCARDED: usize = 8 * limits::BODY_BYTES;
 /// Longest time for that.
 const DISCARDING: Duration = Duration::from_secs(2);
 
-/// The memory request bodies may take together.
+/// The memory and attention request bodies may take together.
 #[derive(Clone)]
-pub struct BodyBudget(Arc<Semaphore>);
+pub struct BodyBudget {
+    bytes: Holdings<BodyGroup, Publisher>,
+    discarding: Holdings<AddressGroup, ()>,
+}
+
+/// Who shares with whom.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum BodyGroup {
+    /// All who publish for a tenant.
+    Tenant(TenantId),
+    /// A caller whose tenant is not known before the body.
+    Caller(Publisher),
+}
+
+/// Whose body it is.
+pub(super) type BodyHolder = Holder<BodyGroup, Publisher>;
 
 impl Default for BodyBudget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(BUDGET_KIB)))
+        let all = |total| HoldingLimits { total, per_group: total, per_member: total };
+        Self { bytes: Holdings::new(all(BUDGET)), discarding: Holdings::new(all(DISCARDED_AT_ONCE)) }
     }
 }
 
 /// A body, and the memory it takes from the budget until dropped.
 pub(super) struct Held {
     pub(super) bytes: Bytes,
-    _kib: OwnedSemaphorePermit,
+    _share: Holding<BodyGroup, Publisher>,
 }
 
 /// The form the content type names.
@@ -61,29 +84,38 @@ pub(super) fn form(headers: &HeaderMap) -> Result<Form, Problem> {
     }
 }
 
-/// Reads the body, at most [`limits::BODY_BYTES`] of it.
-pub(super) async fn read(budget: &BodyBudget, headers: &HeaderMap, body: Body) -> Result<Held, Problem> {
-    let announced = headers
+/// Reads the body, at most [`limits::BODY_BYTES`] of it. What has arrived counts, not what was announced.
+pub(super) async fn read(
+    budget: &BodyBudget,
+    holder: BodyHolder,
+    parts: &Parts,
+    body: Body,
+) -> Result<Held, Problem> {
+    let announced = parts
+        .headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<u64>().ok());
-    let most = limits::BODY_BYTES as u64;
-    if announced.is_some_and(|length| length > most) {
-        discard(headers, body).await;
+    if announced.is_some_and(|length| length > limits::BODY_BYTES as u64) {
+        discard(budget, parts, body, DISCARDED).await;
         return Err(too_large());
     }
-    let kib = (announced.unwrap_or(most) / 1024 + 1) as u32;
-    let Ok(permit) = budget.0.clone().try_acquire_many_owned(kib) else {
-        return Err(Problem::new(Code::Overloaded, "too many request bodies are being read"));
-    };
-    let capacity = announced.map_or(1024, |length| length as usize);
-    match tokio::time::timeout(ARRIVAL, collect(body, capacity)).await {
-        Ok(Ok(bytes)) => Ok(Held { bytes, _kib: permit }),
-        Ok(Err(Some(rest))) => {
-            discard(headers, rest).await;
+    let mut share = budget.bytes.try_take(holder, LEAST).map_err(no_room)?;
+    match tokio::time::timeout(ARRIVAL, collect(body, &mut share)).await {
+        Ok(Ok(bytes)) => Ok(Held { bytes, _share: share }),
+        Ok(Err(Unread::TooLarge(rest))) => {
+            drop(share);
+            discard(budget, parts, rest, DISCARDED).await;
             Err(too_large())
         }
-        Ok(Err(None)) => Err(Problem::new(Code::InvalidBody, "the body ended early or is malformed")),
+        Ok(Err(Unread::NoRoom(refused, rest))) => {
+            drop(share);
+            discard(budget, parts, rest, limits::BODY_BYTES).await;
+            Err(no_room(refused))
+        }
+        Ok(Err(Unread::BrokeOff)) => {
+            Err(Problem::new(Code::InvalidBody, "the body ended early or is malformed"))
+        }
         Err(_) => {
             let detail = format!("the body did not arrive within {} s", ARRIVAL.as_secs());
             Err(Problem::new(Code::RequestTimeout, detail))
@@ -96,30 +128,58 @@ fn too_large() -> Problem {
     Problem::new(Code::BodyTooLarge, detail)
 }
 
-/// The bytes, or the rest of a body that is too large, or `None` for one that broke off.
-async fn collect(mut body: Body, capacity: usize) -> Result<Bytes, Option<Body>> {
-    let mut bytes = BytesMut::with_capacity(capacity);
+fn no_room(refused: Refused) -> Problem {
+    match refused {
+        Refused::Total => Problem::new(Code::Overloaded, "too many request bodies are being read"),
+        Refused::Group | Refused::Member => {
+            let detail = "too many request bodies of this tenant or these credentials are being read";
+            Problem::new(Code::BodyShareFull, detail)
+        }
+    }
+}
+
+/// Why there are no bytes, with what is left to read.
+enum Unread {
+    TooLarge(Body),
+    NoRoom(Refused, Body),
+    BrokeOff,
+}
+
+/// The bytes. The share grows with the room they take.
+async fn collect(mut body: Body, share: &mut Holding<BodyGroup, Publisher>) -> Result<Bytes, Unread> {
+    let mut bytes = BytesMut::with_capacity(LEAST);
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| None)?.into_data() else { continue };
-        if bytes.len() + data.len() > limits::BODY_BYTES {
-            return Err(Some(body));
+        let Ok(data) = frame.map_err(|_| Unread::BrokeOff)?.into_data() else { continue };
+        let length = bytes.len() + data.len();
+        if length > limits::BODY_BYTES {
+            return Err(Unread::TooLarge(body));
+        }
+        let room = share.amount();
+        if length > room {
+            let wanted = length.max(2 * room).min(limits::BODY_BYTES);
+            if let Err(refused) = share.grow(wanted - room) {
+                return Err(Unread::NoRoom(refused, body));
+            }
+            bytes.reserve(wanted - bytes.len());
         }
         bytes.extend_from_slice(&data);
     }
     Ok(bytes.freeze())
 }
 
-/// Reads and forgets a body that is refused anyway. A client that asked first whether to send it (`Expect`) is not
-/// invited to.
-pub(super) async fn discard(headers: &HeaderMap, mut body: Body) {
-    if headers.contains_key(header::EXPECT) {
+/// Reads and forgets at most so much of a body that is refused anyway. A client that asked first whether to send it (`Expect`)
+/// is not invited to, and of one address only some are waited for.
+pub(super) async fn discard(budget: &BodyBudget, parts: &Parts, mut body: Body, most: usize) {
+    if parts.headers.contains_key(header::EXPECT) {
         return;
     }
+    let address = parts.extensions.get::<Peer>().map_or(IpAddr::from(Ipv4Addr::UNSPECIFIED), Peer::ip);
+    let Ok(_attention) = budget.discarding.try_take(Holder::group(address.into()), 1) else { return };
     let reading = async {
         let mut read = 0;
         while let Some(Ok(frame)) = body.frame().await {
             read += frame.data_ref().map_or(0, Bytes::len);
-            if read > DISCARDED {
+            if read > most {
                 return;
             }
         }
@@ -161,30 +221,74 @@ mod tests {
         assert!(form(&headers).is_err());
     }
 
+    fn tenant(name: &str) -> BodyHolder {
+        let user = Publisher::User("anna".into());
+        Holder { group: BodyGroup::Tenant(TenantId::new(name).unwrap()), member: user }
+    }
+
+    fn parts() -> Parts {
+        http::Request::new(()).into_parts().0
+    }
+
+    fn endless(beginning: Vec<u8>) -> Body {
+        let first = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from(beginning))]);
+        let rest = futures_util::stream::pending();
+        Body::from_stream(futures_util::StreamExt::chain(first, rest))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_is_bounded_in_size_and_time() {
         let budget = BodyBudget::default();
-        let none = HeaderMap::new();
-        let whole = read(&budget, &none, Body::from(vec![0; limits::BODY_BYTES])).await;
+        let whole = read(&budget, tenant("a"), &parts(), Body::from(vec![0; limits::BODY_BYTES])).await;
         assert_eq!(whole.map(|held| held.bytes.len()).ok(), Some(limits::BODY_BYTES));
-        let large = read(&budget, &none, Body::from(vec![0; limits::BODY_BYTES + 1])).await;
+        let large = read(&budget, tenant("a"), &parts(), Body::from(vec![0; limits::BODY_BYTES + 1])).await;
         assert_eq!(large.err().map(|problem| problem.code), Some(Code::BodyTooLarge));
-        let endless = http_body_util::StreamBody::new(futures_util::stream::pending::<
-            Result<hyper::body::Frame<Bytes>, std::convert::Infallible>,
-        >());
-        let slow = read(&budget, &none, Body::new(endless)).await;
+        let slow = read(&budget, tenant("a"), &parts(), endless(vec![0])).await;
         assert_eq!(slow.err().map(|problem| problem.code), Some(Code::RequestTimeout));
+        assert_eq!(budget.bytes.used(), 0);
     }
 
-    #[tokio::test]
-    async fn all_bodies_together_are_bounded() {
+    #[tokio::test(start_paused = true)]
+    async fn what_has_arrived_counts_and_a_tenant_stops_at_half() {
         let budget = BodyBudget::default();
-        let mut held = Vec::new();
-        while let Ok(body) = read(&budget, &HeaderMap::new(), Body::from("x")).await {
-            held.push(body);
+        let mut slow = Vec::new();
+        for _ in 0..97 {
+            slow.push(Box::pin(async {
+                let parts = parts();
+                read(&budget, tenant("slow"), &parts, endless(vec![0; 100])).await
+            }));
         }
-        assert_eq!(held.len(), 63, "each of unknown length counts as the largest");
-        held.clear();
-        assert!(read(&budget, &HeaderMap::new(), Body::from("x")).await.is_ok());
+        for one in &mut slow {
+            assert!(futures_util::poll!(one).is_pending());
+        }
+        assert_eq!(budget.bytes.used(), 97 * LEAST);
+        drop(slow);
+        let mut held = Vec::new();
+        let refused = loop {
+            match read(&budget, tenant("greedy"), &parts(), Body::from(vec![0; limits::BODY_BYTES])).await {
+                Ok(body) => held.push(body),
+                Err(problem) => break problem.code,
+            }
+        };
+        assert_eq!((held.len(), refused), (32, Code::BodyShareFull));
+        assert!(read(&budget, tenant("other"), &parts(), Body::from("x")).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_bodies_are_waited_for_a_moment_and_not_for_all() {
+        let budget = BodyBudget::default();
+        let parts = parts();
+        let mut waiting = Vec::new();
+        for _ in 0..DISCARDED_AT_ONCE / 2 {
+            waiting.push(Box::pin(discard(&budget, &parts, endless(vec![0]), 100)));
+        }
+        for one in &mut waiting {
+            assert!(futures_util::poll!(one).is_pending());
+        }
+        let one_more = std::pin::pin!(discard(&budget, &parts, endless(vec![0]), 100));
+        assert!(futures_util::poll!(one_more).is_ready(), "the address has its share");
+        let began = tokio::time::Instant::now();
+        futures_util::future::join_all(waiting).await;
+        assert_eq!(began.elapsed(), DISCARDING);
     }
 }

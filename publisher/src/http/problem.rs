@@ -84,6 +84,8 @@ problem_codes! {
     TenantShareFull = 429 "tenant_share_full" "Too many events of this tenant are waiting",
     /// Too many events of this API key or user are waiting; nothing was stored. Try again after `Retry-After`.
     CallerShareFull = 429 "caller_share_full" "Too many events of these credentials are waiting",
+    /// Too many request bodies of the tenant or the credentials are on their way; nothing was stored. Try again after `Retry-After`.
+    BodyShareFull = 429 "body_share_full" "Too many request bodies are on their way",
     /// Something went wrong that should not; the log of the server says what, under the request id.
     Internal = 500 "internal" "Internal error",
     /// Too much is waiting; nothing was stored. Try again after `Retry-After`.

@@ -1,6 +1,6 @@
 //! `POST /v1/events`: how does a request become acknowledged events?
 
-use super::body;
+use super::body::{self, BodyGroup, BodyHolder};
 use super::openapi::{CloudEvent, PlainEvents, ProblemDocument, Receipts};
 use super::prepare::{Context, invalid, prepare};
 use super::problem::{Code, Problem};
@@ -13,6 +13,7 @@ use crate::event::{Fault, FaultCode};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{Append, Appended};
+use carillon_platform::share::Holder;
 use carillon_platform::telemetry::Sending;
 use carillon_protocol::{Epoch, EventId, Seq, TenantId, limits};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
@@ -75,7 +76,7 @@ pub(super) struct Receipt {
         (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`validation` (every fault with its JSON pointer; nothing stored), `idempotency_mismatch`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "`tenant_share_full`, `caller_share_full`: too many events of this tenant or these credentials are waiting (nothing stored)", body = ProblemDocument, content_type = "application/problem+json",
+        (status = 429, description = "`tenant_share_full`, `caller_share_full`: too many events of this tenant or these credentials are waiting; `body_share_full`: too many of their bodies are being read (nothing stored)", body = ProblemDocument, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds to wait."))),
         (status = 503, description = "nothing stored: `overloaded`, `tenant_busy`, `log_busy`, `too_slow`, `database_full`, `database_read_only`, `database_standby`, `no_partition`, `database_session`; outcome unknown, repeat with the same key: `unavailable`", body = ProblemDocument, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds to wait."))),
@@ -89,11 +90,18 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     let (caller, context, form) = match head(&app, &parts, &sending).await {
         Ok(head) => head,
         Err(problem) => {
-            body::discard(&parts.headers, body).await;
+            body::discard(&app.bodies, &parts, body, limits::BODY_BYTES).await;
             return Err(problem);
         }
     };
-    let held = body::read(&app.bodies, &parts.headers, body).await?;
+    let holder = body_holder(&caller, context.tenant.as_ref());
+    let held = match body::read(&app.bodies, holder, &parts, body).await {
+        Ok(held) => held,
+        Err(problem) => {
+            app.metrics.body_refused(problem.code);
+            return Err(problem);
+        }
+    };
     let publication = request::read(&held.bytes, form).map_err(|fault| match fault {
         Unreadable::NotJson(detail) => Problem::new(Code::InvalidJson, detail),
         Unreadable::Faulty(faults) => invalid(faults),
@@ -119,6 +127,17 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
         });
     }
     answer(ids, results, array)
+}
+
+/// Whose a body is. A key for all tenants has a share of its own, for its body alone tells the tenants.
+fn body_holder(caller: &Caller, asked: Option<&TenantId>) -> BodyHolder {
+    let member = caller.publisher();
+    let tenant = match caller {
+        Caller::Key(key) => key.tenant.clone(),
+        Caller::User(_) => caller.enter(asked).ok().map(|entry| entry.tenant),
+    };
+    let group = tenant.map_or_else(|| BodyGroup::Caller(member.clone()), BodyGroup::Tenant);
+    Holder { group, member }
 }
 
 /// The events that name this tenant.

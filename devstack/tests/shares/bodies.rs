@@ -1,0 +1,86 @@
+//! One tenant sends its request bodies byte by byte, others send theirs with a bad key: does anybody else notice?
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use carillon_devstack::client::post::Post;
+use carillon_devstack::stack::{Stack, StackConfig};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::faults::alone;
+use crate::figures::Figures;
+use crate::wire::raw::Raw;
+use crate::wire::{PATIENCE, claims, publisher, token};
+
+/// Slow bodies of one tenant at a time. Each used to count as the largest a body may be: 64 of them, and nobody else had room.
+const SLOW: usize = 300;
+
+/// Sends a request's head and then its body, a byte each second; the status it is answered with in the end.
+async fn drips(to: SocketAddr, head: String) -> u16 {
+    let mut socket = TcpStream::connect(to).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    loop {
+        let answered = tokio::time::timeout(Duration::from_secs(1), socket.read_exact(&mut status)).await;
+        match answered {
+            Ok(Ok(_)) => return String::from_utf8_lossy(&status[9..]).parse().unwrap(),
+            Ok(Err(_)) => return 0,
+            Err(_) => {
+                let _ = socket.write_all(b"1\r\n \r\n").await;
+            }
+        }
+    }
+}
+
+fn head(bearer: &str, length: &str) -> String {
+    format!(
+        "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer}\r\n\
+         Content-Type: application/json\r\n{length}\r\n\r\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_of_one_tenant_slow_down_nobody_else() {
+    let _alone = alone().await;
+    let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
+    let to = stack.publisher(0).addr();
+    let (innocent, post) = (publisher(&stack), Post::new("innocent", "wire.test", json!({})).tenant_wide());
+    let publish = || async { innocent.publish(&post, None).await.is_ok() };
+    assert!(publish().await);
+    let before = Figures::of(100, publish).await;
+
+    let hostile = token(&stack, &claims("hostile", "mallory").caps(["publish"]));
+    let mut slow = JoinSet::new();
+    for n in 0..SLOW {
+        let length = if n % 2 == 0 { "Transfer-Encoding: chunked" } else { "Content-Length: 1000000" };
+        slow.spawn(drips(to, head(&hostile, length)));
+    }
+    let with = Figures::of(100, publish).await;
+    let statuses = slow.join_all().await;
+    assert!(statuses.iter().all(|status| *status == 408), "each had its ten seconds: {statuses:?}");
+    let late = stack.publisher(0).metrics().await.unwrap();
+    assert!(late.contains(r#"carillon_bodies_refused_total{reason="timeout"}"#), "{late}");
+    with.assert_unhurt(before, 20, Duration::from_secs(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_request_is_not_read_at_length() {
+    let _alone = alone().await;
+    let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
+    let to = stack.publisher(0).addr();
+    // A body that is there is read, so that the client sees the answer.
+    let mut whole = Raw::connect(to).await;
+    whole.send(head("crln_nobody_knows", "Content-Length: 500000")).await;
+    whole.send(vec![b' '; 500_000]).await;
+    assert_eq!(whole.answer().await.unwrap().status, 401);
+    // One that never comes is not waited for.
+    let began = Instant::now();
+    let mut never = Raw::connect(to).await;
+    never.send(head("crln_nobody_knows", "Content-Length: 500000")).await;
+    assert_eq!(never.answer().await.unwrap().status, 401);
+    assert!(never.until_gone(PATIENCE).await);
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
