@@ -89,7 +89,7 @@ async fn each_event_of_a_mixed_batch_gets_the_number_it_is_stored_under() {
         for (n, (appended, asked)) in done.iter().zip(&batch).enumerate() {
             let ids = expected.entry(tenant_of(n)).or_default();
             ids.push(asked.event.body.clone());
-            let head = database.log.open_tenant(&asked.tenant, false).await.unwrap().unwrap();
+            let head = database.log.open_tenant(&asked.tenant, false).await.unwrap().unwrap().head;
             let Appended::Stored { seq, epoch, .. } = appended else { panic!("{appended:?}") };
             assert_eq!((seq.0, epoch), (ids.len() as u64, &head.epoch));
         }

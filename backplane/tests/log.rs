@@ -156,7 +156,7 @@ async fn a_key_is_stored_once_however_many_publishers_race() {
     }
     assert_eq!((stored, seqs.len()), (1, 1));
     let head = log.open_tenant(&tenant("race"), false).await.unwrap().unwrap();
-    assert_eq!(head.seq, Seq(51), "repeats burn no numbers");
+    assert_eq!(head.head.seq, Seq(51), "repeats burn no numbers");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -318,25 +318,4 @@ async fn keys_are_found_by_their_id_alone_and_end_when_revoked() {
     assert!(owner.revoke_api_key("k1").await.unwrap());
     assert!(!owner.revoke_api_key("k1").await.unwrap());
     assert_eq!(publisher.api_key("k1").await.unwrap(), None);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn many_gateways_that_notice_a_lost_end_agree_on_one_new_epoch() {
-    let database = Database::start().await;
-    let gateway = database.log(Role::Gateway);
-    let old = gateway.open_tenant(&tenant("restored"), true).await.unwrap().unwrap();
-    let rotations: Vec<_> = (0..8)
-        .map(|_| {
-            let (gateway, epoch) = (gateway.clone(), old.epoch.clone());
-            tokio::spawn(
-                async move { gateway.rotate_epoch(&tenant("restored"), &epoch).await.unwrap().unwrap() },
-            )
-        })
-        .collect();
-    let mut epochs = std::collections::HashSet::new();
-    for rotation in rotations {
-        epochs.insert(rotation.await.unwrap().epoch);
-    }
-    assert_eq!(epochs.len(), 1);
-    assert!(!epochs.contains(&old.epoch));
 }

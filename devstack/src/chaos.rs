@@ -44,6 +44,7 @@ enum Order {
     Cut,
     CutOnce,
     Restore,
+    LeadTo(SocketAddr),
 }
 
 impl ChaosProxy {
@@ -70,6 +71,11 @@ impl ChaosProxy {
     /// Closes all connections and goes on accepting new ones.
     pub async fn cut_once(&self) -> io::Result<()> {
         self.order(Order::CutOnce).await
+    }
+
+    /// Leads new connections to another upstream; those there are stay. What a service address does after a failover.
+    pub async fn lead_to(&self, upstream: SocketAddr) -> io::Result<()> {
+        self.order(Order::LeadTo(upstream)).await
     }
 
     /// Keeps and accepts connections but forwards nothing: no reset, no end, only silence.
@@ -139,6 +145,7 @@ impl Link {
                 self.listener = Some(TcpListener::bind(self.addr).await?);
             }
             Order::Restore => {}
+            Order::LeadTo(upstream) => self.upstream = upstream,
         }
         Ok(())
     }

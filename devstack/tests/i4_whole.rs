@@ -96,7 +96,7 @@ async fn i4_whole_without_the_fast_path_everything_comes_from_the_log() {
     metric_reaches(deaf, "carillon_redis_messages_total", heard + 1.0).await;
 }
 
-/// A log that lost its end, as after the failover of an asynchronous replica.
+/// A log whose end was cut off by hand. The tenant's row says that it was longer.
 async fn lose_the_end(scene: &Scene, keep: u64) {
     sql(
         &scene.stack,
@@ -106,6 +106,13 @@ async fn lose_the_end(scene: &Scene, keep: u64) {
         ),
     )
     .await;
+}
+
+/// A log as an older snapshot of the same server has it: nothing in it says that there was more.
+async fn restore_snapshot(scene: &Scene, keep: u64) {
+    lose_the_end(scene, keep).await;
+    let tag = "(SELECT carillon.tag(body) FROM carillon.events WHERE tenant_id = t.id AND seq = t.head)";
+    sql(&scene.stack, &format!("UPDATE carillon.tenants t SET tag_seq = head, tag = {tag}")).await;
 }
 
 /// Every follower is told `reset` and stands at `seq` or later, in one new epoch; that epoch.
@@ -158,11 +165,22 @@ async fn i4_whole_a_log_that_lost_its_end_resets_every_client() {
     let verdict = scene.verdict();
     assert!(verdict.is_clean() && verdict.resets == 6, "{verdict}");
     let head = Cursor::new(40, &new);
-    for seq in [20, 35, 50] {
+    for seq in [31, 35, 50] {
         resumes_with_reset(&scene, Cursor::new(seq, &old), "epoch_changed", head.clone()).await;
     }
-    // A cursor beyond the head cannot be of this life either.
-    resumes_with_reset(&scene, Cursor::new(41, &new), "epoch_changed", head).await;
+    // Who saw nothing of what was lost misses nothing.
+    for seq in [20, 30] {
+        let wanted = Connect::new(scene.stack.gateway(0).ws_url(), scene.token(TENANT, "late"));
+        let (mut socket, welcome) = Socket::open(&wanted.since(Cursor::new(seq, &old))).await.unwrap();
+        assert_eq!((welcome.resumed.as_str(), welcome.seq, &welcome.epoch), ("replay", seq, &new));
+        for expected in seq + 1..=40 {
+            assert_eq!(socket.next_of("event", PATIENCE).await.unwrap().seq(), Some(expected));
+        }
+        socket.close().await;
+    }
+    // A cursor beyond the head is only what a client says: it is told, and the log goes on.
+    resumes_with_reset(&scene, Cursor::new(41, &new), "cursor_ahead", head).await;
+    assert_eq!(sql(&scene.stack, "SELECT epoch FROM carillon.tenants").await, new);
 }
 
 /// The log lost its end and has grown past it again before any gateway compared heads: the numbers look right, the
@@ -176,13 +194,67 @@ async fn i4_whole_numbers_given_twice_are_noticed() {
     scene.publish(50).await;
     scene.everything_arrives().await;
     let old = scene.followers[0].status().cursor.unwrap().epoch.unwrap();
-    lose_the_end(&scene, 45).await;
+    restore_snapshot(&scene, 45).await;
     scene.publish(1).await;
     let new = all_reset(&scene, &old, 46).await;
     scene.publish(10).await;
     for follower in &scene.followers {
         let status = follower.reached(56, PATIENCE).await.unwrap();
         assert_eq!(status.cursor, Some(Cursor::new(56, &new)));
+    }
+}
+
+/// The log lost its end and has grown to the very same number while nothing was heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_whole_a_head_of_the_same_number_with_another_event_is_noticed() {
+    let config = StackConfig { gateways: 1, chaos: true, ..StackConfig::default() };
+    let mut scene = Scene::start(config.gateway_var("CARILLON_HEAD_WATCH_MS", 60_000)).await;
+    scene.follow_at(0, 2).await;
+    scene.publish(50).await;
+    scene.everything_arrives().await;
+    let old = scene.followers[0].status().cursor.unwrap().epoch.unwrap();
+    let links = scene.stack.gateway(0).links().unwrap();
+    links.postgres.cut().await.unwrap();
+    links.redis.cut().await.unwrap();
+    restore_snapshot(&scene, 45).await;
+    scene.publish(5).await;
+    links.postgres.restore().await.unwrap();
+    links.redis.restore().await.unwrap();
+    let new = all_reset(&scene, &old, 50).await;
+    scene.publish(5).await;
+    for follower in &scene.followers {
+        assert_eq!(follower.reached(55, PATIENCE).await.unwrap().cursor, Some(Cursor::new(55, &new)));
+    }
+}
+
+/// It has grown past that number: what comes next follows another event than the one that passed.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_whole_an_event_that_follows_another_is_noticed() {
+    let config = StackConfig { gateways: 1, chaos: true, ..StackConfig::default() };
+    let mut scene = Scene::start(config.gateway_var("CARILLON_HEAD_WATCH_MS", 60_000)).await;
+    scene.follow_at(0, 2).await;
+    scene.publish(50).await;
+    scene.everything_arrives().await;
+    let old = scene.followers[0].status().cursor.unwrap().epoch.unwrap();
+    restore_snapshot(&scene, 45).await;
+    // What a publisher commits that dies before it announces anything.
+    sql(
+        &scene.stack,
+        "INSERT INTO carillon.events SELECT tenant_id, seq + 45, at, id || 'x', type, source, subject, actor, priority,
+             channels, time, body || ' ', traceparent FROM carillon.events WHERE seq <= 5;
+         UPDATE carillon.tenants t SET head = 50, tag_seq = 50,
+             tag = (SELECT carillon.tag(body) FROM carillon.events WHERE tenant_id = t.id AND seq = 50)",
+    )
+    .await;
+    scene.publish(1).await;
+    let new = all_reset(&scene, &old, 51).await;
+    assert!(
+        scene.followers.iter().all(|follower| follower.status().events == 50),
+        "51 was not passed as the next"
+    );
+    scene.publish(4).await;
+    for follower in &scene.followers {
+        assert_eq!(follower.reached(55, PATIENCE).await.unwrap().cursor, Some(Cursor::new(55, &new)));
     }
 }
 

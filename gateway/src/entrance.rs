@@ -3,18 +3,16 @@
 //! The same for a token in the handshake and for one in the first frame. Whoever is refused gets a named reason, as an
 //! HTTP status before the upgrade, as a close code after it.
 
+use crate::resume::{Claimed, resume};
 use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
 use carillon_backplane::log::Log;
 use carillon_platform::auth::{AuthError, Claims, Identity, Refusal as Kind, Verifier};
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{Channel, CloseCode, DeviceId, Epoch, Seq, TenantId};
+use carillon_protocol::{Channel, CloseCode, DeviceId, Epoch, LastEvent, Seq, TenantId};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-/// How long a stream may take to reach a cursor that another node has seen already.
-const REACH: Duration = Duration::from_secs(3);
+use std::time::SystemTime;
 
 /// What a connection's URL says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +22,7 @@ pub(crate) struct Hello {
     pub(crate) channels: Vec<Channel>,
     pub(crate) since: Option<Seq>,
     pub(crate) epoch: Option<Epoch>,
+    pub(crate) last: Option<LastEvent>,
 }
 
 /// Somebody who may come in.
@@ -36,12 +35,12 @@ pub(crate) struct Entrance {
 }
 
 /// Where a connection begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Resume {
     /// At the head.
     Fresh,
-    /// After this event, in this life of the stream.
-    From { life: u32, seq: Seq },
+    /// After this event, in this epoch of the log.
+    From { epoch: Epoch, seq: Seq },
     /// At the head, because the given cursor cannot be honoured.
     Reset(ResetReason),
 }
@@ -67,12 +66,12 @@ impl Refusal {
     }
 
     /// The log works, and others are in the way.
-    fn busy() -> Self {
+    pub(crate) fn busy() -> Self {
         let message = "the tenant's log has too much to do; come back soon";
         Self::new("log_busy", message, 503, CloseCode::OverCapacity)
     }
 
-    fn unavailable(message: impl Into<String>) -> Self {
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new("unavailable", message, 503, CloseCode::OverCapacity)
     }
 }
@@ -144,40 +143,9 @@ impl Doorman {
             return Err(Refusal::new("too_many_channels", message, 400, CloseCode::ProtocolError));
         }
         let stream = self.streams.open(&identity.tenant).await?;
-        let resume = self.resume(&stream, hello.since, hello.epoch).await?;
+        let cursor = Claimed { since: hello.since, epoch: hello.epoch, last: hello.last };
+        let resume = resume(&self.streams, &self.log, &stream, cursor, &identity).await?;
         Ok(Entrance { identity, stream, channels: hello.channels, resume })
-    }
-
-    async fn resume(
-        &self,
-        stream: &Stream,
-        since: Option<Seq>,
-        epoch: Option<Epoch>,
-    ) -> Result<Resume, Refusal> {
-        let Some(seq) = since else { return Ok(Resume::Fresh) };
-        let (mut life, mut head) = stream.position();
-        let other_epoch = epoch.as_ref().is_some_and(|epoch| *epoch != life.epoch);
-        if other_epoch || seq > head {
-            // The client may have heard from another node what this one has not heard yet: the log knows.
-            let unavailable = || Refusal::unavailable("the tenant's log cannot be read now; come back soon");
-            let truth =
-                self.log.open_tenant(&stream.tenant, false).await.map_err(|error| OpenError::from(&error))?;
-            let truth = truth.ok_or_else(unavailable)?;
-            let lost = truth.seq < seq || epoch.is_some_and(|epoch| epoch != truth.epoch);
-            if lost {
-                return Ok(Resume::Reset(ResetReason::EpochChanged));
-            }
-            self.streams.check_heads().await;
-            let reached = tokio::time::timeout(REACH, stream.reached(seq)).await;
-            (life, head) = stream.position();
-            if reached.is_err() || life.epoch != truth.epoch || head < seq {
-                return Err(unavailable());
-            }
-        }
-        if seq.next() < life.oldest && seq < head {
-            return Ok(Resume::Reset(ResetReason::TooOld));
-        }
-        Ok(Resume::From { life: life.number, seq })
     }
 }
 

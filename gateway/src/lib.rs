@@ -31,6 +31,7 @@ mod fate;
 mod fleet;
 mod leave;
 mod node;
+mod resume;
 mod shard;
 mod stream;
 

@@ -3,27 +3,36 @@
 //! A fixed binary form, so that a gateway cuts it into shared slices without parsing JSON:
 //!
 //! ```text
-//! magic "C1" · tenant · epoch (each: length u8, bytes) · first seq u64 · commit time u64 (µs since 1970) · count u16
+//! magic "C2" · tenant · epoch (each: length u8, bytes) · first seq u64 · tag of the event before it u64 (0: not known)
+//! commit time u64 (µs since 1970) · count u16
 //! count × ( channels u8 × (length u8, bytes) · body length u32, bytes )            all integers little-endian
 //! ```
+//!
+//! Form C1 has no tag. It is read, so gateways of this release understand publishers of the release before; the other way
+//! round a gateway takes the events from the log, therefore an upgrade begins with the gateways.
 //!
 //! The tenant stands inside as well as in the Redis channel's name: a gateway believes a message only if both agree.
 
 use crate::channel::Channel;
 use crate::ident::{Epoch, Seq, TenantId};
+use crate::tag::Tag;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-const MAGIC: &[u8; 2] = b"C1";
+const MAGIC: &[u8; 2] = b"C2";
+/// The form without a tag.
+const UNTAGGED: &[u8; 2] = b"C1";
 
 /// Consecutive events of one tenant, as one transaction committed them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Whose log.
     pub tenant: TenantId,
-    /// Which life of it.
+    /// Which epoch of it.
     pub epoch: Epoch,
     /// Seq of the first event; the others follow without a gap.
     pub first: Seq,
+    /// The tag of the event before the first, if it is known: who has another there has another log.
+    pub before: Option<Tag>,
     /// When the events were committed, microseconds since 1970 by the database's clock.
     pub at_micros: u64,
     /// At least one, at most 65,535.
@@ -65,6 +74,7 @@ pub fn encode(batch: &Batch) -> Bytes {
     put_name(&mut out, batch.tenant.as_str());
     put_name(&mut out, batch.epoch.as_str());
     out.put_u64_le(batch.first.0);
+    out.put_u64_le(Tag::number(batch.before));
     out.put_u64_le(batch.at_micros);
     debug_assert!((1..=usize::from(u16::MAX)).contains(&batch.events.len()));
     out.put_u16_le(batch.events.len() as u16);
@@ -88,13 +98,16 @@ fn put_name(out: &mut BytesMut, name: &str) {
 
 /// Reads a batch; bodies are slices of `message`, nothing of them is copied.
 pub fn decode(mut message: Bytes) -> Result<Batch, EnvelopeFault> {
-    if !message.starts_with(MAGIC) {
+    let tagged = message.starts_with(MAGIC);
+    if !tagged && !message.starts_with(UNTAGGED) {
         return Err(EnvelopeFault::UnknownFormat);
     }
     message.advance(MAGIC.len());
     let tenant = TenantId::new(take_name(&mut message)?).map_err(|_| EnvelopeFault::Malformed("tenant"))?;
     let epoch = Epoch::new(take_name(&mut message)?).map_err(|_| EnvelopeFault::Malformed("epoch"))?;
     let first = message.try_get_u64_le().map_err(|_| EnvelopeFault::Malformed("first seq"))?;
+    let before =
+        if tagged { message.try_get_u64_le().map_err(|_| EnvelopeFault::Malformed("tag"))? } else { 0 };
     let at_micros = message.try_get_u64_le().map_err(|_| EnvelopeFault::Malformed("commit time"))?;
     let count = message.try_get_u16_le().map_err(|_| EnvelopeFault::Malformed("count"))?;
     if count == 0 || first == 0 || first.checked_add(u64::from(count)).is_none() {
@@ -115,7 +128,7 @@ pub fn decode(mut message: Bytes) -> Result<Batch, EnvelopeFault> {
     if message.has_remaining() {
         return Err(EnvelopeFault::Malformed("end"));
     }
-    Ok(Batch { tenant, epoch, first: Seq(first), at_micros, events })
+    Ok(Batch { tenant, epoch, first: Seq(first), before: Tag::from_number(before), at_micros, events })
 }
 
 fn take(message: &mut Bytes, length: usize) -> Result<Bytes, EnvelopeFault> {
@@ -150,15 +163,30 @@ mod tests {
             "[A-Za-z0-9_-]{1,32}",
             1..u64::MAX / 2,
             any::<u64>(),
+            any::<u64>(),
             prop::collection::vec(event, 1..20),
         )
-            .prop_map(|(tenant, epoch, first, at_micros, events)| Batch {
+            .prop_map(|(tenant, epoch, first, before, at_micros, events)| Batch {
                 tenant: TenantId::new(tenant).unwrap(),
                 epoch: Epoch::new(epoch).unwrap(),
                 first: Seq(first),
+                before: Tag::from_number(before),
                 at_micros,
                 events,
             })
+    }
+
+    /// What a publisher of the release before sends.
+    #[test]
+    fn the_form_without_a_tag_is_read() {
+        let mut message = b"C1\x04acme\x02e1".to_vec();
+        message.extend(7u64.to_le_bytes());
+        message.extend(9u64.to_le_bytes());
+        message.extend(1u16.to_le_bytes());
+        message.extend(b"\x01\x06tenant\x02\0\0\0{}");
+        let batch = decode(message.into()).unwrap();
+        assert_eq!((batch.first, batch.before, batch.at_micros), (Seq(7), None, 9));
+        assert_eq!((batch.events.len(), &batch.events[0].body[..]), (1, &b"{}"[..]));
     }
 
     proptest! {

@@ -124,7 +124,7 @@ name!(
 );
 
 name!(
-    /// Names one life of a tenant's log. A seq means nothing without it: after a restore the epoch differs.
+    /// Names one epoch of a tenant's log. A seq means nothing without it: after a restore the epoch differs.
     Epoch,
     "epoch",
     "1-32 characters of A-Z, a-z, 0-9, _ and -",
@@ -164,10 +164,10 @@ impl fmt::Display for Seq {
     }
 }
 
-/// Everything up to and including `seq` of the log's life `epoch` was seen.
+/// Everything up to and including `seq` of the log's epoch `epoch` was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// The life of the log.
+    /// The epoch of the log.
     pub epoch: Epoch,
     /// The last seq seen.
     pub seq: Seq,
@@ -190,6 +190,34 @@ impl std::str::FromStr for Cursor {
         let digits = seq.bytes().all(|byte| byte.is_ascii_digit());
         let seq = seq.parse().ok().filter(|_| digits).ok_or(fault)?;
         Ok(Self { epoch: Epoch::new(epoch)?, seq: Seq(seq) })
+    }
+}
+
+/// The last event a client got: what it says beside its cursor, so that a log with another event there is found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastEvent {
+    /// Its number.
+    pub seq: Seq,
+    /// Its id.
+    pub id: EventId,
+}
+
+/// As one word, `<seq>:<id>`; an id may hold colons itself.
+impl fmt::Display for LastEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.seq, self.id)
+    }
+}
+
+impl std::str::FromStr for LastEvent {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let fault = InvalidName { what: "last", allowed: "<seq>:<event id>" };
+        let (seq, id) = text.split_once(':').ok_or(fault)?;
+        let digits = seq.bytes().all(|byte| byte.is_ascii_digit());
+        let seq = seq.parse().ok().filter(|_| digits).ok_or(fault)?;
+        Ok(Self { seq: Seq(seq), id: EventId::new(id).map_err(|_| fault)? })
     }
 }
 
@@ -219,6 +247,16 @@ mod tests {
             ["", ":", "e", "e:", ":1", "e:-1", "e:+1", "e: 1", "e:1:2", "é:1", "e:18446744073709551616"]
         {
             assert!(bad.parse::<Cursor>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_last_event_is_one_word() {
+        let last = LastEvent { seq: Seq(7), id: EventId::new("order:1 ü").unwrap() };
+        assert_eq!(last.to_string(), "7:order:1 ü");
+        assert_eq!(last.to_string().parse(), Ok(last));
+        for bad in ["", ":", "7", "7:", ":x", "+7:x", "-7:x", "x:7"] {
+            assert!(bad.parse::<LastEvent>().is_err(), "{bad}");
         }
     }
 

@@ -12,18 +12,24 @@
 //! | [`server`] | what does a gateway answer? |
 //! | [`close`] | why does a gateway end a connection, and may the client come back? |
 //! | [`envelope`] | how does a batch of events travel through Redis? |
+//! | [`epochs`] | is a cursor of an older epoch still good? |
+//! | [`tag`] | what tells two events apart that have the same number in two logs? |
 //! | [`limits`] | how big may anything be? |
 
 pub mod channel;
 pub mod client;
 pub mod close;
 pub mod envelope;
+pub mod epochs;
 pub mod event;
 pub mod ident;
 pub mod json;
 pub mod limits;
 pub mod server;
+pub mod tag;
 
 pub use channel::{Channel, ChannelPattern};
 pub use close::CloseCode;
-pub use ident::{Cursor, DeviceId, Epoch, EventId, Seq, TenantId, UserId};
+pub use epochs::{Began, Epochs};
+pub use ident::{Cursor, DeviceId, Epoch, EventId, LastEvent, Seq, TenantId, UserId};
+pub use tag::Tag;

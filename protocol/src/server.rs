@@ -25,8 +25,12 @@ pub enum Resumed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetReason {
-    /// The log has another life than the cursor: it was restored, or lost its end.
+    /// The log has had another epoch since, and other events after the cursor: it was restored, or lost its end.
     EpochChanged,
+    /// The log ends before the cursor.
+    CursorAhead,
+    /// The log has not the event that the client says it got.
+    EventChanged,
     /// The events after the cursor are older than the retention.
     TooOld,
 }
@@ -35,6 +39,8 @@ impl fmt::Display for ResetReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::EpochChanged => "epoch_changed",
+            Self::CursorAhead => "cursor_ahead",
+            Self::EventChanged => "event_changed",
             Self::TooOld => "too_old",
         })
     }
@@ -100,6 +106,9 @@ pub enum ServerFrame<'a> {
     Heartbeat {
         /// The connection's cursor.
         seq: Seq,
+        /// At once, when the log goes on in another epoch and this connection missed nothing: the cursor is of that one now.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        epoch: Option<&'a Epoch>,
     },
     /// Continuity is lost: reload state, go on from here.
     Reset {
@@ -215,8 +224,11 @@ mod tests {
                 expires_in: 3_600,
                 limits: Limits::with_frame_rate(50),
             },
-            ServerFrame::Heartbeat { seq: Seq(41) },
+            ServerFrame::Heartbeat { seq: Seq(41), epoch: None },
+            ServerFrame::Heartbeat { seq: Seq(41), epoch: Some(&epoch) },
             ServerFrame::Reset { reason: ResetReason::EpochChanged, seq: Seq(7), epoch: &epoch },
+            ServerFrame::Reset { reason: ResetReason::CursorAhead, seq: Seq(7), epoch: &epoch },
+            ServerFrame::Reset { reason: ResetReason::EventChanged, seq: Seq(7), epoch: &epoch },
             ServerFrame::Reset { reason: ResetReason::TooOld, seq: Seq(7), epoch: &epoch },
             ServerFrame::Expiring { in_ms: 30_000 },
             ServerFrame::Goaway { reconnect_ms: 1_500 },
@@ -235,7 +247,10 @@ mod tests {
         let lines: Vec<String> = frames.iter().map(json).collect();
         let frozen = r#"{"type":"welcome","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000}}
 {"type":"heartbeat","seq":41}
+{"type":"heartbeat","seq":41,"epoch":"e1"}
 {"type":"reset","reason":"epoch_changed","seq":7,"epoch":"e1"}
+{"type":"reset","reason":"cursor_ahead","seq":7,"epoch":"e1"}
+{"type":"reset","reason":"event_changed","seq":7,"epoch":"e1"}
 {"type":"reset","reason":"too_old","seq":7,"epoch":"e1"}
 {"type":"expiring","in_ms":30000}
 {"type":"goaway","reconnect_ms":1500}

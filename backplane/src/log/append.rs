@@ -10,6 +10,9 @@
 //! ([`answers`]) and the others go again. That is rare, and what makes the usual case cheap: the numbers within the
 //! batch are counted here, and the database joins nothing (docs/adr/0006).
 //!
+//! An epoch given in another lineage of the database ends before the first number of this one is given: the statement
+//! stores nothing, `carillon.settle_epochs` gives new ones, and it runs again (docs/adr/0013).
+//!
 //! Idempotency keys are looked up in the statement's snapshot, which may be older than the lock it then waited for.
 //! A key that another publisher committed in between meets the table's primary key: the whole batch aborts and runs
 //! again with a fresh snapshot, which sees it.
@@ -22,7 +25,7 @@ use super::pool::Log;
 use super::scope::{scoped, scoped_with_lock_wait};
 use answers::Answers;
 use carillon_protocol::event::NewEvent;
-use carillon_protocol::{Epoch, EventId, Seq, TenantId};
+use carillon_protocol::{Epoch, EventId, Seq, Tag, TenantId};
 use statement::{APPEND, Columns, Groups, Outcome};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -60,6 +63,8 @@ pub enum Appended {
         epoch: Epoch,
         /// When, by the database's clock, microseconds since 1970.
         at_micros: u64,
+        /// The tag of the event before it, where that was stored earlier and its tag is known.
+        before: Option<Tag>,
     },
     /// It was committed before under the same key; this is what it got then.
     Replayed {
@@ -87,6 +92,8 @@ const LOCK_WAIT: Duration = Duration::from_millis(2_000);
 const LOCKED: &str = "
 WITH free AS MATERIALIZED (SELECT id FROM carillon.tenants FOR UPDATE SKIP LOCKED)
 SELECT id FROM carillon.tenants WHERE id NOT IN (SELECT id FROM free)";
+/// Gives tenants an epoch of this database's lineage.
+const SETTLE: &str = "SELECT carillon.settle_epochs($1)";
 
 impl Log {
     /// Appends a batch in one transaction: one answer for each event, in the same order.
@@ -105,6 +112,7 @@ impl Log {
         lock_wait: Duration,
     ) -> Result<Vec<Appended>, LogError> {
         let mut answers = Answers::of(batch);
+        let mut settled = 0;
         // Each round stores what is open or answers at least one event, so there are at most as many as events; as a
         // rule one, and two when something was repeated.
         while !answers.open().is_empty() {
@@ -112,9 +120,26 @@ impl Log {
             match self.append_all_or_nothing(batch, &groups, lock_wait).await? {
                 Outcome::Stored(places) => answers.stored(&groups, &places),
                 Outcome::Nothing(reasons) => answers.nothing(&groups, reasons)?,
+                Outcome::Unsettled if settled < ATTEMPTS => {
+                    settled += 1;
+                    self.settle(&groups, lock_wait).await?;
+                }
+                // Two servers answer in turn, and each takes itself for the one that writes.
+                Outcome::Unsettled => {
+                    return Err(LogError::Session(
+                        "the database's lineage changes from session to session".into(),
+                    ));
+                }
             }
         }
         answers.finish()
+    }
+
+    /// Ends the epochs of these tenants that were given in another lineage.
+    async fn settle(&self, groups: &Groups<'_>, lock_wait: Duration) -> Result<(), LogError> {
+        let names: Vec<&str> = groups.tenants.iter().map(|tenant| tenant.as_str()).collect();
+        let (client, tenants) = (self.client("settle").await?, groups.tenants.iter().copied());
+        scoped_with_lock_wait(client, tenants, lock_wait, SETTLE, &[&names]).await.map(drop)
     }
 
     async fn append_all_or_nothing(

@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub fn describe() {
     describe_counter!(
         QUERIES,
-        "Exchanges with Postgres, by query: append, locked (whose rows others hold), heads (of all tenants of a node), open, oldest, rotate, read (a page \
+        "Exchanges with Postgres, by query: append, locked (whose rows others hold), heads (of all tenants of a node), open, oldest, rotate, settle (new epochs after a change of lineage), read (a page \
          after a cursor), newest (where history begins), list, event, key, maintenance (partitions and retention), ping."
     );
     describe_counter!(

@@ -6,7 +6,7 @@
 //! | `error` | why did the log not do what was asked, and whose fault is it? |
 //! | `scope` | how does one transaction see exactly the tenants it names? |
 //! | `append` | how do many events get gapless numbers in one statement? |
-//! | `heads` | how long is each log, and which life does it have? |
+//! | `heads` | how long is each log, and which epoch is it in? |
 //! | `read` | which events stand after a cursor? |
 //! | `query` | which events match a back office's question? |
 //! | `keys` | who is the bearer of this API key? |
@@ -28,7 +28,7 @@ mod scope;
 
 pub use append::{Append, Appended, IdempotencyKey};
 pub use error::{LogError, Unwritable};
-pub use heads::Head;
+pub use heads::{Head, Opened};
 pub use keys::ApiKey;
 pub use maintenance::{Dropped, ForgottenKeys, Maintenance, PartitionState};
 pub use metrics::{describe as describe_metrics, watch_pool};

@@ -50,7 +50,17 @@ SELECT min(seq) AS first, count(*) AS found FROM (
     WHERE tenant_id = $1 AND seq <= $2 AND channels && $3 ORDER BY seq DESC LIMIT $4
 ) AS newest";
 
+/// One row, by the primary key: its number does not say in which partition.
+const AT: &str = "SELECT seq, channels, body FROM carillon.events WHERE tenant_id = $1 AND seq = $2";
+
 impl Log {
+    /// The event of that number, unless the log does not reach it or retention has dropped it.
+    pub async fn event_at(&self, tenant: &TenantId, seq: Seq) -> Result<Option<LoggedEvent>, LogError> {
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&tenant.as_str(), &signed(seq)];
+        let rows = scoped(self.client("event").await?, std::iter::once(tenant), AT, &params).await?;
+        rows.first().map(logged_event).transpose()
+    }
+
     /// The events with `after < seq <= upto`, oldest first, a page of them; only those in one of `channels`, if given.
     pub async fn read(
         &self,

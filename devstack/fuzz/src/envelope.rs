@@ -5,7 +5,7 @@
 use crate::script::Script;
 use bytes::Bytes;
 use carillon_protocol::envelope::{Batch, EnvelopeEvent, decode, encode};
-use carillon_protocol::{Channel, Epoch, Seq, TenantId};
+use carillon_protocol::{Channel, Epoch, Seq, Tag, TenantId};
 
 /// Most events of a batch built here; more of them reach no other code.
 const EVENTS: usize = 8;
@@ -27,7 +27,8 @@ fn any_bytes(message: Bytes) {
     let Ok(batch) = decode(message.clone()) else { return };
     assert!(!batch.events.is_empty() && batch.first > Seq::ZERO);
     assert_eq!(batch.last().0 - batch.first.0 + 1, batch.events.len() as u64);
-    assert_eq!(encode(&batch), message);
+    // The form of the release before is read, and written as this one's.
+    assert!(encode(&batch) == message || message.starts_with(b"C1"));
     let memory = message.as_ptr_range();
     for event in &batch.events {
         let body = event.body.as_ptr_range();
@@ -47,6 +48,7 @@ fn good_batch(script: &mut Script<'_>) -> Option<Batch> {
     let tenant = TenantId::new(script.text()).ok()?;
     let epoch = Epoch::new(script.text()).ok()?;
     let first = Seq(script.number().max(1));
+    let before = Tag::from_number(script.number());
     let at_micros = script.number();
     let mut events = Vec::new();
     while events.is_empty() || (!script.is_empty() && events.len() < EVENTS) {
@@ -56,5 +58,5 @@ fn good_batch(script: &mut Script<'_>) -> Option<Batch> {
     }
     // A log does not reach the end of u64, and neither does a reader believe that it did.
     first.0.checked_add(events.len() as u64)?;
-    Some(Batch { tenant, epoch, first, at_micros, events })
+    Some(Batch { tenant, epoch, first, before, at_micros, events })
 }

@@ -215,6 +215,12 @@ impl Recorder {
                 epoch: frame.epoch().unwrap_or_default().to_owned(),
                 seq: frame.seq().unwrap_or_default(),
             }),
+            Happening::Other(frame) if frame.is("heartbeat") && frame.epoch().is_some() => {
+                Some(Mark::Renewed {
+                    epoch: frame.epoch().unwrap_or_default().to_owned(),
+                    seq: frame.seq().unwrap_or_default(),
+                })
+            }
             Happening::Other(_) | Happening::Lost { .. } | Happening::Over(_) => None,
         };
         let kept = match mark {

@@ -208,8 +208,9 @@ impl Resuming {
             Err(error) => self.failed(error),
             Ok((socket, welcome)) => {
                 self.failures = 0;
-                // A reset frame follows a `reset` welcome and moves the cursor; a replay begins where we are.
-                if welcome.resumed == "live" || self.cursor.as_ref().is_some_and(|c| c.epoch.is_none()) {
+                // A reset frame follows a `reset` welcome and moves the cursor; a replay begins where we are, perhaps in
+                // another epoch.
+                if welcome.resumed != "reset" || self.cursor.as_ref().is_some_and(|c| c.epoch.is_none()) {
                     self.cursor = Some(Cursor::new(welcome.seq, welcome.epoch.clone()));
                 }
                 let silence = Duration::from_millis(welcome.heartbeat_ms.clamp(10, 600_000) * 2);
@@ -228,6 +229,9 @@ impl Resuming {
             }
             "heartbeat" => {
                 self.advance(&frame);
+                if let (Some(cursor), Some(epoch)) = (&mut self.cursor, frame.epoch()) {
+                    cursor.epoch = Some(epoch.to_owned());
+                }
                 Happening::Other(frame)
             }
             "reset" => {

@@ -96,7 +96,7 @@ fn initialise(plan: &Plan, data: &Path) -> Result<(), PostgresError> {
 }
 
 impl Plan {
-    fn command_in_bin(&self, name: &str) -> Command {
+    pub(super) fn command_in_bin(&self, name: &str) -> Command {
         self.command(self.bin.join(name))
     }
 
@@ -120,7 +120,7 @@ fn feed(mut command: Command, input: &str) -> io::Result<Output> {
     child.wait_with_output()
 }
 
-fn succeeded(tool: &'static str, output: io::Result<Output>) -> Result<(), PostgresError> {
+pub(super) fn succeeded(tool: &'static str, output: io::Result<Output>) -> Result<(), PostgresError> {
     let output = output.map_err(|source| PostgresError::tool(tool, source))?;
     if output.status.success() {
         return Ok(());

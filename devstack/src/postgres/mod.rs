@@ -2,6 +2,7 @@
 
 mod account;
 mod cluster;
+mod standby;
 
 use std::fs;
 use std::io;

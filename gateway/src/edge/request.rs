@@ -4,6 +4,7 @@ use super::problem::Problem;
 use crate::entrance::Hello;
 use carillon_platform::auth::{AuthError, bearer};
 use carillon_platform::env::Cidr;
+use carillon_protocol::ident::InvalidName;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::{Channel, DeviceId, Epoch, Seq, TenantId};
 use http::{HeaderMap, StatusCode, header};
@@ -44,6 +45,9 @@ impl UrlQuery {
                 "since" => {
                     let since = value.parse().map_err(|_| bad(&name, "must be a whole number".into()))?;
                     hello.since = Some(Seq(since));
+                }
+                "last" => {
+                    hello.last = Some(value.parse().map_err(|e: InvalidName| bad(&name, e.to_string()))?)
                 }
                 "channels" => hello.channels = channels(&value).map_err(|why| bad(&name, why))?,
                 "wait" => read.wait = Some(wait(&value).map_err(|why| bad(&name, why))?),
@@ -147,9 +151,12 @@ mod tests {
 
     #[test]
     fn the_url_says_where_to_begin() {
-        let query =
-            query("since=41&epoch=e1&channels=contact%3A1,lead:2,contact:1&tenant=acme&_=9&token=t").unwrap();
+        let query = query(
+            "since=41&epoch=e1&last=40:a%3Ab&channels=contact%3A1,lead:2,contact:1&tenant=acme&_=9&token=t",
+        )
+        .unwrap();
         assert_eq!(query.hello.since, Some(Seq(41)));
+        assert_eq!(query.hello.last.map(|last| last.to_string()).as_deref(), Some("40:a:b"));
         assert_eq!(query.hello.channels.len(), 2);
     }
 
@@ -167,6 +174,8 @@ mod tests {
             ("since=x", "since"),
             ("since=99999999999999999999", "since"),
             ("epoch=a%20b", "epoch"),
+            ("last=7", "last"),
+            ("last=x:7", "last"),
             ("tenant=A", "tenant"),
             ("device=a/b", "device"),
             ("channels=a%20b", "channels"),

@@ -256,16 +256,30 @@ impl Worker {
         self.catch_up(key);
     }
 
-    /// The stream lost continuity: the room follows it into its new life, and every member is told.
+    /// The stream began a new life: the room follows it, and every member is told. Who has missed nothing goes on from
+    /// where it stands, in the new epoch; the others are reset.
     pub(super) fn begin_new_life(&mut self, room: u32) {
         let here = &mut self.rooms[room as usize];
-        (here.life, here.cursor) = here.stream.position();
-        let (reason, members) = (here.life.reason, here.members.clone());
-        for key in members {
+        let (life, head) = here.stream.position();
+        let before = std::mem::replace(&mut here.life, life.clone());
+        let live_at = std::mem::replace(&mut here.cursor, head);
+        for key in here.members.clone() {
             let Some(member) = self.member_mut(key) else { continue };
+            let cursor = match member.position {
+                Position::Live => live_at,
+                Position::Behind(cursor) => cursor,
+            };
+            if cursor <= head && life.continues(&before, cursor) {
+                member.position = Position::Behind(cursor);
+                // What is being read may end with events that are gone.
+                member.reading = Reading::Nothing;
+                self.answer(key, &ServerFrame::Heartbeat { seq: cursor, epoch: Some(&life.epoch) });
+                self.catch_up(key);
+                continue;
+            }
             // History of the old life would carry numbers of the old life: it ends here, and says that it is not whole.
             let unfinished = std::mem::take(&mut member.history);
-            self.reset(key, reason);
+            self.reset(key, life.reason);
             for job in &unfinished {
                 self.answer(key, &job.cut_short());
             }

@@ -105,7 +105,7 @@ impl Worker {
             let message = format!("{JOBS} pieces of history are being sent; wait for one to be replayed");
             return self.refuse(key, id.as_deref(), "too_many_requests", &message);
         }
-        let (epoch, oldest) = (room.life.epoch.clone(), room.life.oldest);
+        let (epoch, epochs, oldest) = (room.life.epoch.clone(), room.life.epochs.clone(), room.life.oldest);
         let seq = self.cursor(key);
         self.join_channels(key, &channels);
         let ok = ServerFrame::Ok {
@@ -117,7 +117,7 @@ impl Worker {
         };
         self.answer(key, &ok);
         if let (Some(history), Some(member)) = (history, self.member_mut(key)) {
-            member.history.push_back(HistoryJob::new(id, &channels, history, seq, &epoch, oldest));
+            member.history.push_back(HistoryJob::new(id, &channels, history, seq, &epochs, oldest));
             self.catch_up(key);
         }
     }

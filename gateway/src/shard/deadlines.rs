@@ -155,7 +155,7 @@ impl Worker {
         let Some(connection) = self.connections.get(key as usize) else { return };
         if self.now_ms >= connection.sent_ms + self.config.heartbeat_ms {
             let seq = self.cursor(key);
-            self.answer(key, &ServerFrame::Heartbeat { seq });
+            self.answer(key, &ServerFrame::Heartbeat { seq, epoch: None });
         }
     }
 

@@ -105,12 +105,14 @@ impl Worker {
             return self.close(key, CloseCode::TooMany, "too many connections of this user");
         }
         let room = &mut self.rooms[room_key as usize];
-        let (position, resumed) = match resume {
+        let (position, resumed) = match &resume {
             Resume::Fresh => (Position::Live, Resumed::Live),
             Resume::Reset(_) => (Position::Live, Resumed::Reset),
-            Resume::From { life, .. } if life != room.life.number => (Position::Live, Resumed::Reset),
-            Resume::From { seq, .. } if seq >= room.cursor => (Position::Live, Resumed::Live),
-            Resume::From { seq, .. } => (Position::Behind(seq), Resumed::Replay),
+            Resume::From { epoch, seq } if !room.life.epochs.honours(epoch, *seq) => {
+                (Position::Live, Resumed::Reset)
+            }
+            Resume::From { seq, .. } if *seq >= room.cursor => (Position::Live, Resumed::Live),
+            Resume::From { seq, .. } => (Position::Behind(*seq), Resumed::Replay),
         };
         let reset = match resume {
             Resume::Reset(reason) => Some(reason),

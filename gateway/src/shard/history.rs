@@ -15,7 +15,7 @@ use carillon_backplane::log::{LogError, LoggedEvent};
 use carillon_protocol::client::{FrameId, History};
 use carillon_protocol::event::event_frame;
 use carillon_protocol::server::ServerFrame;
-use carillon_protocol::{Channel, Epoch, Seq, limits};
+use carillon_protocol::{Channel, Epochs, Seq, limits};
 use std::sync::Arc;
 
 /// Pieces of history a connection may wait for at a time.
@@ -51,18 +51,20 @@ pub(super) struct HistoryJob {
 }
 
 impl HistoryJob {
-    /// History of `channels` up to `upto`. A cursor of another epoch means nothing here: everything is news.
+    /// History of `channels` up to `upto`. A cursor that the log's epochs do not honour means nothing: everything is news.
     pub(super) fn new(
         id: Option<FrameId>,
         channels: &[Channel],
         asked: History,
         upto: Seq,
-        epoch: &Epoch,
+        epochs: &Epochs,
         oldest: Seq,
     ) -> Self {
         let (count, after) = match asked {
             History::Last(count) => (count, Seq::ZERO),
-            History::Since { seq, epoch: seen } if seen.as_ref().is_none_or(|seen| seen == epoch) => {
+            History::Since { seq, epoch: seen }
+                if seen.as_ref().is_none_or(|seen| epochs.honours(seen, seq)) =>
+            {
                 (limits::HISTORY_EVENTS, seq)
             }
             History::Since { .. } => (limits::HISTORY_EVENTS, Seq::ZERO),

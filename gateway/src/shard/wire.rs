@@ -170,7 +170,7 @@ impl Worker {
 fn push_message(out: &mut Vec<u8>, frame: &ServerFrame<'_>, epoch: Option<&Epoch>) {
     let cursor = match frame {
         ServerFrame::Welcome { seq, .. }
-        | ServerFrame::Heartbeat { seq }
+        | ServerFrame::Heartbeat { seq, .. }
         | ServerFrame::Reset { seq, .. } => Some(seq),
         _ => None,
     };
@@ -235,7 +235,7 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         assert_eq!(
-            message(&ServerFrame::Heartbeat { seq: Seq(7) }),
+            message(&ServerFrame::Heartbeat { seq: Seq(7), epoch: None }),
             "id: e1:7\ndata: {\"type\":\"heartbeat\",\"seq\":7}\n\n"
         );
         assert_eq!(

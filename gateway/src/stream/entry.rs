@@ -67,6 +67,15 @@ impl Entry {
         payload(&self.frame)
     }
 
+    /// The event itself, as the log has it.
+    pub(crate) fn body(&self) -> &[u8] {
+        const NAME: &[u8] = b",\"event\":";
+        // Within a JSON string a quote has a backslash before it, so no channel's name looks like the member's.
+        let json = self.json();
+        let at = json.windows(NAME.len()).position(|bytes| bytes == NAME).map_or(0, |at| at + NAME.len());
+        json.get(at..json.len().saturating_sub(1)).unwrap_or_default()
+    }
+
     /// The compressed WebSocket message, made now if it was not; none if it would not be shorter.
     pub(crate) fn deflate(&self, deflater: &mut Deflater) -> Option<&Bytes> {
         let form = self.deflated.get_or_init(|| {
@@ -99,6 +108,18 @@ fn base_weight(channels: &[Channel], frame: &Bytes) -> usize {
 mod tests {
     use super::*;
     use crate::budget::Budget;
+
+    #[test]
+    fn the_event_is_found_in_its_frame() {
+        let budget = Budget::new(usize::MAX);
+        let body = br#"{"id":"1","data":{"x":",\"event\":{}"}}"#;
+        for name in ["tenant", r#"user:a,"event":{}"#] {
+            let channels: Box<[Channel]> = Box::new([Channel::new(name).unwrap()]);
+            let json = carillon_protocol::event::event_frame(Seq(7), &channels, body, None);
+            let entry = Entry::new(Seq(7), channels, &json, 0, |bytes| budget.charge(bytes));
+            assert_eq!(entry.body(), body);
+        }
+    }
 
     #[test]
     fn i10_every_form_of_an_event_is_charged_until_it_is_gone() {

@@ -18,7 +18,7 @@ pub(crate) mod ring;
 pub(crate) mod sequencer;
 
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{Epoch, Seq, TenantId};
+use carillon_protocol::{Epoch, Epochs, Seq, TenantId};
 use entry::Entry;
 use ring::{Ring, RingLimits};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,7 @@ pub(crate) struct Stream {
     told: AtomicU64,
     /// What the tenant uses here.
     usage: Usage,
-    /// The head, for those who wait for a cursor to be reached.
+    /// The head, told anew with each new epoch, for those who wait for a cursor to be reached.
     progress: watch::Sender<Seq>,
 }
 
@@ -55,17 +55,26 @@ struct Inner {
     life: Life,
 }
 
-/// One continuous stretch of a stream. A new one begins when continuity is lost, for every connection at once.
+/// One continuous stretch of a stream. A new one begins with every new epoch of the log, and when continuity is lost.
 #[derive(Debug, Clone)]
 pub(crate) struct Life {
     /// Counts the lives this node has seen; tells them apart quickly.
     pub(crate) number: u32,
     /// The log's epoch.
     pub(crate) epoch: Epoch,
+    /// The epoch's place among those the log has had.
+    pub(crate) epochs: Epochs,
     /// Why the one before ended.
     pub(crate) reason: ResetReason,
     /// The oldest event the log still had when the stream was opened.
     pub(crate) oldest: Seq,
+}
+
+impl Life {
+    /// Whether who saw everything up to `seq` in the life `before` has missed nothing and may go on in this one.
+    pub(crate) fn continues(&self, before: &Life, seq: Seq) -> bool {
+        self.reason == ResetReason::EpochChanged && self.epochs.honours(&before.epoch, seq)
+    }
 }
 
 /// What a cursor finds in the ring.
@@ -79,8 +88,16 @@ pub(crate) enum Reading {
 }
 
 impl Stream {
-    pub(crate) fn new(tenant: TenantId, epoch: Epoch, head: Seq, oldest: Seq, limits: RingLimits) -> Self {
-        let life = Life { number: 1, epoch, reason: ResetReason::EpochChanged, oldest };
+    pub(crate) fn new(
+        tenant: TenantId,
+        epochs: impl Into<Epochs>,
+        head: Seq,
+        oldest: Seq,
+        limits: RingLimits,
+    ) -> Self {
+        let epochs = epochs.into();
+        let epoch = epochs.current().clone();
+        let life = Life { number: 1, epoch, epochs, reason: ResetReason::EpochChanged, oldest };
         Self {
             tenant,
             inner: Mutex::new(Inner { ring: Ring::new(limits, head), life }),
@@ -107,7 +124,7 @@ impl Stream {
     /// Begins a new life at `head` and answers which shards must be told.
     pub(crate) fn restart(
         &self,
-        epoch: Epoch,
+        epochs: Epochs,
         head: Seq,
         oldest: Seq,
         reason: ResetReason,
@@ -115,9 +132,23 @@ impl Stream {
     ) -> ShardSet {
         {
             let mut inner = self.lock();
-            let number = inner.life.number.wrapping_add(1);
-            *inner = Inner { ring: Ring::new(limits, head), life: Life { number, epoch, reason, oldest } };
+            let (number, epoch) = (inner.life.number.wrapping_add(1), epochs.current().clone());
+            let life = Life { number, epoch, epochs, reason, oldest };
+            *inner = Inner { ring: Ring::new(limits, head), life };
         }
+        self.progress.send_replace(head);
+        self.news()
+    }
+
+    /// Goes on in another epoch that has all the events up to the head. Answers which shards must be told.
+    pub(crate) fn renew(&self, epochs: Epochs) -> ShardSet {
+        let head = {
+            let mut inner = self.lock();
+            let (number, epoch) = (inner.life.number.wrapping_add(1), epochs.current().clone());
+            let oldest = inner.life.oldest;
+            inner.life = Life { number, epoch, epochs, reason: ResetReason::EpochChanged, oldest };
+            inner.ring.head()
+        };
         self.progress.send_replace(head);
         self.news()
     }
@@ -140,13 +171,9 @@ impl Stream {
         (inner.life.clone(), inner.ring.head())
     }
 
-    /// Whether the ring holds another event than `body` under `seq`: two logs have grown from one.
-    pub(crate) fn contradicts(&self, seq: Seq, body: &[u8]) -> bool {
-        let inner = self.lock();
-        inner.ring.get(seq).is_some_and(|entry| {
-            let json = entry.json();
-            !json.strip_suffix(b"}").unwrap_or(json).ends_with(body)
-        })
+    /// The event of that seq, if the ring still has it.
+    pub(crate) fn get(&self, seq: Seq) -> Option<Arc<Entry>> {
+        self.lock().ring.get(seq).cloned()
     }
 
     /// What the ring's events weigh, without the forms that some of their readers want.
@@ -159,11 +186,11 @@ impl Stream {
         self.lock().ring.trim(most)
     }
 
-    /// Waits until the head is at least `seq`.
-    pub(crate) async fn reached(&self, seq: Seq) {
+    /// Waits until the stream is in this epoch and its head is at least `seq`.
+    pub(crate) async fn reached(&self, epoch: &Epoch, seq: Seq) {
         let mut progress = self.progress.subscribe();
         // The sender lives as long as `self`.
-        let _ = progress.wait_for(|head| *head >= seq).await;
+        let _ = progress.wait_for(|head| *head >= seq && self.lock().life.epoch == *epoch).await;
     }
 
     /// From now on `shard` is told of news.

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use carillon_protocol::envelope::{Batch, EnvelopeEvent};
-use carillon_protocol::{Channel, Epoch, Seq};
+use carillon_protocol::{Channel, Epoch, Seq, Tag};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -36,8 +36,10 @@ pub(crate) enum Offered {
     New,
     /// It began with events that had passed already; these, to be compared with what passed.
     Repeated(Vec<(Seq, Bytes)>),
-    /// It belongs to another life of the log.
+    /// It belongs to another epoch of the log.
     OtherEpoch,
+    /// It follows another event than the one that passed here: the log lost its end and has grown again.
+    Contradicts,
 }
 
 /// What a head read from the database says about this stream.
@@ -49,8 +51,10 @@ pub(crate) enum HeadVerdict {
     Behind,
     /// The log ends before what has passed here: its end was lost.
     Regressed,
-    /// The log has another life.
+    /// The log has another epoch.
     OtherEpoch,
+    /// The log ends with another event under the same number.
+    Contradicts,
 }
 
 /// What became of a range read from the log.
@@ -60,9 +64,11 @@ pub(crate) enum Repaired {
     Continued,
     /// The log no longer has what is missing.
     Gone,
+    /// Before what is missing the log has another event than the one that passed here.
+    Contradicts,
 }
 
-/// The range `after < seq <= upto` is to be read from the log.
+/// The range `after < seq <= upto` is to be read from the log, and the event at `after` with it, to be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Missing {
     pub(crate) after: Seq,
@@ -82,14 +88,18 @@ enum State {
 #[derive(Debug)]
 struct Held {
     event: EnvelopeEvent,
+    /// The tag of the event before it, where that is known.
+    before: Option<Tag>,
     at_micros: u64,
 }
 
-/// One tenant's stream: the life, the head, and what came too early.
+/// One tenant's stream: the epoch, the head, and what came too early.
 #[derive(Debug)]
 pub(crate) struct Sequencer {
     epoch: Epoch,
     head: Seq,
+    /// The tag of the event at the head, if it is known.
+    tag: Option<Tag>,
     /// The farthest seq known to be committed; at least `head`.
     known: Seq,
     held: BTreeMap<Seq, Held>,
@@ -101,8 +111,9 @@ pub(crate) struct Sequencer {
 
 impl Sequencer {
     /// A stream that continues after `head`.
-    pub(crate) fn new(epoch: Epoch, head: Seq) -> Self {
-        Self { epoch, head, known: head, held: BTreeMap::new(), held_bytes: 0, let_go: 0, state: State::Live }
+    pub(crate) fn new(epoch: Epoch, head: Seq, tag: Option<Tag>) -> Self {
+        let held = BTreeMap::new();
+        Self { epoch, head, tag, known: head, held, held_bytes: 0, let_go: 0, state: State::Live }
     }
 
     pub(crate) fn epoch(&self) -> &Epoch {
@@ -112,6 +123,11 @@ impl Sequencer {
     /// The last event that passed.
     pub(crate) fn head(&self) -> Seq {
         self.head
+    }
+
+    /// The tag of the last event that passed, if it is known.
+    pub(crate) fn tag(&self) -> Option<Tag> {
+        self.tag
     }
 
     /// Whether events are known to be missing.
@@ -126,17 +142,27 @@ impl Sequencer {
         }
         self.known = self.known.max(batch.last());
         let mut repeated = Vec::new();
+        let (mut before, at_micros) = (batch.before, batch.at_micros);
+        let mut follows = true;
         for (seq, event) in (batch.first.0..).map(Seq).zip(batch.events) {
+            let held = Held { event, before: before.take(), at_micros };
             if seq <= self.head {
-                repeated.push((seq, event.body));
-            } else if seq == self.head.next() {
-                self.pass(seq, event, batch.at_micros, out);
+                repeated.push((seq, held.event.body));
+            } else if seq > self.head.next() {
+                self.hold(seq, held);
+            } else if self.follows(&held, out) {
+                self.pass(seq, held, out);
             } else {
-                self.hold(seq, event, batch.at_micros);
+                follows = false;
+                break;
             }
         }
-        self.pass_held(out);
+        follows = follows && self.pass_held(out);
+        self.tag = self.newest(out);
         self.settle(now + PATIENCE);
+        if !follows {
+            return Offered::Contradicts;
+        }
         if repeated.is_empty() { Offered::New } else { Offered::Repeated(repeated) }
     }
 
@@ -146,6 +172,7 @@ impl Sequencer {
         &mut self,
         epoch: &Epoch,
         head: Seq,
+        tag: Option<Tag>,
         asked: &(Epoch, Seq),
         until: Instant,
     ) -> HeadVerdict {
@@ -157,6 +184,9 @@ impl Sequencer {
         }
         if head < asked.1 {
             return HeadVerdict::Regressed;
+        }
+        if head == self.head && Tag::differ(tag, self.tag) {
+            return HeadVerdict::Contradicts;
         }
         self.known = self.known.max(head);
         self.settle(until);
@@ -196,15 +226,24 @@ impl Sequencer {
             State::Repairing { after } => after,
             State::Live | State::Holding { .. } => self.head,
         };
+        let mut follows = true;
         for (seq, event) in events {
             if seq == self.head.next() {
-                self.pass(seq, event, 0, out);
+                self.pass(seq, Held { event, before: None, at_micros: 0 }, out);
             } else if seq > self.head {
+                break;
+            } else if seq == self.head && Tag::differ(Tag::of(&event.body), self.newest(out)) {
+                follows = false;
                 break;
             }
         }
-        self.pass_held(out);
+        follows = follows && self.pass_held(out);
+        self.tag = self.newest(out);
         self.state = State::Live;
+        if !follows {
+            self.settle(now + RETRY);
+            return Repaired::Contradicts;
+        }
         self.settle(now);
         if self.head == before && self.is_behind() { Repaired::Gone } else { Repaired::Continued }
     }
@@ -231,24 +270,44 @@ impl Sequencer {
         std::mem::take(&mut self.let_go)
     }
 
-    /// Begins again in another life, or after a loss that the log cannot fill.
-    pub(crate) fn restart(&mut self, epoch: Epoch, head: Seq) {
-        *self = Self::new(epoch, head);
+    /// Begins again in another epoch, or after a loss that the log cannot fill.
+    pub(crate) fn restart(&mut self, epoch: Epoch, head: Seq, tag: Option<Tag>) {
+        *self = Self::new(epoch, head, tag);
     }
 
-    fn pass(&mut self, seq: Seq, event: EnvelopeEvent, at_micros: u64, out: &mut Vec<Sequenced>) {
+    /// Goes on in another epoch that has everything that has passed. What was held may not be in it.
+    pub(crate) fn renew(&mut self, epoch: Epoch) {
+        *self = Self::new(epoch, self.head, self.tag);
+    }
+
+    /// The tag of the event at the head, which may be the last that passed into `out`.
+    fn newest(&self, out: &[Sequenced]) -> Option<Tag> {
+        match out.last() {
+            Some(last) if last.seq == self.head => Tag::of(&last.event.body),
+            _ => self.tag,
+        }
+    }
+
+    /// Whether the next event was appended behind the one that passed last.
+    fn follows(&self, next: &Held, out: &[Sequenced]) -> bool {
+        next.before.is_none() || !Tag::differ(next.before, self.newest(out))
+    }
+
+    fn pass(&mut self, seq: Seq, next: Held, out: &mut Vec<Sequenced>) {
+        let Held { event, at_micros, .. } = next;
         debug_assert_eq!(seq, self.head.next(), "I2: events pass in order, without gaps, once");
         self.head = seq;
         self.known = self.known.max(seq);
         out.push(Sequenced { seq, event, at_micros });
     }
 
-    fn hold(&mut self, seq: Seq, event: EnvelopeEvent, at_micros: u64) {
-        let size = weight(&event);
+    fn hold(&mut self, seq: Seq, held: Held) {
+        let size = weight(&held.event);
         if self.held.len() < HELD_EVENTS && self.held_bytes + size <= HELD_BYTES {
             // As it came it shares its memory with its neighbours on the wire.
-            let event = EnvelopeEvent { body: Bytes::copy_from_slice(&event.body), ..event };
-            let replaced = self.held.insert(seq, Held { event, at_micros });
+            let body = Bytes::copy_from_slice(&held.event.body);
+            let event = EnvelopeEvent { body, ..held.event };
+            let replaced = self.held.insert(seq, Held { event, ..held });
             self.held_bytes += size;
             self.held_bytes -= replaced.map_or(0, |held| weight(&held.event));
         } else {
@@ -256,7 +315,8 @@ impl Sequencer {
         }
     }
 
-    fn pass_held(&mut self, out: &mut Vec<Sequenced>) {
+    /// False when what is next follows another event than the one that passed last.
+    fn pass_held(&mut self, out: &mut Vec<Sequenced>) -> bool {
         while let Some(entry) = self.held.first_entry() {
             let seq = *entry.key();
             if seq > self.head.next() {
@@ -265,9 +325,13 @@ impl Sequencer {
             let held = entry.remove();
             self.held_bytes -= weight(&held.event);
             if seq == self.head.next() {
-                self.pass(seq, held.event, held.at_micros, out);
+                if !self.follows(&held, out) {
+                    return false;
+                }
+                self.pass(seq, held, out);
             }
         }
+        true
     }
 
     /// Waits for what is missing until `until`, or is content. A wait that runs already is not prolonged.

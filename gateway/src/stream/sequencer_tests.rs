@@ -15,6 +15,7 @@ fn batch(first: u64, count: u64) -> Batch {
         tenant: TenantId::new("t").unwrap(),
         epoch: epoch(),
         first: Seq(first),
+        before: Tag::of((first - 1).to_string().as_bytes()).filter(|_| first > 1),
         at_micros: 1,
         events: (first..first + count).map(event).collect(),
     }
@@ -33,7 +34,7 @@ fn read(missing: Missing, head: u64, page: u64) -> Vec<(Seq, EnvelopeEvent)> {
 #[test]
 fn an_overtaken_batch_passes_without_a_read_when_the_first_comes_in_time() {
     let (now, mut out) = (Instant::now(), Vec::new());
-    let mut sequencer = Sequencer::new(epoch(), Seq(10));
+    let mut sequencer = Sequencer::new(epoch(), Seq(10), None);
     assert_eq!(sequencer.offer(batch(13, 2), now, &mut out), Offered::New);
     assert!(out.is_empty());
     assert_eq!(sequencer.due(now + PATIENCE / 2), None);
@@ -45,7 +46,7 @@ fn an_overtaken_batch_passes_without_a_read_when_the_first_comes_in_time() {
 #[test]
 fn i4_a_hole_is_read_from_the_log_when_patience_runs_out() {
     let (now, mut out) = (Instant::now(), Vec::new());
-    let mut sequencer = Sequencer::new(epoch(), Seq(0));
+    let mut sequencer = Sequencer::new(epoch(), Seq(0), None);
     sequencer.offer(batch(3, 1), now, &mut out);
     sequencer.offer(batch(6, 1), now, &mut out);
     let missing = sequencer.due(now + PATIENCE).unwrap();
@@ -59,10 +60,10 @@ fn i4_a_hole_is_read_from_the_log_when_patience_runs_out() {
 #[test]
 fn a_head_from_the_database_finds_a_lost_last_message() {
     let (now, mut out) = (Instant::now(), Vec::new());
-    let mut sequencer = Sequencer::new(epoch(), Seq(5));
+    let mut sequencer = Sequencer::new(epoch(), Seq(5), None);
     let asked = (epoch(), Seq(5));
-    assert_eq!(sequencer.observe(&epoch(), Seq(5), &asked, now), HeadVerdict::Level);
-    assert_eq!(sequencer.observe(&epoch(), Seq(7), &asked, now), HeadVerdict::Behind);
+    assert_eq!(sequencer.observe(&epoch(), Seq(5), None, &asked, now), HeadVerdict::Level);
+    assert_eq!(sequencer.observe(&epoch(), Seq(7), None, &asked, now), HeadVerdict::Behind);
     let missing = sequencer.due(now).unwrap();
     sequencer.repair_failed(now);
     assert_eq!(sequencer.due(now), None);
@@ -74,22 +75,68 @@ fn a_head_from_the_database_finds_a_lost_last_message() {
 #[test]
 fn only_a_head_older_than_the_question_proves_that_the_log_lost_its_end() {
     let (now, mut out) = (Instant::now(), Vec::new());
-    let mut sequencer = Sequencer::new(epoch(), Seq(5));
+    let mut sequencer = Sequencer::new(epoch(), Seq(5), None);
     let asked = (epoch(), Seq(5));
     sequencer.offer(batch(6, 3), now, &mut out);
-    assert_eq!(sequencer.observe(&epoch(), Seq(6), &asked, now), HeadVerdict::Level, "an old answer");
-    assert_eq!(sequencer.observe(&epoch(), Seq(4), &asked, now), HeadVerdict::Regressed);
+    assert_eq!(sequencer.observe(&epoch(), Seq(6), None, &asked, now), HeadVerdict::Level, "an old answer");
+    assert_eq!(sequencer.observe(&epoch(), Seq(4), None, &asked, now), HeadVerdict::Regressed);
     let other = Epoch::new("e2").unwrap();
-    assert_eq!(sequencer.observe(&other, Seq(4), &asked, now), HeadVerdict::OtherEpoch);
-    sequencer.restart(other.clone(), Seq(4));
-    assert_eq!(sequencer.observe(&epoch(), Seq(9), &asked, now), HeadVerdict::Level, "about the old life");
+    assert_eq!(sequencer.observe(&other, Seq(4), None, &asked, now), HeadVerdict::OtherEpoch);
+    sequencer.restart(other.clone(), Seq(4), None);
+    assert_eq!(
+        sequencer.observe(&epoch(), Seq(9), None, &asked, now),
+        HeadVerdict::Level,
+        "about the old life"
+    );
     assert_eq!(sequencer.offer(batch(5, 1), now, &mut out), Offered::OtherEpoch);
+}
+
+/// The log lost its end and has grown again: the numbers fit, what stands before them does not.
+#[test]
+fn i4_what_follows_another_event_does_not_pass() {
+    let (now, mut out) = (Instant::now(), Vec::new());
+    let other = Tag::of(b"another event 10");
+    let mut sequencer = Sequencer::new(epoch(), Seq(10), other);
+    assert_eq!(sequencer.offer(batch(11, 2), now, &mut out), Offered::Contradicts);
+    assert!(out.is_empty() && sequencer.head() == Seq(10));
+    // The same when it was held until what lies between came.
+    let mut sequencer = Sequencer::new(epoch(), Seq(10), None);
+    sequencer.offer(batch(12, 1), now, &mut out);
+    let mut between = batch(11, 1);
+    between.events[0].body = Bytes::from_static(b"another event 11");
+    assert_eq!(sequencer.offer(between, now, &mut out), Offered::Contradicts);
+    assert_eq!((seqs(&out), sequencer.tag()), (vec![11], Tag::of(b"another event 11")));
+    // And when it is read.
+    let mut sequencer = Sequencer::new(epoch(), Seq(10), other);
+    let asked = (epoch(), Seq(10));
+    assert_eq!(sequencer.observe(&epoch(), Seq(10), Tag::of(b"10"), &asked, now), HeadVerdict::Contradicts);
+    assert_eq!(sequencer.observe(&epoch(), Seq(12), Tag::of(b"12"), &asked, now), HeadVerdict::Behind);
+    let missing = sequencer.due(now).unwrap();
+    let page = (10..=12).map(|seq| (Seq(seq), event(seq)));
+    out.clear();
+    assert_eq!(sequencer.repaired(page, now, &mut out), Repaired::Contradicts);
+    assert!(out.is_empty() && sequencer.due(now).is_none());
+    assert_eq!(sequencer.due(now + RETRY), Some(missing), "it asks again until the log has decided");
+}
+
+#[test]
+fn another_epoch_that_has_everything_is_gone_on_with() {
+    let (now, mut out) = (Instant::now(), Vec::new());
+    let mut sequencer = Sequencer::new(epoch(), Seq(5), None);
+    sequencer.offer(batch(6, 2), now, &mut out);
+    sequencer.offer(batch(9, 1), now, &mut out);
+    let new = Epoch::new("e2").unwrap();
+    sequencer.renew(new.clone());
+    assert_eq!((sequencer.head(), sequencer.wakes_at()), (Seq(7), None), "what was held is forgotten");
+    let next = Batch { epoch: new, ..batch(8, 1) };
+    assert_eq!(sequencer.offer(next, now, &mut out), Offered::New);
+    assert_eq!(seqs(&out), [6, 7, 8]);
 }
 
 #[test]
 fn a_hole_the_log_cannot_fill_is_told() {
     let (now, mut out) = (Instant::now(), Vec::new());
-    let mut sequencer = Sequencer::new(epoch(), Seq(5));
+    let mut sequencer = Sequencer::new(epoch(), Seq(5), None);
     sequencer.offer(batch(9, 1), now, &mut out);
     sequencer.due(now + PATIENCE).unwrap();
     assert_eq!(sequencer.repaired([(Seq(8), event(8))], now, &mut out), Repaired::Gone);
@@ -98,7 +145,7 @@ fn a_hole_the_log_cannot_fill_is_told() {
 #[test]
 fn an_answer_that_was_overtaken_does_not_say_that_the_log_has_a_hole() {
     let (now, mut out) = (Instant::now(), Vec::new());
-    let mut sequencer = Sequencer::new(epoch(), Seq(5));
+    let mut sequencer = Sequencer::new(epoch(), Seq(5), None);
     sequencer.offer(batch(8, 1), now, &mut out);
     let missing = sequencer.due(now + PATIENCE).unwrap();
     sequencer.offer(batch(6, 2), now + PATIENCE, &mut out);
@@ -113,7 +160,7 @@ fn an_answer_that_was_overtaken_does_not_say_that_the_log_has_a_hole() {
 #[test]
 fn i10_what_is_held_is_bounded_and_the_rest_is_read_again() {
     let (now, mut out) = (Instant::now(), Vec::new());
-    let mut sequencer = Sequencer::new(epoch(), Seq(0));
+    let mut sequencer = Sequencer::new(epoch(), Seq(0), None);
     for first in (2..20_000).step_by(100) {
         sequencer.offer(batch(first, 100), now, &mut out);
     }
@@ -128,7 +175,7 @@ fn i10_what_is_held_is_bounded_and_the_rest_is_read_again() {
 #[test]
 fn i10_what_is_held_weighs_what_it_takes_and_pins_no_wire_buffer() {
     let (now, mut out) = (Instant::now(), Vec::new());
-    let mut sequencer = Sequencer::new(epoch(), Seq(0));
+    let mut sequencer = Sequencer::new(epoch(), Seq(0), None);
     let wire = Bytes::from(vec![b'1'; 60_000]);
     let mut early = batch(3, 1);
     early.events[0].body = wire.slice(10..20);
@@ -169,7 +216,7 @@ proptest! {
     fn i2_i3_i4_each_event_passes_once_in_order_whatever_happens(steps in prop::collection::vec(step(), 0..150)) {
         const HEAD: u64 = 205;
         let mut now = Instant::now();
-        let mut sequencer = Sequencer::new(epoch(), Seq(0));
+        let mut sequencer = Sequencer::new(epoch(), Seq(0), None);
         let (mut out, mut reading) = (Vec::new(), None);
         for step in steps {
             match step {
@@ -177,7 +224,7 @@ proptest! {
                 Step::Head { lag } => {
                     let asked = (epoch(), sequencer.head());
                     let head = Seq((sequencer.head().0 + lag).min(HEAD));
-                    let verdict = sequencer.observe(&epoch(), head, &asked, now + PATIENCE);
+                    let verdict = sequencer.observe(&epoch(), head, Tag::of(head.0.to_string().as_bytes()), &asked, now + PATIENCE);
                     prop_assert!(matches!(verdict, HeadVerdict::Level | HeadVerdict::Behind));
                 }
                 Step::Wait => now += PATIENCE,
@@ -197,7 +244,7 @@ proptest! {
             sequencer.repair_failed(now);
         }
         let asked = (epoch(), sequencer.head());
-        sequencer.observe(&epoch(), Seq(HEAD), &asked, now);
+        sequencer.observe(&epoch(), Seq(HEAD), None, &asked, now);
         for _ in 0..HEAD {
             now += RETRY;
             if let Some(missing) = sequencer.due(now) {

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use carillon_backplane::log::{Append, Appended};
 use carillon_protocol::envelope::{Batch, EnvelopeEvent};
-use carillon_protocol::{Seq, TenantId};
+use carillon_protocol::{Seq, Tag, TenantId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub fn envelopes(appends: Vec<Append>, results: &[Appended]) -> Vec<Batch> {
         stored.sort_unstable_by_key(|(seq, ..)| *seq);
         let mut size = 0;
         for (seq, event, result) in stored {
-            let Appended::Stored { epoch, at_micros, .. } = result else { continue };
+            let Appended::Stored { epoch, at_micros, before, .. } = result else { continue };
             let weight = weight(&event);
             match envelopes.last_mut() {
                 Some(open)
@@ -42,9 +42,19 @@ pub fn envelopes(appends: Vec<Append>, results: &[Appended]) -> Vec<Batch> {
                     open.events.push(event);
                     size += weight;
                 }
-                _ => {
+                full => {
+                    // The event before is in the log's tag, or in the envelope that is full.
+                    let open = full.filter(|open| open.tenant == tenant && open.last().next() == seq);
+                    let before = open.and_then(|open| Tag::of(&open.events.last()?.body)).or(*before);
                     let (tenant, epoch, at_micros) = (tenant.clone(), epoch.clone(), *at_micros);
-                    envelopes.push(Batch { tenant, epoch, first: seq, at_micros, events: vec![event] });
+                    envelopes.push(Batch {
+                        tenant,
+                        epoch,
+                        first: seq,
+                        before,
+                        at_micros,
+                        events: vec![event],
+                    });
                     size = weight + 256;
                 }
             }
@@ -82,7 +92,12 @@ mod tests {
     }
 
     fn stored(seq: u64) -> Appended {
-        Appended::Stored { seq: Seq(seq), epoch: Epoch::new("e1").unwrap(), at_micros: 7 }
+        Appended::Stored {
+            seq: Seq(seq),
+            epoch: Epoch::new("e1").unwrap(),
+            at_micros: 7,
+            before: Tag::from_number(seq),
+        }
     }
 
     fn shape(envelopes: &[Batch]) -> Vec<(String, u64, usize)> {
@@ -110,6 +125,8 @@ mod tests {
         let results: Vec<_> = (1..=40).map(stored).collect();
         let split = envelopes(large, &results);
         assert_eq!(split.iter().map(|b| b.events.len()).sum::<usize>(), 40);
+        assert_eq!(split[0].before, Tag::from_number(1));
+        assert_eq!(split[1].before, Tag::of(&split[0].events.last().unwrap().body));
         assert!(split.len() > 2 && split.iter().all(|b| envelope::encode(b).len() <= ENVELOPE_BYTES));
     }
 }

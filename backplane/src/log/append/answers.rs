@@ -27,11 +27,13 @@ impl<'a> Answers<'a> {
 
     /// All open events were stored.
     pub(super) fn stored(&mut self, groups: &Groups<'_>, counters: &Counters) {
-        let ends = counters.heads.iter().zip(&counters.epochs);
-        for (places, (head, epoch)) in groups.places.iter().zip(ends) {
+        let ends = counters.heads.iter().zip(&counters.epochs).zip(&counters.tags);
+        for (places, ((head, epoch), tag)) in groups.places.iter().zip(ends) {
+            let mut before = *tag;
             for (&place, seq) in places.iter().zip(*head as u64 + 1..) {
                 let (epoch, at_micros) = (epoch.clone(), counters.at_micros);
-                self.given[place] = Some(Appended::Stored { seq: Seq(seq), epoch, at_micros });
+                let before = before.take();
+                self.given[place] = Some(Appended::Stored { seq: Seq(seq), epoch, at_micros, before });
             }
         }
         self.close();

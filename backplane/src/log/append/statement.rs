@@ -6,7 +6,7 @@
 
 use super::Append;
 use crate::log::error::LogError;
-use carillon_protocol::{Epoch, EventId, Seq, TenantId};
+use carillon_protocol::{Epoch, EventId, Seq, Tag, TenantId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -18,6 +18,9 @@ use tokio_postgres::types::ToSql;
 /// The transaction's scope is the list of the batch's tenants, so the policy on `tenants` chooses the counters (naming
 /// them once more would make Postgres 15 try each pair of the two lists). `known` looks each key up by index whatever
 /// the planner thinks of the table's size: `OFFSET 0` keeps it from a hash of the whole table.
+///
+/// Nor does it store anything when an epoch is not of this database's lineage, or a head was set back behind its tag:
+/// the next number would be given twice. The lineage is asked for once for each statement and is null where it is not known.
 pub(super) const APPEND: &str = r"
 WITH known AS MATERIALIZED (
     SELECT array_agg(k.t) AS ts, array_agg(k.n) AS ns, array_agg(i.id) AS ids, array_agg(i.seq) AS seqs,
@@ -27,15 +30,20 @@ WITH known AS MATERIALIZED (
         CROSS JOIN LATERAL (SELECT i.id, i.seq, i.epoch, i.hash FROM carillon.idempotency i
             WHERE i.tenant_id = k.tenant_id AND i.key = k.key OFFSET 0) AS i
     WHERE k.key IS NOT NULL
+), here AS MATERIALIZED (
+    SELECT carillon.lineage() AS lineage
 ), l AS MATERIALIZED (                                   -- one order for all: no deadlock
-    SELECT id, epoch, head FROM carillon.tenants ORDER BY id FOR UPDATE
+    SELECT id, epoch, head, lineage, tag, tag_seq FROM carillon.tenants ORDER BY id FOR UPDATE
 ), m AS MATERIALIZED (                                   -- the time is taken under the locks, so it ascends with seq
     SELECT clock_timestamp() AS at, locked.*,
-        coalesce(locked.ids = $16::text[], false) AND known.ts IS NULL AS storable
-    FROM (SELECT array_agg(id) AS ids, array_agg(head) AS heads, array_agg(epoch) AS epochs FROM l) AS locked, known
+        coalesce(locked.ids = $16::text[] AND locked.settled, false) AND known.ts IS NULL AS storable
+    FROM (SELECT array_agg(id) AS ids, array_agg(head) AS heads, array_agg(epoch) AS epochs,
+            array_agg(CASE WHEN tag_seq = head THEN tag ELSE 0 END) AS tags,
+            bool_and(tag_seq <= head AND coalesce(l.lineage = here.lineage, here.lineage IS NULL)) AS settled
+        FROM l, here) AS locked, known
 ), u AS (
-    UPDATE carillon.tenants t SET head = t.head + k.events
-    FROM unnest($16::text[], $17::bigint[]) AS k(id, events), m WHERE t.id = k.id AND m.storable
+    UPDATE carillon.tenants t SET head = t.head + k.events, tag = k.tag, tag_seq = t.head + k.events
+    FROM unnest($16::text[], $17::bigint[], $18::bigint[]) AS k(id, events, tag), m WHERE t.id = k.id AND m.storable
 ), e AS (
     INSERT INTO carillon.events (tenant_id, seq, at, id, type, source, subject, actor, priority, channels, time,
         body, traceparent)
@@ -55,6 +63,7 @@ WITH known AS MATERIALIZED (
     WHERE m.storable AND b.key IS NOT NULL
 )
 SELECT m.storable, (extract(epoch FROM m.at) * 1000000)::bigint AS at_micros, m.ids AS tenants, m.heads, m.epochs,
+    m.tags, m.settled,
     known.ts, known.ns, known.ids, known.seqs, known.epochs AS known_epochs, known.same
 FROM m, known";
 
@@ -88,6 +97,8 @@ pub(super) enum Outcome {
     Stored(Counters),
     /// It stored nothing, because of these.
     Nothing(Reasons),
+    /// It stored nothing: a tenant needs a new epoch first.
+    Unsettled,
 }
 
 /// Where the tenants' logs ended before the batch, in the order of [`Groups::tenants`].
@@ -96,6 +107,8 @@ pub(super) struct Counters {
     pub(super) at_micros: u64,
     pub(super) heads: Vec<i64>,
     pub(super) epochs: Vec<Epoch>,
+    /// The tags of their last events.
+    pub(super) tags: Vec<Option<Tag>>,
 }
 
 /// Why a batch was not stored.
@@ -130,7 +143,12 @@ impl Outcome {
             let epochs: Vec<&str> = row.get("epochs");
             let epochs = epochs.into_iter().map(epoch).collect::<Result<_, _>>()?;
             let at_micros = row.get::<_, i64>("at_micros") as u64;
-            return Ok(Self::Stored(Counters { at_micros, heads, epochs }));
+            let tags =
+                row.get::<_, Vec<i64>>("tags").into_iter().map(|tag| Tag::from_number(tag as u64)).collect();
+            return Ok(Self::Stored(Counters { at_micros, heads, epochs, tags }));
+        }
+        if row.get::<_, Option<bool>>("settled") == Some(false) {
+            return Ok(Self::Unsettled);
         }
         let tenants = list::<&str>(row, "tenants").into_iter().map(TenantId::new);
         let tenants = tenants.collect::<Result<_, _>>().map_err(|_| broken("tenant"))?;
@@ -186,6 +204,8 @@ pub(super) struct Columns<'a> {
     hash: Vec<Option<&'a [u8]>>,
     tenants: Vec<&'a str>,
     events: Vec<i64>,
+    /// The tag of each tenant's last event.
+    tags: Vec<i64>,
 }
 
 impl<'a> Columns<'a> {
@@ -194,6 +214,8 @@ impl<'a> Columns<'a> {
         for (group, (tenant, places)) in groups.tenants.iter().zip(&groups.places).enumerate() {
             columns.tenants.push(tenant.as_str());
             columns.events.push(places.len() as i64);
+            let last = places.last().and_then(|&place| Tag::of(batch[place].event.body.as_bytes()));
+            columns.tags.push(Tag::number(last) as i64);
             for (member, &place) in places.iter().enumerate() {
                 columns.tenant.push(tenant.as_str());
                 columns.group.push(group as i32 + 1);
@@ -226,7 +248,7 @@ impl<'a> Columns<'a> {
         Ok(())
     }
 
-    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 17] {
+    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 18] {
         [
             &self.tenant,
             &self.group,
@@ -245,6 +267,7 @@ impl<'a> Columns<'a> {
             &self.hash,
             &self.tenants,
             &self.events,
+            &self.tags,
         ]
     }
 }

@@ -154,7 +154,7 @@ impl Ledger {
                         stretch = Some(Stretch::new(epoch, *seq, channels));
                     }
                     Some(open) if open.epoch != *epoch => {
-                        verdict.add(witness, *seq, FaultKind::EpochWithoutReset);
+                        account.check_renewed(open, epoch, *seq, witness, verdict);
                         stretch = Some(Stretch::new(epoch, *seq, channels));
                     }
                     Some(open) if open.channels != *channels => {
@@ -163,6 +163,12 @@ impl Ledger {
                     }
                     Some(_) => {}
                 },
+                Mark::Renewed { epoch, seq } => {
+                    if let Some(open) = &stretch {
+                        account.check_renewed(open, epoch, *seq, witness, verdict);
+                        stretch = Some(Stretch::new(epoch, *seq, &open.channels.clone()));
+                    }
+                }
                 Mark::Reset { epoch, seq } => {
                     verdict.resets += 1;
                     let channels = stretch.as_ref().map(|open| open.channels.clone()).unwrap_or_default();
@@ -241,6 +247,14 @@ impl Account {
             if !open.seen.contains(&place.seq) {
                 verdict.add(witness, place.seq, FaultKind::Missing { id: id.clone() });
             }
+        }
+    }
+
+    /// Without a reset, everything up to `seq` is in the epoch before: none of it may have been given in the new one.
+    fn check_renewed(&self, open: &Stretch, epoch: &str, seq: u64, witness: &Witness, verdict: &mut Verdict) {
+        self.check_whole(open, seq, witness, verdict);
+        if seq < open.last || self.log.keys().any(|place| place.epoch == epoch && place.seq <= seq) {
+            verdict.add(witness, seq, FaultKind::EpochWithoutReset);
         }
     }
 

@@ -35,6 +35,13 @@ pub enum Mark {
     },
     /// An event arrived.
     Event(Received),
+    /// The log goes on in another epoch, and the gateway said that nothing was missed.
+    Renewed {
+        /// The epoch from here on.
+        epoch: String,
+        /// The connection's cursor.
+        seq: u64,
+    },
     /// Continuity was lost, and the gateway said so.
     Reset {
         /// The life of the log from here on.

@@ -31,7 +31,7 @@ impl From<&LogError> for OpenError {
     }
 }
 
-pub(super) type Opened = Result<Arc<Stream>, OpenError>;
+pub(super) type OpenedStream = Result<Arc<Stream>, OpenError>;
 
 /// Asks the feed for streams.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ pub(crate) struct LogHealth {
 }
 
 pub(super) enum Ask {
-    Open(TenantId, oneshot::Sender<Opened>),
+    Open(TenantId, oneshot::Sender<OpenedStream>),
     CheckHeads,
     Usage(oneshot::Sender<Vec<(TenantId, [u64; 3])>>),
 }
@@ -80,7 +80,7 @@ impl FeedHealth {
 impl Streams {
     /// The stream of a tenant, with its Redis subscription confirmed (or Redis known to be away) and its head known.
     /// Waits for its turn among tenants that are opened at the same time, for [`OPENED_WITHIN`] at the longest.
-    pub(crate) async fn open(&self, tenant: &TenantId) -> Opened {
+    pub(crate) async fn open(&self, tenant: &TenantId) -> OpenedStream {
         let (answer, opened) = oneshot::channel();
         let stopping = || OpenError::Unavailable("the node is stopping".into());
         self.ask.send(Ask::Open(tenant.clone(), answer)).await.map_err(|_| stopping())?;

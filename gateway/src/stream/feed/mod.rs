@@ -36,11 +36,11 @@ use crate::shard::Shards;
 use ask::{Ask, FeedHealth};
 use bytes::Bytes;
 use carillon_backplane::bus::{BusEvent, BusEvents, Listener};
-use carillon_backplane::log::{Head, Log, LogError, LogPage};
+use carillon_backplane::log::{Head, Log, LogError, LogPage, Opened};
 use carillon_platform::share::FairPermits;
 use carillon_protocol::envelope::{self, Batch};
 use carillon_protocol::event::event_frame;
-use carillon_protocol::{Epoch, Seq, TenantId};
+use carillon_protocol::{Epoch, Seq, Tag, TenantId};
 use opening::{Opening, Openings};
 use schedule::HeadSchedule;
 use std::collections::{HashMap, HashSet};
@@ -87,7 +87,7 @@ struct Open {
     /// Where the stream was when the question under way for its head was sent; an answer to a question from before it
     /// was opened says nothing about it.
     asked: Option<(Epoch, Seq)>,
-    /// Being rechecked or given a new epoch.
+    /// The log is being asked what became of it.
     in_question: bool,
     /// Since when no shard has a connection of it.
     idle_since: Option<Instant>,
@@ -96,11 +96,12 @@ struct Open {
 /// What work that ran apart found out.
 enum Found {
     Subscribed(TenantId),
-    Opened(TenantId, Result<Option<(Head, Seq)>, LogError>),
+    Opened(TenantId, Result<Option<(Opened, Seq)>, LogError>),
     Heads(Result<Vec<Head>, LogError>),
     Read(TenantId, Epoch, Result<LogPage, LogError>),
-    Checked(TenantId, Result<Option<(Head, Seq)>, LogError>),
-    Rotated(TenantId, Result<Option<Head>, LogError>),
+    Checked(TenantId, Result<Option<(Opened, Seq)>, LogError>),
+    /// Whether the epoch is over.
+    Doubted(TenantId, Result<bool, LogError>),
 }
 
 /// The task that owns every stream of this node.
@@ -217,7 +218,7 @@ impl Feed {
             Found::Heads(result) => self.compare_heads(result),
             Found::Read(tenant, epoch, result) => self.read(&tenant, &epoch, result),
             Found::Checked(tenant, result) => self.checked(&tenant, result),
-            Found::Rotated(tenant, result) => self.rotated(&tenant, result),
+            Found::Doubted(tenant, result) => self.doubted(&tenant, result),
         }
     }
 
@@ -256,11 +257,12 @@ impl Feed {
             Offered::New => {}
             Offered::Repeated(bodies) => {
                 metrics().events_repeated.increment(bodies.len() as u64);
-                if bodies.iter().any(|(seq, body)| stream.contradicts(*seq, body)) {
-                    tracing::error!(%tenant, "one seq with two contents: the log lost its end");
-                    self.rotate(&tenant);
+                let ours = |(seq, body): &(Seq, Bytes)| stream.get(*seq).filter(|ours| ours.body() != body);
+                if let Some(other) = bodies.iter().find_map(ours) {
+                    self.doubt(&tenant, other.seq, Tag::of(other.body()));
                 }
             }
+            Offered::Contradicts => self.doubt_head(&tenant),
             Offered::OtherEpoch => self.heads.wish(Instant::now()),
         }
     }
@@ -342,15 +344,15 @@ impl Feed {
     }
 }
 
-/// Head and oldest event of a tenant's log; none if there is no such tenant.
+/// A tenant's log and its oldest event; none if there is no such tenant.
 pub(super) async fn whole_head(
     log: &Log,
     tenant: &TenantId,
     create: bool,
-) -> Result<Option<(Head, Seq)>, LogError> {
-    let Some(head) = log.open_tenant(tenant, create).await? else { return Ok(None) };
-    let oldest = log.oldest(tenant).await?.unwrap_or(head.seq.next());
-    Ok(Some((head, oldest)))
+) -> Result<Option<(Opened, Seq)>, LogError> {
+    let Some(opened) = log.open_tenant(tenant, create).await? else { return Ok(None) };
+    let oldest = log.oldest(tenant).await?.unwrap_or(opened.head.seq.next());
+    Ok(Some((opened, oldest)))
 }
 
 fn entry(sequenced: Sequenced, budget: &Arc<Budget>) -> Arc<Entry> {

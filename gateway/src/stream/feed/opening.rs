@@ -4,13 +4,13 @@
 //! at once (a node that restarts gets all of its tenants back within seconds): [`OPENINGS`] of them are read at a time,
 //! the others wait in the order they came. A tenant waits once, however many of its clients do, so that order is fair.
 
-use super::ask::{OpenError, Opened};
+use super::ask::{OpenError, OpenedStream};
 use super::early::Early;
 use super::{Feed, Found, Open, Tracked, readable, whole_head};
 use crate::metrics::metrics;
 use crate::stream::Stream;
 use crate::stream::sequencer::Sequencer;
-use carillon_backplane::log::{Head, LogError};
+use carillon_backplane::log::{LogError, Opened};
 use carillon_protocol::{Seq, TenantId};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ const CONFIRM: Duration = Duration::from_secs(2);
 
 /// A tenant that is being opened.
 pub(super) struct Opening {
-    waiting: Vec<oneshot::Sender<Opened>>,
+    waiting: Vec<oneshot::Sender<OpenedStream>>,
     pub(super) early: Early,
 }
 
 impl Opening {
-    fn join(&mut self, waiter: oneshot::Sender<Opened>) {
+    fn join(&mut self, waiter: oneshot::Sender<OpenedStream>) {
         // Looked through only when the list would grow, so that clients that come and go do not pile up.
         if self.waiting.len() == self.waiting.capacity() {
             self.waiting.retain(|waiter| !waiter.is_closed());
@@ -82,7 +82,7 @@ impl Openings {
 }
 
 impl Feed {
-    pub(super) fn open(&mut self, tenant: TenantId, answer: oneshot::Sender<Opened>) {
+    pub(super) fn open(&mut self, tenant: TenantId, answer: oneshot::Sender<OpenedStream>) {
         match self.tracked.get_mut(&tenant) {
             Some(Tracked::Open(open)) => {
                 open.idle_since = None;
@@ -137,26 +137,21 @@ impl Feed {
         }
     }
 
-    pub(super) fn opened(&mut self, tenant: TenantId, result: Result<Option<(Head, Seq)>, LogError>) {
+    pub(super) fn opened(&mut self, tenant: TenantId, result: Result<Option<(Opened, Seq)>, LogError>) {
         self.openings.end();
         self.finish_opening(tenant, result);
         self.read_next();
     }
 
-    fn finish_opening(&mut self, tenant: TenantId, result: Result<Option<(Head, Seq)>, LogError>) {
+    fn finish_opening(&mut self, tenant: TenantId, result: Result<Option<(Opened, Seq)>, LogError>) {
         let Some(Tracked::Opening(Opening { waiting, early })) = self.tracked.remove(&tenant) else { return };
         let error = match result {
-            Ok(Some((head, oldest))) => {
-                let stream = Arc::new(Stream::new(
-                    tenant.clone(),
-                    head.epoch.clone(),
-                    head.seq,
-                    oldest,
-                    self.config.ring,
-                ));
+            Ok(Some((Opened { head, epochs, .. }, oldest))) => {
+                let stream = Stream::new(tenant.clone(), epochs, head.seq, oldest, self.config.ring);
+                let stream = Arc::new(stream);
                 let open = Open {
                     stream: stream.clone(),
-                    sequencer: Sequencer::new(head.epoch, head.seq),
+                    sequencer: Sequencer::new(head.epoch, head.seq, head.tag),
                     held: self.arrivals.charge(0),
                     asked: None,
                     in_question: false,

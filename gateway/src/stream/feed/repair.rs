@@ -47,7 +47,8 @@ impl Feed {
         tokio::spawn(async move {
             let began = Instant::now();
             let _permit = repairs.acquire(Holder::group(tenant.clone())).await;
-            let page = log.read(&tenant, missing.after, missing.upto, None).await;
+            // With the event at the head, to see that the log still has it.
+            let page = log.read(&tenant, missing.after.previous(), missing.upto, None).await;
             metrics().repair_seconds.record(began.elapsed().as_secs_f64());
             let _ = finder.send(Found::Read(tenant, epoch, page));
         });
@@ -65,9 +66,13 @@ impl Feed {
                 let events = page.events.into_iter().map(|event| {
                     (event.seq, EnvelopeEvent { channels: event.channels, body: event.body.into() })
                 });
-                if open.sequencer.repaired(events, now, &mut out) == Repaired::Gone {
-                    open.sequencer.repair_failed(now);
-                    self.check(tenant);
+                match open.sequencer.repaired(events, now, &mut out) {
+                    Repaired::Continued => {}
+                    Repaired::Gone => {
+                        open.sequencer.repair_failed(now);
+                        self.check(tenant);
+                    }
+                    Repaired::Contradicts => self.doubt_head(tenant),
                 }
                 // What was held and passes with them did come by Redis.
                 let from_log = out.iter().filter(|sequenced| sequenced.at_micros == 0).count();

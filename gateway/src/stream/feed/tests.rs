@@ -1,6 +1,6 @@
 //! Does work that was begun earlier never overrule what happened since?
 
-use super::ask::{OpenError, Opened};
+use super::ask::{OpenError, OpenedStream};
 use super::*;
 use crate::budget::Budget;
 use carillon_backplane::bus::{BusConfig, BusMode};
@@ -29,10 +29,15 @@ fn tenant(n: usize) -> TenantId {
 }
 
 fn head(n: usize, seq: u64) -> Head {
-    Head { tenant: tenant(n), epoch: Epoch::new("e1").unwrap(), seq: Seq(seq) }
+    Head { tenant: tenant(n), epoch: Epoch::new("e1").unwrap(), seq: Seq(seq), tag: None }
 }
 
-fn wants(feed: &mut Feed, n: usize) -> oneshot::Receiver<Opened> {
+fn log(n: usize, seq: u64) -> Opened {
+    let head = head(n, seq);
+    Opened { epochs: head.epoch.clone().into(), head, writable: true }
+}
+
+fn wants(feed: &mut Feed, n: usize) -> oneshot::Receiver<OpenedStream> {
     let (answer, opened) = oneshot::channel();
     feed.on_ask(Ask::Open(tenant(n), answer));
     opened
@@ -41,7 +46,7 @@ fn wants(feed: &mut Feed, n: usize) -> oneshot::Receiver<Opened> {
 fn opens(feed: &mut Feed, n: usize, seq: u64) -> Arc<Stream> {
     let mut opened = wants(feed, n);
     feed.on_found(Found::Subscribed(tenant(n)));
-    feed.on_found(Found::Opened(tenant(n), Ok(Some((head(n, seq), Seq(1))))));
+    feed.on_found(Found::Opened(tenant(n), Ok(Some((log(n, seq), Seq(1))))));
     opened.try_recv().unwrap().unwrap()
 }
 
@@ -51,6 +56,7 @@ fn batch(n: usize, first: u64, events: usize) -> BusEvent {
         tenant: tenant(n),
         epoch: Epoch::new("e1").unwrap(),
         first: Seq(first),
+        before: None,
         at_micros: 1,
         events: bodies.collect(),
     };
@@ -106,7 +112,7 @@ async fn what_came_early_passes_when_the_stream_is_open_and_what_did_not_fit_is_
     feed.on_bus(batch(1, 11, 2));
     feed.on_bus(batch(1, 13, 1));
     feed.on_found(Found::Subscribed(tenant(1)));
-    feed.on_found(Found::Opened(tenant(1), Ok(Some((head(1, 10), Seq(1))))));
+    feed.on_found(Found::Opened(tenant(1), Ok(Some((log(1, 10), Seq(1))))));
     assert_eq!(opened.try_recv().unwrap().unwrap().position().1, Seq(13));
 
     assert!(feed.heads.begin(Instant::now()));
@@ -114,7 +120,7 @@ async fn what_came_early_passes_when_the_stream_is_open_and_what_did_not_fit_is_
     let mut opened = wants(&mut feed, 2);
     (0..300).for_each(|n| feed.on_bus(batch(2, 1 + n, 1)));
     feed.on_found(Found::Subscribed(tenant(2)));
-    feed.on_found(Found::Opened(tenant(2), Ok(Some((head(2, 0), Seq(1))))));
+    feed.on_found(Found::Opened(tenant(2), Ok(Some((log(2, 0), Seq(1))))));
     assert_eq!(opened.try_recv().unwrap().unwrap().position().1, Seq(256));
     let next = feed.heads.wakes_at().unwrap();
     assert!(next < Instant::now() + Duration::from_secs(30), "the heads are asked for");
@@ -127,7 +133,14 @@ async fn i10_what_waits_for_its_turn_is_bounded_for_all_tenants_together() {
     let large = |n: usize, first: u64| {
         let body = Bytes::from(vec![b'x'; 2_000_000]);
         let events = vec![EnvelopeEvent { channels: Vec::new(), body }];
-        Batch { tenant: tenant(n), epoch: Epoch::new("e1").unwrap(), first: Seq(first), at_micros: 1, events }
+        Batch {
+            tenant: tenant(n),
+            epoch: Epoch::new("e1").unwrap(),
+            first: Seq(first),
+            before: None,
+            at_micros: 1,
+            events,
+        }
     };
     for n in 0..20 {
         // Two of 2 MB each, and 11 never comes.

@@ -1,0 +1,168 @@
+//! A standby is promoted. What it had not got is lost; what it had goes on, in a new epoch.
+
+use crate::faults::{PATIENCE, Scene, TENANT};
+use carillon_devstack::client::frame::Cursor;
+use carillon_devstack::client::socket::{Connect, Socket};
+use carillon_devstack::find;
+use carillon_devstack::ports::loopback;
+use carillon_devstack::postgres::{Postgres, PostgresConfig};
+use carillon_devstack::stack::StackConfig;
+use carillon_devstack::wait;
+use tempfile::TempDir;
+
+/// A stack with a standby, whose services reach Postgres at an address that can move.
+struct Pair {
+    scene: Scene,
+    standby: Postgres,
+    _folder: TempDir,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let config = StackConfig { gateways: 1, chaos: true, ..StackConfig::default() };
+        let scene = Scene::start(config).await;
+        let folder = tempfile::tempdir().unwrap();
+        let bin = find::servers().unwrap().postgres_bin;
+        let config = PostgresConfig::throw_away(bin, folder.path());
+        let standby = scene.stack.postgres().standby(config).await.unwrap();
+        Self { scene, standby, _folder: folder }
+    }
+
+    /// What a query prints on the standby.
+    async fn ask(&self, sql: &str) -> String {
+        let psql = find::servers().unwrap().postgres_bin.join("psql");
+        let mut command = tokio::process::Command::new(psql);
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+        let output = command.arg(Postgres::url(self.standby.port(), None)).output().await.unwrap();
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    async fn standby_has(&self, head: u64) {
+        let head = head.to_string();
+        let reached = wait::until("the standby to follow", PATIENCE, || async {
+            (self.ask("SELECT coalesce(max(head), 0) FROM carillon.tenants").await == head).then_some(())
+        });
+        reached.await.unwrap();
+    }
+
+    /// New sessions of the gateway go to the standby, and so do those it has.
+    async fn lead_gateway_to_standby(&self) {
+        let link = &self.scene.stack.gateway(0).links().unwrap().postgres;
+        link.lead_to(loopback(self.standby.port())).await.unwrap();
+        link.cut_once().await.unwrap();
+    }
+
+    /// The primary dies, the standby takes its place, and the address moves.
+    async fn fail_over(&self) {
+        self.scene.stack.postgres().process().kill().unwrap();
+        self.ask("SELECT pg_promote()").await;
+        self.lead_gateway_to_standby().await;
+        let link = &self.scene.stack.publisher(0).links().unwrap().postgres;
+        link.lead_to(loopback(self.standby.port())).await.unwrap();
+        link.cut_once().await.unwrap();
+    }
+
+    async fn epochs(&self) -> String {
+        self.ask("SELECT string_agg(began_after::text, ' ' ORDER BY number) FROM carillon.epochs").await
+    }
+
+    async fn begins(&self, cursor: &Cursor) -> (String, u64) {
+        let url = self.scene.stack.gateway(0).ws_url();
+        let mut wanted = Connect::new(url, self.scene.token(TENANT, "late")).since(cursor.clone());
+        wanted.patience = PATIENCE;
+        let (socket, welcome) = Socket::open(&wanted).await.unwrap();
+        socket.close().await;
+        (welcome.resumed, welcome.seq)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_a_promoted_standby_that_had_everything_resets_nobody() {
+    let mut pair = Pair::start().await;
+    pair.scene.follow_at(0, 2).await;
+    pair.scene.publish(20).await;
+    pair.scene.everything_arrives().await;
+    let old = pair.scene.followers[0].status().cursor.unwrap().epoch.unwrap();
+    pair.standby_has(20).await;
+    pair.fail_over().await;
+    pair.scene.publish(10).await;
+    for follower in &pair.scene.followers {
+        let renewed = |cursor: &Cursor| cursor.seq == 30 && cursor.epoch.as_deref() != Some(&old);
+        let status = follower.until("go on", PATIENCE, |status| status.cursor.as_ref().is_some_and(renewed));
+        assert_eq!(status.await.unwrap().resets, 0);
+    }
+    pair.scene.assert_whole().await;
+    assert_eq!(pair.epochs().await, "0 20", "the epoch changed once");
+    assert_eq!(pair.begins(&Cursor::new(15, &old)).await, ("replay".into(), 15));
+    let new = pair.scene.followers[0].status().cursor.unwrap();
+    assert_eq!(pair.begins(&new).await, ("live".into(), 30));
+    assert_eq!(pair.begins(&Cursor::new(30, &old)).await.0, "reset", "nothing of it is in the new epoch");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_a_promoted_standby_that_was_behind_resets_exactly_who_saw_the_lost_events() {
+    let mut pair = Pair::start().await;
+    pair.scene.follow_at(0, 2).await;
+    pair.scene.publish(20).await;
+    pair.scene.everything_arrives().await;
+    let old = pair.scene.followers[0].status().cursor.unwrap().epoch.unwrap();
+    pair.standby_has(20).await;
+    // It falls behind: it stops taking what the primary sends.
+    pair.ask("ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'").await;
+    pair.ask("SELECT pg_reload_conf()").await;
+    let deaf = wait::until("the standby to be alone", PATIENCE, || async {
+        (pair.ask("SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'").await == "0")
+            .then_some(())
+    });
+    deaf.await.unwrap();
+    pair.scene.publish(10).await;
+    pair.scene.everything_arrives().await;
+    pair.fail_over().await;
+    for follower in &pair.scene.followers {
+        let status = follower.until("be reset", PATIENCE, |status| status.resets > 0).await.unwrap();
+        assert_eq!(status.cursor.unwrap().seq, 20);
+    }
+    assert_eq!(pair.epochs().await, "0 20");
+    assert_eq!(pair.begins(&Cursor::new(20, &old)).await, ("live".into(), 20));
+    assert_eq!(pair.begins(&Cursor::new(21, &old)).await, ("reset".into(), 20));
+    pair.scene.publish(5).await;
+    for follower in &pair.scene.followers {
+        assert_eq!(follower.reached(25, PATIENCE).await.unwrap().resets, 1);
+    }
+    assert_eq!(pair.epochs().await, "0 20", "once");
+}
+
+/// The gateway's sessions lead to a standby that is behind (a demoted primary, a pooler that spreads reads): it reads a
+/// shorter log, and the log is whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_a_stale_read_ends_no_epoch_and_resets_nobody() {
+    let mut pair = Pair::start().await;
+    pair.scene.follow_at(0, 2).await;
+    pair.scene.publish(20).await;
+    pair.standby_has(20).await;
+    pair.ask("SELECT pg_wal_replay_pause()").await;
+    pair.scene.publish(10).await;
+    pair.scene.everything_arrives().await;
+    let old = pair.scene.followers[0].status().cursor.unwrap();
+    pair.lead_gateway_to_standby().await;
+    // Each comparison finds the log ten events too short.
+    let compared =
+        crate::faults::probe::metric(pair.scene.stack.gateway(0), "carillon_head_queries_total").await;
+    crate::faults::probe::metric_reaches(
+        pair.scene.stack.gateway(0),
+        "carillon_head_queries_total",
+        compared + 4.0,
+    )
+    .await;
+    pair.scene.publish(5).await;
+    for follower in &pair.scene.followers {
+        let status = follower.reached(35, PATIENCE).await.unwrap();
+        assert_eq!((status.resets, status.cursor.unwrap().epoch), (0, old.epoch.clone()));
+    }
+    pair.ask("SELECT pg_wal_replay_resume()").await;
+    pair.standby_has(35).await;
+    assert_eq!(pair.ask("SELECT count(*) FROM carillon.epochs").await, "0");
+    assert_eq!(pair.begins(&Cursor::new(35, old.epoch.unwrap())).await, ("live".into(), 35));
+    pair.scene.assert_whole().await;
+}

@@ -1,0 +1,155 @@
+//! Where in its tenant's log does a client go on that was here before?
+//!
+//! A cursor is only what the client says. What it shows to be wrong is told to this client alone; nothing about the log
+//! is decided from it. And no cursor is refuted by a server that may be behind.
+
+use crate::entrance::{Refusal, Resume};
+use crate::stream::Stream;
+use crate::stream::feed::{OpenError, Streams};
+use carillon_backplane::log::{Log, LogError};
+use carillon_platform::auth::Identity;
+use carillon_protocol::server::ResetReason;
+use carillon_protocol::{Channel, Epoch, Epochs, LastEvent, Seq};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// How long a stream may take to reach a cursor that another node has seen already.
+const REACH: Duration = Duration::from_secs(3);
+
+/// Where a client says it was.
+pub(crate) struct Claimed {
+    pub(crate) since: Option<Seq>,
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) last: Option<LastEvent>,
+}
+
+/// What a log says of a cursor.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// It stands in this log.
+    Within,
+    /// The log ends before it.
+    Ahead,
+    /// It is of an epoch this log has had, but beyond what is left of that.
+    Lost,
+    /// It is of an epoch this log never had, or has not had yet.
+    Unknown,
+}
+
+fn place(epoch: Option<&Epoch>, seq: Seq, epochs: &Epochs, head: Seq) -> Place {
+    match epoch.map(|epoch| epochs.good_up_to(epoch)) {
+        Some(None) => Place::Unknown,
+        Some(Some(upto)) if seq > upto => Place::Lost,
+        _ if seq > head => Place::Ahead,
+        _ => Place::Within,
+    }
+}
+
+/// Where somebody begins who claims to have been somewhere.
+pub(crate) async fn resume(
+    streams: &Streams,
+    log: &Log,
+    stream: &Stream,
+    claimed: Claimed,
+    identity: &Identity,
+) -> Result<Resume, Refusal> {
+    let Some(seq) = claimed.since else { return Ok(Resume::Fresh) };
+    let epoch = claimed.epoch.as_ref();
+    let (mut life, mut head) = stream.position();
+    match place(epoch, seq, &life.epochs, head) {
+        Place::Within => {}
+        // Later epochs only take more away.
+        Place::Lost => return Ok(Resume::Reset(ResetReason::EpochChanged)),
+        Place::Ahead | Place::Unknown => {
+            // The client may have heard from another node what this one has not heard yet: the log knows.
+            let truth = log.open_tenant(&stream.tenant, false).await.map_err(unreadable)?;
+            let truth = truth.ok_or_else(unavailable)?;
+            match place(epoch, seq, &truth.epochs, truth.head.seq) {
+                Place::Within => {}
+                Place::Lost => return Ok(Resume::Reset(ResetReason::EpochChanged)),
+                Place::Ahead | Place::Unknown if !truth.writable => return Err(unavailable()),
+                Place::Ahead => return Ok(Resume::Reset(ResetReason::CursorAhead)),
+                Place::Unknown => return Ok(Resume::Reset(ResetReason::EpochChanged)),
+            }
+            streams.check_heads().await;
+            let reached = stream.reached(&truth.head.epoch, seq);
+            tokio::time::timeout(REACH, reached).await.map_err(|_| unavailable())?;
+            (life, head) = stream.position();
+        }
+    }
+    if let Some(last) = &claimed.last
+        && !has_event(log, stream, last, identity).await.map_err(unreadable)?
+    {
+        return Ok(Resume::Reset(ResetReason::EventChanged));
+    }
+    if seq.next() < life.oldest && seq < head {
+        return Ok(Resume::Reset(ResetReason::TooOld));
+    }
+    Ok(Resume::From { epoch: life.epoch, seq })
+}
+
+fn unavailable() -> Refusal {
+    Refusal::unavailable("the tenant's log cannot be read now; come back soon")
+}
+
+fn unreadable(error: LogError) -> Refusal {
+    tracing::debug!(%error, "a cursor could not be compared with the log");
+    OpenError::from(&error).into()
+}
+
+/// Whether the log has this event under its number. One that retention has dropped cannot be compared. One that the client
+/// may not see is none to it, whatever its id: else ids could be guessed.
+async fn has_event(
+    log: &Log,
+    stream: &Stream,
+    last: &LastEvent,
+    identity: &Identity,
+) -> Result<bool, LogError> {
+    let may_see = |channels: &[Channel]| channels.iter().any(|channel| identity.may_subscribe(channel));
+    if let Some(entry) = stream.get(last.seq) {
+        return Ok(id_of(entry.body()).is_some_and(|id| id == last.id.as_str()) && may_see(&entry.channels));
+    }
+    if let Some(event) = log.event_at(&stream.tenant, last.seq).await? {
+        return Ok(
+            id_of(event.body.as_bytes()).is_some_and(|id| id == last.id.as_str()) && may_see(&event.channels)
+        );
+    }
+    Ok(log.oldest(&stream.tenant).await?.is_some_and(|oldest| last.seq < oldest))
+}
+
+/// The id in an event's JSON.
+fn id_of(body: &[u8]) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    serde_json::from_slice(body).ok().map(|Event { id }| id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carillon_protocol::Began;
+
+    #[test]
+    fn a_cursor_stands_in_the_log_up_to_where_the_next_epoch_began() {
+        let epoch = |name: &str| Epoch::new(name).unwrap();
+        let known =
+            [("e3", 50), ("e2", 20)].map(|(name, after)| Began { epoch: epoch(name), after: Seq(after) });
+        let epochs = Epochs::new(&epoch("e3"), known.to_vec());
+        let place = |name: Option<&str>, seq| place(name.map(epoch).as_ref(), Seq(seq), &epochs, Seq(70));
+        assert_eq!((place(None, 70), place(None, 71)), (Place::Within, Place::Ahead));
+        assert_eq!((place(Some("e3"), 70), place(Some("e3"), 71)), (Place::Within, Place::Ahead));
+        assert_eq!((place(Some("e2"), 50), place(Some("e2"), 51)), (Place::Within, Place::Lost));
+        assert_eq!(place(Some("e2"), 99), Place::Lost, "not merely ahead");
+        assert_eq!(place(Some("e1"), 1), Place::Unknown);
+    }
+
+    #[test]
+    fn an_event_says_its_id() {
+        assert_eq!(id_of(br#"{"specversion":"1.0","id":"a\"b","data":{"id":"c"}}"#).as_deref(), Some("a\"b"));
+        assert_eq!(id_of(br#"{"data":1}"#), None);
+    }
+}
