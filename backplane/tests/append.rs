@@ -44,7 +44,7 @@ impl Database {
 
     /// The ids of a tenant's log, oldest first.
     async fn ids(&self, name: &str) -> Vec<String> {
-        let page = self.log.read(&tenant(name), Seq::ZERO, Seq(1_000), None).await.unwrap();
+        let page = self.log.read(&tenant(name), Seq::ZERO, Seq(1_000)).await.unwrap();
         let numbers: Vec<u64> = page.events.iter().map(|event| event.seq.0).collect();
         assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "{name} has a gap");
         page.events.into_iter().map(|event| event.body).collect()

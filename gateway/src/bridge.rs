@@ -60,16 +60,29 @@ async fn history(
 ) -> Result<HistoryPage, LogError> {
     let (start, more) = match from {
         HistoryFrom::After(seq) => (seq, false),
-        HistoryFrom::Newest { count: 0, .. } => (upto, false),
-        HistoryFrom::Newest { count, after } => {
-            let (start, more) = backlog.history_start(reader, channels, upto, count).await?;
-            // What lies before a given cursor was seen, not left out.
-            if start > after { (start, more) } else { (after, false) }
+        HistoryFrom::Newest { count: 0, start, .. } => (start, false),
+        HistoryFrom::Newest { count, after, below, start } => {
+            let found = backlog.history_start(reader, channels, (after, below), count, start).await?;
+            if let Some(below) = found.stopped {
+                let next =
+                    HistoryFrom::Newest { count: count - found.events, after, below, start: found.start };
+                return Ok(HistoryPage {
+                    events: Vec::new(),
+                    complete: false,
+                    more: false,
+                    from,
+                    next,
+                    _held: None,
+                });
+            }
+            (found.start, found.more)
         }
     };
+    let from = HistoryFrom::After(start);
     if start >= upto {
-        return Ok(HistoryPage { events: Vec::new(), complete: true, more, start, _held: None });
+        return Ok(HistoryPage { events: Vec::new(), complete: true, more, from, next: from, _held: None });
     }
-    let (events, complete, held) = backlog.history(reader, channels, start, upto).await?;
-    Ok(HistoryPage { events, complete, more, start, _held: Some(held) })
+    let (events, reached, held) = backlog.history(reader, channels, start, upto).await?;
+    let next = HistoryFrom::After(reached);
+    Ok(HistoryPage { events, complete: reached >= upto, more, from, next, _held: Some(held) })
 }

@@ -14,7 +14,8 @@
 //!    tenant. Losing that message delays delivery, for gateways also watch the log; it loses nothing.
 //!
 //! `GET /v1/events` reads the same log back. While the log does not answer, [`health`] refuses everybody at once.
-//! [`worker`] runs what no request asks for, as the [`maintenance`] of partitions and keys.
+//! [`worker`] runs what no request asks for: the [`maintenance`] of partitions and keys, and each [`projector`], which
+//! reads every log with a stored cursor; the first writes the channel index.
 //! [`readiness`] tells probes how it is, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
 
 pub mod access;
@@ -26,6 +27,7 @@ pub mod health;
 pub mod http;
 pub mod maintenance;
 pub mod metrics;
+pub mod projector;
 pub mod readiness;
 pub mod serve;
 pub mod tenants;

@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::tenants::Tenants;
 use crate::usage::Usage;
 use crate::worker::{self, Activation, Driver};
-use crate::{maintenance, readiness};
+use crate::{maintenance, projector, readiness};
 use carillon_backplane::bus::{self, Announcer, BusConfig, BusError, BusMode};
 use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
 use carillon_platform::auth::Verifier;
@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// Most connections to the database: two batches, the rest for keys, queries and background work.
 const POOL: usize = 10;
@@ -125,6 +126,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let driver = Driver::default();
     maintenance::today(&log).await;
     maintenance::start(&driver, &log, &common.node, retention_days, partitions);
+    let projectors = projector::start(&driver, &log, format!("{}/{}", common.node, Uuid::new_v4()));
     let pages = worker::page(driver.statuses());
     let ops = tokio::spawn(ops::serve(ops_listener, scrape, tenants, ready, pages, closing.clone()));
     let serving = tokio::spawn(server.run(stopping.clone(), drain));
@@ -147,6 +149,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     };
     let committed = batcher.stop(LAST_BATCHES).await;
     driver.stop().await;
+    projectors.release().await;
     announcer.close().await;
     closing.cancel();
     // A probe that is still being answered may not hold up the end.

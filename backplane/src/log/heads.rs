@@ -37,7 +37,7 @@ const HEADS: &str =
 const OPEN: &str = "SELECT epoch, head, tag, writable, epochs, began_after FROM carillon.open_tenant($1, $2)";
 const END: &str = "SELECT carillon.end_epoch($1, $2, $3, $4) AS ended";
 /// Merges the newest partition indexes, so it reads one row of each.
-const OLDEST: &str = "SELECT seq FROM carillon.events WHERE tenant_id = $1 ORDER BY seq LIMIT 1";
+pub(super) const OLDEST: &str = "SELECT seq FROM carillon.events WHERE tenant_id = $1 ORDER BY seq LIMIT 1";
 const MAINTAIN: &str = "SET LOCAL ROLE carillon_owner; SET LOCAL carillon.maintenance = 'on'";
 const NEXT_TENANTS: &str = "SELECT id FROM carillon.tenants WHERE id > $1 ORDER BY id LIMIT $2";
 const ROTATE: &str = "SELECT id, epoch, head, 0::bigint AS tag FROM carillon.rotate_epochs($1, $2)";

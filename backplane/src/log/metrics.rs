@@ -18,7 +18,8 @@ pub fn describe() {
     describe_counter!(
         QUERIES,
         "Exchanges with Postgres, by query: append, locked (whose rows others hold), heads (of all tenants of a node), open, oldest, rotate, settle (new epochs after a change of lineage), read (a page \
-         after a cursor), newest (where history begins), list, event, key, maintenance (partitions and retention), ping."
+         after a cursor), bounds, index and walk (the steps of a search), lease, news, project and maintain (readers of the log), event, \
+         key, maintenance (partitions and retention), ping."
     );
     describe_counter!(
         FAILURES,

@@ -8,7 +8,8 @@
 //! | `append` | how do many events get gapless numbers in one statement? |
 //! | `heads` | how long is each log, and which epoch is it in? |
 //! | `read` | which events stand after a cursor? |
-//! | `query` | which events match a back office's question? |
+//! | `search` | which events match a question, however long the log is? |
+//! | `projector` | who reads every tenant's log with a stored cursor? |
 //! | `keys` | who is the bearer of this API key? |
 //! | `maintenance` | how do partitions come and go, and how are idempotency keys forgotten? |
 //! | `metrics` | what does the log count? |
@@ -22,9 +23,10 @@ mod maintenance;
 mod metrics;
 mod migrate;
 mod pool;
-mod query;
+mod projector;
 mod read;
 mod scope;
+mod search;
 
 pub use append::{Append, Appended, IdempotencyKey};
 pub use error::{LogError, Unwritable};
@@ -34,5 +36,6 @@ pub use maintenance::{Dropped, ForgottenKeys, Maintenance, PartitionState};
 pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};
 pub use pool::{Log, LogConfig, Role};
-pub use query::{EventFilter, KindFilter, Page};
-pub use read::{LogPage, LoggedEvent};
+pub use projector::{Batch, ChannelIndex, News, Progress, Reader, Slot, Turn, Work};
+pub use read::{LogPage, LoggedEvent, PAGE_BYTES, PAGE_ROWS};
+pub use search::{EventFilter, KindFilter, Order, Search};

@@ -129,11 +129,12 @@ pub(super) fn driver(url: &str, role: Role) -> Result<(tokio_postgres::Config, M
     let mut options = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
     // Migrations choose their role and their time limits themselves. A generic plan is always the right one here
     // (every statement goes by an index that begins with the tenant), and planning over many partitions for each
-    // execution would cost more than most executions do.
+    // execution would cost more than most executions do. Such a plan may be older than the rows of a partition: one made
+    // while today's was empty would read all of it, again and again, so no plan may choose that.
     if role != Role::Owner {
         options.push_str(&format!(
             "-c role={} -c statement_timeout={STATEMENT_MS} -c lock_timeout={STATEMENT_MS} \
-             -c idle_in_transaction_session_timeout=10000 -c plan_cache_mode=force_generic_plan -c jit=off",
+             -c idle_in_transaction_session_timeout=10000 -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off",
             role.name()
         ));
     }

@@ -56,6 +56,16 @@ fn names<'a>(tenants: impl Iterator<Item = &'a TenantId>) -> String {
     tenants.map(TenantId::as_str).collect::<Vec<_>>().join(",")
 }
 
+/// Lets the rest of a transaction see one tenant and nothing else.
+pub(super) async fn enter(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    tenant: &TenantId,
+) -> Result<(), LogError> {
+    let set_scope = transaction.prepare_cached(SET_SCOPE).await?;
+    transaction.execute(&set_scope, &[&tenant.as_str()]).await?;
+    Ok(())
+}
+
 async fn transaction(
     client: &Object,
     set_scope: &Statement,

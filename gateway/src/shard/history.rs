@@ -29,10 +29,12 @@ pub(crate) struct HistoryPage {
     pub(crate) events: Vec<LoggedEvent>,
     /// Whether nothing is left up to where history ends.
     pub(crate) complete: bool,
-    /// Whether older events were left out (known with the first page).
+    /// Whether older events were left out (known when its first event is).
     pub(crate) more: bool,
-    /// Where it began: the cursor before its first event.
-    pub(crate) start: Seq,
+    /// Where the page begins.
+    pub(crate) from: HistoryFrom,
+    /// Where history goes on after it. A page without events may still have come further.
+    pub(crate) next: HistoryFrom,
     /// What its events hold of the replay budget, until they are written or forgotten.
     pub(crate) _held: Option<Held>,
 }
@@ -74,7 +76,7 @@ impl HistoryJob {
         Self {
             id,
             channels: channels.into(),
-            from: HistoryFrom::Newest { count, after },
+            from: HistoryFrom::Newest { count, after, below: upto, start: upto },
             upto,
             count: 0,
             more,
@@ -128,10 +130,8 @@ impl Worker {
         let Stage::Member(member) = &mut connection.stage else { return };
         let Some(job) = member.history.front_mut() else { return };
         job.failures = 0;
-        if let HistoryFrom::Newest { .. } = job.from {
-            job.more |= page.more;
-            job.from = HistoryFrom::After(page.start);
-        }
+        job.more |= page.more;
+        job.from = page.from;
         for event in page.events {
             let json = event_frame(
                 event.seq,
@@ -157,6 +157,7 @@ impl Worker {
                 return self.blocked(key, taken);
             }
         }
+        job.from = page.next;
         if page.complete {
             let Some(job) = member.history.pop_front() else { return };
             self.answer(key, &ServerFrame::Replayed { id: job.raw_id(), count: job.count, more: job.more });
@@ -164,8 +165,8 @@ impl Worker {
         self.catch_up(key);
     }
 
-    /// A read of history failed: it is tried again a few times, then refused, so that one that can never be read (a
-    /// channel too rare in a log too long) does not occupy the log for ever.
+    /// A read of history failed: it is tried again a few times, then refused, so that it does not wait for a log that is
+    /// away for as long as the connection lives.
     fn history_failed(&mut self, key: u32) {
         let now_ms = self.now_ms;
         let Some(member) = self.member_mut(key) else { return };

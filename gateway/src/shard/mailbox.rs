@@ -77,11 +77,20 @@ pub(crate) enum Errand {
     },
 }
 
-/// Where a page of history begins.
+/// Where a piece of history goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HistoryFrom {
-    /// Not known yet: the newest `count`, but nothing up to `after`.
-    Newest { count: u64, after: Seq },
+    /// Its first event is still looked for, backwards.
+    Newest {
+        /// So many more events belong to it,
+        count: u64,
+        /// but nothing up to here.
+        after: Seq,
+        /// Everything above this was looked at.
+        below: Seq,
+        /// The place before the oldest event found so far.
+        start: Seq,
+    },
     /// After this one.
     After(Seq),
 }

@@ -3,12 +3,13 @@
 use super::openapi::{ProblemDocument, StoredEvent};
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
+use super::turn;
 use super::{App, cursor, no_entry, unknown_tenant};
 use crate::access::{Caller, Entry, Scope};
 use crate::event::{Fault, FaultCode, rfc3339};
 use axum::extract::{Path, State, rejection::PathRejection};
 use axum::response::{IntoResponse, Response};
-use carillon_backplane::log::{EventFilter, Head, KindFilter, LoggedEvent, Page};
+use carillon_backplane::log::{EventFilter, Head, KindFilter, LoggedEvent};
 use carillon_protocol::{Channel, Epoch, EventId, Seq, TenantId, limits};
 use http::{HeaderValue, Uri, header};
 use serde::Serialize;
@@ -44,11 +45,11 @@ pub(super) struct LogEntry {
 /// One page of the log, newest first.
 #[derive(Serialize, ToSchema)]
 pub(super) struct EventPage {
-    /// At most `limit`.
+    /// At most `limit`. Fewer, or none, say nothing about what follows: a search through a long log ends a page early.
     events: Vec<LogEntry>,
-    /// Cursor for `after`: the next older page. Null on the last one.
+    /// Cursor for `after`: the next older page. Null on the last one, and only there.
     next: Option<String>,
-    /// Cursor for `before`: the next newer page. Null on the first one.
+    /// Cursor for `before`: the next newer page. Null on the first one, and only there.
     previous: Option<String>,
 }
 
@@ -100,16 +101,13 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
     let Some(opened) = app.health.ask(app.log.open_tenant(&entry.tenant, false)).await? else {
         return nothing_yet(&app, after.or(before).is_some());
     };
-    let Head { tenant, epoch, .. } = opened.head;
+    let Head { tenant, epoch, seq: head, .. } = opened.head;
     let place = |text: Option<String>, name: &'static str| {
         text.map(|text| cursor::decode(&text, &tenant, &epoch).ok_or_else(|| invalid_cursor(name)))
             .transpose()
     };
     let (older_than, newer_than) = (place(after, "after")?, place(before, "before")?);
-    // One row more than asked for tells whether there is another page.
-    let page = Page { older_than, newer_than, limit: limit + 1 };
-    let events = app.log.events(&tenant, &filter, &page).await?;
-    let turn = Turn::of(older_than, newer_than, limit, events);
+    let turn = turn::find(&app.log, &tenant, filter, (older_than, newer_than), head, limit).await?;
     let encode = |seq: Seq| cursor::encode(&tenant, &epoch, seq);
     answer(&EventPage {
         next: turn.next.map(encode),
@@ -196,38 +194,6 @@ fn kind(text: &str) -> Option<KindFilter> {
     )
 }
 
-/// A page, and where the pages beside it begin.
-struct Turn {
-    events: Vec<LoggedEvent>,
-    next: Option<Seq>,
-    previous: Option<Seq>,
-}
-
-impl Turn {
-    /// `found` holds one event more than `limit` when there are more in the direction that was asked for.
-    fn of(
-        older_than: Option<Seq>,
-        newer_than: Option<Seq>,
-        limit: usize,
-        mut found: Vec<LoggedEvent>,
-    ) -> Self {
-        let more = found.len() > limit;
-        if let Some(from) = newer_than {
-            // The surplus is the newest, and there is a way back even from an empty page.
-            if more {
-                found.remove(0);
-            }
-            let next = found.last().map_or(from.next(), |event| event.seq);
-            let previous = found.first().map(|event| event.seq).filter(|_| more);
-            return Self { next: Some(next), previous, events: found };
-        }
-        found.truncate(limit);
-        let next = found.last().map(|event| event.seq).filter(|_| more);
-        let previous = older_than.map(|from| found.first().map_or(from.previous(), |event| event.seq));
-        Self { next, previous, events: found }
-    }
-}
-
 fn row(event: LoggedEvent, epoch: &Epoch) -> Result<LogEntry, Problem> {
     let LoggedEvent { seq, channels, body } = event;
     let event = RawValue::from_string(body).map_err(|error| {
@@ -263,25 +229,6 @@ fn invalid_cursor(name: &'static str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn turn(older: Option<u64>, newer: Option<u64>, found: &[u64]) -> (Vec<u64>, Option<u64>, Option<u64>) {
-        let event = |seq: &u64| LoggedEvent { seq: Seq(*seq), channels: Vec::new(), body: "{}".into() };
-        let turn = Turn::of(older.map(Seq), newer.map(Seq), 2, found.iter().map(event).collect());
-        let seqs = turn.events.iter().map(|event| event.seq.0).collect();
-        (seqs, turn.next.map(|seq| seq.0), turn.previous.map(|seq| seq.0))
-    }
-
-    #[test]
-    fn pages_lead_to_their_neighbours() {
-        assert_eq!(turn(None, None, &[9, 8, 7]), (vec![9, 8], Some(8), None));
-        assert_eq!(turn(None, None, &[9, 8]), (vec![9, 8], None, None));
-        assert_eq!(turn(Some(8), None, &[7, 6, 5]), (vec![7, 6], Some(6), Some(7)));
-        assert_eq!(turn(Some(2), None, &[1]), (vec![1], None, Some(1)));
-        assert_eq!(turn(Some(2), None, &[]), (vec![], None, Some(1)));
-        assert_eq!(turn(None, Some(4), &[7, 6, 5]), (vec![6, 5], Some(5), Some(6)));
-        assert_eq!(turn(None, Some(7), &[9, 8]), (vec![9, 8], Some(8), None));
-        assert_eq!(turn(None, Some(9), &[]), (vec![], Some(10), None));
-    }
 
     #[test]
     fn a_type_is_exact_or_a_prefix() {

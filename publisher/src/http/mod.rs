@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `rim` | what does every answer carry? |
 //! | `publish` | `POST /v1/events` |
-//! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
+//! | `list`, `turn`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
 //! | `prepare` | what goes to the log when this caller publishes these events? |
 //! | `body` | is the body small, quick and plain enough to be read? |
 //! | [`problem`] | how does an error look? |
@@ -20,6 +20,7 @@ pub mod problem;
 mod publish;
 mod query;
 mod rim;
+mod turn;
 
 pub use body::BodyBudget;
 

@@ -6,9 +6,11 @@
 //!
 //! | module | question it answers |
 //! |---|---|
+//! | [`history`] | where does a piece of history begin, and which events are in it? |
 //! | [`pages`] | which pages are there already, for whoever asks the same? |
 //! | [`shares`] | who may read the log next, and who may hold what was read? |
 
+mod history;
 mod pages;
 mod shares;
 
@@ -17,8 +19,8 @@ pub(crate) use shares::{Reader, Room};
 
 use crate::budget::{Budget, Charge};
 use crate::metrics::metrics;
-use carillon_backplane::log::{Log, LogError, LoggedEvent};
-use carillon_protocol::{Channel, Seq};
+use carillon_backplane::log::{Log, LogError};
+use carillon_protocol::Seq;
 use pages::{Answer, Events, Key, Pages, make_room};
 use shares::{Kind, Shares};
 use std::collections::HashMap;
@@ -103,7 +105,7 @@ impl Backlog {
                 let _permit = self.shared.shares.permit(Kind::Resume, reader).await?;
                 let reserved = self.reserve().await;
                 metrics().backlog_reads.increment(1);
-                let page = self.log.read(&reader.group, after, upto, None).await?;
+                let page = self.log.read(&reader.group, after, upto).await?;
                 let events = Events::new(after, upto, page.events, &reserved);
                 metrics().backlog_events.increment(events.len() as u64);
                 own_room = Some(room);
@@ -142,38 +144,6 @@ impl Backlog {
         let answer = Answer::default();
         pages.insert(key.clone(), (now, answer.clone()));
         answer
-    }
-
-    /// Where a piece of history of `channels` begins: the cursor before its first event, and whether older ones were
-    /// left out.
-    pub(crate) async fn history_start(
-        &self,
-        reader: &Reader,
-        channels: &[Channel],
-        upto: Seq,
-        newest: u64,
-    ) -> Result<(Seq, bool), LogError> {
-        let _permit = self.shared.shares.permit(Kind::History, reader).await?;
-        self.log.newest(&reader.group, channels, upto, newest).await
-    }
-
-    /// A page of history: `after < seq <= upto` in `channels`, whether it is the last, and what it holds.
-    pub(crate) async fn history(
-        &self,
-        reader: &Reader,
-        channels: &[Channel],
-        after: Seq,
-        upto: Seq,
-    ) -> Result<(Vec<LoggedEvent>, bool, Held), LogError> {
-        let room = self.shared.shares.room(Kind::History, reader).await?;
-        let _permit = self.shared.shares.permit(Kind::History, reader).await?;
-        let bytes = self.reserve().await;
-        metrics().history_reads.increment(1);
-        let page = self.log.read(&reader.group, after, upto, Some(channels)).await?;
-        let weight =
-            |event: &LoggedEvent| size_of::<LoggedEvent>() + event.body.len() + 32 * event.channels.len();
-        bytes.set(page.events.iter().map(weight).sum::<usize>().min(bytes.bytes()));
-        Ok((page.events, page.complete, Held { _bytes: bytes, _room: room }))
     }
 }
 

@@ -48,7 +48,7 @@ impl Feed {
             let began = Instant::now();
             let _permit = repairs.acquire(Holder::group(tenant.clone())).await;
             // With the event at the head, to see that the log still has it.
-            let page = log.read(&tenant, missing.after.previous(), missing.upto, None).await;
+            let page = log.read(&tenant, missing.after.previous(), missing.upto).await;
             metrics().repair_seconds.record(began.elapsed().as_secs_f64());
             let _ = finder.send(Found::Read(tenant, epoch, page));
         });

@@ -1,0 +1,93 @@
+//! What may be asked for?
+
+use carillon_protocol::Channel;
+use jiff::Timestamp;
+
+/// What to look for; an absent field matches everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// By type.
+    pub kind: Option<KindFilter>,
+    /// By source, exactly.
+    pub source: Option<String>,
+    /// By actor, exactly.
+    pub actor: Option<String>,
+    /// By subject, exactly.
+    pub subject: Option<String>,
+    /// By one channel.
+    pub channel: Option<String>,
+    /// Text found anywhere in the event's JSON, whatever its case.
+    pub q: Option<String>,
+    /// Happened at this time or later.
+    pub from: Option<Timestamp>,
+    /// Happened before this time.
+    pub to: Option<Timestamp>,
+    /// Only events in one of these channels: what the asking person may see.
+    pub audience: Option<Vec<Channel>>,
+}
+
+/// A type, or the beginning of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KindFilter {
+    /// `appointment.created`
+    Exact(String),
+    /// `appointment.` (written `appointment.*`)
+    Prefix(String),
+}
+
+impl EventFilter {
+    /// Everything in one of these channels.
+    pub fn channels(channels: &[Channel]) -> Self {
+        Self { audience: Some(channels.to_vec()), ..Self::default() }
+    }
+
+    /// Whether the channel index knows candidates for it.
+    pub(super) fn names_channels(&self) -> bool {
+        self.channel.is_some() || self.audience.is_some()
+    }
+
+    /// Whether an event of the right channels may still not match.
+    pub(super) fn asks_more_than_channels(&self) -> bool {
+        let both = self.channel.is_some() && self.audience.is_some();
+        let attributes = [&self.source, &self.actor, &self.subject, &self.q];
+        let times = [self.from, self.to];
+        both || self.kind.is_some()
+            || attributes.into_iter().any(Option::is_some)
+            || times.iter().any(Option::is_some)
+    }
+}
+
+/// A LIKE pattern that finds `text` literally.
+pub(super) fn like(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_text_is_taken_literally() {
+        assert_eq!(like(r"50%_\"), r"%50\%\_\\%");
+    }
+
+    #[test]
+    fn channels_alone_are_answered_by_the_index_alone() {
+        let channels = EventFilter::channels(&[Channel::tenant()]);
+        assert!(channels.names_channels() && !channels.asks_more_than_channels());
+        let both = EventFilter { channel: Some("c".into()), ..channels.clone() };
+        assert!(both.asks_more_than_channels());
+        let typed = EventFilter { kind: Some(KindFilter::Exact("t".into())), ..channels };
+        assert!(typed.asks_more_than_channels());
+        assert!(!EventFilter::default().names_channels());
+    }
+}

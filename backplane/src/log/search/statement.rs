@@ -1,0 +1,155 @@
+//! What is the database asked for one part of a search?
+//!
+//! Row level security lets only operators use an index that cannot leak (`=`, `<`, `>` on text and numbers, not `&&` on
+//! arrays), so channels are looked up as rows of the channel index, and everything else is a filter on rows that an
+//! index range chose. Every look at `events` has an order that only its primary key has: a plan that was made while a
+//! partition was small may else go by another index that begins with the tenant, and read all of the tenant's events.
+
+use super::filter::{EventFilter, KindFilter, like};
+use super::route::{Leg, Order};
+use crate::log::error::LogError;
+use crate::log::projector::{BATCH, CHANNEL_INDEX};
+use crate::log::read::signed;
+use carillon_protocol::{Channel, TenantId};
+use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
+
+/// How far the channel index may be believed, and the oldest event that retention has left. A cursor of another epoch
+/// says nothing about this one's events.
+pub(super) fn bounds() -> String {
+    format!(
+        "SELECT coalesce((SELECT c.seq FROM carillon.projector_cursors c
+            JOIN carillon.tenants t ON t.id = c.tenant_id AND t.epoch = c.epoch
+            WHERE c.tenant_id = $1 AND c.projector = '{CHANNEL_INDEX}'), 0) AS indexed,
+        coalesce((SELECT seq FROM carillon.events WHERE tenant_id = $1 ORDER BY seq LIMIT 1), 0) AS oldest"
+    )
+}
+
+/// What the rows of an answer hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Columns {
+    /// The events.
+    Events,
+    /// Their numbers only.
+    Seqs,
+}
+
+/// What an event must be, for parameters in the order of [`Params`].
+const CONDITIONS: &str = "($4::text IS NULL OR e.type = $4) AND ($5::text IS NULL OR starts_with(e.type, $5))
+    AND ($6::text IS NULL OR e.source = $6) AND ($7::text IS NULL OR e.actor = $7)
+    AND ($8::text IS NULL OR e.subject = $8) AND ($9::text[] IS NULL OR e.channels && $9)
+    AND ($10::text[] IS NULL OR e.channels && $10) AND ($11::text IS NULL OR e.body ILIKE $11)
+    AND ($12::timestamptz IS NULL OR e.time >= $12) AND ($13::timestamptz IS NULL OR e.time < $13)";
+
+/// The statement for a leg: rows `seq, matches, whole` and, if wanted, `channels, body`, in the search's order.
+pub(super) fn sql(leg: Leg, order: Order, columns: Columns) -> String {
+    let direction = if order == Order::Ascending { "ASC" } else { "DESC" };
+    let body = if columns == Columns::Events { "e.body" } else { "''::text" };
+    let rows = match leg {
+        // Everything of the window is looked at, and what does not match makes no row.
+        Leg::Walk { .. } => format!(
+            "SELECT e.seq, e.channels, {body} AS body FROM carillon.events e
+            WHERE e.tenant_id = $1 AND e.seq > $2::bigint AND e.seq <= $3::bigint AND {CONDITIONS}
+            ORDER BY e.seq {direction} LIMIT $14::bigint"
+        ),
+        // Rows of one channel do not overlap: in the order of their last events they are in the order of all. A row
+        // that reaches beyond the range ends less than a batch after it.
+        Leg::Index { .. } => format!(
+            "SELECT f.seq, found.channels, found.body FROM (
+                SELECT x.seq, min(x.since) AS since, max(x.at) AS at
+                FROM unnest(coalesce($9::text[], $10::text[])) AS n(channel) CROSS JOIN LATERAL (
+                    SELECT s.seq, i.since, i.at FROM carillon.channel_index i CROSS JOIN LATERAL unnest(i.seqs) AS s(seq)
+                    WHERE i.tenant_id = $1 AND i.channel = n.channel AND i.last_seq > $2::bigint AND i.last_seq < $3::bigint + {BATCH}
+                        AND s.seq > $2::bigint AND s.seq <= $3::bigint
+                    ORDER BY i.last_seq {direction}, s.seq {direction} LIMIT $14::bigint
+                ) AS x GROUP BY x.seq ORDER BY x.seq {direction} LIMIT $14::bigint
+            ) AS f LEFT JOIN LATERAL (
+                SELECT e.channels, {body} AS body FROM carillon.events e
+                WHERE e.tenant_id = $1 AND e.seq = f.seq AND e.at BETWEEN f.since AND f.at AND {CONDITIONS}
+                ORDER BY e.at LIMIT 1
+            ) AS found ON true"
+        ),
+    };
+    format!(
+        "SELECT seq, body IS NOT NULL AS matches, before < $15::bigint AS whole, channels,
+            CASE WHEN before < $15::bigint THEN body END AS body
+        FROM (SELECT seq, channels, body, coalesce(sum(octet_length(body)) OVER (ORDER BY seq {direction}
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+            FROM ({rows}) AS looked_at) AS page ORDER BY seq {direction}"
+    )
+}
+
+/// The parameters of every leg.
+pub(super) struct Params<'a> {
+    tenant: &'a str,
+    after: i64,
+    upto: i64,
+    exact: Option<&'a str>,
+    prefix: Option<&'a str>,
+    filter: &'a EventFilter,
+    channel: Option<Vec<&'a str>>,
+    audience: Option<Vec<&'a str>>,
+    q: Option<String>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    rows: i64,
+    bytes: i64,
+}
+
+impl<'a> Params<'a> {
+    pub(super) fn new(
+        tenant: &'a TenantId,
+        filter: &'a EventFilter,
+        leg: Leg,
+        rows: usize,
+        bytes: usize,
+    ) -> Self {
+        let (Leg::Index { after, upto } | Leg::Walk { after, upto }) = leg;
+        let (exact, prefix) = match &filter.kind {
+            Some(KindFilter::Exact(kind)) => (Some(kind.as_str()), None),
+            Some(KindFilter::Prefix(kind)) => (None, Some(kind.as_str())),
+            None => (None, None),
+        };
+        Self {
+            tenant: tenant.as_str(),
+            after: signed(after),
+            // An index row may end a batch after the range.
+            upto: signed(upto).min(i64::MAX - BATCH),
+            exact,
+            prefix,
+            filter,
+            channel: filter.channel.as_deref().map(|name| vec![name]),
+            audience: filter.audience.as_ref().map(|all| all.iter().map(Channel::as_str).collect()),
+            q: filter.q.as_deref().map(like),
+            from: filter.from,
+            to: filter.to,
+            rows: i64::try_from(rows).unwrap_or(i64::MAX),
+            bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+        }
+    }
+
+    pub(super) fn as_list(&self) -> [&(dyn ToSql + Sync); 15] {
+        [
+            &self.tenant,
+            &self.after,
+            &self.upto,
+            &self.exact,
+            &self.prefix,
+            &self.filter.source,
+            &self.filter.actor,
+            &self.filter.subject,
+            &self.channel,
+            &self.audience,
+            &self.q,
+            &self.from,
+            &self.to,
+            &self.rows,
+            &self.bytes,
+        ]
+    }
+}
+
+/// A row that cannot be what the statement promises.
+pub(super) fn broken(what: &str) -> LogError {
+    LogError::Database(format!("unexpected {what} from a search"))
+}

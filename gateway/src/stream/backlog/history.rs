@@ -1,0 +1,95 @@
+//! Where does a piece of history begin, and which events are in it?
+//!
+//! A search of the log is a row of small statements, each with a permit of its own, so that others come in between. What a
+//! few of them do not find is looked for when the connection asks on: no search outlives who wants it.
+
+use super::shares::{Kind, Reader};
+use super::{Backlog, Held};
+use crate::metrics::metrics;
+use carillon_backplane::log::{EventFilter, LogError, LoggedEvent, Order, PAGE_BYTES, PAGE_ROWS, Search};
+use carillon_protocol::{Channel, Seq};
+
+/// Statements for one question of a connection.
+const STEPS: usize = 16;
+
+/// Where a piece of history begins, as far as it was looked for.
+pub(crate) struct HistoryStart {
+    /// The place before its first event.
+    pub(crate) start: Seq,
+    /// How many events were found.
+    pub(crate) events: u64,
+    /// Whether older ones were left out.
+    pub(crate) more: bool,
+    /// What is left to be looked at up to here, when it is not known yet where it begins.
+    pub(crate) stopped: Option<Seq>,
+}
+
+impl Backlog {
+    /// Where a piece of history of `channels` begins: before the newest `count` events with `after < seq <= below`.
+    /// `start` is where it begins as far as is known.
+    pub(crate) async fn history_start(
+        &self,
+        reader: &Reader,
+        channels: &[Channel],
+        range: (Seq, Seq),
+        count: u64,
+        start: Seq,
+    ) -> Result<HistoryStart, LogError> {
+        let mut search = self.begin(reader, channels, range, Order::Descending).await?;
+        let mut found = HistoryStart { start, events: 0, more: false, stopped: None };
+        for _ in 0..STEPS {
+            // One more than asked for is itself the place before the first.
+            let limit = (count + 1 - found.events) as usize;
+            let _permit = self.shared.shares.permit(Kind::History, reader).await?;
+            let seqs = self.log.search_seqs(&mut search, limit).await?;
+            found.events += seqs.len() as u64;
+            if let Some(oldest) = seqs.last() {
+                found.more = found.events > count;
+                found.start = if found.more { *oldest } else { oldest.previous() };
+            }
+            if found.more || search.is_done() {
+                return Ok(found);
+            }
+        }
+        found.stopped = Some(search.left().1);
+        Ok(found)
+    }
+
+    /// A page of history: the first of the events with `after < seq <= upto` in `channels`, how far they were looked
+    /// for, and what they hold.
+    pub(crate) async fn history(
+        &self,
+        reader: &Reader,
+        channels: &[Channel],
+        after: Seq,
+        upto: Seq,
+    ) -> Result<(Vec<LoggedEvent>, Seq, Held), LogError> {
+        let room = self.shared.shares.room(Kind::History, reader).await?;
+        let mut search = self.begin(reader, channels, (after, upto), Order::Ascending).await?;
+        let bytes = self.reserve().await;
+        metrics().history_reads.increment(1);
+        let mut events = Vec::new();
+        for _ in 0..STEPS {
+            let _permit = self.shared.shares.permit(Kind::History, reader).await?;
+            events = self.log.search_on(&mut search, PAGE_ROWS, PAGE_BYTES).await?;
+            if !events.is_empty() || search.is_done() {
+                break;
+            }
+        }
+        let weight =
+            |event: &LoggedEvent| size_of::<LoggedEvent>() + event.body.len() + 32 * event.channels.len();
+        bytes.set(events.iter().map(weight).sum::<usize>().min(bytes.bytes()));
+        Ok((events, search.left().0, Held { _bytes: bytes, _room: room }))
+    }
+
+    async fn begin(
+        &self,
+        reader: &Reader,
+        channels: &[Channel],
+        range: (Seq, Seq),
+        order: Order,
+    ) -> Result<Search, LogError> {
+        let _permit = self.shared.shares.permit(Kind::History, reader).await?;
+        self.log.search(&reader.group, EventFilter::channels(channels), range, order).await
+    }
+}
