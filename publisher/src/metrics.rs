@@ -6,6 +6,7 @@ use crate::batcher::NotAppended;
 use crate::http::problem::Code;
 use carillon_backplane::log::{Appended, Unwritable};
 use carillon_platform::auth;
+use carillon_platform::share::Refused;
 use carillon_platform::telemetry::{Metric, MetricKind, describe};
 use http::StatusCode;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
@@ -53,6 +54,18 @@ const INTAKE_BYTES: Metric = Metric {
     labels: "",
     what: "Bytes waiting for their commit, for each event at least 1.6 KiB; at 32 MiB requests are refused, at 16 MiB of one tenant those of that tenant",
 };
+const PARSING_REFUSED: Metric = Metric {
+    name: "carillon_parsing_refused_total",
+    kind: MetricKind::Counter,
+    labels: "bound: total, group, member (key or user)",
+    what: "Publish requests refused because too many large bodies wait to be parsed",
+};
+const READS_REFUSED: Metric = Metric {
+    name: "carillon_reads_refused_total",
+    kind: MetricKind::Counter,
+    labels: "resource: turn (to ask the database), memory (of unread answers); bound: total, group (tenant), member (key or user)",
+    what: "Requests of `GET /v1/events` and `GET /v1/events/{id}` that a share refused",
+};
 const KEY_LOOKUPS: Metric = Metric {
     name: "carillon_api_key_lookups_total",
     kind: MetricKind::Counter,
@@ -75,6 +88,8 @@ pub const ALL: &[Metric] = &[
     BATCH_EVENTS,
     INTAKE_EVENTS,
     INTAKE_BYTES,
+    PARSING_REFUSED,
+    READS_REFUSED,
     KEY_LOOKUPS,
     HTTP_REQUESTS,
 ];
@@ -174,6 +189,14 @@ impl Metrics {
         for status in ["201", "500", "503"] {
             counter!(HTTP_REQUESTS.name, "route" => "publish", "status" => status).increment(0);
         }
+        for resource in ["turn", "memory"] {
+            for bound in [Refused::Total, Refused::Group, Refused::Member] {
+                counter!(READS_REFUSED.name, "resource" => resource, "bound" => bound.label()).increment(0);
+            }
+        }
+        for bound in [Refused::Total, Refused::Group, Refused::Member] {
+            counter!(PARSING_REFUSED.name, "bound" => bound.label()).increment(0);
+        }
         let events = |result: &'static str| counter!(EVENTS.name, "result" => result);
         let lost = |reason: &'static str| counter!(REQUESTS_LOST.name, "reason" => reason);
         let bodies = |reason: &'static str| counter!(BODIES_REFUSED.name, "reason" => reason);
@@ -240,6 +263,16 @@ impl Metrics {
     pub fn intake_shrinks(&self, events: usize, bytes: usize) {
         self.intake_events.decrement(events as f64);
         self.intake_bytes.decrement(bytes as f64);
+    }
+
+    /// Counts a request that a share of reading refused. Rare, so it has no handle.
+    pub fn read_refused(&self, resource: &'static str, bound: Refused) {
+        counter!(READS_REFUSED.name, "resource" => resource, "bound" => bound.label()).increment(1);
+    }
+
+    /// Counts a large body that found too many waiting.
+    pub fn parsing_refused(&self, bound: Refused) {
+        counter!(PARSING_REFUSED.name, "bound" => bound.label()).increment(1);
     }
 
     /// Counts one answered request.

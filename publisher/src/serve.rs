@@ -9,7 +9,7 @@ use crate::batcher::Batcher;
 use crate::batcher::announce::Announce;
 use crate::config::Config;
 use crate::health::Health;
-use crate::http::{App, BodyBudget, router};
+use crate::http::{App, BodyBudget, Parsing, Reads, router};
 use crate::metrics::Metrics;
 use crate::tenants::Tenants;
 use crate::usage::Usage;
@@ -102,6 +102,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     if let Err(error) = verifier.load_keys(SystemTime::now()).await {
         tracing::warn!(%error, "user tokens are refused until the keys can be fetched");
     }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let app = App {
         log: log.clone(),
         intake: batcher.intake(),
@@ -109,6 +110,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tenants: Tenants::new(log.clone(), health.clone(), common.tenants),
         health,
         bodies: BodyBudget::default(),
+        reads: Reads::new(metrics.clone()),
+        parsing: Parsing::new(processors, metrics.clone()),
         metrics,
         traces: traces.clone(),
         leaving: leaving.clone(),

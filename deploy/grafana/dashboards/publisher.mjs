@@ -37,6 +37,10 @@ export const publisher = dashboard({
         query(`max(carillon_intake_events{${on}}) / 20000`, 'events'),
         query(`max(carillon_intake_bytes{${on}}) / (32 * 1024 * 1024)`, 'bytes'),
       ], { max: 1 }),
+      lines('Refused by a share', 'cps', 'Requests that a share of parsing or of reading refused, by the bound they met, a second: total is the publisher\'s, group a tenant\'s, member a key\'s or user\'s.', [
+        query(rate('carillon_parsing_refused_total', on, 'bound'), 'parsing: {{bound}}'),
+        query(rate('carillon_reads_refused_total', on, 'resource, bound'), '{{resource}}: {{bound}}'),
+      ]),
       lines('API keys', 'cps', 'API keys looked up, in the cache and in the database, a second.', [query(rate('carillon_api_key_lookups_total', on, 'source'), '{{source}}')]),
     ),
     row('Redis',

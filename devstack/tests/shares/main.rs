@@ -10,8 +10,10 @@ mod wire;
 
 mod bodies;
 mod figures;
+mod listing;
 mod maintenance;
 mod openings;
+mod publishing;
 mod reads;
 mod replies;
 mod sockets;

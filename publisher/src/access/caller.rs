@@ -69,6 +69,14 @@ impl Caller {
         }
     }
 
+    /// A name for the caller's shares in a tenant; no key has that of a user.
+    pub fn name(&self) -> String {
+        match self {
+            Caller::Key(key) => format!("key:{}", key.id),
+            Caller::User(claims) => format!("user:{}", claims.user()),
+        }
+    }
+
     /// The caller in the tenant that was asked for, or else in the only one the credentials are for.
     pub fn enter(&self, asked: Option<&TenantId>) -> Result<Entry, TenantFault> {
         match self {

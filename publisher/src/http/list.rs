@@ -1,12 +1,13 @@
 //! `GET /v1/events` and `GET /v1/events/{id}`: what is in the log?
 
 use super::openapi::{ProblemDocument, StoredEvent};
+use super::page::{self, Asked, Source};
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
-use super::turn;
 use super::{App, cursor, no_entry, unknown_tenant};
 use crate::access::{Caller, Entry, Scope};
 use crate::event::{Fault, FaultCode, rfc3339};
+use axum::body::Body;
 use axum::extract::{Path, State, rejection::PathRejection};
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{EventFilter, Head, KindFilter, LoggedEvent};
@@ -17,6 +18,7 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Events on a page when the request does not say.
 const DEFAULT_LIMIT: usize = 50;
 /// Longest text to search for, in bytes.
@@ -81,6 +83,7 @@ pub(super) struct EventPage {
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
@@ -88,7 +91,8 @@ pub(super) struct EventPage {
 pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &PARAMETERS)?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let entry = reader(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let entry = may_read(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let reader = app.reads.reader(entry.tenant.as_str(), &caller.name());
     let limit = query.parsed("limit", "a whole number from 1 to 200", |text| {
         text.parse().ok().filter(|limit| (1..=limits::PAGE_ROWS).contains(limit))
     })?;
@@ -107,13 +111,9 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
             .transpose()
     };
     let (older_than, newer_than) = (place(after, "after")?, place(before, "before")?);
-    let turn = turn::find(&app.log, &tenant, filter, (older_than, newer_than), head, limit).await?;
-    let encode = |seq: Seq| cursor::encode(&tenant, &epoch, seq);
-    answer(&EventPage {
-        next: turn.next.map(encode),
-        previous: turn.previous.map(encode),
-        events: turn.events.into_iter().map(|event| row(event, &epoch)).collect::<Result<_, _>>()?,
-    })
+    let (log, health) = (app.log.clone(), app.health.clone());
+    let source = Source { log, health, reader, tenant, epoch };
+    page::answer(source, filter, Asked { older_than, newer_than, head, limit }).await
 }
 
 /// Read one event by its id.
@@ -132,6 +132,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: no such event, or it is not for you", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
@@ -144,19 +145,30 @@ pub(super) async fn event(
 ) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &["tenant"])?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let entry = reader(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let entry = may_read(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let reader = app.reads.reader(entry.tenant.as_str(), &caller.name());
     let nothing = || Problem::new(Code::NotFound, "there is no event of this id, or it is not for you");
     let id = path.ok().and_then(|Path(text)| EventId::new(text).ok()).ok_or_else(nothing)?;
-    app.health.check()?;
-    let (epoch, event) = app.log.event(&entry.tenant, &id).await?.ok_or_else(nothing)?;
+    let held = reader.hold()?;
+    let found = {
+        let _turn = reader.turn().await?;
+        app.health.check()?;
+        app.log.event(&entry.tenant, &id).await?
+    };
+    let (epoch, event) = found.ok_or_else(nothing)?;
     let visible = match &entry.audience {
         Some(audience) => event.channels.iter().any(|channel| audience.contains(channel)),
         None => true,
     };
-    if visible { answer(&row(event, &epoch)?) } else { Err(nothing()) }
+    if !visible {
+        return Err(nothing());
+    }
+    let mut text = Vec::new();
+    write(&mut text, &row(event, &epoch)?)?;
+    Ok(([(header::CONTENT_TYPE, JSON)], Body::from(held.piece(text))).into_response())
 }
 
-fn reader(entry: Entry) -> Result<Entry, Problem> {
+fn may_read(entry: Entry) -> Result<Entry, Problem> {
     if entry.may(Scope::Read) {
         Ok(entry)
     } else {
@@ -194,7 +206,8 @@ fn kind(text: &str) -> Option<KindFilter> {
     )
 }
 
-fn row(event: LoggedEvent, epoch: &Epoch) -> Result<LogEntry, Problem> {
+/// An event as the answer shows it.
+pub(super) fn row(event: LoggedEvent, epoch: &Epoch) -> Result<LogEntry, Problem> {
     let LoggedEvent { seq, channels, body } = event;
     let event = RawValue::from_string(body).map_err(|error| {
         tracing::error!(%error, %seq, "an event in the log is not JSON");
@@ -203,10 +216,10 @@ fn row(event: LoggedEvent, epoch: &Epoch) -> Result<LogEntry, Problem> {
     Ok(LogEntry { seq, epoch: epoch.clone(), channels, event })
 }
 
-fn answer(body: &impl Serialize) -> Result<Response, Problem> {
-    let body = serde_json::to_string(body)
-        .map_err(|_| Problem::new(Code::Internal, "the answer cannot be written"))?;
-    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
+/// Adds a value as JSON.
+pub(super) fn write(text: &mut Vec<u8>, value: &impl Serialize) -> Result<(), Problem> {
+    serde_json::to_writer(text, value)
+        .map_err(|_| Problem::new(Code::Internal, "the answer cannot be written"))
 }
 
 /// A tenant that was never used has an empty log; a cursor of it cannot exist.
@@ -217,7 +230,9 @@ fn nothing_yet(app: &App, with_cursor: bool) -> Result<Response, Problem> {
     if with_cursor {
         return Err(invalid_cursor("after"));
     }
-    answer(&EventPage { events: Vec::new(), next: None, previous: None })
+    let mut text = Vec::new();
+    write(&mut text, &EventPage { events: Vec::new(), next: None, previous: None })?;
+    Ok(([(header::CONTENT_TYPE, JSON)], text).into_response())
 }
 
 fn invalid_cursor(name: &'static str) -> Problem {

@@ -4,8 +4,11 @@
 //! |---|---|
 //! | `rim` | what does every answer carry? |
 //! | `publish` | `POST /v1/events` |
-//! | `list`, `turn`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
+//! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
+//! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
+//! | `reads` | who may read the log now, and how much of the answers may be in memory? |
 //! | `prepare` | what goes to the log when this caller publishes these events? |
+//! | `parsing` | who may have a large body parsed now? |
 //! | `body` | is the body small, quick and plain enough to be read? |
 //! | [`problem`] | how does an error look? |
 //! | `openapi`, `docs` | the contract for machines and people |
@@ -15,14 +18,19 @@ pub mod cursor;
 mod docs;
 mod list;
 pub mod openapi;
+mod page;
+mod parsing;
 mod prepare;
 pub mod problem;
 mod publish;
 mod query;
+mod reads;
 mod rim;
 mod turn;
 
 pub use body::BodyBudget;
+pub use parsing::Parsing;
+pub use reads::Reads;
 
 use crate::access::{Caller, Denied, Gate, TenantFault};
 use crate::batcher::Intake;
@@ -53,6 +61,10 @@ pub struct App {
     pub gate: Gate,
     /// Which tenants are there?
     pub tenants: Tenants,
+    /// Turns and memory of those who read.
+    pub reads: Reads,
+    /// Turns of large bodies.
+    pub parsing: Parsing,
     /// The memory bodies may take.
     pub bodies: BodyBudget,
     /// The counters.

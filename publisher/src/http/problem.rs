@@ -86,6 +86,8 @@ problem_codes! {
     CallerShareFull = 429 "caller_share_full" "Too many events of these credentials are waiting",
     /// Too many request bodies of the tenant or the credentials are on their way; nothing was stored. Try again after `Retry-After`.
     BodyShareFull = 429 "body_share_full" "Too many request bodies are on their way",
+    /// The tenant, key or user reads as much of the log at a time as it may, or has left answers unread. Try again after `Retry-After`.
+    TooManyRequests = 429 "too_many_requests" "Too many requests at a time",
     /// Something went wrong that should not; the log of the server says what, under the request id.
     Internal = 500 "internal" "Internal error",
     /// Too much is waiting; nothing was stored. Try again after `Retry-After`.

@@ -102,6 +102,7 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
             return Err(problem);
         }
     };
+    let turn = app.parsing.turn(held.bytes.len(), &caller.name()).await?;
     let publication = request::read(&held.bytes, form).map_err(|fault| match fault {
         Unreadable::NotJson(detail) => Problem::new(Code::InvalidJson, detail),
         Unreadable::Faulty(faults) => invalid(faults),
@@ -109,6 +110,7 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     drop(held);
     let array = publication.array;
     let appends = prepare(publication, &caller, &context, now(), fresh_id)?;
+    drop(turn);
     sending.events(appends.len());
     let tenants: BTreeSet<TenantId> = appends.iter().map(|append| append.tenant.clone()).collect();
     for tenant in &tenants {

@@ -14,7 +14,7 @@ use carillon_protocol::{TenantId, UserId};
 use carillon_publisher::access::{Gate, key::Fresh};
 use carillon_publisher::batcher::Batcher;
 use carillon_publisher::health::Health;
-use carillon_publisher::http::{App, BodyBudget, router};
+use carillon_publisher::http::{App, BodyBudget, Parsing, Reads, router};
 use carillon_publisher::metrics::Metrics;
 use carillon_publisher::tenants::Tenants;
 use carillon_publisher::worker::Activation;
@@ -123,6 +123,8 @@ impl Api {
             tenants: Tenants::new(log.clone(), health.clone(), policy),
             health,
             bodies: BodyBudget::default(),
+            reads: Reads::new(metrics.clone()),
+            parsing: Parsing::new(2, metrics.clone()),
             metrics,
             traces: Traces::default(),
             leaving: CancellationToken::new(),

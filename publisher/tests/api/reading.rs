@@ -129,3 +129,38 @@ async fn one_event_is_found_by_its_id() {
     api.get("/v1/events/a%00b?tenant=read-one").await.problem(404, "not_found");
     api.get("/v1/events/a%ffb?tenant=read-one").await.problem(404, "not_found");
 }
+
+/// Larger than what is read at once: such a page comes in pieces, and is the same page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_megabytes_comes_in_pieces_and_whole() {
+    let api = Api::new().await;
+    let note = "x".repeat(20_000);
+    for part in 0..3 {
+        let all: Vec<Value> = (1..=40)
+            .map(|n| json!({"tenant": "read-large", "type": "t", "channels": ["c"], "data": {"n": part * 40 + n, "note": note}}))
+            .collect();
+        assert_eq!(api.post(json!(all)).await.status, 201);
+    }
+    let page_at = async |query: &str| {
+        let reply = api.get(&format!("/v1/events?tenant=read-large{query}")).await;
+        assert_eq!(reply.status, 200, "{:?}", reply.json);
+        assert_eq!(reply.header("content-type"), Some("application/json"));
+        for row in reply.json["events"].as_array().unwrap() {
+            assert_eq!(row["event"]["data"]["n"], row["seq"]);
+            assert_eq!(row["event"]["data"]["note"], note.as_str());
+        }
+        reply.json
+    };
+    let all = page_at("&limit=200").await;
+    assert_eq!(seqs(&all), (1..=120).rev().collect::<Vec<u64>>());
+    assert!(all["next"].is_null() && all["previous"].is_null());
+    let newest = page_at("&limit=50").await;
+    assert_eq!(seqs(&newest), (71..=120).rev().collect::<Vec<u64>>());
+    let older = page_at(&format!("&limit=50&after={}", newest["next"].as_str().unwrap())).await;
+    assert_eq!(seqs(&older), (21..=70).rev().collect::<Vec<u64>>());
+    let back = page_at(&format!("&limit=50&before={}", older["previous"].as_str().unwrap())).await;
+    assert_eq!(seqs(&back), seqs(&newest));
+    assert!(back["previous"].is_null());
+    let filtered = page_at("&limit=3&q=%22n%22:1").await;
+    assert_eq!(seqs(&filtered), [120, 119, 118]);
+}

@@ -1,0 +1,183 @@
+//! Publishing: what do others notice of an importer, and of a tenant whose row somebody has locked?
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use carillon_devstack::client::post::Post;
+use carillon_devstack::client::publish::{PublishError, Publisher};
+use carillon_devstack::find;
+use carillon_devstack::stack::{Stack, StackConfig};
+use carillon_devstack::wait;
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::faults::probe::{sample, sql};
+use crate::faults::{PATIENCE, Scene, alone};
+
+/// Those who do nothing special.
+const INNOCENT: [&str; 5] = ["amber", "birch", "cedar", "delta", "ember"];
+/// How often each of them publishes.
+const PAUSE: Duration = Duration::from_millis(25);
+/// What the p99 of a machine that does many other things may be without anybody being hindered.
+const NOISE: Duration = Duration::from_millis(750);
+
+/// How the innocent fared.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    pub(crate) acknowledged: usize,
+    pub(crate) refused: Vec<String>,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+}
+
+/// Each innocent tenant publishes `count` events, one every [`PAUSE`].
+pub(crate) async fn innocents(publisher: &Publisher, count: usize) -> Figures {
+    let one = |tenant: &'static str| async move {
+        let mut ticks = tokio::time::interval(PAUSE);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut times, mut refused) = (Vec::new(), Vec::new());
+        for n in 0..count {
+            ticks.tick().await;
+            let began = Instant::now();
+            match publisher.publish(&event(tenant, n), None).await {
+                Ok(_) => times.push(began.elapsed()),
+                Err(error) => refused.push(error.to_string()),
+            }
+        }
+        (times, refused)
+    };
+    let (times, refused): (Vec<_>, Vec<_>) = join_all(INNOCENT.map(one)).await.into_iter().unzip();
+    let (mut times, refused) = (times.concat(), refused.concat());
+    times.sort_unstable();
+    let at = |part: f64| times.get((times.len() as f64 * part) as usize).copied().unwrap_or_default();
+    Figures { acknowledged: times.len(), refused, p50: at(0.5), p99: at(0.99) }
+}
+
+/// Nobody is refused, and the slowest of a hundred takes twice as long at most, noise aside.
+pub(crate) fn assert_unhindered(what: &str, without: &Figures, with: &Figures) {
+    #[expect(clippy::print_stdout, reason = "the figures of this run")]
+    {
+        println!("{what}: without {without:?}; with {with:?}");
+    }
+    assert!(without.refused.is_empty() && with.refused.is_empty(), "{what}: {:?}", with.refused);
+    assert!(with.p99 <= without.p99 * 2 + NOISE, "{what}: {:?} without, {:?} with", without.p99, with.p99);
+}
+
+fn event(tenant: &str, n: usize) -> Post {
+    Post::new(tenant, "t", json!({ "n": n })).tenant_wide()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_importer_on_forty_connections_is_noticed_by_nobody_else() {
+    let _alone = alone().await;
+    let scene = Scene::start(StackConfig { gateways: 1, ..StackConfig::default() }).await;
+    let publisher = &scene.publishers()[0];
+    innocents(publisher, 2).await;
+    let without = innocents(publisher, 40).await;
+
+    let stopping = Arc::new(AtomicBool::new(false));
+    let (imported, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+    let array: Vec<Post> = (0..500).map(|n| event("importer", n)).collect();
+    let import = async || {
+        while !stopping.load(Ordering::Relaxed) {
+            match publisher.publish_many(&array, None).await {
+                Ok(_) => imported.fetch_add(500, Ordering::Relaxed),
+                Err(PublishError::Refused(problem)) => {
+                    let own = ["caller_share_full", "tenant_share_full", "overloaded"];
+                    assert!(own.contains(&problem.code.as_str()), "{problem:?}");
+                    assert!(problem.retry_after.is_some(), "{problem:?}");
+                    // Does not wait as long as it is told to.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    refused.fetch_add(1, Ordering::Relaxed)
+                }
+                Err(other) => panic!("{other}"),
+            };
+        }
+    };
+    let watched = async {
+        let begun =
+            wait::until_true("the import being under way", PATIENCE, || imported.load(Ordering::Relaxed) > 0);
+        begun.await.unwrap();
+        let with = innocents(publisher, 40).await;
+        stopping.store(true, Ordering::Relaxed);
+        with
+    };
+    let (_, with) = tokio::join!(join_all((0..40).map(|_| import())), watched);
+    assert_unhindered("importer", &without, &with);
+    assert!(imported.load(Ordering::Relaxed) >= 1_000, "it gets on as well");
+    let counted =
+        sample(scene.stack.publisher(0), r#"carillon_publish_refused_total{reason="caller_share"}"#);
+    assert!(refused.load(Ordering::Relaxed) == 0 || counted.await > 0.0);
+}
+
+/// A transaction of somebody else that holds a tenant's row until it is let go.
+struct Lock(Child);
+
+impl Lock {
+    async fn hold(stack: &Stack, tenant: &str) -> Self {
+        let psql = find::servers().unwrap().postgres_bin.join("psql");
+        let statement = format!(
+            "begin; update carillon.tenants set head = head where id = '{tenant}'; \
+             select pg_advisory_lock(4711); select pg_sleep(600)"
+        );
+        let mut command = Command::new(psql);
+        command.args(["-X", "-q", "-c", &statement]).arg(stack.database_url());
+        let session = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let held = "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711 and granted";
+        wait::until("the lock being held", PATIENCE, || async {
+            (sql(stack, held).await == "1").then_some(())
+        })
+        .await
+        .unwrap();
+        Self(session)
+    }
+
+    /// The server would notice only at the end of the statement that its client went away.
+    async fn release(mut self, stack: &Stack) {
+        sql(
+            stack,
+            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = 4711",
+        )
+        .await;
+        self.0.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_tenant_is_noticed_by_nobody_else() {
+    let _alone = alone().await;
+    let scene = Scene::start(StackConfig { gateways: 1, ..StackConfig::default() }).await;
+    let publisher = &scene.publishers()[0];
+    publisher.publish(&event("locked", 0), None).await.unwrap();
+    innocents(publisher, 2).await;
+    let without = innocents(publisher, 40).await;
+
+    let lock = Lock::hold(&scene.stack, "locked").await;
+    let stopping = AtomicBool::new(false);
+    let hopeful = async || {
+        let mut codes = Vec::new();
+        while !stopping.load(Ordering::Relaxed) {
+            match publisher.publish(&event("locked", 1), None).await {
+                Err(PublishError::Refused(problem)) => codes.push((problem.code, problem.retry_after)),
+                other => panic!("its row is locked: {other:?}"),
+            }
+        }
+        codes
+    };
+    let watched = async {
+        let with = innocents(publisher, 120).await;
+        stopping.store(true, Ordering::Relaxed);
+        with
+    };
+    let (refused, with) = tokio::join!(join_all((0..10).map(|_| hopeful())), watched);
+    assert_unhindered("locked row", &without, &with);
+    let refused = refused.concat();
+    let busy = refused.iter().filter(|(code, wait)| code == "tenant_busy" && wait.is_some()).count();
+    assert!(busy >= 10 && busy == refused.len(), "{refused:?}");
+
+    lock.release(&scene.stack).await;
+    let acknowledged = publisher.publish(&event("locked", 2), None).await.unwrap();
+    assert_eq!(acknowledged.seq, 2, "nothing that was refused was stored");
+}
