@@ -10,7 +10,7 @@ DRILL    ?=
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz check pages fmt build \
+.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate check pages fmt build \
   chart chart-cluster image observability loadtest drill
 
 help: ## List the targets.
@@ -48,6 +48,9 @@ interop: debug ## Let WebSocket clients that nobody here wrote use a running sta
 
 conformance: ## Run the Autobahn test suite against the codec (needs a CPython 2.7; PYTHON27=path).
 	loadtest/conformance/run.sh
+
+simulate: ## Let everything happen to a shard, by seeds, for MINUTES=60 on every core; a failure prints its seed and the shortest way to it.
+	CARILLON_SIMULATION_MINUTES=$(MINUTES) $(CARGO) test --profile simulation -p carillon-gateway --lib --locked simulation -- --nocapture
 
 fuzz: ## Look for hostile inputs with libFuzzer, MINUTES=60 in all, on every core.
 	devstack/fuzz/run.sh run $(MINUTES)

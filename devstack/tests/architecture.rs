@@ -160,6 +160,45 @@ fn the_heart_does_no_io_and_reads_no_clock() {
 }
 
 #[test]
+fn the_shards_files_know_only_what_lies_below_them() {
+    let mut broken = Broken::because(
+        "a circle of files is one file that nobody can read: parts of a shard leave marks, and only what stands further down \
+         in the module table of gateway/src/shard/mod.rs may know them (docs/adr/0012)",
+    );
+    let all = sources(&["src"]);
+    let folder = "gateway/src/shard/";
+    let table = all.iter().find(|source| source.path == format!("{folder}mod.rs")).unwrap();
+    let order: Vec<&str> = table
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | [`")?.split_once("`]").map(|(name, _)| name))
+        .collect();
+    assert!(order.len() > 20, "the table was not found");
+    let mut seen = 0;
+    for source in &all {
+        let Some(name) = source.path.strip_prefix(folder).and_then(|name| name.strip_suffix(".rs")) else {
+            continue;
+        };
+        if name == "mod" || name.contains('/') || name.ends_with("_tests") {
+            continue;
+        }
+        let Some(own) = order.iter().position(|other| *other == name) else {
+            broken.add(format!("{name} has no line in the table"));
+            continue;
+        };
+        seen += 1;
+        for (place, other) in order.iter().enumerate() {
+            let knows = source.production().any(|line| line.contains(&format!("super::{other}::")));
+            if knows && place >= own {
+                broken.add(format!("{name} knows {other}"));
+            }
+        }
+    }
+    assert_eq!(seen, order.len(), "every line of the table is a file");
+    broken.check();
+}
+
+#[test]
 fn files_stay_small_and_say_what_they_answer() {
     let mut broken = Broken::because(
         "a file answers one question and its first line says which; past 500 lines it is two",

@@ -110,6 +110,15 @@ impl Admission {
     }
 }
 
+#[cfg(test)]
+impl Admission {
+    /// Whether nobody is here.
+    pub(crate) fn is_empty(&self) -> bool {
+        let counts = self.0.counts.lock().unwrap();
+        counts.node == 0 && counts.by_address.is_empty() && counts.by_user.is_empty()
+    }
+}
+
 impl Permit {
     /// A place among the connections of one person, once it is known who it is.
     pub(crate) fn identify(&mut self, tenant: &TenantId, user: &UserId) -> Result<(), Full> {

@@ -4,8 +4,8 @@
 //! most one page and one token of a connection are under way, so the number of requests is bounded by connections; what
 //! those leave behind that come and go quickly is bounded by the shares of their users (`stream::backlog`).
 
-use crate::entrance::Doorman;
-use crate::shard::{Errand, HistoryFrom, HistoryPage, Shards, ToShard};
+use crate::entrance::{Doorman, Refusal};
+use crate::shard::{HistoryFrom, HistoryPage, Request, Shards, ToShard};
 use crate::stream::backlog::{Backlog, Reader};
 use carillon_backplane::log::LogError;
 use carillon_protocol::{Channel, Seq};
@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Carries out requests until the shards are gone.
 pub(crate) async fn run(
-    mut requests: UnboundedReceiver<Errand>,
+    mut requests: UnboundedReceiver<Request>,
     shards: Shards,
     doorman: Doorman,
     backlog: Backlog,
@@ -21,32 +21,55 @@ pub(crate) async fn run(
     while let Some(request) = requests.recv().await {
         let (shards, doorman, backlog) = (shards.clone(), doorman.clone(), backlog.clone());
         tokio::spawn(async move {
-            let (shard, message) = carry_out(request, &doorman, &backlog).await;
+            let failed = failed(&request);
+            // Whoever waits for an answer gets one, also when finding it panics.
+            let answered = tokio::spawn(async move { carry_out(request, &doorman, &backlog).await });
+            let (shard, message) = answered.await.unwrap_or(failed);
             shards.send(shard, message);
         });
     }
 }
 
-async fn carry_out(request: Errand, doorman: &Doorman, backlog: &Backlog) -> (usize, ToShard) {
+async fn carry_out(request: Request, doorman: &Doorman, backlog: &Backlog) -> (usize, ToShard) {
     match request {
-        Errand::Enter { connection, token, hello } => {
+        Request::Enter { connection, token, hello } => {
             let result = match doorman.verify(&token).await {
                 Ok(claims) => doorman.admit(&claims, hello).await.map(Box::new),
                 Err(refusal) => Err(refusal),
             };
             (connection.shard.into(), ToShard::Entered(connection, result))
         }
-        Errand::Refresh { connection, frame, token, tenant } => {
+        Request::Refresh { connection, frame, token, tenant } => {
             let result = doorman.identify(&token, Some(&tenant)).await;
             (connection.shard.into(), ToShard::Refreshed(connection, frame, result))
         }
-        Errand::Page { connection, ticket, reader, life, cursor, head } => {
+        Request::Page { connection, ticket, reader, life, cursor, head } => {
             let page = backlog.page(&reader, life, cursor, head).await;
             (connection.shard.into(), ToShard::Page(connection, ticket, page))
         }
-        Errand::History { connection, ticket, reader, channels, from, upto } => {
+        Request::History { connection, ticket, reader, channels, from, upto } => {
             let page = history(backlog, &reader, &channels, from, upto).await;
             (connection.shard.into(), ToShard::History(connection, ticket, page))
+        }
+    }
+}
+
+/// The answer to a request that was not carried out.
+fn failed(request: &Request) -> (usize, ToShard) {
+    let refusal = || Refusal::unavailable("this cannot be answered now; come back soon");
+    let error = || LogError::Busy("the request was not carried out".to_owned());
+    match request {
+        Request::Enter { connection, .. } => {
+            (connection.shard.into(), ToShard::Entered(*connection, Err(refusal())))
+        }
+        Request::Refresh { connection, frame, .. } => {
+            (connection.shard.into(), ToShard::Refreshed(*connection, frame.clone(), Err(refusal())))
+        }
+        Request::Page { connection, ticket, .. } => {
+            (connection.shard.into(), ToShard::Page(*connection, *ticket, Err(error())))
+        }
+        Request::History { connection, ticket, .. } => {
+            (connection.shard.into(), ToShard::History(*connection, *ticket, Err(error())))
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::edge::Replies;
 use crate::edge::handshake::Edge;
 use crate::edge::listener::{self, Way};
 use crate::entrance::Doorman;
+use crate::fate;
 use crate::fleet::card_writer;
 use crate::leave::operator::Wishes;
 use crate::leave::{self, LeaveConfig, Leaver};
@@ -68,6 +69,8 @@ pub struct Node {
     traces: Traces,
     threads: Vec<JoinHandle<()>>,
     stop: CancellationToken,
+    /// The shards are told to end; what ends after them does so rightly.
+    stopping: CancellationToken,
     leave: LeaveConfig,
 }
 
@@ -101,12 +104,13 @@ impl Node {
             &common.node,
         )
         .map_err(|error| StartError::System { what: "traces", error: io::Error::other(error) })?;
-        let (errand, errands) = mpsc::unbounded_channel();
+        let (request, requests) = mpsc::unbounded_channel();
         // As many as the runtime has workers: what the machine has, or TOKIO_WORKER_THREADS in a container without a limit.
         let cores = tokio::runtime::Handle::current().metrics().num_workers().clamp(1, 64);
-        let (shards, threads) = shard::start(cores, &shard_config(&config, &traces), &errand)
+        let (shards, threads) = shard::start(cores, &shard_config(&config, &traces), &request)
             .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();
+        let stopping = CancellationToken::new();
         let feed_config = feed_config(&config);
         let backlog = Backlog::new(log.clone(), feed_config.replay_budget.clone());
         let (feed, streams) = Feed::new(feed_config, log.clone(), fast_path, shards.clone());
@@ -129,8 +133,8 @@ impl Node {
             door: door.clone(),
             user_timeout: config.stall_timeout + Duration::from_secs(5),
         });
-        tokio::spawn(feed.run(batches, stop.clone()));
-        tokio::spawn(bridge::run(errands, shards.clone(), doorman, backlog));
+        fate::spawn("feed", stopping.clone(), feed.run(batches, stop.clone()));
+        fate::spawn("bridge", stopping.clone(), bridge::run(requests, shards.clone(), doorman, backlog));
         tracing::info!(node = config.common.node, listen = %config.common.listen, ops = %config.common.ops_listen, shards = cores, "gateway started");
         let readiness = {
             let door = door.clone();
@@ -143,15 +147,18 @@ impl Node {
         let places = Places::new("public", socket_limits);
         if let Some(announced) = announced {
             let (places, edge) = (places.clone(), edge.clone());
-            tokio::spawn(listener::serve(announced, Way::Announced, places, edge, stop.clone()));
+            let work = listener::serve(announced, Way::Announced, places, edge, stop.clone());
+            fate::spawn("listener", stopping.clone(), work);
         }
-        tokio::spawn(listener::serve(public, Way::Direct, places, edge, stop.clone()));
+        let work = listener::serve(public, Way::Direct, places, edge, stop.clone());
+        fate::spawn("listener", stopping.clone(), work);
         if let Some(config) = config.canary {
             tokio::spawn(canary::run(config, door.clone()));
         }
-        tokio::spawn(Leaver::new(leave, shards.clone(), door.clone(), nodes.fleet()).run());
+        let leaver = Leaver::new(leave, shards.clone(), door.clone(), nodes.fleet());
+        fate::spawn("leaver", stopping.clone(), leaver.run());
         tokio::spawn(leave::report(door.clone(), nodes.fleet()));
-        Ok(Self { door, shards, nodes, wishes, traces, threads, stop, leave })
+        Ok(Self { door, shards, nodes, wishes, traces, threads, stop, stopping, leave })
     }
 
     /// Runs until asked to stop, then has every connection leave (I8): new ones get 503, the others are told to go, paced,
@@ -173,6 +180,7 @@ impl Node {
             () = leave::emptied(&self.shards, self.leave) => {}
             _ = signals.next() => {}
         }
+        self.stopping.cancel();
         self.shards.send_all(|| ToShard::Stop);
         for thread in self.threads {
             // A panic would have ended the process.

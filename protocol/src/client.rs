@@ -9,6 +9,7 @@ use crate::limits;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// The `id` a client gave its frame, as raw JSON; its answer carries the same bytes.
 pub type FrameId = Box<str>;
@@ -195,9 +196,11 @@ fn channels(fields: &Fields<'_>) -> Result<Vec<Channel>, String> {
     let many = fields.channels.iter().chain(&fields.rooms).flatten();
     let names = many.chain(&fields.channel).chain(&fields.room);
     let mut channels = Vec::new();
+    // A thousand names are compared by their hashes, not each with each.
+    let mut seen = HashSet::new();
     for name in names {
         let channel = Channel::new(name).map_err(|e| format!("channel {:?}: {e}", shortened(name)))?;
-        if !channels.contains(&channel) {
+        if seen.insert(name) {
             channels.push(channel);
         }
         if channels.len() > limits::CHANNELS_PER_CONNECTION {

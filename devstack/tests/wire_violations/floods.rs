@@ -91,3 +91,36 @@ fn i6_i10_whoever_asks_and_never_reads_waits_and_costs_no_more_than_its_answers(
         assert_eq!(raw.seen().await, Seen::Pong(b"still here".to_vec()));
     });
 }
+
+#[test]
+fn i10_channels_are_paid_for_and_whoever_joins_a_thousand_once_can() {
+    block_on(async {
+        let stack = stack().await;
+        let token = token(&stack, &claims("many", "mira").channels(["*"]));
+        let mut raw = Raw::member(stack.gateway(FLOODS).addr(), &token).await;
+        let names: Vec<String> = (0..990).map(|n| format!("contact:{n}")).collect();
+        let mut ask = async |id: u64, kind: &str| {
+            let request = serde_json::json!({"type": kind, "id": id, "channels": names});
+            raw.text(&request.to_string()).await;
+            let answer = raw.json().await;
+            assert_eq!(answer["id"], id);
+            (answer["type"].as_str().unwrap().to_owned(), answer["code"].as_str().map(str::to_owned))
+        };
+        let ok = || ("ok".to_owned(), None);
+        // A client that comes back joins everything it had, and one that changes its mind leaves it again.
+        assert_eq!(ask(1, "subscribe").await, ok());
+        assert_eq!(ask(2, "unsubscribe").await, ok());
+        // Again and again is refused by name, and nothing else is.
+        let mut refused = 0;
+        for id in 3..30 {
+            let (kind, code) = ask(id, if id % 2 == 1 { "subscribe" } else { "unsubscribe" }).await;
+            if kind == "error" {
+                assert_eq!(code.as_deref(), Some("too_many_requests"));
+                refused += 1;
+            }
+        }
+        assert!(refused >= 20, "{refused} of 27 were refused");
+        raw.text(r#"{"type":"ping","id":30}"#).await;
+        assert_eq!(raw.json().await["type"], "pong");
+    });
+}

@@ -80,6 +80,7 @@ pub(super) fn hand_over(
     let Guest { permit, hello, entrance, wire } = guest;
     match own(socket, wire, user_timeout) {
         Ok(socket) => {
+            let socket = mio::net::TcpStream::from_std(socket);
             shards.connect(Box::new(Newcomer { socket, early, head, permit, hello, entrance, wire }));
         }
         Err(error) => tracing::debug!(%error, "a socket was lost on its way to a shard"),

@@ -1,180 +1,203 @@
 //! How is each client frame carried out?
+//!
+//! A frame is for the connection's session; it has one today. What it asks of the log or of a key set is only noted here.
 
-use super::connection::{Member, Stage};
+use super::context::Context;
 use super::history::{HistoryJob, JOBS};
-use super::mailbox::Errand;
-use super::room::Room;
-use super::worker::Worker;
+use super::messages::Request;
+use super::tables::Tables;
+use super::world::{Socket, World};
 use crate::entrance::{Refusal, some};
 use carillon_platform::auth::Identity;
 use carillon_protocol::Channel;
-use carillon_protocol::client::{ClientFrame, FrameId, History, Request};
+use carillon_protocol::client::{ClientFrame, FrameId, History, Request as Asked};
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ServerFrame;
 use serde_json::value::RawValue;
 
-impl Worker {
-    pub(super) fn carry_out(&mut self, key: u32, frame: ClientFrame) {
-        let ClientFrame { id, request } = frame;
-        match request {
-            Request::Auth { token } => self.refresh(key, id, token),
-            Request::Subscribe { channels, history } => self.subscribe(key, id, channels, history),
-            Request::Unsubscribe { channels } => self.unsubscribe(key, id, channels),
-            Request::Ping { data } => self.pong(key, id, data),
-        }
-    }
+/// Longest time before expiry that a client is told; half the token's time if that is less.
+const EXPIRING_MS: u64 = 30_000;
 
-    fn refresh(&mut self, key: u32, frame: Option<FrameId>, token: Box<str>) {
-        let connection = &mut self.connections[key as usize];
-        let Stage::Member(member) = &mut connection.stage else { return };
-        if member.refreshing {
-            let message = "a token is being checked; wait for its answer";
-            return self.refuse(key, frame.as_deref(), "too_many_requests", message);
-        }
-        member.refreshing = true;
-        let tenant = member.identity.tenant.clone();
-        let connection = connection.id;
-        self.run(Errand::Refresh { connection, frame, token, tenant });
-    }
+/// The session that frames are for.
+const SESSION: usize = 0;
 
-    /// The token of a refresh was checked.
-    pub(super) fn refreshed(&mut self, key: u32, frame: Option<FrameId>, result: Result<Identity, Refusal>) {
-        let now_unix = self.unix_micros() / 1_000_000;
-        let Some(member) = self.member_mut(key) else { return };
-        member.refreshing = false;
-        let identity = match result {
-            Ok(identity) if identity.user == member.identity.user => identity,
-            Ok(_) => {
-                return self.refuse(key, frame.as_deref(), "token_mismatch", "the token is another person's");
-            }
-            Err(refusal) => return self.refuse(key, frame.as_deref(), refusal.code, &refusal.message),
-        };
-        let expires_in = identity.expires_at.saturating_sub(now_unix);
-        let (expires_ms, expiring_ms) = self.token_deadlines(identity.expires_at);
-        let Some(member) = self.member_mut(key) else { return };
-        member.expires_ms = expires_ms;
-        member.expiring_ms = expiring_ms;
-        // Channels joined under the old token stay only if the new one allows them.
-        let before = std::mem::replace(&mut member.identity, identity);
-        self.leave_forbidden(key, &before);
-        let id = raw(&frame);
-        self.answer(
-            key,
-            &ServerFrame::Ok { id, channels: None, seq: None, epoch: None, expires_in: Some(expires_in) },
-        );
-        self.reschedule(key);
-    }
-
-    fn leave_forbidden(&mut self, key: u32, before: &Identity) {
-        let Some(member) = self.member(key) else { return };
-        let room = &self.rooms[member.room as usize];
-        let lost: Vec<Channel> = member
-            .channels
-            .iter()
-            .map(|membership| room.name_of(membership.channel))
-            .filter(|channel| !member.identity.may_subscribe(channel))
-            .cloned()
-            .collect();
-        let gained: Vec<Channel> = member
-            .identity
-            .channels()
-            .into_iter()
-            .filter(|channel| !before.channels().contains(channel))
-            .collect();
-        self.leave_channels(key, &lost);
-        self.join_channels(key, &gained);
-    }
-
-    fn subscribe(&mut self, key: u32, id: Option<FrameId>, channels: Vec<Channel>, history: Option<History>) {
-        let Some(member) = self.member(key) else { return };
-        let forbidden: Vec<Channel> =
-            channels.iter().filter(|channel| !member.identity.may_subscribe(channel)).cloned().collect();
-        if !forbidden.is_empty() {
-            let message = format!("the token does not allow {}; nothing was subscribed", some(&forbidden));
-            let (id, channels) = (raw(&id), Some(&forbidden[..]));
-            let error = ServerFrame::Error { id, code: "forbidden", message: &message, channels };
-            return self.answer(key, &error);
-        }
-        let room = &self.rooms[member.room as usize];
-        let new = channels.iter().filter(|channel| !is_in(member, room, channel)).count();
-        if member.channels.len() + new > CHANNELS_PER_CONNECTION {
-            let message = format!("a connection may be in {CHANNELS_PER_CONNECTION} channels");
-            return self.refuse(key, id.as_deref(), "too_many_channels", &message);
-        }
-        if history.is_some() && member.history.len() >= JOBS {
-            let message = format!("{JOBS} pieces of history are being sent; wait for one to be replayed");
-            return self.refuse(key, id.as_deref(), "too_many_requests", &message);
-        }
-        let (epoch, epochs, oldest) = (room.life.epoch.clone(), room.life.epochs.clone(), room.life.oldest);
-        let seq = self.cursor(key);
-        self.join_channels(key, &channels);
-        let ok = ServerFrame::Ok {
-            id: raw(&id),
-            channels: Some(&channels),
-            seq: Some(seq),
-            epoch: Some(&epoch),
-            expires_in: None,
-        };
-        self.answer(key, &ok);
-        if let (Some(history), Some(member)) = (history, self.member_mut(key)) {
-            member.history.push_back(HistoryJob::new(id, &channels, history, seq, &epochs, oldest));
-            self.catch_up(key);
-        }
-    }
-
-    fn unsubscribe(&mut self, key: u32, id: Option<FrameId>, channels: Vec<Channel>) {
-        self.leave_channels(key, &channels);
-        let id = raw(&id);
-        let ok = ServerFrame::Ok { id, channels: Some(&channels), seq: None, epoch: None, expires_in: None };
-        self.answer(key, &ok);
-    }
-
-    fn pong(&mut self, key: u32, id: Option<FrameId>, data: Option<Box<str>>) {
-        let (seq, time) = (self.cursor(key), self.unix_micros() / 1_000);
-        self.answer(key, &ServerFrame::Pong { id: raw(&id), seq, time, data: raw(&data) });
-    }
-
-    /// Adds a member to channels; those it is in already stay.
-    pub(super) fn join_channels(&mut self, key: u32, channels: &[Channel]) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        let Stage::Member(member) = &mut connection.stage else { return };
-        let room = &mut self.rooms[member.room as usize];
-        for channel in channels {
-            if !is_in(member, room, channel) {
-                member.channels.push(room.join(channel, key));
-                self.subscriptions += 1;
-            }
-        }
-    }
-
-    /// Takes a member out of channels; those it is not in are ignored.
-    pub(super) fn leave_channels(&mut self, key: u32, channels: &[Channel]) {
-        for channel in channels {
-            let Some(member) = self.member(key) else { return };
-            let Some(number) = self.rooms[member.room as usize].key_of(channel) else { continue };
-            let Some(at) = member.channels.iter().position(|own| own.channel == number) else { continue };
-            let room = member.room;
-            let Some(member) = self.member_mut(key) else { return };
-            let membership = member.channels.swap_remove(at);
-            self.leave_channel(room, membership);
-        }
-    }
-
-    /// Takes a membership out of a room's index and tells whoever moved to its place.
-    pub(super) fn leave_channel(&mut self, room: u32, membership: super::room::Membership) {
-        self.subscriptions -= 1;
-        let Some(moved) = self.rooms[room as usize].leave(membership) else { return };
-        let Some(member) = self.member_mut(moved) else { return };
-        let own = member.channels.iter_mut().find(|own| own.channel == membership.channel);
-        debug_assert!(own.is_some(), "whoever is in a channel's list knows it");
-        if let Some(own) = own {
-            own.place = membership.place;
-        }
+/// Does what a frame asks for and answers it.
+pub(super) fn carry_out<W: World>(
+    key: u32,
+    frame: ClientFrame,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let ClientFrame { id, request } = frame;
+    match request {
+        Asked::Auth { token } => refresh(key, id, token, tables, context),
+        Asked::Subscribe { channels, history } => subscribe(key, id, channels, history, tables, context),
+        Asked::Unsubscribe { channels } => unsubscribe(key, id, &channels, tables, context),
+        Asked::Ping { data } => pong(key, id, data, tables, context),
     }
 }
 
-fn is_in(member: &Member, room: &Room, channel: &Channel) -> bool {
-    room.key_of(channel).is_some_and(|number| member.channels.iter().any(|own| own.channel == number))
+fn refresh<W: World>(
+    key: u32,
+    frame: Option<FrameId>,
+    token: Box<str>,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Some(connection) = tables.get_mut(key) else { return };
+    let id = connection.id;
+    let Some(session) = connection.sessions_mut().get_mut(SESSION) else { return };
+    if session.refreshing {
+        let message = "a token is being checked; wait for its answer";
+        return tables.refuse(key, frame.as_deref(), "too_many_requests", message);
+    }
+    session.refreshing = true;
+    let tenant = session.identity.tenant.clone();
+    context.world.request(Request::Refresh { connection: id, frame, token, tenant });
+}
+
+/// The token of a refresh was checked.
+pub(super) fn refreshed<W: World>(
+    key: u32,
+    frame: Option<FrameId>,
+    result: Result<Identity, Refusal>,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Some(connection) = tables.get_mut(key) else { return };
+    let Some(session) = connection.sessions_mut().get_mut(SESSION) else { return };
+    session.refreshing = false;
+    let identity = match result {
+        Ok(identity) if identity.user == session.identity.user => identity,
+        Ok(_) => {
+            let message = "the token is another person's";
+            return tables.refuse(key, frame.as_deref(), "token_mismatch", message);
+        }
+        Err(refusal) => return tables.refuse(key, frame.as_deref(), refusal.code, &refusal.message),
+    };
+    let expires_in = identity.expires_at.saturating_sub(context.world.unix_us() / 1_000_000);
+    (session.expires_ms, session.expiring_ms) = token_deadlines(identity.expires_at, context);
+    // Channels joined under the old token stay only if the new one allows them.
+    let before = std::mem::replace(&mut session.identity, identity);
+    leave_forbidden(key, &before, tables);
+    let id = raw(&frame);
+    let ok = ServerFrame::Ok { id, channels: None, seq: None, epoch: None, expires_in: Some(expires_in) };
+    tables.say(key, &ok);
+}
+
+fn leave_forbidden<S: Socket>(key: u32, before: &Identity, tables: &mut Tables<S>) {
+    let Some(session) = tables.get(key).and_then(|connection| connection.sessions().get(SESSION)) else {
+        return;
+    };
+    let Some(room) = tables.rooms.get(session.room) else { return };
+    let names = session.channels.channels().into_iter().filter_map(|channel| room.name_of(channel));
+    let lost: Vec<Channel> =
+        names.filter(|channel| !session.identity.may_subscribe(channel)).cloned().collect();
+    let (had, has) = (before.channels(), session.identity.channels());
+    let gained: Vec<Channel> = has.into_iter().filter(|channel| !had.contains(channel)).collect();
+    tables.leave(key, SESSION, &lost);
+    tables.join(key, SESSION, &gained);
+}
+
+fn subscribe<W: World>(
+    key: u32,
+    id: Option<FrameId>,
+    channels: Vec<Channel>,
+    history: Option<History>,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    if !pays_for(key, id.as_deref(), channels.len(), tables, context) {
+        return;
+    }
+    let Some(session) = tables.get(key).and_then(|connection| connection.sessions().get(SESSION)) else {
+        return;
+    };
+    let forbidden: Vec<Channel> =
+        channels.iter().filter(|channel| !session.identity.may_subscribe(channel)).cloned().collect();
+    if !forbidden.is_empty() {
+        let message = format!("the token does not allow {}; nothing was subscribed", some(&forbidden));
+        let (id, channels) = (raw(&id), Some(&forbidden[..]));
+        return tables.say(key, &ServerFrame::Error { id, code: "forbidden", message: &message, channels });
+    }
+    let Some(room) = tables.rooms.get(session.room) else { return };
+    let is_new =
+        |channel: &&Channel| !room.key_of(channel).is_some_and(|channel| session.channels.contains(channel));
+    if session.channels.len() + channels.iter().filter(is_new).count() > CHANNELS_PER_CONNECTION {
+        let message = format!("a connection may be in {CHANNELS_PER_CONNECTION} channels");
+        return tables.refuse(key, id.as_deref(), "too_many_channels", &message);
+    }
+    if history.is_some() && session.history.len() >= JOBS {
+        let message = format!("{JOBS} pieces of history are being sent; wait for one to be replayed");
+        return tables.refuse(key, id.as_deref(), "too_many_requests", &message);
+    }
+    let (epoch, epochs, oldest) = (room.life.epoch.clone(), room.life.epochs.clone(), room.life.oldest);
+    let seq = session.cursor(room.cursor);
+    tables.join(key, SESSION, &channels);
+    let ok = ServerFrame::Ok {
+        id: raw(&id),
+        channels: Some(&channels),
+        seq: Some(seq),
+        epoch: Some(&epoch),
+        expires_in: None,
+    };
+    tables.say(key, &ok);
+    let session = tables.get_mut(key).and_then(|connection| connection.sessions_mut().get_mut(SESSION));
+    if let (Some(history), Some(session)) = (history, session) {
+        session.history.push_back(HistoryJob::new(id, &channels, history, seq, &epochs, oldest));
+    }
+}
+
+fn unsubscribe<W: World>(
+    key: u32,
+    id: Option<FrameId>,
+    channels: &[Channel],
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    if pays_for(key, id.as_deref(), channels.len(), tables, context) {
+        tables.leave(key, SESSION, channels);
+        let (id, channels) = (raw(&id), Some(channels));
+        tables.say(key, &ServerFrame::Ok { id, channels, seq: None, epoch: None, expires_in: None });
+    }
+}
+
+/// Whether a client may ask for so many channels now; if not it is told so.
+fn pays_for<W: World>(
+    key: u32,
+    id: Option<&str>,
+    channels: usize,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) -> bool {
+    let Some(connection) = tables.get_mut(key) else { return false };
+    let pays = connection.allowance.take_channels(context.config.frame_rate, context.now_ms, channels);
+    if !pays {
+        let message =
+            "too many channels were joined and left in a short time; nothing was changed, try again later";
+        tables.refuse(key, id, "too_many_requests", message);
+    }
+    pays
+}
+
+fn pong<W: World>(
+    key: u32,
+    id: Option<FrameId>,
+    data: Option<Box<str>>,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Some(standing) = tables.standing(key) else { return };
+    let time = context.world.unix_us() / 1_000;
+    tables.say(key, &ServerFrame::Pong { id: raw(&id), seq: standing.cursor, time, data: raw(&data) });
+}
+
+/// When a token that is valid until `expires_at` (seconds since 1970) ends in the shard's time, and when its
+/// bearer is told so. Both count from now, however long the connection has been open with earlier tokens.
+pub(super) fn token_deadlines<W: World>(expires_at: u64, context: &Context<W>) -> (u64, u64) {
+    let left_ms = expires_at.saturating_mul(1_000).saturating_sub(context.world.unix_us() / 1_000);
+    let expires_ms = context.now_ms.saturating_add(left_ms);
+    (expires_ms, expires_ms - EXPIRING_MS.min(left_ms / 2))
 }
 
 fn raw(json: &Option<Box<str>>) -> Option<&RawValue> {

@@ -1,38 +1,40 @@
-//! What is known of one connection?
+//! What is known of one connection, and what may become of it?
+//!
+//! One socket with its outbox, the form in which its client reads, and the sessions that use it. Nothing here removes
+//! anything: a connection that is closed or broken is *marked*, and whoever uses it goes on without harm. The shard acts
+//! on the marks ([`Stage`], [`Connection::wants_to_be_read`]) at the end of what it does, and forgets at the end of a turn.
 
-use super::history::HistoryJob;
-use super::outbox::Outbox;
-use super::room::Membership;
-use super::wire::Wire;
+use super::allowance::Allowance;
+use super::context::Context;
+use super::messages::{ConnectionId, Ticket};
+use super::outbox::{Outbox, Wrote};
+use super::room::RoomKey;
+use super::session::Session;
+use super::wire::{Wire, push_poll_answer};
+use super::world::{Socket, World};
 use crate::admission::Permit;
 use crate::entrance::Hello;
-use crate::stream::backlog::Reader;
+use crate::metrics::metrics;
+use crate::stream::entry::Entry;
 use crate::ws::Decoder;
-use carillon_platform::auth::Identity;
-use carillon_protocol::{CloseCode, Seq};
-use mio::net::TcpStream;
-use std::collections::VecDeque;
+use carillon_protocol::CloseCode;
+use carillon_protocol::server::{ResetReason, ServerFrame};
+use carillon_protocol::{Epoch, Seq};
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
-/// Names a connection among all of this node; never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ConnectionId {
-    pub(crate) shard: u16,
-    /// Its place in the shard's table, used again after it.
-    pub(crate) key: u32,
-    /// Counts the shard's connections.
-    pub(crate) number: u64,
-}
+/// How long a closing connection may take to read our close frame and answer it.
+const FAREWELL_MS: u64 = 2_000;
 
 /// One socket and everything that hangs on it.
-pub(super) struct Connection {
+pub(super) struct Connection<S> {
     pub(super) id: ConnectionId,
-    pub(super) socket: TcpStream,
+    pub(super) socket: S,
     pub(super) wire: Wire,
     pub(super) decoder: Decoder,
     pub(super) outbox: Outbox,
     pub(super) stage: Stage,
-    pub(super) bucket: Bucket,
+    pub(super) allowance: Allowance,
     pub(super) opened_ms: u64,
     /// When bytes last came from the client.
     pub(super) heard_ms: u64,
@@ -40,16 +42,21 @@ pub(super) struct Connection {
     pub(super) sent_ms: u64,
     /// Since when the socket takes nothing, if it is so.
     pub(super) blocked_ms: Option<u64>,
+    /// Whether the socket may take something: it has not said otherwise since it was last reported writable.
+    pub(super) writable: bool,
     /// Since when a ping waits for any sign of life.
     pub(super) pinged_ms: Option<NonZeroU64>,
     /// The socket may have bytes that were not read because the client has answers to take first.
     pub(super) unread: bool,
+    /// Whether it stands in the list of those the shard goes on with.
+    pub(super) queued: bool,
     /// Its place in the wheel.
     pub(super) place: u64,
     /// Whether it was sent away, and how far it is with that.
     pub(super) departure: Departure,
     /// The first and last of its frames in the fan-out under way.
     pub(super) gathered: Gathered,
+    pub(super) last_ticket: Ticket,
     /// Given back when dropped.
     pub(super) permit: Permit,
 }
@@ -71,78 +78,40 @@ pub(super) enum Stage {
     Greeting(Box<Hello>),
     /// Its token is being checked; what it says meanwhile waits, within bounds.
     Entering(Vec<Box<str>>),
-    /// It belongs to a tenant.
-    Member(Box<Member>),
-    /// A close frame is on its way; gone at the latest at this time.
-    Closing { until_ms: u64 },
-    /// Of no use any more; removed at the end of the turn.
-    Gone,
+    /// It is in a tenant, or in several.
+    Open(Vec<Session>),
+    /// A farewell is on its way; gone at the latest at this time. Its sessions get nothing more, and leave their rooms at
+    /// the end of the turn.
+    Closing {
+        until_ms: u64,
+        /// Whether the client has said goodbye too: then it is gone with the last byte.
+        answered: bool,
+        sessions: Vec<Session>,
+    },
+    /// Of no use any more: removed at the end of the turn.
+    Gone(Vec<Session>),
 }
 
-/// A connection that belongs to a tenant.
-pub(super) struct Member {
-    pub(super) room: u32,
-    /// Its place in the room's list.
-    pub(super) place: u32,
-    pub(super) position: Position,
-    pub(super) channels: Vec<Membership>,
-    pub(super) identity: Identity,
-    /// When the token expires, in the shard's time.
-    pub(super) expires_ms: u64,
-    /// When it is told that the token expires soon; never once it was told.
-    pub(super) expiring_ms: u64,
-    /// Whether a new token is being checked: one at a time, so that the last one sent is the one that stays.
-    pub(super) refreshing: bool,
-    pub(super) history: VecDeque<HistoryJob>,
-    pub(super) reading: Reading,
-    pub(super) last_ticket: Ticket,
+/// Why a connection ends, for the count of closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CloseReason {
+    /// We closed it.
+    Closed(CloseCode),
+    /// A poll that has its answer.
+    Answered,
+    /// The client closed it, or its network did.
+    Left,
 }
 
-impl Member {
-    /// Notes that the log is being asked.
-    pub(super) fn ask(&mut self) -> Ticket {
-        self.last_ticket = self.last_ticket.wrapping_add(1);
-        self.reading = Reading::Asked(self.last_ticket);
-        self.last_ticket
-    }
-
-    /// In whose name it reads the log.
-    pub(super) fn reader(&self) -> Reader {
-        Reader { group: self.identity.tenant.clone(), member: self.identity.user.clone() }
-    }
-
-    /// Whether this is the answer that is waited for; if so it is not waited for any more.
-    pub(super) fn answered(&mut self, ticket: Ticket) -> bool {
-        let awaited = self.reading == Reading::Asked(ticket);
-        if awaited {
-            self.reading = Reading::Nothing;
+impl CloseReason {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Closed(code) => code.label(),
+            Self::Answered => "answered",
+            Self::Left => "left",
         }
-        awaited
     }
 }
-
-/// Where a member stands in its tenant's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Position {
-    /// At the room's cursor; new events are written as they come.
-    Live,
-    /// It has got everything up to here and reads on at its own pace.
-    Behind(Seq),
-}
-
-/// Whether a page of the log is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// None.
-    Nothing,
-    /// One; an answer with another ticket is to a question nobody has any more.
-    Asked(Ticket),
-    /// The log did not answer; it is asked again then.
-    Later(u64),
-}
-
-/// Tells a question to the log from the connection's earlier ones.
-pub(crate) type Ticket = u32;
 
 /// A chain of frames for one connection, within the fan-out under way.
 #[derive(Debug, Clone, Copy)]
@@ -156,71 +125,190 @@ impl Gathered {
     pub(super) const NOTHING: Gathered = Gathered { first: Self::NONE, last: Self::NONE };
 }
 
-/// How many frames a client may send.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FrameRate {
-    /// Sustained, each second.
-    pub(crate) per_second: u32,
-}
-
-impl FrameRate {
-    fn burst_milli(self) -> u64 {
-        u64::from(self.per_second) * 5 * 1_000
-    }
-}
-
-/// A token bucket, in thousandths of a frame.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bucket {
-    milli: u64,
-    at_ms: u64,
-}
-
-impl Bucket {
-    pub(super) fn full(rate: FrameRate, now_ms: u64) -> Self {
-        Self { milli: rate.burst_milli(), at_ms: now_ms }
-    }
-
-    /// Takes one frame; false when the client sends too many.
-    pub(super) fn take(&mut self, rate: FrameRate, now_ms: u64) -> bool {
-        let earned = (now_ms - self.at_ms) * u64::from(rate.per_second);
-        self.milli = (self.milli + earned).min(rate.burst_milli());
-        self.at_ms = now_ms;
-        let enough = self.milli >= 1_000;
-        if enough {
-            self.milli -= 1_000;
-        }
-        enough
-    }
-}
-
-/// Why a connection is gone, for the count of closes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gone {
-    /// We closed it.
-    Closed(CloseCode),
-    /// The client closed it, or its network did.
-    Left,
-}
-
-impl Gone {
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Gone::Closed(code) => code.label(),
-            Gone::Left => "left",
+impl<S: Socket> Connection<S> {
+    /// Its sessions, as long as they get anything.
+    pub(super) fn sessions(&self) -> &[Session] {
+        match &self.stage {
+            Stage::Open(sessions) => sessions,
+            _ => &[],
         }
     }
+
+    pub(super) fn sessions_mut(&mut self) -> &mut [Session] {
+        match &mut self.stage {
+            Stage::Open(sessions) => sessions,
+            _ => &mut [],
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open(_))
+    }
+
+    /// Whether it is closing or gone: nothing that the client says is acted on any more.
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self.stage, Stage::Closing { .. } | Stage::Gone(_))
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.stage, Stage::Gone(_))
+    }
+
+    /// Whether the socket may have something that the shard may take: a client that does not take its answers is not read.
+    pub(super) fn wants_to_be_read(&self) -> bool {
+        self.unread && !self.outbox.is_full() && !self.is_gone()
+    }
+
+    /// Names the next question to the log.
+    pub(super) fn next_ticket(&mut self) -> Ticket {
+        self.last_ticket = self.last_ticket.wrapping_add(1);
+        self.last_ticket
+    }
+
+    /// Puts a frame behind what waits to be written. A poll has its own form.
+    pub(super) fn say(&mut self, frame: &ServerFrame<'_>, epoch: Option<&Epoch>) {
+        if !self.is_ending() {
+            self.wire.push(self.outbox.control(), frame, epoch);
+        }
+    }
+
+    /// Ends it with a code: no more events, our farewell in the form it reads, and a moment for the client to answer it.
+    /// A poll that is open is answered instead.
+    pub(super) fn close<W: World>(&mut self, code: CloseCode, reason: &str, context: &Context<W>) {
+        if !self.is_ending() {
+            self.wire.push_farewell(self.outbox.control(), code, reason);
+            self.end(CloseReason::Closed(code), context);
+        }
+    }
+
+    /// No more events; what waits is written, then it is over.
+    pub(super) fn end<W: World>(&mut self, reason: CloseReason, context: &Context<W>) {
+        if self.is_ending() {
+            return;
+        }
+        metrics().closed(reason.label());
+        // A WebSocket's farewell is short. An answer may be long, and its reader slow: it has the time a reader has.
+        let within_ms = if self.wire.is_websocket() { FAREWELL_MS } else { context.config.stall_ms };
+        let until_ms = context.now_ms + within_ms;
+        self.stage = Stage::Closing { until_ms, answered: false, sessions: self.take_sessions() };
+    }
+
+    /// The client has said goodbye.
+    pub(super) fn farewell_answered(&mut self) {
+        if let Stage::Closing { answered, .. } = &mut self.stage {
+            *answered = true;
+        }
+    }
+
+    /// The socket is of no use any more.
+    pub(super) fn lose(&mut self) {
+        if self.is_gone() {
+            return;
+        }
+        if !self.is_ending() {
+            metrics().closed(CloseReason::Left.label());
+        }
+        self.stage = Stage::Gone(self.take_sessions());
+    }
+
+    /// The sessions, whatever stage they are in: to be moved on to the next, or to leave their rooms.
+    pub(super) fn take_sessions(&mut self) -> Vec<Session> {
+        match &mut self.stage {
+            Stage::Open(sessions) | Stage::Closing { sessions, .. } | Stage::Gone(sessions) => {
+                std::mem::take(sessions)
+            }
+            Stage::Greeting(_) | Stage::Entering(_) => Vec::new(),
+        }
+    }
+
+    /// Its session in a room, also one that is about to leave it.
+    pub(super) fn any_session_in(&mut self, room: RoomKey) -> Option<&mut Session> {
+        match &mut self.stage {
+            Stage::Open(sessions) | Stage::Closing { sessions, .. } | Stage::Gone(sessions) => {
+                sessions.iter_mut().find(|session| session.room == room)
+            }
+            Stage::Greeting(_) | Stage::Entering(_) => None,
+        }
+    }
+
+    /// Answers a poll, which ends it, with as many of these events as an answer holds.
+    pub(super) fn answer_poll<'a, W: World>(
+        &mut self,
+        entries: impl Iterator<Item = &'a Arc<Entry>>,
+        upto: Seq,
+        reset: Option<ResetReason>,
+        epoch: &Epoch,
+        context: &mut Context<W>,
+    ) {
+        if let (Wire::Poll { most, .. }, true) = (self.wire, self.is_open()) {
+            let out = self.outbox.control();
+            context.counts.deliveries += push_poll_answer(out, most as usize, entries, upto, reset, epoch);
+            self.end(CloseReason::Answered, context);
+        }
+    }
+
+    /// Writes what waits. True when nothing does any more and the connection can go on.
+    pub(super) fn flush<W: World>(&mut self, context: &mut Context<W>) -> bool {
+        if self.is_gone() || !self.writable {
+            return false;
+        }
+        if !self.outbox.is_empty() {
+            let waiting = self.outbox.len();
+            match self.outbox.flush(&mut self.socket) {
+                Wrote::All => self.wrote(waiting as u64, context),
+                Wrote::Blocked(taken) => {
+                    self.blocked(taken, context);
+                    return false;
+                }
+                Wrote::Broken => {
+                    self.lose();
+                    return false;
+                }
+            }
+            self.end_answer(context.now_ms);
+        }
+        if matches!(self.stage, Stage::Closing { answered: true, .. }) {
+            // Both have said goodbye: nothing more will be read, and what was written is on its way.
+            self.lose();
+        }
+        !self.is_gone()
+    }
+
+    /// The socket took all that it was given.
+    pub(super) fn wrote<W: World>(&mut self, bytes: u64, context: &mut Context<W>) {
+        context.counts.sent_bytes += bytes;
+        self.sent_ms = context.now_ms;
+        self.blocked_ms = None;
+    }
+
+    /// The socket took so many bytes and then no more.
+    pub(super) fn blocked<W: World>(&mut self, taken: usize, context: &mut Context<W>) {
+        self.writable = false;
+        context.counts.sent_bytes += taken as u64;
+        if taken > 0 {
+            self.sent_ms = context.now_ms;
+        }
+        if taken > 0 || self.blocked_ms.is_none() {
+            self.blocked_ms = Some(context.now_ms);
+            if let (false, Stage::Closing { until_ms, .. }) = (self.wire.is_websocket(), &mut self.stage) {
+                // It took some of an answer that is ending: it has its time again for the rest.
+                *until_ms = context.now_ms + context.config.stall_ms;
+            }
+        }
+    }
+
+    /// Half-closes an answer whose last byte is written: its end is how the client knows that it is whole.
+    fn end_answer(&mut self, now_ms: u64) {
+        if let (false, Stage::Closing { until_ms, .. }) = (self.wire.is_websocket(), &mut self.stage) {
+            *until_ms = now_ms + FAREWELL_MS;
+            self.socket.end_writing();
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_may_burst_and_then_keep_the_rate() {
-        let rate = FrameRate { per_second: 10 };
-        let mut bucket = Bucket::full(rate, 0);
-        assert_eq!((0..100).filter(|_| bucket.take(rate, 0)).count(), 50);
-        assert_eq!((1..=1_000).filter(|ms| bucket.take(rate, *ms)).count(), 10);
-    }
+/// Where a session stands, as its client knows it.
+#[derive(Clone)]
+pub(super) struct Standing {
+    pub(super) cursor: Seq,
+    pub(super) epoch: Epoch,
 }

@@ -1,12 +1,14 @@
 //! What does a connection cost, counted in allocated bytes, and what a delivery?
 //!
-//! A worker is driven by hand on the test's own thread, with real sockets, under an allocator that counts for each thread.
+//! A shard is driven by hand on the test's own thread, with real sockets, under an allocator that counts for each thread.
 //! So the figures are exact and the same on every machine: resident memory is measured by the load tests.
 
-use super::mailbox::Newcomer;
+use super::messages::{Newcomer, ToShard};
+use super::room::RoomKey;
+use super::shard::Shard;
 use super::wire::Wire;
-use super::worker::Worker;
-use super::{FrameRate, ShardConfig, Shards};
+use super::world::Kernel;
+use super::{FrameRate, ShardConfig};
 use crate::admission::{Admission, ConnectionLimits};
 use crate::budget::Budget;
 use crate::entrance::{Entrance, Hello, Resume};
@@ -18,7 +20,7 @@ use carillon_platform::auth::{Caps, Identity};
 use carillon_platform::descriptors;
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::{Channel, Epoch, Seq, TenantId, UserId};
-use mio::{Poll, Token, Waker};
+use mio::Poll;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{ErrorKind, Read};
@@ -70,9 +72,9 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// A worker, a stream, and the clients of its connections.
+/// A shard, a stream, and the clients of its connections.
 struct Rig {
-    worker: Worker,
+    shard: Shard<Kernel>,
     stream: Arc<Stream>,
     admission: Admission,
     budget: Arc<Budget>,
@@ -85,9 +87,7 @@ impl Rig {
     fn new() -> Self {
         descriptors::raise().unwrap();
         let poll = Poll::new().unwrap();
-        let waker = Waker::new(poll.registry(), Token(usize::MAX)).unwrap();
-        let (_, mut mails) = Shards::new([waker]);
-        let (desk, _) = tokio::sync::mpsc::unbounded_channel();
+        let (requests, _) = tokio::sync::mpsc::unbounded_channel();
         let config = ShardConfig {
             node: "gateway-1".into(),
             heartbeat_ms: 25_000,
@@ -95,12 +95,13 @@ impl Rig {
             frame_rate: FrameRate { per_second: 50 },
             traces: Traces::default(),
         };
-        let worker = Worker::new(0, poll.registry().try_clone().unwrap(), config, desk, &mails.remove(0));
+        let world = Kernel::new(poll.registry().try_clone().unwrap(), requests);
+        let shard = Shard::new(world, 0, config, Arc::default());
         let limits = RingLimits { events: 1_024, bytes: 1 << 20 };
         let epoch = Epoch::new("e1").unwrap();
         let stream = Stream::new(TenantId::new("acme").unwrap(), epoch, Seq::ZERO, Seq(1), limits);
         Self {
-            worker,
+            shard,
             stream: Arc::new(stream),
             admission: Admission::new(ConnectionLimits {
                 node: 0,
@@ -135,16 +136,21 @@ impl Rig {
             channels: vec![Channel::new("class:7b").unwrap()],
             resume: Resume::Fresh,
         };
-        self.worker.connect(Newcomer {
-            socket,
+        let newcomer = Newcomer {
+            socket: mio::net::TcpStream::from_std(socket),
             early: Bytes::new(),
             head: Bytes::from_static(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
             wire: Wire::WebSocket(None),
             permit: self.admission.enter(peer.ip()).unwrap(),
             hello: Hello::default(),
             entrance: Some(Box::new(entrance)),
-        });
+        };
+        assert!(self.shard.turn([], [ToShard::Connect(Box::new(newcomer))]));
         self.clients.push(client);
+    }
+
+    fn room(&self) -> RoomKey {
+        self.shard.tables.rooms.of(&self.stream).unwrap()
     }
 
     /// An event for everyone, into the ring.
@@ -185,29 +191,32 @@ fn i7_a_connection_at_rest_owns_less_than_its_ceiling() {
     let (after, _) = LIVE.get();
     let each = (after - before) / (TO - FROM) as i64;
     assert!(each <= CEILING, "{each} bytes for a connection at rest, {CEILING} are allowed");
-    assert!(each >= size_of::<super::connection::Connection>() as i64, "the count itself works: {each}");
+    assert!(
+        each >= size_of::<super::connection::Connection<mio::net::TcpStream>>() as i64,
+        "the count itself works: {each}"
+    );
 }
 
 #[test]
 fn i7_a_connection_that_was_busy_owns_no_more_than_before() {
     let mut rig = Rig::new();
     (0..64).for_each(|_| rig.connect());
-    let room = rig.worker.by_tenant[&rig.stream.tenant];
+    let room = rig.room();
     rig.publish(1);
-    rig.worker.fan_out(room);
+    rig.shard.hand_out(room, 0);
     let (before, _) = LIVE.get();
     for seq in 2..=200 {
         rig.publish(seq);
     }
     let ring = rig.budget.used();
-    rig.worker.fan_out(room);
+    rig.shard.hand_out(room, 0);
     // The events, and what a fan-out of so many needs and keeps for the next; nothing for a connection.
     let (after, _) = LIVE.get();
     let scratch = 200 * 64 * 8 + 200 * 8 + 64 * 4;
     assert!(after - before <= ring as i64 + 2 * scratch, "{} beside {ring} bytes of events", after - before);
     rig.read_all();
     let (settled, _) = LIVE.get();
-    let left: Vec<bool> = rig.worker.connections.iter().map(|(_, c)| c.outbox.is_empty()).collect();
+    let left: Vec<bool> = rig.shard.tables.connections.iter().map(|(_, c)| c.outbox.is_empty()).collect();
     assert!(left.iter().all(|empty| *empty) && settled <= after);
 }
 
@@ -216,12 +225,12 @@ fn i6_a_delivery_allocates_nothing() {
     const CONNECTIONS: usize = 200;
     let mut rig = Rig::new();
     (0..CONNECTIONS).for_each(|_| rig.connect());
-    let room = rig.worker.by_tenant[&rig.stream.tenant];
+    let room = rig.room();
     let fan_out = |rig: &mut Rig, events: std::ops::RangeInclusive<u64>| {
         events.for_each(|seq| rig.publish(seq));
         rig.read_all();
         let (_, before) = LIVE.get();
-        rig.worker.fan_out(room);
+        rig.shard.hand_out(room, 0);
         let (_, after) = LIVE.get();
         let got = rig.read_all();
         assert!(got.iter().all(|bytes| *bytes > 0 && *bytes == got[0]), "everyone got the same: {got:?}");

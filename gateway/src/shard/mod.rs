@@ -4,51 +4,89 @@
 //! no lock, no task and no queue for a connection. A shard is a cursor on each stream it has connections of. What is
 //! new is gathered for every connection and written straight to its socket, in one vectored write.
 //!
-//! A connection is [`Live`](connection::Position::Live) (its cursor is the shard's) or
-//! [`Behind`](connection::Position::Behind) (its socket could not take more, or it came back with a cursor). A slow
+//! A session is [`Live`](session::Position::Live) (its cursor is the shard's) or
+//! [`Behind`](session::Position::Behind) (its socket could not take more, or it came back with a cursor). A slow
 //! reader, a resume and a catch-up after lost messages are the same state and the same code: [`catchup`].
+//!
+//! # Who may know whom
+//!
+//! The table is in the order of knowledge: a file knows only files above it (`devstack/tests/architecture.rs` checks).
+//! Parts do their work and leave marks (closing, gone, behind, unread); the [`shard`] acts on them, and
+//! [`tables`] removes, in one place at the end of a turn. So nothing disappears while somebody uses it, and what can be gone
+//! is asked for: indexing is forbidden in this folder.
 //!
 //! | module | question it answers |
 //! |---|---|
-//! | [`mailbox`] | what do others tell a shard, and it them? |
-//! | [`worker`] | what does a shard do, in which order? |
-//! | [`connection`] | what is known of one connection? |
+//! | [`wheel`] | who is due now? |
+//! | [`pace`] | when is a room's news handed out: at once, or together with what comes next? |
 //! | [`outbox`] | how do bytes reach a socket that may not take them? |
 //! | [`wire`] | in which form does a frame reach a client? |
+//! | [`allowance`] | how much may a client ask for? |
+//! | [`membership`] | which channels is a session in? |
+//! | [`messages`] | what do others tell a shard, and it them? |
+//! | [`mailbox`] | how does a message reach a shard? |
+//! | [`world`] | what does a shard need of the world around it? |
+//! | [`context`] | what do all parts of a shard use while they work? |
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
-//! | [`pace`] | when is a room's news handed out: at once, or together with what comes next? |
+//! | [`history`] | how far is the past that a `subscribe` asked for? |
+//! | [`session`] | what is known of somebody in one tenant? |
+//! | [`connection`] | what is known of one connection, and what may become of it? |
+//! | [`tables`] | who is here, in which room, and who goes? |
+//! | [`generation`] | what happens when a stream lost continuity? |
 //! | [`fanout`] | how does an event reach everyone who is live? |
 //! | [`catchup`] | how does a connection that is behind become live? |
-//! | [`history`] | how does a `subscribe` get the past it asked for? |
-//! | [`inbound`] | what becomes of what a client sends? |
+//! | [`replay`] | how does history reach a client? |
 //! | [`commands`] | how is each client frame carried out? |
-//! | [`entering`] | how does a socket become a member, and how does it leave? |
+//! | [`inbound`] | what becomes of what a client sends? |
+//! | [`entering`] | how does a socket become somebody in a tenant? |
 //! | [`leaving`] | how is a connection sent away so that it comes back elsewhere without a loss? |
 //! | [`deadlines`] | when is which connection due, and for what? |
-//! | [`wheel`] | who is due now? |
+//! | [`shard`] | what does a shard do, in which order? |
+//! | [`event_loop`] | how does a shard run in a process? |
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::panic, clippy::unreachable, clippy::expect_used)
+)]
+
+mod allowance;
 mod catchup;
 mod commands;
 mod connection;
+mod context;
 mod deadlines;
 mod entering;
+mod event_loop;
 mod fanout;
 #[cfg(test)]
 mod footprint_tests;
+mod generation;
 mod history;
 mod inbound;
 mod leaving;
 mod mailbox;
+mod membership;
+mod messages;
 mod outbox;
 mod pace;
+mod replay;
 mod room;
+mod session;
+#[expect(
+    clippy::module_inception,
+    reason = "the container of all the other parts is what the folder is named after"
+)]
+mod shard;
+#[cfg(test)]
+mod simulation;
+mod tables;
 mod wheel;
 mod wire;
-mod worker;
+mod world;
 
-pub(crate) use connection::{ConnectionId, FrameRate};
-pub(crate) use history::HistoryPage;
-pub(crate) use leaving::Cause;
-pub(crate) use mailbox::{Errand, HistoryFrom, Newcomer, Shards, ToShard};
+pub(crate) use allowance::FrameRate;
+pub(crate) use context::{Counts, ShardConfig};
+pub(crate) use event_loop::start;
+pub(crate) use mailbox::Shards;
+pub(crate) use messages::{Cause, HistoryFrom, HistoryPage, Newcomer, Request, ToShard};
 pub(crate) use wire::Wire;
-pub(crate) use worker::{Counts, ShardConfig, start};

@@ -91,7 +91,7 @@ impl Outbox {
 pub(super) fn write(socket: &mut impl Write, bytes: &[u8]) -> Wrote {
     let mut taken = 0;
     while taken < bytes.len() {
-        match socket.write(&bytes[taken..]) {
+        match socket.write(bytes.get(taken..).unwrap_or_default()) {
             Ok(0) => return Wrote::Broken,
             Ok(n) => taken += n,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Wrote::Blocked(taken),

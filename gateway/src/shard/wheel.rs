@@ -24,8 +24,10 @@ impl Wheel {
     /// wheel comes up at its end, to be put in again.
     pub(super) fn insert(&mut self, key: u32, due_ms: u64) -> u64 {
         let slot = due_ms.div_ceil(SLOT_MS).clamp(self.next, self.next + SLOTS as u64 - 1);
-        self.slots[slot as usize % SLOTS].push(key);
-        self.occupied += 1;
+        if let Some(keys) = self.slots.get_mut(slot as usize % SLOTS) {
+            keys.push(key);
+            self.occupied += 1;
+        }
         slot
     }
 
@@ -46,7 +48,7 @@ impl Wheel {
     }
 
     fn take(&mut self, slot: u64, out: &mut Vec<(u32, u64)>) {
-        let keys = &mut self.slots[slot as usize % SLOTS];
+        let Some(keys) = self.slots.get_mut(slot as usize % SLOTS) else { return };
         self.occupied -= keys.len();
         out.extend(keys.drain(..).map(|key| (key, slot)));
     }
@@ -57,7 +59,7 @@ impl Wheel {
             return None;
         }
         (self.next..self.next + SLOTS as u64)
-            .find(|slot| !self.slots[*slot as usize % SLOTS].is_empty())
+            .find(|slot| self.slots.get(*slot as usize % SLOTS).is_some_and(|keys| !keys.is_empty()))
             .map(|slot| slot * SLOT_MS)
     }
 }

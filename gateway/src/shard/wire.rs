@@ -3,9 +3,6 @@
 //! A WebSocket gets messages, an event stream `data:` lines, a poll one JSON answer. Everything before that (rooms,
 //! cursors, catching up, deadlines) is the same for all of them.
 
-use super::connection::Stage;
-use super::entering::FAREWELL_MS;
-use super::worker::Worker;
 use crate::stream::entry::Entry;
 use crate::ws::Deflate;
 use crate::ws::deflate::Deflater;
@@ -13,7 +10,6 @@ use crate::ws::encode::{push_close, push_text};
 use bytes::Bytes;
 use carillon_protocol::server::{ResetReason, ServerFrame};
 use carillon_protocol::{CloseCode, Epoch, Seq};
-use std::net::Shutdown;
 use std::sync::Arc;
 
 /// JSON below which compression saves too little to be worth anything: it all goes out in one packet anyway.
@@ -70,67 +66,19 @@ impl Wire {
             Wire::EventStream => entry.event_stream(epoch),
         }
     }
-}
 
-impl Worker {
-    /// Sends a frame, at once if the socket takes it.
-    pub(super) fn answer(&mut self, key: u32, frame: &ServerFrame<'_>) {
-        let epoch = self.member(key).map(|member| self.rooms[member.room as usize].life.epoch.clone());
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        match (connection.wire, frame) {
-            (Wire::WebSocket(_), _) => push_text(connection.outbox.control(), &[&frame.to_json()]),
-            (Wire::EventStream, _) => push_message(connection.outbox.control(), frame, epoch.as_ref()),
-            (Wire::Poll { .. }, ServerFrame::Reset { reason, seq, .. }) => {
-                return self.answer_poll(key, std::iter::empty(), *seq, Some(*reason));
-            }
-            (Wire::Poll { .. }, _) => {}
+    /// Appends a frame in this form; a poll has none but its answer.
+    pub(super) fn push(self, out: &mut Vec<u8>, frame: &ServerFrame<'_>, epoch: Option<&Epoch>) {
+        match self {
+            Wire::WebSocket(_) => push_text(out, &[&frame.to_json()]),
+            Wire::EventStream => push_message(out, frame, epoch),
+            Wire::Poll { .. } => {}
         }
-        self.flush(key);
     }
 
-    /// Answers a poll, which ends it: with as many of these events as an answer holds, and the cursor to come back with,
-    /// which is `upto` if all of them fit.
-    pub(super) fn answer_poll<'a>(
-        &mut self,
-        key: u32,
-        entries: impl Iterator<Item = &'a Arc<Entry>>,
-        upto: Seq,
-        reset: Option<ResetReason>,
-    ) {
-        let Some(member) = self.member(key) else { return };
-        let Some(Wire::Poll { most, .. }) = self.connections.get(key as usize).map(|poll| poll.wire) else {
-            return;
-        };
-        let epoch = self.rooms[member.room as usize].life.epoch.clone();
-        let (mut body, mut seq, mut count) = (b"{\"events\":[".to_vec(), upto, 0);
-        let mut last = upto;
-        for entry in entries {
-            if count > 0 && body.len() + entry.json().len() > most as usize {
-                seq = last;
-                break;
-            }
-            if count > 0 {
-                body.push(b',');
-            }
-            body.extend_from_slice(entry.json());
-            (last, count) = (entry.seq, count + 1);
-        }
-        body.extend_from_slice(format!(r#"],"seq":{seq},"epoch":"{epoch}""#).as_bytes());
-        if let Some(reason) = reset {
-            body.extend_from_slice(format!(r#","reset":"{reason}""#).as_bytes());
-        }
-        body.push(b'}');
-        let connection = &mut self.connections[key as usize];
-        connection.outbox.control().append(&mut body);
-        self.counts.deliveries += count;
-        self.begin_closing(key, "answered");
-    }
-
-    /// Ends what can be ended in this form: a close frame, a word why, or the answer of a poll.
-    pub(super) fn say_goodbye(&mut self, key: u32, code: CloseCode, reason: &str) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        let out = connection.outbox.control();
-        match connection.wire {
+    /// Appends what ends a connection in this form: a close frame, or a word why.
+    pub(super) fn push_farewell(self, out: &mut Vec<u8>, code: CloseCode, reason: &str) {
+        match self {
             Wire::WebSocket(_) => push_close(out, code.code(), reason),
             Wire::EventStream => {
                 // A browser comes back by itself, and hears from the status whether it may.
@@ -141,28 +89,38 @@ impl Worker {
             Wire::Poll { .. } => {}
         }
     }
+}
 
-    /// Half-closes an answer whose last byte is written: its end is how the client knows that it is whole.
-    pub(super) fn end_answer(&mut self, key: u32) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        if connection.wire.is_websocket() || !connection.outbox.is_empty() {
-            return;
+/// Appends the answer of a poll: as many of these events as an answer of `most` bytes of JSON holds, at least one, and the cursor to come back with, which is
+/// `upto` if all of them fit. Answers how many there are.
+pub(super) fn push_poll_answer<'a>(
+    out: &mut Vec<u8>,
+    most: usize,
+    entries: impl Iterator<Item = &'a Arc<Entry>>,
+    upto: Seq,
+    reset: Option<ResetReason>,
+    epoch: &Epoch,
+) -> u64 {
+    let begin = out.len();
+    out.extend_from_slice(b"{\"events\":[");
+    let (mut seq, mut count, mut last) = (upto, 0, upto);
+    for entry in entries {
+        if count > 0 && out.len() - begin + entry.json().len() > most {
+            seq = last;
+            break;
         }
-        let Stage::Closing { until_ms } = &mut connection.stage else { return };
-        *until_ms = self.now_ms + FAREWELL_MS;
-        // Fails only when the client is gone, which reading will tell.
-        let _ = connection.socket.shutdown(Shutdown::Write);
-        self.reschedule(key);
-    }
-
-    /// The client took some of an answer that is ending: it has its time again for the rest.
-    pub(super) fn answer_goes_on(&mut self, key: u32) {
-        let connection = &mut self.connections[key as usize];
-        if let (false, Stage::Closing { until_ms }) = (connection.wire.is_websocket(), &mut connection.stage)
-        {
-            *until_ms = self.now_ms + self.config.stall_ms;
+        if count > 0 {
+            out.push(b',');
         }
+        out.extend_from_slice(entry.json());
+        (last, count) = (entry.seq, count + 1);
     }
+    out.extend_from_slice(format!(r#"],"seq":{seq},"epoch":"{epoch}""#).as_bytes());
+    if let Some(reason) = reset {
+        out.extend_from_slice(format!(r#","reset":"{reason}""#).as_bytes());
+    }
+    out.push(b'}');
+    count
 }
 
 /// Appends a frame as a message of an event stream. Frames that tell the cursor carry it as their id, so that a browser

@@ -24,6 +24,13 @@ pub(crate) struct BacklogPage {
 }
 
 impl BacklogPage {
+    /// A page of these events.
+    #[cfg(test)]
+    pub(crate) fn of(entries: Vec<Arc<Entry>>, upto: Seq) -> Self {
+        let weight = entries.iter().map(|entry| entry.weight()).sum();
+        Self { events: Arc::new(Events { entries, weight, upto }), _room: None }
+    }
+
     pub(super) fn new(events: Arc<Events>, room: Option<Room>) -> Self {
         Self { events, _room: room }
     }

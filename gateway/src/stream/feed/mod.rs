@@ -30,7 +30,6 @@ use super::entry::Entry;
 use super::ring::RingLimits;
 use super::sequencer::{Offered, Sequenced, Sequencer};
 use crate::budget::{Budget, Charge};
-use crate::fate::SharedFate;
 use crate::metrics::metrics;
 use crate::shard::Shards;
 use ask::{Ask, FeedHealth};
@@ -155,7 +154,6 @@ impl Feed {
 
     /// Runs until `stop`.
     pub(crate) async fn run(mut self, mut bus: BusEvents, stop: CancellationToken) {
-        let _fate = SharedFate("feed");
         let mut health = self.listener.health_changes();
         loop {
             let wake = self.wakes_at();

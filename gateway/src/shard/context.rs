@@ -1,0 +1,50 @@
+//! What do all parts of a shard use while they work?
+
+use super::allowance::FrameRate;
+use super::world::World;
+use crate::ws::deflate::Deflater;
+use carillon_platform::telemetry::Traces;
+use std::sync::Arc;
+
+/// How connections are treated.
+#[derive(Clone)]
+pub(crate) struct ShardConfig {
+    pub(crate) node: Arc<str>,
+    pub(crate) heartbeat_ms: u64,
+    pub(crate) stall_ms: u64,
+    pub(crate) frame_rate: FrameRate,
+    pub(crate) traces: Traces,
+}
+
+/// The world, the limits, the time of this turn, and what it counts.
+pub(super) struct Context<W: World> {
+    pub(super) world: W,
+    pub(super) shard: u16,
+    pub(super) config: ShardConfig,
+    /// Milliseconds since the shard began, read once a turn.
+    pub(super) now_ms: u64,
+    pub(super) counts: Counts,
+    /// Compresses events, for all connections; there once an event was worth it.
+    pub(super) deflater: Option<Deflater>,
+}
+
+/// What happened in this turn, added to the metrics once.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) deliveries: u64,
+    pub(crate) writes: u64,
+    pub(crate) received: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
+}
+
+impl<W: World> Context<W> {
+    pub(super) fn new(world: W, shard: u16, config: ShardConfig) -> Self {
+        Self { world, shard, config, now_ms: 0, counts: Counts::default(), deflater: None }
+    }
+
+    /// Reads the clock for a turn.
+    pub(super) fn begin_turn(&mut self) {
+        self.now_ms = self.world.now_us() / 1_000;
+    }
+}

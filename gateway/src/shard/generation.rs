@@ -1,0 +1,78 @@
+//! What happens when a stream lost continuity?
+//!
+//! Its room follows it into its new generation. Who has missed nothing goes on from where it stands, in the new epoch; the
+//! others are told `reset`.
+
+use super::connection::{Connection, Standing};
+use super::context::Context;
+use super::room::RoomKey;
+use super::session::{Position, Reading};
+use super::tables::Tables;
+use super::wire::Wire;
+use super::world::World;
+use carillon_protocol::server::{ResetReason, ServerFrame};
+use carillon_protocol::{Epoch, Seq};
+
+/// Takes a room, and everyone in it, into the present generation of its stream. All are left touched.
+pub(super) fn follow_reset<W: World>(key: RoomKey, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
+    let Some(room) = tables.rooms.get_mut(key) else { return };
+    let (life, head) = room.stream.position();
+    let before = std::mem::replace(&mut room.life, life.clone());
+    let live_at = std::mem::replace(&mut room.cursor, head);
+    let standing = Standing { cursor: head, epoch: life.epoch.clone() };
+    for member in room.members().to_vec() {
+        let Some(connection) = tables.connections.get_mut(member as usize) else { continue };
+        tables.touched.push(member);
+        let index = connection.sessions().iter().position(|session| session.room == key);
+        let Some((index, session)) =
+            index.and_then(|index| Some((index, connection.sessions_mut().get_mut(index)?)))
+        else {
+            continue;
+        };
+        let cursor = session.cursor(live_at);
+        if cursor <= head && life.continues(&before, cursor) {
+            session.position = Position::Behind(cursor);
+            // What is being read may end with events that are gone.
+            session.reading = Reading::Nothing;
+            let epoch = Some(&life.epoch);
+            connection.say(&ServerFrame::Heartbeat { seq: cursor, epoch }, epoch);
+            continue;
+        }
+        // History of the old generation would carry its numbers: it ends here, and says that it is not whole.
+        let unfinished = std::mem::take(&mut session.history);
+        reset(connection, index, life.reason, &standing, context);
+        for job in &unfinished {
+            connection.say(&job.cut_short(), Some(&standing.epoch));
+        }
+    }
+}
+
+/// Tells a session of a connection that continuity is lost; it goes on from where its room stands.
+pub(super) fn reset<W: World>(
+    connection: &mut Connection<W::Socket>,
+    session: usize,
+    reason: ResetReason,
+    standing: &Standing,
+    context: &mut Context<W>,
+) {
+    let Some(session) = connection.sessions_mut().get_mut(session) else { return };
+    session.position = Position::Behind(standing.cursor);
+    session.reading = Reading::Nothing;
+    tell_reset(connection, reason, standing.cursor, &standing.epoch, context);
+}
+
+/// Says that continuity is lost, in the form the client reads: a poll ends with it.
+pub(super) fn tell_reset<W: World>(
+    connection: &mut Connection<W::Socket>,
+    reason: ResetReason,
+    seq: Seq,
+    epoch: &Epoch,
+    context: &mut Context<W>,
+) {
+    match connection.wire {
+        Wire::Poll { .. } => {
+            connection.answer_poll(std::iter::empty(), seq, Some(reason), epoch, context);
+        }
+        _ => connection.say(&ServerFrame::Reset { reason, seq, epoch }, Some(epoch)),
+    }
+}

@@ -1,0 +1,141 @@
+//! What do others tell a shard, and it them?
+//!
+//! A shard never waits. What it wants from the asynchronous side (a token checked, a page of the log) goes out as a
+//! [`Request`] and comes back as a message.
+
+use super::wire::Wire;
+use crate::admission::Permit;
+use crate::entrance::{Entrance, Hello, Refusal};
+use crate::stream::Stream;
+use crate::stream::backlog::{BacklogPage, Held, Reader};
+use bytes::Bytes;
+use carillon_backplane::log::{LogError, LoggedEvent};
+use carillon_platform::auth::Identity;
+use carillon_protocol::{Channel, Seq, TenantId};
+use mio::net::TcpStream;
+use std::sync::Arc;
+
+/// A message to a shard. The mailbox is bounded by what can be under way: a message for each connection and each of its
+/// requests, and one piece of news for each stream.
+pub(crate) enum ToShard<S = TcpStream> {
+    /// A socket that has left HTTP.
+    Connect(Box<Newcomer<S>>),
+    /// A stream has new events, or a new generation.
+    News(Arc<Stream>),
+    /// The token in a first frame was checked.
+    Entered(ConnectionId, Result<Box<Entrance>, Refusal>),
+    /// The token of a refresh was checked.
+    Refreshed(ConnectionId, Option<Box<str>>, Result<Identity, Refusal>),
+    /// A page of the log, for a connection behind its ring.
+    Page(ConnectionId, Ticket, Result<Arc<BacklogPage>, LogError>),
+    /// A page of history for a `subscribe`.
+    History(ConnectionId, Ticket, Result<HistoryPage, LogError>),
+    /// Send so many of its connections away.
+    SendAway(Cause, usize),
+    /// Close what is left and end.
+    Stop,
+}
+
+/// A socket that has left HTTP.
+pub(crate) struct Newcomer<S = TcpStream> {
+    pub(crate) socket: S,
+    /// What the client sent right behind its request.
+    pub(crate) early: Bytes,
+    /// The head of the HTTP answer, to be written before anything else.
+    pub(crate) head: Bytes,
+    /// What it speaks from here on.
+    pub(crate) wire: Wire,
+    /// Its place among the node's connections, given back when dropped.
+    pub(crate) permit: Permit,
+    /// What the URL said.
+    pub(crate) hello: Hello,
+    /// Who it is, unless its first frame will tell.
+    pub(crate) entrance: Option<Box<Entrance>>,
+}
+
+/// Something a shard wants done.
+pub(crate) enum Request {
+    /// Check the token of a first frame and open its tenant's stream.
+    Enter { connection: ConnectionId, token: Box<str>, hello: Hello },
+    /// Check the token of a refresh; it must be for the same person in the same tenant.
+    Refresh { connection: ConnectionId, frame: Option<Box<str>>, token: Box<str>, tenant: TenantId },
+    /// Read the page after a cursor.
+    Page { connection: ConnectionId, ticket: Ticket, reader: Reader, life: u32, cursor: Seq, head: Seq },
+    /// Read a page of history.
+    History {
+        connection: ConnectionId,
+        ticket: Ticket,
+        reader: Reader,
+        channels: Arc<[Channel]>,
+        from: HistoryFrom,
+        upto: Seq,
+    },
+}
+
+/// Where a piece of history goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HistoryFrom {
+    /// Its first event is still looked for, backwards.
+    Newest {
+        /// So many more events belong to it,
+        count: u64,
+        /// but nothing up to here.
+        after: Seq,
+        /// Everything above this was looked at.
+        below: Seq,
+        /// The place before the oldest event found so far.
+        start: Seq,
+    },
+    /// After this one.
+    After(Seq),
+}
+
+/// A page of history.
+pub(crate) struct HistoryPage {
+    pub(crate) events: Vec<LoggedEvent>,
+    /// Whether nothing is left up to where history ends.
+    pub(crate) complete: bool,
+    /// Whether older events were left out (known when its first event is).
+    pub(crate) more: bool,
+    /// Where the page begins.
+    pub(crate) from: HistoryFrom,
+    /// Where history goes on after it. A page without events may still have come further.
+    pub(crate) next: HistoryFrom,
+    /// What its events hold of the replay budget, until they are written or forgotten.
+    pub(crate) _held: Option<Held>,
+}
+
+/// Names a connection among all of this node; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionId {
+    pub(crate) shard: u16,
+    /// Its place in the shard's table, used again after it.
+    pub(crate) key: u32,
+    /// Counts the shard's connections.
+    pub(crate) number: u64,
+}
+
+/// Tells a question to the log from the connection's earlier ones.
+pub(crate) type Ticket = u32;
+
+/// Why connections are sent away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The process is stopping.
+    Drain,
+    /// The node carries more than its share.
+    Rebalance,
+    /// An operator has it emptied.
+    Evacuate,
+}
+
+impl Cause {
+    /// As the metrics' label spells it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Rebalance => "rebalance",
+            Self::Evacuate => "evacuate",
+        }
+    }
+}

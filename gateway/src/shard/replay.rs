@@ -1,0 +1,99 @@
+//! How does history reach a client?
+//!
+//! One page at a time, for the first job of a session that is live. A page that the socket cannot take is let go and read
+//! again later, so that a slow reader's history costs no more than its live events do.
+
+use super::catchup::ASK_AGAIN_MS;
+use super::connection::{Connection, Stage};
+use super::context::Context;
+use super::history::Question;
+use super::messages::{HistoryPage, Request, Ticket};
+use super::outbox::{Wrote, write};
+use super::session::Reading;
+use super::world::{Socket, World};
+use crate::ws;
+use carillon_backplane::log::LogError;
+use carillon_protocol::event::event_frame;
+use carillon_protocol::server::ServerFrame;
+
+/// Asks for the next page of each session's first job, unless something is being read or waits to be written.
+pub(super) fn ask_next<W: World>(connection: &mut Connection<W::Socket>, context: &mut Context<W>) {
+    for index in 0..connection.sessions().len() {
+        if !connection.outbox.is_empty() {
+            return;
+        }
+        let ticket = connection.next_ticket();
+        let id = connection.id;
+        let Some(session) = connection.sessions_mut().get_mut(index) else { return };
+        let (Reading::Nothing, Some(job)) = (session.reading, session.history.front()) else { continue };
+        let Question { channels, from, upto } = job.question();
+        let reader = session.reader();
+        context.world.request(Request::History { connection: id, ticket, reader, channels, from, upto });
+        session.reading = Reading::Asked(ticket);
+    }
+}
+
+/// A page of history has come.
+pub(super) fn take_history<W: World>(
+    connection: &mut Connection<W::Socket>,
+    ticket: Ticket,
+    page: Result<HistoryPage, LogError>,
+    context: &mut Context<W>,
+) {
+    let sessions = connection.sessions_mut();
+    let Some(index) = sessions.iter_mut().position(|session| session.answered(ticket)) else { return };
+    let page = match page {
+        Ok(page) => page,
+        Err(error) => {
+            tracing::debug!(%error, "a page of history could not be read");
+            return failed(connection, index, context.now_ms);
+        }
+    };
+    if !connection.flush(context) {
+        return;
+    }
+    let Stage::Open(sessions) = &mut connection.stage else { return };
+    let Some(session) = sessions.get_mut(index) else { return };
+    let Some(job) = session.history.front_mut() else { return };
+    job.took(&page);
+    for event in &page.events {
+        let json =
+            event_frame(event.seq, &event.channels, event.body.as_bytes(), Some(job.id().unwrap_or("null")));
+        let frame = ws::encode::text_frame(&[&json]);
+        match write(&mut connection.socket, &frame) {
+            Wrote::All => {
+                job.sent(event.seq);
+                connection.sent_ms = context.now_ms;
+                connection.blocked_ms = None;
+                context.counts.sent_bytes += frame.len() as u64;
+            }
+            Wrote::Blocked(taken) => {
+                if taken > 0 {
+                    job.sent(event.seq);
+                    connection.outbox.begun(frame.slice(taken..));
+                }
+                return connection.blocked(taken, context);
+            }
+            Wrote::Broken => return connection.lose(),
+        }
+    }
+    job.passed(&page);
+    if page.complete {
+        let Some(job) = session.history.pop_front() else { return };
+        connection.say(&job.complete(), None);
+    }
+}
+
+/// A read failed: it is tried again, or the job is refused; the subscription itself is live.
+fn failed<S: Socket>(connection: &mut Connection<S>, index: usize, now_ms: u64) {
+    let Some(session) = connection.sessions_mut().get_mut(index) else { return };
+    let Some(job) = session.history.front_mut() else { return };
+    if job.failed() {
+        session.reading = Reading::Later(now_ms + ASK_AGAIN_MS);
+        return;
+    }
+    let Some(job) = session.history.pop_front() else { return };
+    let (id, message) = (job.id(), "the history cannot be read now; the subscription is live");
+    let id = id.and_then(|id| serde_json::from_str(id).ok());
+    connection.say(&ServerFrame::Error { id, code: "history_unavailable", message, channels: None }, None);
+}

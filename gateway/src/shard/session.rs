@@ -1,0 +1,79 @@
+//! What is known of somebody in one tenant, and what may happen to it?
+//!
+//! A connection has a session for each tenant it is in: one today. A session is a cursor on that tenant's log, with the
+//! identity that reads it and the channels that are read.
+
+use super::history::HistoryJob;
+use super::membership::Memberships;
+use super::messages::Ticket;
+use super::room::RoomKey;
+use crate::stream::backlog::Reader;
+use carillon_platform::auth::Identity;
+use carillon_protocol::Seq;
+use std::collections::VecDeque;
+
+/// Somebody in a tenant.
+pub(super) struct Session {
+    pub(super) room: RoomKey,
+    /// Its place in the room's list of connections.
+    pub(super) place: u32,
+    pub(super) position: Position,
+    pub(super) channels: Memberships,
+    pub(super) identity: Identity,
+    /// When the token expires, in the shard's time.
+    pub(super) expires_ms: u64,
+    /// When it is told that the token expires soon; never once it was told.
+    pub(super) expiring_ms: u64,
+    /// Whether a new token is being checked: one at a time, so that the last one sent is the one that stays.
+    pub(super) refreshing: bool,
+    pub(super) history: VecDeque<HistoryJob>,
+    pub(super) reading: Reading,
+}
+
+/// Where a session stands in its tenant's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Position {
+    /// At the room's cursor; new events are written as they come.
+    Live,
+    /// It has got everything up to here and reads on at its own pace.
+    Behind(Seq),
+}
+
+/// Whether a page of the log is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// None.
+    Nothing,
+    /// One; an answer with another ticket is to a question nobody has any more.
+    Asked(Ticket),
+    /// The log did not answer; it is asked again then.
+    Later(u64),
+}
+
+impl Session {
+    /// Where it stands in a room whose live members stand at `room_cursor`.
+    pub(super) fn cursor(&self, room_cursor: Seq) -> Seq {
+        match self.position {
+            Position::Live => room_cursor,
+            Position::Behind(cursor) => cursor,
+        }
+    }
+
+    /// In whose name it reads the log.
+    pub(super) fn reader(&self) -> Reader {
+        Reader { group: self.identity.tenant.clone(), member: self.identity.user.clone() }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.position == Position::Live
+    }
+
+    /// Whether this is the answer that is waited for; if so it is not waited for any more.
+    pub(super) fn answered(&mut self, ticket: Ticket) -> bool {
+        let awaited = self.reading == Reading::Asked(ticket);
+        if awaited {
+            self.reading = Reading::Nothing;
+        }
+        awaited
+    }
+}

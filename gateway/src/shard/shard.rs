@@ -1,0 +1,392 @@
+//! What does a shard do, in which order?
+//!
+//! Turn after turn: read and write the sockets that are ready; read the messages; hand out what is new; go on with those
+//! whose turn was too long; look after who is due; forget who is gone.
+//!
+//! The parts do their work and leave marks; only the shard acts on marks. [`Shard::settle`] does so for one connection,
+//! after anything was done with it: it writes what waits, brings it forward, and notes when it is due. Removal happens in
+//! one place, at the end of a turn ([`Tables::sweep`]).
+
+use super::catchup::{Progress, go_forward, take_page};
+use super::commands::refreshed;
+use super::connection::Connection;
+use super::context::{Context, ShardConfig};
+use super::deadlines::{due_ms, look_after};
+use super::entering::{Accepted, accept, welcome};
+use super::fanout::FanOut;
+use super::inbound::{Inbound, on_text};
+use super::leaving::{Departures, leaves_at_head, tell_to_leave};
+use super::messages::{Newcomer, ToShard};
+use super::pace::rest_us;
+use super::replay::{ask_next, take_history};
+use super::room::RoomKey;
+use super::session::{Position, Session};
+use super::tables::Tables;
+use super::wheel::{SLOT_MS, Wheel};
+use super::wire::Wire;
+use super::world::World;
+use crate::entrance::{Entrance, Refusal};
+use crate::metrics::metrics;
+use crate::stream::entry::Entry;
+use carillon_protocol::CloseCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How long a stopping shard waits for farewells.
+const LAST_MOMENT_MS: u64 = 2_500;
+/// How often connections that are behind are counted.
+const CENSUS_MS: u64 = 5_000;
+
+/// What the poll says of a socket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ready {
+    pub(super) key: u32,
+    /// There are bytes, or the end of them, or an error.
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+}
+
+/// One shard and all it owns.
+pub(super) struct Shard<W: World> {
+    pub(super) tables: Tables<W::Socket>,
+    pub(super) context: Context<W>,
+    fan_out: FanOut,
+    inbound: Inbound,
+    departures: Departures,
+    wheel: Wheel,
+    due: Vec<(u32, u64)>,
+    /// Connections that have more to do without waiting for anything.
+    queue: Vec<u32>,
+    /// Rooms with news that waits.
+    resting: Vec<RoomKey>,
+    entries: Vec<Arc<Entry>>,
+    /// Connections it ever had.
+    number: u64,
+    /// When those behind are counted again.
+    census_ms: u64,
+    /// When it ends, once it was told to.
+    stop_ms: Option<u64>,
+    load: Arc<AtomicUsize>,
+}
+
+impl<W: World> Shard<W> {
+    pub(super) fn new(world: W, shard: u16, config: ShardConfig, load: Arc<AtomicUsize>) -> Self {
+        Self {
+            tables: Tables::new(),
+            context: Context::new(world, shard, config),
+            fan_out: FanOut::default(),
+            inbound: Inbound::new(),
+            departures: Departures::default(),
+            wheel: Wheel::new(),
+            due: Vec::new(),
+            queue: Vec::new(),
+            resting: Vec::new(),
+            entries: Vec::new(),
+            number: 0,
+            census_ms: 0,
+            stop_ms: None,
+            load,
+        }
+    }
+
+    /// Does everything there is to do now. False when it has ended.
+    pub(super) fn turn(
+        &mut self,
+        ready: impl IntoIterator<Item = Ready>,
+        messages: impl IntoIterator<Item = ToShard<W::Socket>>,
+    ) -> bool {
+        self.context.begin_turn();
+        for socket in ready {
+            self.on_socket(socket);
+        }
+        for message in messages {
+            self.on_message(message);
+        }
+        self.wake_rested();
+        for key in std::mem::take(&mut self.queue) {
+            if let Some(connection) = self.tables.get_mut(key) {
+                connection.queued = false;
+            }
+            self.go_on(key);
+        }
+        self.look_after_due();
+        let gone = self.tables.sweep(&mut self.context);
+        self.load.fetch_sub(gone, Ordering::Relaxed);
+        self.report();
+        let now_ms = self.context.now_ms;
+        !self.stop_ms.is_some_and(|at_ms| self.tables.connections.is_empty() || now_ms >= at_ms)
+    }
+
+    /// How long, in milliseconds, the next turn may wait for sockets and messages; for ever if none.
+    pub(super) fn poll_timeout_ms(&self) -> Option<u64> {
+        if !self.queue.is_empty() {
+            return Some(0);
+        }
+        let next = self.wheel.next_ms().into_iter().chain(self.stop_ms).chain(self.rested_ms()).min()?;
+        Some(next.saturating_sub(self.context.world.now_us() / 1_000))
+    }
+
+    fn on_socket(&mut self, ready: Ready) {
+        let Ready { key, readable, writable } = ready;
+        let Some(connection) = self.tables.get_mut(key) else { return };
+        connection.unread |= readable;
+        connection.writable |= writable;
+        if readable || (writable && (connection.blocked_ms.is_some() || !connection.outbox.is_empty())) {
+            self.go_on(key);
+        }
+    }
+
+    fn on_message(&mut self, message: ToShard<W::Socket>) {
+        match message {
+            ToShard::News(stream) => match self.tables.rooms.of(&stream) {
+                Some(room) => self.on_news(room),
+                None => stream.seen(usize::from(self.context.shard)),
+            },
+            ToShard::Connect(newcomer) => self.connect(*newcomer),
+            ToShard::SendAway(cause, count) => {
+                self.departures.send_away(cause, count, &mut self.tables, &mut self.context);
+                self.settle_touched();
+            }
+            ToShard::Stop => self.stop(),
+            // What follows may come when its connection is gone; another may have its place.
+            ToShard::Entered(id, _)
+            | ToShard::Refreshed(id, ..)
+            | ToShard::Page(id, ..)
+            | ToShard::History(id, ..)
+                if !self.tables.has(id) => {}
+            ToShard::Entered(id, result) => self.entered(id.key, result),
+            ToShard::Refreshed(id, frame, result) => {
+                refreshed(id.key, frame, result, &mut self.tables, &mut self.context);
+                self.settle(id.key);
+            }
+            ToShard::Page(id, ticket, page) => {
+                let Tables { connections, rooms, .. } = &mut self.tables;
+                if let Some(connection) = connections.get_mut(id.key as usize) {
+                    take_page(connection, rooms, ticket, page, &mut self.context);
+                }
+                self.go_on(id.key);
+            }
+            ToShard::History(id, ticket, page) => {
+                if let Some(connection) = self.tables.get_mut(id.key) {
+                    take_history(connection, ticket, page, &mut self.context);
+                }
+                self.go_on(id.key);
+            }
+        }
+    }
+
+    /// Takes a new socket in.
+    fn connect(&mut self, newcomer: Newcomer<W::Socket>) {
+        self.number += 1;
+        let accepted = accept(newcomer, self.number, &mut self.tables, &mut self.context);
+        let Some(Accepted { key, early, entrance }) = accepted else {
+            self.load.fetch_sub(1, Ordering::Relaxed);
+            return;
+        };
+        // The head of the answer and the welcome are one write.
+        match entrance {
+            Some(entrance) => self.welcome(key, *entrance),
+            None => self.settle(key),
+        }
+        if !early.is_empty() {
+            // What came with the request is older than anything the socket has: nothing was read from that yet.
+            self.context.counts.received_bytes += early.len() as u64;
+            self.inbound.take_in(key, &mut early.to_vec(), &mut self.tables, &mut self.context);
+        }
+        self.go_on(key);
+    }
+
+    /// The token of a first frame was checked.
+    fn entered(&mut self, key: u32, result: Result<Box<Entrance>, Refusal>) {
+        match result {
+            Ok(entrance) => self.welcome(key, *entrance),
+            Err(refusal) => {
+                self.tables.close(key, refusal.close, &refusal.message, &mut self.context);
+                self.settle(key);
+            }
+        }
+    }
+
+    fn welcome(&mut self, key: u32, entrance: Entrance) {
+        for text in welcome(key, entrance, &mut self.tables, &mut self.context) {
+            on_text(key, &text, &mut self.tables, &mut self.context);
+        }
+        self.settle(key);
+        if self.tables.get(key).is_some_and(|connection| matches!(connection.wire, Wire::Poll { .. })) {
+            // One that does not wait is answered now, if nothing is on its way for it.
+            look_after(key, &mut self.tables, &mut self.context);
+            self.settle(key);
+        }
+    }
+
+    /// Goes on with a connection: writes what waits, brings it forward, and reads what its client says.
+    fn go_on(&mut self, key: u32) {
+        self.settle(key);
+        if self.tables.get(key).is_some_and(Connection::wants_to_be_read) {
+            self.inbound.read(key, &mut self.tables, &mut self.context);
+            self.settle(key);
+        }
+    }
+
+    /// Acts on what became of a connection.
+    fn settle(&mut self, key: u32) {
+        if self.tables.get_mut(key).is_some_and(|connection| connection.flush(&mut self.context)) {
+            self.bring_forward(key);
+        }
+        let Tables { connections, rooms, .. } = &mut self.tables;
+        let Some(connection) = connections.get_mut(key as usize) else { return };
+        if connection.blocked_ms.is_some() {
+            for session in connection.sessions_mut().iter_mut().filter(|session| session.is_live()) {
+                if let Some(room) = rooms.get(session.room) {
+                    session.position = Position::Behind(room.cursor);
+                }
+            }
+        }
+        if connection.is_ending() {
+            self.tables.note_ending(key);
+        }
+        self.reschedule(key);
+        if self.tables.get(key).is_some_and(Connection::wants_to_be_read) {
+            self.enqueue(key);
+        }
+    }
+
+    /// Brings a connection with nothing to write as far as its socket takes.
+    fn bring_forward(&mut self, key: u32) {
+        let Tables { connections, rooms, .. } = &mut self.tables;
+        let Some(connection) = connections.get_mut(key as usize) else { return };
+        if !connection.is_open() {
+            return;
+        }
+        match go_forward(connection, rooms, &mut self.entries, &mut self.context) {
+            Progress::Live => {
+                ask_next(connection, &mut self.context);
+                if leaves_at_head(key, &self.tables) {
+                    tell_to_leave(key, &mut self.tables, &mut self.context);
+                }
+            }
+            Progress::More => self.enqueue(key),
+            Progress::Waits => {}
+        }
+        // What was said meanwhile: an answer to a poll, a word of leave.
+        if let Some(connection) = self.tables.get_mut(key) {
+            connection.flush(&mut self.context);
+        }
+    }
+
+    fn settle_touched(&mut self) {
+        let mut touched = std::mem::take(&mut self.tables.touched);
+        for key in touched.drain(..) {
+            self.settle(key);
+        }
+        // Settling one connection touches no other.
+        self.tables.touched = touched;
+    }
+
+    /// Has the next part of this turn, or the next turn, go on with a connection.
+    fn enqueue(&mut self, key: u32) {
+        if let Some(connection) = self.tables.get_mut(key)
+            && !std::mem::replace(&mut connection.queued, true)
+        {
+            self.queue.push(key);
+        }
+    }
+
+    /// A stream has news: hands it out, now or when its room has rested.
+    fn on_news(&mut self, key: RoomKey) {
+        let now_us = self.context.world.now_us();
+        let Some(room) = self.tables.rooms.get_mut(key) else { return };
+        if now_us >= room.rests_until_us {
+            self.hand_out(key, now_us);
+        } else if !room.has_news {
+            room.has_news = true;
+            self.resting.push(key);
+        }
+    }
+
+    /// Hands out the news of rooms that have rested.
+    fn wake_rested(&mut self) {
+        for key in std::mem::take(&mut self.resting) {
+            let now_us = self.context.world.now_us();
+            // It may have lost its last session, and another may have its place.
+            let Some(room) = self.tables.rooms.get_mut(key).filter(|room| room.has_news) else { continue };
+            if now_us < room.rests_until_us {
+                self.resting.push(key);
+            } else {
+                room.has_news = false;
+                self.hand_out(key, now_us);
+            }
+        }
+    }
+
+    /// When the first room has rested, in milliseconds since the shard began.
+    fn rested_ms(&self) -> Option<u64> {
+        let until_us = |key: &RoomKey| self.tables.rooms.get(*key).map_or(0, |room| room.rests_until_us);
+        self.resting.iter().map(until_us).min().map(|us| us.div_ceil(1_000))
+    }
+
+    pub(super) fn hand_out(&mut self, key: RoomKey, began_us: u64) {
+        if let Some(room) = self.tables.rooms.get(key) {
+            // What comes after this is told again.
+            room.stream.seen(usize::from(self.context.shard));
+        }
+        self.fan_out.run(key, &mut self.tables, &mut self.context);
+        self.settle_touched();
+        let ended_us = self.context.world.now_us();
+        let took_us = ended_us.saturating_sub(began_us);
+        metrics().broadcast_seconds.record(took_us as f64 / 1e6);
+        if let Some(room) = self.tables.rooms.get_mut(key) {
+            room.rests_until_us = ended_us + rest_us(took_us);
+        }
+    }
+
+    /// Does everything that is due.
+    fn look_after_due(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.advance(self.context.now_ms, &mut due);
+        for (key, place) in due.drain(..) {
+            // It may have gone, or stand elsewhere in the wheel by now.
+            let Some(connection) = self.tables.get_mut(key).filter(|connection| connection.place == place)
+            else {
+                continue;
+            };
+            // It stands nowhere now.
+            connection.place = u64::MAX;
+            look_after(key, &mut self.tables, &mut self.context);
+            self.settle(key);
+        }
+        self.due = due;
+    }
+
+    /// Puts a connection into the wheel again if it is due earlier than it stands there.
+    fn reschedule(&mut self, key: u32) {
+        let Some(connection) = self.tables.get_mut(key) else { return };
+        if let Some(due_ms) = due_ms(connection, &self.context.config)
+            && due_ms.div_ceil(SLOT_MS) < connection.place
+        {
+            connection.place = self.wheel.insert(key, due_ms);
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stop_ms = Some(self.context.now_ms + LAST_MOMENT_MS);
+        let keys: Vec<u32> = self.tables.connections.iter().map(|(key, _)| key as u32).collect();
+        for key in keys {
+            self.tables.close(key, CloseCode::Restart, "the node is going away", &mut self.context);
+            self.settle(key);
+        }
+    }
+
+    fn report(&mut self) {
+        let shard = usize::from(self.context.shard);
+        if self.context.now_ms >= self.census_ms {
+            self.census_ms = self.context.now_ms + CENSUS_MS;
+            let is_behind =
+                |connection: &Connection<W::Socket>| !connection.sessions().iter().all(Session::is_live);
+            let behind = self.tables.connections.iter().filter(|(_, connection)| is_behind(connection));
+            metrics().behind(shard, behind.count());
+        }
+        let counts = std::mem::take(&mut self.context.counts);
+        metrics().report(shard, &counts, self.tables.connections.len(), self.tables.subscriptions);
+    }
+}

@@ -1,0 +1,403 @@
+//! A client that remembers what it was told, and notices when that cannot be true: the oracle of the simulation.
+
+use super::tenant::{Logged, Tenant};
+use super::world::Pipe;
+use carillon_protocol::Channel;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speech {
+    WebSocket,
+    EventStream,
+    Poll,
+}
+
+/// Somebody outside, over several connections.
+pub(super) struct Client {
+    pub(super) number: usize,
+    pub(super) tenant: usize,
+    pub(super) speech: Speech,
+    pub(super) pipe: Option<Rc<RefCell<Pipe>>>,
+    /// The last epoch and seq it heard of: what it comes back with.
+    pub(super) cursor: Option<(String, u64)>,
+    /// Frames it has not sent yet, whole or the rest of one.
+    pub(super) unsent: Vec<u8>,
+    pub(super) next_id: u64,
+    /// What it heard on this connection.
+    heard: Heard,
+    /// What it heard in all its life, by kind.
+    pub(super) kinds: Kinds,
+}
+
+/// What a client knows of its present connection.
+#[derive(Default)]
+pub(super) struct Heard {
+    buffer: Vec<u8>,
+    has_head: bool,
+    pub(super) is_welcome: bool,
+    /// The cursor it came with was refused: a reset must come.
+    refused: bool,
+    pub(super) closed: Option<u16>,
+    pub(super) told_to_go: bool,
+    /// Channels it is in for certain, with the seq from which on.
+    certain: BTreeMap<String, u64>,
+    /// Channels it has ever asked for.
+    asked: BTreeMap<String, u64>,
+    /// The newest request that left a channel.
+    left: BTreeMap<String, u64>,
+    /// Pings that were not answered yet, in order.
+    pings: Vec<u64>,
+    /// The last event of each history.
+    replayed: BTreeMap<u64, (u64, u64)>,
+}
+
+/// Nothing, or what is wrong.
+pub(super) type Finding = Result<(), String>;
+
+/// How often something was heard.
+pub(super) type Kinds = BTreeMap<String, u64>;
+
+impl Client {
+    pub(super) fn new(number: usize, tenants: usize) -> Self {
+        let speech = match number % 4 {
+            2 => Speech::EventStream,
+            3 => Speech::Poll,
+            _ => Speech::WebSocket,
+        };
+        Self {
+            number,
+            tenant: number / 2 % tenants,
+            speech,
+            pipe: None,
+            cursor: None,
+            unsent: Vec::new(),
+            next_id: 0,
+            heard: Heard::default(),
+            kinds: Kinds::new(),
+        }
+    }
+
+    pub(super) fn user(&self) -> String {
+        format!("user-{}", self.number / 3)
+    }
+
+    /// The channels it is in without asking.
+    pub(super) fn own_channels(&self) -> Vec<String> {
+        vec!["tenant".into(), format!("user:{}", self.user()), "role:r".into()]
+    }
+
+    pub(super) fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    /// A new connection begins.
+    pub(super) fn begin(&mut self, pipe: Rc<RefCell<Pipe>>, refused: bool) {
+        self.pipe = Some(pipe);
+        self.unsent.clear();
+        self.heard = Heard { refused, ..Heard::default() };
+    }
+
+    pub(super) fn pinged(&mut self, id: u64) {
+        self.heard.pings.push(id);
+    }
+
+    pub(super) fn asked_for(&mut self, id: u64, channels: &[String]) {
+        for channel in channels {
+            self.heard.asked.insert(channel.clone(), id);
+        }
+    }
+
+    pub(super) fn left(&mut self, id: u64, channels: &[String]) {
+        for channel in channels {
+            self.heard.certain.remove(channel);
+            self.heard.left.insert(channel.clone(), id);
+        }
+    }
+
+    /// A new token may take channels away.
+    pub(super) fn refreshed(&mut self, id: u64) {
+        let asked: Vec<String> = self.heard.asked.keys().cloned().collect();
+        self.left(id, &asked);
+    }
+
+    /// Takes bytes and judges what they say.
+    pub(super) fn hear(&mut self, bytes: &[u8], tenant: &Tenant, has_ended: bool) -> Finding {
+        self.heard.buffer.extend_from_slice(bytes);
+        if !self.heard.has_head {
+            let head = self.heard.buffer.windows(4).position(|four| four == b"\r\n\r\n");
+            let Some(at) = head else { return Ok(()) };
+            self.heard.buffer.drain(..at + 4);
+            self.heard.has_head = true;
+        }
+        match self.speech {
+            Speech::WebSocket => self.hear_frames(tenant),
+            Speech::EventStream => self.hear_lines(tenant),
+            Speech::Poll if has_ended => self.hear_answer(tenant),
+            Speech::Poll => Ok(()),
+        }
+    }
+
+    fn count(&mut self, kind: String) {
+        *self.kinds.entry(kind).or_default() += 1;
+    }
+
+    fn hear_frames(&mut self, tenant: &Tenant) -> Finding {
+        while let Some((first, payload, used)) = frame(&self.heard.buffer) {
+            self.heard.buffer.drain(..used);
+            if self.heard.closed.is_some() {
+                return Err("something follows a close frame".into());
+            }
+            match first & 15 {
+                1 => self.hear_text(&payload, tenant)?,
+                8 => {
+                    let code = payload.get(..2).map_or(1005, |two| u16::from_be_bytes([two[0], two[1]]));
+                    if code == 4400 {
+                        return Err("4400 for a client that keeps to the protocol".into());
+                    }
+                    self.heard.closed = Some(code);
+                    self.count(format!("close {code}"));
+                }
+                9 | 10 => {}
+                other => return Err(format!("opcode {other}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn hear_lines(&mut self, tenant: &Tenant) -> Finding {
+        while let Some(at) = self.heard.buffer.windows(2).position(|two| two == b"\n\n") {
+            let message: Vec<u8> = self.heard.buffer.drain(..at + 2).collect();
+            let text = String::from_utf8(message).map_err(|error| error.to_string())?;
+            let data = text.lines().find_map(|line| line.strip_prefix("data: "));
+            self.hear_text(data.ok_or("a message without data")?.as_bytes(), tenant)?;
+        }
+        Ok(())
+    }
+
+    fn hear_answer(&mut self, tenant: &Tenant) -> Finding {
+        let Ok(answer) = serde_json::from_slice::<Value>(&self.heard.buffer) else { return Ok(()) };
+        self.heard.buffer.clear();
+        self.count("answer".into());
+        let epoch = answer["epoch"].as_str().ok_or("no epoch")?.to_owned();
+        let seq = answer["seq"].as_u64().ok_or("no seq")?;
+        self.heard.closed = Some(0);
+        if answer["reset"].is_string() {
+            return self.reset(epoch, seq, answer["reset"] == "too_old", tenant);
+        }
+        if self.heard.refused {
+            return Err("a refused cursor was not told so".into());
+        }
+        if self.cursor.is_none() {
+            // Without a cursor the answer begins wherever the log was: nothing is known of what lies before.
+            let first = answer["events"][0]["seq"].as_u64().map_or(seq, |first| first - 1);
+            self.cursor = Some((epoch.clone(), first));
+        }
+        self.heard.is_welcome = true;
+        self.goes_on_in(&epoch, tenant)?;
+        for event in answer["events"].as_array().ok_or("no events")? {
+            self.event(event, tenant)?;
+        }
+        self.reaches(seq, tenant)
+    }
+
+    fn hear_text(&mut self, text: &[u8], tenant: &Tenant) -> Finding {
+        let frame: Value = serde_json::from_slice(text).map_err(|error| format!("{error}"))?;
+        let seq = frame["seq"].as_u64();
+        let kind = frame["type"].as_str().ok_or("no type")?;
+        if !self.heard.is_welcome && !["welcome", "error"].contains(&kind) {
+            return Err(format!("{kind} before the welcome"));
+        }
+        self.count(match frame.get("replay") {
+            Some(_) => "history".into(),
+            None => kind.into(),
+        });
+        match kind {
+            "welcome" => self.welcome(&frame, tenant),
+            "event" if frame["replay"].is_null() && frame.get("replay").is_none() => {
+                self.event(&frame, tenant)
+            }
+            "event" => self.replay(&frame, tenant),
+            "heartbeat" => {
+                self.reaches(seq.ok_or("no seq")?, tenant)?;
+                frame["epoch"].as_str().map_or(Ok(()), |epoch| self.goes_on_in(epoch, tenant))
+            }
+            "pong" => {
+                let id = frame["id"].as_u64().ok_or("no id")?;
+                if self.heard.pings.first() != Some(&id) {
+                    return Err(format!("pong {id}, but {:?} were sent", self.heard.pings));
+                }
+                self.heard.pings.remove(0);
+                self.reaches(seq.ok_or("no seq")?, tenant)
+            }
+            "reset" => {
+                let epoch = frame["epoch"].as_str().ok_or("no epoch")?.to_owned();
+                self.reset(epoch, seq.ok_or("no seq")?, frame["reason"] == "too_old", tenant)
+            }
+            "ok" => self.ok(&frame),
+            "goaway" => {
+                self.heard.told_to_go = true;
+                Ok(())
+            }
+            "replayed" => {
+                let id = frame["id"].as_u64().ok_or("no id")?;
+                let (_, count) = self.heard.replayed.remove(&id).unwrap_or_default();
+                let told = frame["count"].as_u64();
+                if told == Some(count) { Ok(()) } else { Err(format!("I4: {count} of {told:?} replayed")) }
+            }
+            "error" | "expiring" => Ok(()),
+            other => Err(format!("unknown frame {other}")),
+        }
+    }
+
+    fn welcome(&mut self, frame: &Value, tenant: &Tenant) -> Finding {
+        if self.heard.is_welcome {
+            return Err("a second welcome".into());
+        }
+        if frame["tenant"] != tenant.name.as_str() {
+            return Err("I5: the welcome of another tenant".into());
+        }
+        let epoch = frame["epoch"].as_str().ok_or("no epoch")?;
+        let seq = frame["seq"].as_u64().ok_or("no seq")?;
+        self.heard.is_welcome = true;
+        match (frame["resumed"].as_str(), &self.cursor) {
+            (Some("reset"), Some(_)) => self.heard.refused = true,
+            // Nothing was missed, or it is about to come.
+            (Some("live" | "replay"), Some((own, since)))
+                if *since == seq && (own == epoch || tenant.honoured_in(epoch, own, *since)) =>
+            {
+                if self.heard.refused {
+                    return Err("a refused cursor was honoured".into());
+                }
+                self.cursor = Some((epoch.into(), seq));
+            }
+            (Some("live"), None) => self.cursor = Some((epoch.into(), seq)),
+            (how, cursor) => {
+                return Err(format!("I4: came with {cursor:?}, welcome {how:?} at {epoch}:{seq}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Continuity was not lost, though the log is in another epoch.
+    fn goes_on_in(&mut self, epoch: &str, tenant: &Tenant) -> Finding {
+        let (own, seq) = self.cursor.clone().ok_or("an epoch without a position")?;
+        if own != epoch && !tenant.honoured_in(epoch, &own, seq) {
+            return Err(format!("I4: {own}:{seq} goes on in {epoch} as if nothing were lost"));
+        }
+        self.cursor = Some((epoch.into(), seq));
+        Ok(())
+    }
+
+    fn event(&mut self, frame: &Value, tenant: &Tenant) -> Finding {
+        let seq = frame["seq"].as_u64().ok_or("no seq")?;
+        let (epoch, cursor) = self.cursor.clone().ok_or("an event without a position")?;
+        if self.heard.refused {
+            return Err(format!("event {seq} before the reset"));
+        }
+        if seq <= cursor {
+            return Err(format!("I3: {seq} after {cursor}"));
+        }
+        let known = tenant.of_epoch(&epoch).and_then(|generation| generation.events.get(seq as usize - 1));
+        let logged = known.ok_or_else(|| format!("I2: event {seq} is not in {epoch}"))?;
+        self.is_for_me(frame, logged)?;
+        self.reaches(seq - 1, tenant)?;
+        self.cursor = Some((epoch, seq));
+        Ok(())
+    }
+
+    fn is_for_me(&self, frame: &Value, logged: &Logged) -> Finding {
+        let body: Value = serde_json::from_str(&logged.body).map_err(|error| error.to_string())?;
+        if frame["event"] != body {
+            return Err(format!(
+                "I5, I3: event {} has other contents: {}",
+                logged.seq, frame["event"]["made"]
+            ));
+        }
+        let own = self.own_channels();
+        let mine = |channel: &Channel| {
+            own.iter().any(|own| own == channel.as_str()) || self.heard.asked.contains_key(channel.as_str())
+        };
+        if logged.channels.iter().any(mine) {
+            Ok(())
+        } else {
+            Err(format!("event {} is for others", logged.seq))
+        }
+    }
+
+    fn replay(&mut self, frame: &Value, tenant: &Tenant) -> Finding {
+        let seq = frame["seq"].as_u64().ok_or("no seq")?;
+        let id = frame["replay"].as_u64().ok_or("history without an id")?;
+        let (last, count) = self.heard.replayed.entry(id).or_default();
+        if seq <= *last {
+            return Err(format!("I3: history {id} has {seq} after {last}"));
+        }
+        (*last, *count) = (seq, *count + 1);
+        let all = tenant.generations.iter().filter_map(|generation| generation.events.get(seq as usize - 1));
+        let mut same =
+            all.filter(|logged| serde_json::from_str(&logged.body).ok().as_ref() == Some(&frame["event"]));
+        let logged = same.next_back().ok_or_else(|| format!("I5: history has an unknown {seq}"))?;
+        self.is_for_me(frame, logged)
+    }
+
+    fn ok(&mut self, frame: &Value) -> Finding {
+        let (Some(seq), Some(id)) = (frame["seq"].as_u64(), frame["id"].as_u64()) else { return Ok(()) };
+        for channel in frame["channels"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            if self.heard.left.get(channel).is_none_or(|left| *left < id) {
+                self.heard.certain.entry(channel.into()).or_insert(seq);
+            }
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self, epoch: String, seq: u64, too_old: bool, tenant: &Tenant) -> Finding {
+        if let (Some((own, since)), false) = (&self.cursor, self.heard.refused) {
+            let fair = if too_old { *since < tenant.dropped } else { *own != epoch };
+            if !fair {
+                return Err(format!("I4: reset at {own}:{since} without a loss"));
+            }
+        }
+        (self.heard.refused, self.heard.is_welcome) = (false, true);
+        // What it joined it is in from here on.
+        self.heard.certain.values_mut().for_each(|from| *from = seq);
+        self.cursor = Some((epoch, seq));
+        Ok(())
+    }
+
+    /// Everything up to here was told: nothing that is for this client lies between.
+    pub(super) fn reaches(&mut self, seq: u64, tenant: &Tenant) -> Finding {
+        let (epoch, cursor) = self.cursor.clone().ok_or("a seq without a position")?;
+        if seq < cursor {
+            return Err(format!("I2: at {seq} after {cursor}"));
+        }
+        let generation = tenant.of_epoch(&epoch).ok_or("I5: an epoch of nobody")?;
+        let own = self.own_channels();
+        let between = generation.events.get(cursor as usize..seq as usize);
+        for logged in between.ok_or_else(|| format!("I2: {seq} is not in {epoch} yet"))? {
+            let is_due = |channel: &Channel| {
+                let joined = self.heard.certain.get(channel.as_str()).is_some_and(|from| *from < logged.seq);
+                joined || own.iter().any(|own| own == channel.as_str())
+            };
+            if logged.channels.iter().any(is_due) {
+                return Err(format!("I4: event {} of {epoch} never came, now at {seq}", logged.seq));
+            }
+        }
+        self.cursor = Some((epoch, seq));
+        Ok(())
+    }
+}
+
+/// The first frame of a buffer: its first byte, its payload, and its length with head.
+fn frame(buffer: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
+    let (&first, &second) = (buffer.first()?, buffer.get(1)?);
+    let (length, head) = match second & 127 {
+        126 => (u64::from(u16::from_be_bytes(buffer.get(2..4)?.try_into().ok()?)), 4),
+        127 => (u64::from_be_bytes(buffer.get(2..10)?.try_into().ok()?), 10),
+        short => (u64::from(short), 2),
+    };
+    let end = head + length as usize;
+    Some((first, buffer.get(head..end)?.to_vec(), end))
+}

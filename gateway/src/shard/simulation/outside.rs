@@ -1,0 +1,96 @@
+//! What does the world outside say and answer?
+
+use super::tenant::{Logged, Tenant};
+use crate::shard::messages::{HistoryFrom, HistoryPage};
+use carillon_backplane::log::LoggedEvent;
+use carillon_protocol::{Channel, Seq};
+
+/// A page of history, as the async bridge would read it.
+pub(super) fn history(
+    tenant: &Tenant,
+    channels: &[Channel],
+    from: HistoryFrom,
+    upto: Seq,
+    short: bool,
+) -> HistoryPage {
+    let is_in = |event: &&Logged| event.channels.iter().any(|channel| channels.contains(channel));
+    let within = |event: &&Logged| event.seq > tenant.dropped && event.seq <= upto.0;
+    let all: Vec<&Logged> = tenant.now().events.iter().filter(within).filter(is_in).collect();
+    let (start, more) = match from {
+        HistoryFrom::After(seq) => (seq.0, false),
+        HistoryFrom::Newest { count, after, below, start } => {
+            let older: Vec<&&Logged> = all.iter().filter(|event| event.seq <= below.0).collect();
+            let skipped = older.len().saturating_sub(count as usize);
+            if let (true, Some(stopped)) = (short && older.len() > 1 && count > 1, older.last()) {
+                // It came one event further back, and is asked to go on from there.
+                let (below, start) = (Seq(stopped.seq - 1), Seq(stopped.seq - 1));
+                let next = HistoryFrom::Newest { count: count - 1, after, below, start };
+                return HistoryPage {
+                    events: Vec::new(),
+                    complete: false,
+                    more: false,
+                    from,
+                    next,
+                    _held: None,
+                };
+            }
+            let first = older.get(skipped).filter(|_| count > 0).map_or(start.0, |event| event.seq - 1);
+            (first.max(after.0), skipped > 0 && count > 0)
+        }
+    };
+    let mut events: Vec<&Logged> = all.into_iter().filter(|event| event.seq > start).collect();
+    let complete = !short || events.len() <= 2;
+    events.truncate(if complete { usize::MAX } else { 2 });
+    let reached = if complete { upto } else { events.last().map_or(upto, |event| Seq(event.seq)) };
+    let logged = |event: &&Logged| LoggedEvent {
+        seq: Seq(event.seq),
+        channels: event.channels.clone(),
+        body: event.body.clone(),
+    };
+    HistoryPage {
+        events: events.iter().map(logged).collect(),
+        complete,
+        more,
+        from: HistoryFrom::After(Seq(start)),
+        next: HistoryFrom::After(reached),
+        _held: None,
+    }
+}
+
+/// The channels of a client's request.
+pub(super) fn names(mask: u8) -> Vec<String> {
+    (0..6)
+        .filter(|bit| mask >> bit & 1 == 1)
+        .map(|bit| format!("x:{bit}"))
+        .chain((mask >= 64).then(|| "x:all".into()))
+        .take(7)
+        .collect()
+}
+
+/// The channels of an event: some of those that clients may join, or their own.
+pub(super) fn event_channels(mask: u8) -> Vec<Channel> {
+    let own = ["tenant", "user:user-0", "role:r", "user:user-1"][mask as usize % 4];
+    let joined =
+        (0..6).filter(|bit| mask >> (bit % 8) & 3 == 3).map(|bit| Channel::new(format!("x:{bit}")).unwrap());
+    let own = (!mask.is_multiple_of(3)).then(|| Channel::new(own).unwrap());
+    let mut all: Vec<Channel> = joined.chain(own).collect();
+    if all.is_empty() {
+        all.push(Channel::new("x:0").unwrap());
+    }
+    all
+}
+
+/// A client's frame, masked with nothing.
+pub(super) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x80 | opcode];
+    match payload.len() {
+        short @ 0..126 => out.push(0x80 | short as u8),
+        long => {
+            out.push(0x80 | 126);
+            out.extend((long as u16).to_be_bytes());
+        }
+    }
+    out.extend([0; 4]);
+    out.extend(payload);
+    out
+}

@@ -1,0 +1,386 @@
+//! One run: a shard, its streams and its clients, step by step, judged after each.
+
+use super::client::{Client, Finding, Kinds, Speech};
+use super::outside::{event_channels, frame, history, names};
+use super::scenario::{CLIENTS, Connecting, Outcome, Saying, Step, TENANTS};
+use super::tenant::Tenant;
+use super::world::{Pipe, SimSocket, SimWorld};
+use crate::admission::{Admission, ConnectionLimits};
+use crate::entrance::{Entrance, Hello, Refusal, Resume};
+use crate::shard::allowance::FrameRate;
+use crate::shard::context::ShardConfig;
+use crate::shard::messages::{Cause, Newcomer, Request, ToShard};
+use crate::shard::shard::{Ready, Shard};
+use crate::shard::wire::Wire;
+use crate::stream::backlog::BacklogPage;
+use bytes::Bytes;
+use carillon_backplane::log::LogError;
+use carillon_platform::auth::{AuthError, Caps, Identity};
+use carillon_platform::telemetry::Traces;
+use carillon_protocol::server::ResetReason;
+use carillon_protocol::{ChannelPattern, Epoch, Seq, UserId};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// 2026-01-01, where the clock begins.
+const BEGIN_US: u64 = 1_767_225_600_000_000;
+
+/// Everything in one run.
+pub(super) struct Run {
+    pub(super) shard: Shard<SimWorld>,
+    pub(super) world: SimWorld,
+    pub(super) load: Arc<AtomicUsize>,
+    pub(super) admission: Admission,
+    pub(super) tenants: Vec<Tenant>,
+    pub(super) clients: Vec<Client>,
+    /// Connections whose clients are gone: what the shard still has of them.
+    pub(super) orphans: Vec<Rc<RefCell<Pipe>>>,
+    pub(super) messages: VecDeque<ToShard<SimSocket>>,
+}
+
+/// Runs a scenario to its end and answers what the clients heard. An error, or a panic, is a fault of the shard.
+pub(super) fn run(steps: &[Step]) -> Result<Kinds, String> {
+    let mut run = Run::new();
+    for step in steps {
+        run.step(step)?;
+        run.check()?;
+    }
+    run.come_to_rest()?;
+    run.end()?;
+    let mut all = Kinds::new();
+    for (kind, count) in run.clients.into_iter().flat_map(|client| client.kinds) {
+        *all.entry(kind).or_default() += count;
+    }
+    Ok(all)
+}
+
+impl Run {
+    fn new() -> Self {
+        let world = SimWorld::default();
+        world.unix_us.set(BEGIN_US);
+        let config = ShardConfig {
+            node: "sim".into(),
+            heartbeat_ms: 25_000,
+            stall_ms: 60_000,
+            frame_rate: FrameRate { per_second: 50 },
+            traces: Traces::default(),
+        };
+        let load = Arc::new(AtomicUsize::new(0));
+        let limits = ConnectionLimits { node: 0, per_second: 0, per_address: 0, per_user: 3 };
+        Self {
+            shard: Shard::new(world.clone(), 0, config, load.clone()),
+            world,
+            load,
+            admission: Admission::new(limits),
+            tenants: (0..TENANTS).map(Tenant::new).collect(),
+            clients: (0..CLIENTS).map(|number| Client::new(number, TENANTS)).collect(),
+            orphans: Vec::new(),
+            messages: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn step(&mut self, step: &Step) -> Finding {
+        match step {
+            Step::Connect { client, how } => self.connect(*client, how),
+            Step::Say { client, what, flow } => self.say(*client, what, *flow),
+            Step::Read { client, bytes } => return self.read(*client, *bytes),
+            Step::Leave { client, reset } => self.leave(*client, *reset),
+            Step::BreakAt { client, write } => {
+                if let Some(pipe) = &self.clients[*client].pipe {
+                    pipe.borrow_mut().breaks_in = Some(*write);
+                }
+            }
+            Step::Narrow { client, most } => {
+                if let Some(pipe) = &self.clients[*client].pipe {
+                    pipe.borrow_mut().most = *most;
+                }
+            }
+            Step::Publish { tenant, channels, size, count } => {
+                for number in 0..*count {
+                    let channels = event_channels(channels.wrapping_add((number as u8).wrapping_mul(37)));
+                    self.tenants[*tenant].publish(channels, *size);
+                }
+            }
+            Step::Feed { tenant, count } => {
+                let told = self.tenants[*tenant].feed(*count);
+                self.tell(*tenant, told);
+            }
+            Step::Restart { tenant, lost } => {
+                let kept = self.tenants[*tenant].head().saturating_sub(*lost);
+                let told = self.tenants[*tenant].restart(kept);
+                self.tell(*tenant, told);
+            }
+            Step::Drop { tenant, count } => {
+                let tenant = &mut self.tenants[*tenant];
+                // Retention never reaches what the stream has not heard of.
+                tenant.dropped = (tenant.dropped + count).min(tenant.fed);
+            }
+            Step::Trim { tenant, weight } => drop(self.tenants[*tenant].stream.trim(*weight)),
+            Step::Answer { request, outcome } => self.answer(*request, *outcome),
+            Step::SendAway { count } => self.messages.push_back(ToShard::SendAway(Cause::Rebalance, *count)),
+            Step::Wait { ms } => {
+                self.world.now_us.set(self.world.now_us.get() + ms * 1_000);
+                self.world.unix_us.set(self.world.unix_us.get() + ms * 1_000);
+            }
+            Step::SetClock { ms } => {
+                self.world.unix_us.set(self.world.unix_us.get().saturating_add_signed(ms * 1_000));
+            }
+            Step::Turn { backwards, messages } => drop(self.turn(*backwards, *messages)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell(&mut self, tenant: usize, shards: u64) {
+        if shards != 0 {
+            self.messages.push_back(ToShard::News(self.tenants[tenant].stream.clone()));
+        }
+    }
+
+    fn connect(&mut self, number: usize, how: &Connecting) {
+        let address = IpAddr::from([10, 0, 0, 1]);
+        let client = &mut self.clients[number];
+        if client.pipe.is_some() {
+            return;
+        }
+        let refused = how.refused && how.resumes && client.cursor.is_some();
+        if !how.resumes {
+            client.cursor = None;
+        }
+        let pipe = Rc::new(RefCell::new(Pipe {
+            room: how.room,
+            most: usize::MAX,
+            breaks_in: how.breaks_in,
+            readable: true,
+            writable: true,
+            ..Pipe::default()
+        }));
+        client.begin(pipe.clone(), refused);
+        let is_websocket = client.speech == Speech::WebSocket;
+        let greets = how.greets && is_websocket;
+        if greets {
+            let text = format!(r#"{{"type":"auth","token":"{number} {refused} {}"}}"#, how.expires_s);
+            client.unsent.extend(frame(1, text.as_bytes()));
+        }
+        for _ in 0..if is_websocket { how.early } else { 0 } {
+            self.say(number, &Saying::Ping, 0);
+        }
+        let client = &mut self.clients[number];
+        let with_request = how.with_request.min(client.unsent.len());
+        let early: Bytes = client.unsent.drain(..with_request).collect::<Vec<u8>>().into();
+        pipe.borrow_mut().to_shard.extend(client.unsent.drain(..));
+        if how.is_gone {
+            pipe.borrow_mut().reset();
+        }
+        let mut permit = self.admission.enter(address).unwrap();
+        let entrance = (!greets).then(|| self.entrance(number, refused, how.expires_s));
+        if let Some(entrance) = &entrance
+            && permit.identify(&entrance.identity.tenant, &entrance.identity.user).is_err()
+        {
+            // Refused by HTTP.
+            self.clients[number].pipe = None;
+            return;
+        }
+        let wire = match self.clients[number].speech {
+            Speech::WebSocket => Wire::WebSocket(None),
+            Speech::EventStream => Wire::EventStream,
+            Speech::Poll => Wire::Poll { wait_ms: how.wait_ms, most: 4_096 },
+        };
+        self.load.fetch_add(1, Ordering::Relaxed);
+        self.messages.push_back(ToShard::Connect(Box::new(Newcomer {
+            socket: SimSocket(pipe),
+            early,
+            head: Bytes::from_static(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+            wire,
+            permit,
+            hello: Hello::default(),
+            entrance: entrance.map(Box::new),
+        })));
+    }
+
+    /// What the authenticator makes of a client, with the cursor it has now.
+    fn entrance(&self, number: usize, refused: bool, expires_s: u64) -> Entrance {
+        let client = &self.clients[number];
+        let tenant = &self.tenants[client.tenant];
+        let (_, head) = tenant.stream.position();
+        let resume = match &client.cursor {
+            None => Resume::Fresh,
+            Some(_) if refused => Resume::Reset(ResetReason::EpochChanged),
+            Some((epoch, seq)) if !tenant.honours(epoch, *seq) => Resume::Reset(ResetReason::EpochChanged),
+            Some((_, seq)) if *seq < tenant.dropped && Seq(*seq) < head => Resume::Reset(ResetReason::TooOld),
+            Some((epoch, seq)) => Resume::From { epoch: Epoch::new(epoch).unwrap(), seq: Seq(*seq) },
+        };
+        Entrance {
+            identity: self.identity(number, expires_s),
+            stream: tenant.stream.clone(),
+            channels: Vec::new(),
+            resume,
+        }
+    }
+
+    fn identity(&self, number: usize, expires_s: u64) -> Identity {
+        let client = &self.clients[number];
+        Identity {
+            tenant: self.tenants[client.tenant].name.clone(),
+            user: UserId::new(client.user()).unwrap(),
+            roles: Box::new(["r".to_owned()]),
+            patterns: Box::new([ChannelPattern::new("x:*").unwrap()]),
+            caps: Caps::default(),
+            expires_at: self.world.unix_us.get() / 1_000_000 + expires_s,
+        }
+    }
+
+    pub(super) fn say(&mut self, number: usize, what: &Saying, flow: usize) {
+        if let Saying::Flood = what {
+            return (0..300).for_each(|_| self.say(number, &Saying::Ping, flow));
+        }
+        let client = &mut self.clients[number];
+        let Some(pipe) = client.pipe.clone() else { return };
+        if client.speech != Speech::WebSocket || pipe.borrow().is_finished {
+            return;
+        }
+        client.next_id += 1;
+        let id = client.next_id;
+        let text = match what {
+            Saying::Ping => {
+                client.pinged(id);
+                format!(r#"{{"type":"ping","id":{id}}}"#)
+            }
+            Saying::Subscribe { channels, history } => {
+                let channels = names(*channels);
+                client.asked_for(id, &channels);
+                let history = history.map_or(String::new(), |count| format!(r#","history":{count}"#));
+                let channels = serde_json::to_string(&channels).unwrap();
+                format!(r#"{{"type":"subscribe","id":{id},"channels":{channels}{history}}}"#)
+            }
+            Saying::Unsubscribe { channels } => {
+                let channels = names(*channels);
+                client.left(id, &channels);
+                let channels = serde_json::to_string(&channels).unwrap();
+                format!(r#"{{"type":"unsubscribe","id":{id},"channels":{channels}}}"#)
+            }
+            Saying::Auth => {
+                client.refreshed(id);
+                format!(r#"{{"type":"auth","id":{id},"token":"{number} false 50000"}}"#)
+            }
+            Saying::Goodbye | Saying::Flood => String::new(),
+        };
+        if text.is_empty() {
+            client.unsent.extend(frame(8, &1_000_u16.to_be_bytes()));
+        } else {
+            client.unsent.extend(frame(1, text.as_bytes()));
+        }
+        let flow = flow.min(client.unsent.len());
+        if flow > 0 {
+            let mut pipe = pipe.borrow_mut();
+            pipe.to_shard.extend(client.unsent.drain(..flow));
+            pipe.readable = true;
+        }
+    }
+
+    pub(super) fn read(&mut self, number: usize, bytes: usize) -> Finding {
+        let client = &mut self.clients[number];
+        let Some(pipe) = client.pipe.clone() else { return Ok(()) };
+        let (taken, has_ended) = {
+            let mut pipe = pipe.borrow_mut();
+            let taken = pipe.take(bytes);
+            (taken, pipe.has_ended && pipe.to_client.is_empty())
+        };
+        let heard = client.hear(&taken, &self.tenants[client.tenant], has_ended);
+        heard.map_err(|what| format!("client {number}: {what}"))?;
+        if client.heard().closed.is_some() || has_ended {
+            self.leave(number, false);
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, number: usize, reset: bool) {
+        let Some(pipe) = self.clients[number].pipe.take() else { return };
+        {
+            let mut pipe = pipe.borrow_mut();
+            (pipe.is_finished, pipe.readable, pipe.room) = (true, true, usize::MAX / 2);
+            pipe.writable = true;
+            if reset {
+                pipe.reset();
+            }
+        }
+        self.orphans.push(pipe);
+    }
+
+    pub(super) fn answer(&mut self, request: usize, outcome: Outcome) {
+        let count = self.world.requests.borrow().len();
+        if count == 0 {
+            return;
+        }
+        let request = self.world.requests.borrow_mut().remove(request % count);
+        let failed = || LogError::Busy("it is away".into());
+        let message = match request {
+            Request::Enter { connection, token, .. } => {
+                let mut words = token.split(' ');
+                let number: usize = words.next().unwrap().parse().unwrap();
+                let (refused, expires_s) =
+                    (words.next() == Some("true"), words.next().unwrap().parse().unwrap());
+                let result = match outcome {
+                    Outcome::Good => Ok(Box::new(self.entrance(number, refused, expires_s))),
+                    _ => Err(Refusal::from(AuthError::Missing)),
+                };
+                ToShard::Entered(connection, result)
+            }
+            Request::Refresh { connection, frame, token, .. } => {
+                let number: usize = token.split(' ').next().unwrap().parse().unwrap();
+                let mut identity = self.identity(number, 50_000);
+                let result = match outcome {
+                    Outcome::Good => Ok(identity),
+                    Outcome::Other => {
+                        identity.user = UserId::new("somebody-else").unwrap();
+                        Ok(identity)
+                    }
+                    Outcome::Failed => Err(Refusal::from(AuthError::Missing)),
+                };
+                ToShard::Refreshed(connection, frame, result)
+            }
+            Request::Page { connection, ticket, reader, life, cursor, head } => {
+                let tenant = self.tenants.iter().find(|own| own.name == reader.group).unwrap();
+                // A page holds a few; the connection asks again for the rest.
+                let upto = if outcome == Outcome::Other { head.0.min(cursor.0 + 3) } else { head.0 };
+                let events = tenant.read(life as usize - 1, cursor.0, upto);
+                let page = BacklogPage::of(events.iter().map(|event| tenant.entry(event)).collect(), head);
+                let failed = (outcome == Outcome::Failed).then(failed);
+                ToShard::Page(connection, ticket, failed.map_or(Ok(Arc::new(page)), Err))
+            }
+            Request::History { connection, ticket, reader, channels, from, upto } => {
+                let tenant = self.tenants.iter().find(|own| own.name == reader.group).unwrap();
+                let page = history(tenant, &channels, from, upto, outcome == Outcome::Other);
+                let failed = (outcome == Outcome::Failed).then(failed);
+                ToShard::History(connection, ticket, failed.map_or(Ok(page), Err))
+            }
+        };
+        self.messages.push_back(message);
+    }
+
+    /// The shard works. False when it has ended.
+    pub(super) fn turn(&mut self, backwards: bool, messages: usize) -> bool {
+        let pipes = self.clients.iter().filter_map(|client| client.pipe.as_ref()).chain(&self.orphans);
+        let mut ready = Vec::new();
+        for pipe in pipes {
+            let mut pipe = pipe.borrow_mut();
+            if let Some(key) = pipe.key
+                && (pipe.readable || pipe.writable)
+            {
+                ready.push(Ready { key, readable: pipe.readable, writable: pipe.writable });
+                (pipe.readable, pipe.writable, pipe.was_full) = (false, false, false);
+            }
+        }
+        if backwards {
+            ready.reverse();
+        }
+        let messages = messages.min(self.messages.len());
+        let messages: Vec<ToShard<SimSocket>> = self.messages.drain(..messages).collect();
+        let goes_on = self.shard.turn(ready, messages);
+        self.orphans.retain(|pipe| !pipe.borrow().is_dropped);
+        goes_on
+    }
+}

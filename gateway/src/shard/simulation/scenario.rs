@@ -1,0 +1,192 @@
+//! What happens in one run of the simulation, drawn from a seed: a list of steps, so that it can be made shorter.
+
+use fastrand::Rng;
+
+/// Clients of a scenario.
+pub(super) const CLIENTS: usize = 8;
+/// Tenants of a scenario.
+pub(super) const TENANTS: usize = 3;
+
+/// Something that happens. Numbers that name what may not be there are taken modulo what is.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// A client connects, unless it is connected.
+    Connect { client: usize, how: Connecting },
+    /// It says something; only so many of its bytes reach the shard for now.
+    Say { client: usize, what: Saying, flow: usize },
+    /// It takes so many bytes.
+    Read { client: usize, bytes: usize },
+    /// It is gone, with a reset or without.
+    Leave { client: usize, reset: bool },
+    /// Its connection breaks at this write from now.
+    BreakAt { client: usize, write: u32 },
+    /// One write takes at most so many bytes from now on.
+    Narrow { client: usize, most: usize },
+    /// Events are committed.
+    Publish { tenant: usize, channels: u8, size: usize, count: usize },
+    /// The gateway hears of so many of them.
+    Feed { tenant: usize, count: usize },
+    /// The log loses so many events at its end.
+    Restart { tenant: usize, lost: u64 },
+    /// Retention drops so many.
+    Drop { tenant: usize, count: u64 },
+    /// The ring lets go of what weighs more than this.
+    Trim { tenant: usize, weight: usize },
+    /// One of the shard's requests is answered.
+    Answer { request: usize, outcome: Outcome },
+    /// Some are sent away.
+    SendAway { count: usize },
+    /// Time passes.
+    Wait { ms: u64 },
+    /// The clock of the machine is set.
+    SetClock { ms: i64 },
+    /// The shard works: on the sockets that are ready, by their order, and on so many messages.
+    Turn { backwards: bool, messages: usize },
+}
+
+/// How a client connects.
+#[derive(Debug, Clone)]
+pub(super) struct Connecting {
+    /// With its cursor, if it has one.
+    pub(super) resumes: bool,
+    /// The cursor is refused, whatever it is.
+    pub(super) refused: bool,
+    /// The token comes as the first frame.
+    pub(super) greets: bool,
+    /// Pings right behind the request, of which so many bytes come with it and the rest by the socket.
+    pub(super) early: usize,
+    pub(super) with_request: usize,
+    /// What the socket takes.
+    pub(super) room: usize,
+    pub(super) breaks_in: Option<u32>,
+    /// The client is gone before the shard has seen it.
+    pub(super) is_gone: bool,
+    /// How long a poll waits.
+    pub(super) wait_ms: u32,
+    /// How long the token is good.
+    pub(super) expires_s: u64,
+}
+
+/// What a client says.
+#[derive(Debug, Clone)]
+pub(super) enum Saying {
+    Ping,
+    Subscribe {
+        channels: u8,
+        history: Option<u64>,
+    },
+    Unsubscribe {
+        channels: u8,
+    },
+    Auth,
+    Goodbye,
+    /// More pings than it may.
+    Flood,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Good,
+    Failed,
+    /// A token that is somebody else's.
+    Other,
+}
+
+/// The steps of a seed.
+pub(super) fn steps(seed: u64) -> Vec<Step> {
+    let mut rng = Rng::with_seed(seed);
+    let clients = rng.usize(1..=CLIENTS);
+    let tenants = rng.usize(1..=TENANTS);
+    let count = rng.usize(20..220);
+    (0..count).map(|_| step(&mut rng, clients, tenants)).collect()
+}
+
+fn step(rng: &mut Rng, clients: usize, tenants: usize) -> Step {
+    let (client, tenant) = (rng.usize(..clients), rng.usize(..tenants));
+    match rng.u32(..100) {
+        0..10 => Step::Connect { client, how: connecting(rng) },
+        10..20 => Step::Say {
+            client,
+            what: saying(rng),
+            flow: if rng.u8(..5) == 0 { rng.usize(..60) } else { 1 << 20 },
+        },
+        20..30 => Step::Read { client, bytes: [100, 1_000, 1 << 20][rng.usize(..3)] },
+        30..32 => Step::Leave { client, reset: rng.bool() },
+        32..34 => Step::BreakAt { client, write: rng.u32(..3) },
+        34..36 => Step::Narrow { client, most: [1, 50, 500, usize::MAX][rng.usize(..4)] },
+        36..48 => Step::Publish {
+            tenant,
+            channels: rng.u8(1..),
+            size: [10, 100, 3_000][rng.usize(..3)],
+            count: [1, 2, 15][rng.usize(..3)],
+        },
+        48..58 => Step::Feed { tenant, count: [1, 3, 300][rng.usize(..3)] },
+        58 => Step::Restart { tenant, lost: rng.u64(..6) },
+        59 => Step::Drop { tenant, count: rng.u64(1..6) },
+        60..62 => Step::Trim { tenant, weight: [0, 500, 3_000][rng.usize(..3)] },
+        62..72 => Step::Answer { request: rng.usize(..), outcome: outcome(rng) },
+        72 => Step::SendAway { count: rng.usize(1..4) },
+        73..78 => Step::Wait { ms: [1, 30, 600, 2_500, 6_000, 26_000, 130_000][rng.usize(..7)] },
+        78 => Step::SetClock { ms: rng.i64(-4_000_000..4_000_000) },
+        _ => Step::Turn {
+            backwards: rng.bool(),
+            messages: if rng.bool() { usize::MAX } else { rng.usize(..4) },
+        },
+    }
+}
+
+fn connecting(rng: &mut Rng) -> Connecting {
+    Connecting {
+        resumes: rng.u8(..4) > 0,
+        refused: rng.u8(..6) == 0,
+        greets: rng.u8(..4) == 0,
+        early: if rng.bool() { 0 } else { rng.usize(..6) },
+        with_request: rng.usize(..150),
+        room: [0, 60, 700, 5_000, 1 << 20][rng.usize(..5)],
+        breaks_in: (rng.u8(..8) == 0).then(|| rng.u32(..4)),
+        is_gone: rng.u8(..10) == 0,
+        wait_ms: [0, 500, 25_000][rng.usize(..3)],
+        expires_s: if rng.u8(..6) == 0 { rng.u64(1..120) } else { 100_000 },
+    }
+}
+
+fn saying(rng: &mut Rng) -> Saying {
+    match rng.u8(..12) {
+        0..4 => Saying::Ping,
+        4..8 => {
+            let history = (rng.bool()).then(|| [0, 2, 1_000][rng.usize(..3)]);
+            Saying::Subscribe { channels: rng.u8(1..), history }
+        }
+        8..10 => Saying::Unsubscribe { channels: rng.u8(1..) },
+        10 => [Saying::Auth, Saying::Auth, Saying::Flood][rng.usize(..3)].clone(),
+        _ => Saying::Goodbye,
+    }
+}
+
+fn outcome(rng: &mut Rng) -> Outcome {
+    match rng.u8(..8) {
+        0 => Outcome::Failed,
+        1 => Outcome::Other,
+        _ => Outcome::Good,
+    }
+}
+
+/// The fewest steps, by leaving out ever smaller parts, that still fail.
+pub(super) fn shrink(mut steps: Vec<Step>, fails: impl Fn(&[Step]) -> bool) -> Vec<Step> {
+    let mut part = steps.len().div_ceil(2);
+    while part > 0 {
+        let mut from = 0;
+        while from < steps.len() {
+            let upto = (from + part).min(steps.len());
+            let fewer = [&steps[..from], &steps[upto..]].concat();
+            if fails(&fewer) {
+                steps = fewer;
+            } else {
+                from = upto;
+            }
+        }
+        part /= 2;
+    }
+    steps
+}

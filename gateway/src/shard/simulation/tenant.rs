@@ -1,0 +1,143 @@
+//! A tenant's log as it is in truth, and the stream that follows it.
+
+use crate::budget::Budget;
+use crate::stream::entry::Entry;
+use crate::stream::ring::RingLimits;
+use crate::stream::{ShardSet, Stream};
+use carillon_protocol::event::event_frame;
+use carillon_protocol::server::ResetReason;
+use carillon_protocol::{Began, Channel, Epoch, Epochs, Seq, TenantId};
+use std::sync::Arc;
+
+/// What a ring holds, small enough that clients fall out of it.
+const RING: RingLimits = RingLimits { events: 12, bytes: 16 * 1024 };
+
+/// An event of the log.
+#[derive(Debug, Clone)]
+pub(super) struct Logged {
+    pub(super) seq: u64,
+    pub(super) channels: Vec<Channel>,
+    pub(super) body: String,
+}
+
+/// One continuous stretch of a log.
+#[derive(Debug, Clone)]
+pub(super) struct Generation {
+    pub(super) epoch: Epoch,
+    pub(super) events: Vec<Logged>,
+}
+
+/// A tenant of the simulation.
+pub(super) struct Tenant {
+    pub(super) name: TenantId,
+    pub(super) stream: Arc<Stream>,
+    /// All it ever had, the last one now.
+    pub(super) generations: Vec<Generation>,
+    /// Events of the present generation that the stream has heard of.
+    pub(super) fed: u64,
+    /// Events up to here were dropped by retention.
+    pub(super) dropped: u64,
+    /// The epochs it has had, newest first.
+    began: Vec<Began>,
+    budget: Arc<Budget>,
+    /// Tells events of one seq in several generations apart.
+    made: u64,
+}
+
+impl Tenant {
+    pub(super) fn new(number: usize) -> Self {
+        let name = TenantId::new(format!("tenant-{number}")).unwrap();
+        let epoch = Epoch::new(format!("t{number}e1")).unwrap();
+        let stream = Stream::new(name.clone(), epoch.clone(), Seq::ZERO, Seq(1), RING);
+        Self {
+            name,
+            stream: Arc::new(stream),
+            generations: vec![Generation { epoch, events: Vec::new() }],
+            fed: 0,
+            dropped: 0,
+            began: vec![Began { epoch: Epoch::new(format!("t{number}e1")).unwrap(), after: Seq::ZERO }],
+            budget: Budget::new(usize::MAX),
+            made: 0,
+        }
+    }
+
+    pub(super) fn now(&self) -> &Generation {
+        self.generations.last().unwrap()
+    }
+
+    pub(super) fn epochs(&self) -> Epochs {
+        Epochs::new(&self.now().epoch, self.began.clone())
+    }
+
+    /// Whether who saw everything up to `seq` in an epoch has seen just that now.
+    pub(super) fn honours(&self, epoch: &str, seq: u64) -> bool {
+        self.epochs().honours(&Epoch::new(epoch).unwrap(), Seq(seq))
+    }
+
+    /// Whether it was so when a later epoch was the present one.
+    pub(super) fn honoured_in(&self, later: &str, epoch: &str, seq: u64) -> bool {
+        let known = self.began.iter().position(|began| began.epoch.as_str() == later);
+        known.is_some_and(|at| {
+            let then = Epochs::new(&self.began[at].epoch, self.began[at..].to_vec());
+            then.honours(&Epoch::new(epoch).unwrap(), Seq(seq))
+        })
+    }
+
+    pub(super) fn head(&self) -> u64 {
+        self.now().events.len() as u64
+    }
+
+    pub(super) fn of_epoch(&self, epoch: &str) -> Option<&Generation> {
+        self.generations.iter().find(|generation| generation.epoch.as_str() == epoch)
+    }
+
+    /// Appends an event to the log.
+    pub(super) fn publish(&mut self, channels: Vec<Channel>, size: usize) {
+        self.made += 1;
+        let seq = self.head() + 1;
+        let body =
+            format!(r#"{{"tenant":"{}","made":{},"pad":"{}"}}"#, self.name, self.made, "p".repeat(size));
+        let events = &mut self.generations.last_mut().unwrap().events;
+        events.push(Logged { seq, channels, body });
+    }
+
+    /// The stream hears of the next events. Answers who must be told.
+    pub(super) fn feed(&mut self, count: usize) -> ShardSet {
+        let upto = (self.fed + count as u64).min(self.head());
+        let news: Vec<Arc<Entry>> = self.now().events[self.fed as usize..upto as usize]
+            .iter()
+            .map(|event| self.entry(event))
+            .collect();
+        self.fed = upto;
+        if news.is_empty() { 0 } else { self.stream.push(news) }
+    }
+
+    pub(super) fn entry(&self, event: &Logged) -> Arc<Entry> {
+        let json = event_frame(Seq(event.seq), &event.channels, event.body.as_bytes(), None);
+        let channels = event.channels.clone().into();
+        Arc::new(Entry::new(Seq(event.seq), channels, &json, 1, |bytes| self.budget.charge(bytes)))
+    }
+
+    /// The log loses its end, or is another one altogether: a new generation begins.
+    pub(super) fn restart(&mut self, kept: u64) -> ShardSet {
+        let number = self.generations.len() + 1;
+        let kept = kept.min(self.head()).max(self.dropped);
+        let epoch = format!("{}e{number}", self.name.as_str().replace("tenant-", "t"));
+        let epoch = Epoch::new(epoch).unwrap();
+        let events = self.now().events[..kept as usize].to_vec();
+        self.generations.push(Generation { epoch: epoch.clone(), events });
+        self.began.insert(0, Began { epoch, after: Seq(kept) });
+        self.fed = kept;
+        self.stream.restart(self.epochs(), Seq(kept), Seq(self.dropped + 1), ResetReason::EpochChanged, RING)
+    }
+
+    /// The events of a range that the log still has, none if it does not have the first.
+    pub(super) fn read(&self, generation: usize, after: u64, upto: u64) -> Vec<Logged> {
+        let Some(generation) = self.generations.get(generation) else { return Vec::new() };
+        if after < self.dropped {
+            return Vec::new();
+        }
+        let upto = upto.min(generation.events.len() as u64);
+        generation.events.get(after as usize..upto as usize).unwrap_or_default().to_vec()
+    }
+}

@@ -1,0 +1,184 @@
+//! Who is here, in which room, and who goes?
+//!
+//! The tables of a shard and what must be done in several of them at once: entering and leaving rooms and channels. What
+//! may be gone is asked for. Nothing is removed but in [`Tables::sweep`], which the shard calls once, at the end of a turn.
+
+use super::connection::{Connection, Stage, Standing};
+use super::context::Context;
+use super::membership::Membership;
+use super::messages::ConnectionId;
+use super::room::{RoomKey, Rooms};
+use super::session::Session;
+use super::wire::Wire;
+use super::world::{Socket, World};
+use carillon_protocol::server::ServerFrame;
+use carillon_protocol::{Channel, CloseCode};
+use slab::Slab;
+
+/// The connections and rooms of a shard.
+pub(super) struct Tables<S> {
+    pub(super) connections: Slab<Connection<S>>,
+    pub(super) rooms: Rooms,
+    /// Memberships in channels, of all sessions.
+    pub(super) subscriptions: u64,
+    /// Connections that something happened to while many were looked after: to be settled.
+    pub(super) touched: Vec<u32>,
+    /// Connections that are ending and still in a table.
+    ending: Vec<u32>,
+}
+
+impl<S: Socket> Tables<S> {
+    pub(super) fn new() -> Self {
+        Self {
+            connections: Slab::new(),
+            rooms: Rooms::default(),
+            subscriptions: 0,
+            touched: Vec::new(),
+            ending: Vec::new(),
+        }
+    }
+
+    pub(super) fn get(&self, key: u32) -> Option<&Connection<S>> {
+        self.connections.get(key as usize)
+    }
+
+    pub(super) fn get_mut(&mut self, key: u32) -> Option<&mut Connection<S>> {
+        self.connections.get_mut(key as usize)
+    }
+
+    /// Whether the connection with this name is still here.
+    pub(super) fn has(&self, id: ConnectionId) -> bool {
+        self.get(id.key).is_some_and(|connection| connection.id == id && !connection.is_gone())
+    }
+
+    /// Where a connection's first session stands.
+    pub(super) fn standing(&self, key: u32) -> Option<Standing> {
+        let session = self.get(key)?.sessions().first()?;
+        let room = self.rooms.get(session.room)?;
+        Some(Standing { cursor: session.cursor(room.cursor), epoch: room.life.epoch.clone() })
+    }
+
+    /// Says something to a client.
+    pub(super) fn say(&mut self, key: u32, frame: &ServerFrame<'_>) {
+        let epoch = self.standing(key).map(|standing| standing.epoch);
+        if let Some(connection) = self.get_mut(key) {
+            connection.say(frame, epoch.as_ref());
+        }
+    }
+
+    /// Answers a request with an error; the connection stays as it was.
+    pub(super) fn refuse(&mut self, key: u32, id: Option<&str>, code: &str, message: &str) {
+        let id = id.and_then(|id| serde_json::from_str(id).ok());
+        self.say(key, &ServerFrame::Error { id, code, message, channels: None });
+    }
+
+    /// Ends a connection with a code. A poll gets its answer instead: it comes back in a moment, and hears from the status
+    /// whether it may.
+    pub(super) fn close<W: World<Socket = S>>(
+        &mut self,
+        key: u32,
+        code: CloseCode,
+        reason: &str,
+        context: &mut Context<W>,
+    ) {
+        let standing = self.standing(key);
+        let Some(connection) = self.get_mut(key) else { return };
+        match (connection.wire, standing) {
+            (Wire::Poll { .. }, Some(Standing { cursor, epoch })) => {
+                connection.answer_poll(std::iter::empty(), cursor, None, &epoch, context);
+            }
+            _ => connection.close(code, reason, context),
+        }
+    }
+
+    /// Makes a session one of the connection's, in its room. The session's place is set here.
+    pub(super) fn enter(&mut self, key: u32, mut session: Session) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let Some(room) = self.rooms.get_mut(session.room) else { return };
+        debug_assert!(
+            connection.sessions().iter().all(|other| other.room != session.room),
+            "one session a room"
+        );
+        session.place = room.enter(key);
+        match &mut connection.stage {
+            Stage::Open(sessions) => sessions.push(session),
+            // Exactly one place: most connections never have a second one.
+            stage => *stage = Stage::Open(vec![session]),
+        }
+    }
+
+    /// Adds a connection's session (by its number) to channels; those it is in already stay.
+    pub(super) fn join(&mut self, key: u32, session: usize, channels: &[Channel]) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let Some(session) = connection.sessions_mut().get_mut(session) else { return };
+        let Some(room) = self.rooms.get_mut(session.room) else { return };
+        for channel in channels {
+            if !room.key_of(channel).is_some_and(|own| session.channels.contains(own)) {
+                session.channels.insert(room.join(channel, key));
+                self.subscriptions += 1;
+            }
+        }
+    }
+
+    /// Takes a connection's session out of channels; those it is not in are ignored.
+    pub(super) fn leave(&mut self, key: u32, session: usize, channels: &[Channel]) {
+        for channel in channels {
+            let Some(connection) = self.connections.get_mut(key as usize) else { return };
+            let Some(session) = connection.sessions_mut().get_mut(session) else { return };
+            let room = session.room;
+            let own = self.rooms.get(room).and_then(|room| room.key_of(channel));
+            if let Some(membership) = own.and_then(|own| session.channels.remove(own)) {
+                self.leave_channel(room, membership);
+            }
+        }
+    }
+
+    /// Takes a membership out of a room's index and tells whoever moved to its place.
+    fn leave_channel(&mut self, room: RoomKey, membership: Membership) {
+        self.subscriptions -= 1;
+        let Some(moved) = self.rooms.get_mut(room).and_then(|room| room.leave(membership)) else { return };
+        let session = self.get_mut(moved).and_then(|connection| connection.any_session_in(room));
+        let known = session.is_some_and(|own| own.channels.moved(membership.channel, membership.place));
+        debug_assert!(known, "whoever is in a channel's list knows it");
+    }
+
+    /// Takes a session out of everything it is in.
+    fn leave_room(&mut self, mut session: Session) {
+        for membership in session.channels.take() {
+            self.leave_channel(session.room, membership);
+        }
+        let moved = self.rooms.get_mut(session.room).and_then(|room| room.exit(session.place));
+        let moved = moved.and_then(|moved| self.get_mut(moved)?.any_session_in(session.room));
+        if let Some(moved) = moved {
+            moved.place = session.place;
+        }
+        self.rooms.note_left(session.room);
+    }
+
+    /// Notes that a connection is ending, for the end of the turn.
+    pub(super) fn note_ending(&mut self, key: u32) {
+        self.ending.push(key);
+    }
+
+    /// The end of a turn: sessions of connections that are ending leave their rooms; connections that are gone and rooms
+    /// without anybody are forgotten. Answers how many connections went.
+    pub(super) fn sweep<W: World<Socket = S>>(&mut self, context: &mut Context<W>) -> usize {
+        let mut gone = 0;
+        for key in std::mem::take(&mut self.ending) {
+            let Some(connection) = self.get_mut(key).filter(|connection| connection.is_ending()) else {
+                continue;
+            };
+            let is_gone = connection.is_gone();
+            for session in connection.take_sessions() {
+                self.leave_room(session);
+            }
+            if is_gone {
+                let mut connection = self.connections.remove(key as usize);
+                context.world.deregister(&mut connection.socket);
+                gone += 1;
+            }
+        }
+        self.rooms.sweep(context.shard);
+        gone
+    }
+}
