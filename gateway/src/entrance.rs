@@ -3,7 +3,7 @@
 //! The same for a token in the handshake and for one in the first frame. Whoever is refused gets a named reason, as an
 //! HTTP status before the upgrade, as a close code after it.
 
-use crate::resume::{Claimed, resume};
+use crate::resume::{Claimed, CursorChecks, resume};
 use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
 use carillon_backplane::log::Log;
@@ -107,12 +107,12 @@ impl From<OpenError> for Refusal {
 pub(crate) struct Doorman {
     verifier: Arc<Verifier>,
     streams: Streams,
-    log: Log,
+    checks: CursorChecks,
 }
 
 impl Doorman {
     pub(crate) fn new(verifier: Verifier, streams: Streams, log: Log) -> Self {
-        Self { verifier: Arc::new(verifier), streams, log }
+        Self { verifier: Arc::new(verifier), streams, checks: CursorChecks::new(log) }
     }
 
     /// What a token says, if it is to be believed.
@@ -144,7 +144,7 @@ impl Doorman {
         }
         let stream = self.streams.open(&identity.tenant).await?;
         let cursor = Claimed { since: hello.since, epoch: hello.epoch, last: hello.last };
-        let resume = resume(&self.streams, &self.log, &stream, cursor, &identity).await?;
+        let resume = resume(&self.streams, &self.checks, &stream, cursor, &identity).await?;
         Ok(Entrance { identity, stream, channels: hello.channels, resume })
     }
 }

@@ -146,7 +146,7 @@ const READ_WAITS: Metric = Metric {
     name: "carillon_log_read_waits_total",
     kind: MetricKind::Counter,
     labels: "kind",
-    what: "reads of the log that waited for others of their kind, resume or history: of all tenants, or of their own tenant or user beyond its share",
+    what: "reads of the log that waited for others of their kind, resume, history or cursor (does it stand in this log?): of all tenants, or of their own tenant or user beyond its share",
 };
 const LABELLED: &[Metric] = &[
     CONNECTIONS,

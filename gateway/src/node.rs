@@ -39,8 +39,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Database connections: resumes, repairs, the head watch.
-const DATABASE_CONNECTIONS: usize = 8;
+/// Database connections, as many as may be wanted at a time, so that none of these waits for another: the head watch,
+/// 2 repairs, 3 resumes, 2 histories, 4 tenants being opened, 2 cursors.
+const DATABASE_CONNECTIONS: usize = 14;
 /// Descriptors that are not clients' sockets: the ops port's, the database's, Redis's, files.
 const OTHER_DESCRIPTORS: u64 = 256;
 

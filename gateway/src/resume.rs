@@ -4,18 +4,32 @@
 //! is decided from it. And no cursor is refuted by a server that may be behind.
 
 use crate::entrance::{Refusal, Resume};
+use crate::metrics::metrics;
 use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
 use carillon_backplane::log::{Log, LogError};
 use carillon_platform::auth::Identity;
+use carillon_platform::share::{FairPermit, FairPermits, Holder, PermitLimits};
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{Channel, Epoch, Epochs, LastEvent, Seq};
+use carillon_protocol::{Channel, Epoch, Epochs, LastEvent, Seq, TenantId, UserId};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::time::Duration;
 
 /// How long a stream may take to reach a cursor that another node has seen already.
 const REACH: Duration = Duration::from_secs(3);
+
+/// How long a client waits for its turn to have the log asked.
+const TURN: Duration = Duration::from_secs(3);
+/// Questions about cursors at a time; one of a tenant, so that another tenant's never waits for more than one of others.
+const CHECKS: PermitLimits = PermitLimits {
+    total: 2,
+    per_group: 1,
+    per_member: 1,
+    waiting: 16_384,
+    waiting_per_group: 4_096,
+    waiting_per_member: 64,
+};
 
 /// Where a client says it was.
 pub(crate) struct Claimed {
@@ -46,10 +60,36 @@ fn place(epoch: Option<&Epoch>, seq: Seq, epochs: &Epochs, head: Seq) -> Place {
     }
 }
 
+/// Asks the log about cursors that the stream alone cannot judge.
+#[derive(Clone)]
+pub(crate) struct CursorChecks {
+    log: Log,
+    permits: FairPermits<TenantId, UserId>,
+}
+
+impl CursorChecks {
+    pub(crate) fn new(log: Log) -> Self {
+        Self { log, permits: FairPermits::new(CHECKS) }
+    }
+
+    /// The right to ask once: cursors cost nothing to invent, and whoever invents many waits behind their own.
+    async fn permit(&self, identity: &Identity) -> Result<FairPermit<TenantId, UserId>, Refusal> {
+        let holder = Holder { group: identity.tenant.clone(), member: identity.user.clone() };
+        if let Ok(permit) = self.permits.try_acquire(holder.clone()) {
+            return Ok(permit);
+        }
+        metrics().read_waited("cursor");
+        match tokio::time::timeout(TURN, self.permits.acquire(holder)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Refusal::busy()),
+        }
+    }
+}
+
 /// Where somebody begins who claims to have been somewhere.
 pub(crate) async fn resume(
     streams: &Streams,
-    log: &Log,
+    checks: &CursorChecks,
     stream: &Stream,
     claimed: Claimed,
     identity: &Identity,
@@ -57,13 +97,22 @@ pub(crate) async fn resume(
     let Some(seq) = claimed.since else { return Ok(Resume::Fresh) };
     let epoch = claimed.epoch.as_ref();
     let (mut life, mut head) = stream.position();
-    match place(epoch, seq, &life.epochs, head) {
+    let mut here = place(epoch, seq, &life.epochs, head);
+    let mut permit = None;
+    if matches!(here, Place::Ahead | Place::Unknown) {
+        permit = Some(checks.permit(identity).await?);
+        // What the stream did not know it may have heard while this client waited for its turn.
+        (life, head) = stream.position();
+        here = place(epoch, seq, &life.epochs, head);
+    }
+    match here {
         Place::Within => {}
         // Later epochs only take more away.
         Place::Lost => return Ok(Resume::Reset(ResetReason::EpochChanged)),
         Place::Ahead | Place::Unknown => {
             // The client may have heard from another node what this one has not heard yet: the log knows.
-            let truth = log.open_tenant(&stream.tenant, false).await.map_err(unreadable)?;
+            let truth = checks.log.open_tenant(&stream.tenant, false).await.map_err(unreadable)?;
+            drop(permit.take());
             let truth = truth.ok_or_else(unavailable)?;
             match place(epoch, seq, &truth.epochs, truth.head.seq) {
                 Place::Within => {}
@@ -78,8 +127,9 @@ pub(crate) async fn resume(
             (life, head) = stream.position();
         }
     }
+    drop(permit);
     if let Some(last) = &claimed.last
-        && !has_event(log, stream, last, identity).await.map_err(unreadable)?
+        && !has_event(checks, stream, last, identity).await?
     {
         return Ok(Resume::Reset(ResetReason::EventChanged));
     }
@@ -101,21 +151,23 @@ fn unreadable(error: LogError) -> Refusal {
 /// Whether the log has this event under its number. One that retention has dropped cannot be compared. One that the client
 /// may not see is none to it, whatever its id: else ids could be guessed.
 async fn has_event(
-    log: &Log,
+    checks: &CursorChecks,
     stream: &Stream,
     last: &LastEvent,
     identity: &Identity,
-) -> Result<bool, LogError> {
+) -> Result<bool, Refusal> {
     let may_see = |channels: &[Channel]| channels.iter().any(|channel| identity.may_subscribe(channel));
     if let Some(entry) = stream.get(last.seq) {
         return Ok(id_of(entry.body()).is_some_and(|id| id == last.id.as_str()) && may_see(&entry.channels));
     }
-    if let Some(event) = log.event_at(&stream.tenant, last.seq).await? {
+    let _permit = checks.permit(identity).await?;
+    if let Some(event) = checks.log.event_at(&stream.tenant, last.seq).await.map_err(unreadable)? {
         return Ok(
             id_of(event.body.as_bytes()).is_some_and(|id| id == last.id.as_str()) && may_see(&event.channels)
         );
     }
-    Ok(log.oldest(&stream.tenant).await?.is_some_and(|oldest| last.seq < oldest))
+    let oldest = checks.log.oldest(&stream.tenant).await.map_err(unreadable)?;
+    Ok(oldest.is_some_and(|oldest| last.seq < oldest))
 }
 
 /// The id in an event's JSON.
@@ -145,6 +197,15 @@ mod tests {
         assert_eq!((place(Some("e2"), 50), place(Some("e2"), 51)), (Place::Within, Place::Lost));
         assert_eq!(place(Some("e2"), 99), Place::Lost, "not merely ahead");
         assert_eq!(place(Some("e1"), 1), Place::Unknown);
+    }
+
+    #[test]
+    fn cursors_of_one_tenant_are_asked_for_one_at_a_time() {
+        let permits = FairPermits::new(CHECKS);
+        let holder = |tenant: &str| Holder::new(tenant, "anna");
+        let held = permits.try_acquire(holder("acme")).ok();
+        assert!(held.is_some() && permits.try_acquire(holder("acme")).is_err());
+        assert!(permits.try_acquire(holder("other")).is_ok(), "another tenant's is asked for at once");
     }
 
     #[test]

@@ -43,8 +43,8 @@ const WAITING: PermitLimits = PermitLimits {
     waiting_per_group: 16_384,
     waiting_per_member: 256,
 };
-const RESUMES: PermitLimits = PermitLimits { total: 5, per_group: 4, per_member: 3, ..WAITING };
-const HISTORIES: PermitLimits = PermitLimits { total: 3, per_group: 2, per_member: 1, ..WAITING };
+const RESUMES: PermitLimits = PermitLimits { total: 3, per_group: 2, per_member: 2, ..WAITING };
+const HISTORIES: PermitLimits = PermitLimits { total: 2, per_group: 1, per_member: 1, ..WAITING };
 
 /// Room for so many pages; a quarter is never one tenant's alone. The smallest budget has room for one page.
 fn rooms(budget: usize) -> PermitLimits {
@@ -135,12 +135,12 @@ mod tests {
             assert!(at_once(shares.permit(kind, &reader("innocent", 1))).is_some(), "{kind:?}");
         }
         held.extend((0..100).filter_map(|user| at_once(shares.room(Kind::Resume, &reader("hostile", user)))));
-        assert_eq!(held.len(), 4 + 2 + 48);
+        assert_eq!(held.len(), 2 + 1 + 48);
         assert!(at_once(shares.room(Kind::History, &reader("innocent", 1))).is_some());
     }
 
     #[test]
-    fn one_user_leaves_permits_and_room_to_others_of_the_tenant() {
+    fn one_user_leaves_room_to_others_of_the_tenant() {
         let shares = Shares::new(64 * PAGE_WEIGHT);
         let mut held = Vec::new();
         for _ in 0..100 {
@@ -148,11 +148,24 @@ mod tests {
             held.extend(at_once(shares.permit(Kind::History, &reader("acme", 1))));
             held.extend(at_once(shares.room(Kind::Resume, &reader("acme", 1))));
         }
-        assert_eq!(held.len(), 3 + 1 + 32);
-        for kind in [Kind::Resume, Kind::History] {
-            assert!(at_once(shares.permit(kind, &reader("acme", 2))).is_some(), "{kind:?}");
-        }
+        assert_eq!(held.len(), 2 + 1 + 32);
         assert!(at_once(shares.room(Kind::Resume, &reader("acme", 2))).is_some());
+    }
+
+    #[test]
+    fn users_of_a_tenant_take_turns() {
+        let shares = Shares::new(64 * PAGE_WEIGHT);
+        let held = at_once(shares.permit(Kind::History, &reader("acme", 1)));
+        let (greedy, modest) = (reader("acme", 1), reader("acme", 2));
+        let mut queued: Vec<_> = (0..100).map(|_| Box::pin(shares.permit(Kind::History, &greedy))).collect();
+        assert!(queued.iter_mut().all(|read| poll(read.as_mut()).is_none()));
+        let mut modest = Box::pin(shares.permit(Kind::History, &modest));
+        assert!(poll(modest.as_mut()).is_none());
+        drop(held);
+        let first = queued.iter_mut().find_map(|read| poll(read.as_mut()));
+        assert!(first.is_some(), "the greedy one was first");
+        drop(first);
+        assert!(poll(modest.as_mut()).is_some(), "then it is another's turn");
     }
 
     #[test]
@@ -170,7 +183,7 @@ mod tests {
                 queued.push(Box::pin(async move { shares.permit(Kind::Resume, &reader).await }));
             }
         }
-        assert!(held.len() == 5 && queued.iter_mut().all(|read| poll(read.as_mut()).is_none()));
+        assert!(held.len() == 3 && queued.iter_mut().all(|read| poll(read.as_mut()).is_none()));
         let innocent = reader("innocent", 1);
         let mut innocent = Box::pin(shares.permit(Kind::Resume, &innocent));
         assert!(poll(innocent.as_mut()).is_none());

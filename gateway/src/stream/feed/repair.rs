@@ -17,7 +17,7 @@ use std::time::Instant;
 /// Reads of the log at a time for streams that miss something or are in question: one for a tenant. Those that wait are
 /// bounded by tenants: a stream has one repair and one question under way at most.
 pub(super) const LIMITS: PermitLimits = PermitLimits {
-    total: 4,
+    total: 2,
     per_group: 1,
     per_member: 1,
     waiting: usize::MAX,
