@@ -66,7 +66,7 @@ export const publisher = dashboard({
       ]),
       lines('Dropped partitions', 'none', 'Partitions past retention that were dropped.', [query(`sum(increase(carillon_partitions_dropped_total{${on}}[$__rate_interval]))`, 'dropped')]),
       lines('Forgotten keys', 'cps', 'Idempotency keys forgotten, a second.', [query(rate('carillon_idempotency_keys_forgotten_total', on), 'keys')]),
-      lines('Overdue keys', 's', 'For how long the oldest idempotency key should have been forgotten. Up to ten minutes is usual.', [query(`max(carillon_idempotency_keys_overdue_seconds{${on}})`, 'oldest')]),
+      lines('Overdue keys', 's', 'For how long the oldest idempotency key should have been forgotten. Up to a minute is usual.', [query(`max(carillon_idempotency_keys_overdue_seconds{${on}})`, 'oldest')]),
     ),
     row('Readers of the log',
       lines('Events to read', 'none', 'Events that a projector has not read yet, all publishers together.',

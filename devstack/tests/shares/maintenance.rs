@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use carillon_devstack::client::post::Post;
 use carillon_devstack::stack::{Stack, StackConfig};
 use carillon_devstack::wait;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::faults::probe::{sample_reaches, sql};
+use crate::faults::probe::{client, sample_reaches, sql};
 use crate::faults::{PATIENCE, Scene, alone};
 
 const PUBLISHES: u32 = 100;
@@ -82,6 +82,10 @@ async fn a_backup_while_a_partition_is_due_is_not_felt_by_publishers() {
     println!("slowest {without:?} without, {with:?} with; half below {half_without:?}, {half_with:?}");
     assert!(with < LONGEST.max(without * 2), "{with:?}, without the backup {without:?}");
     assert_eq!(publisher.metric("carillon_partitions_due").await, Some(1.0));
+    let tasks: Vec<Value> =
+        client().get(format!("{}/tasks", publisher.ops_url())).send().await.unwrap().json().await.unwrap();
+    let retention = tasks.iter().find(|task| task["name"] == "retention").unwrap();
+    assert_eq!(retention["last"]["outcome"], "postponed", "{retention}");
     end_backup(&scene.stack).await;
     sample_reaches(publisher, "carillon_partitions_dropped_total", 1.0).await;
     assert_eq!(publisher.metric("carillon_partitions_due").await, Some(0.0));

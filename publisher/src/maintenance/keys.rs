@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Keys in a slice.
 const SLICE: u32 = 5_000;
 const SCHEDULE: Schedule = Schedule {
-    period: Duration::from_secs(600),
+    period: Duration::from_secs(60),
     more: Duration::from_millis(300),
     retry: Duration::from_secs(5),
     deadline: Duration::from_secs(15),

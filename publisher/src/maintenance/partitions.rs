@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Days of partitions made ahead.
 const AHEAD_DAYS: u32 = 7;
 const SCHEDULE: Schedule = Schedule {
-    period: Duration::from_secs(600),
+    period: Duration::from_secs(60),
     more: Duration::from_secs(1),
     retry: Duration::from_secs(1),
     deadline: Duration::from_secs(10),

@@ -1,17 +1,17 @@
 //! When do partitions past retention go?
 //!
-//! One a run. After a year without a publisher hundreds are due: they go one by one, a pause between, within a quarter of
-//! an hour. While somebody uses the log for long (a backup) a run is postponed, ever longer, and nobody has waited for it.
+//! One a run. After a year without a publisher hundreds are due: they go one by one, a pause between, within half an
+//! hour. While somebody uses the log for long (a backup) a run is postponed, ever longer, and nobody has waited for it.
 
 use super::{Candidate, metrics, report};
 use crate::worker::{Outcome, Report, Schedule, Task};
 use carillon_backplane::log::{Dropped, LogError, Maintenance};
 use std::time::Duration;
 
-/// For the moment of a drop everybody waits: with two seconds between, that is far from one publish in a hundred.
+/// For the moment of a drop, some 20 ms, everybody waits: with five seconds between, that is one publish in 250.
 const SCHEDULE: Schedule = Schedule {
-    period: Duration::from_secs(600),
-    more: Duration::from_secs(2),
+    period: Duration::from_secs(60),
+    more: Duration::from_secs(5),
     retry: Duration::from_secs(1),
     deadline: Duration::from_secs(15),
 };
