@@ -4,6 +4,7 @@ use crate::faults::probe::{client, sql};
 use crate::faults::{PATIENCE, Scene, TENANT};
 use carillon_devstack::client::frame::Cursor;
 use carillon_devstack::client::socket::{Connect, Socket};
+use carillon_devstack::find;
 use carillon_devstack::stack::StackConfig;
 use serde_json::Value;
 
@@ -81,6 +82,23 @@ async fn i4_who_comes_before_the_log_has_grown_again_is_told_a_new_epoch() {
     scene.publish(7).await;
     assert_eq!(epoch(&scene).await, new, "once");
     assert_eq!(begins(&scene, &Cursor::new(5, &old), None).await.2, "6");
+}
+
+/// What OPERATIONS tells an operator to do about a snapshot of the volume, before anything is published.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_an_operator_ends_the_epoch_of_a_restored_snapshot() {
+    let (scene, old, _) = ten_events().await;
+    restore_snapshot(&scene, 5).await;
+    let mut rotate = tokio::process::Command::new(find::own_binary("carillon-publisher").unwrap());
+    rotate.args(["rotate-epoch", "--all", "--nothing-published-since"]);
+    let said = rotate.env("DATABASE_URL", scene.stack.database_url()).output().await.unwrap();
+    assert!(said.status.success() && said.stdout.starts_with(b"1 tenant has a new epoch"), "{said:?}");
+    scene.publish(7).await;
+    let new = epoch(&scene).await;
+    for (seq, resumed, next) in [(10, "reset", "epoch_changed"), (5, "replay", "6")] {
+        let told = begins(&scene, &Cursor::new(seq, &old), None).await;
+        assert_eq!(told, (resumed.to_owned(), new.clone(), next.to_owned()), "from {seq}");
+    }
 }
 
 /// Nothing in the log shows that it is an older snapshot; the client's own last event does.

@@ -2,6 +2,7 @@
 
 mod api_key;
 mod probe;
+mod rotate_epoch;
 mod token;
 
 use crate::config::{self, Config};
@@ -40,6 +41,9 @@ enum Command {
     /// Create or revoke API keys. DATABASE_URL must be a login that may act as carillon_owner.
     #[command(subcommand)]
     ApiKey(api_key::ApiKeyCommand),
+    /// Give tenants a new epoch, after a restore that shows in no other way. DATABASE_URL must be a login that may act as
+    /// carillon_owner.
+    RotateEpoch(rotate_epoch::RotateEpoch),
 }
 
 /// Why a command did not succeed.
@@ -116,6 +120,7 @@ impl Cli {
             Command::Probe(probe) => probe.run(env).await,
             Command::Token(token) => token.run(env),
             Command::ApiKey(command) => command.run(env).await,
+            Command::RotateEpoch(rotate) => rotate.run(env).await,
         }
     }
 }
