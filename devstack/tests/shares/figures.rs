@@ -25,7 +25,10 @@ impl Figures {
 
     /// Nobody was refused, and nobody waited `times` as long as alone. Below `unfelt` it is no matter how long it was.
     pub(crate) fn assert_unhurt(self, alone: Self, times: u32, unfelt: Duration) {
-        eprintln!("alone {alone:?}, with the hostile one {self:?}");
+        #[expect(clippy::print_stderr, reason = "the figures of this run")]
+        {
+            eprintln!("alone {alone:?}, with the hostile one {self:?}");
+        }
         assert_eq!((alone.refused, self.refused), (0, 0));
         let most = (alone.p99 * times).max(unfelt);
         assert!(self.p99 <= most, "{self:?} where {most:?} was the most, alone {alone:?}");

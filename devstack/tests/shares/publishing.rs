@@ -59,7 +59,9 @@ pub(crate) async fn innocents(publisher: &Publisher, count: usize) -> Figures {
 pub(crate) fn assert_unhindered(what: &str, without: &Figures, with: &Figures) {
     #[expect(clippy::print_stdout, reason = "the figures of this run")]
     {
-        println!("{what}: without {without:?}; with {with:?}");
+        for (when, Figures { acknowledged, p50, p99, .. }) in [("without", without), ("with", with)] {
+            println!("{what}, {when}: {acknowledged} acknowledged, p50 {p50:?}, p99 {p99:?}");
+        }
     }
     assert!(without.refused.is_empty() && with.refused.is_empty(), "{what}: {:?}", with.refused);
     assert!(with.p99 <= without.p99 * 2 + NOISE, "{what}: {:?} without, {:?} with", without.p99, with.p99);
