@@ -6,7 +6,7 @@
 //!
 //! `cargo run --release -p carillon-backplane --example append_floor -- <database url> [batches] [writers] [tenants] [seconds] [unkeyed|keyed]`
 
-use carillon_backplane::log::{Append, IdempotencyKey, Log, LogConfig, Role, migrate};
+use carillon_backplane::log::{Append, IdempotencyKey, Log, LogConfig, LogError, Role, migrate};
 use carillon_protocol::event::NewEvent;
 use carillon_protocol::{Channel, EventId, TenantId};
 use std::collections::BTreeSet;
@@ -92,8 +92,8 @@ impl fmt::Display for Measured {
 
 impl Shape {
     async fn measure(self, url: &str, limit: Duration) -> Result<Measured, Fault> {
-        let pool_size = self.writers as usize;
-        let log = Log::connect(LogConfig { url: url.into(), role: Role::Publisher, pool_size })?;
+        let connect = || Log::connect(LogConfig { url: url.into(), role: Role::Publisher });
+        let log = connect()?;
         let names: Vec<TenantId> =
             (0..self.tenants).map(|n| TenantId::new(format!("floor-{n}"))).collect::<Result<_, _>>()?;
         for tenant in &names {
@@ -104,9 +104,10 @@ impl Shape {
         let (began, ours) = (Instant::now(), cpu_of("self"));
         let tasks: Vec<_> = (0..self.writers)
             .map(|writer| {
-                let (log, stored) = (log.clone(), stored.clone());
+                // A log of its own: one alone has connections for a few writers only.
+                let (log, stored) = (connect()?, stored.clone());
                 let own = self.tenants_of(writer, &names);
-                tokio::spawn(async move {
+                Ok(tokio::spawn(async move {
                     let mut round = 0u64;
                     while began.elapsed() < limit {
                         let name = |n: u64| format!("{run:x}-{writer}-{round}-{n}");
@@ -117,9 +118,9 @@ impl Shape {
                         round += 1;
                     }
                     Ok::<_, String>(())
-                })
+                }))
             })
-            .collect();
+            .collect::<Result<_, LogError>>()?;
         for task in tasks {
             task.await??;
         }

@@ -42,7 +42,7 @@ async fn main() -> Result<(), Fault> {
     let (superuser, connection) = tokio_postgres::connect(&url, NoTls).await?;
     tokio::spawn(connection);
     superuser.batch_execute(DAYS).await?;
-    let log = Log::connect(LogConfig { url: url.clone(), role: Role::Publisher, pool_size: 4 })?;
+    let log = Log::connect(LogConfig { url: url.clone(), role: Role::Publisher })?;
     let mut filled = 0;
     for size in sizes {
         let tenant = TenantId::new(format!("long-{size}"))?;

@@ -28,7 +28,7 @@ impl Database {
             Postgres::start(PostgresConfig::throw_away(servers.postgres_bin, folder.path())).await.unwrap();
         let url = Postgres::url(postgres.port(), None);
         migrate(&url).await.unwrap();
-        let log = Log::connect(LogConfig { url: url.clone(), role: Role::Publisher, pool_size: 4 }).unwrap();
+        let log = Log::connect(LogConfig { url: url.clone(), role: Role::Publisher }).unwrap();
         for name in tenants {
             log.open_tenant(&tenant(name), true).await.unwrap();
         }

@@ -29,7 +29,7 @@ impl Database {
             Postgres::start(PostgresConfig::throw_away(servers.postgres_bin, folder.path())).await.unwrap();
         let url = Postgres::url(postgres.port(), None);
         migrate(&url).await.unwrap();
-        let log = |role| Log::connect(LogConfig { url: url.clone(), role, pool_size: 4 }).unwrap();
+        let log = |role| Log::connect(LogConfig { url: url.clone(), role }).unwrap();
         let (superuser, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::spawn(connection);
         let (publisher, gateway) = (log(Role::Publisher), log(Role::Gateway));
@@ -231,16 +231,14 @@ async fn a_hidden_lineage_changes_nothing() {
     database.sql("UPDATE carillon.tenants SET lineage = '7:1'").await;
     assert_eq!(database.append(&["a"]).await, [(4, before.to_string())]);
     assert_eq!(database.open("a").await.head.epoch, before);
-    let owner =
-        Log::connect(LogConfig { url: database.url.clone(), role: Role::Owner, pool_size: 1 }).unwrap();
+    let owner = Log::connect(LogConfig { url: database.url.clone(), role: Role::Owner }).unwrap();
     assert_eq!(owner.rotate_epochs(Some(&tenant("a")), true).await.unwrap(), 1);
     let now = database.open("a").await;
     assert_eq!(now.epochs.good_up_to(&before), Some(Seq(4)));
     assert_eq!(database.append(&["a"]).await, [(5, now.head.epoch.to_string())]);
     // Once it may be read, it is taken as it is.
     database.sql("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC").await;
-    let later =
-        Log::connect(LogConfig { url: database.url.clone(), role: Role::Publisher, pool_size: 1 }).unwrap();
+    let later = Log::connect(LogConfig { url: database.url.clone(), role: Role::Publisher }).unwrap();
     database.sql("UPDATE carillon.tenants SET lineage = NULL").await;
     later.append(&[event("a", 0)]).await.unwrap();
     assert_eq!(database.open("a").await.head.epoch, now.head.epoch);
@@ -258,8 +256,7 @@ async fn an_operator_ends_the_epochs_of_all() {
         ))
         .await;
     let before = [database.open("t0").await, database.open("t1202").await];
-    let owner =
-        Log::connect(LogConfig { url: database.url.clone(), role: Role::Owner, pool_size: 1 }).unwrap();
+    let owner = Log::connect(LogConfig { url: database.url.clone(), role: Role::Owner }).unwrap();
     assert_eq!(owner.rotate_epochs(None, false).await.unwrap(), 1_203);
     for (name, before) in ["t0", "t1202"].into_iter().zip(&before) {
         let now = database.open(name).await;

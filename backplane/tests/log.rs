@@ -29,7 +29,7 @@ impl Database {
     }
 
     fn log(&self, role: Role) -> Log {
-        Log::connect(LogConfig { url: self.url.clone(), role, pool_size: 8 }).unwrap()
+        Log::connect(LogConfig { url: self.url.clone(), role }).unwrap()
     }
 
     /// A connection that bypasses row level security, to look behind the scenes.

@@ -82,7 +82,7 @@ async fn sslmode_and_sslrootcert_decide_who_is_trusted() {
 }
 
 fn config(url: &str) -> LogConfig {
-    LogConfig { url: url.to_owned(), role: Role::Publisher, pool_size: 1 }
+    LogConfig { url: url.to_owned(), role: Role::Publisher }
 }
 
 /// Waits until the last log's connection has ended.

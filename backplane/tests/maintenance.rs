@@ -40,7 +40,7 @@ impl Database {
     }
 
     fn publisher(&self) -> Log {
-        Log::connect(LogConfig { url: self.url.clone(), role: Role::Publisher, pool_size: 8 }).unwrap()
+        Log::connect(LogConfig { url: self.url.clone(), role: Role::Publisher }).unwrap()
     }
 
     /// A connection that bypasses row level security.

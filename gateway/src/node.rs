@@ -39,9 +39,6 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Database connections, as many as may be wanted at a time, so that none of these waits for another: the head watch,
-/// 2 repairs, 3 resumes, 2 histories, 4 tenants being opened, 2 cursors.
-const DATABASE_CONNECTIONS: usize = 14;
 /// Descriptors that are not clients' sockets: the ops port's, the database's, Redis's, files.
 const OTHER_DESCRIPTORS: u64 = 256;
 
@@ -87,7 +84,6 @@ impl Node {
         let log = Log::connect(LogConfig {
             url: config.common.database_url.expose().to_owned(),
             role: Role::Gateway,
-            pool_size: DATABASE_CONNECTIONS,
         })
         .map_err(database_fault)?;
         bus::describe_metrics();
@@ -200,13 +196,8 @@ impl Node {
 fn readiness(door: &Door, streams: &Streams) -> Readiness {
     let mut readiness = Readiness::ready();
     let log = streams.log_health();
-    if !log.ever {
-        let fault = log.fault.unwrap_or_else(|| "it has not been asked yet".to_owned());
-        readiness =
-            readiness.because(State::Unready, "starting", format!("Postgres has not answered: {fault}"));
-    } else if let Some(fault) = log.fault {
-        let detail = format!("Postgres cannot be reached: resumes and new tenants wait ({fault})");
-        readiness = readiness.because(State::Degraded, "database", detail);
+    if let Some((state, code, detail)) = log_fault(log.ever, log.fault.as_ref()) {
+        readiness = readiness.because(state, code, detail);
     }
     if streams.bus_is_down() {
         readiness = readiness.because(
@@ -222,6 +213,29 @@ fn readiness(door: &Door, streams: &Streams) -> Readiness {
         }
         NodeState::Draining => readiness.because(State::Unready, "draining", "the node is stopping"),
     }
+}
+
+/// What is the matter with the log, if anything: `ever` says whether it has answered this node at all.
+fn log_fault(ever: bool, fault: Option<&LogError>) -> Option<(State, &'static str, String)> {
+    Some(match (ever, fault) {
+        (true, None) => return None,
+        (false, None) => {
+            (State::Unready, "starting", "Postgres has not answered: it has not been asked yet".into())
+        }
+        // Nobody who comes in could be served, on no node: somebody has to change something between here and Postgres.
+        (_, Some(fault @ LogError::Session(_))) => (State::Unready, "database_session", fault.to_string()),
+        (true, Some(LogError::Unwritable(why, detail))) => {
+            (State::Degraded, why.code(), format!("{why}: resumes and new tenants wait ({detail})"))
+        }
+        (false, Some(LogError::Unwritable(why, detail))) => {
+            (State::Unready, why.code(), format!("Postgres has not answered: {why} ({detail})"))
+        }
+        (true, Some(fault)) => {
+            let detail = format!("Postgres cannot be reached: resumes and new tenants wait ({fault})");
+            (State::Degraded, "database", detail)
+        }
+        (false, Some(fault)) => (State::Unready, "starting", format!("Postgres has not answered: {fault}")),
+    })
 }
 
 /// The text of `/metrics/tenants`.

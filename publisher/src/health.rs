@@ -1,21 +1,26 @@
-//! Can the log be reached at this moment?
+//! Can the log be used at this moment?
 //!
 //! After a failure every caller is refused at once, and one task asks the log until it answers again. So a dead
-//! database costs a caller microseconds, not a timeout, and it is asked a few times a second, not by everybody.
+//! database costs a caller microseconds, not a timeout, and it is asked a few times a second, not by everybody. A log
+//! that answers and takes no events (full, read-only, a standby, without a partition for today) is treated the same for
+//! those who write; others read on. One that is busy or slow is well: nobody is refused because somebody else was.
 
-use carillon_backplane::log::{Log, LogError};
+use crate::worker::Activation;
+use carillon_backplane::log::{Log, LogError, Unwritable};
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Pause between two questions to a log that does not answer.
+/// Pause between two questions to a log that does not answer, or takes no events.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Longest wait for an answer to one of them.
 const ANSWER: Duration = Duration::from_millis(1_000);
 /// Longest time a caller waits for a small question (whose key is this, is there such a tenant).
 const SMALL: Duration = Duration::from_millis(1_500);
+/// How long a proof that the log takes events is believed.
+const PROVEN: Duration = Duration::from_secs(2);
 
 /// Shared by everybody who needs the log: some notice that it is gone, all are refused.
 #[derive(Clone)]
@@ -25,27 +30,38 @@ pub struct Health {
 
 struct Inner {
     log: Log,
-    down: AtomicBool,
+    partitions: Activation,
+    /// Whether there is a fault: looked at for every request.
+    faulty: AtomicBool,
+    fault: Mutex<Option<LogError>>,
+    /// When the log was last seen to take events; held by who looks, so that it is one at a time.
+    proven: tokio::sync::Mutex<Option<Instant>>,
     stopping: CancellationToken,
 }
 
 impl Health {
     /// A log that is believed to be well until it fails.
-    pub fn new(log: Log, stopping: CancellationToken) -> Self {
-        Self { inner: Arc::new(Inner { log, down: AtomicBool::new(false), stopping }) }
+    /// `partitions` makes a partition that is found missing.
+    pub fn new(log: Log, partitions: Activation, stopping: CancellationToken) -> Self {
+        let (faulty, fault, proven) =
+            (AtomicBool::new(false), Mutex::default(), tokio::sync::Mutex::default());
+        Self { inner: Arc::new(Inner { log, partitions, faulty, fault, proven, stopping }) }
     }
 
     /// An error while the log is known not to answer.
     pub fn check(&self) -> Result<(), LogError> {
-        match self.is_down() {
-            true => Err(LogError::Down("it did not answer a moment ago".to_owned())),
-            false => Ok(()),
-        }
+        self.check_writing().or_else(|fault| match fault {
+            LogError::Unwritable(..) => Ok(()),
+            fault => Err(fault),
+        })
     }
 
-    /// Whether requests must be refused now.
-    pub fn is_down(&self) -> bool {
-        self.inner.down.load(Ordering::Acquire)
+    /// An error while the log is known not to answer, or to take no events.
+    pub fn check_writing(&self) -> Result<(), LogError> {
+        if !self.inner.faulty.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.inner.fault().clone().map_or(Ok(()), Err)
     }
 
     /// Asks the log something small for a caller: refused at once while it is down, and bounded in time.
@@ -54,23 +70,45 @@ impl Health {
         let answer = tokio::time::timeout(SMALL, question)
             .await
             .unwrap_or_else(|_| Err(LogError::Down(format!("no answer within {} ms", SMALL.as_millis()))));
-        if answer.as_ref().is_err_and(LogError::is_down) {
-            self.failed();
+        if let Err(error) = &answer {
+            self.failed(error);
         }
         answer
     }
 
-    /// Notes a failure, and asks from now on until the log answers.
-    pub fn failed(&self) {
-        if self.inner.down.swap(true, Ordering::AcqRel) {
+    /// Whether an event could be stored now. Asked by probes: one writes for all, and not more often than needed.
+    pub async fn prove_writable(&self) -> Result<(), LogError> {
+        let mut proven = self.inner.proven.lock().await;
+        self.check_writing()?;
+        if proven.is_some_and(|at| at.elapsed() < PROVEN) {
+            return Ok(());
+        }
+        match self.inner.log.prove_writable().await {
+            Ok(()) => *proven = Some(Instant::now()),
+            // It works, and is occupied.
+            Err(error) if error.is_overload() => {}
+            Err(error) => {
+                self.failed(&error);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes how something failed. When that is a fault of the log, it is asked from now on until it is well again.
+    pub fn failed(&self, error: &LogError) {
+        if !error.is_outage() {
             return;
         }
-        tracing::warn!("the log does not answer; requests are refused until it does");
+        if self.inner.note(Some(error.clone())).is_some() {
+            return;
+        }
+        tracing::warn!(%error, "the log takes no events; requests are refused until it does");
         let inner = self.inner.clone();
         tokio::spawn(async move {
             let stopping = inner.stopping.clone();
             tokio::select! {
-                () = inner.until_it_answers() => {}
+                () = inner.until_it_is_well() => {}
                 () = stopping.cancelled() => {}
             }
         });
@@ -78,12 +116,35 @@ impl Health {
 }
 
 impl Inner {
-    async fn until_it_answers(&self) {
+    fn fault(&self) -> std::sync::MutexGuard<'_, Option<LogError>> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the fault is from now on; gives what it was.
+    fn note(&self, now: Option<LogError>) -> Option<LogError> {
+        if matches!(now, Some(LogError::Unwritable(Unwritable::NoPartition, _))) {
+            self.partitions.activate();
+        }
+        let mut fault = self.fault();
+        self.faulty.store(now.is_some(), Ordering::Release);
+        std::mem::replace(&mut *fault, now)
+    }
+
+    async fn until_it_is_well(&self) {
         let began = tokio::time::Instant::now();
-        while !matches!(tokio::time::timeout(ANSWER, self.log.ping()).await, Ok(Ok(()))) {
+        loop {
+            let answer = tokio::time::timeout(ANSWER, self.log.prove_writable()).await;
+            let late = || Err(LogError::Down(format!("no answer within {} ms", ANSWER.as_millis())));
+            match answer.unwrap_or_else(|_| late()) {
+                // What it was before may have become another: an old primary comes back as a standby.
+                Err(error) if error.is_outage() => drop(self.note(Some(error))),
+                // The proof before this one may still be on its way.
+                Err(error) if error.is_overload() => {}
+                _ => break,
+            }
             tokio::time::sleep(PAUSE).await;
         }
-        self.down.store(false, Ordering::Release);
-        tracing::info!(after_ms = began.elapsed().as_millis() as u64, "the log answers again");
+        self.note(None);
+        tracing::info!(after_ms = began.elapsed().as_millis() as u64, "the log takes events again");
     }
 }

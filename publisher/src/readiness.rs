@@ -1,7 +1,8 @@
 //! Should new requests come to this process?
 
+use crate::health::Health;
 use carillon_backplane::bus::{Announcer, BusHealth};
-use carillon_backplane::log::{Log, LogError};
+use carillon_backplane::log::LogError;
 use carillon_platform::ops::{Readiness, State};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -9,24 +10,29 @@ use tokio_util::sync::CancellationToken;
 /// Longest wait for the log; below the ops port's own limit, so that a frozen database is named as the reason.
 const ANSWER: Duration = Duration::from_millis(700);
 
-/// Without the log nothing can be published: unready. Without Redis events arrive later: degraded.
-pub async fn check(log: Log, announcer: Announcer, leaving: CancellationToken) -> Readiness {
+/// A log that takes no events is of no use to a publisher: unready, and why. Without Redis events arrive later: degraded.
+pub async fn check(health: Health, announcer: Announcer, leaving: CancellationToken) -> Readiness {
     let mut readiness = Readiness::ready();
     if leaving.is_cancelled() {
         readiness = readiness.because(State::Unready, "draining", "this process is stopping");
     }
-    // Asking for no heads touches the schema as well as the connection.
-    let heads = tokio::time::timeout(ANSWER, log.heads(&[])).await;
-    match heads.unwrap_or_else(|_| Err(LogError::Down("it does not answer in time".to_owned()))) {
-        Ok(_) => {}
-        Err(error @ LogError::NotMigrated(_)) => {
-            readiness = readiness.because(State::Unready, "database_not_migrated", error.to_string());
-        }
-        Err(error) => readiness = readiness.because(State::Unready, "database", error.to_string()),
+    let proof = tokio::time::timeout(ANSWER, health.prove_writable()).await;
+    if let Err(error) = proof.unwrap_or_else(|_| Err(LogError::Down("it does not answer in time".to_owned())))
+    {
+        readiness = readiness.because(State::Unready, reason(&error), error.to_string());
     }
     if let BusHealth::Down { cause, .. } = announcer.health() {
         let detail = format!("redis is down ({}): events arrive later, none is lost", cause.as_str());
         readiness = readiness.because(State::Degraded, "redis", detail);
     }
     readiness
+}
+
+fn reason(error: &LogError) -> &'static str {
+    match error {
+        LogError::Unwritable(why, _) => why.code(),
+        LogError::Session(_) => "database_session",
+        LogError::NotMigrated(_) => "database_not_migrated",
+        _ => "database",
+    }
 }

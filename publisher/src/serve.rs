@@ -33,8 +33,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Most connections to the database: two batches, the rest for keys, queries and background work.
-const POOL: usize = 10;
 /// Most connections at a time, fewer where descriptors do not suffice.
 const CONNECTIONS: usize = 8_192;
 /// Of these one in so many may be unproven.
@@ -79,7 +77,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let (leaving, stopping, closing) = <(CancellationToken, CancellationToken, CancellationToken)>::default();
     let (log, announcer) = (connect_log(&common)?, connect_announcer(&common)?);
     let metrics = Arc::new(Metrics::new());
-    let health = Health::new(log.clone(), closing.clone());
+    let partitions = Activation::default();
+    let health = Health::new(log.clone(), partitions.clone(), closing.clone());
     let traces = Traces::start(
         common.trace_endpoint.clone(),
         common.trace_samples,
@@ -88,15 +87,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     )?;
     let usage = Usage::default();
     let tenants = usage.metrics(common.tenant_metrics);
-    let partitions = Activation::default();
-    let batcher = Batcher::start(
-        log.clone(),
-        health.clone(),
-        via(&announcer, usage),
-        metrics.clone(),
-        &traces,
-        partitions.clone(),
-    );
+    let batcher =
+        Batcher::start(log.clone(), health.clone(), via(&announcer, usage), metrics.clone(), &traces);
     tokio::spawn(log::watch_pool(log.clone()));
     let verifier = Verifier::new(common.auth)?;
     if let Err(error) = verifier.load_keys(SystemTime::now()).await {
@@ -108,7 +100,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         intake: batcher.intake(),
         gate: Gate::new(verifier, log.clone(), health.clone(), metrics.clone()),
         tenants: Tenants::new(log.clone(), health.clone(), common.tenants),
-        health,
+        health: health.clone(),
         bodies: BodyBudget::default(),
         reads: Reads::new(metrics.clone()),
         parsing: Parsing::new(processors, metrics.clone()),
@@ -122,8 +114,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tracing::info!(node = common.node, listen = %server.address()?, ops = %ops_listener.local_addr()?, "serving");
 
     let ready = {
-        let (log, announcer, leaving) = (log.clone(), announcer.clone(), leaving.clone());
-        move || readiness::check(log.clone(), announcer.clone(), leaving.clone())
+        let (health, announcer, leaving) = (health.clone(), announcer.clone(), leaving.clone());
+        move || readiness::check(health.clone(), announcer.clone(), leaving.clone())
     };
     tokio::spawn(supervisor::tell_when_ready(ready.clone()));
     let driver = Driver::default();
@@ -170,7 +162,7 @@ fn socket_limits(descriptors: u64) -> SocketLimits {
 
 fn connect_log(common: &Common) -> Result<Log, LogError> {
     let url = common.database_url.expose().to_owned();
-    Log::connect(LogConfig { url, role: Role::Publisher, pool_size: POOL })
+    Log::connect(LogConfig { url, role: Role::Publisher })
 }
 
 fn connect_announcer(common: &Common) -> Result<Announcer, BusError> {

@@ -23,6 +23,7 @@ mod statement;
 use super::error::LogError;
 use super::pool::Log;
 use super::scope::{scoped, scoped_with_lock_wait};
+use super::work::Work;
 use answers::Answers;
 use carillon_protocol::event::NewEvent;
 use carillon_protocol::{Epoch, EventId, Seq, Tag, TenantId};
@@ -138,7 +139,7 @@ impl Log {
     /// Ends the epochs of these tenants that were given in another lineage.
     async fn settle(&self, groups: &Groups<'_>, lock_wait: Duration) -> Result<(), LogError> {
         let names: Vec<&str> = groups.tenants.iter().map(|tenant| tenant.as_str()).collect();
-        let (client, tenants) = (self.client("settle").await?, groups.tenants.iter().copied());
+        let (client, tenants) = (self.client(Work::Append, "settle").await?, groups.tenants.iter().copied());
         scoped_with_lock_wait(client, tenants, lock_wait, SETTLE, &[&names]).await.map(drop)
     }
 
@@ -151,7 +152,7 @@ impl Log {
         let columns = Columns::of(batch, groups)?;
         for attempt in 1.. {
             let tenants = groups.tenants.iter().copied();
-            let client = self.client("append").await?;
+            let client = self.client(Work::Append, "append").await?;
             match scoped_with_lock_wait(client, tenants, lock_wait, APPEND, &columns.params()).await {
                 Ok(rows) => return Outcome::of(&rows),
                 Err(LogError::Database(text)) if attempt < ATTEMPTS && text.contains("idempotency_pkey") => {
@@ -165,7 +166,7 @@ impl Log {
 
     /// Which of these tenants' rows are held by other transactions at this moment.
     pub async fn locked(&self, tenants: &[TenantId]) -> Result<BTreeSet<TenantId>, LogError> {
-        let rows = scoped(self.client("locked").await?, tenants.iter(), LOCKED, &[]).await?;
+        let rows = scoped(self.client(Work::Append, "locked").await?, tenants.iter(), LOCKED, &[]).await?;
         let names = rows.iter().map(|row| TenantId::new(row.get::<_, &str>("id")));
         names.collect::<Result<_, _>>().map_err(|_| statement::broken("tenant"))
     }

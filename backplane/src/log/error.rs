@@ -5,7 +5,7 @@
 //! work, and one caller comes later; a question that is [`TooSlow`](LogError::TooSlow) should be another question. A
 //! breaker, a gauge or a probe that takes the second or the third for the first lets one caller stop all others.
 
-use deadpool_postgres::{PoolError, TimeoutType};
+use deadpool::managed::{PoolError, TimeoutType};
 use std::error::Error as _;
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -81,6 +81,11 @@ impl LogError {
         matches!(self, Self::Down(_))
     }
 
+    /// Whether nobody is served, or nobody who writes, until something changes.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Down(_) | Self::Unwritable(..) | Self::Session(_))
+    }
+
     /// Whether the log is well, and only this caller, or this question, was refused.
     pub fn is_overload(&self) -> bool {
         matches!(self, Self::Busy(_) | Self::Locked(_) | Self::TooSlow(_))
@@ -137,6 +142,10 @@ fn classify(told: &Told<'_>) -> LogError {
         SqlState::CHECK_VIOLATION if told.table == Some("events") && told.constraint.is_none() => {
             return LogError::Unwritable(Unwritable::NoPartition, text);
         }
+        // A pooler that takes no start-up options says so in these words (08P01), in one language.
+        SqlState::PROTOCOL_VIOLATION if told.message.contains("startup parameter") => {
+            return LogError::Session(format!("{text}; {}", super::session::WITHOUT_OPTIONS));
+        }
         // Whoever gets none of the server's connections cannot reach it.
         SqlState::TOO_MANY_CONNECTIONS => return LogError::Down(text),
         SqlState::UNDEFINED_TABLE
@@ -161,10 +170,10 @@ pub(super) fn told(error: &tokio_postgres::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-impl From<PoolError> for LogError {
-    fn from(error: PoolError) -> Self {
+impl From<PoolError<LogError>> for LogError {
+    fn from(error: PoolError<LogError>) -> Self {
         match error {
-            PoolError::Backend(error) => error.into(),
+            PoolError::Backend(error) => error,
             PoolError::Timeout(TimeoutType::Wait) => Self::Busy("every connection is in use".into()),
             other => Self::Down(other.to_string()),
         }
@@ -194,6 +203,15 @@ mod tests {
         assert_eq!(kind_of("25006"), "database_read_only");
         assert_eq!(kind_of("42P01"), "not_migrated");
         assert_eq!(kind_of("23505"), "refused");
+    }
+
+    #[test]
+    fn a_pooler_that_refuses_our_options_is_named() {
+        let (code, message) = (SqlState::PROTOCOL_VIOLATION, "unsupported startup parameter: options");
+        let error = classify(&Told { code: &code, message, table: None, constraint: None });
+        assert_eq!(error.kind(), "session");
+        assert!(error.to_string().contains("ignore_startup_parameters"), "{error}");
+        assert_eq!(kind_of("08P01"), "down");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::error::LogError;
 use super::pool::{Log, exchange};
 use super::read::signed;
 use super::scope::scoped;
+use super::work::Work;
 use carillon_protocol::{Began, Epoch, Epochs, Seq, Tag, TenantId};
 use tokio_postgres::Row;
 
@@ -47,7 +48,7 @@ const SLICE: i64 = 500;
 impl Log {
     /// The heads of `tenants`, in one query whatever their number. Unknown tenants are left out.
     pub async fn heads(&self, tenants: &[TenantId]) -> Result<Vec<Head>, LogError> {
-        let rows = scoped(self.client("heads").await?, tenants.iter(), HEADS, &[]).await?;
+        let rows = scoped(self.client(Work::Watch, "heads").await?, tenants.iter(), HEADS, &[]).await?;
         rows.iter()
             .map(|row| {
                 let tenant = TenantId::new(row.get::<_, &str>("id"))
@@ -60,7 +61,7 @@ impl Log {
     /// A tenant's log. With `create` a tenant that was never used begins now; without, it is `None`. Where the epoch was
     /// given in another lineage than this server's, it is a new one from now on.
     pub async fn open_tenant(&self, tenant: &TenantId, create: bool) -> Result<Option<Opened>, LogError> {
-        let rows = exchange(self.client("open").await?, async |client| {
+        let rows = exchange(self.client(Work::Ask, "open").await?, async |client| {
             let open = client.prepare_cached(OPEN).await?;
             Ok(client.query(&open, &[&tenant.as_str(), &create]).await?)
         })
@@ -78,7 +79,7 @@ impl Log {
         delivered: Seq,
         seen: Option<Tag>,
     ) -> Result<bool, LogError> {
-        let row = exchange(self.client("rotate").await?, async |client| {
+        let row = exchange(self.client(Work::Ask, "rotate").await?, async |client| {
             let end = client.prepare_cached(END).await?;
             let seen = Tag::number(seen) as i64;
             Ok(client.query_one(&end, &[&tenant.as_str(), &old.as_str(), &signed(delivered), &seen]).await?)
@@ -91,7 +92,7 @@ impl Log {
     /// up to the head stay good with `keep`, else none. Answers how many there were. Needs a login that may act as
     /// carillon_owner.
     pub async fn rotate_epochs(&self, tenant: Option<&TenantId>, keep: bool) -> Result<usize, LogError> {
-        let mut client = self.client("rotate").await?;
+        let mut client = self.client(Work::Ask, "rotate").await?;
         let (mut rotated, mut after) = (0, String::new());
         loop {
             let transaction = client.transaction().await?;
@@ -116,7 +117,8 @@ impl Log {
     /// The oldest event that retention has left, if any.
     pub async fn oldest(&self, tenant: &TenantId) -> Result<Option<Seq>, LogError> {
         let scope = std::iter::once(tenant);
-        let rows = scoped(self.client("oldest").await?, scope, OLDEST, &[&tenant.as_str()]).await?;
+        let rows =
+            scoped(self.client(Work::Ask, "oldest").await?, scope, OLDEST, &[&tenant.as_str()]).await?;
         Ok(rows.first().map(|row| Seq(row.get::<_, i64>("seq") as u64)))
     }
 }

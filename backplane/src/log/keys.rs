@@ -2,6 +2,7 @@
 
 use super::error::LogError;
 use super::pool::{Log, exchange};
+use super::work::Work;
 use carillon_protocol::TenantId;
 use tokio_postgres::Row;
 
@@ -37,7 +38,7 @@ const REVOKE: &str = "UPDATE carillon.api_keys SET revoked_at = now() WHERE id =
 impl Log {
     /// The key of that id, unless it was revoked or has expired.
     pub async fn api_key(&self, id: &str) -> Result<Option<ApiKey>, LogError> {
-        let rows = exchange(self.client("key").await?, async |client| {
+        let rows = exchange(self.client(Work::Ask, "key").await?, async |client| {
             let (set, find) = (client.prepare_cached(SET_KEY).await?, client.prepare_cached(FIND).await?);
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&id];
             let (begun, named, rows, committed) = tokio::join!(
@@ -65,7 +66,7 @@ impl Log {
             .collect();
         let tenant = key.tenant.as_ref().map(TenantId::as_str);
         let expires = key.expires_at_secs.map(|secs| secs as i64);
-        let mut client = self.client("key").await?;
+        let mut client = self.client(Work::Ask, "key").await?;
         let transaction = client.transaction().await?;
         transaction.batch_execute(MAINTAIN).await?;
         transaction.execute(CREATE, &[&key.id, &key.hash.as_slice(), &tenant, &scopes, &expires]).await?;
@@ -74,7 +75,7 @@ impl Log {
 
     /// Ends a key; false when there is none of that id that still works.
     pub async fn revoke_api_key(&self, id: &str) -> Result<bool, LogError> {
-        let mut client = self.client("key").await?;
+        let mut client = self.client(Work::Ask, "key").await?;
         let transaction = client.transaction().await?;
         transaction.batch_execute(MAINTAIN).await?;
         let revoked = transaction.execute(REVOKE, &[&id]).await?;

@@ -6,6 +6,7 @@
 
 use super::error::LogError;
 use super::pool::{Log, exchange};
+use super::work::Work;
 use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -120,7 +121,7 @@ impl Log {
     }
 
     async fn maintain(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, LogError> {
-        exchange(self.client("maintenance").await?, async |client| {
+        exchange(self.client(Work::Upkeep, "maintenance").await?, async |client| {
             let statement = client.prepare_cached(sql).await?;
             Ok(client.query_one(&statement, params).await?)
         })

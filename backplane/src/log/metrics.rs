@@ -1,5 +1,6 @@
 //! What does the log count?
 
+use super::work::Work;
 use super::{Log, LogError};
 use ::metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::time::Duration;
@@ -19,11 +20,12 @@ pub fn describe() {
         QUERIES,
         "Exchanges with Postgres, by query: append, locked (whose rows others hold), heads (of all tenants of a node), open, oldest, rotate, settle (new epochs after a change of lineage), read (a page \
          after a cursor), bounds, index and walk (the steps of a search), lease, news, project and maintain (readers of the log), event, \
-         key, maintenance (partitions and retention), ping."
+         key, maintenance (partitions and retention), prove (that an event could be stored), ping."
     );
     describe_counter!(
         FAILURES,
-        "Exchanges with Postgres that failed, by kind: down (not reached, or no answer), busy (no free \
+        "Exchanges with Postgres that failed, by work (append, watch, ask, repair, resume, search, upkeep: each has \
+         connections of its own) and kind: down (not reached, or no answer), busy (no free \
          connection, another transaction came first), locked (a row or table), too_slow (took more than two seconds), database_full, database_read_only, database_standby, \
          no_partition (it takes no events), session (its options were dropped on the way), not_migrated, config, \
          refused (an error of the statement)."
@@ -47,10 +49,10 @@ pub(super) fn queried(query: &'static str) {
 }
 
 /// Notes how an exchange ended: whether the database answered, and what it refused.
-pub(super) fn answered(error: Option<&LogError>) {
+pub(super) fn answered(work: Work, error: Option<&LogError>) {
     gauge!(UP).set(if error.is_some_and(LogError::is_down) { 0.0 } else { 1.0 });
     if let Some(error) = error {
-        counter!(FAILURES, "kind" => error.kind()).increment(1);
+        counter!(FAILURES, "work" => work.name(), "kind" => error.kind()).increment(1);
     }
 }
 
@@ -59,7 +61,7 @@ pub(super) fn waited(time: Duration) {
     histogram!(WAIT).record(time.as_secs_f64());
 }
 
-/// Tells how the pool is used, until the process ends.
+/// Tells how the connections are used and closes those that nothing wants, until the process ends.
 pub async fn watch_pool(log: Log) {
     let (pool, in_use) = (gauge!(POOL), gauge!(IN_USE));
     let mut ticks = tokio::time::interval(LOOK);
@@ -68,5 +70,6 @@ pub async fn watch_pool(log: Log) {
         let (used, held) = log.usage();
         in_use.set(used as f64);
         pool.set(held as f64);
+        log.close_idle();
     }
 }

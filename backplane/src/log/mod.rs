@@ -4,12 +4,15 @@
 //! |---|---|
 //! | [`pool`](self) | how do we reach Postgres, with which role and which deadlines? |
 //! | `error` | why did the log not do what was asked, and whose fault is it? |
+//! | `session` | is this session what we asked for, and is it still? |
+//! | `work` | which connections may this piece of work use? |
 //! | `scope` | how does one transaction see exactly the tenants it names? |
 //! | `append` | how do many events get gapless numbers in one statement? |
 //! | `heads` | how long is each log, and which epoch is it in? |
 //! | `read` | which events stand after a cursor? |
 //! | `search` | which events match a question, however long the log is? |
 //! | `projector` | who reads every tenant's log with a stored cursor? |
+//! | `probe` | could an event be stored now? |
 //! | `keys` | who is the bearer of this API key? |
 //! | `maintenance` | how do partitions come and go, and how are idempotency keys forgotten? |
 //! | `metrics` | what does the log count? |
@@ -23,10 +26,13 @@ mod maintenance;
 mod metrics;
 mod migrate;
 mod pool;
+mod probe;
 mod projector;
 mod read;
 mod scope;
 mod search;
+mod session;
+mod work;
 
 pub use append::{Append, Appended, IdempotencyKey};
 pub use error::{LogError, Unwritable};

@@ -1,24 +1,30 @@
 //! How do we reach Postgres, with which role and which deadlines?
 //!
 //! Whoever `DATABASE_URL` logs in as, the session steps down to the service's own role, which row level security
-//! binds. Every wait has a deadline, so a frozen database is an error within seconds, never a hang.
+//! binds ([`session`](super::session) proves it). Every wait has a deadline, so a frozen database is an error within
+//! seconds, never a hang; and each kind of work waits for its own connections only ([`work`](super::work)).
 
-use super::error::{LogError, told};
+use super::error::{LogError, Unwritable, told};
 use super::metrics::{answered, queried, waited};
+use super::session::{Generation, LIMITS, Session, Sessions};
+use super::work::Work;
 use crate::tls::Wanted;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool::managed::{Object, Pool, QueueMode, Timeouts};
+use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Longest wait for a free connection.
-const WAIT: Duration = Duration::from_millis(1_000);
-/// Longest time to make a connection.
+/// Longest time to make a connection and check its session.
 const CREATE: Duration = Duration::from_millis(2_000);
+/// Longest time to check the session of a connection that is there.
+const RECHECK: Duration = Duration::from_millis(1_000);
 /// Longest time one exchange with the database may take before its connection is given up.
 pub(super) const EXCHANGE: Duration = Duration::from_millis(2_500);
-/// Longest time the database works on one statement, milliseconds; below [`EXCHANGE`] so that it stops working first.
-const STATEMENT_MS: u64 = 2_000;
+/// How long a connection is kept that nothing wants, unless it is the last of its kind.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Which of the three database roles a process works as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +38,7 @@ pub enum Role {
 }
 
 impl Role {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Role::Publisher => "carillon_publisher",
             Role::Gateway => "carillon_gateway",
@@ -48,75 +54,138 @@ pub struct LogConfig {
     pub url: String,
     /// Which role to work as.
     pub role: Role,
-    /// Most connections at a time.
-    pub pool_size: usize,
 }
+
+/// A session for one exchange; it goes back to its kind when dropped.
+pub(super) type Client = Object<Sessions>;
 
 /// A handle on every tenant's log. Cloning is cheap; no connection is made before the first use.
 #[derive(Clone)]
 pub struct Log {
-    pool: Pool,
+    pools: Arc<[Pool<Sessions>; Work::ALL.len()]>,
+    /// What whole stretches of a log are read for.
+    pub(super) reading: Work,
 }
 
 impl Log {
-    /// Prepares a pool; only a wrong configuration fails.
+    /// Prepares the pools; only a wrong configuration fails.
     pub fn connect(config: LogConfig) -> Result<Self, LogError> {
         let (driver, tls) = driver(&config.url, config.role)?;
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(driver, tls, recycling);
-        let pool = Pool::builder(manager)
-            .max_size(config.pool_size)
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(WAIT))
-            .create_timeout(Some(CREATE))
-            .recycle_timeout(Some(WAIT))
-            .build()
-            .map_err(|error| LogError::Config(error.to_string()))?;
-        Ok(Self { pool })
+        let generation = Generation::default();
+        let pools: Result<Vec<_>, LogError> = Work::ALL
+            .into_iter()
+            .map(|work| {
+                let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+                let manager = Manager::from_config(driver.clone(), tls.clone(), recycling);
+                pool(Sessions { manager, role: config.role, work, generation: generation.clone() })
+            })
+            .collect();
+        let pools = pools?.try_into().map_err(|_| LogError::Config("a kind of work has no pool".into()))?;
+        Ok(Self { pools: Arc::new(pools), reading: Work::Resume })
+    }
+
+    /// The same log, whose stretches are read for streams that miss them: never behind those who come back.
+    #[must_use]
+    pub fn for_repairs(&self) -> Self {
+        Self { reading: Work::Repair, ..self.clone() }
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), LogError> {
-        let client = self.client("ping").await?;
+        let client = self.client(Work::Watch, "ping").await?;
         exchange(client, async |client| Ok(client.simple_query("SELECT 1").await.map(drop)?)).await
     }
 
     /// Connections in use and connections held, for metrics.
     pub fn usage(&self) -> (usize, usize) {
-        let status = self.pool.status();
-        (status.size.saturating_sub(status.available), status.size)
+        let status = self.pools.iter().map(Pool::status);
+        status.fold((0, 0), |(used, held), pool| {
+            (used + pool.size.saturating_sub(pool.available), held + pool.size)
+        })
     }
 
-    /// A connection for one exchange, which is counted under this name.
-    pub(super) async fn client(&self, query: &'static str) -> Result<Object, LogError> {
+    /// Closes connections that nothing wanted for a while; the last of each kind stays, warm.
+    pub(super) fn close_idle(&self) {
+        for pool in self.pools.iter() {
+            let mut spare = pool.status().available.saturating_sub(1);
+            pool.retain(|_, metrics| {
+                let close = spare > 0 && metrics.last_used() > IDLE;
+                spare -= usize::from(close);
+                !close
+            });
+        }
+    }
+
+    /// A connection for one exchange of this kind of work, which is counted under this name.
+    pub(super) async fn client(&self, work: Work, query: &'static str) -> Result<Client, LogError> {
         queried(query);
         let began = Instant::now();
-        let client = self.pool.get().await;
+        let pool = &self.pools[work as usize];
+        let client = match pool.status().waiting < work.share().waiting {
+            true => pool.get().await.map_err(LogError::from),
+            false => Err(LogError::Busy(format!("too much waits for {}", work.name()))),
+        };
         waited(began.elapsed());
-        let client = client.map_err(LogError::from);
         if let Err(error) = &client {
-            answered(Some(error));
+            answered(work, Some(error));
         }
         client
     }
 }
 
-/// Runs one exchange within its deadline. A connection that missed it is in an unknown state, so the pool loses it.
+/// The connections of one kind of work. The one used last is used next: its backend has the plans and the pages at hand
+/// (an append costs 359 µs of it, and 666 on ten that take turns).
+fn pool(sessions: Sessions) -> Result<Pool<Sessions>, LogError> {
+    let share = sessions.work.share();
+    Pool::builder(sessions)
+        .max_size(share.connections)
+        .queue_mode(QueueMode::Lifo)
+        .runtime(Runtime::Tokio1)
+        .timeouts(Timeouts { wait: Some(share.wait), create: Some(CREATE), recycle: Some(RECHECK) })
+        .build()
+        .map_err(|error| LogError::Config(error.to_string()))
+}
+
+/// Runs one exchange within its deadline. A connection that missed it is in an unknown state, so the pool loses it; with
+/// one that leads nowhere, or to a server that nobody can write to, all that were made before are lost.
 pub(super) async fn exchange<T>(
-    client: Object,
-    work: impl AsyncFnOnce(&Object) -> Result<T, LogError>,
+    client: Client,
+    work: impl AsyncFnOnce(&Session) -> Result<T, LogError>,
 ) -> Result<T, LogError> {
-    match tokio::time::timeout(EXCHANGE, work(&client)).await {
-        Ok(result) => {
-            answered(result.as_ref().err());
-            result
-        }
-        Err(_) => {
+    let mut held = Held(None);
+    let late = || LogError::Down(format!("no answer within {} ms", EXCHANGE.as_millis()));
+    let result = tokio::time::timeout(EXCHANGE, work(held.0.insert(client))).await;
+    let result = result.unwrap_or_else(|_| Err(late()));
+    if let Some(client) = held.0.take() {
+        answered(client.work, result.as_ref().err());
+        if result.as_ref().is_err_and(leads_astray) {
+            if let Some(pool) = Object::pool(&client) {
+                pool.manager().generation.end();
+            }
             drop(Object::take(client));
-            let error = LogError::Down(format!("no answer within {} ms", EXCHANGE.as_millis()));
-            answered(Some(&error));
-            Err(error)
         }
+    }
+    result
+}
+
+/// Whether an error says that the session leads to nowhere, or to a server that is no primary any more.
+fn leads_astray(error: &LogError) -> bool {
+    error.is_down() || matches!(error, LogError::Unwritable(Unwritable::ReadOnly, _))
+}
+
+/// A session during an exchange. When the caller goes away in the middle of it, its statement goes on: the session is
+/// given back when that has ended, so that the next caller does not stand behind it, and nobody gets more of the
+/// database by hanging up.
+struct Held(Option<Client>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let (Some(client), Ok(runtime)) = (self.0.take(), Handle::try_current()) else { return };
+        runtime.spawn(async move {
+            if !matches!(tokio::time::timeout(EXCHANGE, client.batch_execute("")).await, Ok(Ok(()))) {
+                drop(Object::take(client));
+            }
+        });
     }
 }
 
@@ -126,17 +195,12 @@ pub(super) fn driver(url: &str, role: Role) -> Result<(tokio_postgres::Config, M
     let tls = wanted.client().map_err(|error| LogError::Config(format!("TLS: {error}")))?;
     let mut config =
         tokio_postgres::Config::from_str(&url).map_err(|error| LogError::Config(told(&error)))?;
-    let mut options = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
-    // Migrations choose their role and their time limits themselves. A generic plan is always the right one here
-    // (every statement goes by an index that begins with the tenant), and planning over many partitions for each
-    // execution would cost more than most executions do. Such a plan may be older than the rows of a partition: one made
-    // while today's was empty would read all of it, again and again, so no plan may choose that.
+    let mut options = config.get_options().unwrap_or_default().to_owned();
+    // Migrations choose their role and their time limits themselves.
     if role != Role::Owner {
-        options.push_str(&format!(
-            "-c role={} -c statement_timeout={STATEMENT_MS} -c lock_timeout={STATEMENT_MS} \
-             -c idle_in_transaction_session_timeout=10000 -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off",
-            role.name()
-        ));
+        for (name, value) in [("role", role.name())].into_iter().chain(LIMITS) {
+            options.push_str(&format!(" -c {name}={value}"));
+        }
     }
     config.options(options.trim());
     config.application_name(role.name());

@@ -3,6 +3,7 @@
 use super::error::LogError;
 use super::pool::Log;
 use super::scope::scoped;
+use super::work::Work;
 use carillon_protocol::{Channel, Seq, TenantId};
 use tokio_postgres::Row;
 
@@ -51,7 +52,8 @@ impl Log {
     /// The event of that number, unless the log does not reach it or retention has dropped it.
     pub async fn event_at(&self, tenant: &TenantId, seq: Seq) -> Result<Option<LoggedEvent>, LogError> {
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&tenant.as_str(), &signed(seq)];
-        let rows = scoped(self.client("event").await?, std::iter::once(tenant), AT, &params).await?;
+        let rows =
+            scoped(self.client(Work::Ask, "event").await?, std::iter::once(tenant), AT, &params).await?;
         rows.first().map(logged_event).transpose()
     }
 
@@ -60,7 +62,7 @@ impl Log {
     pub async fn read(&self, tenant: &TenantId, after: Seq, upto: Seq) -> Result<LogPage, LogError> {
         let (rows, bytes) = (PAGE_ROWS as i64, PAGE_BYTES as i64);
         let rows = scoped(
-            self.client("read").await?,
+            self.client(self.reading, "read").await?,
             std::iter::once(tenant),
             READ,
             &[&tenant.as_str(), &signed(after), &signed(upto), &rows, &bytes],

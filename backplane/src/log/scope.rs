@@ -6,9 +6,9 @@
 //! round trip and a cancelled caller cannot leave a transaction half sent.
 
 use super::error::LogError;
-use super::pool::exchange;
+use super::pool::{Client, exchange};
+use super::session::Session;
 use carillon_protocol::TenantId;
-use deadpool_postgres::Object;
 use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
@@ -19,7 +19,7 @@ const SET_SCOPE_AND_LOCK_WAIT: &str =
 
 /// Runs `sql` in a transaction of its own that sees `tenants` and nothing else.
 pub(super) async fn scoped(
-    client: Object,
+    client: Client,
     tenants: impl Iterator<Item = &TenantId>,
     sql: &str,
     params: &[&(dyn ToSql + Sync)],
@@ -35,7 +35,7 @@ pub(super) async fn scoped(
 
 /// The same for a statement that waits for each lock no longer than `lock_wait`.
 pub(super) async fn scoped_with_lock_wait(
-    client: Object,
+    client: Client,
     tenants: impl Iterator<Item = &TenantId>,
     lock_wait: Duration,
     sql: &str,
@@ -67,7 +67,7 @@ pub(super) async fn enter(
 }
 
 async fn transaction(
-    client: &Object,
+    client: &Session,
     set_scope: &Statement,
     scope: &[&(dyn ToSql + Sync)],
     statement: &Statement,

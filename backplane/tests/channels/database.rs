@@ -28,7 +28,7 @@ impl Database {
     }
 
     pub(crate) fn log(&self, role: Role) -> Log {
-        Log::connect(LogConfig { url: self.url.clone(), role, pool_size: 8 }).unwrap()
+        Log::connect(LogConfig { url: self.url.clone(), role }).unwrap()
     }
 
     /// A connection that bypasses row level security.

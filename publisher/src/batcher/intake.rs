@@ -12,7 +12,6 @@ use super::ticket::ticket;
 use super::{NotAppended, PATIENCE};
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::worker::Activation;
 use carillon_backplane::log::{Append, Appended, Log};
 use carillon_platform::telemetry::Traces;
 use std::sync::Arc;
@@ -43,15 +42,13 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// Starts the runners. `announce` is called with each committed envelope, `partitions` is activated when an append
-    /// finds no partition for its day.
+    /// Starts the runners. `announce` is called with each committed envelope.
     pub fn start(
         log: Log,
         health: Health,
         announce: Announce,
         metrics: Arc<Metrics>,
         traces: &Traces,
-        partitions: Activation,
     ) -> Self {
         let queues = Arc::<Queues>::default();
         let runner = Runner {
@@ -61,7 +58,6 @@ impl Batcher {
             announce,
             metrics: metrics.clone(),
             traces: traces.clone(),
-            partitions,
         };
         let (stopping, runners) = (CancellationToken::new(), TaskTracker::new());
         for _ in 0..RUNNERS {
@@ -110,9 +106,7 @@ impl Intake {
         publisher: &Publisher,
     ) -> Result<Vec<Appended>, NotAppended> {
         let Some(first) = appends.first() else { return Ok(Vec::new()) };
-        if self.health.is_down() {
-            return Err(NotAppended::Unavailable);
-        }
+        self.health.check_writing().map_err(|fault| NotAppended::from(&fault))?;
         let share = self.shares.take(&appends, publisher)?;
         let tenant = first.tenant.clone();
         let (ticket, waiter) = ticket(share);

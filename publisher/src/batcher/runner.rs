@@ -9,8 +9,7 @@ use super::schedule::Taken;
 use super::ticket::Ticket;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::worker::Activation;
-use carillon_backplane::log::{Append, Appended, Log, LogError, Unwritable};
+use carillon_backplane::log::{Append, Appended, Log, LogError};
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::TenantId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +35,6 @@ pub(super) struct Runner {
     pub(super) announce: Announce,
     pub(super) metrics: Arc<Metrics>,
     pub(super) traces: Traces,
-    pub(super) partitions: Activation,
 }
 
 /// What became of a batch.
@@ -101,8 +99,8 @@ impl Runner {
         let mut set_aside = BTreeSet::new();
         let mut parts = vec![(Batch::of(requests), lock_wait)];
         while let Some((part, lock_wait)) = parts.pop() {
-            if self.health.is_down() {
-                part.refuse(NotAppended::Unavailable);
+            if let Err(fault) = self.health.check_writing() {
+                part.refuse(NotAppended::from(&fault));
             } else if Instant::now() >= until {
                 // No statement with these events has succeeded.
                 part.refuse(NotAppended::Overloaded);
@@ -162,12 +160,7 @@ impl Runner {
             }
             Err(error) => {
                 tracing::warn!(%error, events = appends.len(), "batch not stored");
-                if error.is_down() {
-                    self.health.failed();
-                }
-                if matches!(error, LogError::Unwritable(Unwritable::NoPartition, _)) {
-                    self.partitions.activate();
-                }
+                self.health.failed(&error);
                 refuse(members, NotAppended::from(&error));
                 Outcome::Answered
             }

@@ -46,7 +46,7 @@ impl ApiKeyCommand {
     /// Does it.
     pub(super) async fn run(self, env: &Env) -> Result<(), CliError> {
         let url = config::database_url(env)?;
-        let log = Log::connect(LogConfig { url, role: Role::Owner, pool_size: 1 })?;
+        let log = Log::connect(LogConfig { url, role: Role::Owner })?;
         match self {
             ApiKeyCommand::Create(create) => create.run(&log).await,
             ApiKeyCommand::Revoke { id } => {

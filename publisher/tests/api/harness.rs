@@ -63,7 +63,7 @@ impl Database {
     }
 
     pub(crate) fn log(&self, role: Role) -> Log {
-        Log::connect(LogConfig { url: self.url.clone(), role, pool_size: 8 }).unwrap()
+        Log::connect(LogConfig { url: self.url.clone(), role }).unwrap()
     }
 
     /// Starts the killed server again. Its orphaned sessions may hold the shared memory for another moment.
@@ -100,16 +100,10 @@ impl Api {
         let metrics = Arc::new(Metrics::new());
         let announced: Arc<Mutex<Vec<Batch>>> = Arc::default();
         let sink = announced.clone();
-        let health = Health::new(log.clone(), CancellationToken::new());
+        let health = Health::new(log.clone(), Activation::default(), CancellationToken::new());
         let announce = Arc::new(move |batch| sink.lock().unwrap().push(batch));
-        let batcher = Batcher::start(
-            log.clone(),
-            health.clone(),
-            announce,
-            metrics.clone(),
-            &Traces::default(),
-            Activation::default(),
-        );
+        let batcher =
+            Batcher::start(log.clone(), health.clone(), announce, metrics.clone(), &Traces::default());
         let verifier = Verifier::new(AuthConfig {
             secrets: vec![Secret::new(SECRET)],
             public_key_file: None,

@@ -62,11 +62,12 @@ impl Reader for ChannelIndex {
 
     fn maintain<'a>(&'a self, log: &'a Log) -> Work<'a, ()> {
         Box::pin(async move {
-            let (created, dropped) = exchange(log.client("maintain").await?, async |client| {
-                let row = client.query_one(MAINTAIN, &[]).await?;
-                Ok::<_, LogError>((row.get::<_, i32>("created"), row.get::<_, i32>("dropped")))
-            })
-            .await?;
+            let (created, dropped) =
+                exchange(log.client(crate::log::work::Work::Upkeep, "maintain").await?, async |client| {
+                    let row = client.query_one(MAINTAIN, &[]).await?;
+                    Ok::<_, LogError>((row.get::<_, i32>("created"), row.get::<_, i32>("dropped")))
+                })
+                .await?;
             if (created, dropped) != (0, 0) {
                 tracing::info!(created, dropped, "the channel index has partitions as the log has");
             }

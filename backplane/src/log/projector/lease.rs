@@ -2,6 +2,7 @@
 
 use crate::log::error::LogError;
 use crate::log::pool::{Log, exchange};
+use crate::log::work::Work;
 use carillon_protocol::TenantId;
 
 /// How long a lease lasts without being renewed, in seconds: a dead worker is replaced after it.
@@ -33,7 +34,7 @@ pub struct News {
 impl Log {
     /// Renews, takes and gives up slots, so that each live worker has its share. Answers all it holds now.
     pub async fn lease_slots(&self, projector: &str, worker: &str) -> Result<Vec<Slot>, LogError> {
-        let rows = exchange(self.client("lease").await?, async |client| {
+        let rows = exchange(self.client(Work::Upkeep, "lease").await?, async |client| {
             let lease = client.prepare_cached(LEASE).await?;
             Ok(client.query(&lease, &[&projector, &worker, &LEASE_SECONDS]).await?)
         })
@@ -43,7 +44,7 @@ impl Log {
 
     /// Gives up all slots of a worker that stops, so that nobody has to wait for its leases to end.
     pub async fn release_slots(&self, projector: &str, worker: &str) -> Result<(), LogError> {
-        exchange(self.client("lease").await?, async |client| {
+        exchange(self.client(Work::Upkeep, "lease").await?, async |client| {
             let release = client.prepare_cached(RELEASE).await?;
             Ok(client.execute(&release, &[&projector, &worker]).await.map(drop)?)
         })
@@ -61,7 +62,7 @@ impl Log {
     ) -> Result<Vec<News>, LogError> {
         let numbers: Vec<i16> = slots.iter().map(|slot| slot.number).collect();
         let (after, most) = (after.map_or("", TenantId::as_str), most as i32);
-        let rows = exchange(self.client("news").await?, async |client| {
+        let rows = exchange(self.client(Work::Upkeep, "news").await?, async |client| {
             let news = client.prepare_cached(NEWS).await?;
             Ok(client.query(&news, &[&projector, &numbers, &after, &most]).await?)
         })

@@ -6,10 +6,11 @@
 use super::{BATCH, Reader, Turn};
 use crate::log::error::LogError;
 use crate::log::heads::OLDEST;
-use crate::log::pool::Log;
+use crate::log::pool::{Client, Log};
 use crate::log::scope;
+use crate::log::work::Work;
 use carillon_protocol::{Seq, TenantId};
-use deadpool_postgres::{Object, Transaction};
+use deadpool_postgres::Transaction;
 use std::time::{Duration, SystemTime};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -103,18 +104,18 @@ impl Batch<'_> {
 impl Log {
     /// Reads the next batch of a tenant's log.
     pub async fn project(&self, reader: &dyn Reader, turn: Turn<'_>) -> Result<Progress, LogError> {
-        let mut client = self.client("project").await?;
+        let mut client = self.client(Work::Upkeep, "project").await?;
         match tokio::time::timeout(DEADLINE, step(&mut client, reader, turn)).await {
             Ok(result) => result,
             Err(_) => {
-                drop(Object::take(client));
+                drop(Client::take(client));
                 Err(LogError::TooSlow(format!("a batch took longer than {} s", DEADLINE.as_secs())))
             }
         }
     }
 }
 
-async fn step(client: &mut Object, reader: &dyn Reader, turn: Turn<'_>) -> Result<Progress, LogError> {
+async fn step(client: &mut Client, reader: &dyn Reader, turn: Turn<'_>) -> Result<Progress, LogError> {
     let (name, tenant) = (reader.name(), turn.tenant);
     let transaction = client.transaction().await?;
     transaction.batch_execute(SETTINGS).await?;

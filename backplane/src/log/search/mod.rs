@@ -17,6 +17,7 @@ use super::error::LogError;
 use super::pool::Log;
 use super::read::{LoggedEvent, logged_event};
 use super::scope::scoped;
+use super::work::Work;
 use carillon_protocol::{Epoch, EventId, Seq, TenantId};
 pub use filter::{EventFilter, KindFilter};
 pub use route::Order;
@@ -62,8 +63,13 @@ impl Log {
         order: Order,
     ) -> Result<Search, LogError> {
         let scope = std::iter::once(tenant);
-        let rows =
-            scoped(self.client("bounds").await?, scope, &statement::bounds(), &[&tenant.as_str()]).await?;
+        let rows = scoped(
+            self.client(Work::Search, "bounds").await?,
+            scope,
+            &statement::bounds(),
+            &[&tenant.as_str()],
+        )
+        .await?;
         let row = rows.first().ok_or_else(|| statement::broken("number of rows"))?;
         let [indexed, oldest] = ["indexed", "oldest"].map(|name| Seq(row.get::<_, i64>(name) as u64));
         // There is nothing before the oldest event, so nobody walks there; without any event there is nothing at all.
@@ -106,7 +112,7 @@ impl Log {
         let more = matches!(leg, Leg::Index { .. }) && search.filter.asks_more_than_channels();
         let most = if more { limit.max(CANDIDATES) } else { limit };
         let params = Params::new(&search.tenant, &search.filter, leg, most, bytes);
-        let client = self.client(query).await?;
+        let client = self.client(Work::Search, query).await?;
         let began = Instant::now();
         let scope = std::iter::once(&search.tenant);
         let answer = scoped(client, scope, &statement::sql(leg, order, columns), &params.as_list()).await;
@@ -132,7 +138,8 @@ impl Log {
         id: &EventId,
     ) -> Result<Option<(Epoch, LoggedEvent)>, LogError> {
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&tenant.as_str(), &id.as_str()];
-        let rows = scoped(self.client("event").await?, std::iter::once(tenant), BY_ID, &params).await?;
+        let rows = scoped(self.client(Work::Search, "event").await?, std::iter::once(tenant), BY_ID, &params)
+            .await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let epoch =
             Epoch::new(row.get::<_, &str>("epoch")).map_err(|error| LogError::Database(error.to_string()))?;

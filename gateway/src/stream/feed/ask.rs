@@ -54,7 +54,7 @@ pub(crate) struct LogHealth {
     /// It has, at least once. A node with a wrong URL never gets here.
     pub(crate) ever: bool,
     /// Why it did not, the last time it was asked.
-    pub(crate) fault: Option<String>,
+    pub(crate) fault: Option<LogError>,
 }
 
 pub(super) enum Ask {
@@ -69,11 +69,11 @@ impl FeedHealth {
         let error = error.filter(|error| !error.is_overload());
         let mut known = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         match (error, &known.fault) {
-            (Some(error), None) => tracing::warn!(down = true, %error, "postgres: cannot be reached"),
+            (Some(error), None) => tracing::warn!(down = true, %error, "postgres: cannot be used"),
             (None, Some(_)) => tracing::warn!(down = false, "postgres: back"),
             _ => {}
         }
-        *known = LogHealth { ever: known.ever || error.is_none(), fault: error.map(ToString::to_string) };
+        *known = LogHealth { ever: known.ever || error.is_none(), fault: error.cloned() };
     }
 }
 

@@ -134,7 +134,7 @@ impl Feed {
         let now = Instant::now();
         let feed = Self {
             config,
-            log,
+            log: log.for_repairs(),
             listener: Arc::new(listener),
             shards,
             tracked: HashMap::new(),

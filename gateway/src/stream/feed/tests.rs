@@ -18,7 +18,7 @@ fn feed() -> Feed {
         create_tenants: true,
     };
     let url = "postgres://nobody@127.0.0.1:1/none".to_owned();
-    let log = Log::connect(LogConfig { url, role: Role::Gateway, pool_size: 1 }).unwrap();
+    let log = Log::connect(LogConfig { url, role: Role::Gateway }).unwrap();
     let bus = BusConfig::new("redis://127.0.0.1:1", BusMode::Standalone, "test");
     let (listener, _events) = Listener::connect(&bus).unwrap();
     Feed::new(config, log, listener, Shards::none()).0
