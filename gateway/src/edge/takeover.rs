@@ -15,9 +15,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-/// Bytes of events the kernel may hold for one socket before they wait in the log instead.
-const NOT_SENT_BYTES: u32 = 64 * 1024;
-
 /// Somebody who was let in, without their socket.
 pub(super) struct Guest {
     pub(super) permit: Permit,
@@ -89,16 +86,11 @@ pub(super) fn hand_over(
 
 fn own(socket: TcpStream, wire: Wire, user_timeout: Duration) -> std::io::Result<std::net::TcpStream> {
     let socket = socket.into_std()?;
-    let options = SockRef::from(&socket);
-    // We coalesce ourselves.
-    options.set_tcp_nodelay(true)?;
-    // What does not fit waits in the log, where it costs a number and not memory.
-    options.set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
     // A WebSocket whose peer is gone is found by its silence. Who listens to an event stream is silent anyway, and only
     // the kernel knows whether what we say is acknowledged. Not for WebSockets: the kernel counts a reader whose window
     // stays smaller than one packet as dead, however steadily it reads.
     if wire == Wire::EventStream {
-        options.set_tcp_user_timeout(Some(user_timeout))?;
+        SockRef::from(&socket).set_tcp_user_timeout(Some(user_timeout))?;
     }
     Ok(socket)
 }

@@ -4,6 +4,7 @@ use super::connection::serve;
 use super::places::{Place, Places};
 use axum::Router;
 use axum::response::IntoResponse;
+use socket2::SockRef;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +16,9 @@ use tower::ServiceExt;
 
 /// Pause after an accept that failed for our own reasons: the likely one, no free descriptor, does not pass in microseconds.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bytes the kernel may hold unsent for one socket.
+const NOT_SENT_BYTES: u32 = 64 * 1024;
 
 /// A port that serves one router.
 pub struct Server {
@@ -32,8 +36,7 @@ pub async fn accept(
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
-                // It fails for a socket that is broken already, and its first read will tell.
-                let _ = socket.set_nodelay(true);
+                prepare(&socket);
                 return (socket, places.enter(peer, trusts(peer)).await);
             }
             Err(error) if is_the_clients(&error) => {}
@@ -43,6 +46,14 @@ pub async fn accept(
             }
         }
     }
+}
+
+/// We coalesce ourselves; and what the kernel cannot send yet is not hidden in its buffers: what a client reads is felt soon,
+/// and what it does not read waits where it costs less. Both fail for a socket that is broken already, and its first read
+/// will tell.
+fn prepare(socket: &TcpStream) {
+    let _ = socket.set_nodelay(true);
+    let _ = SockRef::from(socket).set_tcp_notsent_lowat(NOT_SENT_BYTES);
 }
 
 fn is_the_clients(error: &io::Error) -> bool {
