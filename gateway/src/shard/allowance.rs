@@ -3,8 +3,8 @@
 //! A token bucket: every frame takes a token, and joining or leaving channels takes more, because it costs more. A frame
 //! that the bucket cannot pay for ends the connection; channels that it cannot pay for are refused with an error.
 
-/// Channels joined or left that cost as much as one frame. Measured: ten channels cost the shard what one frame does
-/// (docs/adr/0012).
+/// Channels joined or left that cost as much as one frame: whoever comes back with a thousand can join them at once, and
+/// nobody can join and leave a thousand more often than every two seconds.
 const CHANNELS_A_FRAME: usize = 10;
 /// How many seconds' worth of frames may come at once.
 const BURST_S: u64 = 5;

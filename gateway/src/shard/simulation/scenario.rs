@@ -113,9 +113,9 @@ fn step(rng: &mut Rng, clients: usize, tenants: usize) -> Step {
         },
         20..30 => Step::Read { client, bytes: [100, 1_000, 1 << 20][rng.usize(..3)] },
         30..32 => Step::Leave { client, reset: rng.bool() },
-        32..34 => Step::BreakAt { client, write: rng.u32(..3) },
-        34..36 => Step::Narrow { client, most: [1, 50, 500, usize::MAX][rng.usize(..4)] },
-        36..48 => Step::Publish {
+        32 => Step::BreakAt { client, write: rng.u32(..3) },
+        33..37 => Step::Narrow { client, most: [0, 0, 1, 50, 500, usize::MAX][rng.usize(..6)] },
+        37..48 => Step::Publish {
             tenant,
             channels: rng.u8(1..),
             size: [10, 100, 3_000][rng.usize(..3)],
