@@ -27,7 +27,7 @@ impl RotateEpoch {
         let tenant = self.tenant.map(TenantId::new).transpose();
         let tenant = tenant.map_err(|fault| CliError::Usage(fault.to_string()))?;
         let url = config::database_url(env)?;
-        let log = Log::connect(LogConfig { url, role: Role::Owner, pool_size: 1 })?;
+        let log = Log::connect(LogConfig { url, role: Role::Owner })?;
         match (log.rotate_epochs(tenant.as_ref(), self.nothing_published_since).await?, tenant) {
             (0, Some(tenant)) => Err(CliError::Usage(format!("there is no tenant {tenant}"))),
             (1, _) => print("1 tenant has a new epoch; gateways tell its clients within a second"),
