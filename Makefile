@@ -11,7 +11,7 @@ RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate check pages fmt build \
-  chart chart-cluster image observability loadtest drill
+  chart chart-cluster image observability loadtest drill hostile
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ loadtest: build ## Run the k6 scripts and the goose attack, short (needs Go once
 drill: build ## Restart three gateways twice under 3,000 clients, then add one; half an hour (DRILL="--clients 500").
 	$(RELEASE) drill rolling $(DRILL)
 	$(RELEASE) drill scale-out $(DRILL)
+
+hostile: build ## Let one holder take all it can get, in twelve ways, and measure what others feel; six minutes (DRILL="--only import").
+	$(RELEASE) drill hostile $(DRILL)
 
 bench: build ## Measure everything beside its floor, some twenty minutes (BENCH=--quick for four): table, JSON and SVG in target/bench.
 	$(CARGO) build --release -p carillon-backplane --example append_floor --locked

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use crate::command::HostileLoad;
+
 /// Carillon on one machine: private Postgres and Redis, a publisher, gateways and a load balancer.
 #[derive(Debug, Parser)]
 #[command(name = "carillon", disable_help_subcommand = true)]
@@ -36,8 +38,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Stop the system and delete its data folder.
     Reset,
-    /// Replace or add gateways of a fleet of its own under load, and judge what its clients saw.
-    Drill(DrillArgs),
+    /// Put a system of its own under load, do something to it, and judge what its clients saw.
+    #[command(subcommand)]
+    Drill(Drill),
     /// Install the servers the system needs (Postgres, Redis, HAProxy), and nginx for its tests, where apt and root allow it.
     Install,
 }
@@ -69,10 +72,33 @@ pub struct UpArgs {
 }
 
 /// `carillon drill`
+#[derive(Debug, Subcommand)]
+pub enum Drill {
+    /// Restart every gateway of a fleet, one after the other.
+    Rolling(FleetArgs),
+    /// Add a gateway to a fleet and wait until it has its share.
+    ScaleOut(FleetArgs),
+    /// Let one holder take all it can get, in twelve ways, and measure what an innocent tenant feels.
+    Hostile(HostileArgs),
+}
+
+/// `carillon drill hostile`
 #[derive(Debug, Args)]
-pub struct DrillArgs {
-    /// What to do to the fleet.
-    pub kind: DrillKind,
+pub struct HostileArgs {
+    /// Seconds to measure, once alone and once with the load.
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: u64,
+    /// Events in the hostile tenant's log.
+    #[arg(long, default_value_t = 1_200_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
+    pub events: u32,
+    /// Only this load.
+    #[arg(long, value_name = "LOAD")]
+    pub only: Option<HostileLoad>,
+}
+
+/// `carillon drill rolling`, `carillon drill scale-out`
+#[derive(Debug, Args)]
+pub struct FleetArgs {
     /// How many gateways it begins with.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=16))]
     pub gateways: u16,
@@ -94,15 +120,6 @@ pub struct DrillArgs {
     /// CARILLON_REBALANCE_PERCENT of the gateways.
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub rebalance_percent: u32,
-}
-
-/// What a drill does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum DrillKind {
-    /// Restart every gateway, one after the other.
-    Rolling,
-    /// Add a gateway and wait until it has its share.
-    ScaleOut,
 }
 
 /// `carillon status`

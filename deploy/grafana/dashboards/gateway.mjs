@@ -2,7 +2,7 @@
 
 import { dashboard, heatmap, lines, query, row } from '../panels.mjs'
 import { annotations, buckets, canaryColors, chosenGateways as on, gateways, instanceVariable, namespaceVariable, quantiles, rate, welcomeColors } from './common.mjs'
-import { databaseRow, processRow } from './processes.mjs'
+import { databaseRow, processRow, socketsRow } from './processes.mjs'
 
 const each = (metric) => [query(rate(metric, on, 'instance'), '{{instance}}')]
 const now = (metric) => [query(`sum by (instance) (${metric}{${on}})`, '{{instance}}')]
@@ -50,6 +50,10 @@ export const gateway = dashboard({
       ]),
       lines('Memory of replays', 'bytes', 'Events between the log and the sockets, at most CARILLON_REPLAY_BUDGET_BYTES.', now('carillon_replay_bytes')),
       lines('Waiting for that memory', 'cps', 'Reads of the log that waited because replays had reached their budget, a second.', each('carillon_replay_waits_total')),
+      lines('Turns waited for', 'cps', 'Reads of the log that waited for others of their kind (resume, history, cursor), and polls answered small because their holder has its share, a second.', [
+        query(rate('carillon_log_read_waits_total', on, 'kind'), '{{kind}}'),
+        query(rate('carillon_small_replies_total', on), 'small replies'),
+      ]),
       lines('Frames from clients', 'cps', 'Frames received, pongs excluded, and connections that broke the WebSocket protocol, a second.', [
         query(rate('carillon_frames_received_total', on), 'frames'),
         query(rate('carillon_protocol_violations_total', on), 'violations'),
@@ -71,6 +75,11 @@ export const gateway = dashboard({
       lines('Repair', 's', 'From a hole to its events out of the log.', quantiles('carillon_repair_duration_seconds', on, [0.5, 0.99], { rare: true })),
       lines('Memory of rings', 'bytes', 'Recent events of all tenants, at most CARILLON_RING_BUDGET_BYTES.', now('carillon_ring_bytes')),
       lines('Trimmed early', 'cps', 'Events that left a ring early because all rings together reached their budget, a second.', each('carillon_ring_trimmed_total')),
+      lines('Let go unread', 'cps', 'From Redis, a second: batches for tenants being opened and events before their turn that did not fit (the log has them); and clients turned away because too many tenants were being opened.', [
+        query(rate('carillon_early_batches_dropped_total', on), 'early batches'),
+        query(rate('carillon_held_events_dropped_total', on), 'held events'),
+        query(rate('carillon_openings_refused_total', on), 'refused openings'),
+      ]),
       lines('Head watch', 'reqps', 'Queries of the head watch, one for all tenants of a node, a second.', each('carillon_head_queries_total')),
     ),
     row('Redis',
@@ -82,6 +91,7 @@ export const gateway = dashboard({
       lines('Refused', 'cps', 'Messages that were no batch of their tenant, a second: somebody else speaks on our channels.', each('carillon_envelopes_refused_total')),
     ),
     databaseRow(on),
+    socketsRow(on),
     row('Canary',
       lines('Round trip', 's', 'From publishing to receiving through the public path; one clock.', quantiles('carillon_canary_round_trip_seconds', on)),
       lines('Runs', 'cps', 'Runs by result, a second.', [query(rate('carillon_canary_runs_total', on, 'result'), '{{result}}')], { colors: canaryColors }),

@@ -12,6 +12,17 @@ export const databaseRow = (selector) =>
       query(`sum(carillon_db_pool_in_use{${selector}})`, 'in use'),
     ]),
     lines('Wait for a connection', 's', 'From wanting a database connection to having it. Above 100 ms the pool or the database is too small.', quantiles('carillon_db_pool_wait_seconds', selector)),
+    lines('Failed exchanges', 'cps', 'Exchanges with Postgres that failed, by kind of work and why, a second. Only down means that the database cannot be reached.',
+      [query(rate('carillon_log_failures_total', selector, 'work, kind'), '{{work}}: {{kind}}', { rare: true })]),
+  )
+
+/** The row about the listeners, before any request is understood. */
+export const socketsRow = (selector) =>
+  row('Sockets',
+    lines('Unproven', 'none', 'Accepted sockets on which no request was authenticated yet, by port. At their bound the address with the most gives up its oldest.',
+      [query(`sum by (port) (carillon_sockets_unproven{${selector}})`, '{{port}}')]),
+    lines('Closed by a deadline or a share', 'cps', 'Sockets closed before their client wanted it, a second: evicted (made room for another), head (no whole request head in time), idle, stalled (an answer was not read).',
+      [query(rate('carillon_sockets_closed_total', selector, 'port, reason'), '{{port}}: {{reason}}', { rare: true })]),
   )
 
 /** The row about the runtime, the process and the key set, which hardly anybody looks at. */

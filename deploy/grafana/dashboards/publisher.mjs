@@ -2,7 +2,7 @@
 
 import { dashboard, heatmap, lines, query, row } from '../panels.mjs'
 import { annotations, buckets, chosenPublishers as on, eventColors, instanceVariable, namespaceVariable, publishers, quantiles, rate } from './common.mjs'
-import { databaseRow, processRow } from './processes.mjs'
+import { databaseRow, processRow, socketsRow } from './processes.mjs'
 
 // A quantile within the first bucket would be a fraction of an event.
 const whole = ({ expr, ...rest }) => ({ ...rest, expr: `clamp_min(${expr}, 1)` })
@@ -40,6 +40,7 @@ export const publisher = dashboard({
       lines('Refused by a share', 'cps', 'Requests that a share of parsing or of reading refused, by the bound they met, a second: total is the publisher\'s, group a tenant\'s, member a key\'s or user\'s.', [
         query(rate('carillon_parsing_refused_total', on, 'bound'), 'parsing: {{bound}}'),
         query(rate('carillon_reads_refused_total', on, 'resource, bound'), '{{resource}}: {{bound}}'),
+        query(rate('carillon_bodies_refused_total', on, 'reason'), 'bodies: {{reason}}', { rare: true }),
       ]),
       lines('API keys', 'cps', 'API keys looked up, in the cache and in the database, a second.', [query(rate('carillon_api_key_lookups_total', on, 'source'), '{{source}}')]),
     ),
@@ -79,6 +80,7 @@ export const publisher = dashboard({
         [query(`sum by (projector) (carillon_projector_slots{${on}})`, '{{projector}}')]),
     ),
     databaseRow(on),
+    socketsRow(on),
     processRow(on),
   ],
 })

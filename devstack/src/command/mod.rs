@@ -10,6 +10,8 @@ mod status;
 mod token;
 mod up;
 
+pub use drill::hostile::HostileLoad;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -93,7 +95,7 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Tail(args) => Ok(client::tail::run(&args, &running(data)?).await?),
         Command::Demo(args) => Ok(client::demo::run(&args, &running(data)?).await?),
         Command::Reset => reset::run(data).await,
-        Command::Drill(args) => drill::run(args).await,
+        Command::Drill(drill) => drill::run(drill).await,
         Command::Install => {
             install::ensure_for_tests(say)?;
             say("Postgres, Redis, HAProxy and nginx are there");

@@ -213,6 +213,13 @@ impl Process {
         Ok(())
     }
 
+    /// Bytes it has in memory (`VmRSS` of proc(5)); none when it has ended.
+    pub fn memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+    }
+
     /// Waits until it ends by itself.
     pub async fn wait_exit(&self, limit: Duration) -> Result<ExitStatus, ProcessError> {
         crate::wait::until(self.name(), limit, || std::future::ready(self.ended()))

@@ -57,4 +57,7 @@ pub enum StackError {
         /// Its exit status and last words.
         reason: String,
     },
+    /// `psql` refused.
+    #[error("psql: {0}")]
+    Sql(String),
 }

@@ -19,6 +19,7 @@ mod folder;
 mod keys;
 mod launch;
 mod service;
+mod sql;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,14 @@
-//! `carillon drill`: does a fleet keep its promises while nodes are replaced or added under load?
+//! `carillon drill`: does the system keep its promises while something is done to it?
 //!
-//! A stack of its own, thousands of clients through the balancer, steady publishing, and the ledger as the judge. Build
-//! with `--release`: the clients share the machine with what they look at.
+//! Nodes are replaced or added under thousands of clients through the balancer, with steady publishing and the ledger as
+//! the judge; or one holder takes all it can get ([`hostile`]). A stack of its own each time. Build with `--release`: the
+//! clients share the machine with what they look at.
 
+pub(super) mod hostile;
 mod scene;
 
 use super::{CommandError, print, say};
-use crate::cli::{DrillArgs, DrillKind};
+use crate::cli::{Drill, FleetArgs};
 use scene::Scene;
 use std::time::{Duration, Instant};
 
@@ -22,17 +24,17 @@ const EVEN_WITHIN: Duration = Duration::from_secs(600);
 #[error("{0}")]
 pub struct DrillError(pub String);
 
-pub(super) async fn run(args: DrillArgs) -> Result<(), CommandError> {
-    let scene = Scene::start(&args).await?;
-    let report = match args.kind {
-        DrillKind::Rolling => rolling(scene, &args).await,
-        DrillKind::ScaleOut => scale_out(scene, &args).await,
+pub(super) async fn run(drill: Drill) -> Result<(), CommandError> {
+    let report = match drill {
+        Drill::Rolling(args) => rolling(Scene::start(&args).await?, &args).await,
+        Drill::ScaleOut(args) => scale_out(Scene::start(&args).await?, &args).await,
+        Drill::Hostile(args) => hostile::run(&args).await,
     };
     print(&report?)
 }
 
 /// Every gateway is replaced, `rounds` times.
-async fn rolling(mut scene: Scene, args: &DrillArgs) -> Result<String, CommandError> {
+async fn rolling(mut scene: Scene, args: &FleetArgs) -> Result<String, CommandError> {
     let load = scene.publish(args.rate);
     let began = Instant::now();
     let mut fastest: f64 = 0.0;
@@ -77,7 +79,7 @@ async fn rolling(mut scene: Scene, args: &DrillArgs) -> Result<String, CommandEr
 }
 
 /// One more gateway gets its share by rebalance alone.
-async fn scale_out(mut scene: Scene, args: &DrillArgs) -> Result<String, CommandError> {
+async fn scale_out(mut scene: Scene, args: &FleetArgs) -> Result<String, CommandError> {
     let load = scene.publish(args.rate);
     scene.add().await?;
     let settled = scene.evens_out(SHARE, MOST, EVEN_WITHIN).await?;

@@ -1,7 +1,7 @@
 //! What happens in a drill, and how is it judged?
 
 use super::DrillError;
-use crate::cli::DrillArgs;
+use crate::cli::FleetArgs;
 use crate::client::follow::Follower;
 use crate::client::ledger::{Ledger, Witness};
 use crate::client::load::{Load, LoadPlan, SharedLedger};
@@ -50,7 +50,7 @@ impl Settled {
 
 impl Scene {
     /// Starts the fleet and connects everybody.
-    pub(super) async fn start(args: &DrillArgs) -> Result<Self, CommandError> {
+    pub(super) async fn start(args: &FleetArgs) -> Result<Self, CommandError> {
         install::ensure(say)?;
         let config = StackConfig { lb: true, gateways: args.gateways, ..StackConfig::default() }
             .gateway_var("CARILLON_DRAIN_MS", args.drain_ms)

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use carillon_devstack::client::ledger::{Mark, Received, Witness};
 use carillon_devstack::client::post::digest;
-use carillon_devstack::find;
 use carillon_devstack::stack::{Service, Stack};
 use carillon_devstack::wait;
 use serde_json::Value;
@@ -13,15 +12,7 @@ use super::{PATIENCE, TENANT};
 
 /// Runs SQL as superuser, beside all services and all row level security; what it prints.
 pub async fn sql(stack: &Stack, text: &str) -> String {
-    let psql = find::servers().unwrap().postgres_bin.join("psql");
-    let output = tokio::process::Command::new(psql)
-        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text])
-        .arg(stack.database_url())
-        .output()
-        .await
-        .unwrap();
-    assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    stack.sql(text).await.unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// Asks a publisher's REST API.
@@ -113,7 +104,5 @@ pub async fn readyz_status(service: &Service) -> u16 {
 
 /// Resident memory of a service's process, in bytes.
 pub fn memory(service: &Service) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", service.process().pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    service.process().memory().unwrap()
 }
