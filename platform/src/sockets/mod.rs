@@ -1,6 +1,6 @@
 //! Who may hold a socket of a listener, for how long, and who gives one up when there are too many?
 //!
-//! Gateway, publisher and ops port accept their connections here. A socket is counted by its address ([`AddressGroup`])
+//! Gateway, publisher and ops port accept their connections here. A socket is counted by its address ([`AddressGroup`](crate::share::AddressGroup))
 //! before any work is done for it, and is *unproven* until a request on it was authenticated ([`Peer::authenticated`]).
 //!
 //! - Unproven sockets have their own bound ([`SocketLimits::unproven`]). While there is room anybody may take it. When there
