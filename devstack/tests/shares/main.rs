@@ -9,6 +9,7 @@ mod faults;
 mod wire;
 
 mod bodies;
+mod channels;
 mod figures;
 mod listing;
 mod maintenance;
