@@ -180,7 +180,7 @@ async fn i4_whole_a_log_that_lost_its_end_resets_every_client() {
         socket.close().await;
     }
     // A cursor beyond the head is only what a client says: it is told, and the log goes on.
-    resumes_with_reset(&scene, Cursor::new(41, &new), "cursor_ahead", head).await;
+    resumes_with_reset(&scene, Cursor::new(41, &new), "epoch_changed", head).await;
     assert_eq!(sql(&scene.stack, "SELECT epoch FROM carillon.tenants").await, new);
 }
 

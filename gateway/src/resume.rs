@@ -118,8 +118,7 @@ pub(crate) async fn resume(
                 Place::Within => {}
                 Place::Lost => return Ok(Resume::Reset(ResetReason::EpochChanged)),
                 Place::Ahead | Place::Unknown if !truth.writable => return Err(unavailable()),
-                Place::Ahead => return Ok(Resume::Reset(ResetReason::CursorAhead)),
-                Place::Unknown => return Ok(Resume::Reset(ResetReason::EpochChanged)),
+                Place::Ahead | Place::Unknown => return Ok(Resume::Reset(ResetReason::EpochChanged)),
             }
             streams.check_heads().await;
             let reached = stream.reached(&truth.head.epoch, seq);

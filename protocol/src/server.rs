@@ -25,10 +25,8 @@ pub enum Resumed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetReason {
-    /// The log has had another epoch since, and other events after the cursor: it was restored, or lost its end.
+    /// The cursor is of another history of the log: it was restored or lost its end since, or never reached the cursor.
     EpochChanged,
-    /// The log ends before the cursor.
-    CursorAhead,
     /// The log has not the event that the client says it got.
     EventChanged,
     /// The events after the cursor are older than the retention.
@@ -39,7 +37,6 @@ impl fmt::Display for ResetReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::EpochChanged => "epoch_changed",
-            Self::CursorAhead => "cursor_ahead",
             Self::EventChanged => "event_changed",
             Self::TooOld => "too_old",
         })
@@ -227,7 +224,6 @@ mod tests {
             ServerFrame::Heartbeat { seq: Seq(41), epoch: None },
             ServerFrame::Heartbeat { seq: Seq(41), epoch: Some(&epoch) },
             ServerFrame::Reset { reason: ResetReason::EpochChanged, seq: Seq(7), epoch: &epoch },
-            ServerFrame::Reset { reason: ResetReason::CursorAhead, seq: Seq(7), epoch: &epoch },
             ServerFrame::Reset { reason: ResetReason::EventChanged, seq: Seq(7), epoch: &epoch },
             ServerFrame::Reset { reason: ResetReason::TooOld, seq: Seq(7), epoch: &epoch },
             ServerFrame::Expiring { in_ms: 30_000 },
@@ -249,7 +245,6 @@ mod tests {
 {"type":"heartbeat","seq":41}
 {"type":"heartbeat","seq":41,"epoch":"e1"}
 {"type":"reset","reason":"epoch_changed","seq":7,"epoch":"e1"}
-{"type":"reset","reason":"cursor_ahead","seq":7,"epoch":"e1"}
 {"type":"reset","reason":"event_changed","seq":7,"epoch":"e1"}
 {"type":"reset","reason":"too_old","seq":7,"epoch":"e1"}
 {"type":"expiring","in_ms":30000}

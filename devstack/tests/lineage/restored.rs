@@ -107,7 +107,7 @@ async fn i4_another_event_than_the_clients_last_is_a_reset() {
     let (scene, old, ids) = ten_events().await;
     restore_snapshot(&scene, 5).await;
     let (resumed, now, reason) = begins(&scene, &Cursor::new(10, &old), None).await;
-    assert_eq!((resumed.as_str(), reason.as_str(), &now), ("reset", "cursor_ahead", &old));
+    assert_eq!((resumed.as_str(), reason.as_str(), &now), ("reset", "epoch_changed", &old));
     assert_eq!(epoch(&scene).await, old, "what a client says ends no epoch");
     scene.publish(7).await;
     let last = |seq: usize| format!("{seq}:{}", ids[seq - 1]);
