@@ -2,94 +2,54 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
 
-use carillon_backplane::log::{Append, Appended, IdempotencyKey, Log, LogConfig, LogError, Role, migrate};
-use carillon_devstack::find;
-use carillon_devstack::postgres::{Postgres, PostgresConfig};
-use carillon_protocol::event::NewEvent;
-use carillon_protocol::{Channel, EventId, Seq, TenantId};
+mod database;
+
+use carillon_backplane::log::{Append, Appended, LogError};
+use carillon_protocol::Seq;
+use database::{Database, tenant};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
-use tokio_postgres::NoTls;
-
-/// A private Postgres with the schema, for one test.
-struct Database {
-    url: String,
-    log: Log,
-    _postgres: Postgres,
-    _folder: TempDir,
-}
 
 impl Database {
-    async fn start(tenants: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let servers = find::servers().expect("the servers are installed (carillon install)");
-        let postgres =
-            Postgres::start(PostgresConfig::throw_away(servers.postgres_bin, folder.path())).await.unwrap();
-        let url = Postgres::url(postgres.port(), None);
-        migrate(&url).await.unwrap();
-        let log = Log::connect(LogConfig { url: url.clone(), role: Role::Publisher }).unwrap();
+    /// One that knows these tenants.
+    async fn of(tenants: &[&str]) -> Self {
+        let database = Self::start().await;
         for name in tenants {
-            log.open_tenant(&tenant(name), true).await.unwrap();
+            database.publisher.open_tenant(&tenant(name), true).await.unwrap();
         }
-        Self { url, log, _postgres: postgres, _folder: folder }
-    }
-
-    /// A connection that bypasses row level security, to look behind the scenes.
-    async fn superuser(&self) -> tokio_postgres::Client {
-        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client
+        database
     }
 
     /// The ids of a tenant's log, oldest first.
     async fn ids(&self, name: &str) -> Vec<String> {
-        let page = self.log.read(&tenant(name), Seq::ZERO, Seq(1_000)).await.unwrap();
+        let page = self.publisher.read(&tenant(name), Seq::ZERO, Seq(1_000)).await.unwrap();
         let numbers: Vec<u64> = page.events.iter().map(|event| event.seq.0).collect();
         assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "{name} has a gap");
         page.events.into_iter().map(|event| event.body).collect()
     }
 }
 
-fn tenant(name: &str) -> TenantId {
-    TenantId::new(name).unwrap()
-}
-
 /// An event whose body is its id.
 fn append(tenant_name: &str, request: u32, id: &str, key: Option<(&str, u8)>) -> Append {
-    Append {
-        tenant: tenant(tenant_name),
-        request,
-        event: NewEvent {
-            id: EventId::new(id).unwrap(),
-            kind: "appointment.created".into(),
-            source: "api".into(),
-            subject: None,
-            actor: None,
-            priority: None,
-            channels: vec![Channel::tenant(), Channel::new("user:Mila, 2").unwrap()],
-            time: "2026-11-21T10:00:00.123456Z".into(),
-            body: id.into(),
-            traceparent: None,
-        },
-        key: key.map(|(name, hash)| IdempotencyKey { name: name.into(), hash: [hash; 32] }),
-    }
+    let mut append = database::append(tenant_name, request, id, key);
+    append.event.body = id.into();
+    append
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_event_of_a_mixed_batch_gets_the_number_it_is_stored_under() {
     let names = ["b-2", "b", "b_1", "a", "b-10"];
-    let database = Database::start(&names).await;
+    let database = Database::of(&names).await;
     let mut expected: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for round in 0..3usize {
         let tenant_of = |n: usize| names[(n * n + round) % names.len()];
         let batch: Vec<Append> =
             (0..40).map(|n| append(tenant_of(n), n as u32, &format!("{round}-{n}"), None)).collect();
-        let done = database.log.append(&batch).await.unwrap();
+        let done = database.publisher.append(&batch).await.unwrap();
         for (n, (appended, asked)) in done.iter().zip(&batch).enumerate() {
             let ids = expected.entry(tenant_of(n)).or_default();
             ids.push(asked.event.body.clone());
-            let head = database.log.open_tenant(&asked.tenant, false).await.unwrap().unwrap().head;
+            let head = database.publisher.open_tenant(&asked.tenant, false).await.unwrap().unwrap().head;
             let Appended::Stored { seq, epoch, .. } = appended else { panic!("{appended:?}") };
             assert_eq!((seq.0, epoch), (ids.len() as u64, &head.epoch));
         }
@@ -101,10 +61,10 @@ async fn each_event_of_a_mixed_batch_gets_the_number_it_is_stored_under() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_be_stored_is_stored_beside_what_may_not() {
-    let database = Database::start(&["x", "y"]).await;
-    database.log.append(&[append("x", 0, "first", Some(("k", 1)))]).await.unwrap();
+    let database = Database::of(&["x", "y"]).await;
+    database.publisher.append(&[append("x", 0, "first", Some(("k", 1)))]).await.unwrap();
     let done = database
-        .log
+        .publisher
         .append(&[
             append("y", 0, "y1", Some(("k", 1))), // another tenant's key is another key
             append("x", 1, "repeat", Some(("k", 1))),
@@ -131,21 +91,21 @@ async fn what_may_be_stored_is_stored_beside_what_may_not() {
     assert_eq!(database.ids("x").await, ["first", "x2"]);
     assert_eq!(database.ids("y").await, ["y1", "y2"]);
     // Nothing is left to store: everybody learns what the first time brought.
-    let again = database.log.append(&[append("y", 0, "y1", Some(("k", 1)))]).await.unwrap();
+    let again = database.publisher.append(&[append("y", 0, "y1", Some(("k", 1)))]).await.unwrap();
     assert!(matches!(&again[0], Appended::Replayed { seq: Seq(1), .. }));
     assert_eq!(
-        database.log.append(&[append("nobody", 0, "n", None)]).await.unwrap(),
+        database.publisher.append(&[append("nobody", 0, "n", None)]).await.unwrap(),
         [Appended::UnknownTenant]
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_columns_say_what_the_event_says() {
-    let database = Database::start(&["x"]).await;
+    let database = Database::of(&["x"]).await;
     let mut full = append("x", 0, "full", Some(("k", 1)));
     full.event.subject = Some("order/1".into());
     full.event.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
-    database.log.append(&[append("x", 0, "bare", None), full]).await.unwrap();
+    database.publisher.append(&[append("x", 0, "bare", None), full]).await.unwrap();
     let rows = database
         .superuser()
         .await
@@ -166,7 +126,7 @@ async fn the_columns_say_what_the_event_says() {
     }
     let mut wrong = append("x", 0, "wrong", None);
     wrong.event.time = "yesterday".into();
-    let refused = database.log.append(&[wrong]).await;
+    let refused = database.publisher.append(&[wrong]).await;
     assert!(matches!(refused, Err(LogError::Database(_))), "{refused:?}");
 }
 
@@ -174,7 +134,7 @@ async fn the_columns_say_what_the_event_says() {
 /// table would be chosen early and stay.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_looked_up_by_index_also_when_the_table_is_new() {
-    let database = Database::start(&["x", "y"]).await;
+    let database = Database::of(&["x", "y"]).await;
     let batch = |round: u32| -> Vec<Append> {
         let event = |n: u32| {
             let id = format!("{round}-{n}");
@@ -183,13 +143,13 @@ async fn keys_are_looked_up_by_index_also_when_the_table_is_new() {
         (0..50).map(event).collect()
     };
     for round in 0..4 {
-        database.log.append(&batch(round)).await.unwrap();
+        database.publisher.append(&batch(round)).await.unwrap();
     }
     let superuser = database.superuser().await;
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         // Statistics arrive a little later, with the next transactions of that connection.
-        let done = database.log.append(&batch(0)).await.unwrap();
+        let done = database.publisher.append(&batch(0)).await.unwrap();
         assert!(done.iter().all(|appended| matches!(appended, Appended::Replayed { .. })));
         let sql = "SELECT idx_scan, seq_tup_read FROM pg_stat_user_tables WHERE relname = 'idempotency'";
         let row = superuser.query_one(sql, &[]).await.unwrap();
@@ -204,7 +164,7 @@ async fn keys_are_looked_up_by_index_also_when_the_table_is_new() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_with_an_impossible_name_is_not_made() {
-    let database = Database::start(&[]).await;
+    let database = Database::start().await;
     let superuser = database.superuser().await;
     superuser.batch_execute("SET ROLE carillon_publisher").await.unwrap();
     for name in ["", "A", "a,b", "-a", &"a".repeat(64)] {

@@ -2,51 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
 
-use carillon_backplane::log::{Append, Appended, Log, LogConfig, Opened, Role, migrate};
-use carillon_devstack::find;
-use carillon_devstack::postgres::{Postgres, PostgresConfig};
-use carillon_protocol::event::NewEvent;
-use carillon_protocol::{Channel, EventId, Seq, Tag, TenantId};
-use std::collections::BTreeSet;
-use tempfile::TempDir;
-use tokio_postgres::NoTls;
+mod database;
 
-/// A private Postgres with the schema, for one test.
-struct Database {
-    url: String,
-    publisher: Log,
-    gateway: Log,
-    superuser: tokio_postgres::Client,
-    _postgres: Postgres,
-    _folder: TempDir,
-}
+use carillon_backplane::log::{Append, Appended, Opened, Role};
+use carillon_protocol::{Seq, Tag};
+use database::{Database, append, tenant};
+use std::collections::BTreeSet;
 
 impl Database {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let servers = find::servers().expect("the servers are installed (carillon install)");
-        let postgres =
-            Postgres::start(PostgresConfig::throw_away(servers.postgres_bin, folder.path())).await.unwrap();
-        let url = Postgres::url(postgres.port(), None);
-        migrate(&url).await.unwrap();
-        let log = |role| Log::connect(LogConfig { url: url.clone(), role }).unwrap();
-        let (superuser, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
-        tokio::spawn(connection);
-        let (publisher, gateway) = (log(Role::Publisher), log(Role::Gateway));
-        Self { publisher, gateway, superuser, url, _postgres: postgres, _folder: folder }
-    }
-
     /// As if everything so far had been written in another lineage.
     async fn change_lineage(&self) {
         self.sql("UPDATE carillon.tenants SET lineage = '7:1'").await;
-    }
-
-    async fn sql(&self, sql: &str) {
-        self.superuser.batch_execute(sql).await.unwrap();
-    }
-
-    async fn count(&self, sql: &str) -> i64 {
-        self.superuser.query_one(sql, &[]).await.unwrap().get(0)
     }
 
     async fn open(&self, name: &str) -> Opened {
@@ -65,28 +31,10 @@ impl Database {
     }
 }
 
-fn tenant(name: &str) -> TenantId {
-    TenantId::new(name).unwrap()
-}
-
 fn event(name: &str, request: u32) -> Append {
-    Append {
-        tenant: tenant(name),
-        request,
-        event: NewEvent {
-            id: EventId::new("e").unwrap(),
-            kind: "appointment.created".into(),
-            source: "api".into(),
-            subject: None,
-            actor: None,
-            priority: None,
-            channels: vec![Channel::tenant()],
-            time: "2026-11-21T10:00:00Z".into(),
-            body: format!("{{\"id\":\"é\",\"n\":{request}}}"),
-            traceparent: None,
-        },
-        key: None,
-    }
+    let mut event = append(name, request, "e", None);
+    event.event.body = format!("{{\"id\":\"é\",\"n\":{request}}}");
+    event
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,14 +179,14 @@ async fn a_hidden_lineage_changes_nothing() {
     database.sql("UPDATE carillon.tenants SET lineage = '7:1'").await;
     assert_eq!(database.append(&["a"]).await, [(4, before.to_string())]);
     assert_eq!(database.open("a").await.head.epoch, before);
-    let owner = Log::connect(LogConfig { url: database.url.clone(), role: Role::Owner }).unwrap();
+    let owner = database.log(Role::Owner);
     assert_eq!(owner.rotate_epochs(Some(&tenant("a")), true).await.unwrap(), 1);
     let now = database.open("a").await;
     assert_eq!(now.epochs.good_up_to(&before), Some(Seq(4)));
     assert_eq!(database.append(&["a"]).await, [(5, now.head.epoch.to_string())]);
     // Once it may be read, it is taken as it is.
     database.sql("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC").await;
-    let later = Log::connect(LogConfig { url: database.url.clone(), role: Role::Publisher }).unwrap();
+    let later = database.log(Role::Publisher);
     database.sql("UPDATE carillon.tenants SET lineage = NULL").await;
     later.append(&[event("a", 0)]).await.unwrap();
     assert_eq!(database.open("a").await.head.epoch, now.head.epoch);
@@ -256,7 +204,7 @@ async fn an_operator_ends_the_epochs_of_all() {
         ))
         .await;
     let before = [database.open("t0").await, database.open("t1202").await];
-    let owner = Log::connect(LogConfig { url: database.url.clone(), role: Role::Owner }).unwrap();
+    let owner = database.log(Role::Owner);
     assert_eq!(owner.rotate_epochs(None, false).await.unwrap(), 1_203);
     for (name, before) in ["t0", "t1202"].into_iter().zip(&before) {
         let now = database.open(name).await;

@@ -2,67 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
 
-use carillon_backplane::log::{ApiKey, Append, Appended, IdempotencyKey, Log, LogConfig, Role, migrate};
-use carillon_devstack::find;
-use carillon_devstack::postgres::{Postgres, PostgresConfig};
-use carillon_protocol::event::NewEvent;
-use carillon_protocol::{Channel, EventId, Seq, TenantId};
-use tempfile::TempDir;
-use tokio_postgres::NoTls;
+mod database;
 
-/// A private Postgres with the schema, for one test.
-struct Database {
-    url: String,
-    _postgres: Postgres,
-    _folder: TempDir,
-}
-
-impl Database {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let servers = find::servers().expect("the servers are installed (carillon install)");
-        let postgres =
-            Postgres::start(PostgresConfig::throw_away(servers.postgres_bin, folder.path())).await.unwrap();
-        let url = Postgres::url(postgres.port(), None);
-        migrate(&url).await.unwrap();
-        Self { url, _postgres: postgres, _folder: folder }
-    }
-
-    fn log(&self, role: Role) -> Log {
-        Log::connect(LogConfig { url: self.url.clone(), role }).unwrap()
-    }
-
-    /// A connection that bypasses row level security, to look behind the scenes.
-    async fn superuser(&self) -> tokio_postgres::Client {
-        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client
-    }
-}
-
-fn tenant(name: &str) -> TenantId {
-    TenantId::new(name).unwrap()
-}
-
-fn append(tenant_name: &str, request: u32, id: &str, key: Option<(&str, u8)>) -> Append {
-    Append {
-        tenant: tenant(tenant_name),
-        request,
-        event: NewEvent {
-            id: EventId::new(id).unwrap(),
-            kind: "appointment.created".into(),
-            source: "api".into(),
-            subject: None,
-            actor: None,
-            priority: None,
-            channels: vec![Channel::tenant(), Channel::new("user:Mila, 2").unwrap()],
-            time: "2026-11-21T10:00:00Z".into(),
-            body: format!("{{\"id\":\"{id}\"}}"),
-            traceparent: None,
-        },
-        key: key.map(|(name, hash)| IdempotencyKey { name: name.into(), hash: [hash; 32] }),
-    }
-}
+use carillon_backplane::log::{ApiKey, Append, Appended, Role};
+use carillon_protocol::Seq;
+use database::{Database, append, tenant};
 
 fn seq(appended: &Appended) -> u64 {
     match appended {

@@ -2,17 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
 
-use carillon_backplane::log::{
-    Append, Appended, Dropped, IdempotencyKey, Log, LogConfig, Maintenance, PartitionState, Role, migrate,
-};
-use carillon_devstack::postgres::{Postgres, PostgresConfig};
-use carillon_devstack::{find, wait};
-use carillon_protocol::event::NewEvent;
-use carillon_protocol::{Channel, EventId, TenantId};
+mod database;
+
+use carillon_backplane::log::{Append, Appended, Dropped, Log, Maintenance, PartitionState, Role, migrate};
+use carillon_devstack::wait;
+use carillon_protocol::TenantId;
+use database::Database;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
@@ -21,35 +19,7 @@ const KEEP_DAYS: u32 = 30;
 /// Longest wait for a lock on the log that maintenance may cause: 50 ms, and much for a busy machine.
 const LONGEST_WAIT: f64 = 0.5;
 
-/// A private Postgres with the schema, for one test.
-struct Database {
-    url: String,
-    _postgres: Postgres,
-    _folder: TempDir,
-}
-
 impl Database {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let servers = find::servers().expect("the servers are installed (carillon install)");
-        let postgres =
-            Postgres::start(PostgresConfig::throw_away(servers.postgres_bin, folder.path())).await.unwrap();
-        let url = Postgres::url(postgres.port(), None);
-        migrate(&url).await.unwrap();
-        Self { url, _postgres: postgres, _folder: folder }
-    }
-
-    fn publisher(&self) -> Log {
-        Log::connect(LogConfig { url: self.url.clone(), role: Role::Publisher }).unwrap()
-    }
-
-    /// A connection that bypasses row level security.
-    async fn superuser(&self) -> Client {
-        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client
-    }
-
     /// So many partitions of days in a row, the newest so many days ago.
     async fn old_partitions(&self, newest_days_ago: i32, count: i32) {
         let client = self.superuser().await;
@@ -71,32 +41,16 @@ impl Database {
     }
 }
 
-fn append(id: String) -> Append {
-    Append {
-        tenant: tenant(),
-        request: 0,
-        event: NewEvent {
-            id: EventId::new(&id).unwrap(),
-            kind: "order.paid".into(),
-            source: "api".into(),
-            subject: None,
-            actor: None,
-            priority: None,
-            channels: vec![Channel::tenant()],
-            time: "2026-11-21T10:00:00Z".into(),
-            body: format!("{{\"id\":\"{id}\"}}"),
-            traceparent: None,
-        },
-        key: Some(IdempotencyKey { name: id, hash: [1; 32] }),
-    }
+fn append(id: &str) -> Append {
+    database::append("shop", 0, id, Some((id, 1)))
 }
 
 fn tenant() -> TenantId {
-    TenantId::new("shop").unwrap()
+    database::tenant("shop")
 }
 
 async fn stores(log: &Log, id: &str) -> bool {
-    matches!(log.append(&[append(id.to_owned())]).await.as_deref(), Ok([Appended::Stored { .. }]))
+    matches!(log.append(&[append(id)]).await.as_deref(), Ok([Appended::Stored { .. }]))
 }
 
 /// Appends without a pause until it is dropped or told to stop.
@@ -172,7 +126,7 @@ async fn due_partition(database: &Database) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_while_a_partition_is_due_holds_up_the_drop_and_nobody_else() {
     let database = Database::start().await;
-    let log = database.publisher();
+    let log = database.log(Role::Publisher);
     database.old_partitions(40, 1).await;
     let publishing = Publishing::start(&log).await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -206,7 +160,7 @@ async fn a_backup_while_a_partition_is_due_holds_up_the_drop_and_nobody_else() {
 async fn a_drop_that_waits_for_a_backup_holds_up_every_append() {
     let database = Database::start().await;
     database.old_partitions(40, 1).await;
-    let publishing = Publishing::start(&database.publisher()).await;
+    let publishing = Publishing::start(&database.log(Role::Publisher)).await;
     let stop = Arc::new(AtomicBool::new(false));
     let waits = watch_waits(&database, stop.clone()).await;
     let reader = long_reader(&database, "events").await;
@@ -222,7 +176,7 @@ async fn a_drop_that_waits_for_a_backup_holds_up_every_append() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_year_asleep_every_due_partition_goes_one_by_one() {
     let database = Database::start().await;
-    let log = database.publisher();
+    let log = database.log(Role::Publisher);
     database.old_partitions(31, 365).await;
     assert_eq!(log.partition_state(KEEP_DAYS).await.unwrap(), PartitionState { ahead: 8, due: 365 });
     let publishing = Publishing::start(&log).await;
@@ -245,7 +199,7 @@ async fn after_a_year_asleep_every_due_partition_goes_one_by_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_ten_idle_days_todays_partition_is_made_first() {
     let database = Database::start().await;
-    let log = database.publisher();
+    let log = database.log(Role::Publisher);
     log.open_tenant(&tenant(), true).await.unwrap();
     let superuser = database.superuser().await;
     let forward = "DO $$ DECLARE part text; BEGIN
@@ -278,7 +232,7 @@ async fn after_ten_idle_days_todays_partition_is_made_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_are_made_with_their_own_row_level_security_and_the_last_version_still_works() {
     let database = Database::start().await;
-    let log = database.publisher();
+    let log = database.log(Role::Publisher);
     assert_eq!(log.create_partitions(9).await.unwrap(), 2);
     database.old_partitions(40, 3).await;
     let superuser = database.superuser().await;
@@ -314,7 +268,7 @@ async fn partitions_are_made_with_their_own_row_level_security_and_the_last_vers
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process_does_a_task_until_its_lease_ends() {
     let database = Database::start().await;
-    let (log, task) = (database.publisher(), Maintenance::Keys);
+    let (log, task) = (database.log(Role::Publisher), Maintenance::Keys);
     let minute = Duration::from_secs(60);
     let candidates = ["amber", "birch", "cedar", "delta"];
     let asked = candidates.map(|name| {
@@ -340,7 +294,7 @@ async fn one_process_does_a_task_until_its_lease_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_that_drop_at_once_drop_each_partition_once() {
     let database = Database::start().await;
-    let log = database.publisher();
+    let log = database.log(Role::Publisher);
     database.old_partitions(40, 12).await;
     let droppers: Vec<_> = (0..2)
         .map(|_| {
@@ -370,7 +324,7 @@ async fn two_that_drop_at_once_drop_each_partition_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn due_keys_go_in_slices_and_others_stay() {
     let database = Database::start().await;
-    let log = database.publisher();
+    let log = database.log(Role::Publisher);
     let superuser = database.superuser().await;
     // Many of one instant (a restore, an import), some of different ones, and some that are not due.
     let insert = "INSERT INTO carillon.idempotency SELECT 'shop', kind || n, '\\x01', 'id', n, 'epoch', now() - age + n * step

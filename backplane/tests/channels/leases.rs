@@ -1,6 +1,7 @@
 //! Has each slot one worker, and each worker its share?
 
-use crate::database::{Database, append, read_all, tenant};
+use crate::database::{Database, tenant};
+use crate::index::{append, read_all};
 use carillon_backplane::log::{ChannelIndex, Progress, Role, Turn};
 use std::collections::BTreeSet;
 

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
 
+#[path = "../database/mod.rs"]
 mod database;
+mod index;
 mod leases;
 mod projector;
 mod search;

@@ -1,6 +1,7 @@
 //! Does the index say what the log says, whatever happens to those who write it?
 
-use crate::database::{Database, append, read_all, tenant};
+use crate::database::{Database, tenant};
+use crate::index::{append, read_all};
 use carillon_backplane::log::{ChannelIndex, Reader, Role, Turn};
 use std::time::Duration;
 use tokio::time::timeout;

@@ -1,6 +1,7 @@
 //! Is what matches found once and in order, by small statements, with the index and without?
 
-use crate::database::{Database, append, channel, read_all, tenant};
+use crate::database::{Database, channel, tenant};
+use crate::index::{append, read_all};
 use carillon_backplane::log::{EventFilter, KindFilter, Log, Order, Role};
 use carillon_protocol::{EventId, Seq, TenantId};
 
