@@ -5,7 +5,9 @@
 //! session acts as the login, which often is the owner of everything; or it may lead to a server that was a primary once.
 //! So a session is checked when it is made, and again at the next use when its last check is [`BELIEVED`] old. One that
 //! fails is closed, and says why. When one turns out to lead nowhere, or to a server that nobody can write to any more,
-//! all that were made before are closed: whatever happened to it happened to them.
+//! all that were made before are closed: whatever happened to it happened to them. A gateway, which only reads, may use a
+//! server that is read-only, and makes its sessions anew with every check: a primary that was fenced keeps the sessions it
+//! has, and by now the address may lead to another.
 
 use super::error::{LogError, Unwritable, told};
 use super::pool::Role;
@@ -104,9 +106,12 @@ impl Pooled for Sessions {
             return Err(RecycleError::message("it is old"));
         }
         if session.checked_at.elapsed() >= BELIEVED {
-            check(&session.client, self.role).await.inspect_err(|error| {
+            let server = check(&session.client, self.role).await.inspect_err(|error| {
                 tracing::warn!(%error, work = self.work.name(), "a session with the log is closed");
             })?;
+            if server == Server::ReadOnly {
+                return Err(RecycleError::message("its server is read-only"));
+            }
             session.checked_at = Instant::now();
         }
         Ok(())
@@ -131,10 +136,19 @@ impl DerefMut for Session {
     }
 }
 
+/// What a session that may be used leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Server {
+    /// A primary that can be written to.
+    Writable,
+    /// One that cannot: good for reading.
+    ReadOnly,
+}
+
 /// One round trip on a session that was checked before. Migrations and API keys are the login's own business.
-async fn check(client: &ClientWrapper, role: Role) -> Result<(), LogError> {
+async fn check(client: &ClientWrapper, role: Role) -> Result<Server, LogError> {
     if role == Role::Owner {
-        return Ok(());
+        return Ok(Server::Writable);
     }
     let statement = client.prepare_cached(CHECK).await?;
     let row = client.query_one(&statement, &[]).await?;
@@ -172,7 +186,7 @@ impl Found {
     }
 
     /// Whether a service may use the session. What protects tenants is looked at first.
-    fn verdict(&self, role: Role) -> Result<(), LogError> {
+    fn verdict(&self, role: Role) -> Result<Server, LogError> {
         let wanted = [("role", role.name())].into_iter().chain(LIMITS);
         let given = std::iter::once(&self.role).chain(&self.limits);
         let missing: Vec<(&str, &str, &str)> = wanted
@@ -204,10 +218,13 @@ impl Found {
         if self.standby {
             return Err(LogError::Unwritable(Unwritable::Standby, "pg_is_in_recovery() is true".into()));
         }
-        if self.read_only && role == Role::Publisher {
-            return Err(LogError::Unwritable(Unwritable::ReadOnly, "transaction_read_only is on".into()));
+        match (self.read_only, role) {
+            (false, _) => Ok(Server::Writable),
+            (true, Role::Publisher) => {
+                Err(LogError::Unwritable(Unwritable::ReadOnly, "transaction_read_only is on".into()))
+            }
+            (true, _) => Ok(Server::ReadOnly),
         }
-        Ok(())
     }
 }
 
@@ -250,9 +267,9 @@ mod tests {
 
     #[test]
     fn a_session_as_it_was_asked_for_is_used() {
-        assert_eq!(good().verdict(Role::Publisher), Ok(()));
+        assert_eq!(good().verdict(Role::Publisher), Ok(Server::Writable));
         let gateway = Found { role: "carillon_gateway".into(), read_only: true, ..good() };
-        assert_eq!(gateway.verdict(Role::Gateway), Ok(()), "a gateway reads");
+        assert_eq!(gateway.verdict(Role::Gateway), Ok(Server::ReadOnly), "a gateway reads");
     }
 
     #[test]

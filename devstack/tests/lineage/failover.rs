@@ -1,81 +1,10 @@
 //! A standby is promoted. What it had not got is lost; what it had goes on, in a new epoch.
 
-use crate::faults::{PATIENCE, Scene, TENANT};
+use crate::faults::PATIENCE;
+use crate::faults::pair::Pair;
+use crate::faults::probe::{metric, metric_reaches};
 use carillon_devstack::client::frame::Cursor;
-use carillon_devstack::client::socket::{Connect, Socket};
-use carillon_devstack::find;
-use carillon_devstack::ports::loopback;
-use carillon_devstack::postgres::{Postgres, PostgresConfig};
-use carillon_devstack::stack::StackConfig;
 use carillon_devstack::wait;
-use tempfile::TempDir;
-
-/// A stack with a standby, whose services reach Postgres at an address that can move.
-struct Pair {
-    scene: Scene,
-    standby: Postgres,
-    _folder: TempDir,
-}
-
-impl Pair {
-    async fn start() -> Self {
-        let config = StackConfig { gateways: 1, chaos: true, ..StackConfig::default() };
-        let scene = Scene::start(config).await;
-        let folder = tempfile::tempdir().unwrap();
-        let bin = find::servers().unwrap().postgres_bin;
-        let config = PostgresConfig::throw_away(bin, folder.path());
-        let standby = scene.stack.postgres().standby(config).await.unwrap();
-        Self { scene, standby, _folder: folder }
-    }
-
-    /// What a query prints on the standby.
-    async fn ask(&self, sql: &str) -> String {
-        let psql = find::servers().unwrap().postgres_bin.join("psql");
-        let mut command = tokio::process::Command::new(psql);
-        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]);
-        let output = command.arg(Postgres::url(self.standby.port(), None)).output().await.unwrap();
-        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    async fn standby_has(&self, head: u64) {
-        let head = head.to_string();
-        let reached = wait::until("the standby to follow", PATIENCE, || async {
-            (self.ask("SELECT coalesce(max(head), 0) FROM carillon.tenants").await == head).then_some(())
-        });
-        reached.await.unwrap();
-    }
-
-    /// New sessions of the gateway go to the standby, and so do those it has.
-    async fn lead_gateway_to_standby(&self) {
-        let link = &self.scene.stack.gateway(0).links().unwrap().postgres;
-        link.lead_to(loopback(self.standby.port())).await.unwrap();
-        link.cut_once().await.unwrap();
-    }
-
-    /// The primary dies, the standby takes its place, and the address moves.
-    async fn fail_over(&self) {
-        self.scene.stack.postgres().process().kill().unwrap();
-        self.ask("SELECT pg_promote()").await;
-        self.lead_gateway_to_standby().await;
-        let link = &self.scene.stack.publisher(0).links().unwrap().postgres;
-        link.lead_to(loopback(self.standby.port())).await.unwrap();
-        link.cut_once().await.unwrap();
-    }
-
-    async fn epochs(&self) -> String {
-        self.ask("SELECT string_agg(began_after::text, ' ' ORDER BY number) FROM carillon.epochs").await
-    }
-
-    async fn begins(&self, cursor: &Cursor) -> (String, u64) {
-        let url = self.scene.stack.gateway(0).ws_url();
-        let mut wanted = Connect::new(url, self.scene.token(TENANT, "late")).since(cursor.clone());
-        wanted.patience = PATIENCE;
-        let (socket, welcome) = Socket::open(&wanted).await.unwrap();
-        socket.close().await;
-        (welcome.resumed, welcome.seq)
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i4_a_promoted_standby_that_had_everything_resets_nobody() {
@@ -147,14 +76,9 @@ async fn i4_a_stale_read_ends_no_epoch_and_resets_nobody() {
     let old = pair.scene.followers[0].status().cursor.unwrap();
     pair.lead_gateway_to_standby().await;
     // Each comparison finds the log ten events too short.
-    let compared =
-        crate::faults::probe::metric(pair.scene.stack.gateway(0), "carillon_head_queries_total").await;
-    crate::faults::probe::metric_reaches(
-        pair.scene.stack.gateway(0),
-        "carillon_head_queries_total",
-        compared + 4.0,
-    )
-    .await;
+    let gateway = pair.scene.stack.gateway(0);
+    let compared = metric(gateway, "carillon_head_queries_total").await;
+    metric_reaches(gateway, "carillon_head_queries_total", compared + 4.0).await;
     pair.scene.publish(5).await;
     for follower in &pair.scene.followers {
         let status = follower.reached(35, PATIENCE).await.unwrap();

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of what others may use")]
 
+pub mod pair;
 pub mod probe;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
