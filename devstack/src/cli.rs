@@ -41,7 +41,7 @@ pub enum Command {
     /// Put a system of its own under load, do something to it, and judge what its clients saw.
     #[command(subcommand)]
     Drill(Drill),
-    /// Install the servers the system needs (Postgres, Redis, HAProxy), and nginx for its tests, where apt and root allow it.
+    /// Install the servers the system needs (Postgres, Redis, HAProxy), and nginx and PgBouncer for its tests, where apt and root allow it.
     Install,
 }
 

@@ -34,6 +34,8 @@ pub enum Server {
     Haproxy,
     /// `nginx`: no stack has it, only the tests of deploy/nginx.
     Nginx,
+    /// `pgbouncer`: no stack has it, only the tests of sessions behind a pooler.
+    PgBouncer,
 }
 
 impl Server {
@@ -44,6 +46,7 @@ impl Server {
             Self::Redis => "redis-server",
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
+            Self::PgBouncer => "pgbouncer",
         }
     }
 }
@@ -81,6 +84,11 @@ pub fn servers() -> Result<Servers, Missing> {
 /// Finds `nginx`, which only tests need.
 pub fn nginx() -> Result<PathBuf, Missing> {
     program("nginx").ok_or_else(|| Missing(vec![Server::Nginx]))
+}
+
+/// Finds `pgbouncer`, which only tests need.
+pub fn pgbouncer() -> Result<PathBuf, Missing> {
+    program("pgbouncer").ok_or_else(|| Missing(vec![Server::PgBouncer]))
 }
 
 /// The executable of that name in PATH or a system folder.

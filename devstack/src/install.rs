@@ -32,10 +32,10 @@ pub fn ensure(progress: impl FnMut(&str)) -> Result<Servers, InstallError> {
     Ok(find::servers()?)
 }
 
-/// Like [`ensure`], with what only the tests need: nginx.
+/// Like [`ensure`], with what only the tests need: nginx and PgBouncer.
 pub fn ensure_for_tests(progress: impl FnMut(&str)) -> Result<(), InstallError> {
     let missing = || {
-        let gaps = [find::servers().err(), find::nginx().err()];
+        let gaps = [find::servers().err(), find::nginx().err(), find::pgbouncer().err()];
         Missing(gaps.into_iter().flatten().flat_map(|missing| missing.0).collect())
     };
     if !missing().0.is_empty() {

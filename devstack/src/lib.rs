@@ -16,6 +16,7 @@ pub mod find;
 pub mod haproxy;
 pub mod info;
 pub mod install;
+pub mod pgbouncer;
 pub mod ports;
 pub mod postgres;
 pub mod process;

@@ -98,7 +98,7 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Drill(drill) => drill::run(drill).await,
         Command::Install => {
             install::ensure_for_tests(say)?;
-            say("Postgres, Redis, HAProxy and nginx are there");
+            say("Postgres, Redis, HAProxy, nginx and PgBouncer are there");
             Ok(())
         }
     }
