@@ -2,7 +2,7 @@
 //!
 //! A token's way: [`bearer`] takes it out of a header, [`Verifier::verify`] checks its form, signature and claims,
 //! [`Claims::enter`] makes it an [`Identity`] in one tenant. The algorithm is a property of the key, never of the
-//! token (RFC 8725 §3.1): a token is only tried with keys of the algorithm it names, so it cannot turn a public
+//! token (RFC 8725 §3.1): a token is only tried with keys for the algorithm it names, so it cannot turn a public
 //! key into a shared secret; `none` has no key. Of the token's header only `alg` and `kid` are read: `jku`, `x5u`
 //! and `jwk` mean nothing here, and a `kid` is only compared with those of known keys.
 //!
@@ -12,6 +12,7 @@ mod claims;
 pub mod config;
 mod error;
 mod identity;
+mod jwk;
 mod jwks;
 mod key;
 mod mint;
@@ -38,6 +39,7 @@ use token::Token;
 /// Checks user tokens. Cheap to share behind an `Arc`; keys from a JWKS URL are kept here.
 pub struct Verifier {
     fixed: Vec<Key>,
+    has_secret: bool,
     jwks: Option<Jwks>,
     rules: Rules,
 }
@@ -50,11 +52,14 @@ impl Verifier {
         if let Some(path) = &config.public_key_file {
             fixed.extend(config::read_public_keys(path)?);
         }
+        let has_secret = !config.secrets.is_empty();
         let jwks = config.jwks_url.map(Jwks::new).transpose()?;
         if fixed.is_empty() && jwks.is_none() {
             return Err(config::no_keys());
         }
-        Ok(Self { fixed, jwks, rules: Rules { audiences: config.audiences, issuers: config.issuers } })
+        let (audiences, issuers) = (config.audiences, config.issuers);
+        let rules = Rules { audiences, issuers, clock_skew: config.clock_skew };
+        Ok(Self { fixed, has_secret, jwks, rules })
     }
 
     /// Fetches the JWKS if there is one and it was never fetched, so that the first user need not wait.
@@ -72,12 +77,25 @@ impl Verifier {
         let token = Token::parse(token)?;
         if !self.fixed.iter().any(|key| key.verifies(&token)) {
             match &self.jwks {
-                Some(jwks) => jwks.verify(&token, now).await?,
-                None => return Err(AuthError::Signature),
+                Some(jwks) => jwks.verify(&token, now).await,
+                None => Err(AuthError::Signature),
             }
+            .map_err(|error| self.explain(error, &token))?;
         }
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Claims::read(&token.payload, now.as_secs(), &self.rules)
+        Claims::read(&token.payload, now, &self.rules)
+    }
+
+    /// A signature that no key could have checked is a matter of the algorithm.
+    fn explain(&self, error: AuthError, token: &Token<'_>) -> AuthError {
+        let of_a_key = self.fixed.iter().any(|key| key.is_for(&token.algorithm))
+            || self.jwks.as_ref().is_some_and(|jwks| jwks.has_key_for(&token.algorithm));
+        match error {
+            AuthError::Signature if !of_a_key => {
+                AuthError::Algorithm(key::why_not(&token.algorithm, self.has_secret))
+            }
+            other => other,
+        }
     }
 }
 
@@ -86,6 +104,8 @@ mod tests {
     use super::testkit::{Signer, at, claims_json, mint_for};
     use super::*;
     use crate::env::Secret;
+    use jsonwebtoken::Algorithm;
+    use std::time::Duration;
 
     const SECRET: &str = "0123456789abcdef";
     const NOW: u64 = 1_800_000_000;
@@ -97,6 +117,7 @@ mod tests {
             jwks_url: None,
             audiences: Vec::new(),
             issuers: Vec::new(),
+            clock_skew: Duration::from_secs(5),
         }
     }
 
@@ -127,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_kind_of_public_key_verifies_its_own_algorithm() {
-        for signer in [Signer::rsa(), Signer::p256(), Signer::ed25519()] {
+        for signer in [Signer::rsa(), Signer::p256(), Signer::p384(), Signer::ed25519()] {
             let (_file, config) = with_pem(&signer.public_pem);
             let verifier = Verifier::new(config).unwrap();
             let token = signer.sign(&claims_json(NOW), None);
@@ -179,6 +200,54 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_secret_takes_the_longer_hmacs_when_it_is_long_enough() {
+        for (bytes, accepted) in [
+            (16, &["HS256"][..]),
+            (47, &["HS256"]),
+            (48, &["HS256", "HS384"]),
+            (63, &["HS256", "HS384"]),
+            (64, &["HS256", "HS384", "HS512"]),
+        ] {
+            let secret = "s".repeat(bytes);
+            let verifier =
+                Verifier::new(AuthConfig { secrets: vec![Secret::new(secret.as_str())], ..config() })
+                    .unwrap();
+            for (alg, algorithm) in
+                [("HS256", Algorithm::HS256), ("HS384", Algorithm::HS384), ("HS512", Algorithm::HS512)]
+            {
+                let token = testkit::hmac(&secret, algorithm, &claims_json(NOW));
+                let result = verifier.verify(&token, at(NOW)).await;
+                assert_eq!(result.is_ok(), accepted.contains(&alg), "{alg} with {bytes} bytes");
+                if let Err(error) = result {
+                    let text = error.to_string();
+                    assert!(
+                        text.starts_with(&format!("the token's algorithm {alg} is not accepted: it needs"))
+                            && error.code() == "token_signature",
+                        "{text}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_algorithm_without_a_key_is_named_and_a_strange_one_is_not_repeated() {
+        let verifier = Verifier::new(config()).unwrap();
+        let payload = testkit::part(&claims_json(NOW));
+        let text = async |alg: &str| {
+            let header = testkit::part(&format!(r#"{{"alg":"{alg}"}}"#));
+            verifier.verify(&format!("{header}.{payload}.AA"), at(NOW)).await.err().unwrap().to_string()
+        };
+        for alg in ["RS256", "ES512", "none"] {
+            let wanted =
+                format!("the token's algorithm {alg} is not accepted: no key of this service is for it");
+            assert_eq!(text(alg).await, wanted);
+        }
+        assert_eq!(text("<script>").await, "the token's algorithm is not accepted");
+        assert_eq!(text("HS256").await, AuthError::Signature.to_string());
+    }
+
+    #[tokio::test]
     async fn keys_that_the_token_itself_brings_are_not_looked_at() {
         let verifier = Verifier::new(config()).unwrap();
         let thief = Signer::ed25519();
@@ -223,7 +292,7 @@ mod tests {
     #[test]
     fn a_key_file_that_is_not_one_public_key_or_more_is_a_configuration_fault() {
         let signer = Signer::rsa();
-        let [p384, secp256k1] = Signer::other_curves_public_pem();
+        let secp256k1 = Signer::secp256k1_public_pem();
         for (pem, fault) in [
             ("", "holds no public key"),
             ("hello", "holds no public key"),
@@ -231,11 +300,10 @@ mod tests {
             ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "CERTIFICATE"),
             (
                 "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
-                "not an RSA, P-256 or Ed25519 key",
+                "not an RSA, P-256, P-384 or Ed25519 key",
             ),
             ("-----BEGIN PUBLIC KEY-----\nAAAA\n", "does not end"),
-            (p384.as_str(), "another curve than P-256"),
-            (secp256k1.as_str(), "another curve than P-256"),
+            (secp256k1.as_str(), "another curve than P-256 or P-384"),
             (Signer::rsa_1024_public_pem().as_str(), "2048"),
         ] {
             let (_file, config) = with_pem(pem);

@@ -112,6 +112,7 @@ pub const SHARED: &[&dyn Declared] = &[
     &auth::config::JWKS_URL,
     &auth::config::AUDIENCE,
     &auth::config::ISSUER,
+    &auth::config::CLOCK_SKEW,
     &telemetry::LOG,
     &telemetry::LOG_FORMAT,
     &telemetry::TRACE_ENDPOINT,

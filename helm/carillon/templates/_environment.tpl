@@ -14,6 +14,7 @@ CARILLON_DRAIN_MS: {{ mul (int64 .values.drain.windowSeconds) 1000 | quote }}
 CARILLON_REDIS_MODE: {{ $values.redis.mode | quote }}
 CARILLON_REDIS_PREFIX: {{ $values.redis.prefix | quote }}
 CARILLON_TENANTS: {{ $values.auth.tenants | quote }}
+CARILLON_JWT_CLOCK_SKEW_MS: {{ int64 $values.auth.clockSkewMs | quote }}
 CARILLON_TENANT_METRICS: {{ int64 $values.monitoring.tenantSeries | quote }}
 CARILLON_LOG: {{ $values.log.level | quote }}
 CARILLON_LOG_FORMAT: {{ $values.log.format | quote }}

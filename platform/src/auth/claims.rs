@@ -7,11 +7,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// How far another clock may be ahead of ours, in seconds. It never prolongs a token: `exp` is exact.
-const CLOCK_SKEW: u64 = 5;
 /// Latest time a claim may name: the end of the year 9999. Later is an error of whoever made the token.
 const LATEST: u64 = 253_402_300_799;
+/// What a time is, for errors.
+const SECONDS: &str = "a number of seconds since 1970";
 /// Most roles in one tenant: each is a channel the connection is in.
 const ROLES: usize = 256;
 
@@ -20,6 +21,8 @@ const ROLES: usize = 256;
 pub(super) struct Rules {
     pub(super) audiences: Vec<String>,
     pub(super) issuers: Vec<String>,
+    /// How far an issuer's clock may be ahead of ours. It never prolongs a token: `exp` is exact.
+    pub(super) clock_skew: Duration,
 }
 
 /// What a valid token says about its bearer, not yet in any tenant.
@@ -51,18 +54,20 @@ struct Payload {
 }
 
 impl Claims {
-    /// Reads a payload and checks it against the time (seconds since 1970) and the rules.
-    pub(super) fn read(payload: &[u8], now: u64, rules: &Rules) -> Result<Self, AuthError> {
+    /// Reads a payload and checks it against the time (since 1970) and the rules.
+    pub(super) fn read(payload: &[u8], now: Duration, rules: &Rules) -> Result<Self, AuthError> {
         let raw: Payload = serde_json::from_slice(payload).map_err(|_| {
             AuthError::Malformed("has a payload that is not a JSON object with each claim once")
         })?;
-        let expires_at = time("exp", raw.exp)?.ok_or_else(|| wrong("exp", "is missing"))?;
-        if now >= expires_at {
-            return Err(AuthError::Expired);
+        let expires_at = time("exp", raw.exp)?.ok_or_else(|| wrong("exp", "is missing"))?.as_secs();
+        if let Some(ago) = now.as_secs().checked_sub(expires_at) {
+            return Err(AuthError::Expired { ago });
         }
         for (claim, value) in [("nbf", raw.nbf), ("iat", raw.iat)] {
-            if time(claim, value)?.is_some_and(|from| from > now + CLOCK_SKEW) {
-                return Err(AuthError::NotYetValid(claim));
+            let ahead = time(claim, value)?.unwrap_or_default().saturating_sub(now);
+            if ahead > rules.clock_skew {
+                let (ahead, allowed) = (ahead.as_secs_f64().ceil() as u64, rules.clock_skew);
+                return Err(AuthError::NotYetValid { claim, ahead, allowed });
             }
         }
         check_audience(raw.aud, &rules.audiences)?;
@@ -160,14 +165,23 @@ fn texts(claim: &'static str, value: Option<Value>) -> Result<Vec<String>, AuthE
     Ok(typed::<Vec<String>>(claim, value, "a list of texts")?.unwrap_or_default())
 }
 
-/// A time in whole seconds since 1970. RFC 7519 would allow fractions; texts, fractions and times past the year
-/// 9999 are refused rather than guessed at.
-fn time(claim: &'static str, value: Option<Value>) -> Result<Option<u64>, AuthError> {
-    let seconds: Option<u64> = typed(claim, value, "a whole number of seconds since 1970")?;
-    match seconds {
-        Some(seconds) if seconds > LATEST => Err(wrong(claim, "lies past the year 9999")),
-        seconds => Ok(seconds),
-    }
+/// A time in seconds since 1970, with or without a fraction (RFC 7519 §2: PHP, Go and Python write them). Texts and times
+/// past the year 9999 are refused rather than guessed at.
+fn time(claim: &'static str, value: Option<Value>) -> Result<Option<Duration>, AuthError> {
+    let Some(number) = typed::<serde_json::Number>(claim, value, SECONDS)? else { return Ok(None) };
+    let time = match number.as_u64() {
+        Some(seconds) => Some(Duration::from_secs(seconds)),
+        None => {
+            let seconds = number.as_f64().ok_or_else(|| wrong(claim, must_be(SECONDS)))?;
+            if seconds < 0.0 {
+                return Err(wrong(claim, must_be(SECONDS)));
+            }
+            Duration::try_from_secs_f64(seconds).ok()
+        }
+    };
+    time.filter(|time| time.as_secs() <= LATEST)
+        .map(Some)
+        .ok_or_else(|| wrong(claim, "lies past the year 9999"))
 }
 
 fn tenant_id(claim: &'static str, name: &str) -> Result<TenantId, AuthError> {

@@ -10,11 +10,15 @@ fn read_with(changes: Value, rules: &Rules) -> Result<Claims, AuthError> {
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
     }
-    Claims::read(claims.to_string().as_bytes(), NOW, rules)
+    Claims::read(claims.to_string().as_bytes(), Duration::from_secs(NOW), rules)
+}
+
+fn rules() -> Rules {
+    Rules { clock_skew: Duration::from_secs(5), ..Rules::default() }
 }
 
 fn read(changes: Value) -> Result<Claims, AuthError> {
-    read_with(changes, &Rules::default())
+    read_with(changes, &rules())
 }
 
 fn code(changes: Value) -> &'static str {
@@ -54,15 +58,55 @@ fn expiry_is_exact_and_a_start_may_be_five_seconds_ahead() {
 }
 
 #[test]
-fn a_time_that_is_not_whole_seconds_is_refused_without_a_panic() {
+fn times_may_have_fractions_as_php_go_and_python_write_them() {
+    let at = |text: &str| {
+        let payload = format!(r#"{{"sub":"mila","tenant":"acme","exp":{text}}}"#);
+        Claims::read(payload.as_bytes(), Duration::from_secs(NOW), &rules()).map(|claims| claims.expires_at())
+    };
+    // microtime(true), jwt.NewNumericDate with jwt.TimePrecision, time.time(), and exponents.
+    for (text, expires) in [
+        ("1800000060.5", NOW + 60),
+        ("1800000060.123457", NOW + 60),
+        ("1800000060.999999", NOW + 60),
+        ("1800000060.0", NOW + 60),
+        ("1.80000006e9", NOW + 60),
+        ("1.80000006E+9", NOW + 60),
+        ("253402300799.5", LATEST),
+    ] {
+        assert_eq!(at(text), Ok(expires), "{text}");
+    }
+    assert_eq!(at("1800000000.9"), Err(AuthError::Expired { ago: 0 }), "a fraction prolongs nothing");
+    for claim in ["nbf", "iat"] {
+        assert_eq!(code(json!({claim: NOW as f64 + 5.0})), "accepted");
+        assert_eq!(code(json!({claim: NOW as f64 + 4.75})), "accepted");
+        assert_eq!(code(json!({claim: NOW as f64 + 5.25})), "token_not_yet_valid");
+    }
+}
+
+#[test]
+fn a_clock_that_is_the_reason_is_said_with_how_far_it_is_off() {
+    let text = |changes| read(changes).err().unwrap().to_string();
+    assert_eq!(text(json!({"exp": NOW - 7})), "the token has expired (7 s ago by this service's clock)");
+    assert_eq!(
+        text(json!({"iat": NOW + 42})),
+        "the token's iat is 42 s ahead of this service's clock; 5s is allowed"
+    );
+    let patient = Rules { clock_skew: Duration::from_secs(60), ..rules() };
+    assert!(read_with(json!({"iat": NOW + 42, "nbf": NOW + 60}), &patient).is_ok());
+    assert!(read_with(json!({"iat": NOW + 61}), &patient).is_err());
+    assert!(read_with(json!({"exp": NOW}), &patient).is_err(), "skew prolongs nothing");
+}
+
+#[test]
+fn a_time_that_is_no_number_of_seconds_is_refused_without_a_panic() {
     let far = "9".repeat(400);
     for bad in
-        ["\"1800000060\"", "1e30", "1e400", "-1", "1800000060.5", "18446744073709551615", "[]", "true", &far]
+        ["\"1800000060\"", "1e30", "1e400", "-1", "-0.5", "-1e9", "18446744073709551615", "[]", "true", &far]
     {
         for claim in ["exp", "nbf", "iat"] {
             let exp = if claim == "exp" { String::new() } else { format!(r#","exp":{}"#, NOW + 60) };
             let payload = format!(r#"{{"sub":"mila","tenant":"acme","{claim}":{bad}{exp}}}"#);
-            let error = Claims::read(payload.as_bytes(), NOW, &Rules::default()).err().unwrap();
+            let error = Claims::read(payload.as_bytes(), Duration::from_secs(NOW), &rules()).err().unwrap();
             assert!(["token_claims", "token_malformed"].contains(&error.code()), "{claim}={bad}: {error}");
         }
     }
@@ -103,17 +147,23 @@ fn bad_claims_are_named() {
 #[test]
 fn a_claim_that_is_there_twice_is_refused() {
     let payload = format!(r#"{{"sub":"mila","sub":"root","tenant":"acme","exp":{}}}"#, NOW + 60);
-    let error = Claims::read(payload.as_bytes(), NOW, &Rules::default()).err().unwrap();
+    let error = Claims::read(payload.as_bytes(), Duration::from_secs(NOW), &rules()).err().unwrap();
     assert_eq!(error.code(), "token_malformed");
     for not_an_object in ["", "[]", "null", "\"x\"", "{", "\u{0}"] {
-        assert!(Claims::read(not_an_object.as_bytes(), NOW, &Rules::default()).is_err(), "{not_an_object}");
+        assert!(
+            Claims::read(not_an_object.as_bytes(), Duration::from_secs(NOW), &rules()).is_err(),
+            "{not_an_object}"
+        );
     }
 }
 
 #[test]
 fn audience_and_issuer_are_checked_when_configured() {
-    let rules =
-        Rules { audiences: vec!["carillon".into(), "web".into()], issuers: vec!["https://id".into()] };
+    let rules = Rules {
+        audiences: vec!["carillon".into(), "web".into()],
+        issuers: vec!["https://id".into()],
+        ..rules()
+    };
     let check = |aud: Value, iss: Value| {
         read_with(json!({"aud": aud, "iss": iss}), &rules).map_or_else(|error| error.code(), |_| "accepted")
     };

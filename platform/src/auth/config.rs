@@ -1,21 +1,22 @@
 //! Which settings decide what makes a user token valid?
 
 use super::key::{self, Key};
-use crate::env::{Absent, ConfigError, Env, List, Secret, SecretText, TEXT, Url, Var};
+use crate::env::{Absent, ConfigError, Env, List, Millis, Secret, SecretText, TEXT, Url, Var};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Shortest shared secret, in bytes. RFC 7518 §3.2 asks for 32; existing installations have shorter ones.
 const SECRET_BYTES: usize = 16;
 /// Largest key file, in bytes.
 const KEY_FILE_BYTES: u64 = 64 * 1024;
 
-/// The shared secret of HS256 tokens.
+/// The shared secret of HMAC tokens.
 pub const SECRET: Var<SecretText> = Var {
     name: "CARILLON_JWT_SECRET",
-    absent: Absent::Optional("no HS256 tokens"),
+    absent: Absent::Optional("no HMAC tokens"),
     kind: SecretText { min: SECRET_BYTES },
-    what: "shared secret of HS256 user tokens; 32 random bytes or more are recommended",
+    what: "shared secret of user tokens: HS256 (32 random bytes or more are recommended), from 48 bytes on also HS384, from 64 on HS512",
 };
 
 /// The shared secret that was valid before.
@@ -31,7 +32,7 @@ pub const PUBLIC_KEY_FILE: Var<crate::env::Path> = Var {
     name: "CARILLON_JWT_PUBLIC_KEY_FILE",
     absent: Absent::Optional("none"),
     kind: crate::env::Path,
-    what: "PEM file with one or more public keys: RSA (RS256), EC P-256 (ES256) or Ed25519 (EdDSA)",
+    what: "PEM file with one or more public keys: RSA (RS256), EC P-256 (ES256), EC P-384 (ES384) or Ed25519 (EdDSA)",
 };
 
 /// The key set of an identity provider.
@@ -58,10 +59,18 @@ pub const ISSUER: Var<List<crate::env::Checked>> = Var {
     what: "issuers of which a token must name one",
 };
 
+/// How far the clock of a token's issuer may be ahead.
+pub const CLOCK_SKEW: Var<Millis> = Var {
+    name: "CARILLON_JWT_CLOCK_SKEW_MS",
+    absent: Absent::Default("5000"),
+    kind: Millis { min: 0, max: 300_000 },
+    what: "how far iat and nbf of a token may lie in the future, because its issuer's clock is ahead; exp is exact",
+};
+
 /// What makes a user token valid.
 #[derive(Debug, Clone)]
 pub struct AuthConfig {
-    /// Shared secrets of HS256 tokens, the current one first.
+    /// Shared secrets of HMAC tokens, the current one first.
     pub secrets: Vec<Secret>,
     /// File of PEM public keys.
     pub public_key_file: Option<PathBuf>,
@@ -71,6 +80,8 @@ pub struct AuthConfig {
     pub audiences: Vec<String>,
     /// Accepted `iss`; empty: not checked.
     pub issuers: Vec<String>,
+    /// How far `iat` and `nbf` may lie in the future.
+    pub clock_skew: Duration,
 }
 
 impl AuthConfig {
@@ -87,6 +98,7 @@ impl AuthConfig {
             jwks_url: env.optional(&JWKS_URL)?,
             audiences: env.optional(&AUDIENCE)?.unwrap_or_default(),
             issuers: env.optional(&ISSUER)?.unwrap_or_default(),
+            clock_skew: env.get(&CLOCK_SKEW)?,
         };
         if config.secrets.is_empty() && config.public_key_file.is_none() && config.jwks_url.is_none() {
             return Err(no_keys());

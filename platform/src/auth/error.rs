@@ -1,5 +1,7 @@
 //! Why is a user token refused?
 
+use std::time::Duration;
+
 /// Why a user token is refused. No text of it holds the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
@@ -12,12 +14,25 @@ pub enum AuthError {
     /// No key we know has signed it.
     #[error("the token was not signed with a key this service knows")]
     Signature,
+    /// No key we know is for its algorithm; the predicate says why.
+    #[error("the token's algorithm {0}")]
+    Algorithm(String),
     /// Its `exp` is past.
-    #[error("the token has expired")]
-    Expired,
+    #[error("the token has expired ({ago} s ago by this service's clock)")]
+    Expired {
+        /// How long ago, in seconds.
+        ago: u64,
+    },
     /// Its `nbf` or `iat` is to come.
-    #[error("the token is not valid yet ({0} lies in the future)")]
-    NotYetValid(&'static str),
+    #[error("the token's {claim} is {ahead} s ahead of this service's clock; {allowed:?} is allowed")]
+    NotYetValid {
+        /// The claim.
+        claim: &'static str,
+        /// How far it lies in the future, in seconds, rounded up.
+        ahead: u64,
+        /// How far it may.
+        allowed: Duration,
+    },
     /// It is meant for someone else.
     #[error("the token's aud names none of the accepted audiences")]
     Audience,
@@ -71,9 +86,9 @@ impl AuthError {
         match self {
             AuthError::Missing => "token_missing",
             AuthError::Malformed(_) => "token_malformed",
-            AuthError::Signature => "token_signature",
-            AuthError::Expired => "token_expired",
-            AuthError::NotYetValid(_) => "token_not_yet_valid",
+            AuthError::Signature | AuthError::Algorithm(_) => "token_signature",
+            AuthError::Expired { .. } => "token_expired",
+            AuthError::NotYetValid { .. } => "token_not_yet_valid",
             AuthError::Audience => "token_audience",
             AuthError::Issuer => "token_issuer",
             AuthError::Claims { .. } => "token_claims",
@@ -99,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_wrong_token_is_401_a_wrong_tenant_403_and_missing_keys_503() {
-        assert_eq!(AuthError::Expired.refusal().status(), 401);
+        assert_eq!(AuthError::Expired { ago: 1 }.refusal().status(), 401);
         assert_eq!(AuthError::TenantForbidden.refusal().status(), 403);
         assert_eq!(AuthError::TenantRequired.refusal().status(), 403);
         assert_eq!(AuthError::KeysUnavailable.refusal().status(), 503);

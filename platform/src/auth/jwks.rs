@@ -1,18 +1,20 @@
 //! Which keys does the identity provider use now?
 //!
-//! The key set is fetched when a token names a key we do not know, and in the background when it has become old.
+//! The key set is fetched when no key of it has signed a token, and in the background when it has become old. A known
+//! `kid` proves nothing about that: some providers always use the same one, and renew the key under it.
 //! Whatever tokens arrive, there is at most one fetch a minute (every 5 s until the first one has succeeded), so
 //! nobody can make us flood the identity provider; in between, an unknown key stays unknown. A fetch that fails,
 //! or brings no usable key, changes nothing: the keys we have stay.
 
 use super::config::JWKS_URL;
 use super::error::AuthError;
-use super::key::{Jwk, Key, is_public_algorithm};
+use super::jwk::{self, PassedOver};
+use super::key::{Key, public_algorithm};
 use super::token::Token;
 use crate::env::ConfigError;
 use crate::telemetry::{Metric, MetricKind};
 use reqwest::{Client, Url};
-use serde::Deserialize;
+use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Mutex as Flight, OwnedMutexGuard};
@@ -51,6 +53,8 @@ struct Source {
     set: RwLock<Option<Arc<KeySet>>>,
     /// When a fetch was last begun.
     begun: Mutex<Option<SystemTime>>,
+    /// What was passed over in the last set: each is told once.
+    passed_over: Mutex<Vec<PassedOver>>,
     /// Held during a fetch: whoever needs the same key waits for it instead of fetching again.
     flight: Arc<Flight<()>>,
 }
@@ -61,7 +65,7 @@ struct KeySet {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum FetchError {
+pub(super) enum FetchError {
     #[error("{}", with_causes(.0))]
     Http(#[from] reqwest::Error),
     #[error("status {0}")]
@@ -70,7 +74,11 @@ enum FetchError {
     TooLarge,
     #[error("not a JSON Web Key Set")]
     NotASet,
-    #[error("no key in it can check RS256, ES256 or EdDSA signatures")]
+    #[error("an OpenID configuration, not a key set; the address of that is its jwks_uri")]
+    Discovery,
+    #[error("certificates by name, not a JSON Web Key Set; the provider has one at another address")]
+    Certificates,
+    #[error("no key in it can check signatures of tokens")]
     NoUsableKey,
 }
 
@@ -93,29 +101,40 @@ impl Jwks {
             .build()
             .map_err(|error| JWKS_URL.error(format!("cannot be used: {}", with_causes(&error))))?;
         let flight = Arc::new(Flight::new(()));
-        Ok(Self(Arc::new(Source { url, client, set: RwLock::new(None), begun: Mutex::new(None), flight })))
+        Ok(Self(Arc::new(Source {
+            url,
+            client,
+            set: RwLock::new(None),
+            begun: Mutex::new(None),
+            passed_over: Mutex::default(),
+            flight,
+        })))
     }
 
     /// Whether a key of the set has signed the token; fetches the set when that may help and is due.
     pub(super) async fn verify(&self, token: &Token<'_>, now: SystemTime) -> Result<(), AuthError> {
-        if !is_public_algorithm(&token.algorithm) {
+        if public_algorithm(&token.algorithm).is_none() {
             return Err(AuthError::Signature);
         }
-        if let Some(set) = self.0.set() {
-            if set.verifies(token) {
-                self.0.refresh_if_old(&set, now);
-                return Ok(());
-            }
-            if set.keys.iter().any(|key| key.is_named_by(token)) {
-                return Err(AuthError::Signature);
-            }
+        let tried = self.0.set();
+        if let Some(set) = &tried
+            && set.verifies(token)
+        {
+            self.0.refresh_if_old(set, now);
+            return Ok(());
         }
         self.0.refresh(now).await;
-        match self.0.set() {
-            Some(set) if set.verifies(token) => Ok(()),
-            Some(_) => Err(AuthError::Signature),
-            None => Err(AuthError::KeysUnavailable),
+        match (tried, self.0.set()) {
+            (_, None) => Err(AuthError::KeysUnavailable),
+            (Some(tried), Some(set)) if Arc::ptr_eq(&tried, &set) => Err(AuthError::Signature),
+            (_, Some(set)) if set.verifies(token) => Ok(()),
+            _ => Err(AuthError::Signature),
         }
+    }
+
+    /// Whether a key of the set is for this algorithm.
+    pub(super) fn has_key_for(&self, algorithm: &str) -> bool {
+        self.0.set().is_some_and(|set| set.keys.iter().any(|key| key.is_for(algorithm)))
     }
 
     /// Fetches the set if there is none.
@@ -206,20 +225,64 @@ impl Source {
             }
             body.extend_from_slice(&chunk);
         }
-        usable_keys(&body)
+        let (keys, passed_over) = read(&body)?;
+        self.tell(passed_over);
+        if keys.is_empty() { Err(FetchError::NoUsableKey) } else { Ok(keys) }
+    }
+
+    /// Tells of each member that is passed over, unless the last set had it, too.
+    fn tell(&self, passed_over: Vec<PassedOver>) {
+        let mut told = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
+        let (host, path) = (self.url.host_str().unwrap_or_default(), self.url.path());
+        for PassedOver { key, reason, for_something_else } in
+            passed_over.iter().filter(|member| !told.contains(member))
+        {
+            if *for_something_else {
+                tracing::info!(host, path, key, "a key of the key set is passed over: it {reason}");
+            } else {
+                tracing::warn!(host, path, key, "a key of the key set cannot be used: it {reason}");
+            }
+        }
+        *told = passed_over;
     }
 }
 
-/// The keys of a set that can check signatures of our algorithms; members of other kinds are passed over.
-fn usable_keys(body: &[u8]) -> Result<Vec<Key>, FetchError> {
-    #[derive(Deserialize)]
-    struct Set {
-        keys: Vec<serde_json::Value>,
+/// The keys of a set that can check signatures, and why each other member cannot. A set is `{"keys": […]}` (RFC 7517
+/// §5); the list alone, and one key alone, are published, too.
+pub(super) fn read(body: &[u8]) -> Result<(Vec<Key>, Vec<PassedOver>), FetchError> {
+    // Files written on Windows begin with a byte order mark.
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let members = match serde_json::from_slice(body).map_err(|_| FetchError::NotASet)? {
+        Value::Array(list) => list,
+        Value::Object(mut set) => match set.remove("keys") {
+            Some(Value::Array(list)) => list,
+            Some(_) => return Err(FetchError::NotASet),
+            None if set.contains_key("kty") => vec![Value::Object(set)],
+            None if set.contains_key("jwks_uri") => return Err(FetchError::Discovery),
+            None if set.values().any(is_pem) => return Err(FetchError::Certificates),
+            None => return Err(FetchError::NotASet),
+        },
+        _ => return Err(FetchError::NotASet),
+    };
+    let (mut keys, mut passed_over) = (Vec::new(), Vec::new());
+    for (place, member) in (1..).zip(members.iter().take(SET_KEYS)) {
+        match jwk::read(member, place) {
+            Ok(key) => keys.push(key),
+            Err(member) => passed_over.push(member),
+        }
     }
-    let set: Set = serde_json::from_slice(body).map_err(|_| FetchError::NotASet)?;
-    let known = |member| Key::of_jwk(&serde_json::from_value::<Jwk>(member).ok()?);
-    let keys: Vec<Key> = set.keys.into_iter().take(SET_KEYS).filter_map(known).collect();
-    if keys.is_empty() { Err(FetchError::NoUsableKey) } else { Ok(keys) }
+    if members.len() > SET_KEYS {
+        passed_over.push(PassedOver {
+            key: format!("number {} and later", SET_KEYS + 1),
+            reason: format!("is beyond the {SET_KEYS} keys that are looked at"),
+            for_something_else: false,
+        });
+    }
+    Ok((keys, passed_over))
+}
+
+fn is_pem(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with("-----BEGIN "))
 }
 
 #[cfg(test)]

@@ -129,16 +129,130 @@ async fn many_tokens_at_once_share_one_fetch() {
 }
 
 #[tokio::test]
-async fn a_forged_signature_under_a_known_name_fetches_nothing() {
+async fn a_key_renewed_under_the_same_name_is_found_at_once_if_the_last_fetch_is_a_minute_old() {
+    let (old, new) = (Signer::rsa(), Signer::rsa());
+    let provider = Provider::start().await;
+    provider.publish(&[(&old, "sig-1")]);
+    let jwks = provider.jwks();
+    assert_eq!(code(&jwks, &token(&old, Some("sig-1")), NOW).await, "accepted");
+    provider.publish(&[(&new, "sig-1")]);
+    assert_eq!(code(&jwks, &token(&new, Some("sig-1")), NOW + 59).await, "token_signature");
+    assert_eq!(code(&jwks, &token(&new, Some("sig-1")), NOW + 60).await, "accepted");
+    assert_eq!(code(&jwks, &token(&old, Some("sig-1")), NOW + 61).await, "token_signature", "it is gone");
+    assert_eq!(provider.fetches(), 2);
+}
+
+#[tokio::test]
+async fn a_renewed_key_is_fetched_once_for_all_who_wait_for_it() {
+    let (old, new) = (Signer::ed25519(), Signer::ed25519());
+    let provider = Provider::start().await;
+    provider.publish(&[(&old, "k")]);
+    let jwks = Arc::new(provider.jwks());
+    jwks.load(at(NOW)).await.unwrap();
+    provider.publish(&[(&new, "k")]);
+    let mut waiting = tokio::task::JoinSet::new();
+    for second in [60, 61, 60, 62, 60, 61] {
+        let (jwks, token) = (jwks.clone(), token(&new, Some("k")));
+        waiting.spawn(async move { code(&jwks, &token, NOW + second).await });
+    }
+    assert!(waiting.join_all().await.iter().all(|code| *code == "accepted"));
+    assert_eq!(provider.fetches(), 2);
+}
+
+#[tokio::test]
+async fn forged_signatures_under_a_known_name_cause_at_most_one_fetch_a_minute() {
     let (known, thief) = (Signer::ed25519(), Signer::ed25519());
     let provider = Provider::start().await;
     provider.publish(&[(&known, "known")]);
     let jwks = provider.jwks();
     jwks.load(at(NOW)).await.unwrap();
-    assert_eq!(code(&jwks, &token(&thief, Some("known")), NOW + 90).await, "token_signature");
+    for second in 0..120 {
+        assert_eq!(code(&jwks, &token(&thief, Some("known")), NOW + second).await, "token_signature");
+    }
+    assert_eq!(provider.fetches(), 2, "one at the start, one after a minute");
     let shared = super::super::testkit::mint_for("0123456789abcdef", NOW);
-    assert_eq!(code(&jwks, &shared, NOW + 90).await, "token_signature", "no key set holds shared secrets");
-    assert_eq!(provider.fetches(), 1);
+    assert_eq!(code(&jwks, &shared, NOW + 180).await, "token_signature", "no key set holds shared secrets");
+    assert_eq!(provider.fetches(), 2);
+}
+
+/// What is logged on this thread while `act` runs.
+async fn logged(act: impl Future<Output = ()>) -> String {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    struct Writer(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Writer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(move || Writer(writer.clone()))
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    act.await;
+    drop(guard);
+    String::from_utf8(lines.lock().unwrap().clone()).unwrap()
+}
+
+#[tokio::test]
+async fn each_key_that_cannot_be_used_is_warned_of_once_with_the_reason() {
+    let signer = Signer::ed25519();
+    let provider = Provider::start().await;
+    let strange = r#"{"kty":"EC","crv":"P-521","kid":"p521"},{"kty":"oct","kid":"secret","k":"c2VjcmV0"}"#;
+    let encrypts = r#"{"kty":"RSA","use":"enc","kid":"enc"}"#;
+    provider.set(StatusCode::OK, &format!(r#"{{"keys":[{strange},{encrypts},{}]}}"#, signer.jwk("k")));
+    let jwks = provider.jwks();
+    let fetch = async |minute: u64| {
+        code(&jwks, &token(&Signer::ed25519(), Some("x")), NOW + minute * 60).await;
+    };
+    let text = logged(async {
+        fetch(0).await;
+        fetch(1).await;
+        fetch(2).await;
+    })
+    .await;
+    assert_eq!(provider.fetches(), 3);
+    let warnings: Vec<&str> = text.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 2, "{text}");
+    assert!(warnings[0].contains("p521") && warnings[0].contains("curve"), "{text}");
+    assert!(warnings[1].contains("secret") && warnings[1].contains("what everyone may fetch"), "{text}");
+    assert!(!text.contains("c2VjcmV0"), "{text}");
+    let info: Vec<&str> = text.lines().filter(|line| line.contains("INFO")).collect();
+    assert!(info.len() == 1 && info[0].contains("is for encryption"), "{text}");
+    provider.set(StatusCode::OK, &format!(r#"{{"keys":[{{"kty":"AKP","kid":"pq"}},{}]}}"#, signer.jwk("k")));
+    let text = logged(async {
+        fetch(3).await;
+        fetch(4).await;
+    })
+    .await;
+    assert_eq!(text.matches("WARN").count(), 1, "what is new is told: {text}");
+}
+
+#[tokio::test]
+async fn a_url_that_leads_to_something_else_is_told_what_it_is() {
+    let provider = Provider::start().await;
+    let jwks = provider.jwks();
+    let pages = [
+        (r#"{"issuer":"https://id","jwks_uri":"https://id/keys"}"#, "an OpenID configuration"),
+        (r#"{"f1":"-----BEGIN CERTIFICATE-----\n"}"#, "certificates by name"),
+        ("-----BEGIN PUBLIC KEY-----", "not a JSON Web Key Set"),
+        (r#"{"keys":{}}"#, "not a JSON Web Key Set"),
+        ("[]", "no key in it can check signatures"),
+    ];
+    for (minute, (page, reason)) in (0..).zip(pages) {
+        provider.set(StatusCode::OK, page);
+        let text = logged(async {
+            let _ = jwks.load(at(NOW + minute * 60)).await;
+        })
+        .await;
+        assert!(text.contains("WARN") && text.contains(reason), "{page}: {text}");
+    }
 }
 
 #[tokio::test]
@@ -243,13 +357,12 @@ async fn a_clock_set_back_starts_the_minute_anew() {
 #[test]
 fn a_set_is_bounded_and_unknown_members_do_no_harm() {
     let signer = Signer::ed25519();
+    let count = |body: &str| read(body.as_bytes()).map_or((0, 0), |(keys, over)| (keys.len(), over.len()));
     let strange = r#"{"kty":7},{"kty":"AKP","alg":"ML-DSA-44"},null,[],"x""#;
-    let body = format!(r#"{{"keys":[{strange},{}]}}"#, signer.jwk("k"));
-    assert_eq!(usable_keys(body.as_bytes()).map_or(0, |keys| keys.len()), 1);
+    assert_eq!(count(&format!(r#"{{"keys":[{strange},{}]}}"#, signer.jwk("k"))), (1, 5));
+    assert_eq!(count(&format!("\u{feff}{{\"keys\":[{}]}}", signer.jwk("k"))), (1, 0), "a byte order mark");
     let many = vec![signer.jwk("k"); SET_KEYS + 50].join(",");
-    assert_eq!(
-        usable_keys(format!(r#"{{"keys":[{many}]}}"#).as_bytes()).map_or(0, |keys| keys.len()),
-        SET_KEYS
-    );
-    assert!(usable_keys(b"[]").is_err() && usable_keys(&b"[".repeat(9000)).is_err());
+    assert_eq!(count(&format!(r#"{{"keys":[{many}]}}"#)), (SET_KEYS, 1), "the rest is told");
+    assert_eq!(count("[]"), (0, 0));
+    assert!(read(&b"[".repeat(9000)).is_err());
 }

@@ -46,6 +46,13 @@ pub(super) fn mint_for(secret: &str, now: u64) -> String {
     mint(&Secret::new(secret), &claims, at(now), Duration::from_secs(60))
 }
 
+/// A token signed with a shared secret.
+pub(super) fn hmac(secret: &str, algorithm: Algorithm, payload: &str) -> String {
+    let signed = format!("{}.{}", part(&format!(r#"{{"alg":"{algorithm:?}"}}"#)), part(payload));
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    format!("{signed}.{}", jsonwebtoken::crypto::sign(signed.as_bytes(), &key, algorithm).unwrap())
+}
+
 /// A private key and its public half.
 pub(super) struct Signer {
     pub(super) algorithm: Algorithm,
@@ -91,17 +98,30 @@ impl Signer {
         match other.algorithm {
             Algorithm::RS256 => Self::rsa(),
             Algorithm::ES256 => Self::p256(),
+            Algorithm::ES384 => Self::p384(),
             _ => Self::ed25519(),
         }
     }
 
-    /// Public keys of curves we do not take; the points of the second are as long as those of P-256.
-    pub(super) fn other_curves_public_pem() -> [String; 2] {
-        [&ECDSA_P384_SHA384_FIXED_SIGNING, &ECDSA_P256K1_SHA256_FIXED_SIGNING].map(|curve| {
-            let pair = EcdsaKeyPair::generate(curve).unwrap();
-            let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
-            pem("PUBLIC KEY", public.as_ref())
-        })
+    pub(super) fn p384() -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+        let private = pair.to_pkcs8v1().unwrap();
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        let private_pem = pem("PRIVATE KEY", private.as_ref());
+        let key = EncodingKey::from_ec_pem(private_pem.as_bytes()).unwrap();
+        Self { algorithm: Algorithm::ES384, public_pem: pem("PUBLIC KEY", public.as_ref()), private_pem, key }
+    }
+
+    /// The same key, to sign with another algorithm of its kind.
+    pub(super) fn with(self, algorithm: Algorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
+    /// A public key of a curve we do not take; its points are as long as those of P-256.
+    pub(super) fn secp256k1_public_pem() -> String {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256K1_SHA256_FIXED_SIGNING).unwrap();
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        pem("PUBLIC KEY", public.as_ref())
     }
 
     /// A public key too short for us; nobody has its private half.

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 /// Longest token that is looked at, in bytes.
 pub const TOKEN_BYTES: usize = 8 * 1024;
@@ -27,7 +28,7 @@ pub(super) struct Token<'a> {
 #[derive(Deserialize)]
 struct Header {
     alg: String,
-    kid: Option<String>,
+    kid: Option<Value>,
     crit: Option<IgnoredAny>,
 }
 
@@ -56,7 +57,14 @@ impl<'a> Token<'a> {
             // RFC 7515 §4.1.11: extensions marked critical must be understood; we understand none.
             return Err(AuthError::Malformed("asks for extensions (crit) this service does not know"));
         }
-        Ok(Self { signed, signature, algorithm: header.alg, kid: header.kid, payload: decode(payload)? })
+        let kid = match header.kid {
+            None => None,
+            Some(Value::String(name)) => Some(name),
+            // RFC 7515 §4.1.4 asks for a text; providers whose key set has a number have it here, too.
+            Some(Value::Number(number)) => Some(number.to_string()),
+            Some(_) => return Err(AuthError::Malformed("has a kid that is no text")),
+        };
+        Ok(Self { signed, signature, algorithm: header.alg, kid, payload: decode(payload)? })
     }
 }
 
@@ -103,7 +111,7 @@ mod tests {
             format!("{}.e30.AA", part("[]")),
             format!("{}.e30.AA", part(r#"{"typ":"JWT"}"#)),
             format!("{}.e30.AA", part(r#"{"alg":1}"#)),
-            format!("{}.e30.AA", part(r#"{"alg":"HS256","kid":7}"#)),
+            format!("{}.e30.AA", part(r#"{"alg":"HS256","kid":[7]}"#)),
             format!("{}.e30.AA", part(r#"{"alg":"HS256","alg":"none"}"#)),
             format!("{}.e30.AA", part(r#"{"alg":"HS256","crit":["b64"],"b64":false}"#)),
             format!("{}.e30.AA", part(&"[".repeat(4000))),

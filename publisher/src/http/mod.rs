@@ -102,7 +102,7 @@ async fn caller(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     let caller = app.gate.identify(&parts.headers).await.map_err(|denied| match denied {
         Denied::Missing => Problem::new(Code::CredentialsMissing, denied.to_string()),
         Denied::Unclear(_) | Denied::Key => Problem::new(Code::CredentialsInvalid, denied.to_string()),
-        Denied::Token(AuthError::Expired) => Problem::new(Code::TokenExpired, denied.to_string()),
+        Denied::Token(AuthError::Expired { .. }) => Problem::new(Code::TokenExpired, denied.to_string()),
         Denied::Token(AuthError::KeysUnavailable) => Problem::new(Code::Unavailable, denied.to_string()),
         Denied::Token(_) => Problem::new(Code::TokenInvalid, denied.to_string()),
         Denied::Log(error) => error.into(),

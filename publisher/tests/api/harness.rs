@@ -110,6 +110,7 @@ impl Api {
             jwks_url: None,
             audiences: Vec::new(),
             issuers: Vec::new(),
+            clock_skew: std::time::Duration::from_secs(5),
         });
         let app = App {
             intake: batcher.intake(),
