@@ -99,7 +99,7 @@ pub enum ServerFrame<'a> {
         /// What this connection may do.
         limits: Limits,
     },
-    /// Nothing else was sent for a while.
+    /// The cursor was not told for a while.
     Heartbeat {
         /// The connection's cursor.
         seq: Seq,
@@ -182,6 +182,22 @@ pub enum ServerFrame<'a> {
 }
 
 impl ServerFrame<'_> {
+    /// The connection's cursor, where the frame tells it.
+    pub fn cursor(&self) -> Option<Seq> {
+        match self {
+            Self::Welcome { seq, .. }
+            | Self::Heartbeat { seq, .. }
+            | Self::Reset { seq, .. }
+            | Self::Pong { seq, .. } => Some(*seq),
+            // The `seq` of an `ok` belongs to its channels.
+            Self::Expiring { .. }
+            | Self::Goaway { .. }
+            | Self::Replayed { .. }
+            | Self::Ok { .. }
+            | Self::Error { .. } => None,
+        }
+    }
+
     /// The frame's JSON.
     pub fn to_json(&self) -> Vec<u8> {
         // Strings, numbers and raw JSON only: nothing in a frame can fail to serialise.

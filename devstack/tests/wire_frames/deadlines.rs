@@ -1,8 +1,11 @@
 //! What does a gateway say when nothing happens, and what if the client says nothing?
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use carillon_devstack::client::resume::{Follow, Happening, Resuming};
 use carillon_devstack::client::socket::{Connect, Socket, SocketError};
+use carillon_devstack::stack::Stack;
 use serde_json::json;
 
 use crate::wire::raw::{PONG, Raw, Seen};
@@ -34,6 +37,90 @@ fn a_quiet_connection_hears_a_heartbeat_with_its_cursor() {
             assert!(Instant::now() < deadline, "the cursor did not move: {frame:?}");
         }
         socket.close().await;
+    });
+}
+
+/// What clients hear over five heartbeats and more, by how long their pongs take. The last one answers nothing: it hears
+/// what it hears before it is given up.
+#[test]
+fn a_page_hears_its_cursor_once_a_heartbeat_however_fast_its_pongs_are() {
+    block_on(async {
+        let stack = stack().await;
+        let begun = Instant::now();
+        let listeners: Vec<_> = [Some(0), Some(3), Some(15), Some(40), Some(200), None]
+            .into_iter()
+            .enumerate()
+            .map(|(number, pong_ms)| tokio::spawn(listen(stack.clone(), number, pong_ms)))
+            .collect();
+        // Meanwhile things happen that are for somebody else.
+        let (mut unseen, mut pace) = (0, tokio::time::interval(Duration::from_millis(20)));
+        while begun.elapsed() < Duration::from_millis(3 * HEARTBEAT_MS) {
+            pace.tick().await;
+            unseen = publish(&stack, "paced", &["user:bob"], json!({})).await.seq;
+        }
+        for listener in listeners {
+            let (pong_ms, cursors) = listener.await.unwrap();
+            assert!(cursors.is_sorted(), "pongs after {pong_ms:?} ms: {cursors:?}");
+            if pong_ms.is_some() {
+                assert!(cursors.last() == Some(&unseen), "pongs after {pong_ms:?} ms: {cursors:?}, {unseen}");
+            }
+        }
+    });
+}
+
+/// The cursors one client hears, until it has heard enough heartbeats or is given up.
+async fn listen(stack: Arc<Stack>, number: usize, pong_ms: Option<u64>) -> (Option<u64>, Vec<u64>) {
+    let user = claims("paced", &format!("anna-{number}"));
+    let mut raw = Raw::member(stack.gateway(QUICK).addr(), &token(&stack, &user)).await;
+    let (mut told, mut cursors, mut pings) = (Instant::now(), Vec::new(), 0);
+    while cursors.len() < 8 {
+        match raw.seen().await {
+            Seen::Text(text) => {
+                let frame: serde_json::Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(frame["type"], "heartbeat", "nothing else is for it: {text}");
+                let gap = told.elapsed();
+                let most = Duration::from_millis(2 * HEARTBEAT_MS);
+                assert!(
+                    gap < most,
+                    "a client reconnects after {most:?} of silence; pongs after {pong_ms:?} ms, gap {gap:?}"
+                );
+                (told, pings) = (Instant::now(), 0);
+                cursors.push(frame["seq"].as_u64().unwrap());
+            }
+            Seen::Ping(payload) => {
+                pings += 1;
+                assert_eq!(pings, 1, "two pings and no heartbeat between them; pongs after {pong_ms:?} ms");
+                if let Some(pong_ms) = pong_ms {
+                    tokio::time::sleep(Duration::from_millis(pong_ms)).await;
+                    raw.frame(PONG, payload).await;
+                }
+            }
+            Seen::Close(code, reason) => {
+                assert!(pong_ms.is_none() && code == 4408, "{code} {reason}; pongs after {pong_ms:?} ms");
+                assert!(cursors.len() >= 2, "{cursors:?}");
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    (pong_ms, cursors)
+}
+
+#[test]
+fn a_client_that_keeps_to_the_rule_of_silence_never_leaves_a_quiet_tenant() {
+    block_on(async {
+        let stack = stack().await;
+        let token = token(&stack, &claims("silent-tenant", "anna"));
+        let mut resuming = Resuming::new(Follow::new([stack.gateway(QUICK).ws_url()], token));
+        let mut heartbeats = 0;
+        while heartbeats < 6 {
+            match resuming.next().await {
+                Happening::Connected { after, .. } => assert_eq!(after, None, "it was there already"),
+                Happening::Other(frame) if frame.is("heartbeat") => heartbeats += 1,
+                other => panic!("after {heartbeats} heartbeats: {other:?}"),
+            }
+        }
+        resuming.close().await;
     });
 }
 

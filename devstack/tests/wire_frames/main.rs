@@ -24,7 +24,7 @@ const QUICK: usize = 1;
 const SHORT: usize = 2;
 
 /// Of the gateway `QUICK`.
-const HEARTBEAT_MS: u64 = 300;
+const HEARTBEAT_MS: u64 = 1_000;
 
 async fn stack() -> Arc<Stack> {
     static SHARED: Shared = Shared::new();

@@ -57,10 +57,7 @@ pub(super) fn go_forward<W: World>(
     match (more, waits || !connection.is_open()) {
         (true, _) => Progress::More,
         (false, true) => Progress::Waits,
-        (false, false) => {
-            connection.blocked_ms = None;
-            Progress::Live
-        }
+        (false, false) => Progress::Live,
     }
 }
 
@@ -167,7 +164,7 @@ fn write_matching<W: World>(
             Wrote::All => {
                 session.position = Position::Behind(upto);
                 if count > 0 {
-                    connection.wrote(length(slices), context);
+                    connection.wrote_events(length(slices), context);
                     context.counts.deliveries += count as u64;
                 }
             }

@@ -49,7 +49,7 @@ fn refresh<W: World>(
     let Some(session) = connection.sessions_mut().get_mut(SESSION) else { return };
     if session.refreshing {
         let message = "a token is being checked; wait for its answer";
-        return tables.refuse(key, frame.as_deref(), "too_many_requests", message);
+        return tables.refuse(key, frame.as_deref(), "too_many_requests", message, context.now_ms);
     }
     session.refreshing = true;
     let tenant = session.identity.tenant.clone();
@@ -71,9 +71,11 @@ pub(super) fn refreshed<W: World>(
         Ok(identity) if identity.user == session.identity.user => identity,
         Ok(_) => {
             let message = "the token is another person's";
-            return tables.refuse(key, frame.as_deref(), "token_mismatch", message);
+            return tables.refuse(key, frame.as_deref(), "token_mismatch", message, context.now_ms);
         }
-        Err(refusal) => return tables.refuse(key, frame.as_deref(), refusal.code, &refusal.message),
+        Err(refusal) => {
+            return tables.refuse(key, frame.as_deref(), refusal.code, &refusal.message, context.now_ms);
+        }
     };
     let expires_in = identity.expires_at.saturating_sub(context.world.unix_us() / 1_000_000);
     (session.expires_ms, session.expiring_ms) = token_deadlines(identity.expires_at, context);
@@ -82,7 +84,7 @@ pub(super) fn refreshed<W: World>(
     leave_forbidden(key, &before, tables);
     let id = raw(&frame);
     let ok = ServerFrame::Ok { id, channels: None, seq: None, epoch: None, expires_in: Some(expires_in) };
-    tables.say(key, &ok);
+    tables.say(key, &ok, context.now_ms);
 }
 
 fn leave_forbidden<S: Socket>(key: u32, before: &Identity, tables: &mut Tables<S>) {
@@ -118,18 +120,22 @@ fn subscribe<W: World>(
     if !forbidden.is_empty() {
         let message = format!("the token does not allow {}; nothing was subscribed", some(&forbidden));
         let (id, channels) = (raw(&id), Some(&forbidden[..]));
-        return tables.say(key, &ServerFrame::Error { id, code: "forbidden", message: &message, channels });
+        return tables.say(
+            key,
+            &ServerFrame::Error { id, code: "forbidden", message: &message, channels },
+            context.now_ms,
+        );
     }
     let Some(room) = tables.rooms.get(session.room) else { return };
     let is_new =
         |channel: &&Channel| !room.key_of(channel).is_some_and(|channel| session.channels.contains(channel));
     if session.channels.len() + channels.iter().filter(is_new).count() > CHANNELS_PER_CONNECTION {
         let message = format!("a connection may be in {CHANNELS_PER_CONNECTION} channels");
-        return tables.refuse(key, id.as_deref(), "too_many_channels", &message);
+        return tables.refuse(key, id.as_deref(), "too_many_channels", &message, context.now_ms);
     }
     if history.is_some() && session.history.len() >= JOBS {
         let message = format!("{JOBS} pieces of history are being sent; wait for one to be replayed");
-        return tables.refuse(key, id.as_deref(), "too_many_requests", &message);
+        return tables.refuse(key, id.as_deref(), "too_many_requests", &message, context.now_ms);
     }
     let (epoch, epochs, oldest) = (room.life.epoch.clone(), room.life.epochs.clone(), room.life.oldest);
     let seq = session.cursor(room.cursor);
@@ -141,7 +147,7 @@ fn subscribe<W: World>(
         epoch: Some(&epoch),
         expires_in: None,
     };
-    tables.say(key, &ok);
+    tables.say(key, &ok, context.now_ms);
     let session = tables.get_mut(key).and_then(|connection| connection.sessions_mut().get_mut(SESSION));
     if let (Some(history), Some(session)) = (history, session) {
         session.history.push_back(HistoryJob::new(id, &channels, history, seq, &epochs, oldest));
@@ -158,7 +164,11 @@ fn unsubscribe<W: World>(
     if pays_for(key, id.as_deref(), channels.len(), tables, context) {
         tables.leave(key, SESSION, channels);
         let (id, channels) = (raw(&id), Some(channels));
-        tables.say(key, &ServerFrame::Ok { id, channels, seq: None, epoch: None, expires_in: None });
+        tables.say(
+            key,
+            &ServerFrame::Ok { id, channels, seq: None, epoch: None, expires_in: None },
+            context.now_ms,
+        );
     }
 }
 
@@ -175,7 +185,7 @@ fn pays_for<W: World>(
     if !pays {
         let message =
             "too many channels were joined and left in a short time; nothing was changed, try again later";
-        tables.refuse(key, id, "too_many_requests", message);
+        tables.refuse(key, id, "too_many_requests", message, context.now_ms);
     }
     pays
 }
@@ -189,7 +199,8 @@ fn pong<W: World>(
 ) {
     let Some(standing) = tables.standing(key) else { return };
     let time = context.world.unix_us() / 1_000;
-    tables.say(key, &ServerFrame::Pong { id: raw(&id), seq: standing.cursor, time, data: raw(&data) });
+    let pong = ServerFrame::Pong { id: raw(&id), seq: standing.cursor, time, data: raw(&data) };
+    tables.say(key, &pong, context.now_ms);
 }
 
 /// When a token that is valid until `expires_at` (seconds since 1970) ends in the shard's time, and when its

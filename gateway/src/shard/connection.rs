@@ -38,13 +38,14 @@ pub(super) struct Connection<S> {
     pub(super) opened_ms: u64,
     /// When bytes last came from the client.
     pub(super) heard_ms: u64,
-    /// When bytes last went to the client.
-    pub(super) sent_ms: u64,
+    /// When the client was last told its cursor, by an event or by a frame of ours. Nothing else postpones a heartbeat: a
+    /// page sees no ping, and an answer without a cursor leaves it with an old one.
+    pub(super) told_ms: u64,
     /// Since when the socket takes nothing, if it is so.
     pub(super) blocked_ms: Option<u64>,
     /// Whether the socket may take something: it has not said otherwise since it was last reported writable.
     pub(super) writable: bool,
-    /// Since when a ping waits for any sign of life.
+    /// When a ping was sent that waits for any sign of life.
     pub(super) pinged_ms: Option<NonZeroU64>,
     /// The socket may have bytes that were not read because the client has answers to take first.
     pub(super) unread: bool,
@@ -166,9 +167,12 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Puts a frame behind what waits to be written. A poll has its own form.
-    pub(super) fn say(&mut self, frame: &ServerFrame<'_>, epoch: Option<&Epoch>) {
+    pub(super) fn say(&mut self, frame: &ServerFrame<'_>, epoch: Option<&Epoch>, now_ms: u64) {
         if !self.is_ending() {
             self.wire.push(self.outbox.control(), frame, epoch);
+            if frame.cursor().is_some() {
+                self.told_ms = now_ms;
+            }
         }
     }
 
@@ -267,6 +271,8 @@ impl<S: Socket> Connection<S> {
             }
             self.end_answer(context.now_ms);
         }
+        // It takes again, also where nothing of ours waits but a page of the log.
+        self.unblocked();
         if matches!(self.stage, Stage::Closing { answered: true, .. }) {
             // Both have said goodbye: nothing more will be read, and what was written is on its way.
             self.lose();
@@ -277,17 +283,27 @@ impl<S: Socket> Connection<S> {
     /// The socket took all that it was given.
     pub(super) fn wrote<W: World>(&mut self, bytes: u64, context: &mut Context<W>) {
         context.counts.sent_bytes += bytes;
-        self.sent_ms = context.now_ms;
-        self.blocked_ms = None;
+        self.unblocked();
+    }
+
+    /// The socket took all of these events.
+    pub(super) fn wrote_events<W: World>(&mut self, bytes: u64, context: &mut Context<W>) {
+        self.wrote(bytes, context);
+        self.told_ms = context.now_ms;
+    }
+
+    /// The socket takes again. What it did not answer meanwhile is no sign of anything: a ping may have waited behind what
+    /// it did not take. It is asked anew.
+    fn unblocked(&mut self) {
+        if self.blocked_ms.take().is_some() {
+            self.pinged_ms = None;
+        }
     }
 
     /// The socket took so many bytes and then no more.
     pub(super) fn blocked<W: World>(&mut self, taken: usize, context: &mut Context<W>) {
         self.writable = false;
         context.counts.sent_bytes += taken as u64;
-        if taken > 0 {
-            self.sent_ms = context.now_ms;
-        }
         if taken > 0 || self.blocked_ms.is_none() {
             self.blocked_ms = Some(context.now_ms);
             if let (false, Stage::Closing { until_ms, .. }) = (self.wire.is_websocket(), &mut self.stage) {

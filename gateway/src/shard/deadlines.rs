@@ -31,11 +31,13 @@ pub(super) fn due_ms<S: Socket>(connection: &Connection<S>, config: &ShardConfig
             let alive = match (connection.blocked_ms, connection.wire) {
                 (Some(since), _) => since + config.stall_ms,
                 (None, Wire::WebSocket(_)) => {
-                    let pinged = connection.pinged_ms.is_some();
-                    let silence = if pinged { silence_ms(config) } else { config.heartbeat_ms };
-                    (connection.sent_ms + config.heartbeat_ms).min(connection.heard_ms + silence)
+                    let life = match connection.pinged_ms {
+                        Some(pinged_ms) => silent_at_ms(connection.heard_ms, pinged_ms.get(), config),
+                        None => connection.heard_ms + config.heartbeat_ms,
+                    };
+                    life.min(connection.told_ms + config.heartbeat_ms)
                 }
-                (None, Wire::EventStream) => connection.sent_ms + config.heartbeat_ms,
+                (None, Wire::EventStream) => connection.told_ms + config.heartbeat_ms,
                 (None, Wire::Poll { wait_ms, .. }) => connection.opened_ms + poll_ms(wait_ms, sessions),
             };
             let leave = match connection.departure {
@@ -95,7 +97,7 @@ fn look_after_sessions<W: World>(key: u32, tables: &mut Tables<W::Socket>, conte
         }
     }
     if let Some(in_ms) = expiring {
-        tables.say(key, &ServerFrame::Expiring { in_ms });
+        tables.say(key, &ServerFrame::Expiring { in_ms }, now_ms);
     }
 }
 
@@ -109,35 +111,36 @@ fn look_after_client<W: World>(key: u32, tables: &mut Tables<W::Socket>, context
         }
         return;
     }
-    match connection.wire {
-        Wire::Poll { wait_ms, .. } => {
-            if now_ms >= connection.opened_ms + poll_ms(wait_ms, connection.sessions()) {
-                tables.close(key, CloseCode::Bye, "", context);
-            }
-            return;
+    let config = &context.config;
+    if let Wire::Poll { wait_ms, .. } = connection.wire {
+        if now_ms >= connection.opened_ms + poll_ms(wait_ms, connection.sessions()) {
+            tables.close(key, CloseCode::Bye, "", context);
         }
-        Wire::WebSocket(_) if now_ms >= connection.heard_ms + silence_ms(&context.config) => {
-            return tables.close(key, CloseCode::Silent, "nothing was heard for too long", context);
-        }
-        Wire::WebSocket(_)
-            if connection.pinged_ms.is_none()
-                && now_ms >= connection.heard_ms + context.config.heartbeat_ms =>
-        {
-            // Any pong counts as a sign of life; clients that never speak answer pings by themselves.
-            connection.pinged_ms = NonZeroU64::new(now_ms.max(1));
-            push_ping(connection.outbox.control(), b"");
-        }
-        Wire::WebSocket(_) | Wire::EventStream => {}
+        return;
     }
-    let is_silent = now_ms >= connection.sent_ms + context.config.heartbeat_ms;
-    if let Some(standing) = tables.standing(key).filter(|_| is_silent) {
-        tables.say(key, &ServerFrame::Heartbeat { seq: standing.cursor, epoch: None });
+    let (told_ms, heard_ms, pinged_ms) = (connection.told_ms, connection.heard_ms, connection.pinged_ms);
+    let is_websocket = connection.wire.is_websocket();
+    if pinged_ms.is_some_and(|pinged_ms| now_ms >= silent_at_ms(heard_ms, pinged_ms.get(), config)) {
+        return tables.close(key, CloseCode::Silent, "nothing was heard for too long", context);
+    }
+    let is_heartbeat_due = now_ms >= told_ms + config.heartbeat_ms;
+    // A ping goes along with a heartbeat, in one write, where it would be due before the next one.
+    let unheard_ms = if is_heartbeat_due { config.heartbeat_ms / 2 } else { config.heartbeat_ms };
+    let is_ping_due = is_websocket && pinged_ms.is_none() && now_ms >= heard_ms + unheard_ms;
+    if let Some(standing) = tables.standing(key).filter(|_| is_heartbeat_due) {
+        tables.say(key, &ServerFrame::Heartbeat { seq: standing.cursor, epoch: None }, now_ms);
+    }
+    if let Some(connection) = tables.get_mut(key).filter(|_| is_ping_due) {
+        // Any bytes count as a sign of life; clients that never speak answer pings by themselves.
+        connection.pinged_ms = NonZeroU64::new(now_ms.max(1));
+        push_ping(connection.outbox.control(), b"");
     }
 }
 
-/// How long a client hears nothing from us at most, plus a ping's time to come back.
-fn silence_ms(config: &ShardConfig) -> u64 {
-    config.heartbeat_ms * 5 / 2
+/// When a client that has not answered a ping is given up: 2.5 heartbeats after it was heard, and 1.5 after it was asked.
+/// What it was not asked it cannot have failed to answer, however long it was not heard (a slow reader, a frozen process).
+fn silent_at_ms(heard_ms: u64, pinged_ms: u64, config: &ShardConfig) -> u64 {
+    (heard_ms + config.heartbeat_ms * 5 / 2).max(pinged_ms + config.heartbeat_ms * 3 / 2)
 }
 
 /// How long a poll stays open. One that is behind is about to be answered with what it missed.

@@ -54,7 +54,7 @@ pub(super) fn accept<W: World>(
         allowance: Allowance::full(context.config.frame_rate, context.now_ms),
         opened_ms: context.now_ms,
         heard_ms: context.now_ms,
-        sent_ms: context.now_ms,
+        told_ms: context.now_ms,
         blocked_ms: None,
         writable: true,
         pinged_ms: None,
@@ -128,7 +128,7 @@ pub(super) fn welcome<W: World>(
         expires_in,
         limits: Limits::with_frame_rate(context.config.frame_rate.per_second),
     };
-    connection.say(&frame, Some(&epoch));
+    connection.say(&frame, Some(&epoch), context.now_ms);
     if let Some(reason) = reset {
         tell_reset(connection, reason, room_cursor, &epoch, context);
     }

@@ -161,7 +161,7 @@ impl FanOut {
             context.counts.writes += 1;
             match wrote {
                 Wrote::All => {
-                    connection.wrote(length(slices), context);
+                    connection.wrote_events(length(slices), context);
                     context.counts.deliveries += count as u64;
                 }
                 Wrote::Blocked(taken) => {
@@ -217,7 +217,7 @@ fn write_one<W: World>(
     context.counts.writes += 1;
     match wrote {
         Wrote::All => {
-            connection.wrote(form.len() as u64, context);
+            connection.wrote_events(form.len() as u64, context);
             context.counts.deliveries += 1;
             return true;
         }

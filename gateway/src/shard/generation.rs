@@ -35,14 +35,14 @@ pub(super) fn follow_reset<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
             // What is being read may end with events that are gone.
             session.reading = Reading::Nothing;
             let epoch = Some(&life.epoch);
-            connection.say(&ServerFrame::Heartbeat { seq: cursor, epoch }, epoch);
+            connection.say(&ServerFrame::Heartbeat { seq: cursor, epoch }, epoch, context.now_ms);
             continue;
         }
         // History of the old generation would carry its numbers: it ends here, and says that it is not whole.
         let unfinished = std::mem::take(&mut session.history);
         reset(connection, index, life.reason, &standing, context);
         for job in &unfinished {
-            connection.say(&job.cut_short(), Some(&standing.epoch));
+            connection.say(&job.cut_short(), Some(&standing.epoch), context.now_ms);
         }
     }
 }
@@ -73,6 +73,6 @@ pub(super) fn tell_reset<W: World>(
         Wire::Poll { .. } => {
             connection.answer_poll(std::iter::empty(), seq, Some(reason), epoch, context);
         }
-        _ => connection.say(&ServerFrame::Reset { reason, seq, epoch }, Some(epoch)),
+        _ => connection.say(&ServerFrame::Reset { reason, seq, epoch }, Some(epoch), context.now_ms),
     }
 }

@@ -127,7 +127,7 @@ fn on_message<W: World>(
         Incoming::Pong(_) => {}
         Incoming::Text(text) => on_text(key, text, tables, context),
         Incoming::Binary(_) => {
-            tables.refuse(key, None, "invalid_frame", "frames are JSON text, not binary");
+            tables.refuse(key, None, "invalid_frame", "frames are JSON text, not binary", context.now_ms);
         }
         Incoming::Ping(payload) => {
             if !connection.is_ending() {
@@ -155,7 +155,7 @@ pub(super) fn on_text<W: World>(
     match &mut connection.stage {
         Stage::Open(_) => match client::parse(text) {
             Ok(frame) => carry_out(key, frame, tables, context),
-            Err(fault) => tables.refuse(key, fault.id.as_deref(), fault.code, &fault.message),
+            Err(fault) => tables.refuse(key, fault.id.as_deref(), fault.code, &fault.message, context.now_ms),
         },
         Stage::Greeting(_) => greet(key, text, tables, context),
         Stage::Entering(held) => {

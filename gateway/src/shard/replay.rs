@@ -4,9 +4,9 @@
 //! again later, so that a slow reader's history costs no more than its live events do.
 
 use super::catchup::ASK_AGAIN_MS;
-use super::connection::{Connection, Stage};
+use super::connection::Connection;
 use super::context::Context;
-use super::history::Question;
+use super::history::{HistoryJob, Question};
 use super::messages::{HistoryPage, Request, Ticket};
 use super::outbox::{Wrote, write};
 use super::session::Reading;
@@ -52,24 +52,20 @@ pub(super) fn take_history<W: World>(
     if !connection.flush(context) {
         return;
     }
-    let Stage::Open(sessions) = &mut connection.stage else { return };
-    let Some(session) = sessions.get_mut(index) else { return };
-    let Some(job) = session.history.front_mut() else { return };
+    let Some(job) = job_of(connection, index) else { return };
     job.took(&page);
+    let id = job.id().unwrap_or("null").to_owned();
     for event in &page.events {
-        let json =
-            event_frame(event.seq, &event.channels, event.body.as_bytes(), Some(job.id().unwrap_or("null")));
+        let json = event_frame(event.seq, &event.channels, event.body.as_bytes(), Some(&id));
         let frame = ws::encode::text_frame(&[&json]);
-        match write(&mut connection.socket, &frame) {
-            Wrote::All => {
-                job.sent(event.seq);
-                connection.sent_ms = context.now_ms;
-                connection.blocked_ms = None;
-                context.counts.sent_bytes += frame.len() as u64;
-            }
+        let wrote = write(&mut connection.socket, &frame);
+        if let (Wrote::All | Wrote::Blocked(1..), Some(job)) = (wrote, job_of(connection, index)) {
+            job.sent(event.seq);
+        }
+        match wrote {
+            Wrote::All => connection.wrote(frame.len() as u64, context),
             Wrote::Blocked(taken) => {
                 if taken > 0 {
-                    job.sent(event.seq);
                     connection.outbox.begun(frame.slice(taken..));
                 }
                 return connection.blocked(taken, context);
@@ -77,11 +73,18 @@ pub(super) fn take_history<W: World>(
             Wrote::Broken => return connection.lose(),
         }
     }
+    let Some(session) = connection.sessions_mut().get_mut(index) else { return };
+    let Some(job) = session.history.front_mut() else { return };
     job.passed(&page);
     if page.complete {
         let Some(job) = session.history.pop_front() else { return };
-        connection.say(&job.complete(), None);
+        connection.say(&job.complete(), None, context.now_ms);
     }
+}
+
+/// The first piece of history of one of a connection's sessions.
+fn job_of<S: Socket>(connection: &mut Connection<S>, session: usize) -> Option<&mut HistoryJob> {
+    connection.sessions_mut().get_mut(session)?.history.front_mut()
 }
 
 /// A read failed: it is tried again, or the job is refused; the subscription itself is live.
@@ -95,5 +98,9 @@ fn failed<S: Socket>(connection: &mut Connection<S>, index: usize, now_ms: u64) 
     let Some(job) = session.history.pop_front() else { return };
     let (id, message) = (job.id(), "the history cannot be read now; the subscription is live");
     let id = id.and_then(|id| serde_json::from_str(id).ok());
-    connection.say(&ServerFrame::Error { id, code: "history_unavailable", message, channels: None }, None);
+    connection.say(
+        &ServerFrame::Error { id, code: "history_unavailable", message, channels: None },
+        None,
+        now_ms,
+    );
 }

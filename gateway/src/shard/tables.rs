@@ -59,17 +59,17 @@ impl<S: Socket> Tables<S> {
     }
 
     /// Says something to a client.
-    pub(super) fn say(&mut self, key: u32, frame: &ServerFrame<'_>) {
+    pub(super) fn say(&mut self, key: u32, frame: &ServerFrame<'_>, now_ms: u64) {
         let epoch = self.standing(key).map(|standing| standing.epoch);
         if let Some(connection) = self.get_mut(key) {
-            connection.say(frame, epoch.as_ref());
+            connection.say(frame, epoch.as_ref(), now_ms);
         }
     }
 
     /// Answers a request with an error; the connection stays as it was.
-    pub(super) fn refuse(&mut self, key: u32, id: Option<&str>, code: &str, message: &str) {
+    pub(super) fn refuse(&mut self, key: u32, id: Option<&str>, code: &str, message: &str, now_ms: u64) {
         let id = id.and_then(|id| serde_json::from_str(id).ok());
-        self.say(key, &ServerFrame::Error { id, code, message, channels: None });
+        self.say(key, &ServerFrame::Error { id, code, message, channels: None }, now_ms);
     }
 
     /// Ends a connection with a code. A poll gets its answer instead: it comes back in a moment, and hears from the status

@@ -126,13 +126,7 @@ pub(super) fn push_poll_answer<'a>(
 /// Appends a frame as a message of an event stream. Frames that tell the cursor carry it as their id, so that a browser
 /// that comes back begins there; one that asks to come back later says when in the stream's own words.
 fn push_message(out: &mut Vec<u8>, frame: &ServerFrame<'_>, epoch: Option<&Epoch>) {
-    let cursor = match frame {
-        ServerFrame::Welcome { seq, .. }
-        | ServerFrame::Heartbeat { seq, .. }
-        | ServerFrame::Reset { seq, .. } => Some(seq),
-        _ => None,
-    };
-    if let (Some(seq), Some(epoch)) = (cursor, epoch) {
+    if let (Some(seq), Some(epoch)) = (frame.cursor(), epoch) {
         out.extend_from_slice(format!("id: {epoch}:{seq}\n").as_bytes());
     }
     if let ServerFrame::Goaway { reconnect_ms } = frame {

@@ -1,5 +1,6 @@
 //! A client that remembers what it was told, and notices when that cannot be true: the oracle of the simulation.
 
+use super::outside::{first_frame, frame};
 use super::tenant::{Logged, Tenant};
 use super::world::Pipe;
 use carillon_protocol::Channel;
@@ -146,7 +147,7 @@ impl Client {
     }
 
     fn hear_frames(&mut self, tenant: &Tenant) -> Finding {
-        while let Some((first, payload, used)) = frame(&self.heard.buffer) {
+        while let Some((first, payload, used)) = first_frame(&self.heard.buffer) {
             self.heard.buffer.drain(..used);
             if self.heard.closed.is_some() {
                 return Err("something follows a close frame".into());
@@ -161,11 +162,27 @@ impl Client {
                     self.heard.closed = Some(code);
                     self.count(format!("close {code}"));
                 }
-                9 | 10 => {}
+                9 => {
+                    self.count("ping".into());
+                    self.answer_ping(&payload);
+                }
+                10 => {}
                 other => return Err(format!("opcode {other}")),
             }
         }
         Ok(())
+    }
+
+    /// Half of them answer pings, as soon as they see them.
+    fn answer_ping(&mut self, payload: &[u8]) {
+        let Some(pipe) = self.pipe.as_ref().filter(|_| self.number.is_multiple_of(4)) else { return };
+        let follows = !self.unsent.is_empty();
+        self.unsent.extend(frame(10, payload));
+        if !follows {
+            let mut pipe = pipe.borrow_mut();
+            pipe.to_shard.extend(self.unsent.drain(..));
+            pipe.readable = true;
+        }
     }
 
     fn hear_lines(&mut self, tenant: &Tenant) -> Finding {
@@ -388,16 +405,4 @@ impl Client {
         self.cursor = Some((epoch, seq));
         Ok(())
     }
-}
-
-/// The first frame of a buffer: its first byte, its payload, and its length with head.
-fn frame(buffer: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
-    let (&first, &second) = (buffer.first()?, buffer.get(1)?);
-    let (length, head) = match second & 127 {
-        126 => (u64::from(u16::from_be_bytes(buffer.get(2..4)?.try_into().ok()?)), 4),
-        127 => (u64::from_be_bytes(buffer.get(2..10)?.try_into().ok()?), 10),
-        short => (u64::from(short), 2),
-    };
-    let end = head + length as usize;
-    Some((first, buffer.get(head..end)?.to_vec(), end))
 }

@@ -3,7 +3,7 @@
 use super::client::{Finding, Speech};
 use super::run::Run;
 use super::scenario::{CLIENTS, Outcome, Saying, Step, TENANTS};
-use crate::shard::connection::Stage;
+use crate::shard::connection::{Connection, Stage};
 use crate::shard::history::JOBS;
 use crate::shard::messages::{Cause, ToShard};
 use std::sync::atomic::Ordering;
@@ -49,6 +49,23 @@ impl Run {
         Ok(())
     }
 
+    /// What must be true of time after a turn: see [`super::tap`].
+    pub(super) fn check_times(&self, now_ms: u64) -> Finding {
+        let wakes_ms = self.shard.poll_timeout_ms().map_or(u64::MAX, |ms| now_ms + ms);
+        for client in &self.clients {
+            let Some(pipe) = &client.pipe else { continue };
+            let mut pipe = pipe.borrow_mut();
+            let news = pipe.news();
+            let heard = pipe.tap.hear(&news, client.speech, now_ms);
+            let open = pipe.key.and_then(|key| self.shard.tables.get(key)).is_some_and(Connection::is_open);
+            pipe.tap.end_turn(!open, now_ms);
+            let is_gone = pipe.is_reset || pipe.has_ended;
+            let told = if is_gone || pipe.was_full { Ok(()) } else { pipe.tap.check(wakes_ms) };
+            heard.and(told).map_err(|what| format!("client {}: {what}", client.number))?;
+        }
+        Ok(())
+    }
+
     /// Everything that is under way arrives, everybody reads: then nobody has missed anything.
     pub(super) fn come_to_rest(&mut self) -> Finding {
         for tenant in 0..TENANTS {
@@ -87,7 +104,7 @@ impl Run {
             while !self.world.requests.borrow().is_empty() {
                 self.answer(0, Outcome::Good);
             }
-            self.turn(false, usize::MAX);
+            self.turn(false, usize::MAX)?;
             for number in 0..CLIENTS {
                 self.read(number, usize::MAX)?;
             }
@@ -132,9 +149,9 @@ impl Run {
             }
         }
         self.messages.push_back(ToShard::Stop);
-        self.turn(false, usize::MAX);
+        self.turn(false, usize::MAX)?;
         self.step(&Step::Wait { ms: 3_000 })?;
-        if self.turn(false, usize::MAX) {
+        if self.turn(false, usize::MAX)? {
             return Err("it does not stop".into());
         }
         let tables = &self.shard.tables;

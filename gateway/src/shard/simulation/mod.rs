@@ -14,6 +14,7 @@
 //! | [`world`] | what are sockets, time and requests here? |
 //! | [`tenant`] | what is a tenant's log in truth? |
 //! | [`client`] | what may a client be told? (the oracle) |
+//! | [`tap`] | what went to a client, and when? (the oracle of time) |
 //! | [`outside`] | what does the world outside say and answer? |
 //! | [`run`] | what happens in which order? |
 //! | [`judge`] | what must be true after every step, at rest, and at the end? |
@@ -23,6 +24,7 @@ mod judge;
 mod outside;
 mod run;
 mod scenario;
+mod tap;
 mod tenant;
 mod tests;
 mod world;

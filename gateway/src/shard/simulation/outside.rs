@@ -97,3 +97,15 @@ pub(super) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     out.extend(payload);
     out
 }
+
+/// The first frame of a buffer: its first byte, its payload, and its length with head.
+pub(super) fn first_frame(buffer: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
+    let (&first, &second) = (buffer.first()?, buffer.get(1)?);
+    let (length, head) = match second & 127 {
+        126 => (u64::from(u16::from_be_bytes(buffer.get(2..4)?.try_into().ok()?)), 4),
+        127 => (u64::from_be_bytes(buffer.get(2..10)?.try_into().ok()?), 10),
+        short => (u64::from(short), 2),
+    };
+    let end = head + length as usize;
+    Some((first, buffer.get(head..end)?.to_vec(), end))
+}

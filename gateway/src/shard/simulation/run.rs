@@ -29,6 +29,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// 2026-01-01, where the clock begins.
 const BEGIN_US: u64 = 1_767_225_600_000_000;
 
+/// How long a client may go without its cursor.
+pub(super) const HEARTBEAT_MS: u64 = 25_000;
+
 /// Everything in one run.
 pub(super) struct Run {
     pub(super) shard: Shard<SimWorld>,
@@ -64,7 +67,7 @@ impl Run {
         world.unix_us.set(BEGIN_US);
         let config = ShardConfig {
             node: "sim".into(),
-            heartbeat_ms: 25_000,
+            heartbeat_ms: HEARTBEAT_MS,
             stall_ms: 60_000,
             frame_rate: FrameRate { per_second: 50 },
             traces: Traces::default(),
@@ -129,7 +132,7 @@ impl Run {
             Step::SetClock { ms } => {
                 self.world.unix_us.set(self.world.unix_us.get().saturating_add_signed(ms * 1_000));
             }
-            Step::Turn { backwards, messages } => drop(self.turn(*backwards, *messages)),
+            Step::Turn { backwards, messages } => return self.turn(*backwards, *messages).map(drop),
         }
         Ok(())
     }
@@ -362,7 +365,8 @@ impl Run {
     }
 
     /// The shard works. False when it has ended.
-    pub(super) fn turn(&mut self, backwards: bool, messages: usize) -> bool {
+    pub(super) fn turn(&mut self, backwards: bool, messages: usize) -> Result<bool, String> {
+        let now_ms = self.world.now_us.get() / 1_000;
         let pipes = self.clients.iter().filter_map(|client| client.pipe.as_ref()).chain(&self.orphans);
         let mut ready = Vec::new();
         for pipe in pipes {
@@ -371,7 +375,10 @@ impl Run {
                 && (pipe.readable || pipe.writable)
             {
                 ready.push(Ready { key, readable: pipe.readable, writable: pipe.writable });
-                (pipe.readable, pipe.writable, pipe.was_full) = (false, false, false);
+                if pipe.writable && std::mem::take(&mut pipe.was_full) {
+                    pipe.tap.freed(now_ms);
+                }
+                (pipe.readable, pipe.writable) = (false, false);
             }
         }
         if backwards {
@@ -381,6 +388,7 @@ impl Run {
         let messages: Vec<ToShard<SimSocket>> = self.messages.drain(..messages).collect();
         let goes_on = self.shard.turn(ready, messages);
         self.orphans.retain(|pipe| !pipe.borrow().is_dropped);
-        goes_on
+        self.check_times(now_ms)?;
+        Ok(goes_on)
     }
 }

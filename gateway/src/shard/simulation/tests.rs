@@ -17,6 +17,7 @@ const HEARD: &[&str] = &[
     "replayed",
     "reset",
     "heartbeat",
+    "ping",
     "pong",
     "ok",
     "error",

@@ -1,6 +1,7 @@
 //! The world a simulated shard lives in: a clock that stands still, sockets that are queues, requests that wait to be
 //! answered.
 
+use super::tap::Tap;
 use crate::shard::messages::Request;
 use crate::shard::world::{Socket, World};
 use std::cell::{Cell, RefCell};
@@ -35,6 +36,9 @@ pub(super) struct Pipe {
     pub(super) writable: bool,
     /// Where the shard keeps it.
     pub(super) key: Option<u32>,
+    /// Bytes for the client that the tap has heard.
+    pub(super) tapped: usize,
+    pub(super) tap: Tap,
 }
 
 impl Pipe {
@@ -74,7 +78,14 @@ impl Pipe {
         if self.was_full && self.room > 0 {
             self.writable = true;
         }
+        self.tapped = self.tapped.saturating_sub(count);
         self.to_client.drain(..count).collect()
+    }
+
+    /// What was written since this was asked last.
+    pub(super) fn news(&mut self) -> Vec<u8> {
+        let from = std::mem::replace(&mut self.tapped, self.to_client.len());
+        self.to_client.range(from..).copied().collect()
     }
 }
 
@@ -94,6 +105,7 @@ impl Read for SimSocket {
         for (byte, sent) in buffer.iter_mut().zip(pipe.to_shard.drain(..count)) {
             *byte = sent;
         }
+        pipe.tap.answered();
         Ok(count)
     }
 }
