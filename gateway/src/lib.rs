@@ -24,6 +24,7 @@ mod admission;
 mod bridge;
 mod budget;
 mod canary;
+mod chunk;
 mod door;
 mod edge;
 mod entrance;

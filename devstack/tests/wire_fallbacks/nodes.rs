@@ -112,12 +112,16 @@ async fn i8_a_stopping_gateway_answers_its_polls_and_sends_its_streams_away() {
     let refused = async {
         readiness_becomes(gateway, "unready", Some("draining")).await;
         let late = wanted.clone().since(Cursor { seq: 1, epoch: None });
-        for error in [late.stream().await.unwrap_err(), late.poll(None).await.unwrap_err()] {
-            let SocketError::Refused { status: 503, code, retry_after, .. } = &error else {
-                panic!("{error}")
-            };
-            assert!(code == "draining" && retry_after.is_some(), "{error}");
-        }
+        let error = late.poll(None).await.unwrap_err();
+        let SocketError::Refused { status: 503, code, retry_after, .. } = &error else { panic!("{error}") };
+        assert!(code == "draining" && retry_after.is_some(), "{error}");
+        // A browser's EventSource would not come back after any status but 200.
+        let mut stream = late.stream().await.unwrap();
+        let told = stream.next(PATIENCE).await.unwrap();
+        assert_eq!((told.frame.kind(), told.frame.code()), ("error", Some("draining")), "{told:?}");
+        let second = Duration::from_secs(1);
+        assert!(told.retry.is_some_and(|retry| (second..=3 * second).contains(&retry)), "{told:?}");
+        assert!(matches!(stream.next(PATIENCE).await, Err(SocketError::Lost(_))), "then it ends");
     };
     let ((), (), status) = tokio::join!(watch, refused, gateway.terminate());
     assert_eq!(status.unwrap().code(), Some(0), "{}", gateway.process().log_tail());

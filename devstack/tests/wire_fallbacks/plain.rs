@@ -65,14 +65,31 @@ impl Plain {
         self.bytes.drain(..length).collect()
     }
 
-    /// The next message of an event stream.
+    /// The next chunk of an answer that comes in chunks; the last one is empty.
+    pub(crate) async fn chunk(&mut self) -> Vec<u8> {
+        let at = loop {
+            match self.bytes.windows(2).position(|two| two == b"\r\n") {
+                Some(at) => break at,
+                None => assert!(self.more().await > 0, "the connection ends before the last chunk"),
+            }
+        };
+        let head = String::from_utf8(self.body(at + 2).await).unwrap();
+        let length = usize::from_str_radix(head.trim_end(), 16).unwrap();
+        let mut chunk = self.body(length + 2).await;
+        assert!(chunk.ends_with(b"\r\n"), "{chunk:?}");
+        chunk.truncate(length);
+        chunk
+    }
+
+    /// The next message of an event stream; each is a chunk.
     pub(crate) async fn message(&mut self) -> Message {
         loop {
-            self.messages.feed(&std::mem::take(&mut self.bytes));
+            let chunk = self.chunk().await;
+            assert!(!chunk.is_empty(), "the event stream ends");
+            self.messages.feed(&chunk);
             if let Some(message) = self.messages.next() {
                 return message.unwrap();
             }
-            assert!(self.more().await > 0, "the event stream ends");
         }
     }
 

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use carillon_devstack::client::frame::Cursor;
-use carillon_devstack::client::listen::{EventStream, Message};
+use carillon_devstack::client::listen::{EventStream, Message, Messages};
 use carillon_devstack::client::socket::{Socket, SocketError};
 use carillon_devstack::token::{Claims, now};
 use serde_json::{Value, json};
 
 use crate::faults::probe::sample;
-use crate::wire::{self, PATIENCE, assert_unlogged, block_on, claims, client, is_ascending, publish};
+use crate::plain::{Plain, request};
+use crate::wire::{self, PATIENCE, assert_unlogged, block_on, claims, client, is_ascending, publish, token};
 use crate::{BEATING, PLAIN, events_to, listen, seqs, stack};
 
 /// A welcome without what differs from connection to connection.
@@ -168,6 +169,68 @@ fn i3_last_event_id_resumes_and_wins_over_the_url() {
         assert_eq!((hello.frame.text("resumed"), hello.frame.seq()), (Some("live"), Some(100)));
         let next = publish(&stack, "resumes", &["tenant"], json!({})).await;
         assert_eq!(seqs(&events_to(&mut stream, next.seq).await), [101]);
+    });
+}
+
+/// Polyfills and clients that cannot set a header name it in the URL, each in its own way.
+#[test]
+fn i3_the_id_of_the_last_message_resumes_from_the_url_too() {
+    block_on(async {
+        let stack = stack().await;
+        let bearer = format!("Bearer {}", token(&stack, &claims("in-the-url", "anna")));
+        let mut last = publish(&stack, "in-the-url", &["tenant"], json!({})).await;
+        for _ in 0..4 {
+            last = publish(&stack, "in-the-url", &["tenant"], json!({})).await;
+        }
+        let headers = [("Authorization", bearer.as_str())];
+        for name in ["lastEventId", "Last-Event-ID", "last_event_id", "evs_last_event_id"] {
+            let path = format!("/v1/sse?evs_preamble&padding=5&since=1&{name}={}%3A3", last.epoch);
+            let mut plain = Plain::connect(stack.gateway(PLAIN).addr()).await;
+            plain.send(&request("GET", &path, &headers)).await;
+            assert!(plain.head().await.starts_with("http/1.1 200 "), "{name}");
+            assert_eq!(plain.message().await.frame.text("resumed"), Some("replay"), "{name}");
+            assert_eq!(plain.message().await.frame.seq(), Some(4), "{name}");
+            assert_eq!(plain.message().await.frame.seq(), Some(5), "{name}");
+        }
+    });
+}
+
+/// In chunks a cache has no reason to hold the beginning back until more has come; HTTP/1.0 knows none.
+#[test]
+fn an_event_stream_comes_in_chunks_where_http_has_them() {
+    block_on(async {
+        let stack = stack().await;
+        let bearer = format!("Bearer {}", token(&stack, &claims("chunks", "anna")));
+        let headers = [("Authorization", bearer.as_str())];
+        let mut plain = Plain::connect(stack.gateway(PLAIN).addr()).await;
+        plain.send(&request("GET", "/v1/sse", &headers)).await;
+        let head = plain.head().await;
+        assert!(head.contains("\r\ntransfer-encoding: chunked\r\n"), "{head}");
+        let mut old = Plain::connect(stack.gateway(PLAIN).addr()).await;
+        old.send(&request("GET", "/v1/sse", &headers).replace("HTTP/1.1", "HTTP/1.0")).await;
+        let head = old.head().await;
+        assert!(head.contains("content-type: text/event-stream") && !head.contains("chunked"), "{head}");
+        let mut bare = Messages::default();
+        let ack = publish(&stack, "chunks", &["tenant"], json!({"text": "x".repeat(20_000)})).await;
+        for wanted in ["welcome", "event"] {
+            let chunk = plain.chunk().await;
+            assert!(chunk.ends_with(b"\n\n"), "a message is a chunk");
+            let own = loop {
+                match bare.next() {
+                    Some(message) => break message.unwrap(),
+                    None => bare.feed(&old.some(8 * 1024).await.expect("more of the stream")),
+                }
+            };
+            assert_eq!(own.frame.kind(), wanted);
+            let mut messages = Messages::default();
+            messages.feed(&chunk);
+            let message = messages.next().unwrap().unwrap();
+            assert_eq!((message.frame.kind(), &message.id), (wanted, &own.id));
+            if wanted == "event" {
+                assert_eq!(message.frame, own.frame);
+                assert_eq!(message.frame.seq(), Some(ack.seq));
+            }
+        }
     });
 }
 

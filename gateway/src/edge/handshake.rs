@@ -5,7 +5,7 @@
 
 use super::problem::Problem;
 use super::replies::{Replies, SMALL};
-use super::request::{UrlQuery, client_address, token, url_token};
+use super::request::{UrlQuery, client_address, last_event_id, token, url_token};
 use super::takeover::{Guest, Takeover};
 use crate::admission::{Admission, Permit};
 use crate::door::Door;
@@ -45,6 +45,14 @@ struct Arrival {
     token: Option<Box<str>>,
     /// Of its URL, as it came.
     query: Box<str>,
+    /// The id of the last message it got, as it came.
+    last_event_id: Option<Box<str>>,
+}
+
+impl Arrival {
+    fn query(&self) -> Result<UrlQuery, Problem> {
+        UrlQuery::of(&self.query, self.last_event_id.as_deref())
+    }
 }
 
 /// `GET /v1/ws`
@@ -72,12 +80,12 @@ impl Edge {
         let wire = Wire::WebSocket(upgrade.deflate);
         let guest = match self.authenticate(&arrival).await? {
             Some((permit, claims)) => {
-                let query = UrlQuery::of(&arrival.query)?;
+                let query = arrival.query()?;
                 self.admit(permit, claims, query, wire).await?
             }
             None => {
                 let permit = self.admission.enter_unauthenticated(arrival.address)?;
-                let hello = UrlQuery::of(&arrival.query)?.hello;
+                let hello = arrival.query()?.hello;
                 Guest { permit, hello, entrance: None, wire }
             }
         };
@@ -89,7 +97,7 @@ impl Edge {
     pub(super) async fn guest(
         &self,
         request: Request,
-        read: impl FnOnce(&str) -> Result<(UrlQuery, Wire), Problem>,
+        wire: impl FnOnce(&UrlQuery) -> Wire,
     ) -> Result<Guest, Problem> {
         self.is_open()?;
         self.origins.check(request.headers())?;
@@ -97,7 +105,8 @@ impl Edge {
         let Some((permit, claims)) = self.authenticate(&arrival).await? else {
             return Err(Refusal::from(AuthError::Missing).into());
         };
-        let (query, wire) = read(&arrival.query)?;
+        let query = arrival.query()?;
+        let wire = wire(&query);
         self.admit(permit, claims, query, wire).await
     }
 
@@ -110,6 +119,7 @@ impl Edge {
             address: self.address(&request),
             token: token.map_err(Refusal::from)?,
             query: query.into(),
+            last_event_id: last_event_id(request.headers()),
         })
     }
 

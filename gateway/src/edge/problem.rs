@@ -9,9 +9,13 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use carillon_platform::share::Refused;
 use carillon_protocol::Channel;
+use carillon_protocol::server::ServerFrame;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use uuid::Uuid;
+
+/// Those refused together do not come back together.
+const RETRY_SPREAD_MS: u64 = 2_000;
 
 /// Why a client may not come in.
 #[derive(Debug, Clone)]
@@ -123,6 +127,23 @@ impl From<Refusal> for Problem {
             }
             _ => problem,
         }
+    }
+}
+
+impl Problem {
+    /// The same for a request that is an event stream. Browsers end an `EventSource` for good at any status but 200,
+    /// whatever `Retry-After` says: so a refusal that passes is a stream that says when to come back, and ends.
+    pub(super) fn into_event_stream(self) -> Response {
+        let Some(seconds) = self.retry_after else { return self.into_response() };
+        let retry_ms = u64::from(seconds) * 1_000 + fastrand::u64(..=RETRY_SPREAD_MS);
+        let frame = ServerFrame::Error { id: None, code: self.code, message: &self.detail, channels: None };
+        let message = [format!("retry: {retry_ms}\ndata: ").as_bytes(), &frame.to_json(), b"\n\n"].concat();
+        let mut response = Response::new(Body::from(message));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.headers);
+        response
     }
 }
 

@@ -6,7 +6,7 @@ use carillon_platform::auth::{AuthError, bearer};
 use carillon_platform::env::Cidr;
 use carillon_protocol::ident::InvalidName;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
-use carillon_protocol::{Channel, DeviceId, Epoch, Seq, TenantId};
+use carillon_protocol::{Channel, Cursor, DeviceId, Epoch, Seq, TenantId};
 use http::{HeaderMap, StatusCode, header};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -25,13 +25,15 @@ pub(super) struct UrlQuery {
 }
 
 impl UrlQuery {
-    /// Reads it. A client with a token has been authenticated before: a thousand channels are not read for nobody.
-    pub(super) fn of(query: &str) -> Result<Self, Problem> {
+    /// Reads it, and the id of the last message that a header may bring beside it. A client with a token has been authenticated
+    /// before: a thousand channels are not read for nobody.
+    pub(super) fn of(query: &str, last_event_id: Option<&str>) -> Result<Self, Problem> {
         let bad = |name: &str, why: String| {
             Problem::new(StatusCode::BAD_REQUEST, "invalid_query", format!("{name}: {why}"))
         };
         let mut read = Self::default();
         let mut seen: Vec<Cow<'_, str>> = Vec::new();
+        let mut url_id = None;
         for (name, value) in pairs(query) {
             let hello = &mut read.hello;
             match &*name {
@@ -52,6 +54,11 @@ impl UrlQuery {
                 "channels" => hello.channels = channels(&value).map_err(|why| bad(&name, why))?,
                 "wait" => read.wait = Some(wait(&value).map_err(|why| bad(&name, why))?),
                 "token" => {}
+                // Those that add it to an address at each return leave the older ones there: the last is the newest.
+                other if is_last_event_id(other) => {
+                    url_id = Some((name, value));
+                    continue;
+                }
                 _ => continue,
             }
             if seen.contains(&name) {
@@ -59,8 +66,32 @@ impl UrlQuery {
             }
             seen.push(name);
         }
+        let header = last_event_id.map(|id| ("Last-Event-ID", id));
+        let of_url = url_id.as_ref().map(|(name, id)| (&**name, &**id));
+        // Where a client came to is newer than where its address says it began.
+        if let Some((place, id)) = [header, of_url].into_iter().flatten().find(|(_, id)| !id.is_empty()) {
+            let Cursor { seq, epoch } = id.parse().map_err(|_| no_cursor(place))?;
+            (read.hello.since, read.hello.epoch) = (Some(seq), Some(epoch));
+        }
         Ok(read)
     }
+}
+
+/// The header with which a client says which message it got last.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Option<Box<str>> {
+    headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()).into())
+}
+
+/// Whether a parameter is the same in a URL, where polyfills put it that may not set headers: `lastEventId` (Yaffle's and
+/// what descends from it), `evs_last_event_id` (amvtek's), `Last-Event-ID` (Mercure's), `last_event_id`.
+fn is_last_event_id(name: &str) -> bool {
+    let bare = name.bytes().filter(|byte| !matches!(byte, b'-' | b'_')).map(|byte| byte.to_ascii_lowercase());
+    bare.clone().eq(*b"lasteventid") || bare.eq(*b"evslasteventid")
+}
+
+fn no_cursor(place: &str) -> Problem {
+    let detail = format!("{place} must be the id of a message of an event stream: <epoch>:<seq>");
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_last_event_id", detail)
 }
 
 /// The names and values of a query, decoded.
@@ -146,7 +177,7 @@ mod tests {
     use carillon_platform::env::{Cidrs, Kind};
 
     fn query(text: &str) -> Result<UrlQuery, Problem> {
-        UrlQuery::of(text)
+        UrlQuery::of(text, None)
     }
 
     #[test]
@@ -158,6 +189,37 @@ mod tests {
         assert_eq!(query.hello.since, Some(Seq(41)));
         assert_eq!(query.hello.last.map(|last| last.to_string()).as_deref(), Some("40:a:b"));
         assert_eq!(query.hello.channels.len(), 2);
+    }
+
+    #[test]
+    fn whoever_comes_back_says_where_it_was_in_any_of_the_ways_there_are() {
+        let of = |text: &str, header: Option<&str>| {
+            let hello = UrlQuery::of(text, header)?.hello;
+            Ok::<_, Problem>(hello.epoch.map(|epoch| format!("{epoch}:{}", hello.since.unwrap())))
+        };
+        let came_to = |text: &str, header: Option<&str>| of(text, header).unwrap().unwrap();
+        for name in [
+            "lastEventId",
+            "evs_last_event_id",
+            "Last-Event-ID",
+            "Last-Event-Id",
+            "last_event_id",
+            "lasteventid",
+        ] {
+            let url = format!("since=1&epoch=e0&{name}=e1%3A42");
+            assert_eq!(came_to(&url, None), "e1:42", "{name}");
+            assert_eq!(came_to(&url, Some("")), "e1:42", "an empty header is none");
+            assert_eq!(came_to(&url, Some("e1:43")), "e1:43", "the header is newer");
+            assert_eq!(came_to(&format!("{url}&{name}=e2:7"), None), "e2:7", "the last is the newest");
+            assert_eq!(came_to(&format!("since=1&epoch=e0&{name}="), None), "e0:1", "an empty one is none");
+            let problem = of(&format!("{name}=42"), None).unwrap_err();
+            assert!(
+                problem.code == "invalid_last_event_id" && format!("{problem:?}").contains(name),
+                "{problem:?}"
+            );
+        }
+        assert_eq!(of("", Some("42")).unwrap_err().code, "invalid_last_event_id");
+        assert_eq!(of("lastEventIds=e1:42&event_id=e1:42", None).unwrap(), None, "others' parameters");
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn own(socket: TcpStream, wire: Wire, user_timeout: Duration) -> std::io::Result
     // A WebSocket whose peer is gone is found by its silence. Who listens to an event stream is silent anyway, and only
     // the kernel knows whether what we say is acknowledged. Not for WebSockets: the kernel counts a reader whose window
     // stays smaller than one packet as dead, however steadily it reads.
-    if wire == Wire::EventStream {
+    if let Wire::EventStream { .. } = wire {
         SockRef::from(&socket).set_tcp_user_timeout(Some(user_timeout))?;
     }
     Ok(socket)

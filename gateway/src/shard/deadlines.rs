@@ -37,7 +37,7 @@ pub(super) fn due_ms<S: Socket>(connection: &Connection<S>, config: &ShardConfig
                     };
                     life.min(connection.told_ms + config.heartbeat_ms)
                 }
-                (None, Wire::EventStream) => connection.told_ms + config.heartbeat_ms,
+                (None, Wire::EventStream { .. }) => connection.told_ms + config.heartbeat_ms,
                 (None, Wire::Poll { wait_ms, .. }) => connection.opened_ms + poll_ms(wait_ms, sessions),
             };
             let leave = match connection.departure {

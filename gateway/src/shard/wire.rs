@@ -3,6 +3,7 @@
 //! A WebSocket gets messages, an event stream `data:` lines, a poll one JSON answer. Everything before that (rooms,
 //! cursors, catching up, deadlines) is the same for all of them.
 
+use crate::chunk::{LAST, chunk};
 use crate::stream::entry::Entry;
 use crate::ws::Deflate;
 use crate::ws::deflate::Deflater;
@@ -24,8 +25,11 @@ const SHARED: usize = 4;
 pub(crate) enum Wire {
     /// WebSocket messages, in both directions; compressed where that was agreed on and is worth it.
     WebSocket(Option<Deflate>),
-    /// `text/event-stream`.
-    EventStream,
+    /// `text/event-stream`, in chunks or to the end of the connection.
+    EventStream {
+        /// HTTP/1.0 has no chunks.
+        chunked: bool,
+    },
     /// One answer: the events there are, or the first that come within the time, or none.
     Poll {
         /// How long it waits for events.
@@ -63,7 +67,7 @@ impl Wire {
                 let form = shared.then(|| entry.deflate(deflater.get_or_insert_default()));
                 form.flatten().unwrap_or(&entry.frame)
             }
-            Wire::EventStream => entry.event_stream(epoch),
+            Wire::EventStream { chunked } => entry.event_stream(epoch, chunked),
         }
     }
 
@@ -71,7 +75,7 @@ impl Wire {
     pub(super) fn push(self, out: &mut Vec<u8>, frame: &ServerFrame<'_>, epoch: Option<&Epoch>) {
         match self {
             Wire::WebSocket(_) => push_text(out, &[&frame.to_json()]),
-            Wire::EventStream => push_message(out, frame, epoch),
+            Wire::EventStream { chunked } => push_message(out, frame, epoch, chunked),
             Wire::Poll { .. } => {}
         }
     }
@@ -80,11 +84,14 @@ impl Wire {
     pub(super) fn push_farewell(self, out: &mut Vec<u8>, code: CloseCode, reason: &str) {
         match self {
             Wire::WebSocket(_) => push_close(out, code.code(), reason),
-            Wire::EventStream => {
+            Wire::EventStream { chunked } => {
                 // A browser comes back by itself, and hears from the status whether it may.
                 let frame =
                     ServerFrame::Error { id: None, code: code.label(), message: reason, channels: None };
-                push_message(out, &frame, None);
+                push_message(out, &frame, None, chunked);
+                if chunked {
+                    out.extend_from_slice(LAST);
+                }
             }
             Wire::Poll { .. } => {}
         }
@@ -125,16 +132,17 @@ pub(super) fn push_poll_answer<'a>(
 
 /// Appends a frame as a message of an event stream. Frames that tell the cursor carry it as their id, so that a browser
 /// that comes back begins there; one that asks to come back later says when in the stream's own words.
-fn push_message(out: &mut Vec<u8>, frame: &ServerFrame<'_>, epoch: Option<&Epoch>) {
+fn push_message(out: &mut Vec<u8>, frame: &ServerFrame<'_>, epoch: Option<&Epoch>, chunked: bool) {
+    let mut fields = String::new();
     if let (Some(seq), Some(epoch)) = (frame.cursor(), epoch) {
-        out.extend_from_slice(format!("id: {epoch}:{seq}\n").as_bytes());
+        fields = format!("id: {epoch}:{seq}\n");
     }
     if let ServerFrame::Goaway { reconnect_ms } = frame {
-        out.extend_from_slice(format!("retry: {reconnect_ms}\n").as_bytes());
+        fields = format!("retry: {reconnect_ms}\n");
     }
-    out.extend_from_slice(b"data: ");
-    out.extend_from_slice(&frame.to_json());
-    out.extend_from_slice(b"\n\n");
+    let (message, within) = chunk(&[fields.as_bytes(), b"data: ", &frame.to_json(), b"\n\n"]);
+    let bytes = if chunked { Some(message.as_slice()) } else { message.get(within) };
+    out.extend_from_slice(bytes.unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -183,7 +191,7 @@ mod tests {
         let epoch = Epoch::new("e1").unwrap();
         let message = |frame: &ServerFrame<'_>| {
             let mut out = Vec::new();
-            push_message(&mut out, frame, Some(&epoch));
+            push_message(&mut out, frame, Some(&epoch), false);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(
@@ -197,6 +205,15 @@ mod tests {
         assert_eq!(
             message(&ServerFrame::Expiring { in_ms: 9 }),
             "data: {\"type\":\"expiring\",\"in_ms\":9}\n\n"
+        );
+        let mut out = Vec::new();
+        let wire = Wire::EventStream { chunked: true };
+        wire.push(&mut out, &ServerFrame::Goaway { reconnect_ms: 250 }, None);
+        wire.push_farewell(&mut out, CloseCode::Restart, "");
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            text.starts_with("37\r\nretry: 250\ndata: {") && text.ends_with("\n\n\r\n0\r\n\r\n"),
+            "{text:?}"
         );
     }
 }

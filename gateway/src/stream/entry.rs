@@ -4,6 +4,7 @@
 //! connections want (compressed, event stream) are made for the first of them and shared by the others.
 
 use crate::budget::Charge;
+use crate::chunk::chunk;
 use crate::ws::Opcode;
 use crate::ws::deflate::Deflater;
 use crate::ws::encode::{payload, text_frame};
@@ -15,6 +16,13 @@ use std::sync::{Arc, OnceLock};
 /// allocations.
 const FIXED_BYTES: usize = size_of::<Entry>() + 2 * size_of::<usize>() + size_of::<Arc<Entry>>() + 3 * 16;
 
+/// An event as a message of an event stream, in both ways that answers of unknown length travel: the same bytes.
+#[derive(Debug)]
+struct Message {
+    chunk: Bytes,
+    bare: Bytes,
+}
+
 /// An event, ready for every socket.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -25,7 +33,7 @@ pub(crate) struct Entry {
     /// Commit time, microseconds since 1970; zero when unknown.
     pub(crate) at_micros: u64,
     deflated: OnceLock<Option<Bytes>>,
-    event_stream: OnceLock<Bytes>,
+    event_stream: OnceLock<Box<Message>>,
     /// What it weighs in the process's memory.
     charge: Charge,
 }
@@ -86,16 +94,16 @@ impl Entry {
         form.as_ref()
     }
 
-    /// As a message of an event stream, with the cursor it leads to as its id.
-    pub(crate) fn event_stream(&self, epoch: &Epoch) -> &Bytes {
-        self.event_stream.get_or_init(|| {
-            let message =
-                [b"id: ", epoch.as_str().as_bytes(), b":", self.seq.to_string().as_bytes(), b"\ndata: "]
-                    .concat();
-            let message = Bytes::from([&message[..], self.json(), b"\n\n"].concat());
-            self.charge.add(message.len());
-            message
-        })
+    /// As a message of an event stream, with the cursor it leads to as its id; as a chunk, or as it is.
+    pub(crate) fn event_stream(&self, epoch: &Epoch, chunked: bool) -> &Bytes {
+        let message = self.event_stream.get_or_init(|| {
+            let id = format!("id: {epoch}:{}\ndata: ", self.seq);
+            let (chunk, within) = chunk(&[id.as_bytes(), self.json(), b"\n\n"]);
+            let chunk = Bytes::from(chunk);
+            self.charge.add(size_of::<Message>() + chunk.len());
+            Box::new(Message { bare: chunk.slice(within), chunk })
+        });
+        if chunked { &message.chunk } else { &message.bare }
     }
 }
 
@@ -129,9 +137,11 @@ mod tests {
         let plain = budget.used();
         assert!(plain > FIXED_BYTES + entry.frame.len() && plain == entry.weight());
         let epoch = Epoch::new("e1").unwrap();
-        assert_eq!(entry.event_stream(&epoch), &b"id: e1:7\ndata: {\"type\":\"event\"}\n\n"[..]);
-        assert_eq!(entry.event_stream(&epoch).as_ptr(), entry.event_stream(&epoch).as_ptr(), "made once");
-        assert_eq!(budget.used(), plain + entry.event_stream(&epoch).len());
+        let (bare, chunk) = (entry.event_stream(&epoch, false), entry.event_stream(&epoch, true));
+        assert_eq!(bare, &b"id: e1:7\ndata: {\"type\":\"event\"}\n\n"[..]);
+        assert_eq!(chunk, &[&b"21\r\n"[..], bare, b"\r\n"].concat());
+        assert_eq!(bare.as_ptr(), chunk[4..].as_ptr(), "made once");
+        assert_eq!(budget.used(), plain + size_of::<Message>() + chunk.len());
         let mut deflater = Deflater::new();
         assert!(entry.deflate(&mut deflater).is_none(), "too short to become shorter");
         let long = Entry::new(Seq(8), Box::new([]), &[b'x'; 1_000], 0, |bytes| budget.charge(bytes));

@@ -1,6 +1,7 @@
 //! A client that remembers what it was told, and notices when that cannot be true: the oracle of the simulation.
 
-use super::outside::{first_frame, frame};
+use super::outside::{first_frame, frame, next_message};
+use super::run::chunked;
 use super::tenant::{Logged, Tenant};
 use super::world::Pipe;
 use carillon_protocol::Channel;
@@ -44,6 +45,8 @@ pub(super) struct Heard {
     refused: bool,
     pub(super) closed: Option<u16>,
     pub(super) told_to_go: bool,
+    /// An answer in chunks has ended.
+    has_last_chunk: bool,
     /// Channels it is in for certain, with the seq from which on.
     certain: BTreeMap<String, u64>,
     /// Channels it has ever asked for.
@@ -186,8 +189,14 @@ impl Client {
     }
 
     fn hear_lines(&mut self, tenant: &Tenant) -> Finding {
-        while let Some(at) = self.heard.buffer.windows(2).position(|two| two == b"\n\n") {
-            let message: Vec<u8> = self.heard.buffer.drain(..at + 2).collect();
+        while let Some(message) = next_message(&mut self.heard.buffer, chunked(self.number))? {
+            if message.is_empty() {
+                self.heard.has_last_chunk = true;
+                continue;
+            }
+            if self.heard.has_last_chunk {
+                return Err("something follows the last chunk".into());
+            }
             let text = String::from_utf8(message).map_err(|error| error.to_string())?;
             let data = text.lines().find_map(|line| line.strip_prefix("data: "));
             self.hear_text(data.ok_or("a message without data")?.as_bytes(), tenant)?;

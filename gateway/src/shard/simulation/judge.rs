@@ -56,7 +56,7 @@ impl Run {
             let Some(pipe) = &client.pipe else { continue };
             let mut pipe = pipe.borrow_mut();
             let news = pipe.news();
-            let heard = pipe.tap.hear(&news, client.speech, now_ms);
+            let heard = pipe.tap.hear(&news, client.speech, client.number, now_ms);
             let open = pipe.key.and_then(|key| self.shard.tables.get(key)).is_some_and(Connection::is_open);
             pipe.tap.end_turn(!open, now_ms);
             let is_gone = pipe.is_reset || pipe.has_ended;

@@ -109,3 +109,24 @@ pub(super) fn first_frame(buffer: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
     let end = head + length as usize;
     Some((first, buffer.get(head..end)?.to_vec(), end))
 }
+
+/// Takes the first message of an event stream out of a buffer: empty is the last chunk of an answer in chunks.
+pub(super) fn next_message(buffer: &mut Vec<u8>, chunked: bool) -> Result<Option<Vec<u8>>, String> {
+    let find = |bytes: &[u8]| buffer.windows(2).position(|two| two == bytes);
+    if !chunked {
+        return Ok(find(b"\n\n").map(|at| buffer.drain(..at + 2).collect()));
+    }
+    let Some(at) = find(b"\r\n") else { return Ok(None) };
+    let length =
+        std::str::from_utf8(&buffer[..at]).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+    let end = at + 2 + length.ok_or_else(|| format!("no chunk: {:?}", &buffer[..at]))?;
+    if buffer.len() < end + 2 {
+        return Ok(None);
+    }
+    if buffer[end..end + 2] != *b"\r\n" {
+        return Err("a chunk of another length".into());
+    }
+    let message = buffer[at + 2..end].to_vec();
+    buffer.drain(..end + 2);
+    Ok(Some(message))
+}

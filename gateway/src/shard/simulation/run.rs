@@ -29,6 +29,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// 2026-01-01, where the clock begins.
 const BEGIN_US: u64 = 1_767_225_600_000_000;
 
+/// Whether a client's event stream comes in chunks.
+pub(super) fn chunked(number: usize) -> bool {
+    number % 8 < 4
+}
+
 /// How long a client may go without its cursor.
 pub(super) const HEARTBEAT_MS: u64 = 25_000;
 
@@ -189,7 +194,7 @@ impl Run {
         }
         let wire = match self.clients[number].speech {
             Speech::WebSocket => Wire::WebSocket(None),
-            Speech::EventStream => Wire::EventStream,
+            Speech::EventStream => Wire::EventStream { chunked: chunked(number) },
             Speech::Poll => Wire::Poll { wait_ms: how.wait_ms, most: 4_096 },
         };
         self.load.fetch_add(1, Ordering::Relaxed);

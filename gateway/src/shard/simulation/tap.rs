@@ -3,8 +3,8 @@
 //! The oracle of time: a client must be told its cursor once a heartbeat, and is not given up before it was asked.
 
 use super::client::Speech;
-use super::outside::first_frame;
-use super::run::HEARTBEAT_MS;
+use super::outside::{first_frame, next_message};
+use super::run::{HEARTBEAT_MS, chunked};
 use crate::shard::wheel::SLOT_MS;
 use serde_json::Value;
 
@@ -40,7 +40,13 @@ impl Tap {
     }
 
     /// Takes what was written in this turn.
-    pub(super) fn hear(&mut self, bytes: &[u8], speech: Speech, now_ms: u64) -> Result<(), String> {
+    pub(super) fn hear(
+        &mut self,
+        bytes: &[u8],
+        speech: Speech,
+        number: usize,
+        now_ms: u64,
+    ) -> Result<(), String> {
         self.buffer.extend_from_slice(bytes);
         if !self.has_head {
             let head = self.buffer.windows(4).position(|four| four == b"\r\n\r\n");
@@ -50,7 +56,7 @@ impl Tap {
         }
         match speech {
             Speech::WebSocket => self.hear_frames(now_ms),
-            Speech::EventStream => self.hear_messages(now_ms),
+            Speech::EventStream => self.hear_messages(chunked(number), now_ms),
             Speech::Poll => Ok(()),
         }
     }
@@ -84,9 +90,8 @@ impl Tap {
         Ok(())
     }
 
-    fn hear_messages(&mut self, now_ms: u64) -> Result<(), String> {
-        while let Some(at) = self.buffer.windows(2).position(|two| two == b"\n\n") {
-            let message: Vec<u8> = self.buffer.drain(..at + 2).collect();
+    fn hear_messages(&mut self, chunked: bool, now_ms: u64) -> Result<(), String> {
+        while let Some(message) = next_message(&mut self.buffer, chunked)?.filter(|it| !it.is_empty()) {
             let text = String::from_utf8(message).map_err(|error| error.to_string())?;
             let data = text.lines().find_map(|line| line.strip_prefix("data: "));
             self.hear_json(data.ok_or("a message without data")?.as_bytes(), now_ms)?;
