@@ -8,22 +8,12 @@ use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
 use carillon_backplane::log::Log;
 use carillon_platform::auth::{AuthError, Claims, Identity, Refusal as Kind, Verifier};
+use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{Channel, CloseCode, DeviceId, Epoch, LastEvent, Seq, TenantId};
+use carillon_protocol::{Channel, CloseCode, Epoch, Seq, TenantId};
 use std::sync::Arc;
 use std::time::SystemTime;
-
-/// What a connection's URL says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Hello {
-    pub(crate) tenant: Option<TenantId>,
-    pub(crate) device: Option<DeviceId>,
-    pub(crate) channels: Vec<Channel>,
-    pub(crate) since: Option<Seq>,
-    pub(crate) epoch: Option<Epoch>,
-    pub(crate) last: Option<LastEvent>,
-}
 
 /// Somebody who may come in.
 pub(crate) struct Entrance {
@@ -126,7 +116,7 @@ impl Doorman {
     }
 
     /// Lets the bearer of a verified token in: with all they asked for, or not at all.
-    pub(crate) async fn admit(&self, claims: &Claims, hello: Hello) -> Result<Entrance, Refusal> {
+    pub(crate) async fn admit(&self, claims: &Claims, hello: ConnectParameters) -> Result<Entrance, Refusal> {
         let identity = claims.enter(hello.tenant.as_ref())?;
         let forbidden: Vec<Channel> =
             hello.channels.iter().filter(|channel| !identity.may_subscribe(channel)).cloned().collect();

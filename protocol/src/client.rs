@@ -4,7 +4,7 @@
 //! in `data`, and `room` for `channel`.
 
 use crate::channel::Channel;
-use crate::ident::{Epoch, Seq};
+use crate::ident::{DeviceId, Epoch, InvalidName, LastEvent, Seq, TenantId};
 use crate::limits;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -33,6 +33,8 @@ pub enum Request {
     Auth {
         /// The JWT.
         token: Box<str>,
+        /// In a first frame: what it asks for beside that, or what is wrong with it. Means nothing in a refresh.
+        connect: Result<Box<ConnectParameters>, String>,
     },
     /// Join channels, all or none.
     Subscribe {
@@ -51,6 +53,42 @@ pub enum Request {
         /// Raw JSON to be repeated.
         data: Option<Box<str>>,
     },
+}
+
+/// What a client asks for when it connects: in its URL, or in its first frame, which has room for more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConnectParameters {
+    /// For tokens of several tenants.
+    pub tenant: Option<TenantId>,
+    /// The client installation's name.
+    pub device: Option<DeviceId>,
+    /// Further channels, all or none.
+    pub channels: Vec<Channel>,
+    /// The cursor to resume from.
+    pub since: Option<Seq>,
+    /// The epoch of that cursor.
+    pub epoch: Option<Epoch>,
+    /// The last event the client got.
+    pub last: Option<LastEvent>,
+}
+
+impl ConnectParameters {
+    /// What these do not say, others may. A cursor is one thing: it comes whole from where `since` stands.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let (since, epoch, last) = match self.since {
+            Some(_) => (self.since, self.epoch, self.last),
+            None => (other.since, other.epoch, other.last),
+        };
+        Self {
+            tenant: self.tenant.or(other.tenant),
+            device: self.device.or(other.device),
+            channels: if self.channels.is_empty() { other.channels } else { self.channels },
+            since,
+            epoch,
+            last,
+        }
+    }
 }
 
 /// Which past events a `subscribe` asks for.
@@ -83,8 +121,6 @@ pub struct FrameFault {
 #[derive(Deserialize, Default)]
 struct Fields<'a> {
     #[serde(borrow, default)]
-    token: Option<Cow<'a, str>>,
-    #[serde(default)]
     channel: Option<Cow<'a, str>>,
     #[serde(default)]
     room: Option<Cow<'a, str>>,
@@ -104,7 +140,6 @@ impl<'a> Fields<'a> {
     /// What the top level does not say, `data` may.
     fn or(self, inner: Fields<'a>) -> Fields<'a> {
         Fields {
-            token: self.token.or(inner.token),
             channel: self.channel.or(inner.channel),
             room: self.room.or(inner.room),
             channels: self.channels.or(inner.channels),
@@ -114,6 +149,30 @@ impl<'a> Fields<'a> {
             epoch: self.epoch.or(inner.epoch),
         }
     }
+}
+
+/// The fields of a first frame alone.
+#[derive(Deserialize, Default)]
+struct ConnectFields<'a> {
+    #[serde(borrow, default)]
+    tenant: Option<Cow<'a, str>>,
+    #[serde(default)]
+    device: Option<Cow<'a, str>>,
+    #[serde(default)]
+    channels: Option<Vec<Cow<'a, str>>>,
+    #[serde(default)]
+    since: Option<u64>,
+    #[serde(default)]
+    epoch: Option<Cow<'a, str>>,
+    #[serde(default)]
+    last: Option<Cow<'a, str>>,
+}
+
+/// The field of an `auth` that every one has.
+#[derive(Deserialize, Default)]
+struct TokenField<'a> {
+    #[serde(borrow, default)]
+    token: Option<Cow<'a, str>>,
 }
 
 /// Reads one text frame.
@@ -147,19 +206,15 @@ pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
         return Ok(ClientFrame { id, request: Request::Ping { data } });
     }
 
+    let data = envelope.data.map(RawValue::get).filter(|data| data.starts_with('{'));
+    if kind == "auth" {
+        let request = auth(text, data).map_err(invalid)?;
+        return Ok(ClientFrame { id, request });
+    }
     let outer: Fields<'_> = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
-    let inner = match envelope.data {
-        Some(raw) if raw.get().starts_with('{') => {
-            serde_json::from_str(raw.get()).map_err(|e| invalid(format!("data: {e}")))?
-        }
-        _ => Fields::default(),
-    };
-    let fields = outer.or(inner);
+    let inner = data.map(serde_json::from_str).transpose().map_err(|e| invalid(format!("data: {e}")))?;
+    let fields = outer.or(inner.unwrap_or_default());
     let request = match &*kind {
-        "auth" => {
-            let token = fields.token.ok_or_else(|| invalid("auth needs token".into()))?;
-            Request::Auth { token: token.as_ref().into() }
-        }
         "subscribe" => {
             let history = history(&fields).map_err(invalid)?;
             Request::Subscribe { channels: channels(&fields).map_err(invalid)?, history }
@@ -192,9 +247,40 @@ fn frame_id(id: Option<&RawValue>) -> Result<Option<FrameId>, FrameFault> {
     Ok(Some(raw.into()))
 }
 
+/// An `auth`: what is wrong with the rest of it is told apart, since a refresh has no use for that.
+fn auth(text: &str, data: Option<&str>) -> Result<Request, String> {
+    let outer: TokenField<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let inner: Option<TokenField<'_>> =
+        data.map(serde_json::from_str).transpose().map_err(|error| format!("data: {error}"))?;
+    let token = outer.token.or(inner.unwrap_or_default().token).ok_or("auth needs token")?;
+    Ok(Request::Auth { token: token.as_ref().into(), connect: connect(text, data) })
+}
+
+fn connect(text: &str, data: Option<&str>) -> Result<Box<ConnectParameters>, String> {
+    let read = |text: &str| {
+        let fields: ConnectFields<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let fault = |name: &str, error: InvalidName| format!("{name}: {error}");
+        Ok::<_, String>(ConnectParameters {
+            tenant: fields.tenant.map(|it| TenantId::new(&it).map_err(|e| fault("tenant", e))).transpose()?,
+            device: fields.device.map(|it| DeviceId::new(&it).map_err(|e| fault("device", e))).transpose()?,
+            channels: distinct(fields.channels.iter().flatten())?,
+            since: fields.since.map(Seq),
+            epoch: fields.epoch.map(|it| Epoch::new(&it).map_err(|e| fault("epoch", e))).transpose()?,
+            last: fields.last.map(|it| it.parse().map_err(|e| fault("last", e))).transpose()?,
+        })
+    };
+    let outer = read(text)?;
+    Ok(Box::new(outer.or(data.map(read).transpose()?.unwrap_or_default())))
+}
+
 fn channels(fields: &Fields<'_>) -> Result<Vec<Channel>, String> {
     let many = fields.channels.iter().chain(&fields.rooms).flatten();
-    let names = many.chain(&fields.channel).chain(&fields.room);
+    let channels = distinct(many.chain(&fields.channel).chain(&fields.room))?;
+    if channels.is_empty() { Err("channel or channels is missing".into()) } else { Ok(channels) }
+}
+
+/// Each of these channels once.
+fn distinct<'a>(names: impl Iterator<Item = &'a Cow<'a, str>>) -> Result<Vec<Channel>, String> {
     let mut channels = Vec::new();
     // A thousand names are compared by their hashes, not each with each.
     let mut seen = HashSet::new();
@@ -207,7 +293,7 @@ fn channels(fields: &Fields<'_>) -> Result<Vec<Channel>, String> {
             return Err(format!("at most {} channels", limits::CHANNELS_PER_CONNECTION));
         }
     }
-    if channels.is_empty() { Err("channel or channels is missing".into()) } else { Ok(channels) }
+    Ok(channels)
 }
 
 fn history(fields: &Fields<'_>) -> Result<Option<History>, String> {
@@ -253,7 +339,11 @@ mod tests {
             request(r#"{"type":"ping","data":{"a":[1]}}"#),
             Request::Ping { data: Some(r#"{"a":[1]}"#.into()) }
         );
-        assert_eq!(request(r#"{"type":"auth","token":"x.y.z"}"#), Request::Auth { token: "x.y.z".into() });
+        let connect = Ok(Box::default());
+        assert_eq!(
+            request(r#"{"type":"auth","token":"x.y.z"}"#),
+            Request::Auth { token: "x.y.z".into(), connect }
+        );
         assert!(matches!(
             request(r#"{"type":"subscribe","channel":"a","since":4,"epoch":"e1","unknown":{"x":1}}"#),
             Request::Subscribe { history: Some(History::Since { seq: Seq(4), epoch: Some(_) }), .. }
@@ -271,7 +361,57 @@ mod tests {
             request(r#"{"type":"Unsubscribe","room":"contact:123"}"#),
             Request::Unsubscribe { channels }
         );
-        assert_eq!(request(r#"{"type":"AUTH","data":{"token":"t"}}"#), Request::Auth { token: "t".into() });
+        let connect = Ok(Box::default());
+        assert_eq!(
+            request(r#"{"type":"AUTH","data":{"token":"t"}}"#),
+            Request::Auth { token: "t".into(), connect }
+        );
+    }
+
+    #[test]
+    fn a_first_frame_says_what_a_url_says() {
+        let connect = |text: &str| match request(text) {
+            Request::Auth { connect, .. } => connect.map(|connect| *connect),
+            other => panic!("{other:?}"),
+        };
+        let wanted = ConnectParameters {
+            tenant: Some(TenantId::new("acme").unwrap()),
+            device: Some(DeviceId::new("phone").unwrap()),
+            channels: vec![Channel::new("a").unwrap(), Channel::new("b").unwrap()],
+            since: Some(Seq(4)),
+            epoch: Some(Epoch::new("e1").unwrap()),
+            last: Some("4:id".parse().unwrap()),
+        };
+        let fields = r#""tenant":"acme","device":"phone","channels":["a","b","a"],"since":4,"epoch":"e1","last":"4:id""#;
+        assert_eq!(connect(&format!(r#"{{"type":"auth","token":"t",{fields}}}"#)), Ok(wanted.clone()));
+        assert_eq!(
+            connect(&format!(r#"{{"type":"auth","data":{{"token":"t",{fields}}}}}"#)),
+            Ok(wanted.clone())
+        );
+        // The token is read all the same: whose frame is malformed is told who they are not first.
+        for bad in [
+            r#""since":-1"#,
+            r#""since":"4""#,
+            r#""channels":"a""#,
+            r#""channels":["a b"]"#,
+            r#""epoch":"a b""#,
+            r#""last":"4""#,
+            r#""device":{}"#,
+        ] {
+            assert!(connect(&format!(r#"{{"type":"auth","token":"t",{bad}}}"#)).is_err(), "{bad}");
+        }
+        let many: Vec<String> = (0..=limits::CHANNELS_PER_CONNECTION).map(|n| format!("\"c:{n}\"")).collect();
+        let many = format!(r#"{{"type":"auth","token":"t","channels":[{}]}}"#, many.join(","));
+        assert_eq!(connect(&many), Err("at most 1000 channels".into()));
+        // A cursor is one thing; what a frame does not say its URL may.
+        let frame =
+            ConnectParameters { since: Some(Seq(9)), channels: Vec::new(), ..ConnectParameters::default() };
+        let both = frame.or(wanted.clone());
+        assert_eq!((both.since, both.epoch, both.last), (Some(Seq(9)), None, None));
+        assert_eq!(
+            (both.channels, both.tenant, both.device),
+            (wanted.channels, wanted.tenant, wanted.device)
+        );
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub const CHANNELS_PER_EVENT: usize = 100;
 pub const CHANNELS_PER_CONNECTION: usize = 1_000;
 /// Largest message a client may send over a WebSocket, in bytes.
 pub const CLIENT_MESSAGE_BYTES: usize = 64 * 1024;
+/// Largest frame the gateway sends, in bytes: an event of [`EVENT_BYTES`] for [`CHANNELS_PER_EVENT`] channels with the longest
+/// names, each character of which JSON writes as two, and the answer to the largest message. Clients whose libraries
+/// take less cannot come past a large event.
+pub const SERVER_FRAME_BYTES: usize = 96 * 1024;
 /// Most events of history one `subscribe` may ask for.
 pub const HISTORY_EVENTS: u64 = 1_000;
 /// Deepest nesting of arrays and objects in JSON we store.

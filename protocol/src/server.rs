@@ -54,6 +54,8 @@ pub struct Limits {
     pub frames_per_second: u32,
     /// Most events of history one `subscribe` may ask for.
     pub history: u64,
+    /// Largest message the gateway sends, in bytes: what a client's library must take.
+    pub frame_bytes: usize,
 }
 
 impl Limits {
@@ -64,6 +66,7 @@ impl Limits {
             channels: limits::CHANNELS_PER_CONNECTION,
             frames_per_second,
             history: limits::HISTORY_EVENTS,
+            frame_bytes: limits::SERVER_FRAME_BYTES,
         }
     }
 }
@@ -257,7 +260,7 @@ mod tests {
             ServerFrame::Pong { id: None, seq: Seq(41), time: 1_700_000_000_000, data: Some(&id) },
         ];
         let lines: Vec<String> = frames.iter().map(json).collect();
-        let frozen = r#"{"type":"welcome","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000}}
+        let frozen = r#"{"type":"welcome","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000,"frame_bytes":98304}}
 {"type":"heartbeat","seq":41}
 {"type":"heartbeat","seq":41,"epoch":"e1"}
 {"type":"reset","reason":"epoch_changed","seq":7,"epoch":"e1"}

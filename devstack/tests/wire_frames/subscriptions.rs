@@ -23,8 +23,10 @@ fn the_welcome_says_who_where_from_when_and_how_much() {
         assert_eq!((welcome.seq, &welcome.epoch), (head.seq, &head.epoch));
         assert_eq!((welcome.resumed.as_str(), welcome.heartbeat_ms), ("live", 25_000));
         assert!((3_500..=3_600).contains(&welcome.expires_in), "{}", welcome.expires_in);
-        let limits =
-            json!({"message_bytes": 65_536, "channels": 1_000, "frames_per_second": 50, "history": 1_000});
+        let limits = json!({
+            "message_bytes": 65_536, "channels": 1_000, "frames_per_second": 50, "history": 1_000,
+            "frame_bytes": 98_304,
+        });
         assert_eq!(welcome.limits, limits);
         let (other, again) = Socket::open(&wanted).await.unwrap();
         assert_ne!(welcome.connection, again.connection);

@@ -8,7 +8,7 @@ use carillon_devstack::token::now;
 use serde_json::{Value, json};
 
 use crate::wire::raw::{Answer, Raw, refused};
-use crate::wire::{PATIENCE, assert_unlogged, block_on, claims, client, open, sign, token};
+use crate::wire::{PATIENCE, assert_unlogged, block_on, claims, client, open, publish, sign, token};
 use crate::{AUDIENCE, ISSUER, PLAIN, PREVIOUS_SECRET, STRICT, stack};
 
 /// `{"alg":"none"}` in base64url.
@@ -41,6 +41,56 @@ fn a_token_may_stand_in_each_of_its_places() {
             socket.close().await;
         }
         assert_unlogged(&stack, &tokens);
+    });
+}
+
+/// What a URL has no room for: through most balancers it ends long before a thousand channels.
+#[test]
+fn a_first_frame_says_what_a_url_says_and_wins_over_it() {
+    block_on(async {
+        let stack = stack().await;
+        let addr = stack.gateway(PLAIN).addr();
+        let claims = claims("first-frame", "anna").channels(["contact:*"]);
+        let good = token(&stack, &claims);
+        let begin = publish(&stack, "first-frame", &["contact:1"], json!({})).await;
+        let said = async |path: &str, more: Value| {
+            let mut raw = Raw::upgrade(addr, path, &[]).await.unwrap();
+            let mut frame = json!({"type": "auth", "token": good});
+            frame.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            raw.text(&frame.to_string()).await;
+            raw
+        };
+        let resumes = json!({
+            "channels": ["contact:1"], "device": "phone", "tenant": "first-frame",
+            "since": begin.seq - 1, "epoch": begin.epoch,
+        });
+        let mut raw = said("/v1/ws?channels=contact:2&since=7&epoch=other&last=7:x", resumes).await;
+        let welcome = raw.json().await;
+        assert_eq!((&welcome["resumed"], &welcome["seq"]), (&"replay".into(), &(begin.seq - 1).into()));
+        assert_eq!(welcome["channels"], json!(["tenant", "user:anna", "contact:1"]));
+        assert_eq!(raw.json().await["seq"], begin.seq);
+        // What the frame does not say the URL may.
+        let welcome = said("/v1/ws?channels=contact:2", json!({"since": begin.seq})).await.json().await;
+        assert_eq!(welcome["channels"], json!(["tenant", "user:anna", "contact:2"]));
+        for (more, code) in [
+            (json!({"channels": ["lead:1"]}), 4403),
+            (json!({"tenant": "elsewhere"}), 4403),
+            (json!({"channels": ["a b"]}), 4400),
+            (json!({"channels": "contact:1"}), 4400),
+            (json!({"since": -1}), 4400),
+            (json!({"device": "a/b"}), 4400),
+            (json!({"channels": (0..999).map(|n| format!("contact:{n}")).collect::<Vec<_>>()}), 4400),
+        ] {
+            let (closed, reason) = said("/v1/ws", more.clone()).await.closed().await;
+            assert_eq!(closed, code, "{more}: {reason}");
+            assert!(!reason.is_empty(), "{more}");
+        }
+        // A refresh brings a token and nothing else.
+        let mut raw = said("/v1/ws", json!({})).await;
+        assert_eq!(raw.json().await["type"], "welcome");
+        let refresh = json!({"type": "auth", "id": 1, "token": good, "channels": ["a b"], "since": -1});
+        raw.text(&refresh.to_string()).await;
+        assert_eq!(raw.json().await["type"], "ok");
     });
 }
 

@@ -1,9 +1,9 @@
 //! What does the URL say, where is the token, and who is the client?
 
 use super::problem::Problem;
-use crate::entrance::Hello;
 use carillon_platform::auth::{AuthError, bearer};
 use carillon_platform::env::Cidr;
+use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::ident::InvalidName;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::{Channel, Cursor, DeviceId, Epoch, Seq, TenantId};
@@ -19,7 +19,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(50);
 /// The query of a URL. Parameters it does not know are left alone: proxies and clients add their own.
 #[derive(Debug, Default)]
 pub(super) struct UrlQuery {
-    pub(super) hello: Hello,
+    pub(super) hello: ConnectParameters,
     /// How long a poll waits for events.
     pub(super) wait: Option<Duration>,
 }

@@ -4,10 +4,11 @@
 //! HTTP library: its head goes to the shard with the socket, which writes it together with its own first words.
 
 use crate::admission::Permit;
-use crate::entrance::{Entrance, Hello};
+use crate::entrance::Entrance;
 use crate::shard::{Newcomer, Shards, Wire};
 use axum::response::Response;
 use bytes::Bytes;
+use carillon_protocol::client::ConnectParameters;
 use http::header;
 use socket2::SockRef;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ use tokio::sync::oneshot;
 /// Somebody who was let in, without their socket.
 pub(super) struct Guest {
     pub(super) permit: Permit,
-    pub(super) hello: Hello,
+    pub(super) hello: ConnectParameters,
     pub(super) entrance: Option<Box<Entrance>>,
     pub(super) wire: Wire,
 }

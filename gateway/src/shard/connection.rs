@@ -13,11 +13,11 @@ use super::session::Session;
 use super::wire::{Wire, push_poll_answer};
 use super::world::{Socket, World};
 use crate::admission::Permit;
-use crate::entrance::Hello;
 use crate::metrics::metrics;
 use crate::stream::entry::Entry;
 use crate::ws::Decoder;
 use carillon_protocol::CloseCode;
+use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::server::{ResetReason, ServerFrame};
 use carillon_protocol::{Epoch, Seq};
 use std::num::NonZeroU64;
@@ -76,7 +76,7 @@ pub(super) enum Departure {
 /// How far a connection is.
 pub(super) enum Stage {
     /// Its first frame must present a token.
-    Greeting(Box<Hello>),
+    Greeting(Box<ConnectParameters>),
     /// Its token is being checked; what it says meanwhile waits, within bounds.
     Entering(Vec<Box<str>>),
     /// It is in a tenant, or in several.

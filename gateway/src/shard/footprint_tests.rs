@@ -11,7 +11,7 @@ use super::world::Kernel;
 use super::{FrameRate, ShardConfig};
 use crate::admission::{Admission, ConnectionLimits};
 use crate::budget::Budget;
-use crate::entrance::{Entrance, Hello, Resume};
+use crate::entrance::{Entrance, Resume};
 use crate::stream::Stream;
 use crate::stream::entry::Entry;
 use crate::stream::ring::RingLimits;
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use carillon_platform::auth::{Caps, Identity};
 use carillon_platform::descriptors;
 use carillon_platform::telemetry::Traces;
+use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::{Channel, Epoch, Seq, TenantId, UserId};
 use mio::Poll;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -142,7 +143,7 @@ impl Rig {
             head: Bytes::from_static(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
             wire: Wire::WebSocket(None),
             permit: self.admission.enter(peer.ip()).unwrap(),
-            hello: Hello::default(),
+            hello: ConnectParameters::default(),
             entrance: Some(Box::new(entrance)),
         };
         assert!(self.shard.turn([], [ToShard::Connect(Box::new(newcomer))]));

@@ -169,14 +169,19 @@ pub(super) fn on_text<W: World>(
     }
 }
 
-/// The first frame of a connection without a token must bring one.
+/// The first frame of a connection without a token must bring one. It may say what its URL does not.
 fn greet<W: World>(key: u32, text: &str, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
-    let Ok(ClientFrame { request: Asked::Auth { token }, .. }) = client::parse(text) else {
+    let Ok(ClientFrame { request: Asked::Auth { token, connect }, .. }) = client::parse(text) else {
         return tables.close(key, CloseCode::Unauthenticated, "the first frame must be auth", context);
+    };
+    let connect = match connect {
+        Ok(connect) => connect,
+        Err(why) => return tables.close(key, CloseCode::ProtocolError, &format!("auth: {why}"), context),
     };
     let Some(connection) = tables.get_mut(key) else { return };
     let stage = std::mem::replace(&mut connection.stage, Stage::Entering(Vec::new()));
     if let Stage::Greeting(hello) = stage {
-        context.world.request(Request::Enter { connection: connection.id, token, hello: *hello });
+        let hello = connect.or(*hello);
+        context.world.request(Request::Enter { connection: connection.id, token, hello });
     }
 }

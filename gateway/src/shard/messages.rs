@@ -5,12 +5,13 @@
 
 use super::wire::Wire;
 use crate::admission::Permit;
-use crate::entrance::{Entrance, Hello, Refusal};
+use crate::entrance::{Entrance, Refusal};
 use crate::stream::Stream;
 use crate::stream::backlog::{BacklogPage, Held, Reader};
 use bytes::Bytes;
 use carillon_backplane::log::{LogError, LoggedEvent};
 use carillon_platform::auth::Identity;
+use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::{Channel, Seq, TenantId};
 use mio::net::TcpStream;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub(crate) struct Newcomer<S = TcpStream> {
     /// Its place among the node's connections, given back when dropped.
     pub(crate) permit: Permit,
     /// What the URL said.
-    pub(crate) hello: Hello,
+    pub(crate) hello: ConnectParameters,
     /// Who it is, unless its first frame will tell.
     pub(crate) entrance: Option<Box<Entrance>>,
 }
@@ -56,7 +57,7 @@ pub(crate) struct Newcomer<S = TcpStream> {
 /// Something a shard wants done.
 pub(crate) enum Request {
     /// Check the token of a first frame and open its tenant's stream.
-    Enter { connection: ConnectionId, token: Box<str>, hello: Hello },
+    Enter { connection: ConnectionId, token: Box<str>, hello: ConnectParameters },
     /// Check the token of a refresh; it must be for the same person in the same tenant.
     Refresh { connection: ConnectionId, frame: Option<Box<str>>, token: Box<str>, tenant: TenantId },
     /// Read the page after a cursor.

@@ -6,7 +6,7 @@ use super::scenario::{CLIENTS, Connecting, Outcome, Saying, Step, TENANTS};
 use super::tenant::Tenant;
 use super::world::{Pipe, SimSocket, SimWorld};
 use crate::admission::{Admission, ConnectionLimits};
-use crate::entrance::{Entrance, Hello, Refusal, Resume};
+use crate::entrance::{Entrance, Refusal, Resume};
 use crate::shard::allowance::FrameRate;
 use crate::shard::context::ShardConfig;
 use crate::shard::messages::{Cause, Newcomer, Request, ToShard};
@@ -17,6 +17,7 @@ use bytes::Bytes;
 use carillon_backplane::log::LogError;
 use carillon_platform::auth::{AuthError, Caps, Identity};
 use carillon_platform::telemetry::Traces;
+use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::server::ResetReason;
 use carillon_protocol::{ChannelPattern, Epoch, Seq, UserId};
 use std::cell::RefCell;
@@ -204,7 +205,7 @@ impl Run {
             head: Bytes::from_static(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
             wire,
             permit,
-            hello: Hello::default(),
+            hello: ConnectParameters::default(),
             entrance: entrance.map(Box::new),
         })));
     }
