@@ -88,6 +88,7 @@ pub fn event_frame(seq: Seq, channels: &[Channel], body: &[u8], replay: Option<&
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     #[test]
     fn the_frame_keeps_the_stored_bytes() {
@@ -98,6 +99,16 @@ mod tests {
             frame,
             r#"{"type":"event","seq":7,"channels":["tenant","user:Jan \"X\""],"replay":"h1","event":{"specversion":"1.0","data":{"price":1.10}}}"#
         );
+    }
+
+    #[test]
+    fn the_largest_frame_is_within_the_contracts_bound() {
+        let role = format!("role:{}", "\"".repeat(limits::USER_BYTES));
+        let channels = vec![Channel::new(role).unwrap(); limits::CHANNELS_PER_EVENT];
+        let body = vec![b'x'; limits::EVENT_BYTES];
+        let id = format!("\"{}\"", "i".repeat(crate::client::FRAME_ID_BYTES - 2));
+        let length = event_frame(Seq(u64::MAX), &channels, &body, Some(&id)).len();
+        assert!((limits::EVENT_BYTES..=limits::SERVER_FRAME_BYTES).contains(&length), "{length}");
     }
 
     #[test]

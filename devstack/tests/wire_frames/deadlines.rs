@@ -8,7 +8,7 @@ use carillon_devstack::client::socket::{Connect, Socket, SocketError};
 use carillon_devstack::stack::Stack;
 use serde_json::json;
 
-use crate::wire::raw::{PONG, Raw, Seen};
+use crate::wire::raw::{CLOSE, PONG, Raw, Seen};
 use crate::wire::{PATIENCE, block_on, claims, open, publish, token};
 use crate::{HEARTBEAT_MS, QUICK, stack};
 
@@ -161,6 +161,27 @@ fn whoever_answers_no_ping_is_closed_with_4408_and_whoever_does_stays() {
                 other => panic!("after {answered} pongs: {other:?}"),
             }
         }
+    });
+}
+
+/// A library with a small limit stops at the same event whenever it resumes: its operators must hear why.
+#[test]
+fn whoever_finds_an_event_too_big_is_told_what_a_frame_may_have() {
+    block_on(async {
+        let stack = stack().await;
+        let gateway = stack.gateway(QUICK);
+        let (_, welcome) = open(&stack, gateway, &claims("large", "anna")).await;
+        let most = welcome.limits["frame_bytes"].as_u64().unwrap();
+        let counted =
+            || async { gateway.metric("carillon_frames_too_big_for_client_total").await.unwrap_or(0.0) };
+        let before = counted().await;
+        for (code, is_told) in [(1009_u16, true), (1000, false)] {
+            let mut raw = Raw::member(gateway.addr(), &token(&stack, &claims("large", "anna"))).await;
+            raw.frame(CLOSE, code.to_be_bytes()).await;
+            let (answered, reason) = raw.closed().await;
+            assert_eq!((answered, reason.contains(&most.to_string())), (1000, is_told), "{reason}");
+        }
+        assert_eq!(counted().await, before + 1.0);
     });
 }
 

@@ -11,13 +11,15 @@ use crate::ws::encode::push_pong;
 use crate::ws::{Flow, Incoming, Inflater, Violation};
 use carillon_protocol::CloseCode;
 use carillon_protocol::client::{self, ClientFrame, Request as Asked};
-use carillon_protocol::limits::CLIENT_MESSAGE_BYTES;
+use carillon_protocol::limits::{CLIENT_MESSAGE_BYTES, SERVER_FRAME_BYTES};
 use std::io::{ErrorKind, Read};
 
 /// Bytes read from a socket in one go; shared by all connections of a shard.
 const INPUT: usize = 64 * 1024;
 /// Reads of one connection in one turn, so that a flood does not starve the others.
 const READS: usize = 4;
+/// What a client closes with when a message is larger than its library takes (RFC 6455 section 7.4.1).
+const MESSAGE_TOO_BIG: u16 = 1009;
 /// Bytes of frames that may wait while a token is checked.
 const HELD_BYTES: usize = 64 * 1024;
 
@@ -134,9 +136,18 @@ fn on_message<W: World>(
                 push_pong(connection.outbox.control(), payload);
             }
         }
-        Incoming::Close(_) => {
+        Incoming::Close(why) => {
             // The client closes: it gets its own farewell back.
-            tables.close(key, CloseCode::Bye, "", context);
+            let reason = match why {
+                Some((MESSAGE_TOO_BIG, _)) => {
+                    metrics().frames_too_big.increment(1);
+                    format!(
+                        "frames have up to {SERVER_FRAME_BYTES} bytes (limits.frame_bytes): raise your library's limit"
+                    )
+                }
+                _ => String::new(),
+            };
+            tables.close(key, CloseCode::Bye, &reason, context);
             if let Some(connection) = tables.get_mut(key) {
                 connection.farewell_answered();
             }
