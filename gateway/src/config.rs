@@ -45,7 +45,7 @@ const TRUSTED_PROXIES: Var<Cidrs> = Var {
     name: "CARILLON_TRUSTED_PROXIES",
     absent: Absent::Optional("none: X-Forwarded-For is ignored"),
     kind: Cidrs,
-    what: "load balancers whose X-Forwarded-For tells a client's address",
+    what: "load balancers whose X-Forwarded-For or Forwarded tells a client's address",
 };
 const MAX_CONNECTIONS: Var<Count> = Var {
     name: "CARILLON_MAX_CONNECTIONS",

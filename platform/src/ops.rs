@@ -15,7 +15,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use serde::Serialize;
 use std::future::Future;
 use std::pin::Pin;
@@ -107,14 +107,23 @@ where
     F: Future<Output = Readiness> + Send + 'static,
 {
     Router::new()
-        .route("/livez", get(|| async { json(StatusCode::OK, &serde_json::json!({"status": "alive"})) }))
-        .route("/readyz", get(move || ready(readiness())))
+        .route("/livez", probe(|| async { json(StatusCode::OK, &serde_json::json!({"status": "alive"})) }))
+        .route("/readyz", probe(move || ready(readiness())))
         .route("/metrics", get(move || scrape(metrics.clone())))
         .route("/metrics/tenants", get(move || async move { prometheus(tenants().await) }))
         .merge(pages)
         .fallback(|| async { StatusCode::NOT_FOUND })
         .method_not_allowed_fallback(|| async { StatusCode::NOT_FOUND })
         .layer(axum::middleware::map_request(believed))
+}
+
+/// A probe asks with GET, with HEAD, or with OPTIONS (HAProxy's own choice where nothing else is said): the status answers all.
+fn probe<F, A>(answer: impl Fn() -> F + Clone + Send + Sync + 'static) -> MethodRouter<A>
+where
+    F: Future<Output = Response> + Send + 'static,
+    A: Clone + Send + Sync + 'static,
+{
+    get(answer.clone()).options(answer)
 }
 
 /// Nobody proves who they are here: whoever asks may keep the connection for the next question.
@@ -219,6 +228,23 @@ mod tests {
         let (status, _, body) = get(&port, "/readyz").await;
         assert_eq!(status, 503);
         assert!(body.starts_with(r#"{"status":"unready""#), "the worst state holds: {body}");
+    }
+
+    #[tokio::test]
+    async fn probes_may_ask_with_any_method_that_asks() {
+        let port = port().await;
+        let client = reqwest::Client::new();
+        for (state, wanted) in [(State::Ready, [200, 200]), (State::Unready, [200, 503])] {
+            *port.state.lock().unwrap() = Readiness::ready().because(state, "", "");
+            for (path, wanted) in ["/livez", "/readyz"].into_iter().zip(wanted) {
+                for method in ["GET", "HEAD", "OPTIONS"] {
+                    let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+                    let url = format!("http://{}{path}", port.address);
+                    let status = client.request(method.clone(), url).send().await.unwrap().status();
+                    assert_eq!(status, wanted, "{method} {path}");
+                }
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -39,6 +39,7 @@ fn what_is_no_handshake_gets_the_status_that_says_so() {
             (without("Sec-WebSocket-Key"), 400, "websocket_key"),
             (with("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="), 400, "websocket_key"),
             (with("dGhlIHNhbXBsZSBub25jZQ==", "!!!"), 400, "websocket_key"),
+            (with("Host: gateway", "Host: gateway\r\nHost: other"), 400, "invalid_header"),
             (with("Host: gateway", "Host: gateway\r\nContent-Length: 5"), 400, "body_not_allowed"),
             (with("Host: gateway", "Host: gateway\r\nTransfer-Encoding: chunked"), 400, "body_not_allowed"),
         ] {

@@ -3,9 +3,10 @@
 //! Everything that can be refused is refused while an HTTP status can still say why, the cheap before the dear: the form of
 //! the handshake, the origin, the node's limits, the token; then the rest of the URL, the channels, the cursor.
 
+use super::address::client_address;
 use super::problem::Problem;
 use super::replies::{Replies, SMALL};
-use super::request::{UrlQuery, client_address, last_event_id, token, url_token};
+use super::request::{UrlQuery, last_event_id, token, url_token};
 use super::takeover::{Guest, Takeover};
 use crate::admission::{Admission, Permit};
 use crate::door::Door;

@@ -10,9 +10,11 @@
 //! | [`fallback`] | how does a client get its events that cannot have a WebSocket? |
 //! | [`replies`] | how large may a poll's answer become? |
 //! | [`takeover`] | how does a socket leave HTTP and become a shard's? |
-//! | [`request`] | what does the URL say, where is the token, and who is the client? |
+//! | [`request`] | what does the URL say, and where is the token? |
+//! | [`address`] | whose request is it that a proxy passes on? |
 //! | [`problem`] | how is a refusal told? |
 
+mod address;
 mod fallback;
 pub(crate) mod handshake;
 pub(crate) mod listener;

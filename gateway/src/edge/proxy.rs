@@ -13,9 +13,10 @@ use tokio::net::TcpStream;
 const WITHIN: Duration = Duration::from_secs(5);
 /// How soon one that came in pieces is looked at again.
 const AGAIN: Duration = Duration::from_millis(5);
-/// Longest header read: version 1 has at most 107 bytes, version 2 with the longest addresses 232 and a few
-/// extensions.
-const LONGEST: usize = 1_024;
+/// What most headers fit into: version 1 has at most 107 bytes, version 2 with addresses alone 232.
+const USUAL: usize = 1_024;
+/// Longest header: version 2 counts what follows its first 16 bytes in two, and balancers put certificates and names there.
+const LONGEST: usize = 16 + u16::MAX as usize;
 
 /// Why there is no header.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +36,7 @@ pub(super) async fn announced(socket: &mut TcpStream) -> Result<Option<SocketAdd
 }
 
 async fn read(socket: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyFault> {
-    let mut seen = [0; LONGEST];
+    let mut seen = vec![0; USUAL];
     loop {
         socket.ready(Interest::READABLE).await?;
         let length = socket.peek(&mut seen).await?;
@@ -48,7 +49,8 @@ async fn read(socket: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyFault> 
                 return Ok(client);
             }
             // What is there stays readable, so waiting for readiness would not wait.
-            Parsed::Incomplete if length < LONGEST => tokio::time::sleep(AGAIN).await,
+            Parsed::Incomplete if length < seen.len() => tokio::time::sleep(AGAIN).await,
+            Parsed::Incomplete if length < LONGEST => seen.resize(LONGEST, 0),
             Parsed::Incomplete | Parsed::Other => return Err(ProxyFault::Other),
         }
     }
@@ -92,6 +94,34 @@ mod tests {
         let mut own = V2.to_vec();
         own[12] = 0x20;
         assert_eq!(parse(&own), Parsed::Header(V2.len(), None), "a balancer's own health check");
+    }
+
+    #[tokio::test]
+    async fn a_header_may_be_as_long_as_its_length_can_say() {
+        use tokio::io::AsyncWriteExt;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // A certificate, say, as one extension behind the addresses.
+        for extension in [0, 900, 1_100, 9_000, usize::from(u16::MAX) - 15] {
+            let length = u16::try_from(12 + 3 + extension).unwrap();
+            let mut header = V2.to_vec();
+            header[14..16].copy_from_slice(&length.to_be_bytes());
+            header.push(0xe0);
+            header.extend(u16::try_from(extension).unwrap().to_be_bytes());
+            header.extend(vec![7; extension]);
+            let mut sender = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let whole = [&header[..], b"GET"].concat();
+            let sending = tokio::spawn(async move {
+                sender.write_all(&whole).await.unwrap();
+                sender
+            });
+            let client = announced(&mut socket).await.unwrap();
+            assert_eq!(client, "203.0.113.7:50000".parse().ok(), "{extension}");
+            let mut rest = [0; 3];
+            socket.read_exact(&mut rest).await.unwrap();
+            assert_eq!(&rest, b"GET", "what follows is HTTP's");
+            drop(sending.await.unwrap());
+        }
     }
 
     #[test]

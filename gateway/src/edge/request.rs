@@ -1,8 +1,7 @@
-//! What does the URL say, where is the token, and who is the client?
+//! What does the URL say, and where is the token?
 
 use super::problem::Problem;
 use carillon_platform::auth::{AuthError, bearer};
-use carillon_platform::env::Cidr;
 use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::ident::InvalidName;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
@@ -10,7 +9,6 @@ use carillon_protocol::{Channel, Cursor, DeviceId, Epoch, Seq, TenantId};
 use http::{HeaderMap, StatusCode, header};
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// Longest a poll may ask to wait; proxies give up on answers that take longer.
@@ -146,35 +144,9 @@ pub(super) fn token(
     }
 }
 
-/// The client's address: the peer's, unless that is a trusted proxy; then the right-most address in X-Forwarded-For
-/// that is not one.
-pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]) -> IpAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|cidr| cidr.contains(address));
-    let mut client = peer.to_canonical();
-    if !is_trusted(client) {
-        return client;
-    }
-    let hops: Vec<&str> = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
-        .collect();
-    for hop in hops.into_iter().rev() {
-        let Ok(address) = hop.parse::<IpAddr>() else { break };
-        client = address.to_canonical();
-        if !is_trusted(client) {
-            break;
-        }
-    }
-    client
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carillon_platform::env::{Cidrs, Kind};
 
     fn query(text: &str) -> Result<UrlQuery, Problem> {
         UrlQuery::of(text, None)
@@ -252,16 +224,5 @@ mod tests {
                 "{bad}: {problem:?}"
             );
         }
-    }
-
-    #[test]
-    fn only_a_trusted_proxy_tells_the_clients_address() {
-        let trusted = Cidrs.parse("10.0.0.0/8").unwrap();
-        let mut headers = HeaderMap::new();
-        headers.append("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.0.0.9".parse().unwrap());
-        let from = |peer: &str| client_address(peer.parse().unwrap(), &headers, &trusted).to_string();
-        assert_eq!(from("9.9.9.9"), "9.9.9.9");
-        assert_eq!(from("10.0.0.1"), "1.2.3.4");
-        assert_eq!(from("::ffff:10.0.0.1"), "1.2.3.4");
     }
 }
