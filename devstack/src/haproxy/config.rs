@@ -44,6 +44,7 @@ impl Balancer {
 global
     maxconn 20000
     no strict-limits
+    tune.bufsize 33792
     hard-stop-after 120s
     stats socket \"{admin}\" mode 600 level admin
 

@@ -134,6 +134,23 @@ async fn who_is_no_trusted_proxy_cannot_say_who_they_are() {
         assert_eq!(status, Some(SWITCHING_PROTOCOLS), "{lie}");
         kept.push(stream);
     }
+    // In every form that balancers write it: one client whatever its ports, and another address is another client.
+    for (form, other) in [
+        ("203.0.113.1", "203.0.113.2:443"),
+        ("203.0.113.3:4{n}21", "203.0.113.4"),
+        ("[2001:db8:1::1]:4{n}21", "[2001:db8:2::1]"),
+        ("198.51.100.9, [2001:db8:3::1]", "2001:db8:4::1"),
+    ] {
+        for (n, wanted) in [SWITCHING_PROTOCOLS, SWITCHING_PROTOCOLS, TOO_MANY].into_iter().enumerate() {
+            let claim = form.replace("{n}", &n.to_string());
+            let (stream, status) = Client::from(&scene, "127.0.0.1").saying(&claim).knocks(gateway).await;
+            assert_eq!(status, Some(wanted), "{claim}");
+            kept.push(stream);
+        }
+        let (stream, status) = Client::from(&scene, "127.0.0.1").saying(other).knocks(gateway).await;
+        assert_eq!(status, Some(SWITCHING_PROTOCOLS), "{other}");
+        kept.push(stream);
+    }
     let header = "PROXY TCP4 198.51.100.7 127.0.0.1 50000 80\r\n";
     let (_, status) = Client::from(&scene, "127.0.0.1").with_preface(header).knocks(gateway).await;
     assert!(status.is_none_or(|status| status == 400), "{status:?}");

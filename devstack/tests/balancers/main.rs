@@ -2,7 +2,7 @@
 //!
 //! HAProxy and nginx run with the very files that are shipped: [`shipped`] fills in this machine's addresses and nothing
 //! else. [`carry`] brings 2,000 sockets through death, drain and growth, [`address`] asks whom a gateway believes about
-//! a client's address, [`routes`] what goes where, [`names`] whether DNS alone adds and removes servers, and [`syntax`]
+//! a client's address, [`channels`] how many channels fit where, [`unanswered`] what is said when nobody is left, [`routes`] what goes where, [`names`] whether DNS alone adds and removes servers, and [`syntax`]
 //! whether the balancers themselves accept every file.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
@@ -12,7 +12,9 @@ mod faults;
 
 mod address;
 mod carry;
+mod channels;
 mod names;
 mod routes;
 mod shipped;
 mod syntax;
+mod unanswered;

@@ -1,0 +1,67 @@
+//! How many channels can a client name when it comes back, at each place on the way?
+//!
+//! A URL takes as much at a balancer as at a gateway, and the first frame the contract's thousand everywhere.
+
+use carillon_devstack::client::post::Post;
+use carillon_devstack::client::publish::Publisher;
+use carillon_devstack::client::socket::{Connect, Socket, SocketError, TokenPlace};
+use carillon_devstack::stack::StackConfig;
+use carillon_devstack::token::{Claims, now};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::faults::{PATIENCE, Scene, TENANT, alone};
+use crate::shipped::{Kind, Shipped};
+
+/// Most channels of a connection, its own included.
+const MOST: usize = 1_000;
+/// As many as fit into a URL with their names encoded as libraries do it, beside a token.
+const IN_A_URL: usize = 550;
+
+fn contacts(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("contact:{}", Uuid::from_u128((1 << 100) + n as u128))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_channels_come_back_through_every_balancer() {
+    let _alone = alone().await;
+    let scene = Scene::start(StackConfig { gateways: 1, ..StackConfig::default() }).await;
+    let haproxy = Shipped::before(Kind::Haproxy, &scene.stack).await;
+    let nginx = Shipped::before(Kind::Nginx, &scene.stack).await;
+    let claims = Claims::new(TENANT, "anna", now(), 3_600).channels(["contact:*"]);
+    let token = claims.sign(scene.stack.jwt_secret()).unwrap();
+    let publisher = Publisher::new(&scene.stack.publisher(0).url(), scene.stack.api_key()).unwrap();
+    let gateway = scene.stack.gateway(0).ws_url();
+    for (place, url) in [
+        ("gateway", gateway),
+        ("HAProxy", haproxy.ws_url()),
+        ("devstack's HAProxy", format!("{}/v1/ws", scene.stack.lb_url().replace("http", "ws"))),
+        ("nginx", nginx.ws_url()),
+    ] {
+        let mut wanted = Connect::new(url, &token).channels(contacts(IN_A_URL));
+        wanted.patience = PATIENCE;
+        let (_, welcome) = Socket::open(&wanted).await.unwrap();
+        assert_eq!(welcome.channels.len(), IN_A_URL + 2, "{place}");
+        // Whoever has more is told by a status, not by silence.
+        let too_long = wanted.clone().channels(contacts(MOST));
+        let error = Socket::open(&too_long).await.unwrap_err();
+        assert!(matches!(error, SocketError::Refused { status: 400 | 414 | 431, .. }), "{place}: {error}");
+
+        // The first frame takes all of it, and the cursor: what was missed in the last channel comes.
+        let channels = contacts(MOST - 2);
+        let mut missed = Post::new(TENANT, "moved", json!({}));
+        missed.channels = channels.last().cloned().into_iter().collect();
+        let seq = publisher.publish(&missed, None).await.unwrap().seq;
+        let mut bare = Connect::new(&wanted.url, &token).place(TokenPlace::Nowhere);
+        bare.patience = PATIENCE;
+        let mut socket = Socket::connect(&bare).await.unwrap();
+        let auth = json!({
+            "type": "auth", "token": token, "channels": channels, "device": "phone",
+            "since": welcome.seq, "epoch": welcome.epoch,
+        });
+        socket.send_json(&auth).await.unwrap();
+        let welcome = socket.next_of("welcome", PATIENCE).await.unwrap();
+        assert_eq!((welcome.channels().len(), welcome.text("resumed")), (MOST, Some("replay")), "{place}");
+        assert_eq!(socket.next_of("event", PATIENCE).await.unwrap().seq(), Some(seq), "{place}");
+    }
+}
