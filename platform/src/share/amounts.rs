@@ -46,8 +46,8 @@ impl<G: Hash + Eq + Clone, M: Hash + Eq + Clone> Amounts<G, M> {
         self.groups.get(group).map_or(0, |group| group.used)
     }
 
-    /// Gives a holder so much more, or tells which bound forbids it.
-    pub(super) fn take(&mut self, holder: &Holder<G, M>, amount: usize) -> Result<(), Refused> {
+    /// Which bound, if any, forbids that a holder has so much more.
+    pub(super) fn check(&self, holder: &Holder<G, M>, amount: usize) -> Result<(), Refused> {
         let HoldingLimits { total, per_group, per_member } = self.limits;
         let free = total - self.used;
         if amount > free {
@@ -61,6 +61,12 @@ impl<G: Hash + Eq + Clone, M: Hash + Eq + Clone> Amounts<G, M> {
         if own.saturating_add(amount) > per_member {
             return Err(Refused::Member);
         }
+        Ok(())
+    }
+
+    /// Gives a holder so much more, or tells which bound forbids it.
+    pub(super) fn take(&mut self, holder: &Holder<G, M>, amount: usize) -> Result<(), Refused> {
+        self.check(holder, amount)?;
         let group = self
             .groups
             .entry(holder.group.clone())

@@ -26,6 +26,11 @@ impl<G: Hash + Eq + Clone, M: Hash + Eq + Clone> Holdings<G, M> {
         Ok(Holding { holdings: self.clone(), holder, amount })
     }
 
+    /// Whether [`try_take`](Self::try_take) would succeed now. For callers that want to know before work they may spare.
+    pub fn check(&self, holder: &Holder<G, M>, amount: usize) -> Result<(), Refused> {
+        self.lock().check(holder, amount)
+    }
+
     /// What all holders have together.
     pub fn used(&self) -> usize {
         self.lock().used()
@@ -90,7 +95,9 @@ mod tests {
         let holdings = Holdings::new(HoldingLimits { total: 10, per_group: 5, per_member: 5 });
         let holder = Holder::new("studio-nova", "anna");
         let mut held = holdings.try_take(holder.clone(), 2).unwrap();
+        assert_eq!(holdings.check(&holder, 4), Err(Refused::Group));
         assert_eq!(held.grow(4), Err(Refused::Group));
+        assert_eq!((holdings.check(&holder, 3), holdings.used()), (Ok(()), 2), "it only asks");
         held.grow(3).unwrap();
         assert_eq!((held.amount(), holdings.used(), holdings.used_by(&holder.group)), (5, 5, 5));
         assert_eq!(holdings.try_take(holder.clone(), 1).err(), Some(Refused::Group));

@@ -44,7 +44,32 @@ pub enum End<T> {
 
 /// Speaks HTTP until the connection ends, or `taken` does: then the socket is taken from under it. A request's answer may
 /// wait for that. After `stopping` the request under way is the last. The place is given back at the end.
+///
+/// A client that says nothing costs its socket and a small task: buffers are made when its first bytes are there.
 pub async fn serve<T>(
+    socket: TcpStream,
+    place: Place,
+    handler: impl Handler,
+    taken: impl Future<Output = T>,
+    stopping: impl Future<Output = ()>,
+) -> End<T> {
+    let mut stopping = Box::pin(stopping);
+    tokio::select! {
+        biased;
+        // An error is for the first read to tell.
+        _ = socket.readable() => {}
+        () = place.evicted() => return End::Closed,
+        () = &mut stopping => return End::Closed,
+        () = tokio::time::sleep(HEAD) => {
+            place.peer().places().count_head();
+            return End::Closed;
+        }
+    }
+    Box::pin(speak(socket, place, handler, taken, stopping)).await
+}
+
+/// The same from the first bytes on.
+async fn speak<T>(
     socket: TcpStream,
     place: Place,
     handler: impl Handler,
@@ -187,5 +212,54 @@ impl HttpBody for Answer {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Places, SocketLimits};
+    use super::*;
+    use axum::response::IntoResponse;
+    use std::future::pending;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Both ends of a connection, and the place of ours.
+    async fn connected() -> (TcpStream, TcpStream, Place) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (ours, peer) = listener.accept().await.unwrap();
+        let places = Places::new("public", SocketLimits { total: 2, unproven: 2 });
+        (ours, theirs, places.enter(peer, false).await)
+    }
+
+    async fn hello(_: Request<Incoming>) -> Response<Body> {
+        "hello".into_response()
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_costs_a_small_task() {
+        let (ours, _theirs, place) = connected().await;
+        let serving = serve(ours, place, hello, pending::<()>(), pending::<()>());
+        assert!(size_of_val(&serving) <= 1_024, "{} bytes", size_of_val(&serving));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_speaks_late_is_answered() {
+        let (ours, mut theirs, place) = connected().await;
+        let serving = tokio::spawn(serve(ours, place, hello, pending::<()>(), pending::<()>()));
+        tokio::task::yield_now().await;
+        theirs.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        theirs.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+        assert!(matches!(serving.await.unwrap(), End::Closed));
+    }
+
+    #[tokio::test]
+    async fn an_end_does_not_wait_for_a_client_that_says_nothing() {
+        let (ours, _theirs, place) = connected().await;
+        let served = serve(ours, place, hello, pending::<()>(), std::future::ready(())).await;
+        assert!(matches!(served, End::Closed));
     }
 }

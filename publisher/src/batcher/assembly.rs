@@ -31,6 +31,10 @@ impl<T> Assembly<T> {
         self.cost + EVENT_COST > BATCH_COST
     }
 
+    pub(super) fn cost(&self) -> usize {
+        self.cost
+    }
+
     pub(super) fn fits(&self, request: &Request<T>) -> bool {
         self.requests.is_empty() || self.cost + request.cost <= BATCH_COST
     }

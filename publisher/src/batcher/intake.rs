@@ -14,6 +14,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use carillon_backplane::log::{Append, Appended, Log};
 use carillon_platform::telemetry::Traces;
+use carillon_protocol::TenantId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -98,6 +99,21 @@ impl Intake {
         let answer = self.enqueue_and_wait(appends, publisher).await;
         self.metrics.answered(&answer);
         answer
+    }
+
+    /// Whether so many events would be taken now. Told before a large body is parsed: a refusal after it costs nearly as much
+    /// as storing the events.
+    pub fn check(
+        &self,
+        events: usize,
+        tenant: Option<&TenantId>,
+        publisher: &Publisher,
+    ) -> Result<(), NotAppended> {
+        let room = self.shares.check(events, tenant, publisher);
+        if let Err(refused) = room {
+            self.metrics.answered(&Err(refused));
+        }
+        room
     }
 
     async fn enqueue_and_wait(

@@ -5,9 +5,11 @@ use super::schedule::{Schedule, Taken};
 use super::ticket::Ticket;
 use carillon_protocol::TenantId;
 use std::collections::BTreeSet;
+use std::future::pending;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
 /// The schedule, shared by those who bring requests and those who store them.
 #[derive(Default)]
@@ -31,9 +33,14 @@ impl Queues {
         self.lock().is_locked(tenant)
     }
 
-    pub(super) fn take(&self) -> Option<Taken<Ticket>> {
+    /// The next batch; the `last` ones before an end wait for nobody's rest.
+    pub(super) fn take(&self, last: bool) -> Option<Taken<Ticket>> {
         let mut schedule = self.lock();
-        let taken = schedule.take(Ticket::begin);
+        let now = Instant::now();
+        if last && let Some(until) = schedule.rested_at() {
+            schedule.wake(until.max(now));
+        }
+        let taken = schedule.take(now, Ticket::begin);
         if schedule.is_ready() {
             // More than one batch holds.
             self.ready.notify_one();
@@ -65,15 +72,29 @@ impl Queues {
         self.lock().release(tenant);
     }
 
-    pub(super) fn done(&self, tenants: Vec<TenantId>) {
+    pub(super) fn done(&self, tenants: Vec<TenantId>, took: Duration) {
         let mut schedule = self.lock();
-        schedule.done(tenants);
+        schedule.done(tenants, took, Instant::now());
         self.wake(&schedule);
+        if schedule.rested_at().is_some() {
+            // Whoever waits learns until when at the longest.
+            self.ready.notify_one();
+        }
     }
 
     /// Waits until an ordinary batch may be taken; returns at once when one might since the last call.
     pub(super) async fn ready(&self) {
-        self.ready.notified().await;
+        let rested_at = self.lock().rested_at();
+        let rested = async {
+            match rested_at {
+                Some(until) => sleep(until.saturating_duration_since(Instant::now())).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.ready.notified() => {}
+            () = rested => {}
+        }
     }
 
     /// The same for tenants whose rows were seen locked.

@@ -51,10 +51,12 @@ impl Runner {
     /// Runs until it is asked to stop and nothing waits.
     pub(super) async fn run(self, stopping: CancellationToken) {
         loop {
-            if let Some(Taken { tenants, requests }) = self.queues.take() {
+            let last = stopping.is_cancelled();
+            if let Some(Taken { tenants, requests }) = self.queues.take(last) {
+                let began = Instant::now();
                 self.commit(requests, LOCK_WAIT).await;
-                self.queues.done(tenants);
-            } else if stopping.is_cancelled() {
+                self.queues.done(tenants, began.elapsed());
+            } else if last {
                 return;
             } else {
                 tokio::select! {
@@ -76,11 +78,12 @@ impl Runner {
                 _ => self.log.locked(&tenants).await.unwrap_or_default(),
             };
             if let Some(Taken { tenants, requests }) = self.queues.take_locked(&still_locked) {
+                let began = Instant::now();
                 let set_aside = self.commit(requests, LOCKED_WAIT).await;
                 tenants.iter().filter(|tenant| !set_aside.contains(*tenant)).for_each(|tenant| {
                     self.queues.release(tenant);
                 });
-                self.queues.done(tenants);
+                self.queues.done(tenants, began.elapsed());
             } else if stopping.is_cancelled() {
                 return;
             } else {

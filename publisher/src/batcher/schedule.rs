@@ -8,8 +8,11 @@
 //! A tenant is in one batch at a time: its requests keep their order, and two runners do not wait for each other's row
 //! locks. A tenant whose row somebody else has locked ([`Schedule::set_aside`]) is left out of ordinary batches until
 //! an append of its own succeeded ([`Schedule::release`]): it waits alone.
+//!
+//! A tenant that filled most of a batch ([`HEAVY`]) rests afterwards for as long as that batch took, while others publish
+//! less: an import has half of the time at most, and processors are free when somebody's single event comes.
 
-use super::assembly::Assembly;
+use super::assembly::{Assembly, BATCH_COST};
 use super::request::Request;
 use carillon_protocol::TenantId;
 use std::collections::{HashMap, VecDeque};
@@ -21,6 +24,12 @@ pub(super) const QUANTUM: usize = 64 * 1024;
 const PASSED_OVER: usize = 64;
 /// How long a tenant that was seen locked is remembered while it has no requests.
 const REMEMBERED: Duration = Duration::from_secs(60);
+/// A tenant whose part of a batch cost this much rests after it.
+const HEAVY: usize = BATCH_COST / 2;
+/// Longest rest: a batch that took longer waited for something else than processors.
+const LONGEST_REST: Duration = Duration::from_millis(100);
+/// How long after somebody's small part of a batch the heavy ones go on resting.
+const OTHERS_ARE_HERE: Duration = Duration::from_secs(1);
 
 /// Everything that waits for a batch.
 #[derive(Debug)]
@@ -30,6 +39,10 @@ pub(super) struct Schedule<T> {
     turn: VecDeque<TenantId>,
     /// Tenants with requests whose rows were seen locked, in turn.
     locked_turn: VecDeque<TenantId>,
+    /// Tenants that rest, and until when.
+    resting: Vec<(Instant, TenantId)>,
+    /// When a batch last had a tenant with a small part.
+    light: Option<Instant>,
 }
 
 /// The requests of one tenant.
@@ -40,6 +53,8 @@ struct Queue<T> {
     /// Whether it got this turn's quantum; a turn may last into the next batch.
     has_quantum: bool,
     place: Place,
+    /// What its part of the batch under way costs.
+    in_batch: usize,
     /// When its row was last seen locked.
     locked: Option<Instant>,
 }
@@ -53,6 +68,8 @@ enum Place {
     InTurn,
     /// Requests of it are in a batch that has not ended.
     UnderWay,
+    /// Its last batch was large, and others publish: it has its turn later.
+    Resting,
 }
 
 /// A batch, and whose turn it was: they stay out of other batches until [`Schedule::done`].
@@ -74,7 +91,13 @@ enum Served {
 
 impl<T> Default for Schedule<T> {
     fn default() -> Self {
-        Self { queues: HashMap::new(), turn: VecDeque::new(), locked_turn: VecDeque::new() }
+        Self {
+            queues: HashMap::new(),
+            turn: VecDeque::new(),
+            locked_turn: VecDeque::new(),
+            resting: Vec::new(),
+            light: None,
+        }
     }
 }
 
@@ -113,8 +136,22 @@ impl<T> Schedule<T> {
         self.queues.get(tenant).is_some_and(|queue| queue.locked.is_some())
     }
 
+    /// When the first of those that rest has its turn again.
+    pub(super) fn rested_at(&self) -> Option<Instant> {
+        self.resting.iter().map(|(until, _)| *until).min()
+    }
+
+    /// Whoever has rested until `now` has its turn again.
+    pub(super) fn wake(&mut self, now: Instant) {
+        let resting = std::mem::take(&mut self.resting);
+        let (rested, resting): (Vec<_>, Vec<_>) = resting.into_iter().partition(|(until, _)| *until <= now);
+        self.resting = resting;
+        rested.into_iter().for_each(|(_, tenant)| self.come_back(tenant));
+    }
+
     /// The next batch. `begin` is asked once for each request taken; one it refuses is dropped.
-    pub(super) fn take(&mut self, begin: impl Fn(&T) -> bool) -> Option<Taken<T>> {
+    pub(super) fn take(&mut self, now: Instant, begin: impl Fn(&T) -> bool) -> Option<Taken<T>> {
+        self.wake(now);
         let mut batch = Assembly::new();
         let mut served_out = Vec::new();
         let mut round = std::mem::take(&mut self.turn);
@@ -128,14 +165,15 @@ impl<T> Schedule<T> {
                 continue;
             };
             let Some(queue) = self.queues.get_mut(&tenant) else { continue };
-            let before = batch.requests.len();
+            let (before, cost) = (batch.requests.len(), batch.cost());
             let served = queue.serve(&mut batch, &begin);
             if batch.requests.len() > before {
                 queue.place = Place::UnderWay;
+                queue.in_batch += batch.cost() - cost;
             }
             match served {
                 Served::Empty if queue.place == Place::UnderWay => served_out.push(tenant),
-                Served::Empty => self.rest(&tenant),
+                Served::Empty => self.forget(&tenant),
                 Served::Spent => next_round.push_back(tenant),
                 Served::Waits => next_batch.push_back(tenant),
             }
@@ -147,6 +185,9 @@ impl<T> Schedule<T> {
         let (taken, turn): (VecDeque<_>, VecDeque<_>) = order.partition(under_way);
         self.turn = turn;
         let tenants: Vec<_> = taken.into_iter().chain(served_out).collect();
+        if tenants.iter().any(|tenant| self.queues.get(tenant).is_some_and(|queue| queue.in_batch < HEAVY)) {
+            self.light = Some(now);
+        }
         (!tenants.is_empty()).then_some(Taken { tenants, requests: batch.requests })
     }
 
@@ -173,14 +214,26 @@ impl<T> Schedule<T> {
         }
     }
 
-    /// A batch has ended, whatever its end: these tenants may be in another one.
-    pub(super) fn done(&mut self, tenants: Vec<TenantId>) {
+    /// A batch has ended after so long, whatever its end: these tenants may be in another one, at once or after a rest.
+    pub(super) fn done(&mut self, tenants: Vec<TenantId>, took: Duration, now: Instant) {
+        let light = self.light.is_some_and(|at| now.saturating_duration_since(at) < OTHERS_ARE_HERE);
         for tenant in tenants {
-            match self.queues.get_mut(&tenant) {
-                Some(queue) if queue.requests.is_empty() => self.rest(&tenant),
-                Some(_) => self.enlist(tenant),
-                None => {}
+            let Some(queue) = self.queues.get_mut(&tenant) else { continue };
+            if std::mem::take(&mut queue.in_batch) >= HEAVY && light {
+                queue.place = Place::Resting;
+                self.resting.push((now + took.min(LONGEST_REST), tenant));
+            } else {
+                self.come_back(tenant);
             }
+        }
+    }
+
+    /// A tenant is in no batch and does not rest: it has its turn, if it has requests.
+    fn come_back(&mut self, tenant: TenantId) {
+        match self.queues.get(&tenant) {
+            Some(queue) if queue.requests.is_empty() => self.forget(&tenant),
+            Some(_) => self.enlist(tenant),
+            None => {}
         }
     }
 
@@ -219,7 +272,7 @@ impl<T> Schedule<T> {
     }
 
     /// A tenant has no requests: nothing is kept of it unless its row is locked.
-    fn rest(&mut self, tenant: &TenantId) {
+    fn forget(&mut self, tenant: &TenantId) {
         let Some(queue) = self.queues.get_mut(tenant) else { return };
         queue.place = Place::Idle;
         if queue.locked.is_none() {
@@ -230,7 +283,14 @@ impl<T> Schedule<T> {
 
 impl<T> Queue<T> {
     fn empty() -> Self {
-        Self { requests: VecDeque::new(), deficit: 0, has_quantum: false, place: Place::Idle, locked: None }
+        Self {
+            requests: VecDeque::new(),
+            deficit: 0,
+            has_quantum: false,
+            place: Place::Idle,
+            in_batch: 0,
+            locked: None,
+        }
     }
 
     fn of(request: Request<T>) -> Self {

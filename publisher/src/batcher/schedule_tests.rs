@@ -20,9 +20,9 @@ fn tickets(taken: Option<&Taken<usize>>) -> Vec<usize> {
 
 /// Takes a batch and ends it.
 fn batch(schedule: &mut Schedule<usize>) -> Vec<usize> {
-    let taken = schedule.take(|_| true);
+    let taken = schedule.take(Instant::now(), |_| true);
     let tickets = tickets(taken.as_ref());
-    schedule.done(taken.map_or_else(Vec::new, |taken| taken.tenants));
+    schedule.done(taken.map_or_else(Vec::new, |taken| taken.tenants), Duration::ZERO, Instant::now());
     tickets
 }
 
@@ -38,6 +38,63 @@ fn a_backlog_stands_before_nobody_else() {
     let first = batch(&mut schedule);
     assert!((100..105).all(|ticket| first.contains(&ticket)), "{first:?}");
     assert_eq!(batch(&mut schedule), [0], "and the backlog goes on");
+}
+
+/// Takes a batch at `now` that takes 20 ms.
+fn batch_at(schedule: &mut Schedule<usize>, now: Instant) -> Vec<usize> {
+    let took = Duration::from_millis(20);
+    let taken = schedule.take(now, |_| true);
+    let tickets = tickets(taken.as_ref());
+    schedule.done(taken.map_or_else(Vec::new, |taken| taken.tenants), took, now + took);
+    tickets
+}
+
+#[test]
+fn an_import_rests_as_long_as_it_works_while_others_publish() {
+    let mut schedule = Schedule::default();
+    let began = Instant::now();
+    let at = |ms| began + Duration::from_millis(ms);
+    for n in 0..10 {
+        schedule.push(request("importer", 490, None, n));
+    }
+    assert_eq!(batch_at(&mut schedule, at(0)), [0]);
+    assert_eq!(batch_at(&mut schedule, at(20)), [1], "alone it has all of the time");
+    schedule.push(request("other", 1, None, 100));
+    assert_eq!(batch_at(&mut schedule, at(40)), [100, 2]);
+    assert_eq!((schedule.is_ready(), schedule.rested_at()), (false, Some(at(80))));
+    schedule.push(request("other", 1, None, 101));
+    assert_eq!(batch_at(&mut schedule, at(65)), [101], "nobody else rests");
+    assert_eq!(batch_at(&mut schedule, at(90)), [3]);
+    assert_eq!(batch_at(&mut schedule, at(109)), [] as [usize; 0]);
+    assert_eq!(batch_at(&mut schedule, at(1_200)), [4]);
+    assert_eq!(batch_at(&mut schedule, at(1_220)), [5], "nobody else has come for a second");
+}
+
+#[test]
+fn imports_among_themselves_do_not_rest() {
+    let mut schedule = Schedule::default();
+    let began = Instant::now();
+    for n in 0..4 {
+        schedule.push(request("a", 500, None, n));
+        schedule.push(request("b", 500, None, 10 + n));
+    }
+    let taken: Vec<_> =
+        (0..8).flat_map(|n| batch_at(&mut schedule, began + Duration::from_millis(20 * n))).collect();
+    assert_eq!(taken.len(), 8);
+    assert_eq!(schedule.rested_at(), None);
+    assert!(schedule.queues.is_empty(), "nothing is kept of tenants without requests");
+}
+
+#[test]
+fn whoever_rests_with_nothing_left_is_forgotten_afterwards() {
+    let mut schedule = Schedule::default();
+    let now = Instant::now();
+    schedule.push(request("other", 1, None, 0));
+    schedule.push(request("importer", 499, None, 1));
+    assert_eq!(batch_at(&mut schedule, now), [0, 1]);
+    assert_eq!(schedule.queues.len(), 1);
+    schedule.wake(now + Duration::from_millis(40));
+    assert!(schedule.queues.is_empty() && !schedule.is_ready());
 }
 
 #[test]
@@ -62,13 +119,13 @@ fn two_backlogs_get_the_same() {
 fn a_tenant_is_in_one_batch_at_a_time() {
     let mut schedule = Schedule::default();
     schedule.push(request("a", 1, None, 0));
-    let first = schedule.take(|_| true).unwrap();
+    let first = schedule.take(Instant::now(), |_| true).unwrap();
     schedule.push(request("a", 1, None, 1));
     schedule.push(request("b", 1, None, 2));
-    let second = schedule.take(|_| true).unwrap();
+    let second = schedule.take(Instant::now(), |_| true).unwrap();
     assert_eq!(tickets(Some(&second)), [2]);
-    assert!(schedule.take(|_| true).is_none());
-    schedule.done(first.tenants);
+    assert!(schedule.take(Instant::now(), |_| true).is_none());
+    schedule.done(first.tenants, Duration::ZERO, Instant::now());
     assert_eq!(batch(&mut schedule), [1]);
 }
 
@@ -99,19 +156,19 @@ fn a_locked_tenant_waits_alone_until_an_append_succeeds() {
     for (ticket, of) in ["a", "b", "a"].into_iter().enumerate() {
         schedule.push(request(of, 1, None, ticket));
     }
-    let taken = schedule.take(|_| true).unwrap();
+    let taken = schedule.take(Instant::now(), |_| true).unwrap();
     let (locked, rest): (Vec<_>, Vec<_>) = taken.requests.into_iter().partition(|r| r.ticket != 1);
     assert_eq!(rest.len(), 1);
     schedule.set_aside(&tenant("a"), locked, now);
-    schedule.done(taken.tenants);
+    schedule.done(taken.tenants, Duration::ZERO, Instant::now());
     schedule.push(request("a", 1, None, 3));
     schedule.push(request("b", 1, None, 4));
     assert_eq!(batch(&mut schedule), [4], "nobody else waits");
-    assert!(schedule.take(|_| true).is_none() && schedule.is_locked(&tenant("a")));
+    assert!(schedule.take(Instant::now(), |_| true).is_none() && schedule.is_locked(&tenant("a")));
     let alone = schedule.take_locked(|_| true, |_| true).unwrap();
     assert_eq!(tickets(Some(&alone)), [0, 2, 3], "in their order");
     schedule.release(&tenant("a"));
-    schedule.done(alone.tenants);
+    schedule.done(alone.tenants, Duration::ZERO, Instant::now());
     schedule.push(request("a", 1, None, 5));
     assert_eq!(batch(&mut schedule), [5]);
 }
@@ -128,7 +185,7 @@ fn of_locked_tenants_the_first_free_one_is_tried_and_else_each_in_turn() {
     assert_eq!(tickets(Some(&taken)), [1]);
     let again = schedule.take_locked(|_| false, |_| true).unwrap();
     schedule.set_aside(&tenant("a"), again.requests, now);
-    schedule.done(again.tenants);
+    schedule.done(again.tenants, Duration::ZERO, Instant::now());
     assert_eq!(locked(&schedule), ["c", "a"]);
 }
 
@@ -137,7 +194,7 @@ fn a_locked_tenant_without_requests_is_forgotten_after_a_minute() {
     let (mut schedule, now) = (Schedule::default(), Instant::now());
     schedule.set_aside(&tenant("a"), vec![request("a", 1, None, 0)], now);
     let taken = schedule.take_locked(|_| true, |_| true).unwrap();
-    schedule.done(taken.tenants);
+    schedule.done(taken.tenants, Duration::ZERO, Instant::now());
     schedule.set_aside(&tenant("b"), vec![], now + REMEMBERED / 2);
     assert!(schedule.is_locked(&tenant("a")));
     schedule.set_aside(&tenant("b"), vec![], now + REMEMBERED);
@@ -180,9 +237,9 @@ proptest! {
         let mut out: Vec<usize> = Vec::new();
         let mut ends = ends.into_iter();
         loop {
-            let Some(taken) = schedule.take(|ticket| !gone.contains(ticket)) else {
+            let Some(taken) = schedule.take(Instant::now(), |ticket| !gone.contains(ticket)) else {
                 let Some(tenants) = under_way.pop() else { break };
-                schedule.done(tenants);
+                schedule.done(tenants, Duration::ZERO, Instant::now());
                 continue;
             };
             let cost: usize = taken.requests.iter().map(|request| request.cost).sum();
@@ -197,7 +254,7 @@ proptest! {
             }
             under_way.push(taken.tenants);
             if let Some(end) = ends.next() && end < under_way.len() {
-                schedule.done(under_way.remove(end));
+                schedule.done(under_way.remove(end), Duration::ZERO, Instant::now());
             }
         }
         // Whoever repeats no key is never overtaken by a later request of its tenant.

@@ -5,7 +5,7 @@
 //! request counts for every tenant it names, and a key that is for all tenants has a share of its own over them.
 
 use super::NotAppended;
-use super::request::{INTAKE_COST, cost};
+use super::request::{EVENT_COST, INTAKE_COST, cost};
 use crate::metrics::Metrics;
 use carillon_backplane::log::Append;
 use carillon_platform::share::{Holder, Holding, HoldingLimits, Holdings, Refused};
@@ -57,18 +57,34 @@ impl Shares {
         Self { tenants, keys, metrics }
     }
 
+    /// Whether so many events would find room, whatever they are: asked before they are read, with the tenant if it is
+    /// known by then.
+    pub(super) fn check(
+        &self,
+        events: usize,
+        tenant: Option<&TenantId>,
+        publisher: &Publisher,
+    ) -> Result<(), NotAppended> {
+        let cost = events.saturating_mul(EVENT_COST);
+        if let Some(tenant) = tenant {
+            let holder = Holder { group: tenant.clone(), member: publisher.clone() };
+            self.tenants.check(&holder, cost).map_err(refused_in_tenant)?;
+        }
+        match publisher {
+            Publisher::Key { all_tenants: true, .. } => {
+                let held = self.keys.check(&Holder::group(publisher.clone()), cost);
+                held.map_err(|_| NotAppended::CallerShare)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes what these events cost, for each of their tenants and for whoever publishes them.
     pub(super) fn take(&self, appends: &[Append], publisher: &Publisher) -> Result<Share, NotAppended> {
         let mut tenants = Vec::with_capacity(1);
         let mut take = |tenant: &TenantId, cost| {
             let holder = Holder { group: tenant.clone(), member: publisher.clone() };
-            self.tenants.try_take(holder, cost).map(|held| tenants.push(held)).map_err(
-                |refused| match refused {
-                    Refused::Total => NotAppended::Overloaded,
-                    Refused::Group => NotAppended::TenantShare,
-                    Refused::Member => NotAppended::CallerShare,
-                },
-            )
+            self.tenants.try_take(holder, cost).map(|held| tenants.push(held)).map_err(refused_in_tenant)
         };
         let mut total = 0;
         match appends {
@@ -96,6 +112,14 @@ impl Shares {
         };
         self.metrics.intake_grows(appends.len(), total);
         Ok(Share { events: appends.len(), tenants, _key: key, metrics: self.metrics.clone() })
+    }
+}
+
+fn refused_in_tenant(refused: Refused) -> NotAppended {
+    match refused {
+        Refused::Total => NotAppended::Overloaded,
+        Refused::Group => NotAppended::TenantShare,
+        Refused::Member => NotAppended::CallerShare,
     }
 }
 
@@ -139,6 +163,9 @@ mod tests {
         let shares = shares();
         let (held, refused) = fill(&shares, "importer", &key("k", false));
         assert_eq!((held.len() * 100, refused), (INTAKE_EVENTS / 20 * 9, NotAppended::CallerShare));
+        let importer = TenantId::new("importer").unwrap();
+        let check = |id| shares.check(100, Some(&importer), &key(id, false));
+        assert_eq!((check("k"), check("k2")), (Err(NotAppended::CallerShare), Ok(())));
         let (more, refused) = fill(&shares, "importer", &key("k2", false));
         assert_eq!(((held.len() + more.len()) * 100, refused), (INTAKE_EVENTS / 2, NotAppended::TenantShare));
         assert!(shares.take(&events("other", 500), &key("k", false)).is_ok());
@@ -165,6 +192,8 @@ mod tests {
         let events_held: usize = held.iter().map(|held| held.len() * 100).sum();
         assert_eq!(events_held, INTAKE_EVENTS / 2);
         assert_eq!(shares.take(&events("t9", 100), &key("k", true)).err(), Some(NotAppended::CallerShare));
+        assert_eq!(shares.check(100, None, &key("k", true)), Err(NotAppended::CallerShare));
+        assert_eq!(shares.check(100, None, &key("other", true)), Ok(()));
         assert!(shares.take(&events("t9", 500), &key("other", true)).is_ok());
     }
 

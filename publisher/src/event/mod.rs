@@ -1,10 +1,11 @@
 //! What did the publisher ask to publish, and is all of it right?
 //!
-//! Pure: bytes in, drafts or faults out; no clock, no I/O. [`request`] reads a body, [`plain`] and [`cloudevent`]
+//! Pure: bytes in, drafts or faults out; no clock, no I/O. [`request`] reads a body, [`count`] looks how much it holds, [`plain`] and [`cloudevent`]
 //! know the two forms an event may have, [`fields`] reads one field and names its fault, [`targets`] turns people
 //! and roles into channels, and a [`draft::Draft`] becomes the bytes that go to the log.
 
 mod cloudevent;
+pub mod count;
 pub mod draft;
 pub mod fault;
 mod fields;

@@ -7,6 +7,8 @@ use super::problem::{Code, Problem};
 use super::query::Query;
 use super::{App, caller, unknown_tenant};
 use crate::access::{Caller, Scope};
+use crate::batcher::Publisher;
+use crate::event::count;
 use crate::event::fault::{LISTED_FAULTS, element};
 use crate::event::request::{self, Form, Unreadable};
 use crate::event::{Fault, FaultCode};
@@ -94,23 +96,33 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
             return Err(problem);
         }
     };
-    let holder = body_holder(&caller, context.tenant.as_ref());
-    let held = match body::read(&app.bodies, holder, &parts, body).await {
+    let publisher = caller.publisher();
+    let tenant = only_tenant(&caller, context.tenant.as_ref());
+    let held = match body::read(&app.bodies, body_holder(&publisher, tenant.as_ref()), &parts, body).await {
         Ok(held) => held,
         Err(problem) => {
             app.metrics.body_refused(problem.code);
             return Err(problem);
         }
     };
-    let turn = app.parsing.turn(held.bytes.len(), &caller.name()).await?;
-    let publication = request::read(&held.bytes, form).map_err(|fault| match fault {
-        Unreadable::NotJson(detail) => Problem::new(Code::InvalidJson, detail),
-        Unreadable::Faulty(faults) => invalid(faults),
-    })?;
-    drop(held);
-    let array = publication.array;
-    let appends = prepare(publication, &caller, &context, now(), fresh_id)?;
-    drop(turn);
+    let bytes = held.bytes.len();
+    let turn = app.parsing.turn(bytes, &caller.name()).await?;
+    if turn.is_some() {
+        app.intake.check(count::elements(&held.bytes), tenant.as_ref(), &publisher)?;
+    }
+    let read = move || {
+        let publication = request::read(&held.bytes, form).map_err(unreadable)?;
+        let array = publication.array;
+        prepare(publication, &caller, &context, now(), fresh_id).map(|appends| (appends, array))
+    };
+    let (appends, array) = match turn {
+        None => read()?,
+        Some(turn) => {
+            // On a thread of its own: small requests do not wait behind it for a worker of the runtime.
+            let read = tokio::task::spawn_blocking(move || (read(), drop(turn)).0).await;
+            read.map_err(|_| Problem::new(Code::Internal, "the events could not be read"))??
+        }
+    };
     sending.events(appends.len());
     let tenants: BTreeSet<TenantId> = appends.iter().map(|append| append.tenant.clone()).collect();
     for tenant in &tenants {
@@ -119,7 +131,7 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
         }
     }
     let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();
-    let results = app.intake.append(appends, &caller.publisher()).await?;
+    let results = app.intake.append(appends, &publisher).await?;
     app.metrics.total_seconds.record(began.elapsed());
     if results.contains(&Appended::UnknownTenant) {
         tenants.iter().for_each(|tenant| app.tenants.forget(tenant));
@@ -131,15 +143,27 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     answer(ids, results, array)
 }
 
-/// Whose a body is. A key for all tenants has a share of its own, for its body alone tells the tenants.
-fn body_holder(caller: &Caller, asked: Option<&TenantId>) -> BodyHolder {
-    let member = caller.publisher();
-    let tenant = match caller {
+/// The tenant of every event, if that is known before the body.
+fn only_tenant(caller: &Caller, asked: Option<&TenantId>) -> Option<TenantId> {
+    match caller {
         Caller::Key(key) => key.tenant.clone(),
         Caller::User(_) => caller.enter(asked).ok().map(|entry| entry.tenant),
-    };
-    let group = tenant.map_or_else(|| BodyGroup::Caller(member.clone()), BodyGroup::Tenant);
+    }
+}
+
+/// Whose a body is. A key for all tenants has a share of its own, for its body alone tells the tenants.
+fn body_holder(publisher: &Publisher, tenant: Option<&TenantId>) -> BodyHolder {
+    let member = publisher.clone();
+    let group =
+        tenant.map_or_else(|| BodyGroup::Caller(member.clone()), |tenant| BodyGroup::Tenant(tenant.clone()));
     Holder { group, member }
+}
+
+fn unreadable(fault: Unreadable) -> Problem {
+    match fault {
+        Unreadable::NotJson(detail) => Problem::new(Code::InvalidJson, detail),
+        Unreadable::Faulty(faults) => invalid(faults),
+    }
 }
 
 /// The events that name this tenant.

@@ -21,9 +21,9 @@ const TENANT: &str = "hostile";
 const HOLDER: &str = "drill-holder";
 /// Pause after a connection was lost, so that the drill measures the services and not the client's own loop.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Pause before a connection that was closed is opened again, where thousands are held: 1,600 a second, which costs less
-/// than the machine has.
-const OPEN_AGAIN: Duration = Duration::from_secs(5);
+/// Where thousands of connections are held: the time in which they are opened, and the pause before one that was closed is
+/// opened again. 1,600 a second, which costs less than the machine has.
+const OPENING: Duration = Duration::from_secs(5);
 /// Pause between two handshakes of one connection that names many channels: 400 a second together.
 const NEXT_HANDSHAKE: Duration = Duration::from_millis(50);
 
@@ -84,9 +84,20 @@ impl Load {
         F: Fn(usize) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = io::Result<()>> + Send,
     {
+        self.repeat_from(times, Duration::ZERO, work);
+    }
+
+    /// The same; they begin one after the other, spread over `within`.
+    fn repeat_from<F, Fut>(&mut self, times: usize, within: Duration, work: F)
+    where
+        F: Fn(usize) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = io::Result<()>> + Send,
+    {
         for n in 0..times {
             let (work, answers) = (work.clone(), self.answers.clone());
+            let begin = within.mul_f64(n as f64 / times as f64);
             self.tasks.spawn(async move {
+                sleep(begin).await;
                 loop {
                     if work(n).await.is_err() {
                         answers.note("closed");
@@ -154,11 +165,15 @@ impl Kind {
         let mut load = Load { tasks: JoinSet::new(), answers: Answers::default(), holding: None };
         let answers = load.answers.clone();
         match self {
-            Self::SilentGateway => load.repeat(8_192, move |_| silent(gateway, Vec::new())),
-            Self::SilentPublisher => load.repeat(8_192, move |_| silent(publisher, Vec::new())),
+            Self::SilentGateway => {
+                load.repeat_from(8_192, OPENING, move |_| silent(gateway, Vec::new()));
+            }
+            Self::SilentPublisher => {
+                load.repeat_from(8_192, OPENING, move |_| silent(publisher, Vec::new()));
+            }
             Self::Tokenless => {
                 let request = head("GET", "/v1/ws", "", UPGRADE).into_bytes();
-                load.repeat(3_000, move |_| silent(gateway, request.clone()));
+                load.repeat_from(3_000, OPENING, move |_| silent(gateway, request.clone()));
             }
             Self::UnreadAnswers => {
                 let request = head("GET", "/openapi.json", "", "").repeat(50).into_bytes();
@@ -229,7 +244,7 @@ async fn silent(to: SocketAddr, first: Vec<u8>) -> io::Result<()> {
     stream.write_all(&first).await?;
     let mut bytes = [0; 1024];
     while stream.read(&mut bytes).await.is_ok_and(|n| n > 0) {}
-    sleep(OPEN_AGAIN).await;
+    sleep(OPENING).await;
     Err(io::ErrorKind::UnexpectedEof.into())
 }
 
