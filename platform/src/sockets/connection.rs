@@ -54,18 +54,27 @@ pub async fn serve<T>(
     stopping: impl Future<Output = ()>,
 ) -> End<T> {
     let mut stopping = Box::pin(stopping);
-    tokio::select! {
-        biased;
-        // An error is for the first read to tell.
-        _ = socket.readable() => {}
-        () = place.evicted() => return End::Closed,
-        () = &mut stopping => return End::Closed,
-        () = tokio::time::sleep(HEAD) => {
-            place.peer().places().count_head();
-            return End::Closed;
-        }
+    if !begins(&socket, &place, &mut stopping).await {
+        return End::Closed;
     }
     Box::pin(speak(socket, place, handler, taken, stopping)).await
+}
+
+/// Waits for the first byte; false when the connection ends before it.
+async fn begins(socket: &TcpStream, place: &Place, stopping: impl Future<Output = ()>) -> bool {
+    let mut first = [0];
+    tokio::select! {
+        biased;
+        // Not `readable`, which tokio 1.54 says of every new socket until a read has failed. An error is for the first
+        // read to tell.
+        _ = socket.peek(&mut first) => true,
+        () = place.evicted() => false,
+        () = stopping => false,
+        () = tokio::time::sleep(HEAD) => {
+            place.peer().places().count_head();
+            false
+        }
+    }
 }
 
 /// The same from the first bytes on.
@@ -239,7 +248,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_says_nothing_costs_a_small_task() {
-        let (ours, _theirs, place) = connected().await;
+        let (ours, mut theirs, place) = connected().await;
+        let silence = begins(&ours, &place, pending());
+        assert!(tokio::time::timeout(Duration::from_millis(50), silence).await.is_err());
+        theirs.write_all(b"G").await.unwrap();
+        assert!(begins(&ours, &place, pending()).await);
         let serving = serve(ours, place, hello, pending::<()>(), pending::<()>());
         assert!(size_of_val(&serving) <= 1_024, "{} bytes", size_of_val(&serving));
     }
