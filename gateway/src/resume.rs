@@ -3,6 +3,8 @@
 //! A cursor is only what the client says. What it shows to be wrong is told to this client alone; nothing about the log
 //! is decided from it. And no cursor is refuted by a server that may be behind.
 
+mod last;
+
 use crate::entrance::{Refusal, Resume};
 use crate::metrics::metrics;
 use crate::stream::Stream;
@@ -11,9 +13,8 @@ use carillon_backplane::log::{Log, LogError};
 use carillon_platform::auth::Identity;
 use carillon_platform::share::{FairPermit, FairPermits, Holder, PermitLimits};
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{Channel, Epoch, Epochs, LastEvent, Seq, TenantId, UserId};
-use serde::Deserialize;
-use std::borrow::Cow;
+use carillon_protocol::{Epoch, Epochs, LastEvent, Seq, TenantId, UserId};
+use last::Answers;
 use std::time::Duration;
 
 /// How long a stream may take to reach a cursor that another node has seen already.
@@ -65,11 +66,12 @@ fn place(epoch: Option<&Epoch>, seq: Seq, epochs: &Epochs, head: Seq) -> Place {
 pub(crate) struct CursorChecks {
     log: Log,
     permits: FairPermits<TenantId, UserId>,
+    answers: Answers,
 }
 
 impl CursorChecks {
     pub(crate) fn new(log: Log) -> Self {
-        Self { log, permits: FairPermits::new(CHECKS) }
+        Self { log, permits: FairPermits::new(CHECKS), answers: Answers::default() }
     }
 
     /// The right to ask once: cursors cost nothing to invent, and whoever invents many waits behind their own.
@@ -128,7 +130,7 @@ pub(crate) async fn resume(
     }
     drop(permit);
     if let Some(last) = &claimed.last
-        && !has_event(checks, stream, last, identity).await?
+        && !last::is_in_log(checks, stream, (life.number, head), last, identity).await?
     {
         return Ok(Resume::Reset(ResetReason::EventChanged));
     }
@@ -145,38 +147,6 @@ fn unavailable() -> Refusal {
 fn unreadable(error: LogError) -> Refusal {
     tracing::debug!(%error, "a cursor could not be compared with the log");
     OpenError::from(&error).into()
-}
-
-/// Whether the log has this event under its number. One that retention has dropped cannot be compared. One that the client
-/// may not see is none to it, whatever its id: else ids could be guessed.
-async fn has_event(
-    checks: &CursorChecks,
-    stream: &Stream,
-    last: &LastEvent,
-    identity: &Identity,
-) -> Result<bool, Refusal> {
-    let may_see = |channels: &[Channel]| channels.iter().any(|channel| identity.may_subscribe(channel));
-    if let Some(entry) = stream.get(last.seq) {
-        return Ok(id_of(entry.body()).is_some_and(|id| id == last.id.as_str()) && may_see(&entry.channels));
-    }
-    let _permit = checks.permit(identity).await?;
-    if let Some(event) = checks.log.event_at(&stream.tenant, last.seq).await.map_err(unreadable)? {
-        return Ok(
-            id_of(event.body.as_bytes()).is_some_and(|id| id == last.id.as_str()) && may_see(&event.channels)
-        );
-    }
-    let oldest = checks.log.oldest(&stream.tenant).await.map_err(unreadable)?;
-    Ok(oldest.is_some_and(|oldest| last.seq < oldest))
-}
-
-/// The id in an event's JSON.
-fn id_of(body: &[u8]) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Event<'a> {
-        #[serde(borrow)]
-        id: Cow<'a, str>,
-    }
-    serde_json::from_slice(body).ok().map(|Event { id }| id)
 }
 
 #[cfg(test)]
@@ -205,11 +175,5 @@ mod tests {
         let held = permits.try_acquire(holder("acme")).ok();
         assert!(held.is_some() && permits.try_acquire(holder("acme")).is_err());
         assert!(permits.try_acquire(holder("other")).is_ok(), "another tenant's is asked for at once");
-    }
-
-    #[test]
-    fn an_event_says_its_id() {
-        assert_eq!(id_of(br#"{"specversion":"1.0","id":"a\"b","data":{"id":"c"}}"#).as_deref(), Some("a\"b"));
-        assert_eq!(id_of(br#"{"data":1}"#), None);
     }
 }

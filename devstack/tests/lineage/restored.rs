@@ -136,3 +136,23 @@ async fn i4_another_event_than_the_clients_last_is_a_reset() {
         assert_eq!(text.contains("event_changed"), resumed == "reset", "{text}");
     }
 }
+
+/// A quiet tenant: its last event is older than what is kept, so nothing can be compared, and nothing has changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_a_log_whose_every_event_is_past_retention_resets_nobody_who_names_the_last() {
+    let (scene, epoch, ids) = ten_events().await;
+    sql(&scene.stack, "DELETE FROM carillon.events").await;
+    let cursor = Cursor::new(10, &epoch);
+    let wanted = |last: &str| {
+        let url = format!("{}?last={last}", scene.stack.gateway(0).ws_url());
+        Connect::new(url, scene.token(TENANT, "late")).since(cursor.clone())
+    };
+    // The second is answered without asking the log.
+    for _ in 0..2 {
+        let (socket, welcome) = Socket::open(&wanted(&format!("10:{}", ids[9]))).await.unwrap();
+        assert_eq!((welcome.resumed.as_str(), welcome.epoch.as_str(), welcome.seq), ("live", &*epoch, 10));
+        socket.close().await;
+    }
+    let (resumed, _, reason) = begins(&scene, &cursor, Some("11:never")).await;
+    assert_eq!((resumed.as_str(), reason.as_str()), ("reset", "event_changed"));
+}
