@@ -69,7 +69,7 @@ const READS_REFUSED: Metric = Metric {
 const KEY_LOOKUPS: Metric = Metric {
     name: "carillon_api_key_lookups_total",
     kind: MetricKind::Counter,
-    labels: "source: cache, database",
+    labels: "source: cache, database, refused (too many look-ups of the address, or of all, were before it)",
     what: "API keys looked up",
 };
 const HTTP_REQUESTS: Metric = Metric {
@@ -176,6 +176,8 @@ pub struct Metrics {
     pub keys_cached: Counter,
     /// API keys asked from the database.
     pub keys_asked: Counter,
+    /// API keys that were not looked up.
+    pub keys_refused: Counter,
     /// By route and status; made on first use, so that `/metrics` shows no series nobody has seen.
     requests: [[OnceLock<Counter>; STATUSES.len() + 1]; ROUTES.len()],
 }
@@ -221,6 +223,7 @@ impl Metrics {
             batch_events: histogram!(BATCH_EVENTS.name),
             keys_cached: lookups("cache"),
             keys_asked: lookups("database"),
+            keys_refused: lookups("refused"),
             requests: Default::default(),
         }
     }

@@ -42,7 +42,7 @@ export const publisher = dashboard({
         query(rate('carillon_reads_refused_total', on, 'resource, bound'), '{{resource}}: {{bound}}'),
         query(rate('carillon_bodies_refused_total', on, 'reason'), 'bodies: {{reason}}', { rare: true }),
       ]),
-      lines('API keys', 'cps', 'API keys looked up, in the cache and in the database, a second.', [query(rate('carillon_api_key_lookups_total', on, 'source'), '{{source}}')]),
+      lines('API keys', 'cps', 'API keys looked up, in the cache and in the database, and not looked up because their address had its share, a second.', [query(rate('carillon_api_key_lookups_total', on, 'source'), '{{source}}')]),
     ),
     row('Redis',
       lines('Up', 'none', '1 while the connection works.', [query(`carillon_redis_up{${on}}`, '{{instance}}')], { max: 1 }),

@@ -3,10 +3,12 @@
 use super::cache::KeyCache;
 use super::caller::Caller;
 use super::key::{PREFIX, Presented};
+use super::lookups::Lookups;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use carillon_backplane::log::{ApiKey, Log, LogError};
 use carillon_platform::auth::{AuthError, Verifier};
+use carillon_platform::share::AddressGroup;
 use http::{HeaderMap, header};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -39,6 +41,7 @@ pub struct Gate {
     log: Log,
     health: Health,
     keys: KeyCache,
+    lookups: Lookups,
     metrics: Arc<Metrics>,
 }
 
@@ -51,15 +54,15 @@ enum Credential<'a> {
 impl Gate {
     /// A gate that asks `log` for API keys and `verifier` about user tokens.
     pub fn new(verifier: Verifier, log: Log, health: Health, metrics: Arc<Metrics>) -> Self {
-        Self { verifier, log, health, keys: KeyCache::default(), metrics }
+        Self { verifier, log, health, keys: KeyCache::default(), lookups: Lookups::default(), metrics }
     }
 
-    /// Who is asking.
-    pub async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Denied> {
+    /// Who is asking, from this address.
+    pub async fn identify(&self, headers: &HeaderMap, from: AddressGroup) -> Result<Caller, Denied> {
         match credential(headers)? {
             Credential::Key(text) => {
                 let presented = Presented::parse(text).ok_or(Denied::Key)?;
-                let stored = self.stored(presented.id).await?.ok_or(Denied::Key)?;
+                let stored = self.stored(presented.id, from).await?.ok_or(Denied::Key)?;
                 // The cache may be older than the expiry.
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
                 let alive = stored.expires_at_secs.is_none_or(|end| now < end);
@@ -71,16 +74,28 @@ impl Gate {
         }
     }
 
-    async fn stored(&self, id: &str) -> Result<Option<ApiKey>, LogError> {
-        let now = Instant::now();
-        if let Some(answer) = self.keys.get(id, now) {
-            self.metrics.keys_cached.increment(1);
+    async fn stored(&self, id: &str, from: AddressGroup) -> Result<Option<ApiKey>, LogError> {
+        if let Some(answer) = self.cached(id) {
+            return Ok(answer);
+        }
+        self.health.check()?;
+        let turn = self.lookups.turn(from).await;
+        let _turn = turn.inspect_err(|_| self.metrics.keys_refused.increment(1))?;
+        // Whoever had the turn before may have asked for the same key.
+        if let Some(answer) = self.cached(id) {
             return Ok(answer);
         }
         self.metrics.keys_asked.increment(1);
+        let asked = Instant::now();
         let answer = self.health.ask(self.log.api_key(id)).await?;
-        self.keys.put(id, answer.clone(), now);
+        self.keys.put(id, answer.clone(), asked);
         Ok(answer)
+    }
+
+    fn cached(&self, id: &str) -> Option<Option<ApiKey>> {
+        let answer = self.keys.get(id, Instant::now());
+        self.metrics.keys_cached.increment(u64::from(answer.is_some()));
+        answer
     }
 }
 

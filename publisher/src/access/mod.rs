@@ -1,6 +1,6 @@
 //! Who is asking, and what may they do?
 //!
-//! Two kinds of callers: the bearer of an API key (a service; [`key`] knows the form, [`cache`] spares the database)
+//! Two kinds of callers: the bearer of an API key (a service; [`key`] knows the form, [`cache`] spares the database, [`lookups`] shares it out)
 //! and the bearer of a user token (a person; the platform verifies it). [`Caller`] answers for both what they may do
 //! in which tenant.
 
@@ -8,6 +8,7 @@ mod cache;
 mod caller;
 mod gate;
 pub mod key;
+mod lookups;
 
 pub use caller::{Caller, Entry, Scope, TenantFault};
 pub use gate::{Denied, Gate};

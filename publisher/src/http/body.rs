@@ -1,16 +1,15 @@
 //! What did the client send, and is it small, quick and plain enough to be read?
 
+use super::address;
 use super::problem::{Code, Problem};
 use crate::batcher::Publisher;
 use crate::event::request::Form;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use carillon_platform::share::{AddressGroup, Holder, Holding, HoldingLimits, Holdings, Refused};
-use carillon_platform::sockets::Peer;
 use carillon_protocol::{TenantId, limits};
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::BodyExt;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// Longest time for a body to arrive.
@@ -173,8 +172,7 @@ pub(super) async fn discard(budget: &BodyBudget, parts: &Parts, mut body: Body, 
     if parts.headers.contains_key(header::EXPECT) {
         return;
     }
-    let address = parts.extensions.get::<Peer>().map_or(IpAddr::from(Ipv4Addr::UNSPECIFIED), Peer::ip);
-    let Ok(_attention) = budget.discarding.try_take(Holder::group(address.into()), 1) else { return };
+    let Ok(_attention) = budget.discarding.try_take(Holder::group(address(parts)), 1) else { return };
     let reading = async {
         let mut read = 0;
         while let Some(Ok(frame)) = body.frame().await {

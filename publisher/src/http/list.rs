@@ -102,9 +102,11 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
         return Err(query::invalid("before", "left out when after is given"));
     }
     let filter = filter(&mut query, entry.audience)?;
-    let Some(opened) = app.health.ask(app.log.open_tenant(&entry.tenant, false)).await? else {
-        return nothing_yet(&app, after.or(before).is_some());
+    let opened = {
+        let _turn = reader.turn().await?;
+        app.health.ask(app.log.open_tenant(&entry.tenant, false)).await?
     };
+    let Some(opened) = opened else { return nothing_yet(&app, after.or(before).is_some()) };
     let Head { tenant, epoch, seq: head, .. } = opened.head;
     let place = |text: Option<String>, name: &'static str| {
         text.map(|text| cursor::decode(&text, &tenant, &epoch).ok_or_else(|| invalid_cursor(name)))

@@ -42,10 +42,12 @@ use axum::extract::FromRequestParts;
 use axum::routing::{get, post};
 use carillon_backplane::log::Log;
 use carillon_platform::auth::AuthError;
+use carillon_platform::share::AddressGroup;
 use carillon_platform::sockets::Peer;
 use carillon_platform::telemetry::Traces;
 use http::request::Parts;
 use problem::{Code, Problem};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -99,7 +101,7 @@ impl FromRequestParts<Arc<App>> for Caller {
 
 /// The caller, or the answer that says why there is none.
 async fn caller(app: &App, parts: &Parts) -> Result<Caller, Problem> {
-    let caller = app.gate.identify(&parts.headers).await.map_err(|denied| match denied {
+    let caller = app.gate.identify(&parts.headers, address(parts)).await.map_err(|denied| match denied {
         Denied::Missing => Problem::new(Code::CredentialsMissing, denied.to_string()),
         Denied::Unclear(_) | Denied::Key => Problem::new(Code::CredentialsInvalid, denied.to_string()),
         Denied::Token(AuthError::Expired { .. }) => Problem::new(Code::TokenExpired, denied.to_string()),
@@ -111,6 +113,11 @@ async fn caller(app: &App, parts: &Parts) -> Result<Caller, Problem> {
         peer.authenticated();
     }
     Ok(caller)
+}
+
+/// Where a request comes from.
+fn address(parts: &Parts) -> AddressGroup {
+    parts.extensions.get::<Peer>().map_or(IpAddr::from(Ipv4Addr::UNSPECIFIED), Peer::ip).into()
 }
 
 /// The answer to a reader who named the wrong tenant, or none.

@@ -2,7 +2,9 @@
 
 use crate::harness::{Api, Database};
 use carillon_platform::config::Tenants as Policy;
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,16 +13,18 @@ fn event(tenant: &str) -> serde_json::Value {
     json!({"tenant": tenant, "type": "t", "channels": ["c"]})
 }
 
-/// A transaction of somebody else that holds rows of `tenants` until it is dropped.
+/// A transaction of somebody else that holds rows of `tenants`, or all of it, until it is released.
 struct Lock(Child);
 
 impl Lock {
     fn hold(database: &Database, which: &str) -> Self {
+        Self::hold_by(database, &format!("update carillon.tenants set head = head where {which}"))
+    }
+
+    /// What this statement locks.
+    fn hold_by(database: &Database, statement: &str) -> Self {
         let psql = carillon_devstack::find::servers().unwrap().postgres_bin.join("psql");
-        let statement = format!(
-            "begin; update carillon.tenants set head = head where {which}; select pg_advisory_lock(4711); \
-             select pg_sleep(60)"
-        );
+        let statement = format!("begin; {statement}; select pg_advisory_lock(4711); select pg_sleep(60)");
         let child = Command::new(psql)
             .args([&database.url, "-Atqc", &statement])
             .stdout(Stdio::null())
@@ -129,4 +133,24 @@ async fn a_locked_table_is_waited_for() {
     }
     assert_eq!(api.post(event("a")).await.seq(), 2);
     holding.await.unwrap();
+}
+
+/// A reader's first question to the log, where it ends, needs a turn like all that follow.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_without_end_is_refused_before_the_log_is_asked() {
+    let api = Api::with(Database::own().await, Policy::Auto).await;
+    assert_eq!(api.post(event("reads")).await.seq(), 1);
+    let lock = Lock::hold_by(&api.database, "lock table carillon.tenants in access exclusive mode");
+    let mut asking: FuturesUnordered<_> = (0..40).map(|_| api.get("/v1/events?tenant=reads")).collect();
+    // One asks, and sixteen wait behind it.
+    for _ in 0..40 - 17 {
+        asking.next().await.unwrap().problem(429, "too_many_requests");
+    }
+    let asked =
+        "select count(*) from pg_stat_activity where query like '%open_tenant%' and wait_event_type = 'Lock'";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while api.database.sql(asked) != "1" {
+        assert!(Instant::now() < deadline, "{} questions", api.database.sql(asked));
+    }
+    lock.release(&api.database);
 }
