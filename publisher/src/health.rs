@@ -64,16 +64,29 @@ impl Health {
         self.inner.fault().clone().map_or(Ok(()), Err)
     }
 
-    /// Asks the log something small for a caller: refused at once while it is down, and bounded in time.
+    /// Asks the log something small for a caller: refused at once while it is down, and bounded in time. A question that
+    /// is not answered in time may have met a lock, so it says nothing about the log: that is asked by itself.
     pub async fn ask<T>(&self, question: impl Future<Output = Result<T, LogError>>) -> Result<T, LogError> {
         self.check()?;
-        let answer = tokio::time::timeout(SMALL, question)
-            .await
-            .unwrap_or_else(|_| Err(LogError::Down(format!("no answer within {} ms", SMALL.as_millis()))));
-        if let Err(error) = &answer {
-            self.failed(error);
+        match tokio::time::timeout(SMALL, question).await {
+            Ok(answer) => answer.inspect_err(|error| self.failed(error)),
+            Err(_) => {
+                self.doubt();
+                Err(LogError::TooSlow(format!("no answer within {} ms", SMALL.as_millis())))
+            }
         }
-        answer
+    }
+
+    /// Somebody waited in vain: finds out whether the log is well, unless that is being found out.
+    fn doubt(&self) {
+        let health = self.clone();
+        tokio::spawn(async move {
+            let Ok(mut proven) = health.inner.proven.try_lock() else { return };
+            match health.inner.prove().await {
+                Ok(()) => *proven = Some(Instant::now()),
+                Err(error) => health.failed(&error),
+            }
+        });
     }
 
     /// Whether an event could be stored now. Asked by probes: one writes for all, and not more often than needed.
@@ -130,12 +143,15 @@ impl Inner {
         std::mem::replace(&mut *fault, now)
     }
 
+    async fn prove(&self) -> Result<(), LogError> {
+        let late = |_| Err(LogError::Down(format!("no answer within {} ms", ANSWER.as_millis())));
+        tokio::time::timeout(ANSWER, self.log.prove_writable()).await.unwrap_or_else(late)
+    }
+
     async fn until_it_is_well(&self) {
         let began = tokio::time::Instant::now();
         loop {
-            let answer = tokio::time::timeout(ANSWER, self.log.prove_writable()).await;
-            let late = || Err(LogError::Down(format!("no answer within {} ms", ANSWER.as_millis())));
-            match answer.unwrap_or_else(|_| late()) {
+            match self.prove().await {
                 // What it was before may have become another: an old primary comes back as a standby.
                 Err(error) if error.is_outage() => drop(self.note(Some(error))),
                 // The proof before this one may still be on its way.
@@ -146,5 +162,32 @@ impl Inner {
         }
         self.note(None);
         tracing::info!(after_ms = began.elapsed().as_millis() as u64, "the log takes events again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carillon_backplane::log::{LogConfig, Role};
+    use std::future::pending;
+
+    /// One slow question of one caller refuses nobody else; a log that does not answer either is found out all the same.
+    #[tokio::test]
+    async fn a_question_without_an_answer_refuses_its_caller_alone_until_the_log_was_asked() {
+        // Whoever connects there hears nothing.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("postgres://nobody@{}/none", silent.local_addr().unwrap());
+        let log = Log::connect(LogConfig { url, role: Role::Publisher }).unwrap();
+        let health = Health::new(log, Activation::default(), CancellationToken::new());
+        let asked = health.ask(pending::<Result<(), LogError>>()).await;
+        assert!(matches!(asked, Err(LogError::TooSlow(_))), "{asked:?}");
+        assert_eq!(health.check_writing(), Ok(()), "nobody else is refused for it");
+        let found_out = async {
+            while health.check_writing().is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), found_out).await.unwrap();
+        assert!(health.check().is_err_and(|fault| fault.is_down()));
     }
 }
