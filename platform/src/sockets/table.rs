@@ -13,6 +13,9 @@ use std::sync::Arc;
 pub(super) const PATIENCE_MS: u64 = 1_000;
 /// The same, for a newcomer of an address that has more than its share: a burst of its own may not cut each other off.
 pub(super) const OWN_PATIENCE_MS: u64 = 100;
+/// Newcomers come in one after the other, so where each waits few come in. What they waited shortens the patience for those
+/// behind them, and is forgotten so many times as slowly.
+const FORGOTTEN: u64 = 8;
 /// Which part of the unproven sockets is one address's share.
 const SHARES: usize = 4;
 /// Sockets of an address that are compared, so that a look costs little however many there are.
@@ -25,6 +28,8 @@ pub(super) struct Table {
     groups: HashMap<AddressGroup, Group>,
     unproven: usize,
     proven: usize,
+    /// What newcomers had to wait lately, all together, as of a time.
+    pressed: (u64, u64),
 }
 
 /// The sockets of one address. The queues are in the order of coming and may hold sockets that have left them.
@@ -53,15 +58,15 @@ pub(super) enum Entry {
 
 impl Table {
     pub(super) fn new(limits: SocketLimits) -> Self {
-        Self { limits, groups: HashMap::new(), unproven: 0, proven: 0 }
+        Self { limits, groups: HashMap::new(), unproven: 0, proven: 0, pressed: (0, 0) }
     }
 
     pub(super) fn unproven(&self) -> usize {
         self.unproven
     }
 
-    /// Counts a newcomer, if need be for another. What it has waited already counts as patience: nobody keeps the others
-    /// out by being busy.
+    /// Counts a newcomer, if need be for another. What it has waited already counts as patience, and what those before it
+    /// waited, who come in one after the other: nobody keeps the others out by being busy, from however many addresses.
     pub(super) fn enter(&mut self, newcomer: &Arc<Slot>, now_ms: u64, waited_ms: u64) -> Entry {
         let crowded = self.unproven >= self.limits.unproven;
         let full = self.unproven + self.proven >= self.limits.total;
@@ -69,13 +74,14 @@ impl Table {
             self.insert(newcomer);
             return Entry::In;
         }
-        let as_if_ms = now_ms + waited_ms;
-        let mut found = self.greediest(Standing::Unproven, newcomer.group, as_if_ms);
+        let (as_if_ms, patience_ms) = (now_ms + waited_ms, PATIENCE_MS - self.pressed_ms(now_ms));
+        let mut found = self.greediest(Standing::Unproven, newcomer.group, as_if_ms, patience_ms);
         if found.is_err() && !crowded {
-            found = self.greediest(Standing::Proven, newcomer.group, as_if_ms);
+            found = self.greediest(Standing::Proven, newcomer.group, as_if_ms, patience_ms);
         }
         match found {
             Ok(victim) => {
+                self.pressed = ((self.pressed_ms(now_ms) + waited_ms).min(PATIENCE_MS), now_ms);
                 self.leave(&victim);
                 self.insert(newcomer);
                 Entry::Instead(victim)
@@ -126,14 +132,26 @@ impl Table {
         }
     }
 
+    /// What newcomers had to wait lately; it is forgotten in [`FORGOTTEN`] times the time that they waited.
+    fn pressed_ms(&self, now_ms: u64) -> u64 {
+        let (waited_ms, at_ms) = self.pressed;
+        waited_ms.saturating_sub(now_ms.saturating_sub(at_ms) / FORGOTTEN)
+    }
+
     fn insert(&mut self, slot: &Arc<Slot>) {
         self.unproven += 1;
         self.groups.entry(slot.group).or_default().unproven.push(slot);
     }
 
     /// The socket to give up: of the address that has the most of this standing among those with one that can go. Else
-    /// when one can.
-    fn greediest(&self, standing: Standing, own: AddressGroup, now_ms: u64) -> Result<Arc<Slot>, u64> {
+    /// when one can. `patience_ms` is for sockets of other addresses that have no more than their share.
+    fn greediest(
+        &self,
+        standing: Standing,
+        own: AddressGroup,
+        now_ms: u64,
+        patience_ms: u64,
+    ) -> Result<Arc<Slot>, u64> {
         let share = self.limits.unproven.div_ceil(SHARES);
         let mut best: Option<(usize, &Arc<Slot>)> = None;
         let mut until_ms = now_ms + PATIENCE_MS;
@@ -147,7 +165,8 @@ impl Table {
             let patience_ms = match greedy {
                 true if *address == own => OWN_PATIENCE_MS,
                 true if !slot.trusted && slot.waiting().is_some() => 0,
-                _ => PATIENCE_MS,
+                _ if *address == own => PATIENCE_MS,
+                _ => patience_ms,
             };
             let at_ms = slot.since_ms() + patience_ms;
             if at_ms <= now_ms {

@@ -65,6 +65,36 @@ fn what_was_waited_counts_so_nobody_keeps_others_out_by_being_busy() {
 }
 
 #[test]
+fn busy_sockets_of_many_addresses_do_not_let_one_newcomer_in_a_moment() {
+    let mut table = Table::new(LIMITS);
+    // Four addresses within their shares, whose sockets are never silent.
+    let mut hostile: Vec<_> = (0..8).map(|n| comes(&mut table, 1 + n % 4, 0).0).collect();
+    let (mut now_ms, mut waited) = (0, Vec::new());
+    for n in 0..6 {
+        let (newcomer, came_ms) = (slot(9, now_ms), now_ms);
+        let victim = loop {
+            hostile.iter().for_each(|slot| slot.begin_answer(now_ms));
+            match table.enter(&newcomer, now_ms, now_ms - came_ms) {
+                Entry::In => panic!("there is no room"),
+                Entry::Instead(victim) => break victim,
+                Entry::Wait { until_ms } => assert!(until_ms > now_ms),
+            }
+            now_ms += 10;
+        };
+        assert!(hostile.iter().any(|slot| Arc::ptr_eq(slot, &victim)), "of who has more");
+        waited.push(now_ms - came_ms);
+        // It proves itself, and another of the hostile has its place at once.
+        table.leave(&newcomer);
+        hostile.push(comes(&mut table, 1 + n % 4, now_ms).0);
+        now_ms += 100;
+    }
+    assert!(waited[0] >= PATIENCE_MS / 2 && waited[1..].iter().all(|ms| *ms <= 30), "{waited:?}");
+    now_ms += FORGOTTEN * PATIENCE_MS;
+    hostile.iter().for_each(|slot| slot.begin_answer(now_ms));
+    assert_eq!(waits(&mut table, 9, now_ms), now_ms + PATIENCE_MS, "then it is as before");
+}
+
+#[test]
 fn proven_sockets_do_not_count_as_unproven_and_go_last() {
     let mut table = Table::new(LIMITS);
     for _ in 0..8 {
