@@ -13,7 +13,8 @@ use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
-const SET_SCOPE: &str = "SELECT set_config('carillon.tenant', $1, true)";
+/// Lets the rest of the transaction see a tenant and nothing else.
+pub(super) const SET_SCOPE: &str = "SELECT set_config('carillon.tenant', $1, true)";
 const SET_SCOPE_AND_LOCK_WAIT: &str =
     "SELECT set_config('carillon.tenant', $1, true), set_config('lock_timeout', $2, true)";
 
@@ -54,16 +55,6 @@ pub(super) async fn scoped_with_lock_wait(
 
 fn names<'a>(tenants: impl Iterator<Item = &'a TenantId>) -> String {
     tenants.map(TenantId::as_str).collect::<Vec<_>>().join(",")
-}
-
-/// Lets the rest of a transaction see one tenant and nothing else.
-pub(super) async fn enter(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    tenant: &TenantId,
-) -> Result<(), LogError> {
-    let set_scope = transaction.prepare_cached(SET_SCOPE).await?;
-    transaction.execute(&set_scope, &[&tenant.as_str()]).await?;
-    Ok(())
 }
 
 async fn transaction(

@@ -7,7 +7,7 @@ use super::{BATCH, Reader, Turn};
 use crate::log::error::LogError;
 use crate::log::heads::OLDEST;
 use crate::log::pool::{Client, Log};
-use crate::log::scope;
+use crate::log::scope::SET_SCOPE;
 use crate::log::work::Work;
 use carillon_protocol::{Seq, TenantId};
 use deadpool_postgres::Transaction;
@@ -118,16 +118,10 @@ impl Log {
 async fn step(client: &mut Client, reader: &dyn Reader, turn: Turn<'_>) -> Result<Progress, LogError> {
     let (name, tenant) = (reader.name(), turn.tenant);
     let transaction = client.transaction().await?;
-    transaction.batch_execute(SETTINGS).await?;
-    scope::enter(&transaction, tenant).await?;
-    let prove = transaction.prepare_cached(PROVE).await?;
-    if transaction.execute(&prove, &[&name, &turn.slot.number, &turn.worker, &turn.slot.fence]).await? == 0 {
-        return Ok(Progress::LeaseLost);
-    }
-    let Some(place) = one(&transaction, PLACE, &[&tenant.as_str(), &name]).await? else {
+    let Some(place) = begin(&transaction, name, turn).await? else { return Ok(Progress::LeaseLost) };
+    let Some(place) = place.first().map(Place::of) else {
         return Ok(Progress::Read { events: 0, behind: 0 });
     };
-    let place = Place::of(&place);
     if let Some(good) = place.good(&transaction, tenant).await? {
         let batch =
             Batch { transaction: &transaction, tenant, after: good, upto: place.read_to(), since: None };
@@ -156,6 +150,34 @@ async fn step(client: &mut Client, reader: &dyn Reader, turn: Turn<'_>) -> Resul
     place.move_to(&transaction, (tenant, name), upto, at).await?;
     transaction.commit().await?;
     Ok(Progress::Read { events, behind: head.0 - upto.0 })
+}
+
+/// Enters the tenant, proves the lease and reads the place: in one flight, for a tenant may have one event only. None when
+/// somebody else has the lease.
+async fn begin(
+    transaction: &Transaction<'_>,
+    projector: &str,
+    turn: Turn<'_>,
+) -> Result<Option<Vec<Row>>, LogError> {
+    let (scope, prove, place) = (
+        transaction.prepare_cached(SET_SCOPE).await?,
+        transaction.prepare_cached(PROVE).await?,
+        transaction.prepare_cached(PLACE).await?,
+    );
+    let tenant = turn.tenant.as_str();
+    let proof: [&(dyn ToSql + Sync); 4] = [&projector, &turn.slot.number, &turn.worker, &turn.slot.fence];
+    let question: [&(dyn ToSql + Sync); 2] = [&tenant, &projector];
+    let scoped: [&(dyn ToSql + Sync); 1] = [&tenant];
+    let (set, entered, proved, place) = tokio::join!(
+        biased;
+        transaction.batch_execute(SETTINGS),
+        transaction.execute(&scope, &scoped),
+        transaction.execute(&prove, &proof),
+        transaction.query(&place, &question),
+    );
+    set?;
+    entered?;
+    Ok(if proved? == 0 { None } else { Some(place?) })
 }
 
 /// Where a tenant's log ends and where it was read to.
