@@ -1,6 +1,7 @@
 //! How does a client keep its place in the log over any number of connections and gateways?
 //!
-//! The cursor is the newest seq of an event, a heartbeat or a reset. After any loss the client waits (exponential
+//! The cursor is the newest seq of an event, a heartbeat or a reset; the last event goes with it, so that a log that has
+//! another one there is found out. After any loss the client waits (exponential
 //! back-off with full jitter, or what the gateway asked for), takes the next address and connects with its cursor.
 
 use std::sync::Arc;
@@ -123,6 +124,8 @@ pub struct Resuming {
     follow: Follow,
     phase: Phase,
     cursor: Option<Cursor>,
+    /// The last event since the last reset, `<seq>:<id>`.
+    last: Option<String>,
     turn: usize,
     failures: u32,
     lost_at: Option<Instant>,
@@ -134,7 +137,7 @@ impl Resuming {
     pub fn new(follow: Follow) -> Self {
         let cursor = follow.since.clone();
         let phase = Phase::Waiting { until: Instant::now() };
-        Self { follow, phase, cursor, turn: 0, failures: 0, lost_at: None, dice: Dice::fresh() }
+        Self { follow, phase, cursor, last: None, turn: 0, failures: 0, lost_at: None, dice: Dice::fresh() }
     }
 
     /// Everything up to here was seen, or given up by a reset.
@@ -194,6 +197,7 @@ impl Resuming {
             token: (self.follow.token)(),
             place: self.follow.place,
             since: self.cursor.clone(),
+            last: self.last.clone(),
             device: self.follow.device.clone(),
             channels: self.follow.channels.clone(),
             tenant: self.follow.tenant.clone(),
@@ -225,6 +229,9 @@ impl Resuming {
         match frame.kind() {
             "event" if !frame.is_history() => {
                 self.advance(&frame);
+                if let (Some(seq), Some(id)) = (frame.seq(), frame.event()["id"].as_str()) {
+                    self.last = Some(format!("{seq}:{id}"));
+                }
                 Happening::Event(frame)
             }
             "heartbeat" => {
@@ -237,6 +244,7 @@ impl Resuming {
             "reset" => {
                 self.cursor =
                     Some(Cursor { seq: frame.seq().unwrap_or(0), epoch: frame.epoch().map(str::to_owned) });
+                self.last = None;
                 Happening::Reset(frame)
             }
             "goaway" => {

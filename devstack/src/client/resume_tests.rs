@@ -68,7 +68,8 @@ async fn after_a_loss_the_client_resumes_from_its_newest_seq() {
     assert_eq!((status.connections, status.node.as_deref()), (2, Some("g2")));
     assert_eq!(seqs(&follower), [5, 10]);
     let paths = fake.seen.lock().unwrap().paths.clone();
-    assert_eq!(paths, ["/v1/ws", "/v1/ws?since=9&epoch=e1", "/v1/ws?since=9&epoch=e1"]);
+    let again = "/v1/ws?since=9&epoch=e1&last=5%3Aid-5";
+    assert_eq!(paths, ["/v1/ws", again, again]);
 }
 
 #[tokio::test]
@@ -103,7 +104,7 @@ async fn a_reset_moves_the_cursor() {
     follower.until("come back", PATIENCE, |status| status.connections == 2).await.unwrap();
     assert_eq!(follower.witness().resets(), 1);
     let paths = fake.seen.lock().unwrap().paths.clone();
-    assert_eq!(paths, ["/v1/ws?since=40&epoch=e0", "/v1/ws?since=3&epoch=e2"]);
+    assert_eq!(paths, ["/v1/ws?since=40&epoch=e0", "/v1/ws?since=3&epoch=e2&last=3%3Aid-3"]);
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ pub struct Connect {
     pub place: TokenPlace,
     /// Resume after this position.
     pub since: Option<Cursor>,
+    /// An event that came before, `<seq>:<id>`; only with `since`.
+    pub last: Option<String>,
     /// The client installation's name.
     pub device: Option<String>,
     /// Channels beside the automatic ones.
@@ -65,6 +67,7 @@ impl Connect {
             token: token.into(),
             place: TokenPlace::default(),
             since: None,
+            last: None,
             device: None,
             channels: Vec::new(),
             tenant: None,
@@ -107,6 +110,9 @@ impl Connect {
                 query.append_pair("since", &cursor.seq.to_string());
                 if let Some(epoch) = &cursor.epoch {
                     query.append_pair("epoch", epoch);
+                }
+                if let Some(last) = &self.last {
+                    query.append_pair("last", last);
                 }
             }
             if let Some(device) = &self.device {
