@@ -17,6 +17,8 @@
 //! - A frozen server is noticed only while nobody writes: every write moves fred's own deadline. PING with a deadline
 //!   of ours decides (`pulse.rs`); fred's is kept as a second line.
 //! - The router stands still while a socket takes no bytes: TCP_USER_TIMEOUT ends that.
+//! - It logs in with an inline command (`HELLO 3 AUTH name password`), where a space ends a word and a quote begins one:
+//!   so the name and the password are given to it as such a line allows ([`word`]). Sentinels get theirs in an array.
 //! - One broken root certificate on the host fails its TLS set-up: the configuration is ours.
 
 use super::BusError;
@@ -81,6 +83,8 @@ impl Dialer {
             }
         };
         let mut config = parsed.map_err(|_| BusError::Config(format!("the redis url must be {form}")))?;
+        config.username = config.username.as_deref().map(word);
+        config.password = config.password.as_deref().map(word);
         config.version = RespVersion::RESP3;
         config.database = None;
         config.fail_fast = true;
@@ -139,6 +143,20 @@ impl Dialer {
         let link = Link { client, sharded: self.sharded, tokens: Arc::default() };
         Ok((link, LinkEnd { router, topology }))
     }
+}
+
+/// A text as one word of an inline command (sdssplitargs in Redis's sds.c).
+fn word(text: &str) -> String {
+    let mut word = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => word.extend(['\\', c]),
+            c if c.is_ascii_control() => word.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => word.push(c),
+        }
+    }
+    word.push('"');
+    word
 }
 
 /// fred's task for one client. Aborting it closes the sockets.

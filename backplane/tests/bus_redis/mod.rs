@@ -91,7 +91,7 @@ impl Redis {
         let mut reader = BufReader::new(stream.try_clone()?);
         let mut first = String::new();
         if let Some(at) = self.args.iter().position(|arg| arg == "--requirepass") {
-            stream.write_all(format!("AUTH {}\r\n", self.args[at + 1]).as_bytes())?;
+            stream.write_all(array(&["AUTH", &self.args[at + 1]]).as_bytes())?;
             reader.read_line(&mut first)?;
             first.clear();
         }
@@ -103,6 +103,16 @@ impl Redis {
             return Ok(String::from_utf8_lossy(&body).into_owned());
         }
         Ok(first.trim_end().to_owned())
+    }
+
+    /// One command whose words may hold anything; the first line of its answer.
+    pub(crate) fn words(&self, words: &[&str]) -> String {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(array(words).as_bytes()).unwrap();
+        let mut first = String::new();
+        BufReader::new(stream).read_line(&mut first).unwrap();
+        first.trim_end().to_owned()
     }
 
     /// The port other cluster nodes talk to.
@@ -158,6 +168,12 @@ impl Drop for Redis {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A command as RESP has it.
+fn array(words: &[&str]) -> String {
+    let words_with_lengths = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    format!("*{}\r\n", words.len()) + &words_with_lengths.collect::<String>()
 }
 
 fn spawn(args: &[String]) -> Child {

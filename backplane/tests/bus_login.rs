@@ -1,0 +1,66 @@
+//! Does every login get in, whatever is in its name and password?
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bus_redis;
+
+use bus_redis::{Redis, eventually, listen, message, tenant};
+use bytes::Bytes;
+use carillon_backplane::bus::{Announcer, BusConfig, BusHealth, BusMode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+const PASSWORDS: [&str; 6] = [
+    "plain",
+    "two words ",
+    "a \"double\" and a 'single' one",
+    "back\\slash \\x41 \\n \\",
+    "#%:@/?&=[]",
+    "übung\t\u{1}\r\n\u{7f}",
+];
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// An announcement goes out and comes back.
+async fn works(config: &BusConfig) {
+    let (listener, mut events) = listen(config).await;
+    listener.subscribe(&tenant("a")).await.unwrap();
+    let announcer = Announcer::connect(config).unwrap();
+    announcer.health_changes().wait_for(BusHealth::is_up).await.unwrap();
+    announcer.announce(&tenant("a"), Bytes::from_static(b"hello"));
+    assert_eq!(message(&mut events).await.1, "hello");
+}
+
+#[tokio::test]
+async fn a_name_and_a_password_may_hold_anything() {
+    let redis = Redis::start();
+    let address = format!("127.0.0.1:{}", redis.port);
+    for (name, password) in ["plain", "o'neil", "\"", "\\x", "a%b", "ü"].into_iter().zip(PASSWORDS) {
+        let given = format!(">{password}");
+        assert_eq!(redis.words(&["ACL", "SETUSER", name, "on", &given, "&*", "+@all"]), "+OK", "{name}");
+        let url = format!("redis://{}:{}@{address}", encoded(name), encoded(password));
+        works(&BusConfig::new(url, BusMode::Standalone, "t")).await;
+    }
+    let (last, password) = (PASSWORDS[5], encoded(PASSWORDS[5]));
+    assert_eq!(redis.words(&["CONFIG", "SET", "requirepass", last]), "+OK");
+    works(&BusConfig::new(format!("redis://:{password}@{address}"), BusMode::Standalone, "t")).await;
+}
+
+#[tokio::test]
+async fn sentinels_may_have_a_password_of_their_own() {
+    let primary = Redis::start();
+    let sentinel = primary.watched_by_sentinel();
+    let (servers, sentinels) = ("of the servers", "of the \"sentinels\"");
+    assert_eq!(primary.words(&["CONFIG", "SET", "requirepass", servers]), "+OK");
+    assert_eq!(sentinel.words(&["SENTINEL", "SET", "m", "auth-pass", servers]), "+OK");
+    eventually("the sentinel is content", || sentinel.command("INFO sentinel").contains("status=ok")).await;
+    let given = format!(">{sentinels}");
+    assert_eq!(sentinel.words(&["ACL", "SETUSER", "default", "resetpass", &given]), "+OK");
+    let url = format!(
+        "redis://:{}@127.0.0.1:{}?sentinelServiceName=m&sentinelPassword={}",
+        encoded(servers),
+        sentinel.port,
+        encoded(sentinels)
+    );
+    works(&BusConfig::new(url, BusMode::Sentinel, "t")).await;
+}
