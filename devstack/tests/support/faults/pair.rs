@@ -55,6 +55,12 @@ impl Pair {
         link.lead_to(loopback(self.standby.port())).await.unwrap();
     }
 
+    /// It leads to the primary again; sessions that are there stay.
+    pub async fn address_returns(&self, service: &Service) {
+        let link = &service.links().unwrap().postgres;
+        link.lead_to(loopback(self.scene.stack.postgres().port())).await.unwrap();
+    }
+
     /// New sessions of the gateway go to the standby, and so do those it has.
     pub async fn lead_gateway_to_standby(&self) {
         self.lead_to_standby(self.scene.stack.gateway(0)).await;
