@@ -10,7 +10,7 @@ DRILL    ?=
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate check pages fmt build \
+.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate versions check pages fmt build \
   chart chart-cluster image observability loadtest drill hostile
 
 help: ## List the targets.
@@ -37,6 +37,7 @@ debug: ## Build the debug binaries and the tests.
 
 install: debug ## Install the servers that are missing (needs root and apt).
 	target/debug/carillon install
+	devstack/versions/fetch.sh 18 >/dev/null
 
 test: unit interop ## Run every test: unit, property, system with real servers, and foreign clients.
 
@@ -48,6 +49,9 @@ interop: debug ## Let WebSocket clients that nobody here wrote use a running sta
 
 conformance: ## Run the Autobahn test suite against the codec (needs a CPython 2.7; PYTHON27=path).
 	loadtest/conformance/run.sh
+
+versions: debug ## Run migrations, the log and whole systems with Postgres 15 to 18, and write docs/COMPATIBILITY.md (needs npm; half an hour).
+	devstack/versions/run.sh
 
 simulate: ## Let everything happen to a shard, by seeds, for MINUTES=60 on every core; a failure prints its seed and the shortest way to it.
 	CARILLON_SIMULATION_MINUTES=$(MINUTES) $(CARGO) test --profile simulation -p carillon-gateway --lib --locked simulation -- --nocapture

@@ -215,3 +215,21 @@ async fn the_proof_writes_new_pages_and_its_table_stays_small_also_while_a_backu
     database.publisher.prove_writable().await.unwrap();
     assert_eq!(size().await, 8192);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_publishers_append_together_whatever_isolation_the_database_has() {
+    let database = Database::with_an_event().await;
+    database.sql("ALTER DATABASE carillon SET default_transaction_isolation = 'serializable'").await;
+    let appends = ["one", "other"].map(|name| {
+        let log = database.log(Role::Publisher);
+        tokio::spawn(async move {
+            for n in 0..100 {
+                log.append(&[event(&format!("{name}-{n}"))]).await.unwrap();
+            }
+        })
+    });
+    for append in appends {
+        append.await.unwrap();
+    }
+    assert_eq!(database.count("SELECT count(*) FROM carillon.events").await, 201);
+}

@@ -17,6 +17,11 @@ pub(crate) fn search_path() -> OsString {
     std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".into())
 }
 
+/// Another Postgres than the one that would be found: the folder of its `initdb` and `postgres`.
+pub(crate) fn postgres_bin() -> Option<std::path::PathBuf> {
+    std::env::var_os("CARILLON_POSTGRES_BIN").filter(|folder| !folder.is_empty()).map(Into::into)
+}
+
 /// Whether the user asked for output without colours (no-color.org), or the terminal has none.
 pub fn refuses_colour() -> bool {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());

@@ -105,8 +105,12 @@ fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// `pg_config --bindir`, then PATH, then Debian's folders, newest first; only a version that is new enough.
+/// What `CARILLON_POSTGRES_BIN` says; else `pg_config --bindir`, then PATH, then Debian's folders, newest first; only a version that is new enough.
 fn postgres_bin() -> Option<PathBuf> {
+    let wished = environment::postgres_bin();
+    if wished.is_some() {
+        return wished.filter(|folder| usable(folder));
+    }
     let configured = program("pg_config").and_then(|pg_config| {
         let output = Command::new(pg_config).arg("--bindir").output().ok()?;
         Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
@@ -125,7 +129,11 @@ fn postgres_bin() -> Option<PathBuf> {
         .into_iter()
         .chain(in_path)
         .chain(versioned.into_iter().map(|(_, folder)| folder))
-        .find(|folder| is_executable(&folder.join("initdb")) && new_enough(&folder.join("postgres")))
+        .find(|folder| usable(folder))
+}
+
+fn usable(folder: &Path) -> bool {
+    is_executable(&folder.join("initdb")) && new_enough(&folder.join("postgres"))
 }
 
 fn new_enough(postgres: &Path) -> bool {

@@ -2,7 +2,10 @@
 //!
 //! Numbered SQL files, forward only, embedded in the binary. One migrator at a time (an advisory lock); running it
 //! again changes nothing; while services run it waits for no lock longer than two seconds and tries a few times, so
-//! that it never makes the log's users queue up behind it.
+//! that it never makes the log's users queue up behind it. Whether the database can carry the schema is asked before
+//! anything is written ([`ground`]).
+
+mod ground;
 
 use super::error::LogError;
 use super::pool::{Role, driver};
@@ -25,10 +28,13 @@ const LOCK: i64 = 0x63_61_72_69_6c_6c_6f_6e;
 const ATTEMPTS: u32 = 5;
 
 /// Makes the three roles unless they exist (they belong to the whole server, and somebody else may have made them),
-/// and lets the login act as the owner.
+/// and lets the login act as the owner; as the services' roles, too, where it may allow itself to. Since Postgres 16 who
+/// makes a role is a member of it, and may give it away, and still may not act as it.
 const PREPARE: &str = "
 DO $$
-DECLARE role text;
+DECLARE
+    role text;
+    acts text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
     FOREACH role IN ARRAY ARRAY['carillon_owner', 'carillon_publisher', 'carillon_gateway'] LOOP
         BEGIN
@@ -37,8 +43,15 @@ BEGIN
             END IF;
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
         END;
-        IF NOT pg_has_role(current_user, role, 'MEMBER') THEN
-            EXECUTE format('GRANT %I TO %I', role, current_user);
+        IF NOT pg_has_role(current_user, role, acts) THEN
+            BEGIN
+                EXECUTE format('GRANT %I TO %I', role, current_user);
+            EXCEPTION WHEN insufficient_privilege THEN
+                IF role = 'carillon_owner' THEN
+                    RAISE EXCEPTION 'the login may not act as carillon_owner, a role that somebody else made: GRANT carillon_owner TO %',
+                        quote_ident(current_user) USING ERRCODE = 'insufficient_privilege';
+                END IF;
+            END;
         END IF;
     END LOOP;
     IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'carillon') THEN
@@ -51,12 +64,16 @@ const SESSION: &str =
 const AS_OWNER: &str = "SET ROLE carillon_owner; SET search_path = carillon";
 
 /// Brings the schema up to date. The login needs to be a superuser, or the owner of the database with CREATEROLE, or
-/// (when the roles exist) a member of carillon_owner.
+/// (when the roles exist) one that may act as carillon_owner.
 pub async fn migrate(url: &str) -> Result<MigrateReport, LogError> {
-    let (config, tls) = driver(url, Role::Owner)?;
-    let (mut client, connection) = config.connect(tls).await?;
+    let (mut config, tls) = driver(url, Role::Owner)?;
+    let mark = ground::mark(&mut config);
+    let (mut client, connection) = config.connect(tls).await.map_err(ground::refused)?;
     let driver = tokio::spawn(connection);
-    let result = locked(&mut client).await;
+    let result = match ground::check(&client, &mark).await {
+        Ok(()) => locked(&mut client).await,
+        Err(error) => Err(error),
+    };
     drop(client);
     // The connection ends with its client; what it has to say was said to the client.
     let _ = driver.await;

@@ -6,7 +6,7 @@
 
 use super::error::{LogError, Unwritable, told};
 use super::metrics::{answered, queried, waited};
-use super::session::{Generation, LIMITS, Session, Sessions};
+use super::session::{Generation, LIMITS, READ_COMMITTED, Session, Sessions};
 use super::work::Work;
 use crate::tls::Wanted;
 use deadpool::managed::{Object, Pool, QueueMode, Timeouts};
@@ -201,6 +201,7 @@ pub(super) fn driver(url: &str, role: Role) -> Result<(tokio_postgres::Config, M
         for (name, value) in [("role", role.name())].into_iter().chain(LIMITS) {
             options.push_str(&format!(" -c {name}={value}"));
         }
+        options.push_str(&format!(" -c {READ_COMMITTED}"));
     }
     config.options(options.trim());
     config.application_name(role.name());

@@ -1,7 +1,7 @@
 //! Is this session what we asked for, and is it still?
 //!
 //! What a session may see and how long it may take is set by start-up options: the service's own role, which row level
-//! security binds, and six limits. Whatever stands between us and Postgres may drop them in silence, and then the
+//! security binds, an isolation, and six limits. Whatever stands between us and Postgres may drop them in silence, and then the
 //! session acts as the login, which often is the owner of everything; or it may lead to a server that was a primary once.
 //! So a session is checked when it is made, and again at the next use when its last check is [`BELIEVED`] old. One that
 //! fails is closed, and says why. When one turns out to lead nowhere, or to a server that nobody can write to any more,
@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 
 /// How long a check is believed.
 const BELIEVED: Duration = Duration::from_secs(5);
@@ -39,6 +40,10 @@ pub(super) const LIMITS: [(&str, &str); 6] = [
     ("enable_seqscan", "off"),
     ("jit", "off"),
 ];
+
+/// The isolation every statement here is written for, whatever is set for the database: under a stricter one a publisher
+/// would be refused for what another did.
+pub(super) const READ_COMMITTED: &str = "default_transaction_isolation=read\\ committed";
 
 /// What to do where a pooler takes no start-up options.
 pub(super) const WITHOUT_OPTIONS: &str = "a pooler stands between here and Postgres: let it ignore the options \
@@ -93,7 +98,7 @@ impl Pooled for Sessions {
 
     async fn create(&self) -> Result<Session, LogError> {
         let generation = self.generation.now();
-        let client = self.manager.create().await?;
+        let client = self.manager.create().await.map_err(|error| refused(error, self.role))?;
         check(&client, self.role).await?;
         Ok(Session { client, checked_at: Instant::now(), generation, work: self.work })
     }
@@ -134,6 +139,18 @@ impl DerefMut for Session {
     fn deref_mut(&mut self) -> &mut ClientWrapper {
         &mut self.client
     }
+}
+
+/// Why there is no session.
+fn refused(error: tokio_postgres::Error, role: Role) -> LogError {
+    if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        let role = role.name();
+        return LogError::Session(format!(
+            "the login of DATABASE_URL may not act as {role}, or not use the database: GRANT {role} TO that login ({})",
+            told(&error)
+        ));
+    }
+    error.into()
 }
 
 /// What a session that may be used leads to.

@@ -5,7 +5,7 @@ use carillon_devstack::client::socket::{Connect, Socket};
 use carillon_devstack::find;
 use carillon_devstack::pgbouncer::{PgBouncer, PgBouncerConfig};
 use carillon_devstack::ports::loopback;
-use carillon_devstack::postgres::SUPERUSER;
+use carillon_devstack::postgres::{Postgres, SUPERUSER};
 use carillon_devstack::stack::{Service, Stack, StackConfig};
 use serde_json::json;
 use tempfile::TempDir;
@@ -82,6 +82,32 @@ async fn a_pooler_that_takes_no_start_up_options_is_refused_by_name_at_the_start
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn migrate_refuses_a_pooler_by_name_and_leaves_nothing_on_its_connections() {
+    let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
+    sql(&stack, "DROP SCHEMA carillon CASCADE").await;
+    for settings in [
+        "pool_mode = transaction\nignore_startup_parameters = extra_float_digits, options",
+        "pool_mode = session\nignore_startup_parameters = extra_float_digits, options",
+        "pool_mode = transaction",
+    ] {
+        let pooler = Pooler::before(&stack, SUPERUSER, settings).await;
+        let url = Postgres::url(pooler.pgbouncer.addr().port(), None);
+        let mut migrate = tokio::process::Command::new(find::own_binary("carillon-publisher").unwrap());
+        let said = migrate.arg("migrate").env("DATABASE_URL", url).output().await.unwrap();
+        let words = String::from_utf8(said.stderr).unwrap();
+        assert!(!said.status.success() && words.contains("leads to Postgres itself"), "{settings}: {words}");
+        let left = "SELECT (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')
+            + (SELECT count(*) FROM pg_namespace WHERE nspname = 'carillon')";
+        assert_eq!(sql(&stack, left).await, "0");
+    }
+    let output = tokio::process::Command::new(find::own_binary("carillon-publisher").unwrap())
+        .arg("migrate")
+        .env("DATABASE_URL", stack.database_url())
+        .output();
+    assert!(output.await.unwrap().status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_the_lines_of_the_handbook_everything_works_behind_a_pooler() {
     let mut scene = scene().await;
     let _poolers = tokio::join!(
@@ -126,7 +152,7 @@ async fn as_the_handbook_says(stack: &Stack, name: &str, service: &Service) -> P
 fn lines_for_the_login(service: &str) -> String {
     let (_, section) = OPERATIONS.split_once("**Behind a pooler.**").unwrap();
     let sql = section.split_once("```sql\n").unwrap().1.split_once("```").unwrap().0;
-    assert_eq!(sql.matches("ALTER ROLE app_publisher SET ").count(), 7, "{sql}");
+    assert_eq!(sql.matches("ALTER ROLE app_publisher SET ").count(), 8, "{sql}");
     sql.replace("publisher", service)
 }
 
