@@ -24,7 +24,7 @@ const DIRECTION: [(&str, &[&str]); 9] = [
     ("loadtest", &["protocol"]),
     ("goose", &["protocol"]),
     // The one crate above the services: it hands their readers hostile bytes, without a network between.
-    ("fuzz", &["protocol", "gateway", "publisher"]),
+    ("fuzz", &["protocol", "platform", "gateway", "publisher"]),
 ];
 
 /// Libraries that only some crates may depend on.

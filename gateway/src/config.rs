@@ -6,11 +6,11 @@ mod canary;
 
 pub use canary::CanaryConfig;
 
-use crate::ws::OriginPolicy;
 use carillon_platform::config::{self, Common};
 use carillon_platform::env::{
-    Absent, Bytes, Cidr, Cidrs, ConfigError, Count, Declared, Env, Kind, Millis, ON_OFF, OneOf, Socket, Var,
+    Absent, Bytes, Cidr, Cidrs, ConfigError, Count, Declared, Env, Millis, ON_OFF, OneOf, Socket, Var,
 };
+use carillon_platform::origin::{self, OriginPolicy};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -22,12 +22,6 @@ const PROXY_LISTEN: Var<Socket> = Var {
     absent: Absent::Optional("none"),
     kind: Socket,
     what: "a second public address, for balancers of CARILLON_TRUSTED_PROXIES that begin with a PROXY protocol header (version 1 or 2)",
-};
-const ALLOWED_ORIGINS: Var<Origins> = Var {
-    name: "CARILLON_ALLOWED_ORIGINS",
-    absent: Absent::Default("*"),
-    kind: Origins,
-    what: "web origins whose pages may connect; programs that send no Origin always may",
 };
 const QUERY_TOKEN: Var<OneOf<bool>> = Var {
     name: "CARILLON_QUERY_TOKEN",
@@ -155,7 +149,7 @@ const VARIABLES: &[&dyn Declared] = &[
     &LISTEN,
     &OPS_LISTEN,
     &PROXY_LISTEN,
-    &ALLOWED_ORIGINS,
+    &origin::ALLOWED,
     &QUERY_TOKEN,
     &COMPRESSION,
     &TRUSTED_PROXIES,
@@ -244,7 +238,7 @@ impl Config {
             canary: canary::read(env, common.listen)?,
             common,
             proxy_listen: env.optional(&PROXY_LISTEN)?,
-            origins: env.get(&ALLOWED_ORIGINS)?,
+            origins: env.get(&origin::ALLOWED)?,
             query_token: env.get(&QUERY_TOKEN)?,
             compression: env.get(&COMPRESSION)?,
             trusted_proxies: env.optional(&TRUSTED_PROXIES)?.unwrap_or_default(),
@@ -268,22 +262,6 @@ impl Config {
             },
             handshakes_per_second: env.get(&HANDSHAKES_PER_SECOND)?,
         })
-    }
-}
-
-/// A list of web origins.
-#[derive(Debug, Clone, Copy)]
-pub struct Origins;
-
-impl Kind for Origins {
-    type Value = OriginPolicy;
-
-    fn parse(&self, text: &str) -> Result<OriginPolicy, String> {
-        OriginPolicy::parse(text).map_err(|error| format!("has a bad entry: {error}"))
-    }
-
-    fn allowed(&self) -> String {
-        "*, or origins such as https://app.example.com, separated by commas".to_owned()
     }
 }
 

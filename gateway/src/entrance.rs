@@ -119,7 +119,7 @@ impl Doorman {
     pub(crate) async fn admit(&self, claims: &Claims, hello: ConnectParameters) -> Result<Entrance, Refusal> {
         let identity = claims.enter(hello.tenant.as_ref())?;
         let forbidden: Vec<Channel> =
-            hello.channels.iter().filter(|channel| !identity.may_subscribe(channel)).cloned().collect();
+            hello.channels.iter().filter(|channel| !identity.may_read(channel)).cloned().collect();
         if !forbidden.is_empty() {
             let message = format!("the token does not allow {}", some(&forbidden));
             let refusal = Refusal::new("forbidden", message, 403, CloseCode::Forbidden);

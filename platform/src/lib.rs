@@ -12,6 +12,7 @@
 //! | [`sockets`] | who may hold a socket of a listener, for how long, and who gives one up? |
 //! | [`descriptors`] | how many sockets may this process open? |
 //! | [`mod@listen`] | how does a service listen? |
+//! | [`origin`] | which web pages may use a service? |
 //! | [`roundtrip`] | does an event get from a publisher to a client, and how fast? |
 //! | [`auth`] | who is the bearer of this user token, and what may they do? |
 //!
@@ -25,6 +26,7 @@ pub mod descriptors;
 pub mod env;
 pub mod listen;
 pub mod ops;
+pub mod origin;
 pub mod roundtrip;
 pub mod share;
 pub mod shutdown;

@@ -33,6 +33,11 @@ impl Epochs {
         &self.0[0].epoch
     }
 
+    /// All that are known, the current one first.
+    pub fn names(&self) -> impl Iterator<Item = &Epoch> {
+        self.0.iter().map(|began| &began.epoch)
+    }
+
     /// Up to which seq a cursor of `epoch` means the same in this log; none for an epoch it never had.
     pub fn good_up_to(&self, epoch: &Epoch) -> Option<Seq> {
         let age = self.0.iter().position(|began| began.epoch == *epoch)?;

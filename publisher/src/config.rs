@@ -2,6 +2,7 @@
 
 use carillon_platform::config::{Common, DATABASE_URL, SHARED, listen, ops_listen};
 use carillon_platform::env::{Absent, ConfigError, Count, Declared, Env, Millis, Socket, Var};
+use carillon_platform::origin::{self, OriginPolicy};
 use std::time::Duration;
 
 const LISTEN: Var<Socket> = listen("0.0.0.0:8081");
@@ -30,7 +31,8 @@ const DRAIN_MS: Var<Millis> = Var {
 
 /// Every variable of this service, in the order of the reference.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    let own: [&'static dyn Declared; 5] = [&LISTEN, &OPS_LISTEN, &RETENTION_DAYS, &DRAIN_DELAY_MS, &DRAIN_MS];
+    let own: [&'static dyn Declared; 6] =
+        [&LISTEN, &OPS_LISTEN, &origin::ALLOWED, &RETENTION_DAYS, &DRAIN_DELAY_MS, &DRAIN_MS];
     own.into_iter().chain(SHARED.iter().copied()).collect()
 }
 
@@ -39,6 +41,8 @@ pub fn variables() -> Vec<&'static dyn Declared> {
 pub struct Config {
     /// What both services share.
     pub common: Common,
+    /// Web pages that may use the API.
+    pub origins: OriginPolicy,
     /// Days an event stays in the log.
     pub retention_days: u32,
     /// From unready to refusing connections.
@@ -52,6 +56,7 @@ impl Config {
     pub fn read(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             common: Common::read(env, &LISTEN, &OPS_LISTEN)?,
+            origins: env.get(&origin::ALLOWED)?,
             retention_days: env.get(&RETENTION_DAYS)?,
             drain_delay: env.get(&DRAIN_DELAY_MS)?,
             drain: env.get(&DRAIN_MS)?,

@@ -67,7 +67,7 @@ pub enum ServeError {
 
 /// Runs until the process is asked to stop. Logging has begun.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
-    let Config { common, retention_days, drain_delay, drain } = config;
+    let Config { common, origins, retention_days, drain_delay, drain } = config;
     let scrape = telemetry::install("publisher", env!("CARGO_PKG_VERSION"))?;
     bus::describe_metrics();
     log::describe_metrics();
@@ -106,6 +106,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         parsing: Parsing::new(processors, metrics.clone()),
         metrics,
         traces: traces.clone(),
+        origins,
         leaving: leaving.clone(),
     };
     let places = Places::new("public", socket_limits(descriptors));

@@ -5,7 +5,7 @@
 //! `name:value`. Header names of one letter are short for the ones that matter, and `*` gives the list of origins.
 
 use carillon_gateway::ws::handshake::{HandshakeFault, SUBPROTOCOL, Upgrade, accept_key, check as judge};
-use carillon_gateway::ws::origin::OriginPolicy;
+use carillon_platform::origin::OriginPolicy;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version};
 use std::collections::BTreeMap;

@@ -105,6 +105,7 @@ fn cors(edge: Arc<Edge>) -> CorsLayer {
             header::CACHE_CONTROL,
             HeaderName::from_static("last-event-id"),
         ])
+        .expose_headers([HeaderName::from_static("x-request-id"), header::RETRY_AFTER])
         .max_age(PREFLIGHT_KEPT)
 }
 

@@ -7,6 +7,7 @@ use crate::entrance::Refusal;
 use crate::ws::HandshakeFault;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use carillon_platform::origin::NotAllowed;
 use carillon_platform::share::Refused;
 use carillon_protocol::Channel;
 use carillon_protocol::server::ServerFrame;
@@ -59,6 +60,12 @@ impl Problem {
 
     fn retry(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
+    }
+}
+
+impl From<NotAllowed> for Problem {
+    fn from(_: NotAllowed) -> Self {
+        HandshakeFault::Origin.into()
     }
 }
 

@@ -97,7 +97,7 @@ async fn ask(checks: &CursorChecks, tenant: &TenantId, seq: Seq, head: Seq) -> R
 }
 
 fn may_see(identity: &Identity, channels: &[Channel]) -> bool {
-    channels.iter().any(|channel| identity.may_subscribe(channel))
+    channels.iter().any(|channel| identity.may_read(channel))
 }
 
 /// The id in an event's JSON.

@@ -93,8 +93,7 @@ fn leave_forbidden<S: Socket>(key: u32, before: &Identity, tables: &mut Tables<S
     };
     let Some(room) = tables.rooms.get(session.room) else { return };
     let names = session.channels.channels().into_iter().filter_map(|channel| room.name_of(channel));
-    let lost: Vec<Channel> =
-        names.filter(|channel| !session.identity.may_subscribe(channel)).cloned().collect();
+    let lost: Vec<Channel> = names.filter(|channel| !session.identity.may_read(channel)).cloned().collect();
     let (had, has) = (before.channels(), session.identity.channels());
     let gained: Vec<Channel> = has.into_iter().filter(|channel| !had.contains(channel)).collect();
     tables.leave(key, SESSION, &lost);
@@ -116,7 +115,7 @@ fn subscribe<W: World>(
         return;
     };
     let forbidden: Vec<Channel> =
-        channels.iter().filter(|channel| !session.identity.may_subscribe(channel)).cloned().collect();
+        channels.iter().filter(|channel| !session.identity.may_read(channel)).cloned().collect();
     if !forbidden.is_empty() {
         let message = format!("the token does not allow {}; nothing was subscribed", some(&forbidden));
         let (id, channels) = (raw(&id), Some(&forbidden[..]));

@@ -136,7 +136,7 @@ impl HandshakeFault {
     }
 }
 
-/// Judges a handshake, all but its origin (see [`OriginPolicy`](super::OriginPolicy)). With `compression` an offer of
+/// Judges a handshake, all but its origin (see [`OriginPolicy`](carillon_platform::origin::OriginPolicy)). With `compression` an offer of
 /// permessage-deflate is agreed to if it can be kept; other extensions are ignored, and without it all are.
 ///
 /// # Errors

@@ -2,8 +2,7 @@
 //!
 //! The story of a connection, in the order of the files:
 //!
-//! 1. [`handshake`] judges the HTTP request and words the `101` answer; [`origin`] says which web pages may ask;
-//!    [`extension`] agrees on compression.
+//! 1. [`handshake`] judges the HTTP request and words the `101` answer; [`extension`] agrees on compression.
 //! 2. [`decode`] turns what a shard read from the socket into [`Incoming`] messages. A shard reads all its
 //!    connections into one scratch buffer, so a [`Decoder`] works in place there: a whole frame is unmasked where
 //!    it lies and lent to the caller, without a copy or an allocation. Only what is cut (a frame whose end has not
@@ -29,7 +28,6 @@ pub mod encode;
 pub mod extension;
 pub mod frame;
 pub mod handshake;
-pub mod origin;
 pub mod violation;
 
 pub use decode::{Decoder, Flow, Incoming};
@@ -37,5 +35,4 @@ pub use deflate::{Deflater, Inflater};
 pub use extension::Deflate;
 pub use frame::{MAX_CONTROL_PAYLOAD, Opcode, max_fragments};
 pub use handshake::{HandshakeFault, Upgrade};
-pub use origin::{BadOrigin, OriginPolicy};
 pub use violation::Violation;

@@ -118,6 +118,7 @@ CARILLON_CANARY_SOCKET_URL: {{ . | quote }}
 {{- end -}}
 
 {{- define "carillon.publisherSettings" -}}
+CARILLON_ALLOWED_ORIGINS: {{ join "," .values.allowedOrigins | quote }}
 CARILLON_RETENTION_DAYS: {{ int64 .values.retentionDays | quote }}
 {{- end -}}
 

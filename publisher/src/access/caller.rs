@@ -32,8 +32,8 @@ pub struct Entry {
     pub user: Option<UserId>,
     /// Whether they may administer.
     pub admin: bool,
-    /// The only channels whose events they may see; none: all of the tenant's.
-    pub audience: Option<Vec<Channel>>,
+    /// Who reads, when it is a person and no administrator; else the reader sees all of the tenant's events.
+    person: Option<Identity>,
     publish: bool,
     read: bool,
 }
@@ -98,7 +98,27 @@ impl Entry {
             Scope::Read => self.read,
         }
     }
+
+    /// The channels in one of which an event of a list must be, beside that list's own filters; none: any. As on a WebSocket,
+    /// a person who names no channel gets their own, and one they may not read is [`NotTheirs`].
+    pub fn audience(&self, channel: Option<&Channel>) -> Result<Option<Vec<Channel>>, NotTheirs> {
+        match (&self.person, channel) {
+            (None, _) => Ok(None),
+            (Some(person), None) => Ok(Some(person.channels())),
+            (Some(person), Some(channel)) if person.may_read(channel) => Ok(None),
+            (Some(_), Some(_)) => Err(NotTheirs),
+        }
+    }
+
+    /// Whether an event in these channels is for them.
+    pub fn sees(&self, channels: &[Channel]) -> bool {
+        self.person.as_ref().is_none_or(|person| channels.iter().any(|channel| person.may_read(channel)))
+    }
 }
+
+/// A channel that somebody may not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotTheirs;
 
 fn enter_with_key(key: &ApiKey, asked: Option<&TenantId>) -> Result<Entry, TenantFault> {
     let tenant = match (&key.tenant, asked) {
@@ -108,7 +128,7 @@ fn enter_with_key(key: &ApiKey, asked: Option<&TenantId>) -> Result<Entry, Tenan
         (None, None) => return Err(TenantFault::Required),
     };
     let (publish, read) = (key.publish, key.read);
-    Ok(Entry { tenant: tenant.clone(), user: None, admin: key.admin, audience: None, publish, read })
+    Ok(Entry { tenant: tenant.clone(), user: None, admin: key.admin, person: None, publish, read })
 }
 
 /// A person reads what was sent to them; an administrator reads all of it.
@@ -117,7 +137,7 @@ fn person(identity: &Identity) -> Entry {
         tenant: identity.tenant.clone(),
         user: Some(identity.user.clone()),
         admin: identity.caps.admin,
-        audience: (!identity.caps.admin).then(|| identity.channels()),
+        person: (!identity.caps.admin).then(|| identity.clone()),
         publish: identity.caps.publish,
         read: true,
     }
@@ -157,6 +177,6 @@ mod tests {
         assert_eq!(all.enter(None), Err(TenantFault::Required));
         let entry = all.enter(Some(&tenant("b"))).unwrap();
         assert!(entry.may(Scope::Publish) && !entry.may(Scope::Read));
-        assert_eq!(entry.audience, None);
+        assert_eq!(entry.audience(None), Ok(None));
     }
 }

@@ -10,5 +10,5 @@ mod gate;
 pub mod key;
 mod lookups;
 
-pub use caller::{Caller, Entry, Scope, TenantFault};
+pub use caller::{Caller, Entry, NotTheirs, Scope, TenantFault};
 pub use gate::{Denied, Gate};

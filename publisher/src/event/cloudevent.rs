@@ -18,9 +18,9 @@ const EXTENSION_NAME: usize = 20;
 /// Attributes that are kept as they are though they are no extensions.
 const KEPT: [&str; 2] = ["datacontenttype", "dataschema"];
 
-/// Reads one CloudEvent at the pointer `at`; every fault is added, `None` only says that there is no event.
-pub(super) fn read(object: &RawValue, at: &str, faults: &mut Faults) -> Option<Draft> {
-    let mut fields = Fields::of(object, at, faults)?;
+/// Reads one CloudEvent; every fault is added.
+pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
+    let at = fields.here();
     let version = fields.required("specversion", faults, |fields, faults| {
         fields.take("specversion").and_then(|value| read_text(value, &fields.pointer("specversion"), faults))
     });
@@ -33,7 +33,7 @@ pub(super) fn read(object: &RawValue, at: &str, faults: &mut Faults) -> Option<D
     let source =
         fields.required("source", faults, |fields, faults| fields.attribute("source", false, faults));
     let kind = fields.required("type", faults, |fields, faults| fields.attribute("type", true, faults));
-    Some(Draft {
+    Draft {
         tenant: fields.named("tenant", |text| TenantId::new(text), faults),
         id,
         kind: kind.unwrap_or_default(),
@@ -45,7 +45,7 @@ pub(super) fn read(object: &RawValue, at: &str, faults: &mut Faults) -> Option<D
         time: fields.time("time", faults),
         data: data(&mut fields, faults),
         extras: extras(fields, at, faults),
-    })
+    }
 }
 
 fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<Channel> {
@@ -59,7 +59,8 @@ fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<Channel> {
     targets.into_channels(faults.len() > before, fields.here(), faults)
 }
 
-/// An array of names, or a comma-separated text: extension attributes of strict CloudEvents libraries are scalars.
+/// An array of names, or a text, for extension attributes of strict CloudEvents libraries are scalars: with commas between the
+/// names, or, for names that have commas themselves, the JSON of an array.
 fn list<T>(
     fields: &mut Fields<'_>,
     name: &str,
@@ -71,9 +72,18 @@ fn list<T>(
     }
     let pointer = fields.pointer(name);
     let text = fields.take(name).and_then(|value| read_text(value, &pointer, faults)).unwrap_or_default();
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let parts: Vec<String> = if text.trim_start().starts_with('[') {
+        let Ok(parts) = serde_json::from_str(&text) else {
+            let detail = "must be names with commas between them, or a JSON array of strings";
+            faults.add(Fault::at(pointer, FaultCode::Invalid, detail));
+            return Vec::new();
+        };
+        parts
+    } else {
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    };
     let mut names = Vec::new();
-    for (index, part) in parts.enumerate() {
+    for (index, part) in parts.iter().enumerate() {
         if index == limits::CHANNELS_PER_EVENT {
             let detail = format!("must name at most {}", limits::CHANNELS_PER_EVENT);
             faults.add(Fault::at(pointer, FaultCode::TooMany, detail));

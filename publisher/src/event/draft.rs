@@ -1,6 +1,6 @@
 //! What is an event between the request and the log, and what are its bytes and its fingerprint?
 
-use super::rfc3339;
+use super::rfc3339::Moment;
 use carillon_protocol::event::{NewEvent, Priority};
 use carillon_protocol::{Channel, EventId, TenantId, UserId, limits};
 use jiff::Timestamp;
@@ -26,7 +26,7 @@ pub struct Draft {
     /// Where it goes; not empty.
     pub channels: Vec<Channel>,
     /// When it happened, when the publisher said so.
-    pub time: Option<Timestamp>,
+    pub time: Option<Moment>,
     /// Further attributes, sorted by name: the name and its compact JSON.
     pub extras: Vec<(String, String)>,
     /// The application's own data.
@@ -73,7 +73,7 @@ impl Draft {
             put("priority", priority.as_str());
         }
         if let Some(time) = self.time {
-            put("time", &rfc3339::format(time));
+            put("time", &time.to_string());
         }
         for (name, json) in &self.extras {
             put(name, json);
@@ -96,7 +96,7 @@ impl Draft {
         fresh_id: impl FnOnce() -> EventId,
         traceparent: Option<String>,
     ) -> Result<NewEvent, TooLarge> {
-        let time = rfc3339::format(self.time.unwrap_or(now));
+        let time = self.time.unwrap_or_else(|| now.into()).to_string();
         let id = self.id.clone().unwrap_or_else(fresh_id);
         let body = self.body(&id, &time, traceparent.as_deref());
         if body.len() > limits::EVENT_BYTES {
@@ -224,7 +224,7 @@ mod tests {
     fn the_fingerprint_knows_nothing_the_server_adds() {
         let first = draft().fingerprint();
         assert_eq!(first, draft().fingerprint());
-        let chosen = Draft { time: Some(Timestamp::UNIX_EPOCH), ..draft() };
+        let chosen = Draft { time: Some(Timestamp::UNIX_EPOCH.into()), ..draft() };
         assert_ne!(first, chosen.fingerprint());
         let moved = Draft { channels: vec![Channel::new("a").unwrap()], ..draft() };
         assert_ne!(first, moved.fingerprint());

@@ -3,6 +3,7 @@
 //! Every fault of a request is collected before the answer, so a publisher mends all of them at once.
 
 use serde::Serialize;
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Most faults one answer lists; a request with more of them ends its list with [`FaultCode::More`].
@@ -17,7 +18,7 @@ pub enum Place {
     /// The name of a query parameter.
     Parameter(String),
     /// The name of a request header.
-    Header(&'static str),
+    Header(Cow<'static, str>),
 }
 
 macro_rules! fault_codes {
@@ -117,7 +118,7 @@ impl Fault {
 
     /// A fault in a header.
     pub fn in_header(name: &'static str, code: FaultCode, detail: impl Into<String>) -> Self {
-        Self { place: Place::Header(name), code, detail: detail.into() }
+        Self { place: Place::Header(name.into()), code, detail: detail.into() }
     }
 }
 
@@ -136,6 +137,12 @@ impl Faults {
         } else {
             self.more = true;
         }
+    }
+
+    /// Adds all of another list.
+    pub fn append(&mut self, other: Faults) {
+        self.more |= other.more;
+        other.listed.into_iter().for_each(|fault| self.add(fault));
     }
 
     /// Whether nothing is wrong.

@@ -3,13 +3,12 @@
 //! Fields are taken out one by one; what is left at the end was not expected.
 
 use super::fault::{Fault, FaultCode, Faults, element, member};
-use super::rfc3339;
+use super::rfc3339::{self, Moment};
 use super::strict::Name;
 use carillon_protocol::event::Priority;
 use carillon_protocol::ident::{InvalidName, plain_text};
 use carillon_protocol::json::{self, JsonFault};
 use carillon_protocol::limits;
-use jiff::Timestamp;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -130,7 +129,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A moment.
-    pub(super) fn time(&mut self, name: &str, faults: &mut Faults) -> Option<Timestamp> {
+    pub(super) fn time(&mut self, name: &str, faults: &mut Faults) -> Option<Moment> {
         let value = self.take(name)?;
         let pointer = self.pointer(name);
         let text = read_text(value, &pointer, faults)?;

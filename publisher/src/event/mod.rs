@@ -1,9 +1,10 @@
 //! What did the publisher ask to publish, and is all of it right?
 //!
 //! Pure: bytes in, drafts or faults out; no clock, no I/O. [`request`] reads a body, [`count`] looks how much it holds, [`plain`] and [`cloudevent`]
-//! know the two forms an event may have, [`fields`] reads one field and names its fault, [`targets`] turns people
+//! know the two forms an event may have, [`binary`] makes the second of headers and a body, [`fields`] reads one field and names its fault, [`targets`] turns people
 //! and roles into channels, and a [`draft::Draft`] becomes the bytes that go to the log.
 
+pub mod binary;
 mod cloudevent;
 pub mod count;
 pub mod draft;

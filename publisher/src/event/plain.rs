@@ -6,14 +6,13 @@ use super::fields::{Fields, compact, read_priority};
 use super::hint;
 use super::targets::Targets;
 use carillon_protocol::{Channel, EventId, TenantId, UserId, limits};
-use serde_json::value::RawValue;
 
 /// The `source` of an event that names none.
 const DEFAULT_SOURCE: &str = "api";
 
-/// Reads one plain event at the pointer `at`; every fault is added, `None` only says that there is no event.
-pub(super) fn read(object: &RawValue, at: &str, faults: &mut Faults) -> Option<Draft> {
-    let mut fields = Fields::of(object, at, faults)?;
+/// Reads one plain event; every fault is added.
+pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
+    let at = fields.here();
     let kind = fields.required("type", faults, |fields, faults| fields.attribute("type", true, faults));
     let draft = Draft {
         tenant: fields.named("tenant", |text| TenantId::new(text), faults),
@@ -31,7 +30,7 @@ pub(super) fn read(object: &RawValue, at: &str, faults: &mut Faults) -> Option<D
     for (name, _) in fields.rest() {
         faults.add(Fault::at(member(at, &name), FaultCode::UnknownField, hint::unknown_field(&name)));
     }
-    Some(draft)
+    draft
 }
 
 fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<Channel> {

@@ -1,7 +1,9 @@
 //! Which events does a request body hold?
 
+use super::binary::Attributes;
 use super::draft::Draft;
 use super::fault::{Fault, FaultCode, Faults, element};
+use super::fields::Fields;
 use super::{cloudevent, plain, strict};
 use carillon_protocol::limits;
 use serde_json::value::RawValue;
@@ -9,7 +11,7 @@ use serde_json::value::RawValue;
 /// The form a body has, as its content type says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// `application/json`: one plain event, or an array of them.
+    /// `application/json`: one plain event, or an array of them. One that has `specversion` is a CloudEvent.
     Plain,
     /// `application/cloudevents+json`: one CloudEvent.
     CloudEvent,
@@ -40,6 +42,15 @@ pub enum Unreadable {
     NotJson(String),
     /// It is JSON and has faults.
     Faulty(Vec<Fault>),
+}
+
+/// Reads the data of an event in binary mode.
+pub fn read_binary(body: &[u8], attributes: &Attributes) -> Result<Publication, Unreadable> {
+    let structured = attributes.with_data(body)?;
+    read(structured.as_bytes(), Form::CloudEvent).map_err(|fault| match fault {
+        Unreadable::Faulty(faults) => Unreadable::Faulty(faults.into_iter().map(Attributes::place).collect()),
+        not_json => not_json,
+    })
 }
 
 /// Reads a body. All faults of all its events are told at once.
@@ -81,10 +92,11 @@ pub fn read(body: &[u8], form: Form) -> Result<Publication, Unreadable> {
 }
 
 fn event(object: &RawValue, at: &str, form: Form, faults: &mut Faults) -> Option<Draft> {
-    match form {
-        Form::Plain => plain::read(object, at, faults),
-        Form::CloudEvent | Form::CloudEventBatch => cloudevent::read(object, at, faults),
-    }
+    let fields = Fields::of(object, at, faults)?;
+    Some(match form {
+        Form::Plain if !fields.has("specversion") => plain::read(fields, faults),
+        _ => cloudevent::read(fields, faults),
+    })
 }
 
 fn events(elements: &[&RawValue], form: Form, faults: &mut Faults) -> Option<Vec<Draft>> {

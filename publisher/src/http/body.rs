@@ -1,8 +1,10 @@
 //! What did the client send, and is it small, quick and plain enough to be read?
 
 use super::address;
+use super::prepare::invalid;
 use super::problem::{Code, Problem};
 use crate::batcher::Publisher;
+use crate::event::binary::{Attributes, is_binary, is_utf8};
 use crate::event::request::Form;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -58,8 +60,17 @@ pub(super) struct Held {
     _share: Holding<BodyGroup, Publisher>,
 }
 
-/// The form the content type names.
-pub(super) fn form(headers: &HeaderMap) -> Result<Form, Problem> {
+/// What the body holds.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// Events in a form.
+    Events(Form),
+    /// The data of one CloudEvent whose attributes are headers.
+    Data(Attributes),
+}
+
+/// What the headers say that the body holds.
+pub(super) fn content(headers: &HeaderMap) -> Result<Content, Problem> {
     let unsupported = |detail: &str| Problem::new(Code::UnsupportedMediaType, detail);
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
@@ -67,18 +78,17 @@ pub(super) fn form(headers: &HeaderMap) -> Result<Form, Problem> {
         return Err(unsupported("send the body without content-encoding"));
     }
     const TAKEN: &str = "content-type must be application/json, application/cloudevents+json or \
-                         application/cloudevents-batch+json, in UTF-8";
+                         application/cloudevents-batch+json, in UTF-8; or any, with a CloudEvent's attributes in ce- headers";
     let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media = media.ok_or_else(|| unsupported(TAKEN))?.to_ascii_lowercase();
-    let (essence, parameters) = media.split_once(';').unwrap_or((&media, ""));
-    let utf8 = parameters.split(';').all(|parameter| match parameter.trim().split_once('=') {
-        Some(("charset", charset)) => matches!(charset.trim_matches('"'), "utf-8" | "utf8"),
-        _ => true,
-    });
-    match essence.trim() {
-        "application/json" if utf8 => Ok(Form::Plain),
-        "application/cloudevents+json" if utf8 => Ok(Form::CloudEvent),
-        "application/cloudevents-batch+json" if utf8 => Ok(Form::CloudEventBatch),
+    let media = media.unwrap_or_default().to_ascii_lowercase();
+    let (essence, utf8) = (media.split(';').next().unwrap_or_default().trim(), is_utf8(&media));
+    match essence {
+        "application/cloudevents+json" if utf8 => Ok(Content::Events(Form::CloudEvent)),
+        "application/cloudevents-batch+json" if utf8 => Ok(Content::Events(Form::CloudEventBatch)),
+        // Another format of structured mode (Avro, Protobuf) is not the data of an event.
+        other if other.starts_with("application/cloudevents") => Err(unsupported(TAKEN)),
+        _ if is_binary(headers) => Attributes::of(headers).map(Content::Data).map_err(invalid),
+        "application/json" if utf8 => Ok(Content::Events(Form::Plain)),
         _ => Err(unsupported(TAKEN)),
     }
 }
@@ -193,7 +203,30 @@ mod tests {
 
     fn form_of(media: &'static str) -> Result<Form, Code> {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media))]);
-        form(&headers).map_err(|problem| problem.code)
+        match content(&headers) {
+            Ok(Content::Events(form)) => Ok(form),
+            Ok(Content::Data(attributes)) => panic!("{attributes:?}"),
+            Err(problem) => Err(problem.code),
+        }
+    }
+
+    #[test]
+    fn a_request_with_ce_headers_is_in_binary_mode_unless_its_type_says_structured() {
+        let of = |media: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert("ce-id", HeaderValue::from_static("1"));
+            media.map(|media| headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media)));
+            content(&headers).map_err(|problem| problem.code)
+        };
+        for media in [None, Some("application/json"), Some("text/plain"), Some("application/octet-stream")] {
+            assert!(matches!(of(media), Ok(Content::Data(_))), "{media:?}");
+        }
+        for media in ["application/cloudevents+json", "application/cloudevents-batch+json"] {
+            assert!(matches!(of(Some(media)), Ok(Content::Events(_))), "{media}");
+        }
+        for media in ["application/cloudevents+avro", "application/cloudevents+json; charset=latin1"] {
+            assert!(matches!(of(Some(media)), Err(Code::UnsupportedMediaType)), "{media}");
+        }
     }
 
     #[test]
@@ -214,9 +247,9 @@ mod tests {
         let mut headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("identity"));
-        assert!(form(&headers).is_ok());
+        assert!(content(&headers).is_ok());
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        assert!(form(&headers).is_err());
+        assert!(content(&headers).is_err());
     }
 
     fn tenant(name: &str) -> BodyHolder {

@@ -4,13 +4,13 @@ use super::openapi::{ProblemDocument, StoredEvent};
 use super::page::{self, Asked, Source};
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
-use super::{App, cursor, no_entry, unknown_tenant};
-use crate::access::{Caller, Entry, Scope};
-use crate::event::{Fault, FaultCode, rfc3339};
+use super::{App, cursor, no_entry, place, unknown_tenant};
+use crate::access::{Caller, Entry, NotTheirs, Scope};
+use crate::event::rfc3339;
 use axum::body::Body;
 use axum::extract::{Path, State, rejection::PathRejection};
 use axum::response::{IntoResponse, Response};
-use carillon_backplane::log::{EventFilter, Head, KindFilter, LoggedEvent};
+use carillon_backplane::log::{EventFilter, Head, KindFilter, LoggedEvent, Order};
 use carillon_protocol::{Channel, Epoch, EventId, Seq, TenantId, limits};
 use http::{HeaderValue, Uri, header};
 use serde::Serialize;
@@ -23,8 +23,9 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const DEFAULT_LIMIT: usize = 50;
 /// Longest text to search for, in bytes.
 const SEARCH_BYTES: usize = 256;
-const PARAMETERS: [&str; 12] = [
-    "tenant", "type", "source", "actor", "channel", "subject", "q", "from", "to", "after", "before", "limit",
+const PARAMETERS: [&str; 13] = [
+    "tenant", "type", "source", "actor", "channel", "subject", "q", "from", "to", "order", "after", "before",
+    "limit",
 ];
 
 /// An event as the log holds it.
@@ -44,21 +45,23 @@ pub(super) struct LogEntry {
     event: Box<RawValue>,
 }
 
-/// One page of the log, newest first.
+/// One page of the log.
 #[derive(Serialize, ToSchema)]
 pub(super) struct EventPage {
     /// At most `limit`. Fewer, or none, say nothing about what follows: a search through a long log ends a page early.
     events: Vec<LogEntry>,
-    /// Cursor for `after`: the next older page. Null on the last one, and only there.
+    /// Cursor for `after`: the next page. Newest first it is null on the last one, and only there; with `order=asc` never, for
+    /// the log goes on.
     next: Option<String>,
-    /// Cursor for `before`: the next newer page. Null on the first one, and only there.
+    /// Cursor for `before`: the next newer page. Null on the first one, and with `order=asc`.
     previous: Option<String>,
 }
 
-/// Read the tenant's log, newest first.
+/// Read the tenant's log, newest first, or with `order=asc` forward from a place and without an end.
 ///
-/// An API key with scope `read` and a user token with capability `admin` see all of it, any other user token the
-/// events of its own channels (`tenant`, `user:<sub>`, `role:<r>`). Filters combine with "and".
+/// An API key with scope `read` and a user token with capability `admin` see all of it. Any other user token sees the
+/// events of its own channels (`tenant`, `user:<sub>`, `role:<r>`), and with `channel` those of any channel that it may subscribe
+/// to. Filters combine with "and".
 #[utoipa::path(
     get,
     path = "/v1/events",
@@ -69,20 +72,21 @@ pub(super) struct EventPage {
         ("type" = Option<String>, Query, description = "Exactly this type, or with a `*` at the end (`appointment.*`) all that begin so."),
         ("source" = Option<String>, Query, description = "Exactly this source."),
         ("actor" = Option<String>, Query, description = "Exactly this actor."),
-        ("channel" = Option<String>, Query, description = "Events of this channel."),
+        ("channel" = Option<String>, Query, description = "Events of this channel; one that the token does not allow is 403 `forbidden`."),
         ("subject" = Option<String>, Query, description = "Exactly this subject."),
-        ("q" = Option<String>, Query, description = "Text anywhere in the event's JSON, whatever its case; 1-256 bytes."),
+        ("q" = Option<String>, Query, description = "Text anywhere in the event's JSON, whatever its case and however it was escaped; 1-256 bytes."),
         ("from" = Option<String>, Query, description = "Happened at this RFC 3339 time or later."),
         ("to" = Option<String>, Query, description = "Happened before this RFC 3339 time."),
-        ("after" = Option<String>, Query, description = "`next` of a page: go on to older events."),
-        ("before" = Option<String>, Query, description = "`previous` of a page: go back to newer events. Not together with `after`."),
+        ("order" = Option<String>, Query, description = "`desc` (newest first) or `asc`: forward."),
+        ("after" = Option<String>, Query, description = "`next` of a page: go on from there. With `order=asc` also the seq of an event."),
+        ("before" = Option<String>, Query, description = "`previous` of a page: go back to newer events. Not together with `after` or `order=asc`."),
         ("limit" = Option<u32>, Query, description = "Events on a page.", minimum = 1, maximum = 200),
     ),
     responses(
         (status = 200, description = "A page.", body = EventPage),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -101,21 +105,32 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
     if after.is_some() && before.is_some() {
         return Err(query::invalid("before", "left out when after is given"));
     }
-    let filter = filter(&mut query, entry.audience)?;
+    let order = query.parsed("order", "asc or desc", order)?.unwrap_or(Order::Descending);
+    if before.is_some() && order == Order::Ascending {
+        return Err(query::invalid("before", "left out with order=asc"));
+    }
+    let filter = filter(&mut query, &entry)?;
     let opened = {
         let _turn = reader.turn().await?;
         app.health.ask(app.log.open_tenant(&entry.tenant, false)).await?
     };
-    let Some(opened) = opened else { return nothing_yet(&app, after.or(before).is_some()) };
+    let Some(opened) = opened else {
+        return nothing_yet(&app, order, after.or(before));
+    };
+    let forward =
+        (order == Order::Ascending).then(|| place::forward(after.as_deref(), &opened)).transpose()?;
     let Head { tenant, epoch, seq: head, .. } = opened.head;
-    let place = |text: Option<String>, name: &'static str| {
+    let page_of = |text: Option<String>, name: &'static str| {
         text.map(|text| cursor::decode(&text, &tenant, &epoch).ok_or_else(|| invalid_cursor(name)))
             .transpose()
     };
-    let (older_than, newer_than) = (place(after, "after")?, place(before, "before")?);
+    let asked = match forward {
+        Some(after) => Asked::forward(after, head, limit),
+        None => Asked::back(page_of(after, "after")?, page_of(before, "before")?, head, limit),
+    };
     let (log, health) = (app.log.clone(), app.health.clone());
     let source = Source { log, health, reader, tenant, epoch };
-    page::answer(source, filter, Asked { older_than, newer_than, head, limit }).await
+    page::answer(source, filter, asked).await
 }
 
 /// Read one event by its id.
@@ -158,11 +173,7 @@ pub(super) async fn event(
         app.log.event(&entry.tenant, &id).await?
     };
     let (epoch, event) = found.ok_or_else(nothing)?;
-    let visible = match &entry.audience {
-        Some(audience) => event.channels.iter().any(|channel| audience.contains(channel)),
-        None => true,
-    };
-    if !visible {
+    if !entry.sees(&event.channels) {
         return Err(nothing());
     }
     let mut text = Vec::new();
@@ -178,22 +189,34 @@ fn may_read(entry: Entry) -> Result<Entry, Problem> {
     }
 }
 
-fn filter(query: &mut Query, audience: Option<Vec<Channel>>) -> Result<EventFilter, Problem> {
+fn filter(query: &mut Query, entry: &Entry) -> Result<EventFilter, Problem> {
     let attribute = |text: &str| (1..=limits::ATTRIBUTE_BYTES).contains(&text.len()).then(|| text.to_owned());
     let allowed = "1-256 bytes";
+    let channel = query.named("channel", |text| Channel::new(text))?;
+    let audience = entry
+        .audience(channel.as_ref())
+        .map_err(|NotTheirs| Problem::new(Code::Forbidden, "the token does not allow this channel"))?;
     Ok(EventFilter {
         kind: query.parsed("type", "1-256 bytes; a * only at the end", kind)?,
         source: query.parsed("source", allowed, attribute)?,
         actor: query.parsed("actor", allowed, attribute)?,
         subject: query.parsed("subject", allowed, attribute)?,
-        channel: query.named("channel", |text| Channel::new(text))?.map(String::from),
+        channel: channel.map(String::from),
         q: query.parsed("q", "1-256 bytes", |text| {
             (1..=SEARCH_BYTES).contains(&text.len()).then(|| text.to_owned())
         })?,
-        from: query.parsed("from", rfc3339::ALLOWED, rfc3339::parse)?,
-        to: query.parsed("to", rfc3339::ALLOWED, rfc3339::parse)?,
+        from: query.parsed("from", rfc3339::ALLOWED, rfc3339::parse)?.map(|time| time.to_string()),
+        to: query.parsed("to", rfc3339::ALLOWED, rfc3339::parse)?.map(|time| time.to_string()),
         audience,
     })
+}
+
+fn order(text: &str) -> Option<Order> {
+    match text {
+        "asc" => Some(Order::Ascending),
+        "desc" => Some(Order::Descending),
+        _ => None,
+    }
 }
 
 /// `appointment.created`, or `appointment.*` for all that begin so.
@@ -224,23 +247,23 @@ pub(super) fn write(text: &mut Vec<u8>, value: &impl Serialize) -> Result<(), Pr
         .map_err(|_| Problem::new(Code::Internal, "the answer cannot be written"))
 }
 
-/// A tenant that was never used has an empty log; a cursor of it cannot exist.
-fn nothing_yet(app: &App, with_cursor: bool) -> Result<Response, Problem> {
+/// A tenant that was never used has an empty log; a cursor of it cannot exist, but reading forward begins there.
+fn nothing_yet(app: &App, order: Order, cursor: Option<String>) -> Result<Response, Problem> {
     if app.tenants.must_be_registered() {
         return Err(unknown_tenant());
     }
-    if with_cursor {
+    let forward = order == Order::Ascending;
+    if cursor.is_some_and(|text| !forward || text != "0") {
         return Err(invalid_cursor("after"));
     }
     let mut text = Vec::new();
-    write(&mut text, &EventPage { events: Vec::new(), next: None, previous: None })?;
+    let next = forward.then(|| "0".to_owned());
+    write(&mut text, &EventPage { events: Vec::new(), next, previous: None })?;
     Ok(([(header::CONTENT_TYPE, JSON)], text).into_response())
 }
 
 fn invalid_cursor(name: &'static str) -> Problem {
-    let detail = "is not a cursor of this log; take next or previous of a page, unchanged";
-    let fault = Fault::in_parameter(name, FaultCode::InvalidCursor, detail);
-    Problem::new(Code::InvalidCursor, format!("the parameter {name} {detail}")).at(vec![fault])
+    place::invalid(name, "is not a cursor of this log; take next or previous of a page, unchanged")
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 //! | module | question it answers |
 //! |---|---|
 //! | `rim` | what does every answer carry? |
+//! | `cors` | what may a page of another origin do with this API? |
 //! | `publish` | `POST /v1/events` |
 //! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
+//! | `place` | where does a page begin that reads forward? |
 //! | `reads` | who may read the log now, and how much of the answers may be in memory? |
 //! | `prepare` | what goes to the log when this caller publishes these events? |
 //! | `parsing` | who may have a large body parsed now? |
@@ -14,12 +16,14 @@
 //! | `openapi`, `docs` | the contract for machines and people |
 
 mod body;
+mod cors;
 pub mod cursor;
 mod docs;
 mod list;
 pub mod openapi;
 mod page;
 mod parsing;
+mod place;
 mod prepare;
 pub mod problem;
 mod publish;
@@ -42,6 +46,7 @@ use axum::extract::FromRequestParts;
 use axum::routing::{get, post};
 use carillon_backplane::log::Log;
 use carillon_platform::auth::AuthError;
+use carillon_platform::origin::OriginPolicy;
 use carillon_platform::share::AddressGroup;
 use carillon_platform::sockets::Peer;
 use carillon_platform::telemetry::Traces;
@@ -73,6 +78,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The spans.
     pub traces: Traces,
+    /// The web pages that may use the API.
+    pub origins: OriginPolicy,
     /// Cancelled once the process is asked to stop.
     pub leaving: CancellationToken,
 }
@@ -87,7 +94,8 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(rim::no_such_path)
         .method_not_allowed_fallback(rim::no_such_method)
         .with_state(app.clone())
-        .layer(axum::middleware::from_fn_with_state(app, rim::rim))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), rim::rim))
+        .layer(cors::layer(app))
 }
 
 /// Whoever has no credentials is refused before anything else of the request is looked at.

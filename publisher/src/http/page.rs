@@ -8,7 +8,7 @@
 use super::problem::Problem;
 use super::reads::{Held, PIECE, Reader};
 use super::turn::Turn;
-use super::{cursor, list};
+use super::{cursor, list, place};
 use crate::health::Health;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -34,12 +34,31 @@ pub(super) struct Source {
 /// Which part of the log was asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
-    pub(super) older_than: Option<Seq>,
-    pub(super) newer_than: Option<Seq>,
+    older_than: Option<Seq>,
+    newer_than: Option<Seq>,
     /// Where the log ends.
-    pub(super) head: Seq,
+    head: Seq,
     /// Most events.
-    pub(super) limit: usize,
+    limit: usize,
+    /// How they are shown.
+    order: Order,
+}
+
+impl Asked {
+    /// Newest first.
+    pub(super) fn back(older_than: Option<Seq>, newer_than: Option<Seq>, head: Seq, limit: usize) -> Self {
+        Self { older_than, newer_than, head, limit, order: Order::Descending }
+    }
+
+    /// Oldest first, from an event on.
+    pub(super) fn forward(after: Seq, head: Seq, limit: usize) -> Self {
+        Self { older_than: None, newer_than: Some(after), head, limit, order: Order::Ascending }
+    }
+
+    /// How many events are looked for. Newest first one more tells whether there are more; forward there always may be.
+    fn wanted(&self) -> usize {
+        self.limit + usize::from(self.order == Order::Descending)
+    }
 }
 
 /// A page that is being read.
@@ -88,17 +107,20 @@ struct Broken(Problem);
 
 impl Page {
     async fn find(source: Source, filter: EventFilter, asked: Asked) -> Result<Self, Problem> {
-        let Asked { older_than, newer_than, head, limit } = asked;
+        let Asked { older_than, newer_than, head, limit, order } = asked;
         let upto = older_than.map_or(head, Seq::previous).min(head);
         let mut range = (newer_than.unwrap_or(Seq::ZERO), upto);
         let mut turn = None;
-        if newer_than.is_some() {
+        if newer_than.is_some() && order == Order::Descending {
             let found = source.seek(&filter, range, limit).await?;
             turn = Some(found.0);
             range = found.1;
         }
         let held = source.reader.hold()?;
-        let search = source.search(filter, range, Order::Descending).await?;
+        let search = source.search(filter, range, order).await?;
+        if order == Order::Ascending {
+            place::unbroken(range.0, search.left().0)?;
+        }
         let text = br#"{"events":["#.to_vec();
         let (found, looked_for) = (Vec::new(), Duration::ZERO);
         Ok(Self { source, asked, search, turn, found, looked_for, held, text, ended: false })
@@ -107,7 +129,7 @@ impl Page {
     /// Whether there is nothing more to look for.
     fn is_complete(&self) -> bool {
         let long_enough = self.turn.is_none() && self.looked_for >= LOOKS_FOR;
-        self.found.len() > self.asked.limit || self.search.is_done() || long_enough
+        self.found.len() >= self.asked.wanted() || self.search.is_done() || long_enough
     }
 
     /// Reads the next events into `text`, or ends it.
@@ -120,7 +142,7 @@ impl Page {
         let _turn = self.source.reader.turn().await?;
         self.source.health.check()?;
         let began = Instant::now();
-        let wanted = limit + 1 - self.found.len();
+        let wanted = self.asked.wanted() - self.found.len();
         let events = self.source.log.search_on(&mut self.search, wanted, PIECE).await?;
         if events.iter().map(|event| event.body.len()).sum::<usize>() < PIECE {
             self.looked_for += began.elapsed();
@@ -143,10 +165,12 @@ impl Page {
 
     /// Where the pages beside this one begin.
     fn end(&mut self) -> Result<(), Problem> {
-        let Asked { older_than, newer_than, limit, .. } = self.asked;
+        let Asked { older_than, newer_than, limit, order, .. } = self.asked;
         let unfinished = (!self.search.is_done()).then(|| self.search.left().1.next());
         let turn = match self.turn.take() {
             Some(turn) => turn,
+            // Everything up to where the search stands was looked at.
+            None if order == Order::Ascending => Turn { next: Some(self.search.left().0), previous: None },
             None => Turn::of(older_than, newer_than, limit, &self.found, unfinished),
         };
         let encode = |seq: Seq| cursor::encode(&self.source.tenant, &self.source.epoch, seq);

@@ -64,6 +64,8 @@ problem_codes! {
     TenantForbidden = 403 "tenant_forbidden" "The credentials are not for this tenant",
     /// The tenant is not registered, and this installation makes none by itself.
     UnknownTenant = 403 "unknown_tenant" "The tenant is not known",
+    /// The user token does not allow this channel.
+    Forbidden = 403 "forbidden" "The channel is not for these credentials",
     /// Only an administrator publishes in another person's name.
     ActorForbidden = 403 "actor_forbidden" "Not in another person's name",
     /// There is nothing here, or nothing you may see.

@@ -1,6 +1,6 @@
 //! `POST /v1/events`: how does a request become acknowledged events?
 
-use super::body::{self, BodyGroup, BodyHolder};
+use super::body::{self, BodyGroup, BodyHolder, Content};
 use super::openapi::{CloudEvent, PlainEvents, ProblemDocument, Receipts};
 use super::prepare::{Context, invalid, prepare};
 use super::problem::{Code, Problem};
@@ -10,7 +10,7 @@ use crate::access::{Caller, Scope};
 use crate::batcher::Publisher;
 use crate::event::count;
 use crate::event::fault::{LISTED_FAULTS, element};
-use crate::event::request::{self, Form, Unreadable};
+use crate::event::request::{self, Unreadable};
 use crate::event::{Fault, FaultCode};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -46,7 +46,7 @@ pub(super) struct Receipt {
 /// Publish one event or up to 500.
 ///
 /// One plain event is an object, several are an array (all are stored, or none); CloudEvents 1.0 are taken in
-/// structured and batch form. `201` means committed. To repeat a request safely, send an `Idempotency-Key` (or choose
+/// structured, batch and binary mode (attributes as `ce-` headers, the body is the data, of any content type). `201` means committed. To repeat a request safely, send an `Idempotency-Key` (or choose
 /// the event's `id`): the repeat gets the first answer, for 48 hours.
 #[utoipa::path(
     post,
@@ -89,7 +89,7 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     let (parts, body) = request.into_parts();
     // A request that is refused by its head still has its body read, so that the client sees the answer.
     let mut sending = app.traces.send(traceparent(&parts.headers).as_deref());
-    let (caller, context, form) = match head(&app, &parts, &sending).await {
+    let (caller, context, content) = match head(&app, &parts, &sending).await {
         Ok(head) => head,
         Err(problem) => {
             body::discard(&app.bodies, &parts, body, limits::BODY_BYTES).await;
@@ -108,10 +108,18 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     let bytes = held.bytes.len();
     let turn = app.parsing.turn(bytes, &caller.name()).await?;
     if turn.is_some() {
-        app.intake.check(count::elements(&held.bytes), tenant.as_ref(), &publisher)?;
+        let events = match &content {
+            Content::Events(_) => count::elements(&held.bytes),
+            Content::Data(_) => 1,
+        };
+        app.intake.check(events, tenant.as_ref(), &publisher)?;
     }
     let read = move || {
-        let publication = request::read(&held.bytes, form).map_err(unreadable)?;
+        let publication = match &content {
+            Content::Events(form) => request::read(&held.bytes, *form),
+            Content::Data(attributes) => request::read_binary(&held.bytes, attributes),
+        }
+        .map_err(unreadable)?;
         let array = publication.array;
         prepare(publication, &caller, &context, now(), fresh_id).map(|appends| (appends, array))
     };
@@ -175,19 +183,19 @@ fn naming(tenant: &TenantId, appends: &[Append], array: bool) -> Vec<Fault> {
 }
 
 /// Everything that can be judged before the body.
-async fn head(app: &App, parts: &Parts, sending: &Sending) -> Result<(Caller, Context, Form), Problem> {
+async fn head(app: &App, parts: &Parts, sending: &Sending) -> Result<(Caller, Context, Content), Problem> {
     let caller = caller(app, parts).await?;
     if !caller.may(Scope::Publish) {
         return Err(Problem::new(Code::MissingScope, "publishing needs the scope or capability publish"));
     }
-    let form = body::form(&parts.headers)?;
+    let content = body::content(&parts.headers)?;
     let mut query = Query::read(&parts.uri, &["tenant"])?;
     let context = Context {
         tenant: query.named("tenant", |text| TenantId::new(text))?,
         key: idempotency_key(&parts.headers)?,
         traceparent: sending.traceparent().map(str::to_owned),
     };
-    Ok((caller, context, form))
+    Ok((caller, context, content))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -8,9 +8,10 @@ use carillon_devstack::postgres::{Postgres, PostgresConfig};
 use carillon_platform::auth::{AuthConfig, Caps, ClaimsForMint, Verifier, mint};
 use carillon_platform::config::Tenants as Policy;
 use carillon_platform::env::Secret;
+use carillon_platform::origin::OriginPolicy;
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::envelope::Batch;
-use carillon_protocol::{TenantId, UserId};
+use carillon_protocol::{ChannelPattern, TenantId, UserId};
 use carillon_publisher::access::{Gate, key::Fresh};
 use carillon_publisher::batcher::Batcher;
 use carillon_publisher::health::Health;
@@ -122,6 +123,7 @@ impl Api {
             parsing: Parsing::new(2, metrics.clone()),
             metrics,
             traces: Traces::default(),
+            origins: OriginPolicy::parse("https://app.example.com").unwrap(),
             leaving: CancellationToken::new(),
             log,
         };
@@ -203,6 +205,22 @@ pub(crate) fn token(user: &str, tenants: &[(&str, &[&str])], caps: Caps) -> Stri
         roles: Vec::new(),
         tenants: all.collect::<BTreeMap<_, _>>(),
         channels: Vec::new(),
+        caps,
+        audience: None,
+        issuer: None,
+    };
+    let minted = mint(&Secret::new(SECRET), &claims, SystemTime::now(), Duration::from_secs(600));
+    format!("Bearer {minted}")
+}
+
+/// A user token for one tenant and further channels, as an `Authorization` value.
+pub(crate) fn token_for(user: &str, tenant: &str, channels: &[&str], caps: Caps) -> String {
+    let claims = ClaimsForMint {
+        user: UserId::new(user).unwrap(),
+        tenant: Some(TenantId::new(tenant).unwrap()),
+        roles: Vec::new(),
+        tenants: BTreeMap::new(),
+        channels: channels.iter().map(|pattern| ChannelPattern::new(pattern).unwrap()).collect(),
         caps,
         audience: None,
         issuer: None,

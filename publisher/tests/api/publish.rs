@@ -85,7 +85,7 @@ async fn each_rule_has_its_own_code_and_place() {
         (with("channels", json!(vec!["c"; 101])), ("/channels", "too_many")),
         (with("data", json!("x".repeat(65_536))), ("", "too_large")),
         (with("event_type", json!("x")), ("/event_type", "unknown_field")),
-        (with("specversion", json!("1.0")), ("/specversion", "unknown_field")),
+        (with("dataschema", json!("/s")), ("/dataschema", "unknown_field")),
         (json!({"type": "t", "channels": ["c"]}), ("/tenant", "tenant_required")),
     ];
     for (event, fault) in cases {

@@ -1,6 +1,6 @@
 //! Does `GET /v1/events` find what was asked for, and does paging show everything once?
 
-use crate::harness::Api;
+use crate::harness::{ADMIN, Api, NONE, token_for};
 use serde_json::{Value, json};
 
 async fn fill(api: &Api, tenant: &str, events: usize) {
@@ -163,4 +163,153 @@ async fn a_page_of_megabytes_comes_in_pieces_and_whole() {
     assert!(back["previous"].is_null());
     let filtered = page_at("&limit=3&q=%22n%22:1").await;
     assert_eq!(seqs(&filtered), [120, 119, 118]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_is_found_however_it_was_escaped_and_escapes_are_no_text() {
+    let api = Api::new().await;
+    for data in [
+        r#""Jana Kov\u00e1\u010dov\u00e1""#,
+        r#""Jana Kováčová""#,
+        r#""JANA KOV\u00C1\u010COV\u00C1""#,
+        r#"{"note":"she said \"hi\" in C:\\temp\nand left \ud83d\ude00 \u0000"}"#,
+        r#"{"url":"https:\/\/example.com\/a"}"#,
+        r#"{"big":12,"back":"\\u0041\\n"}"#,
+    ] {
+        let body = format!(r#"{{"tenant":"read-text","type":"t","channels":["c"],"data":{data}}}"#);
+        assert_eq!(api.post(body).await.status, 201, "{data}");
+    }
+    for (typed, found) in [
+        ("Jana Kováčová", vec![3, 2, 1]),
+        ("kováč", vec![3, 2, 1]),
+        ("u010d", vec![]),
+        ("said \"hi\" in", vec![4]),
+        ("C:\\temp", vec![4]),
+        ("C:\\\\temp", vec![]),
+        ("nand left", vec![]),
+        ("and left 😀", vec![4]),
+        ("ude00", vec![]),
+        ("https://example.com/a", vec![5]),
+        ("\\/", vec![]),
+        ("\\u0041\\n", vec![6]),
+        ("\"big\":12", vec![6]),
+        ("%", vec![]),
+    ] {
+        let query = percent_encoding::utf8_percent_encode(typed, percent_encoding::NON_ALPHANUMERIC);
+        let reply = api.get(&format!("/v1/events?tenant=read-text&q={query}")).await;
+        assert_eq!((reply.status.as_u16(), seqs(&reply.json)), (200, found), "{typed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_and_times_at_their_ends_are_kept() {
+    let api = Api::new().await;
+    let long = "9".repeat(400);
+    let body = format!(
+        r#"{{"tenant":"read-ends","type":"t","channels":["c"],"id":"n","time":"9999-12-31T23:59:59Z","data":[1e400,{long}]}}"#
+    );
+    assert_eq!(api.post(body).await.seq(), 1);
+    let reply = api.get("/v1/events/n?tenant=read-ends").await;
+    let text = String::from_utf8_lossy(&reply.bytes).into_owned();
+    assert!(
+        text.contains(&format!("\"data\":[1e400,{long}]")) && text.contains("9999-12-31T23:59:59Z"),
+        "{text}"
+    );
+    for (query, found) in [("from=9999-12-31T23:59:59Z", vec![1]), ("to=9999-12-31T23:59:59Z", vec![])] {
+        let reply = api.get(&format!("/v1/events?tenant=read-ends&{query}")).await;
+        // No float holds these numbers, so the test looks at the text, too.
+        let text = String::from_utf8_lossy(&reply.bytes).into_owned();
+        assert_eq!(
+            (reply.status.as_u16(), text.matches("\"seq\":").count()),
+            (200, found.len()),
+            "{query}: {text}"
+        );
+    }
+    let wrong =
+        json!({"tenant": "read-ends", "type": "t", "channels": ["c"], "time": "2026-03-01T09:30:00+25:00"});
+    api.post(wrong).await.invalid(&[("/time", "invalid")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_reads_over_rest_what_it_may_subscribe_to() {
+    let api = Api::new().await;
+    let events = json!([
+        {"tenant": "read-same", "type": "t", "channels": ["room:front-desk"], "id": "front"},
+        {"tenant": "read-same", "type": "t", "channels": ["room:back-office", "secret"], "id": "back"},
+        {"tenant": "read-same", "type": "t", "channels": ["secret"], "id": "secret"},
+        {"tenant": "read-same", "type": "t", "users": ["mila"], "id": "own"},
+    ]);
+    assert_eq!(api.post(events).await.status, 201);
+    let mila = token_for("mila", "read-same", &["room:*", "lobby"], NONE);
+    let list = async |token: &str, query: &str| {
+        api.get_with(&[("authorization", token)], &format!("/v1/events?{query}")).await
+    };
+    for (query, found) in [
+        ("", vec![4]),
+        ("channel=room:front-desk", vec![1]),
+        ("channel=room:back-office", vec![2]),
+        ("channel=room:front-desk&type=t", vec![1]),
+        ("channel=lobby", vec![]),
+        ("channel=user:mila", vec![4]),
+        ("order=asc&channel=room:front-desk", vec![1]),
+    ] {
+        let reply = list(&mila, query).await;
+        assert_eq!((reply.status.as_u16(), seqs(&reply.json)), (200, found), "{query}");
+    }
+    for query in ["channel=secret", "channel=user:jan", "channel=role:admin", "order=asc&channel=secret"] {
+        list(&mila, query).await.problem(403, "forbidden");
+    }
+    for (id, seen) in [("front", true), ("back", true), ("own", true), ("secret", false)] {
+        let reply = api.get_with(&[("authorization", &mila)], &format!("/v1/events/{id}")).await;
+        assert_eq!(reply.status.as_u16(), if seen { 200 } else { 404 }, "{id}");
+    }
+    let admin = token_for("root", "read-same", &[], ADMIN);
+    assert_eq!(seqs(&list(&admin, "channel=secret").await.json), [3, 2]);
+    assert_eq!(seqs(&list(&admin, "").await.json), [4, 3, 2, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_back_end_reads_forward_without_an_end() {
+    let api = Api::new().await;
+    let page = async |query: String| {
+        let reply = api.get(&format!("/v1/events?tenant=read-on&order=asc&limit=40&{query}")).await;
+        assert_eq!(reply.status, 200, "{query}: {:?}", reply.json);
+        assert!(reply.json["previous"].is_null());
+        (seqs(&reply.json), reply.json["next"].as_str().unwrap().to_owned())
+    };
+    // A tenant that was never used has a place to begin, too.
+    let (none, mut next) = page(String::new()).await;
+    assert!(none.is_empty());
+    fill(&api, "read-on", 100).await;
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        let (found, after) = page(format!("after={next}")).await;
+        all.extend(found);
+        next = after;
+    }
+    assert_eq!(all, (1..=100).collect::<Vec<u64>>());
+    assert_eq!(page(format!("after={next}")).await.0, [0; 0], "the end is a place, too");
+    fill(&api, "read-on", 3).await;
+    assert_eq!(page(format!("after={next}")).await.0, [101, 102, 103]);
+    assert_eq!(page("after=100".into()).await.0, [101, 102, 103], "a seq is a place");
+    assert_eq!(page("after=101&channel=c".into()).await.0, [102, 103]);
+    let (none, next) = page("channel=nobody".into()).await;
+    assert!(none.is_empty());
+    fill(&api, "read-on", 1).await;
+    assert_eq!(page(format!("after={next}")).await.0, [104], "what was looked at is not looked at again");
+    for (query, code) in [
+        ("after=105", "invalid_cursor"),
+        ("after=x", "invalid_cursor"),
+        ("before=x", "invalid_parameter"),
+        ("order=up", "invalid_parameter"),
+    ] {
+        let order = if query.starts_with("order") { "" } else { "order=asc&" };
+        api.get(&format!("/v1/events?tenant=read-on&{order}{query}")).await.problem(400, code);
+    }
+    api.database.sql("delete from carillon.events where tenant_id = 'read-on' and seq <= 50");
+    let gap = api.get("/v1/events?tenant=read-on&order=asc&after=30").await;
+    gap.problem(400, "invalid_cursor");
+    assert!(gap.json["detail"].as_str().unwrap().contains("retention has dropped"), "{:?}", gap.json);
+    assert_eq!(page("after=50".into()).await.0[0], 51);
+    assert_eq!(page("".into()).await.0[0], 51, "the beginning is the oldest there is");
 }

@@ -92,3 +92,42 @@ async fn the_contract_describes_itself_without_the_internet() {
     let again = api.get_with(&[("anonymous", ""), ("if-none-match", &tag)], "/docs/rapidoc-min.js").await;
     assert_eq!((again.status.as_u16(), again.bytes.len()), (304, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_allowed_origins_use_the_api() {
+    let api = Api::new().await;
+    let page = "https://app.example.com";
+    let asks = [
+        ("anonymous", ""),
+        ("origin", page),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization,content-type,idempotency-key,traceparent,ce-type"),
+    ];
+    let leave = api.call(Method::OPTIONS, "/v1/events", &asks, Body::empty()).await;
+    assert_eq!(leave.status, 200);
+    assert_eq!(leave.header("access-control-allow-origin"), Some(page));
+    let allowed = leave.header("access-control-allow-headers").unwrap();
+    for header in ["authorization", "content-type", "idempotency-key", "traceparent", "ce-type"] {
+        assert!(allowed.contains(header), "{header}: {allowed}");
+    }
+    assert!(leave.header("access-control-allow-methods").unwrap().contains("POST"));
+    assert!(leave.header("access-control-allow-credentials").is_none(), "no cookie is ever looked at");
+    let event = r#"{"tenant":"rim-page","type":"t","channels":["c"]}"#;
+    let sent = api.post_with(&[("origin", page), ("idempotency-key", "k")], event).await;
+    assert_eq!((sent.seq(), sent.header("access-control-allow-origin")), (1, Some(page)));
+    let exposed = sent.header("access-control-expose-headers").unwrap();
+    for header in ["x-request-id", "idempotency-replayed", "retry-after"] {
+        assert!(exposed.contains(header), "{header}: {exposed}");
+    }
+    let refused = api.get_with(&[("anonymous", ""), ("origin", page)], "/v1/events").await;
+    refused.problem(401, "credentials_missing");
+    assert_eq!(refused.header("access-control-allow-origin"), Some(page), "errors can be read, too");
+    for other in ["https://evil.example", "null", "https://app.example.com.evil.example"] {
+        let reply = api.get_with(&[("origin", other)], "/v1/events?tenant=rim-page").await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("access-control-allow-origin")),
+            (200, None),
+            "{other}"
+        );
+    }
+}

@@ -7,7 +7,7 @@
 use super::Append;
 use crate::log::error::LogError;
 use carillon_protocol::{Epoch, EventId, Seq, Tag, TenantId};
-use jiff::Timestamp;
+use jiff::civil::DateTime;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 use tokio_postgres::Row;
@@ -229,9 +229,7 @@ impl<'a> Columns<'a> {
 
     fn push(&mut self, Append { event, key, .. }: &'a Append) -> Result<(), LogError> {
         // Reading a time costs Postgres a microsecond, and us a tenth of one.
-        let time: Timestamp = event
-            .time
-            .parse()
+        let time = moment(&event.time)
             .map_err(|error| LogError::Database(format!("the event's time is none: {error}")))?;
         let channels: Vec<&str> = event.channels.iter().map(|channel| channel.as_str()).collect();
         self.id.push(event.id.as_str());
@@ -241,7 +239,7 @@ impl<'a> Columns<'a> {
         self.actor.push(event.actor.as_ref().map(|actor| actor.as_str()));
         self.priority.push(event.priority.map(|priority| priority.as_str()));
         self.channels.push(channels.join(SEPARATOR));
-        self.time.push(time.into());
+        self.time.push(time);
         self.body.push(&event.body);
         self.traceparent.push(event.traceparent.as_deref());
         self.key.push(key.as_ref().map(|key| key.name.as_str()));
@@ -271,4 +269,14 @@ impl<'a> Columns<'a> {
             &self.tags,
         ]
     }
+}
+
+/// A time in UTC (`…Z`). Read as a date and a time of day, for [`jiff::Timestamp`] ends a day before the year 9999 does.
+fn moment(text: &str) -> Result<SystemTime, jiff::Error> {
+    let since = text
+        .trim_end_matches('Z')
+        .parse::<DateTime>()?
+        .duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
+    // Events have no time before 1970 (the contract's range).
+    Ok(SystemTime::UNIX_EPOCH + since.unsigned_abs())
 }

@@ -1,7 +1,6 @@
 //! What may be asked for?
 
 use carillon_protocol::Channel;
-use jiff::Timestamp;
 
 /// What to look for; an absent field matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,12 +15,12 @@ pub struct EventFilter {
     pub subject: Option<String>,
     /// By one channel.
     pub channel: Option<String>,
-    /// Text found anywhere in the event's JSON, whatever its case.
+    /// Text found anywhere in the event's JSON as a person reads it: whatever its case, and however it was escaped.
     pub q: Option<String>,
-    /// Happened at this time or later.
-    pub from: Option<Timestamp>,
+    /// Happened at this time (RFC 3339, UTC) or later.
+    pub from: Option<String>,
     /// Happened before this time.
-    pub to: Option<Timestamp>,
+    pub to: Option<String>,
     /// Only events in one of these channels: what the asking person may see.
     pub audience: Option<Vec<Channel>>,
 }
@@ -50,10 +49,10 @@ impl EventFilter {
     pub(super) fn asks_more_than_channels(&self) -> bool {
         let both = self.channel.is_some() && self.audience.is_some();
         let attributes = [&self.source, &self.actor, &self.subject, &self.q];
-        let times = [self.from, self.to];
+        let times = [&self.from, &self.to];
         both || self.kind.is_some()
             || attributes.into_iter().any(Option::is_some)
-            || times.iter().any(Option::is_some)
+            || times.into_iter().any(Option::is_some)
     }
 }
 

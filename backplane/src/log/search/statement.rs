@@ -11,7 +11,6 @@ use crate::log::error::LogError;
 use crate::log::projector::{BATCH, CHANNEL_INDEX};
 use crate::log::read::signed;
 use carillon_protocol::{Channel, TenantId};
-use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 
 /// How far the channel index may be believed, and the oldest event that retention has left. A cursor of another epoch
@@ -34,22 +33,36 @@ pub(super) enum Columns {
     Seqs,
 }
 
+/// An event's JSON as a person reads it: without the escapes, which differ between encoders (`č`, `\u010d`). Each call of
+/// `replace` takes pairs from left to right, so an escaped backslash, taken first, begins no escape; `unistr` is left
+/// with `\uXXXX`, pairs included. U+0000 no text of Postgres can hold, and U+0001, which JSON cannot hold unescaped, stands
+/// for the backslash meanwhile. Most events have no escape and are read as they are.
+const READABLE: &str = r#"CASE WHEN strpos(e.body, '\') = 0 THEN e.body ELSE
+    replace(unistr(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(e.body,
+        '\\', chr(1)), '\"', '"'), '\/', '/'), '\n', chr(10)), '\r', chr(13)), '\t', chr(9)), '\b', chr(8)), '\f', chr(12)),
+        '\u0000', chr(65533)), '\u0001', chr(65533))), chr(1), '\') END"#;
+
 /// What an event must be, for parameters in the order of [`Params`].
-const CONDITIONS: &str = "($4::text IS NULL OR e.type = $4) AND ($5::text IS NULL OR starts_with(e.type, $5))
+fn conditions() -> String {
+    format!(
+        "($4::text IS NULL OR e.type = $4) AND ($5::text IS NULL OR starts_with(e.type, $5))
     AND ($6::text IS NULL OR e.source = $6) AND ($7::text IS NULL OR e.actor = $7)
     AND ($8::text IS NULL OR e.subject = $8) AND ($9::text[] IS NULL OR e.channels && $9)
-    AND ($10::text[] IS NULL OR e.channels && $10) AND ($11::text IS NULL OR e.body ILIKE $11)
-    AND ($12::timestamptz IS NULL OR e.time >= $12) AND ($13::timestamptz IS NULL OR e.time < $13)";
+    AND ($10::text[] IS NULL OR e.channels && $10) AND ($11::text IS NULL OR {READABLE} ILIKE $11)
+    AND ($12::text IS NULL OR e.time >= $12::timestamptz) AND ($13::text IS NULL OR e.time < $13::timestamptz)"
+    )
+}
 
 /// The statement for a leg: rows `seq, matches, whole` and, if wanted, `channels, body`, in the search's order.
 pub(super) fn sql(leg: Leg, order: Order, columns: Columns) -> String {
     let direction = if order == Order::Ascending { "ASC" } else { "DESC" };
+    let conditions = conditions();
     let body = if columns == Columns::Events { "e.body" } else { "''::text" };
     let rows = match leg {
         // Everything of the window is looked at, and what does not match makes no row.
         Leg::Walk { .. } => format!(
             "SELECT e.seq, e.channels, {body} AS body FROM carillon.events e
-            WHERE e.tenant_id = $1 AND e.seq > $2::bigint AND e.seq <= $3::bigint AND {CONDITIONS}
+            WHERE e.tenant_id = $1 AND e.seq > $2::bigint AND e.seq <= $3::bigint AND {conditions}
             ORDER BY e.seq {direction} LIMIT $14::bigint"
         ),
         // Rows of one channel do not overlap: in the order of their last events they are in the order of all. A row
@@ -65,7 +78,7 @@ pub(super) fn sql(leg: Leg, order: Order, columns: Columns) -> String {
                 ) AS x GROUP BY x.seq ORDER BY x.seq {direction} LIMIT $14::bigint
             ) AS f LEFT JOIN LATERAL (
                 SELECT e.channels, {body} AS body FROM carillon.events e
-                WHERE e.tenant_id = $1 AND e.seq = f.seq AND e.at BETWEEN f.since AND f.at AND {CONDITIONS}
+                WHERE e.tenant_id = $1 AND e.seq = f.seq AND e.at BETWEEN f.since AND f.at AND {conditions}
                 ORDER BY e.at LIMIT 1
             ) AS found ON true"
         ),
@@ -90,8 +103,8 @@ pub(super) struct Params<'a> {
     channel: Option<Vec<&'a str>>,
     audience: Option<Vec<&'a str>>,
     q: Option<String>,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+    from: Option<&'a str>,
+    to: Option<&'a str>,
     rows: i64,
     bytes: i64,
 }
@@ -121,8 +134,8 @@ impl<'a> Params<'a> {
             channel: filter.channel.as_deref().map(|name| vec![name]),
             audience: filter.audience.as_ref().map(|all| all.iter().map(Channel::as_str).collect()),
             q: filter.q.as_deref().map(like),
-            from: filter.from,
-            to: filter.to,
+            from: filter.from.as_deref(),
+            to: filter.to.as_deref(),
             rows: i64::try_from(rows).unwrap_or(i64::MAX),
             bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
         }
