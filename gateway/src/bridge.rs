@@ -34,7 +34,7 @@ async fn carry_out(request: Request, doorman: &Doorman, backlog: &Backlog) -> (u
     match request {
         Request::Enter { connection, token, hello } => {
             let result = match doorman.verify(&token).await {
-                Ok(claims) => doorman.admit(&claims, hello).await.map(Box::new),
+                Ok(bearer) => doorman.admit(&bearer, hello).await.map(Box::new),
                 Err(refusal) => Err(refusal),
             };
             (connection.shard.into(), ToShard::Entered(connection, result))

@@ -4,6 +4,8 @@
 //! HTTP status before the upgrade, as a close code after it.
 
 use crate::resume::{Claimed, CursorChecks, resume};
+use crate::services::{Service, Services};
+use crate::shard::Shards;
 use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
 use carillon_backplane::log::Log;
@@ -11,9 +13,10 @@ use carillon_platform::auth::{AuthError, Claims, Identity, Refusal as Kind, Veri
 use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{Channel, CloseCode, Epoch, Seq, TenantId};
+use carillon_protocol::{Channel, ChannelPattern, CloseCode, Epoch, Seq, TenantId};
 use std::sync::Arc;
 use std::time::SystemTime;
+use tokio_util::sync::CancellationToken;
 
 /// Somebody who may come in.
 pub(crate) struct Entrance {
@@ -51,7 +54,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn new(code: &'static str, message: impl Into<String>, status: u16, close: CloseCode) -> Self {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>, status: u16, close: CloseCode) -> Self {
         Self { code, message: message.into(), status, close, channels: Vec::new() }
     }
 
@@ -92,22 +95,55 @@ impl From<OpenError> for Refusal {
     }
 }
 
+/// Somebody whose credentials are proven, not yet in any tenant.
+#[derive(Debug, Clone)]
+pub(crate) enum Bearer {
+    /// With a user token.
+    Person(Box<Claims>),
+    /// With an API key.
+    Service(Service),
+}
+
+impl Bearer {
+    fn enter(&self, tenant: Option<&TenantId>) -> Result<Identity, AuthError> {
+        match self {
+            Self::Person(claims) => claims.enter(tenant),
+            Self::Service(service) => service.enter(tenant),
+        }
+    }
+}
+
 /// Checks tokens and opens streams.
 #[derive(Clone)]
 pub(crate) struct Doorman {
     verifier: Arc<Verifier>,
+    services: Arc<Services>,
     streams: Streams,
     checks: CursorChecks,
 }
 
 impl Doorman {
     pub(crate) fn new(verifier: Verifier, streams: Streams, log: Log) -> Self {
-        Self { verifier: Arc::new(verifier), streams, checks: CursorChecks::new(log) }
+        let services = Arc::new(Services::new(log.clone()));
+        Self { verifier: Arc::new(verifier), services, streams, checks: CursorChecks::new(log) }
     }
 
-    /// What a token says, if it is to be believed.
-    pub(crate) async fn verify(&self, token: &str) -> Result<Claims, Refusal> {
-        Ok(self.verifier.verify(token, SystemTime::now()).await?)
+    /// Ends the connections of API keys that have ended, until the node stops.
+    pub(crate) fn watch_keys(
+        &self,
+        shards: Shards,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + use<> {
+        self.services.clone().watch(shards, stop)
+    }
+
+    /// Who has these credentials, if they are to be believed: a user token or an API key.
+    pub(crate) async fn verify(&self, credentials: &str) -> Result<Bearer, Refusal> {
+        if Services::is_key(credentials) {
+            return self.services.prove(credentials).await.map(Bearer::Service);
+        }
+        let claims = self.verifier.verify(credentials, SystemTime::now()).await?;
+        Ok(Bearer::Person(Box::new(claims)))
     }
 
     /// Who the bearer of a token is in a tenant.
@@ -115,9 +151,22 @@ impl Doorman {
         Ok(self.verify(token).await?.enter(tenant)?)
     }
 
-    /// Lets the bearer of a verified token in: with all they asked for, or not at all.
-    pub(crate) async fn admit(&self, claims: &Claims, hello: ConnectParameters) -> Result<Entrance, Refusal> {
-        let identity = claims.enter(hello.tenant.as_ref())?;
+    /// Lets somebody in whose credentials are proven: with all they asked for, or not at all.
+    pub(crate) async fn admit(
+        &self,
+        bearer: &Bearer,
+        mut hello: ConnectParameters,
+    ) -> Result<Entrance, Refusal> {
+        let mut identity = bearer.enter(hello.tenant.as_ref())?;
+        if identity.service.is_some() {
+            if hello.channels.is_empty() && hello.patterns.is_empty() {
+                (hello.channels, hello.patterns) = everything();
+            }
+            identity.patterns = hello.patterns.into();
+        } else if !hello.patterns.is_empty() {
+            let message = "channels: a pattern needs an API key; a user token names each channel";
+            return Err(Refusal::new("invalid_query", message, 400, CloseCode::ProtocolError));
+        }
         let forbidden: Vec<Channel> =
             hello.channels.iter().filter(|channel| !identity.may_read(channel)).cloned().collect();
         if !forbidden.is_empty() {
@@ -139,10 +188,35 @@ impl Doorman {
     }
 }
 
+/// What names every channel of a tenant: the reserved ones need patterns that name them.
+fn everything() -> (Vec<Channel>, Vec<ChannelPattern>) {
+    let patterns = ["*", "user:*", "role:*"].iter().filter_map(|text| ChannelPattern::new(text).ok());
+    (vec![Channel::tenant()], patterns.collect())
+}
+
 /// The first of some channels, in words; the whole list stands beside it.
 pub(crate) fn some(channels: &[Channel]) -> String {
     const NAMED: usize = 3;
     let names: Vec<&str> = channels.iter().take(NAMED).map(Channel::as_str).collect();
     let rest = channels.len().saturating_sub(NAMED);
     if rest == 0 { names.join(", ") } else { format!("{} and {rest} more", names.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_every_channel_there_can_be() {
+        let (channels, patterns) = everything();
+        for name in
+            ["tenant", "user:mila", "user:Mila Kova\u{10d}", "role:head", "contact:1", "order", "users"]
+        {
+            let channel = Channel::new(name).unwrap();
+            let allowed =
+                channels.contains(&channel) || patterns.iter().any(|pattern| pattern.allows(&channel));
+            assert!(allowed, "{name}");
+        }
+        assert_eq!(patterns.len(), 3);
+    }
 }

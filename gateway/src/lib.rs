@@ -33,6 +33,7 @@ mod fleet;
 mod leave;
 mod node;
 mod resume;
+mod services;
 mod shard;
 mod stream;
 

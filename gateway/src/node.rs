@@ -131,6 +131,7 @@ impl Node {
             user_timeout: config.stall_timeout + Duration::from_secs(5),
         });
         fate::spawn("feed", stopping.clone(), feed.run(batches, stop.clone()));
+        fate::spawn("keys", stopping.clone(), doorman.watch_keys(shards.clone(), stop.clone()));
         fate::spawn("bridge", stopping.clone(), bridge::run(requests, shards.clone(), doorman, backlog));
         tracing::info!(node = config.common.node, listen = %config.common.listen, ops = %config.common.ops_listen, shards = cores, "gateway started");
         let readiness = {

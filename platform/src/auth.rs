@@ -24,7 +24,7 @@ mod testkit;
 pub use claims::Claims;
 pub use config::AuthConfig;
 pub use error::{AuthError, Refusal};
-pub use identity::{Caps, Identity};
+pub use identity::{Caps, Identity, ServiceKey};
 pub use jwks::METRICS;
 pub use mint::{ClaimsForMint, mint};
 pub use token::{TOKEN_BYTES, bearer};

@@ -3,7 +3,7 @@
 //! One JSON object per text frame. Clients of older systems are understood too: upper-case types, fields wrapped
 //! in `data`, and `room` for `channel`.
 
-use crate::channel::Channel;
+use crate::channel::{Channel, ChannelPattern};
 use crate::ident::{DeviceId, Epoch, InvalidName, LastEvent, Seq, TenantId};
 use crate::limits;
 use serde::Deserialize;
@@ -64,6 +64,8 @@ pub struct ConnectParameters {
     pub device: Option<DeviceId>,
     /// Further channels, all or none.
     pub channels: Vec<Channel>,
+    /// Beginnings of channels (`contact:*`): for those that come with an API key.
+    pub patterns: Vec<ChannelPattern>,
     /// The cursor to resume from.
     pub since: Option<Seq>,
     /// The epoch of that cursor.
@@ -80,10 +82,16 @@ impl ConnectParameters {
             Some(_) => (self.since, self.epoch, self.last),
             None => (other.since, other.epoch, other.last),
         };
+        let names_none = self.channels.is_empty() && self.patterns.is_empty();
+        let (channels, patterns) = match names_none {
+            true => (other.channels, other.patterns),
+            false => (self.channels, self.patterns),
+        };
         Self {
             tenant: self.tenant.or(other.tenant),
             device: self.device.or(other.device),
-            channels: if self.channels.is_empty() { other.channels } else { self.channels },
+            channels,
+            patterns,
             since,
             epoch,
             last,
@@ -260,10 +268,12 @@ fn connect(text: &str, data: Option<&str>) -> Result<Box<ConnectParameters>, Str
     let read = |text: &str| {
         let fields: ConnectFields<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let fault = |name: &str, error: InvalidName| format!("{name}: {error}");
+        let (channels, patterns) = named(fields.channels.iter().flatten().map(Cow::as_ref))?;
         Ok::<_, String>(ConnectParameters {
             tenant: fields.tenant.map(|it| TenantId::new(&it).map_err(|e| fault("tenant", e))).transpose()?,
             device: fields.device.map(|it| DeviceId::new(&it).map_err(|e| fault("device", e))).transpose()?,
-            channels: distinct(fields.channels.iter().flatten())?,
+            channels,
+            patterns,
             since: fields.since.map(Seq),
             epoch: fields.epoch.map(|it| Epoch::new(&it).map_err(|e| fault("epoch", e))).transpose()?,
             last: fields.last.map(|it| it.parse().map_err(|e| fault("last", e))).transpose()?,
@@ -275,12 +285,31 @@ fn connect(text: &str, data: Option<&str>) -> Result<Box<ConnectParameters>, Str
 
 fn channels(fields: &Fields<'_>) -> Result<Vec<Channel>, String> {
     let many = fields.channels.iter().chain(&fields.rooms).flatten();
-    let channels = distinct(many.chain(&fields.channel).chain(&fields.room))?;
+    let channels = distinct(many.chain(&fields.channel).chain(&fields.room).map(Cow::as_ref))?;
     if channels.is_empty() { Err("channel or channels is missing".into()) } else { Ok(channels) }
 }
 
+/// What a client names when it connects: channels, and beginnings of channels with a `*`, each once. The fault in words if
+/// one is neither, or there are too many.
+pub fn named<'a>(
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(Vec<Channel>, Vec<ChannelPattern>), String> {
+    let (with_star, without): (Vec<&str>, Vec<&str>) = names.partition(|name| name.ends_with('*'));
+    let mut patterns: Vec<ChannelPattern> = Vec::new();
+    for name in with_star {
+        let pattern = ChannelPattern::new(name).map_err(|e| format!("pattern {:?}: {e}", shortened(name)))?;
+        if !patterns.contains(&pattern) {
+            patterns.push(pattern);
+        }
+        if patterns.len() > limits::PATTERNS_PER_CONNECTION {
+            return Err(format!("at most {} patterns", limits::PATTERNS_PER_CONNECTION));
+        }
+    }
+    Ok((distinct(without.into_iter())?, patterns))
+}
+
 /// Each of these channels once.
-fn distinct<'a>(names: impl Iterator<Item = &'a Cow<'a, str>>) -> Result<Vec<Channel>, String> {
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<Channel>, String> {
     let mut channels = Vec::new();
     // A thousand names are compared by their hashes, not each with each.
     let mut seen = HashSet::new();
@@ -378,11 +407,12 @@ mod tests {
             tenant: Some(TenantId::new("acme").unwrap()),
             device: Some(DeviceId::new("phone").unwrap()),
             channels: vec![Channel::new("a").unwrap(), Channel::new("b").unwrap()],
+            patterns: vec![ChannelPattern::new("c:*").unwrap()],
             since: Some(Seq(4)),
             epoch: Some(Epoch::new("e1").unwrap()),
             last: Some("4:id".parse().unwrap()),
         };
-        let fields = r#""tenant":"acme","device":"phone","channels":["a","b","a"],"since":4,"epoch":"e1","last":"4:id""#;
+        let fields = r#""tenant":"acme","device":"phone","channels":["a","c:*","b","a","c:*"],"since":4,"epoch":"e1","last":"4:id""#;
         assert_eq!(connect(&format!(r#"{{"type":"auth","token":"t",{fields}}}"#)), Ok(wanted.clone()));
         assert_eq!(
             connect(&format!(r#"{{"type":"auth","data":{{"token":"t",{fields}}}}}"#)),
@@ -394,6 +424,7 @@ mod tests {
             r#""since":"4""#,
             r#""channels":"a""#,
             r#""channels":["a b"]"#,
+            r#""channels":["a*b*"]"#,
             r#""epoch":"a b""#,
             r#""last":"4""#,
             r#""device":{}"#,
@@ -403,14 +434,16 @@ mod tests {
         let many: Vec<String> = (0..=limits::CHANNELS_PER_CONNECTION).map(|n| format!("\"c:{n}\"")).collect();
         let many = format!(r#"{{"type":"auth","token":"t","channels":[{}]}}"#, many.join(","));
         assert_eq!(connect(&many), Err("at most 1000 channels".into()));
+        let many: Vec<String> = (0..33).map(|n| format!("c{n}:*")).collect();
+        assert_eq!(named(many.iter().map(String::as_str)), Err("at most 32 patterns".into()));
         // A cursor is one thing; what a frame does not say its URL may.
         let frame =
             ConnectParameters { since: Some(Seq(9)), channels: Vec::new(), ..ConnectParameters::default() };
         let both = frame.or(wanted.clone());
         assert_eq!((both.since, both.epoch, both.last), (Some(Seq(9)), None, None));
         assert_eq!(
-            (both.channels, both.tenant, both.device),
-            (wanted.channels, wanted.tenant, wanted.device)
+            (both.channels, both.patterns, both.tenant, both.device),
+            (wanted.channels, wanted.patterns, wanted.tenant, wanted.device)
         );
     }
 

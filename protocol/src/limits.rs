@@ -26,6 +26,8 @@ pub const EVENTS_PER_REQUEST: usize = 500;
 pub const CHANNELS_PER_EVENT: usize = 100;
 /// Most channels one connection may be subscribed to.
 pub const CHANNELS_PER_CONNECTION: usize = 1_000;
+/// Most patterns of a connection that an API key opened: each is compared with each event of the tenant.
+pub const PATTERNS_PER_CONNECTION: usize = 32;
 /// Largest message a client may send over a WebSocket, in bytes.
 pub const CLIENT_MESSAGE_BYTES: usize = 64 * 1024;
 /// Largest frame the gateway sends, in bytes: an event of [`EVENT_BYTES`] for [`CHANNELS_PER_EVENT`] channels with the longest

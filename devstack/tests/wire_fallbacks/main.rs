@@ -17,6 +17,7 @@ mod pages;
 mod plain;
 mod polls;
 mod refusals;
+mod services;
 mod slow;
 mod streams;
 

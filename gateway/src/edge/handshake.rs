@@ -10,13 +10,13 @@ use super::request::{UrlQuery, last_event_id, token, url_token};
 use super::takeover::{Guest, Takeover};
 use crate::admission::{Admission, Permit};
 use crate::door::Door;
-use crate::entrance::{Doorman, Refusal};
+use crate::entrance::{Bearer, Doorman, Refusal};
 use crate::metrics::metrics;
 use crate::shard::{Shards, Wire};
 use crate::ws;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use carillon_platform::auth::{AuthError, Claims};
+use carillon_platform::auth::AuthError;
 use carillon_platform::env::Cidr;
 use carillon_platform::origin::OriginPolicy;
 use carillon_platform::sockets::Peer;
@@ -81,9 +81,9 @@ impl Edge {
         let arrival = self.arrival(request, upgrade.bearer.clone())?;
         let wire = Wire::WebSocket(upgrade.deflate);
         let guest = match self.authenticate(&arrival).await? {
-            Some((permit, claims)) => {
+            Some((permit, bearer)) => {
                 let query = arrival.query()?;
-                self.admit(permit, claims, query, wire).await?
+                self.admit(permit, bearer, query, wire).await?
             }
             None => {
                 let permit = self.admission.enter_unauthenticated(arrival.address)?;
@@ -104,12 +104,12 @@ impl Edge {
         self.is_open()?;
         self.origins.check(request.headers())?;
         let arrival = self.arrival(request, None)?;
-        let Some((permit, claims)) = self.authenticate(&arrival).await? else {
+        let Some((permit, bearer)) = self.authenticate(&arrival).await? else {
             return Err(Refusal::from(AuthError::Missing).into());
         };
         let query = arrival.query()?;
         let wire = wire(&query);
-        self.admit(permit, claims, query, wire).await
+        self.admit(permit, bearer, query, wire).await
     }
 
     /// What is needed of a request. The rest is let go: a kept header would pin the whole buffer.
@@ -126,25 +126,25 @@ impl Edge {
     }
 
     /// A place, and who it is for; none without a token. Nothing that costs more than a signature comes before this.
-    async fn authenticate(&self, arrival: &Arrival) -> Result<Option<(Permit, Claims)>, Problem> {
+    async fn authenticate(&self, arrival: &Arrival) -> Result<Option<(Permit, Bearer)>, Problem> {
         let Some(token) = &arrival.token else { return Ok(None) };
         let permit = self.admission.enter(arrival.address)?;
-        let claims = self.doorman.verify(token).await?;
+        let bearer = self.doorman.verify(token).await?;
         if let Some(peer) = &arrival.peer {
             peer.authenticated();
         }
-        Ok(Some((permit, claims)))
+        Ok(Some((permit, bearer)))
     }
 
     /// With all they asked for, or not at all.
     async fn admit(
         &self,
         mut permit: Permit,
-        claims: Claims,
+        bearer: Bearer,
         query: UrlQuery,
         mut wire: Wire,
     ) -> Result<Guest, Problem> {
-        let entrance = self.doorman.admit(&claims, query.hello.clone()).await?;
+        let entrance = self.doorman.admit(&bearer, query.hello.clone()).await?;
         let (tenant, user) = (&entrance.identity.tenant, &entrance.identity.user);
         permit.identify(tenant, user)?;
         if let Wire::Poll { most, .. } = &mut wire {

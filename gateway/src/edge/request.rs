@@ -2,13 +2,11 @@
 
 use super::problem::Problem;
 use carillon_platform::auth::{AuthError, bearer};
-use carillon_protocol::client::ConnectParameters;
+use carillon_protocol::client::{ConnectParameters, named};
 use carillon_protocol::ident::InvalidName;
-use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
-use carillon_protocol::{Channel, Cursor, DeviceId, Epoch, Seq, TenantId};
+use carillon_protocol::{Cursor, DeviceId, Epoch, Seq, TenantId};
 use http::{HeaderMap, StatusCode, header};
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::time::Duration;
 
 /// Longest a poll may ask to wait; proxies give up on answers that take longer.
@@ -49,7 +47,10 @@ impl UrlQuery {
                 "last" => {
                     hello.last = Some(value.parse().map_err(|e: InvalidName| bad(&name, e.to_string()))?)
                 }
-                "channels" => hello.channels = channels(&value).map_err(|why| bad(&name, why))?,
+                "channels" => {
+                    let names = value.split(',').filter(|name| !name.is_empty());
+                    (hello.channels, hello.patterns) = named(names).map_err(|why| bad(&name, why))?;
+                }
                 "wait" => read.wait = Some(wait(&value).map_err(|why| bad(&name, why))?),
                 "token" => {}
                 // Those that add it to an address at each return leave the older ones there: the last is the newest.
@@ -109,22 +110,7 @@ fn wait(seconds: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(why)
 }
 
-fn channels(list: &str) -> Result<Vec<Channel>, String> {
-    let mut channels = Vec::new();
-    let mut seen = HashSet::new();
-    for name in list.split(',').filter(|name| !name.is_empty()) {
-        if !seen.insert(name) {
-            continue;
-        }
-        channels.push(Channel::new(name).map_err(|error| error.to_string())?);
-        if channels.len() > CHANNELS_PER_CONNECTION {
-            return Err(format!("names more than {CHANNELS_PER_CONNECTION} channels"));
-        }
-    }
-    Ok(channels)
-}
-
-/// The token, from the first place that has one: header, subprotocol, URL. None: the first frame must bring it.
+/// The token or API key, from the first place that has one: headers, subprotocol, URL. None: the first frame must bring it.
 pub(super) fn token(
     headers: &HeaderMap,
     subprotocol: Option<Box<str>>,
@@ -134,6 +120,10 @@ pub(super) fn token(
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let text = value.to_str().map_err(|_| AuthError::Malformed("is not text"))?;
         return Ok(Some(bearer(text)?.into()));
+    }
+    if let Some(value) = headers.get("x-api-key") {
+        let text = value.to_str().map_err(|_| AuthError::Malformed("is not text"))?;
+        return Ok(Some(text.trim().into()));
     }
     if subprotocol.is_some() {
         return Ok(subprotocol);
@@ -160,7 +150,11 @@ mod tests {
         .unwrap();
         assert_eq!(query.hello.since, Some(Seq(41)));
         assert_eq!(query.hello.last.map(|last| last.to_string()).as_deref(), Some("40:a:b"));
-        assert_eq!(query.hello.channels.len(), 2);
+        assert_eq!((query.hello.channels.len(), query.hello.patterns.len()), (2, 0));
+        let patterns = UrlQuery::of("channels=contact:*,lead:2,*,user:*,contact:*", None).unwrap().hello;
+        assert_eq!((patterns.channels.len(), patterns.patterns.len()), (1, 3));
+        let many: Vec<String> = (0..33).map(|n| format!("c{n}:*")).collect();
+        assert!(UrlQuery::of(&format!("channels={}", many.join(",")), None).is_err());
     }
 
     #[test]
@@ -213,6 +207,7 @@ mod tests {
             ("tenant=A", "tenant"),
             ("device=a/b", "device"),
             ("channels=a%20b", "channels"),
+            ("channels=a*b*", "channels"),
             ("wait=51", "wait"),
             ("wait=-1", "wait"),
             ("since=1&since=2", "since"),

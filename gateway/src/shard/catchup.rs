@@ -17,7 +17,6 @@ use crate::stream::Reading as InRing;
 use crate::stream::backlog::BacklogPage;
 use crate::stream::entry::Entry;
 use carillon_backplane::log::LogError;
-use carillon_protocol::Channel;
 use carillon_protocol::server::ResetReason;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -134,8 +133,7 @@ fn write_matching<W: World>(
         let Position::Behind(cursor) = session.position else { return true };
         debug_assert_eq!(first.seq, cursor.next(), "I4: nothing is skipped");
         let channels = &session.channels;
-        let is_in = |channel: &Channel| room.key_of(channel).is_some_and(|key| channels.contains(key));
-        let is_wanted = |entry: &&Arc<Entry>| entry.channels.iter().any(is_in);
+        let is_wanted = |entry: &&Arc<Entry>| room.is_for(channels, &entry.channels);
         if let Wire::Poll { .. } = connection.wire {
             let matching: Vec<Arc<Entry>> = entries.iter().filter(is_wanted).cloned().collect();
             session.position = Position::Behind(last.seq);

@@ -2,17 +2,19 @@
 //!
 //! A frame is for the connection's session; it has one today. What it asks of the log or of a key set is only noted here.
 
+use super::connection::Connection;
 use super::context::Context;
 use super::history::{HistoryJob, JOBS};
 use super::messages::Request;
+use super::session::Session;
 use super::tables::Tables;
 use super::world::{Socket, World};
 use crate::entrance::{Refusal, some};
-use carillon_platform::auth::Identity;
-use carillon_protocol::Channel;
+use carillon_platform::auth::{Identity, ServiceKey};
 use carillon_protocol::client::{ClientFrame, FrameId, History, Request as Asked};
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ServerFrame;
+use carillon_protocol::{Channel, CloseCode};
 use serde_json::value::RawValue;
 
 /// Longest time before expiry that a client is told; half the token's time if that is less.
@@ -68,7 +70,7 @@ pub(super) fn refreshed<W: World>(
     let Some(session) = connection.sessions_mut().get_mut(SESSION) else { return };
     session.refreshing = false;
     let identity = match result {
-        Ok(identity) if identity.user == session.identity.user => identity,
+        Ok(identity) if is_same(&identity, &session.identity) => identity,
         Ok(_) => {
             let message = "the token is another person's";
             return tables.refuse(key, frame.as_deref(), "token_mismatch", message, context.now_ms);
@@ -85,6 +87,30 @@ pub(super) fn refreshed<W: World>(
     let id = raw(&frame);
     let ok = ServerFrame::Ok { id, channels: None, seq: None, epoch: None, expires_in: Some(expires_in) };
     tables.say(key, &ok, context.now_ms);
+}
+
+fn is_same(one: &Identity, other: &Identity) -> bool {
+    one.user == other.user && one.service == other.service
+}
+
+/// Ends the connections that were opened with an API key. They are left touched.
+pub(super) fn end_sessions_of<W: World>(
+    key: &ServiceKey,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let is_of = |session: &Session| session.identity.service.as_ref() == Some(key);
+    let of_key = |connection: &Connection<W::Socket>| connection.sessions().iter().any(is_of);
+    let all: Vec<u32> = tables
+        .connections
+        .iter()
+        .filter(|(_, connection)| of_key(connection))
+        .map(|(place, _)| place as u32)
+        .collect();
+    for place in all {
+        tables.close(place, CloseCode::Unauthenticated, "the API key has ended", context);
+        tables.touched.push(place);
+    }
 }
 
 fn leave_forbidden<S: Socket>(key: u32, before: &Identity, tables: &mut Tables<S>) {

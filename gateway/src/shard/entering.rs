@@ -110,6 +110,9 @@ pub(super) fn welcome<W: World>(
     tables.enter(key, session);
     let index = tables.get(key).map_or(0, |connection| connection.sessions().len().saturating_sub(1));
     tables.join(key, index, &all);
+    if identity.service.is_some() {
+        tables.watch(key, index, &identity.patterns);
+    }
     metrics().resumed(resumed);
     let Some(connection) = tables.get_mut(key) else { return held };
     let ConnectionId { shard, number, .. } = connection.id;

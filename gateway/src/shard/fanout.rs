@@ -95,6 +95,9 @@ impl FanOut {
     fn is_for_one_channel(&mut self, room: &Room) -> bool {
         let [entry] = self.entries.as_slice() else { return false };
         let [channel] = &*entry.channels else { return false };
+        if room.is_watched() {
+            return false;
+        }
         self.readers.clear();
         self.readers.extend_from_slice(room.in_channel(channel));
         true
@@ -105,8 +108,10 @@ impl FanOut {
         self.links.clear();
         self.readers.clear();
         for (index, entry) in (0..).zip(&self.entries) {
-            for channel in &entry.channels {
-                for &reader in room.in_channel(channel) {
+            let by_name = entry.channels.iter().map(|channel| room.in_channel(channel));
+            let by_pattern = room.watchers(&entry.channels).map(|(_, members)| members);
+            for members in by_name.chain(by_pattern) {
+                for &reader in members {
                     let Some(connection) = connections.get_mut(reader as usize) else { continue };
                     if live_session(&mut connection.stage, key).is_none() {
                         continue;

@@ -130,6 +130,7 @@ impl Rig {
             patterns: Box::new([]),
             caps: Caps::default(),
             expires_at: 4_000_000_000,
+            service: None,
         };
         let entrance = Entrance {
             identity,

@@ -10,7 +10,7 @@ use crate::stream::Stream;
 use crate::stream::backlog::{BacklogPage, Held, Reader};
 use bytes::Bytes;
 use carillon_backplane::log::{LogError, LoggedEvent};
-use carillon_platform::auth::Identity;
+use carillon_platform::auth::{Identity, ServiceKey};
 use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::{Channel, Seq, TenantId};
 use mio::net::TcpStream;
@@ -31,6 +31,8 @@ pub(crate) enum ToShard<S = TcpStream> {
     Page(ConnectionId, Ticket, Result<Arc<BacklogPage>, LogError>),
     /// A page of history for a `subscribe`.
     History(ConnectionId, Ticket, Result<HistoryPage, LogError>),
+    /// An API key has ended.
+    KeyEnded(ServiceKey),
     /// Send so many of its connections away.
     SendAway(Cause, usize),
     /// Close what is left and end.

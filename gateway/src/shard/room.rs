@@ -1,11 +1,12 @@
 //! Who of a tenant is here, and who is in which channel?
 //!
 //! One room for each tenant and shard: the only meaning of the word here. An event finds its connections through the
-//! index from channel to members; joining and leaving cost the same however many there are.
+//! index from channel to members; joining and leaving cost the same however many there are. Services may have patterns
+//! instead of channels; each different pattern of a room costs every event a comparison, and nothing where there is none.
 
-use super::membership::{ChannelKey, Membership};
+use super::membership::{ChannelKey, Membership, Memberships};
 use crate::stream::{Life, Stream};
-use carillon_protocol::{Channel, Seq};
+use carillon_protocol::{Channel, ChannelPattern, Seq};
 use slab::Slab;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,11 +29,19 @@ pub(super) struct Room {
     members: Vec<u32>,
     channels: Slab<Members>,
     by_name: HashMap<Channel, ChannelKey>,
+    /// The patterns among `channels`. Services have them, so there are few.
+    watched: Vec<ChannelKey>,
 }
 
 struct Members {
-    name: Channel,
+    name: Name,
     keys: Vec<u32>,
+}
+
+/// What members have in common.
+enum Name {
+    Channel(Channel),
+    Pattern(ChannelPattern),
 }
 
 impl Room {
@@ -47,6 +56,7 @@ impl Room {
             members: Vec::new(),
             channels: Slab::new(),
             by_name: HashMap::new(),
+            watched: Vec::new(),
         }
     }
 
@@ -82,9 +92,32 @@ impl Room {
         self.by_name.get(channel).copied()
     }
 
-    /// The name behind a number.
+    /// The name behind a number; a pattern has none.
     pub(super) fn name_of(&self, channel: ChannelKey) -> Option<&Channel> {
-        self.channels.get(channel as usize).map(|members| &members.name)
+        match &self.channels.get(channel as usize)?.name {
+            Name::Channel(name) => Some(name),
+            Name::Pattern(_) => None,
+        }
+    }
+
+    /// Whether anybody gets events by a pattern.
+    pub(super) fn is_watched(&self) -> bool {
+        !self.watched.is_empty()
+    }
+
+    /// The patterns that an event in these channels matches, each with its members.
+    pub(super) fn watchers(&self, channels: &[Channel]) -> impl Iterator<Item = (ChannelKey, &[u32])> {
+        self.watched.iter().filter_map(move |key| {
+            let members = self.channels.get(*key as usize)?;
+            let Name::Pattern(pattern) = &members.name else { return None };
+            channels.iter().any(|channel| pattern.allows(channel)).then_some((*key, &*members.keys))
+        })
+    }
+
+    /// Whether an event in these channels is for somebody with these memberships.
+    pub(super) fn is_for(&self, memberships: &Memberships, channels: &[Channel]) -> bool {
+        let is_in = |channel: &Channel| self.key_of(channel).is_some_and(|key| memberships.contains(key));
+        channels.iter().any(is_in) || self.watchers(channels).any(|(key, _)| memberships.contains(key))
     }
 
     /// Adds a member to a channel it is not in.
@@ -95,12 +128,29 @@ impl Room {
             members.keys.push(member);
             return Membership { channel: key, place: members.keys.len() as u32 - 1 };
         }
-        let key = self.channels.insert(Members { name: channel.clone(), keys: vec![member] }) as ChannelKey;
+        let name = Name::Channel(channel.clone());
+        let key = self.channels.insert(Members { name, keys: vec![member] }) as ChannelKey;
         self.by_name.insert(channel.clone(), key);
         Membership { channel: key, place: 0 }
     }
 
-    /// Takes a member out of a channel. Answers who was moved to its place, if anybody.
+    /// Adds a member to the channels that a pattern matches; it is not there by this pattern yet.
+    pub(super) fn watch(&mut self, pattern: &ChannelPattern, member: u32) -> Membership {
+        for &key in &self.watched {
+            if let Some(members) = self.channels.get_mut(key as usize)
+                && matches!(&members.name, Name::Pattern(known) if known == pattern)
+            {
+                members.keys.push(member);
+                return Membership { channel: key, place: members.keys.len() as u32 - 1 };
+            }
+        }
+        let name = Name::Pattern(pattern.clone());
+        let key = self.channels.insert(Members { name, keys: vec![member] }) as ChannelKey;
+        self.watched.push(key);
+        Membership { channel: key, place: 0 }
+    }
+
+    /// Takes a member out of a channel or pattern. Answers who was moved to its place, if anybody.
     pub(super) fn leave(&mut self, membership: Membership) -> Option<u32> {
         let Membership { channel, place } = membership;
         let members = self.channels.get_mut(channel as usize)?;
@@ -109,8 +159,10 @@ impl Room {
         }
         let moved = members.keys.get(place as usize).copied();
         if members.keys.is_empty() {
-            let members = self.channels.remove(channel as usize);
-            self.by_name.remove(&members.name);
+            match self.channels.remove(channel as usize).name {
+                Name::Channel(name) => drop(self.by_name.remove(&name)),
+                Name::Pattern(_) => self.watched.retain(|key| *key != channel),
+            }
         }
         moved
     }
@@ -173,5 +225,61 @@ impl Rooms {
     pub(super) fn len(&self) -> usize {
         debug_assert_eq!(self.rooms.len(), self.by_tenant.len());
         self.rooms.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::ring::RingLimits;
+    use carillon_protocol::{Epoch, TenantId};
+
+    fn room() -> Room {
+        let limits = RingLimits { events: 16, bytes: 1 << 10 };
+        let (tenant, epoch) = (TenantId::new("acme").unwrap(), Epoch::new("e1").unwrap());
+        Room::new(Arc::new(Stream::new(tenant, epoch, Seq::ZERO, Seq(1), limits)))
+    }
+
+    fn channels(names: &[&str]) -> Vec<Channel> {
+        names.iter().map(|name| Channel::new(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn patterns_find_their_members_until_the_last_has_left() {
+        let mut room = room();
+        let watch =
+            |room: &mut Room, text: &str, member| room.watch(&ChannelPattern::new(text).unwrap(), member);
+        let found = |room: &Room, names: &[&str]| -> Vec<u32> {
+            let mut found: Vec<u32> =
+                room.watchers(&channels(names)).flat_map(|(_, members)| members.to_vec()).collect();
+            found.sort_unstable();
+            found
+        };
+        assert!(!room.is_watched());
+        let contacts = watch(&mut room, "contact:*", 1);
+        let same = watch(&mut room, "contact:*", 2);
+        assert_eq!((same.channel, same.place), (contacts.channel, 1));
+        let people = watch(&mut room, "user:*", 2);
+        let joined = room.join(&channels(&["order:7"])[0], 3);
+        assert_eq!(found(&room, &["contact:9"]), [1, 2]);
+        assert_eq!(found(&room, &["order:7", "user:mila"]), [2]);
+        assert_eq!(found(&room, &["tenant", "order:7"]), [0; 0]);
+        assert_eq!((room.name_of(people.channel), room.name_of(joined.channel).is_some()), (None, true));
+        let mut session = Memberships::with_capacity(2);
+        session.insert(same);
+        session.insert(joined);
+        for (names, wanted) in [
+            (&["contact:1"][..], true),
+            (&["order:7"], true),
+            (&["user:mila", "contact:1"], true),
+            (&["user:mila", "contact"], false),
+        ] {
+            assert_eq!(room.is_for(&session, &channels(names)), wanted, "{names:?}");
+        }
+        assert_eq!(room.leave(contacts), Some(2), "whoever was last stands in its place");
+        assert_eq!(room.leave(Membership { place: 0, ..same }), None);
+        assert_eq!(room.leave(people), None);
+        assert!(!room.is_watched() && found(&room, &["contact:9", "user:mila"]).is_empty());
+        assert_eq!(room.in_channel(&channels(&["order:7"])[0]), [3]);
     }
 }

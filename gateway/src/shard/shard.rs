@@ -8,7 +8,7 @@
 //! one place, at the end of a turn ([`Tables::sweep`]).
 
 use super::catchup::{Progress, go_forward, take_page};
-use super::commands::refreshed;
+use super::commands::{end_sessions_of, refreshed};
 use super::connection::Connection;
 use super::context::{Context, ShardConfig};
 use super::deadlines::{due_ms, look_after};
@@ -145,6 +145,10 @@ impl<W: World> Shard<W> {
             ToShard::Connect(newcomer) => self.connect(*newcomer),
             ToShard::SendAway(cause, count) => {
                 self.departures.send_away(cause, count, &mut self.tables, &mut self.context);
+                self.settle_touched();
+            }
+            ToShard::KeyEnded(key) => {
+                end_sessions_of(&key, &mut self.tables, &mut self.context);
                 self.settle_touched();
             }
             ToShard::Stop => self.stop(),

@@ -12,7 +12,7 @@ use super::session::Session;
 use super::wire::Wire;
 use super::world::{Socket, World};
 use carillon_protocol::server::ServerFrame;
-use carillon_protocol::{Channel, CloseCode};
+use carillon_protocol::{Channel, ChannelPattern, CloseCode};
 use slab::Slab;
 
 /// The connections and rooms of a shard.
@@ -117,6 +117,17 @@ impl<S: Socket> Tables<S> {
                 session.channels.insert(room.join(channel, key));
                 self.subscriptions += 1;
             }
+        }
+    }
+
+    /// Adds a connection's session to what patterns match.
+    pub(super) fn watch(&mut self, key: u32, session: usize, patterns: &[ChannelPattern]) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let Some(session) = connection.sessions_mut().get_mut(session) else { return };
+        let Some(room) = self.rooms.get_mut(session.room) else { return };
+        for pattern in patterns {
+            session.channels.insert(room.watch(pattern, key));
+            self.subscriptions += 1;
         }
     }
 

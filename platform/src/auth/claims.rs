@@ -135,6 +135,7 @@ impl Claims {
             patterns: self.patterns.clone().into(),
             caps: self.caps,
             expires_at: self.expires_at,
+            service: None,
         })
     }
 

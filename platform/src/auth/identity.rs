@@ -1,6 +1,8 @@
 //! Who is someone within a tenant, and which channels are theirs?
 
+use carillon_protocol::ident::InvalidName;
 use carillon_protocol::{Channel, ChannelPattern, TenantId, UserId};
+use std::sync::Arc;
 
 /// What someone may do beyond receiving.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -11,7 +13,10 @@ pub struct Caps {
     pub admin: bool,
 }
 
-/// Someone within one tenant, proven by a token.
+/// The id of an API key, one for all that listens with it: so it is known which keys are in use.
+pub type ServiceKey = Arc<String>;
+
+/// Someone within one tenant, proven by a token or an API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The tenant.
@@ -20,26 +25,55 @@ pub struct Identity {
     pub user: UserId,
     /// Their roles in this tenant, each once.
     pub roles: Box<[String]>,
-    /// Which channels beyond their own they may subscribe to.
+    /// Which channels beyond their own they may subscribe to. A service may subscribe to all of the tenant's, and these are what
+    /// it gets.
     pub patterns: Box<[ChannelPattern]>,
     /// What else they may do.
     pub caps: Caps,
     /// When this ends, in seconds since 1970: from this second on the identity is not valid.
     pub expires_at: u64,
+    /// The API key, when it is a service and no person.
+    pub service: Option<ServiceKey>,
 }
 
+/// When what has no end ends: the end of the year 9999.
+const NEVER: u64 = 253_402_300_799;
+
 impl Identity {
-    /// The channels everyone is in without asking: the tenant's, one's own, one for each role.
+    /// A service within a tenant; `expires_at` in seconds since 1970, if its key has an end.
+    pub fn of_service(
+        key: ServiceKey,
+        tenant: TenantId,
+        expires_at: Option<u64>,
+    ) -> Result<Self, InvalidName> {
+        Ok(Self {
+            tenant,
+            user: UserId::new(format!("key:{key}"))?,
+            roles: Box::default(),
+            patterns: Box::default(),
+            caps: Caps::default(),
+            expires_at: expires_at.unwrap_or(NEVER),
+            service: Some(key),
+        })
+    }
+
+    /// The channels everyone is in without asking: the tenant's, one's own, one for each role. A service has none.
     pub fn channels(&self) -> Vec<Channel> {
+        if self.service.is_some() {
+            return Vec::new();
+        }
         // Roles were checked when the token was read; a text that cannot be a role has no channel.
         let roles = self.roles.iter().filter_map(|role| Channel::role(role).ok());
         [Channel::tenant(), Channel::user(&self.user)].into_iter().chain(roles).collect()
     }
 
     /// Whether they may read a channel: live, its history, and in the log over REST. Their own always, others when a
-    /// pattern of the token allows it, an administrator every one.
+    /// pattern of the token allows it, an administrator or a service every one.
     pub fn may_read(&self, channel: &Channel) -> bool {
-        self.caps.admin || self.is_own(channel) || self.patterns.iter().any(|pattern| pattern.allows(channel))
+        self.caps.admin
+            || self.service.is_some()
+            || self.is_own(channel)
+            || self.patterns.iter().any(|pattern| pattern.allows(channel))
     }
 
     fn is_own(&self, channel: &Channel) -> bool {
@@ -64,6 +98,7 @@ mod tests {
             patterns: [ChannelPattern::new("contact:*").unwrap()].into(),
             caps: Caps::default(),
             expires_at: 0,
+            service: None,
         }
     }
 
@@ -81,6 +116,8 @@ mod tests {
         for foreign in ["user:milan", "user:Mila", "role:admin", "tenant:x", "order:7", "contact"] {
             assert!(!may(foreign), "{foreign}");
         }
+        let service = Identity::of_service(Arc::new("k1".into()), mila().tenant, None).unwrap();
+        assert!(service.channels().is_empty() && service.may_read(&Channel::new("user:milan").unwrap()));
         let admin = Identity { caps: Caps { publish: false, admin: true }, ..mila() };
         assert!(admin.may_read(&Channel::new("user:milan").unwrap()));
     }

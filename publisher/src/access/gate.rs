@@ -1,17 +1,17 @@
 //! Which credentials did the request bring, and are they proven?
 
-use super::cache::KeyCache;
 use super::caller::Caller;
-use super::key::{PREFIX, Presented};
 use super::lookups::Lookups;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use carillon_backplane::log::{ApiKey, Log, LogError};
+use carillon_backplane::api_key::{KeyFault, KeyRing, PREFIX};
+use carillon_backplane::log::Log;
 use carillon_platform::auth::{AuthError, Verifier};
 use carillon_platform::share::AddressGroup;
 use http::{HeaderMap, header};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 const API_KEY: &str = "x-api-key";
 
@@ -24,15 +24,12 @@ pub enum Denied {
     /// Two different credentials, or a header that cannot be read.
     #[error("{0}")]
     Unclear(&'static str),
-    /// No such key.
-    #[error("the API key does not exist, was revoked or has expired")]
-    Key,
+    /// No such key, or it cannot be told now.
+    #[error(transparent)]
+    Key(#[from] KeyFault),
     /// A user token that is not believed.
     #[error("{0}")]
     Token(AuthError),
-    /// The log did not answer who it is.
-    #[error(transparent)]
-    Log(#[from] LogError),
 }
 
 /// Proves credentials.
@@ -40,7 +37,7 @@ pub struct Gate {
     verifier: Verifier,
     log: Log,
     health: Health,
-    keys: KeyCache,
+    keys: KeyRing,
     lookups: Lookups,
     metrics: Arc<Metrics>,
 }
@@ -54,48 +51,35 @@ enum Credential<'a> {
 impl Gate {
     /// A gate that asks `log` for API keys and `verifier` about user tokens.
     pub fn new(verifier: Verifier, log: Log, health: Health, metrics: Arc<Metrics>) -> Self {
-        Self { verifier, log, health, keys: KeyCache::default(), lookups: Lookups::default(), metrics }
+        Self { verifier, log, health, keys: KeyRing::default(), lookups: Lookups::default(), metrics }
     }
 
     /// Who is asking, from this address.
     pub async fn identify(&self, headers: &HeaderMap, from: AddressGroup) -> Result<Caller, Denied> {
         match credential(headers)? {
             Credential::Key(text) => {
-                let presented = Presented::parse(text).ok_or(Denied::Key)?;
-                let stored = self.stored(presented.id, from).await?.ok_or(Denied::Key)?;
-                // The cache may be older than the expiry.
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-                let alive = stored.expires_at_secs.is_none_or(|end| now < end);
-                if alive && presented.proves(&stored) { Ok(Caller::Key(stored)) } else { Err(Denied::Key) }
+                let asked = AtomicBool::new(false);
+                let asked_now = &asked;
+                let ask = |id: String| async move {
+                    asked_now.store(true, Ordering::Relaxed);
+                    self.metrics.keys_asked.increment(1);
+                    self.health.ask(self.log.api_key(&id)).await
+                };
+                let turn = |_known| async move {
+                    self.health.check()?;
+                    let turn = self.lookups.turn(from).await;
+                    turn.inspect_err(|_| self.metrics.keys_refused.increment(1))
+                };
+                let key = self.keys.prove(text, turn, ask).await;
+                if key.is_ok() && !asked.load(Ordering::Relaxed) {
+                    self.metrics.keys_cached.increment(1);
+                }
+                Ok(Caller::Key(key?))
             }
             Credential::Token(token) => {
                 self.verifier.verify(token, SystemTime::now()).await.map(Caller::User).map_err(Denied::Token)
             }
         }
-    }
-
-    async fn stored(&self, id: &str, from: AddressGroup) -> Result<Option<ApiKey>, LogError> {
-        if let Some(answer) = self.cached(id) {
-            return Ok(answer);
-        }
-        self.health.check()?;
-        let turn = self.lookups.turn(from).await;
-        let _turn = turn.inspect_err(|_| self.metrics.keys_refused.increment(1))?;
-        // Whoever had the turn before may have asked for the same key.
-        if let Some(answer) = self.cached(id) {
-            return Ok(answer);
-        }
-        self.metrics.keys_asked.increment(1);
-        let asked = Instant::now();
-        let answer = self.health.ask(self.log.api_key(id)).await?;
-        self.keys.put(id, answer.clone(), asked);
-        Ok(answer)
-    }
-
-    fn cached(&self, id: &str) -> Option<Option<ApiKey>> {
-        let answer = self.keys.get(id, Instant::now());
-        self.metrics.keys_cached.increment(u64::from(answer.is_some()));
-        answer
     }
 }
 

@@ -1,13 +1,11 @@
 //! Who is asking, and what may they do?
 //!
-//! Two kinds of callers: the bearer of an API key (a service; [`key`] knows the form, [`cache`] spares the database, [`lookups`] shares it out)
-//! and the bearer of a user token (a person; the platform verifies it). [`Caller`] answers for both what they may do
+//! Two kinds of callers: the bearer of an API key (a service; the backplane's key ring knows the form and spares the
+//! database, `lookups` shares it out) and the bearer of a user token (a person; the platform verifies it). [`Caller`] answers for both what they may do
 //! in which tenant.
 
-mod cache;
 mod caller;
 mod gate;
-pub mod key;
 mod lookups;
 
 pub use caller::{Caller, Entry, NotTheirs, Scope, TenantFault};

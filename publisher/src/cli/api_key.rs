@@ -1,8 +1,8 @@
 //! `api-key`: how does an API key begin and end?
 
 use super::{CliError, print};
-use crate::access::key::Fresh;
 use crate::config;
+use carillon_backplane::api_key::Fresh;
 use carillon_backplane::log::{ApiKey, Log, LogConfig, Role};
 use carillon_platform::env::Env;
 use carillon_protocol::TenantId;

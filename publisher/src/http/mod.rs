@@ -44,6 +44,7 @@ use crate::tenants::Tenants;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::routing::{get, post};
+use carillon_backplane::api_key::KeyFault;
 use carillon_backplane::log::Log;
 use carillon_platform::auth::AuthError;
 use carillon_platform::origin::OriginPolicy;
@@ -111,11 +112,13 @@ impl FromRequestParts<Arc<App>> for Caller {
 async fn caller(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     let caller = app.gate.identify(&parts.headers, address(parts)).await.map_err(|denied| match denied {
         Denied::Missing => Problem::new(Code::CredentialsMissing, denied.to_string()),
-        Denied::Unclear(_) | Denied::Key => Problem::new(Code::CredentialsInvalid, denied.to_string()),
+        Denied::Unclear(_) | Denied::Key(KeyFault::Invalid) => {
+            Problem::new(Code::CredentialsInvalid, denied.to_string())
+        }
         Denied::Token(AuthError::Expired { .. }) => Problem::new(Code::TokenExpired, denied.to_string()),
         Denied::Token(AuthError::KeysUnavailable) => Problem::new(Code::Unavailable, denied.to_string()),
         Denied::Token(_) => Problem::new(Code::TokenInvalid, denied.to_string()),
-        Denied::Log(error) => error.into(),
+        Denied::Key(KeyFault::Log(error)) => error.into(),
     })?;
     if let Some(peer) = parts.extensions.get::<Peer>() {
         peer.authenticated();

@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use carillon_backplane::api_key::Fresh;
 use carillon_backplane::log::{ApiKey, Log, LogConfig, Role, migrate};
 use carillon_devstack::find;
 use carillon_devstack::postgres::{Postgres, PostgresConfig};
@@ -12,7 +13,7 @@ use carillon_platform::origin::OriginPolicy;
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::envelope::Batch;
 use carillon_protocol::{ChannelPattern, TenantId, UserId};
-use carillon_publisher::access::{Gate, key::Fresh};
+use carillon_publisher::access::Gate;
 use carillon_publisher::batcher::Batcher;
 use carillon_publisher::health::Health;
 use carillon_publisher::http::{App, BodyBudget, Parsing, Reads, router};

@@ -18,6 +18,9 @@ pub(super) enum Speech {
     Poll,
 }
 
+/// What a back end gets without asking.
+pub(super) const PATTERNS: [&str; 2] = ["x:*", "role:*"];
+
 /// Somebody outside, over several connections.
 pub(super) struct Client {
     pub(super) number: usize,
@@ -89,9 +92,18 @@ impl Client {
         format!("user-{}", self.number / 3)
     }
 
-    /// The channels it is in without asking.
-    pub(super) fn own_channels(&self) -> Vec<String> {
-        vec!["tenant".into(), format!("user:{}", self.user()), "role:r".into()]
+    /// Whether it is a back end with an API key: one of each way of listening is.
+    pub(super) fn is_service(&self) -> bool {
+        self.number % 8 >= 5
+    }
+
+    /// Whether events of this channel come without asking: to a back end by the patterns of its URL.
+    fn is_own(&self, channel: &Channel) -> bool {
+        let name = channel.as_str();
+        match self.is_service() {
+            true => PATTERNS.iter().any(|pattern| name.starts_with(pattern.trim_end_matches('*'))),
+            false => ["tenant", "role:r"].contains(&name) || name == format!("user:{}", self.user()),
+        }
     }
 
     pub(super) fn heard(&self) -> &Heard {
@@ -343,10 +355,8 @@ impl Client {
                 logged.seq, frame["event"]["made"]
             ));
         }
-        let own = self.own_channels();
-        let mine = |channel: &Channel| {
-            own.iter().any(|own| own == channel.as_str()) || self.heard.asked.contains_key(channel.as_str())
-        };
+        let mine =
+            |channel: &Channel| self.is_own(channel) || self.heard.asked.contains_key(channel.as_str());
         if logged.channels.iter().any(mine) {
             Ok(())
         } else {
@@ -400,12 +410,11 @@ impl Client {
             return Err(format!("I2: at {seq} after {cursor}"));
         }
         let generation = tenant.of_epoch(&epoch).ok_or("I5: an epoch of nobody")?;
-        let own = self.own_channels();
         let between = generation.events.get(cursor as usize..seq as usize);
         for logged in between.ok_or_else(|| format!("I2: {seq} is not in {epoch} yet"))? {
             let is_due = |channel: &Channel| {
                 let joined = self.heard.certain.get(channel.as_str()).is_some_and(|from| *from < logged.seq);
-                joined || own.iter().any(|own| own == channel.as_str())
+                joined || self.is_own(channel)
             };
             if logged.channels.iter().any(is_due) {
                 return Err(format!("I4: event {} of {epoch} never came, now at {seq}", logged.seq));

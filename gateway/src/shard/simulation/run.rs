@@ -1,6 +1,6 @@
 //! One run: a shard, its streams and its clients, step by step, judged after each.
 
-use super::client::{Client, Finding, Kinds, Speech};
+use super::client::{Client, Finding, Kinds, PATTERNS, Speech};
 use super::outside::{event_channels, frame, history, names};
 use super::scenario::{CLIENTS, Connecting, Outcome, Saying, Step, TENANTS};
 use super::tenant::Tenant;
@@ -232,13 +232,22 @@ impl Run {
 
     fn identity(&self, number: usize, expires_s: u64) -> Identity {
         let client = &self.clients[number];
+        let expires_at = self.world.unix_us.get() / 1_000_000 + expires_s;
+        let tenant = self.tenants[client.tenant].name.clone();
+        if client.is_service() {
+            let key = Arc::new(number.to_string());
+            let patterns = PATTERNS.iter().map(|pattern| ChannelPattern::new(pattern).unwrap()).collect();
+            let service = Identity::of_service(key, tenant, Some(expires_at)).unwrap();
+            return Identity { patterns, ..service };
+        }
         Identity {
-            tenant: self.tenants[client.tenant].name.clone(),
+            tenant,
             user: UserId::new(client.user()).unwrap(),
             roles: Box::new(["r".to_owned()]),
             patterns: Box::new([ChannelPattern::new("x:*").unwrap()]),
             caps: Caps::default(),
-            expires_at: self.world.unix_us.get() / 1_000_000 + expires_s,
+            expires_at,
+            service: None,
         }
     }
 

@@ -3,13 +3,13 @@
 //! A hot key costs one query in ten seconds instead of one for each request; a revoked one works at most that long.
 //! Unknown ids are remembered apart, so that guessing them cannot push the known ones out.
 
-use carillon_backplane::log::ApiKey;
+use crate::log::ApiKey;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long an answer of the database is believed.
-pub(super) const LIFETIME: Duration = Duration::from_secs(10);
+const LIFETIME: Duration = Duration::from_secs(10);
 /// Most keys of each kind (known, unknown).
 const KEYS: usize = 1_024;
 
@@ -29,11 +29,19 @@ impl KeyCache {
         find(&self.unknown, id, now).map(|()| None)
     }
 
+    /// Whether there was such a key when the database was asked last, however long ago.
+    pub(super) fn was_known(&self, id: &str) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+    }
+
     /// Remembers what the database said.
     pub(super) fn put(&self, id: &str, answer: Option<ApiKey>, now: Instant) {
         match answer {
             Some(key) => keep(&self.known, id, key, now),
-            None => keep(&self.unknown, id, (), now),
+            None => {
+                self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+                keep(&self.unknown, id, (), now);
+            }
         }
     }
 }
@@ -82,6 +90,9 @@ mod tests {
         assert_eq!(cache.get("b", now), Some(None));
         assert_eq!(cache.get("c", now), None);
         assert_eq!(cache.get("a", now + LIFETIME), None);
+        assert!(cache.was_known("a") && !cache.was_known("b") && !cache.was_known("c"));
+        cache.put("a", None, now + LIFETIME);
+        assert!(cache.get("a", now + LIFETIME) == Some(None) && !cache.was_known("a"), "revoked");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! `crln_<id>_<secret>`: the id finds the stored key, the secret proves it. Only SHA-256 of the secret is stored;
 //! that is enough for 32 random bytes, which nobody can guess (a slow hash protects only guessable secrets).
 
+use crate::log::ApiKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use carillon_backplane::log::ApiKey;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -20,15 +20,15 @@ const SECRET_CHARS: usize = 128;
 
 /// A key as it was sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Presented<'a> {
+pub(super) struct Presented<'a> {
     /// The public part.
-    pub id: &'a str,
+    pub(super) id: &'a str,
     secret: &'a str,
 }
 
 impl<'a> Presented<'a> {
     /// The parts of a text that has the form of a key.
-    pub fn parse(text: &'a str) -> Option<Self> {
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
         let id_fits = (1..=ID_CHARS).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
         let secret_fits = (1..=SECRET_CHARS).contains(&secret.len())
@@ -37,7 +37,7 @@ impl<'a> Presented<'a> {
     }
 
     /// Whether the secret is the stored key's, in a time that does not depend on where they differ.
-    pub fn proves(&self, stored: &ApiKey) -> bool {
+    pub(super) fn proves(&self, stored: &ApiKey) -> bool {
         hash(self.secret).ct_eq(&stored.hash).into()
     }
 }
