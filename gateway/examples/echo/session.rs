@@ -37,7 +37,9 @@ impl Session {
             deflater: Deflater::new(),
             inflater: Inflater::new(),
         });
-        Self { decoder: Decoder::new(), compression, limit }
+        let decoder =
+            deflate.and_then(Deflate::client_window_bits).map_or_else(Decoder::new, Decoder::with_window);
+        Self { decoder, compression, limit }
     }
 
     /// Decodes what came and appends the answers to `out`.
