@@ -8,7 +8,7 @@ pub use crate::command::HostileLoad;
 
 /// Carillon on one machine: private Postgres and Redis, a publisher, gateways and a load balancer.
 #[derive(Debug, Parser)]
-#[command(name = "carillon", disable_help_subcommand = true)]
+#[command(name = "carillon", version, disable_help_subcommand = true, max_term_width = 100)]
 pub struct Cli {
     /// Folder with the stack's data, logs and state.
     // Its own id: `publish` has an argument called `data`, and clap keeps one value for each id.
@@ -30,10 +30,12 @@ pub enum Command {
     Status(StatusArgs),
     /// Print a user token signed with the stack's secret.
     Token(TokenArgs),
-    /// Publish one event.
+    /// Publish one event, here or to any installation.
     Publish(PublishArgs),
-    /// Show events live; resumes by itself after an interruption.
+    /// Show events live, here or of any installation; resumes by itself after an interruption.
     Tail(TailArgs),
+    /// Say whom an installation sees in a token, or what it lets an API key do.
+    Who(WhoArgs),
     /// Publish believable events of five businesses until stopped.
     Demo(DemoArgs),
     /// Stop the system and delete its data folder.
@@ -54,6 +56,9 @@ pub struct UpArgs {
     /// How many publishers.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub publishers: u16,
+    /// The load balancer's port; without it the one it had before, or a free one.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
     /// Leave the system running in the background; `carillon down` stops it.
     #[arg(long)]
     pub detach: bool,
@@ -67,7 +72,7 @@ pub struct UpArgs {
     #[arg(long)]
     pub redis_cluster: bool,
     /// Demo events for each second.
-    #[arg(long, default_value_t = 2.0, value_name = "N", value_parser = rate)]
+    #[arg(long, default_value_t = 5.0, value_name = "N", value_parser = rate)]
     pub rate: f64,
 }
 
@@ -199,19 +204,25 @@ pub struct PublishArgs {
     /// With --count: events for each second; without it as fast as they are acknowledged.
     #[arg(long, value_name = "N", value_parser = rate)]
     pub rate: Option<f64>,
+    /// An installation's URL (https://events.example.com), instead of the running stack's.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// An API key with the scope publish, instead of the running stack's; @FILE reads it from a file.
+    #[arg(long, value_name = "KEY", value_parser = secret)]
+    pub api_key: Option<String>,
 }
 
 /// `carillon tail`
 #[derive(Debug, Args)]
 pub struct TailArgs {
-    /// Tenant to listen to.
-    #[arg(long, default_value = crate::token::DEMO_TENANT)]
-    pub tenant: String,
-    /// Listen as this user.
-    #[arg(long, default_value = crate::token::DEMO_USER)]
-    pub user: String,
+    /// Tenant to listen to: studio-nova, or with --token the token's own.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// Listen as this user (anna).
+    #[arg(long, conflicts_with = "token")]
+    pub user: Option<String>,
     /// A role of that user; may be repeated.
-    #[arg(long = "role", value_name = "ROLE")]
+    #[arg(long = "role", value_name = "ROLE", conflicts_with = "token")]
     pub roles: Vec<String>,
     /// A further channel to subscribe to; may be repeated.
     #[arg(long = "channel", value_name = "CHANNEL")]
@@ -225,16 +236,40 @@ pub struct TailArgs {
     /// End after this many events.
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
-    /// Connect to this WebSocket address instead of the load balancer's; more than one are taken in turn.
+    /// An installation's URL (https://events.example.com) or a WebSocket address, instead of the running stack's; more
+    /// than one are taken in turn.
     #[arg(long = "url", value_name = "URL")]
     pub urls: Vec<String>,
+    /// Listen as whoever this token names; @FILE reads it from a file.
+    #[arg(long, value_name = "TOKEN", value_parser = secret)]
+    pub token: Option<String>,
+}
+
+/// `carillon who`
+#[derive(Debug, Args)]
+pub struct WhoArgs {
+    /// The installation's URL, instead of the running stack's.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// A user token; @FILE reads it from a file.
+    #[arg(long, value_name = "TOKEN", value_parser = secret, required_unless_present = "api_key")]
+    pub token: Option<String>,
+    /// An API key; @FILE reads it from a file.
+    #[arg(long, value_name = "KEY", value_parser = secret, conflicts_with = "token")]
+    pub api_key: Option<String>,
+    /// In this tenant, for tokens and keys of several.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `carillon demo`
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Events for each second, over all tenants.
-    #[arg(long, default_value_t = 2.0, value_name = "N", value_parser = rate)]
+    #[arg(long, default_value_t = 5.0, value_name = "N", value_parser = rate)]
     pub rate: f64,
     /// Only this demo tenant.
     #[arg(long, value_parser = crate::client::demo::tenant_name)]
@@ -245,6 +280,13 @@ pub struct DemoArgs {
     /// End after this many events.
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
+}
+
+/// A token or key, or `@FILE` that has it: what stands in a command line, every user of the machine can read.
+fn secret(text: &str) -> Result<String, String> {
+    let Some(file) = text.strip_prefix('@') else { return Ok(text.to_owned()) };
+    let content = std::fs::read_to_string(file).map_err(|error| format!("cannot read {file}: {error}"))?;
+    Ok(content.trim().to_owned())
 }
 
 /// A positive, finite number of events for each second.

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::info::StackInfo;
-use crate::process::Identity;
+use crate::process::{Identity, Process, Spec};
 use crate::stack::write_private;
 
-/// The process of `up` that publishes demo events; a stack is whole without it.
+/// The process of `up` that publishes demo events.
 pub const DEMO: &str = "demo";
 
 /// What `carillon up` notes in `stack.json`, at every step of its start.
@@ -35,6 +35,22 @@ pub struct Recorded {
     pub name: String,
     /// Which process that was.
     pub identity: Identity,
+    /// How to start it again; none in a note of a version that did not write it down.
+    #[serde(default)]
+    pub spec: Option<Spec>,
+}
+
+impl Recorded {
+    /// A process that runs.
+    pub fn of(process: &Process) -> Option<Self> {
+        let spec = Some(process.spec().clone());
+        Some(Self { name: process.name().to_owned(), identity: process.identity()?, spec })
+    }
+
+    /// Whether the stack's data, or what is in memory only, goes on without it: everything but Postgres and Redis.
+    fn is_replaceable(&self) -> bool {
+        self.spec.is_some() && self.name != "postgres" && !self.name.starts_with("redis")
+    }
 }
 
 /// What has become of a stack.
@@ -42,6 +58,8 @@ pub struct Recorded {
 pub enum Verdict {
     /// It runs, or somebody is starting it.
     Live,
+    /// Nobody watches over it, and what is missing can simply be started again.
+    Incomplete,
     /// It does not; these processes of it are left over.
     Crashed {
         /// Processes that still run.
@@ -57,20 +75,36 @@ impl State {
 
     /// Judges by which of its processes `is_alive`.
     ///
-    /// Attached, a stack lives as long as its supervisor. Detached, it lives while all of its processes do: if one
-    /// is gone, nobody will bring it back, and a new `up` shall not be refused because of the others.
+    /// Attached, a stack lives as long as its supervisor. Detached, it lives while Postgres and Redis do: whatever else is
+    /// gone, the next `up` brings back.
     pub fn judge(&self, is_alive: impl Fn(&Identity) -> bool) -> Verdict {
-        let core = || self.processes.iter().filter(|process| process.name != DEMO);
-        let live = match self.detached {
-            false => is_alive(&self.supervisor),
-            true => core().count() > 0 && core().all(|process| is_alive(&process.identity)),
-        };
-        if live {
-            return Verdict::Live;
+        let missing = self.missing(&is_alive);
+        let present: Vec<_> =
+            self.processes.iter().filter(|known| !missing.contains(known)).cloned().collect();
+        if !self.detached {
+            return if is_alive(&self.supervisor) {
+                Verdict::Live
+            } else {
+                Verdict::Crashed { leftovers: present }
+            };
         }
-        let leftovers =
-            self.processes.iter().filter(|process| is_alive(&process.identity)).cloned().collect();
-        Verdict::Crashed { leftovers }
+        if present.is_empty() || !missing.iter().all(Recorded::is_replaceable) {
+            return Verdict::Crashed { leftovers: present };
+        }
+        if missing.is_empty() { Verdict::Live } else { Verdict::Incomplete }
+    }
+
+    /// Which of its processes are gone.
+    pub fn missing(&self, is_alive: impl Fn(&Identity) -> bool) -> Vec<Recorded> {
+        self.processes.iter().filter(|process| !is_alive(&process.identity)).cloned().collect()
+    }
+
+    /// Notes a process; one of the same name is gone.
+    pub fn note(&mut self, process: Recorded) {
+        match self.processes.iter_mut().find(|known| known.name == process.name) {
+            Some(known) => *known = process,
+            None => self.processes.push(process),
+        }
     }
 
     /// The state noted in a data folder, if there is one.
@@ -117,38 +151,77 @@ fn file(data: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::{Lifetime, Signal};
 
     fn identity(pid: u32) -> Identity {
         Identity { pid, start: 1, exe: "/bin/x".into() }
     }
 
+    fn spec() -> Spec {
+        Spec {
+            name: "x".into(),
+            program: "/bin/x".into(),
+            args: vec!["serve".into()],
+            env: vec![("A".into(), "b".into())],
+            log: "/log".into(),
+            folder: "/".into(),
+            account: Some((1, 2)),
+            lifetime: Lifetime::Tied(Signal::INT),
+            stop: Signal::TERM,
+            grace: std::time::Duration::from_millis(1500),
+        }
+    }
+
     fn state(detached: bool) -> State {
-        let names = [("postgres", 11), ("gateway-1", 12), (DEMO, 13)];
-        let processes = names.map(|(name, pid)| Recorded { name: name.into(), identity: identity(pid) });
+        let names = [("postgres", 11), ("redis-2", 12), ("gateway-1", 13), (DEMO, 14)];
+        let processes = names.map(|(name, pid)| Recorded {
+            name: name.into(),
+            identity: identity(pid),
+            spec: Some(spec()),
+        });
         State { detached, processes: processes.into(), ..State::begin(identity(10)) }
     }
 
-    fn verdict(detached: bool, alive: &[u32]) -> Result<(), Vec<u32>> {
-        match state(detached).judge(|identity| alive.contains(&identity.pid)) {
-            Verdict::Live => Ok(()),
-            Verdict::Crashed { leftovers } => Err(leftovers.iter().map(|left| left.identity.pid).collect()),
+    fn verdict(state: &State, alive: &[u32]) -> (&'static str, Vec<u32>) {
+        let pids = |processes: Vec<Recorded>| processes.iter().map(|process| process.identity.pid).collect();
+        let is_alive = |identity: &Identity| alive.contains(&identity.pid);
+        match state.judge(is_alive) {
+            Verdict::Live => ("live", Vec::new()),
+            Verdict::Incomplete => ("incomplete", pids(state.missing(is_alive))),
+            Verdict::Crashed { leftovers } => ("crashed", pids(leftovers)),
         }
     }
 
     #[test]
     fn an_attached_stack_lives_with_its_supervisor() {
-        assert_eq!(verdict(false, &[10, 11, 12, 13]), Ok(()));
-        assert_eq!(verdict(false, &[10]), Ok(()), "somebody watches it die, or has only begun");
-        assert_eq!(verdict(false, &[11, 13]), Err(vec![11, 13]));
-        assert_eq!(verdict(false, &[]), Err(vec![]));
+        let state = state(false);
+        assert_eq!(verdict(&state, &[10, 11, 12, 13, 14]), ("live", vec![]));
+        assert_eq!(verdict(&state, &[10]), ("live", vec![]), "somebody watches it die, or has only begun");
+        assert_eq!(verdict(&state, &[11, 13]), ("crashed", vec![11, 13]));
+        assert_eq!(verdict(&state, &[]), ("crashed", vec![]));
     }
 
     #[test]
-    fn a_detached_stack_lives_while_it_is_whole_but_for_the_demo() {
-        assert_eq!(verdict(true, &[11, 12, 13]), Ok(()));
-        assert_eq!(verdict(true, &[11, 12]), Ok(()));
-        assert_eq!(verdict(true, &[11, 13]), Err(vec![11, 13]));
-        assert_eq!(verdict(true, &[10]), Err(vec![]));
+    fn a_detached_stack_lives_while_postgres_and_redis_do_and_what_else_is_gone_is_named() {
+        let mut state = state(true);
+        assert_eq!(verdict(&state, &[11, 12, 13, 14]), ("live", vec![]));
+        assert_eq!(verdict(&state, &[11, 12, 14]), ("incomplete", vec![13]));
+        assert_eq!(verdict(&state, &[11, 12]), ("incomplete", vec![13, 14]));
+        assert_eq!(verdict(&state, &[12, 13, 14]), ("crashed", vec![12, 13, 14]), "no Postgres");
+        assert_eq!(verdict(&state, &[11, 13, 14]), ("crashed", vec![11, 13, 14]), "a part of Redis");
+        assert_eq!(verdict(&state, &[10]), ("crashed", vec![]));
+        state.processes[2].spec = None;
+        assert_eq!(
+            verdict(&state, &[11, 12, 14]),
+            ("crashed", vec![11, 12, 14]),
+            "nobody knows how to start it"
+        );
+    }
+
+    #[test]
+    fn a_note_of_an_older_version_is_still_read() {
+        let text = r#"{"name":"gateway-1","identity":{"pid":1,"start":2,"exe":"/x"}}"#;
+        assert_eq!(serde_json::from_str::<Recorded>(text).unwrap().spec, None);
     }
 
     #[test]

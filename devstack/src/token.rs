@@ -9,6 +9,8 @@ use serde::Serialize;
 pub const DEMO_TENANT: &str = "studio-nova";
 /// The person the examples speak of: works at the reception of [`DEMO_TENANT`].
 pub const DEMO_USER: &str = "anna";
+/// What [`DEMO_USER`] may subscribe to beside her own channels: the contacts of the studio.
+pub const DEMO_CHANNELS: &str = "contact:*";
 
 /// What a token says about its bearer (PROTOCOL, section 1).
 #[derive(Debug, Clone, Serialize)]

@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::ledger::Ack;
 use super::post::Post;
 use crate::cli::PublishArgs;
-use crate::info::StackInfo;
 
 /// Longest time for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -62,6 +61,17 @@ impl PublishError {
     }
 }
 
+/// What an API key may do, as far as a publisher shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rights {
+    /// The scope `publish`.
+    pub publish: bool,
+    /// The scope `read`; none when the key is for all tenants and none was named.
+    pub read: Option<bool>,
+    /// Whether each request must name its tenant.
+    pub all_tenants: bool,
+}
+
 /// A client of `POST /v1/events`; clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Publisher {
@@ -108,6 +118,42 @@ impl Publisher {
         answers.into_iter().map(|answer| read_ack(answer, replayed)).collect()
     }
 
+    /// Asks what the key may do, with an event that cannot be stored and a list of one event.
+    pub async fn rights(&self, tenant: Option<&str>) -> Result<Rights, PublishError> {
+        let publish = match self.send(Ok(b"{}".to_vec()), None).await {
+            Err(PublishError::Refused(problem)) if problem.code == "missing_scope" => false,
+            Err(PublishError::Refused(problem)) if matches!(problem.status, 400 | 422) => true,
+            Err(error) => return Err(error),
+            Ok((body, _)) => {
+                return Err(PublishError::Contract(format!("an empty event was stored: {body}")));
+            }
+        };
+        // A tenant that is not one needs no encoding to be refused.
+        let list = |tenant: Option<&str>| {
+            let named = tenant.map(|tenant| format!("&tenant={tenant}")).unwrap_or_default();
+            self.http.get(format!("{}?limit=1{named}", self.url)).bearer_auth(&self.api_key)
+        };
+        let unnamed = answer(list(None)).await;
+        let all_tenants = match &unnamed {
+            Err(PublishError::Refused(problem)) => {
+                let faults = problem.body["errors"].as_array().into_iter().flatten();
+                faults.into_iter().any(|fault| fault["code"] == "tenant_required")
+            }
+            _ => false,
+        };
+        let listed = match (all_tenants, tenant) {
+            (true, None) => return Ok(Rights { publish, read: None, all_tenants }),
+            (_, Some(_)) => answer(list(tenant)).await,
+            (false, None) => unnamed,
+        };
+        let read = match listed {
+            Ok(_) => true,
+            Err(PublishError::Refused(problem)) if problem.code == "missing_scope" => false,
+            Err(error) => return Err(error),
+        };
+        Ok(Rights { publish, read: Some(read), all_tenants })
+    }
+
     async fn send(
         &self,
         body: serde_json::Result<Vec<u8>>,
@@ -123,25 +169,30 @@ impl Publisher {
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
-        let answer = request.send().await.map_err(no_answer)?;
-        let status = answer.status();
-        let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
-        let replayed = header("idempotency-replayed") == Some("true");
-        let retry_after = header("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
-        let text = answer.text().await.map_err(no_answer)?;
-        let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if status.as_u16() == 201 || status.as_u16() == 200 {
-            return Ok((body, replayed));
-        }
-        let word = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-        let (code, mut detail) = (word("code"), word("detail"));
-        for fault in body["errors"].as_array().into_iter().flatten().take(TOLD_FAULTS) {
-            let place = fault["pointer"].as_str().or(fault["parameter"].as_str()).unwrap_or_default();
-            detail.push_str(&format!("; {place} {}", fault["detail"].as_str().unwrap_or_default()));
-        }
-        let problem = Problem { status: status.as_u16(), code, detail, retry_after, body };
-        Err(PublishError::Refused(Box::new(problem)))
+        answer(request).await
     }
+}
+
+/// The body of a success, and whether it repeats an earlier one.
+async fn answer(request: reqwest::RequestBuilder) -> Result<(Value, bool), PublishError> {
+    let answer = request.send().await.map_err(no_answer)?;
+    let status = answer.status();
+    let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    let replayed = header("idempotency-replayed") == Some("true");
+    let retry_after = header("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let text = answer.text().await.map_err(no_answer)?;
+    let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    if status.as_u16() == 201 || status.as_u16() == 200 {
+        return Ok((body, replayed));
+    }
+    let word = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    let (code, mut detail) = (word("code"), word("detail"));
+    for fault in body["errors"].as_array().into_iter().flatten().take(TOLD_FAULTS) {
+        let place = fault["pointer"].as_str().or(fault["parameter"].as_str()).unwrap_or_default();
+        detail.push_str(&format!("; {place} {}", fault["detail"].as_str().unwrap_or_default()));
+    }
+    let problem = Problem { status: status.as_u16(), code, detail, retry_after, body };
+    Err(PublishError::Refused(Box::new(problem)))
 }
 
 fn no_answer(error: reqwest::Error) -> PublishError {
@@ -162,6 +213,15 @@ fn read_ack(answer: Value, replayed: bool) -> Result<Ack, PublishError> {
     Ok(Ack { id, seq, epoch, replayed })
 }
 
+/// Where `carillon publish` goes.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// HTTP URL of a publisher or balancer.
+    pub url: String,
+    /// With the scope `publish`.
+    pub api_key: String,
+}
+
 /// Why `carillon publish` ended.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishCommandError {
@@ -177,7 +237,7 @@ pub enum PublishCommandError {
 }
 
 /// `carillon publish`: posts the event (`--count` times, at `--rate`) and prints each acknowledgement as one line of JSON.
-pub async fn run(args: &PublishArgs, info: &StackInfo) -> Result<(), PublishCommandError> {
+pub async fn run(args: &PublishArgs, destination: &Destination) -> Result<(), PublishCommandError> {
     let data = serde_json::from_str(&args.data).map_err(PublishCommandError::Data)?;
     let mut post = Post::new(&args.tenant, &args.kind, data).source(&args.source);
     post.id.clone_from(&args.id);
@@ -190,7 +250,7 @@ pub async fn run(args: &PublishArgs, info: &StackInfo) -> Result<(), PublishComm
     let untargeted = post.channels.is_empty() && post.users.is_empty() && post.roles.is_empty();
     post.tenant_wide = args.tenant_wide || untargeted;
 
-    let publisher = Publisher::new(&info.lb, &info.api_key)?;
+    let publisher = Publisher::new(&destination.url, &destination.api_key)?;
     let begun = tokio::time::Instant::now();
     for n in 0..args.count {
         if let Some(rate) = args.rate {

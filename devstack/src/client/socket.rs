@@ -7,12 +7,12 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Response};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Error as WsError};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use super::frame::{Cursor, Frame, Welcome};
 
@@ -35,7 +35,7 @@ pub enum TokenPlace {
 /// What a client wants when it connects.
 #[derive(Debug, Clone)]
 pub struct Connect {
-    /// `ws://host:port/v1/ws`.
+    /// `ws://host:port/v1/ws` or `wss://…`.
     pub url: String,
     /// The user token.
     pub token: String,
@@ -101,8 +101,8 @@ impl Connect {
     fn request(&self) -> Result<(Request, String, u16), SocketError> {
         let fault = |why: String| SocketError::Url(format!("{}: {why}", self.url));
         let mut url = Url::parse(&self.url).map_err(|e| fault(e.to_string()))?;
-        if url.scheme() != "ws" {
-            return Err(fault("must begin with ws://".into()));
+        if !matches!(url.scheme(), "ws" | "wss") {
+            return Err(fault("must begin with ws:// or wss://".into()));
         }
         {
             let mut query = url.query_pairs_mut();
@@ -166,7 +166,7 @@ pub enum SocketError {
     #[error("connection lost: {0}")]
     Lost(String),
     /// An HTTP answer instead of the upgrade.
-    #[error("refused with HTTP {status} {code}")]
+    #[error("refused with HTTP {status} {code}{}", detail(problem))]
     Refused {
         /// The HTTP status.
         status: u16,
@@ -193,6 +193,11 @@ pub enum SocketError {
     Contract(String),
 }
 
+/// What the problem says for people.
+fn detail(problem: &Value) -> String {
+    problem["detail"].as_str().map(|detail| format!(": {detail}")).unwrap_or_default()
+}
+
 impl SocketError {
     /// Whether the contract tells a client to stay away: 44xx but 4408 and 4429, and the same reasons over HTTP.
     pub fn is_terminal(&self) -> bool {
@@ -213,7 +218,7 @@ impl SocketError {
 /// An open WebSocket. Dropping it closes the TCP connection without a farewell.
 #[derive(Debug)]
 pub struct Socket {
-    ws: WebSocketStream<TcpStream>,
+    ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
     protocol: Option<String>,
 }
 
@@ -249,7 +254,7 @@ impl Socket {
         stream.set_nodelay(true).map_err(lost)?;
         // Small buffers: a test that stops reading wants the bytes to stay with the gateway.
         let config = WebSocketConfig::default().read_buffer_size(4096);
-        let (ws, response) = tokio_tungstenite::client_async_with_config(request, stream, Some(config))
+        let (ws, response) = client_async_tls_with_config(request, stream, Some(config), None)
             .await
             .map_err(|error| match error {
                 WsError::Http(answer) => refused(&answer),
@@ -352,7 +357,9 @@ impl Socket {
     /// Cuts the connection without a farewell: a TCP reset, as from a phone that lost its network.
     pub fn sever(self) {
         // Without it the kernel would still send what is queued and say FIN; either way the connection is gone.
-        let _ = self.ws.get_ref().set_zero_linger();
+        if let MaybeTlsStream::Plain(tcp) = self.ws.get_ref() {
+            let _ = tcp.set_zero_linger();
+        }
     }
 
     /// Sends the answer to a close frame, so that the gateway need not wait for it.

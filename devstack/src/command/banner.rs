@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::paint::Paint;
 use crate::info::StackInfo;
-use crate::token::{DEMO_TENANT, DEMO_USER};
+use crate::token::{DEMO_CHANNELS, DEMO_TENANT, DEMO_USER};
 
 /// Everything the banner shows.
 pub(super) struct Banner<'a> {
@@ -28,6 +28,7 @@ impl Banner<'_> {
             let note = if note.is_empty() { String::new() } else { format!("  {}", paint.dim(note)) };
             format!("  {}{}{note}\n", paint.dim(&format!("{label:<LABEL$}")), paint.link(value))
         };
+        let note = |text: &str| format!("  {:LABEL$}{}\n", "", paint.dim(text));
         let mut text = format!("\n{}\n\n", paint.bold("Carillon is running"));
         text += &row("Everything", &info.lb, "WebSocket /v1/ws, REST /v1/events, API /docs");
         for (number, gateway) in info.gateways.iter().enumerate() {
@@ -38,13 +39,13 @@ impl Banner<'_> {
         text += &row("Redis", &info.redis_url, "");
         text += &row("Logs", &data.join("log").display().to_string(), "");
         text += "\n";
-        text += &row("API key", &info.api_key, "all tenants; publish, read, admin");
-        text += &row("Token", token, "");
-        text += &row(
-            "",
-            "",
-            &format!("for user {DEMO_USER} of {DEMO_TENANT}, 12 hours; more: {program} token --help"),
-        );
+        text += &row("API key", &info.api_key, "");
+        text += &note("for all tenants; may publish, read, administer");
+        text +=
+            &row("Token", &format!("for {DEMO_USER} of {DEMO_TENANT} and {DEMO_CHANNELS}, 12 hours:"), "");
+        // A line of its own, so that it can be copied however narrow the terminal is.
+        text += &format!("\n{}\n\n", paint.link(token));
+        text += &note(&format!("more: {program} token --help"));
         text += &format!("\n{}\n\n", paint.bold("Try next"));
         let data = if *data == Path::new(".carillon") {
             String::new()

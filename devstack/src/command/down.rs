@@ -95,7 +95,11 @@ mod tests {
     #[tokio::test]
     async fn a_stranger_with_a_reused_process_id_is_left_alone() {
         let own = Identity::own().unwrap();
-        let stale = Recorded { name: "gateway-1".into(), identity: Identity { start: own.start - 1, ..own } };
+        let stale = Recorded {
+            name: "gateway-1".into(),
+            identity: Identity { start: own.start - 1, ..own },
+            spec: None,
+        };
         end(&[stale]).await.unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::say;
-use crate::process::Identity;
+use crate::process::{Identity, Process};
 use crate::stack::Observer;
 use crate::state::{Recorded, State, StateError};
 
@@ -23,7 +23,7 @@ impl Journal {
     }
 
     /// Changes the state and writes it down.
-    pub(super) fn note(&self, change: impl FnOnce(&mut State)) -> Result<(), StateError> {
+    pub(super) fn change(&self, change: impl FnOnce(&mut State)) -> Result<(), StateError> {
         let mut state = self.state();
         change(&mut state);
         state.save(&self.data)
@@ -44,10 +44,15 @@ impl Observer for Journal {
         say(&format!("  starting {text}"));
     }
 
-    fn started(&self, name: &str, identity: &Identity) {
-        let recorded = Recorded { name: name.into(), identity: identity.clone() };
+    fn note(&self, text: &str) {
+        say(&format!("  {text}"));
+    }
+
+    fn started(&self, process: &Process) {
+        // One that has ended already needs no trace.
+        let Some(recorded) = Recorded::of(process) else { return };
         // The start goes on without the trace: it only matters if we are killed within the next seconds.
-        if let Err(error) = self.note(|state| state.processes.push(recorded)) {
+        if let Err(error) = self.change(|state| state.note(recorded)) {
             say(&format!("  {error}"));
         }
     }

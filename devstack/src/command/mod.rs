@@ -6,9 +6,12 @@ mod drill;
 mod journal;
 mod paint;
 mod reset;
+mod revive;
 mod status;
+mod target;
 mod token;
 mod up;
+mod who;
 
 pub use drill::hostile::HostileLoad;
 
@@ -30,6 +33,15 @@ pub enum CommandError {
     /// There is no stack to talk to.
     #[error("no stack runs in {}; start one with `carillon up`", .0.display())]
     NotRunning(PathBuf),
+    /// Neither an argument nor a running stack says it.
+    #[error("no stack runs here whose address and keys could be used: say {0}")]
+    Missing(&'static str),
+    /// An address that leads nowhere.
+    #[error("{0} must begin with {1}")]
+    Url(String, &'static str),
+    /// `who` was not let in.
+    #[error("the gateway does not let this token in: {0}")]
+    Refused(#[from] client::socket::SocketError),
     /// A second one in the same folder.
     #[error("a stack already runs in {}{}; stop it with `carillon down`", data.display(), at(lb.as_deref()))]
     AlreadyRunning {
@@ -39,7 +51,7 @@ pub enum CommandError {
         lb: Option<String>,
     },
     /// Not everything of the stack runs (`carillon status` has said what).
-    #[error("the stack is not whole")]
+    #[error("the stack is not whole; `carillon up` starts again what is gone")]
     Incomplete,
     /// An argument does not fit the contract's grammar.
     #[error(transparent)]
@@ -91,8 +103,15 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Down => down::run(data).await,
         Command::Status(args) => status::run(data, &args).await,
         Command::Token(args) => token::run(&running(data)?, args),
-        Command::Publish(args) => Ok(client::publish::run(&args, &running(data)?).await?),
-        Command::Tail(args) => Ok(client::tail::run(&args, &running(data)?).await?),
+        Command::Publish(args) => {
+            let destination = target::destination(data, &args)?;
+            Ok(client::publish::run(&args, &destination).await?)
+        }
+        Command::Tail(args) => {
+            let source = target::source(data, &args)?;
+            Ok(client::tail::run(&args, source).await?)
+        }
+        Command::Who(args) => who::run(running(data).ok(), &args).await,
         Command::Demo(args) => Ok(client::demo::run(&args, &running(data)?).await?),
         Command::Reset => reset::run(data).await,
         Command::Drill(drill) => drill::run(drill).await,
@@ -107,14 +126,21 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
 /// The stack that runs in the folder.
 fn running(data: &Path) -> Result<StackInfo, CommandError> {
     let not_running = || CommandError::NotRunning(data.to_path_buf());
-    let state = State::load(data)?.ok_or_else(not_running)?;
-    match state.judge(Identity::is_alive) {
-        Verdict::Live => state.info.ok_or_else(not_running),
-        // Something of a detached stack is gone; the rest may still answer.
-        Verdict::Crashed { leftovers } if state.detached && !leftovers.is_empty() => {
-            state.info.ok_or_else(not_running)
-        }
-        Verdict::Crashed { .. } => Err(not_running()),
+    let mut state = State::load(data)?.ok_or_else(not_running)?;
+    loop {
+        return match state.judge(Identity::is_alive) {
+            Verdict::Live | Verdict::Incomplete => state.info.ok_or_else(not_running),
+            // Something of a detached stack is gone; the rest may still answer.
+            Verdict::Crashed { leftovers } if state.detached && !leftovers.is_empty() => {
+                state.info.ok_or_else(not_running)
+            }
+            Verdict::Crashed { .. } => {
+                // An `up --detach` may have let go and ended between the look at its note and the look at itself.
+                let now = State::load(data)?.filter(|now| *now != state);
+                state = now.ok_or_else(not_running)?;
+                continue;
+            }
+        };
     }
 }
 

@@ -10,7 +10,7 @@ use crate::postgres::elsewhere;
 use crate::state::State;
 
 /// Everything a stack creates in its folder.
-const OURS: [&str; 10] = [
+const OURS: [&str; 12] = [
     "postgres",
     "postgres.elsewhere",
     "redis",
@@ -20,6 +20,8 @@ const OURS: [&str; 10] = [
     "keys.draft",
     "stack.json",
     "stack.draft",
+    "ports.json",
+    "ports.draft",
     "lock",
 ];
 

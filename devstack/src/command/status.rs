@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::paint::Paint;
 use super::{CommandError, print};
 use crate::cli::StatusArgs;
+use crate::info::StackInfo;
 use crate::process::Identity;
 use crate::stack::readiness;
 use crate::state::{Recorded, State};
@@ -18,8 +19,9 @@ use crate::state::{Recorded, State};
 struct Report {
     /// Every process runs and every service is ready.
     healthy: bool,
-    /// The URL that serves everything.
-    lb: Option<String>,
+    /// What `up --json` printed, with its secrets: only the folder's owner can read where they are noted.
+    #[serde(flatten)]
+    info: Option<StackInfo>,
     processes: Vec<Line>,
 }
 
@@ -51,7 +53,7 @@ async fn examine(state: &State) -> Report {
     let lines = join_all(state.processes.iter().map(|process| examine_one(process, &urls, &http))).await;
     let healthy =
         state.info.is_some() && lines.iter().all(|line| line.state == "running" || line.state == "ready");
-    Report { healthy, lb: state.info.as_ref().map(|info| info.lb.clone()), processes: lines }
+    Report { healthy, info: state.info.clone(), processes: lines }
 }
 
 async fn examine_one(
@@ -103,8 +105,8 @@ impl Report {
                     .trim_end();
             text += "\n";
         }
-        if let Some(lb) = &self.lb {
-            text += &format!("\n{}\n", paint.link(lb));
+        if let Some(info) = &self.info {
+            text += &format!("\n{}\n", paint.link(&info.lb));
         }
         text
     }
@@ -113,13 +115,12 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::info::StackInfo;
 
     #[test]
     fn every_service_finds_its_own_urls_whatever_the_order_of_its_start() {
         let identity = Identity { pid: 1, start: 1, exe: "/x".into() };
         let names = ["postgres", "gateway-2", "publisher", "gateway-10", "gateway-1"];
-        let recorded = |name: &str| Recorded { name: name.into(), identity: identity.clone() };
+        let recorded = |name: &str| Recorded { name: name.into(), identity: identity.clone(), spec: None };
         let mut state = State::begin(identity.clone());
         state.processes = names.iter().map(|name| recorded(name)).collect();
         let urls = |names: &[&str]| names.iter().map(|name| format!("http://{name}")).collect();

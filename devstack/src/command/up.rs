@@ -10,14 +10,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::banner::{self, Banner};
 use super::journal::Journal;
 use super::paint::Paint;
-use super::{CommandError, down, print, say};
+use super::{CommandError, down, print, revive, say};
 use crate::cli::UpArgs;
 use crate::info::StackInfo;
 use crate::install;
 use crate::process::{Identity, Lifetime, Process, Signal, Spec};
 use crate::stack::{Observer, Stack, StackConfig, StackError};
-use crate::state::{DEMO, State, Verdict};
-use crate::token::{self, Claims, DEMO_TENANT, DEMO_USER};
+use crate::state::{DEMO, Recorded, State, Verdict};
+use crate::token::{self, Claims, DEMO_CHANNELS, DEMO_TENANT, DEMO_USER};
 
 /// How often a foreground `up` looks whether everybody is still there.
 const ROUND: Duration = Duration::from_millis(500);
@@ -34,12 +34,15 @@ pub(super) async fn run(data: &Path, args: UpArgs) -> Result<(), CommandError> {
     let data = &data.canonicalize().map_err(io("cannot find"))?;
     // Two `up` at once would both find nothing running.
     let lock = File::create(data.join("lock")).map_err(io("cannot lock"))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(already(data)?),
+    let met = match lock.try_lock() {
+        Ok(()) => meet(data, &args).await?,
+        Err(TryLockError::WouldBlock) => Some(ask(data, &args).await?),
         Err(TryLockError::Error(error)) => return Err(io("cannot lock")(error)),
+    };
+    if let Some(state) = met {
+        let info = state.info.ok_or_else(|| CommandError::NotRunning(data.to_path_buf()))?;
+        return announce(&shown, &args, &info, state.detached);
     }
-    clean_up(data).await?;
 
     let mut stop = Stop::listen().map_err(|error| CommandError::Io("cannot catch signals".into(), error))?;
     let own = Identity::own()
@@ -61,13 +64,13 @@ pub(super) async fn run(data: &Path, args: UpArgs) -> Result<(), CommandError> {
             return Err(error);
         }
     };
-    announce(&shown, &args, &running.info)?;
+    announce(&shown, &args, &running.info, args.detach)?;
     if args.detach {
-        journal.note(|state| state.detached = true)?;
+        journal.change(|state| state.detached = true)?;
         running.release();
         return Ok(());
     }
-    running.watch(&mut stop).await;
+    running.watch(&mut stop, &journal).await?;
     say("\nstopping (once more to stop at once)");
     tokio::select! {
         stopped = running.stop() => stopped?,
@@ -78,19 +81,38 @@ pub(super) async fn run(data: &Path, args: UpArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Refuses a second stack; ends what a crashed one left.
-async fn clean_up(data: &Path) -> Result<(), CommandError> {
-    let Some(state) = State::load(data)? else { return Ok(()) };
+/// Meets what an earlier `up` left: refuses a second stack, brings back what a detached one has lost (and answers what it is
+/// now), and ends the rest of a crashed one.
+async fn meet(data: &Path, args: &UpArgs) -> Result<Option<State>, CommandError> {
+    let Some(state) = State::load(data)? else { return Ok(None) };
     match state.judge(Identity::is_alive) {
-        Verdict::Live => Err(already(data)?),
+        Verdict::Incomplete if !moves(args, &state) => Ok(Some(revive::run(data, state).await?)),
+        Verdict::Live | Verdict::Incomplete => Err(already(data)?),
         Verdict::Crashed { leftovers } => {
             if !leftovers.is_empty() {
                 say(&format!("  cleaning up after an earlier run ({} processes)", leftovers.len()));
             }
             down::end(&leftovers).await?;
-            Ok(state.forget(data)?)
+            state.forget(data)?;
+            Ok(None)
         }
     }
+}
+
+/// Another `up` works in this folder. The one that watches over a stack is asked for what that has lost.
+async fn ask(data: &Path, args: &UpArgs) -> Result<State, CommandError> {
+    let Some(state) = State::load(data)? else { return Err(already(data)?) };
+    let asks = state.info.is_some() && !state.missing(Identity::is_alive).is_empty() && !moves(args, &state);
+    match state.judge(Identity::is_alive) {
+        Verdict::Live if asks => revive::ask_supervisor(data, &state).await,
+        _ => Err(already(data)?),
+    }
+}
+
+/// Whether a port is asked for that the stack has not.
+fn moves(args: &UpArgs, state: &State) -> bool {
+    let port = |info: &StackInfo| info.lb.rsplit(':').next().and_then(|port| port.parse().ok());
+    args.port.is_some() && args.port != state.info.as_ref().and_then(port)
 }
 
 fn already(data: &Path) -> Result<CommandError, CommandError> {
@@ -112,6 +134,7 @@ async fn start(data: &Path, args: &UpArgs, journal: &Arc<Journal>) -> Result<Run
         publishers: args.publishers,
         redis_cluster: args.redis_cluster,
         lb: true,
+        port: args.port,
         ephemeral: false,
         detached: args.detach,
         data: Some(data.to_path_buf()),
@@ -122,7 +145,7 @@ async fn start(data: &Path, args: &UpArgs, journal: &Arc<Journal>) -> Result<Run
     let mut info = stack.info();
     let sockets = stack.socket_folder();
     let outside = (!sockets.starts_with(stack.folder())).then(|| sockets.to_path_buf());
-    journal.note(|state| {
+    journal.change(|state| {
         state.sockets = outside;
         state.info = Some(info.clone());
     })?;
@@ -130,10 +153,10 @@ async fn start(data: &Path, args: &UpArgs, journal: &Arc<Journal>) -> Result<Run
         true => None,
         false => Some(start_demo(data, args)?),
     };
-    if let Some(identity) = demo.as_ref().and_then(Process::identity) {
-        info.pids.insert(DEMO.into(), identity.pid);
-        journal.started(DEMO, &identity);
-        journal.note(|state| state.info = Some(info.clone()))?;
+    if let Some(demo) = &demo {
+        info.pids.insert(DEMO.into(), demo.pid());
+        journal.started(demo);
+        journal.change(|state| state.info = Some(info.clone()))?;
     }
     Ok(Running { demo, stack, info })
 }
@@ -158,30 +181,34 @@ fn start_demo(data: &Path, args: &UpArgs) -> Result<Process, CommandError> {
     Ok(process.map_err(StackError::from)?)
 }
 
-fn announce(data: &Path, args: &UpArgs, info: &StackInfo) -> Result<(), CommandError> {
+fn announce(data: &Path, args: &UpArgs, info: &StackInfo, detached: bool) -> Result<(), CommandError> {
     if args.json {
         let text = serde_json::to_string(info).map_err(std::io::Error::other);
         let text = text.map_err(|error| CommandError::Io("cannot print".into(), error))?;
         return print(&format!("{text}\n"));
     }
-    let token = Claims::new(DEMO_TENANT, DEMO_USER, token::now(), TOKEN).sign(&info.jwt_secret)?;
+    let claims = Claims::new(DEMO_TENANT, DEMO_USER, token::now(), TOKEN).channels([DEMO_CHANNELS]);
+    let token = claims.sign(&info.jwt_secret)?;
     let program = match (std::env::current_exe(), std::env::current_dir()) {
         (Ok(exe), Ok(here)) => banner::program(&exe, &here),
         _ => "carillon".into(),
     };
-    let banner =
-        Banner { info, token: &token, data, program: &program, detached: args.detach, demo: !args.no_demo };
+    let demo = info.pids.contains_key(DEMO);
+    let banner = Banner { info, token: &token, data, program: &program, detached, demo };
     print(&banner.render(Paint::for_stdout()))
 }
 
 impl Running {
-    /// Until the user has enough; says when a part ends by itself.
-    async fn watch(&self, stop: &mut Stop) {
+    /// Until the user has enough; says when a part ends by itself, and starts it again when another `up` asks for it.
+    async fn watch(&self, stop: &mut Stop, journal: &Journal) -> Result<(), CommandError> {
         let mut gone: Vec<u32> = Vec::new();
         let mut round = tokio::time::interval(ROUND);
         loop {
             tokio::select! {
-                () = stop.asked() => return,
+                asked = stop.next() => match asked {
+                    Asked::Stop => return Ok(()),
+                    Asked::Revive => self.revive(journal).await?,
+                },
                 _ = round.tick() => {}
             }
             for process in self.stack.processes().into_iter().chain(&self.demo) {
@@ -194,6 +221,26 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// What cannot be started now is told and stays away.
+    async fn revive(&self, journal: &Journal) -> Result<(), CommandError> {
+        if let Err(error) = self.stack.revive().await {
+            say(&error.to_string());
+        }
+        if let Some(demo) = self.demo.as_ref().filter(|demo| !demo.is_running()) {
+            demo.restart().map_err(StackError::from)?;
+        }
+        // In one step: who waits for it looks at the processes and takes the whole note.
+        let processes: Vec<&Process> = self.stack.processes().into_iter().chain(&self.demo).collect();
+        journal.change(|state| {
+            processes.iter().filter_map(|process| Recorded::of(process)).for_each(|known| state.note(known));
+            if let Some(info) = &mut state.info {
+                info.pids =
+                    processes.iter().map(|process| (process.name().to_owned(), process.pid())).collect();
+            }
+        })?;
+        Ok(())
     }
 
     async fn stop(self) -> Result<(), CommandError> {
@@ -211,11 +258,18 @@ impl Running {
     }
 }
 
-/// SIGINT, SIGTERM and a closed terminal.
+/// What a signal asks for.
+enum Asked {
+    Stop,
+    Revive,
+}
+
+/// SIGINT, SIGTERM and a closed terminal; and the signal of another `up`.
 struct Stop {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
+    revive: tokio::signal::unix::Signal,
 }
 
 impl Stop {
@@ -224,14 +278,21 @@ impl Stop {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            revive: signal(revive::wish())?,
         })
     }
 
-    async fn asked(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Stop,
+            _ = self.revive.recv() => Asked::Revive,
         }
+    }
+
+    /// Until it is told to stop.
+    async fn asked(&mut self) {
+        while let Asked::Revive = self.next().await {}
     }
 }

@@ -11,8 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 pub use self::config::{Backend, Balancer};
+use crate::ports::{self, Ports};
 use crate::process::{Lifetime, Process, ProcessError, Signal, Spec};
-use crate::{ports, wait};
+use crate::wait;
 
 const READY: Duration = Duration::from_secs(15);
 const GRACE: Duration = Duration::from_secs(5);
@@ -20,6 +21,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const RELOADS: u32 = 5;
 const RELOAD: Duration = Duration::from_secs(2);
 const ADMIN: &str = "haproxy.sock";
+/// What its process and its port are called.
+pub const NAME: &str = "haproxy";
 
 /// How HAProxy is started.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub struct HaproxyConfig {
     pub log: PathBuf,
     /// Whether it outlives us.
     pub detached: bool,
+    /// Where its port comes from.
+    pub ports: Ports,
 }
 
 /// A running HAProxy.
@@ -68,14 +73,14 @@ impl Haproxy {
         gateways: Vec<Backend>,
         publishers: Vec<Backend>,
     ) -> Result<Self, HaproxyError> {
-        let HaproxyConfig { program, folder, sockets, log, detached } = config;
+        let HaproxyConfig { program, folder, sockets, log, detached, ports } = config;
         std::fs::create_dir_all(&folder)?;
-        let listen = ports::loopback(ports::free()?);
+        let listen = ports::loopback(ports.take(NAME).map_err(io::Error::from)?);
         let balancer = Balancer { listen, admin: sockets.join(ADMIN), gateways, publishers };
         let file = folder.join("haproxy.cfg");
         std::fs::write(&file, balancer.render())?;
         let process = Process::start(Spec {
-            name: "haproxy".into(),
+            name: NAME.into(),
             program,
             // -W: a master in the foreground whose worker is replaced without refusing a connection.
             args: vec!["-W".into(), "-f".into(), file.clone().into()],
@@ -196,6 +201,7 @@ mod tests {
             sockets: folder.path().into(),
             log: folder.path().join("haproxy.log"),
             detached: false,
+            ports: Ports::random(),
         };
         let (gateway, publisher) = (backend("gateway-1").await, backend("publisher").await);
         let mut haproxy = Haproxy::start(config, vec![gateway], vec![publisher]).await.unwrap();

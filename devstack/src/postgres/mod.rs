@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use self::account::{Account, elsewhere, socket_folder};
-use crate::ports;
+use crate::ports::Ports;
 use crate::process::{Lifetime, Process, ProcessError, Signal, Spec};
 
 /// Superuser and owner of everything.
@@ -38,13 +38,23 @@ pub struct PostgresConfig {
     pub ephemeral: bool,
     /// Whether it ends with us (the signal is chosen here).
     pub detached: bool,
+    /// Where its port comes from.
+    pub ports: Ports,
 }
 
 impl PostgresConfig {
     /// One that lives in this folder, trusts everybody on loopback, and is thrown away.
     pub fn throw_away(bin: PathBuf, folder: &Path) -> Self {
         let log = folder.join("postgres.log");
-        Self { bin, data: folder.to_path_buf(), log, password: None, ephemeral: true, detached: false }
+        Self {
+            bin,
+            data: folder.to_path_buf(),
+            log,
+            password: None,
+            ephemeral: true,
+            detached: false,
+            ports: Ports::random(),
+        }
     }
 }
 
@@ -121,7 +131,8 @@ impl Postgres {
             });
             created.await.map_err(|panic| PostgresError::tool("initdb", io::Error::other(panic)))??;
         }
-        let port = ports::free().map_err(PostgresError::folder(&home))?;
+        let port =
+            config.ports.take("postgres").map_err(|error| PostgresError::folder(&home)(error.into()))?;
         let socket = socket_folder(&home.join("run"));
         account.create_private(&socket).map_err(PostgresError::folder(&socket))?;
         let process = Process::start(server(&config, account, &data, &socket, port))?;

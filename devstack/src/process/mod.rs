@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
 
 pub use self::proc::{Identity, kill_tree, signal, signal_tree};
 pub use self::spawn::Lifetime;
@@ -26,8 +27,8 @@ const REAP: Duration = Duration::from_secs(10);
 /// How long a child may take to leave when its handle is dropped.
 const PARTING: Duration = Duration::from_secs(3);
 
-/// Everything needed to start a process, and to start it again in the same way.
-#[derive(Debug, Clone)]
+/// Everything needed to start a process, and to start it again in the same way, even by another supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     /// What people call it: `gateway-1`.
     pub name: String,
@@ -46,6 +47,7 @@ pub struct Spec {
     /// Whether it ends with its supervisor.
     pub lifetime: Lifetime,
     /// The signal that asks it to stop.
+    #[serde(with = "spawn::by_number")]
     pub stop: Signal,
     /// How long it may take to stop before it is killed.
     pub grace: Duration,
@@ -124,6 +126,17 @@ impl Process {
     pub fn start(spec: Spec) -> Result<Self, ProcessError> {
         let child = launch(&spec, false)?;
         Ok(Self { spec, child: Mutex::new(Held { child, ended: None, released: false }) })
+    }
+
+    /// Starts one again that another supervisor started: its log goes on.
+    pub fn start_again(spec: Spec) -> Result<Self, ProcessError> {
+        let child = launch(&spec, true)?;
+        Ok(Self { spec, child: Mutex::new(Held { child, ended: None, released: false }) })
+    }
+
+    /// How it was started.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// What people call it.

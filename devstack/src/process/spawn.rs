@@ -6,14 +6,31 @@ use std::process::{Child, Command};
 use std::sync::{OnceLock, PoisonError, mpsc};
 
 use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
 
 /// When a child ends besides being told to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lifetime {
     /// The kernel sends the child this signal when the supervisor dies, however it dies.
-    Tied(Signal),
+    Tied(#[serde(with = "by_number")] Signal),
     /// The child stays, in a session of its own: closing the terminal does not reach it.
     Detached,
+}
+
+/// A signal in a state file: its number on this machine.
+pub(super) mod by_number {
+    use rustix::process::Signal;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(in crate::process) fn serialize<S: Serializer>(signal: &Signal, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_i32(signal.as_raw())
+    }
+
+    pub(in crate::process) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Signal, D::Error> {
+        let number = i32::deserialize(from)?;
+        Signal::from_named_raw(number).ok_or_else(|| D::Error::custom(format!("{number} is no signal")))
+    }
 }
 
 /// Starts the command in a process group of its own.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Redis, RedisConfig, RedisError};
-use crate::{ports, wait};
+use crate::wait;
 
 /// Nodes, each a primary with a third of the slots; the smallest cluster that survives as one.
 const NODES: u16 = 3;
@@ -23,7 +23,8 @@ pub async fn start_cluster(config: RedisConfig) -> Result<Vec<Redis>, RedisError
             name,
             ..config.clone()
         };
-        nodes.push(Redis::start_as(node, Some(ports::free()?)).await?);
+        let bus = config.ports.take(&format!("{}.bus", node.name)).map_err(std::io::Error::from)?;
+        nodes.push(Redis::start_as(node, Some(bus)).await?);
     }
     form(&nodes).await?;
     Ok(nodes)

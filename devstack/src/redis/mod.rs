@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 pub use self::cluster::start_cluster;
-use crate::ports;
+use crate::ports::{self, Ports};
 use crate::process::{Lifetime, Process, ProcessError, Signal, Spec};
 
 const READY: Duration = Duration::from_secs(15);
@@ -32,6 +32,8 @@ pub struct RedisConfig {
     pub log: PathBuf,
     /// Whether it outlives us.
     pub detached: bool,
+    /// Where its port comes from.
+    pub ports: Ports,
 }
 
 /// A running private Redis.
@@ -65,7 +67,7 @@ impl Redis {
     /// With `bus` it is a node of a cluster that talks to its fellows on that port.
     async fn start_as(config: RedisConfig, bus: Option<u16>) -> Result<Self, RedisError> {
         std::fs::create_dir_all(&config.folder)?;
-        let port = ports::free()?;
+        let port = config.ports.take(&config.name).map_err(io::Error::from)?;
         let process = Process::start(server(&config, port, bus))?;
         let redis = Self { process, addr: ports::loopback(port), bus };
         redis.ready().await?;
@@ -169,6 +171,7 @@ mod tests {
             folder: folder.into(),
             log: folder.join("redis.log"),
             detached: false,
+            ports: Ports::random(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::process::Identity;
+use crate::process::Process;
 
 /// One variable of a service's environment.
 pub type Variable = (String, String);
@@ -23,7 +23,9 @@ pub struct StackConfig {
     pub chaos: bool,
     /// HAProxy in front of everything.
     pub lb: bool,
-    /// Postgres without fsync and without password: for data that nobody needs afterwards.
+    /// The balancer's port; none takes the one it had in this folder, or a free one.
+    pub port: Option<u16>,
+    /// Postgres without fsync and without password, ports that nobody remembers: for data that nobody needs afterwards.
     pub ephemeral: bool,
     /// The processes outlive us once [`super::Stack::release`] is called.
     pub detached: bool,
@@ -45,6 +47,7 @@ impl Default for StackConfig {
             redis_cluster: false,
             chaos: false,
             lb: false,
+            port: None,
             ephemeral: true,
             detached: false,
             data: None,
@@ -75,8 +78,10 @@ impl StackConfig {
 pub trait Observer: Send + Sync {
     /// A step begins; one short line for people.
     fn step(&self, _text: &str) {}
+    /// Something is not as it was at the last start; one short line for people.
+    fn note(&self, _text: &str) {}
     /// A process runs; whoever wants to find it after a crash notes it now.
-    fn started(&self, _name: &str, _identity: &Identity) {}
+    fn started(&self, _process: &Process) {}
 }
 
 /// Nobody listens.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::find::{Missing, NotBuilt};
 use crate::haproxy::HaproxyError;
+use crate::ports::PortError;
 use crate::postgres::PostgresError;
 use crate::process::ProcessError;
 use crate::redis::RedisError;
@@ -29,6 +30,9 @@ pub enum StackError {
         /// Why.
         source: io::Error,
     },
+    /// A port cannot be had.
+    #[error(transparent)]
+    Port(#[from] PortError),
     /// A proxy or the probes' client did not start.
     #[error("cannot start {what}: {source}")]
     Part {

@@ -30,7 +30,8 @@ impl Keys {
                 Ok(Self { file, ..keys })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let database_password = (!ephemeral).then(random);
+                // Short enough for a line of a terminal with its URL around it; it is good on loopback only.
+                let database_password = (!ephemeral).then(|| uuid::Uuid::new_v4().simple().to_string());
                 let keys = Self { jwt_secret: random(), database_password, api_key: None, file };
                 keys.write()?;
                 Ok(keys)

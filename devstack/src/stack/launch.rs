@@ -13,10 +13,9 @@ use super::folder::Folder;
 use super::keys::Keys;
 use super::service::{Links, Service, ServicePlan};
 use crate::find::{self, Servers};
-use crate::haproxy::{Haproxy, HaproxyConfig};
-use crate::ports::{loopback, retry_if_taken};
+use crate::haproxy::{self, Haproxy, HaproxyConfig};
+use crate::ports::{Ports, loopback, retry_if_taken};
 use crate::postgres::{Postgres, PostgresConfig};
-use crate::process::Process;
 use crate::redis::{self, Redis, RedisConfig};
 
 /// Time a stopping gateway takes for its clients: a developer waits for it.
@@ -42,11 +41,12 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
     let folder_fault = |source| StackError::Folder { folder: wished.clone(), source };
     let folder = Folder::open(config.data.as_deref()).map_err(folder_fault)?;
     let mut keys = Keys::of(folder.path(), config.ephemeral).map_err(folder_fault)?;
+    let ports = ports(&config, folder.path())?;
 
     config.observer.step(if config.redis_cluster { "Postgres, Redis Cluster" } else { "Postgres, Redis" });
     let (postgres, redis) = tokio::join!(
-        retry_if_taken(|| start_postgres(&servers, &config, &folder, &keys)),
-        start_redis(&servers, &config, &folder),
+        retry_if_taken(|| start_postgres(&servers, &config, &folder, &keys, &ports)),
+        start_redis(&servers, &config, &folder, &ports),
     );
     let (postgres, redis) = (postgres?, redis?);
 
@@ -76,6 +76,7 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
         gateway_env: config.gateway_env.clone(),
         publisher_env: config.publisher_env.clone(),
         detached: config.detached,
+        ports: ports.clone(),
         observer: Arc::clone(&config.observer),
         http: reqwest::Client::builder()
             .no_proxy()
@@ -96,14 +97,15 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
                 program: servers.haproxy.clone(),
                 folder: folder.path().join("haproxy"),
                 sockets: postgres.socket_folder().to_path_buf(),
-                log: folder.log("haproxy"),
+                log: folder.log(haproxy::NAME),
                 detached: config.detached,
+                ports: ports.clone(),
             };
             let backends = |services: &[Service]| services.iter().map(Service::backend).collect();
             Haproxy::start(place, backends(&gateways), backends(&publishers))
         });
         let haproxy = haproxy.await?;
-        announce(&*config.observer, haproxy.process());
+        config.observer.started(haproxy.process());
         Some(haproxy)
     } else {
         None
@@ -111,11 +113,27 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
     Ok(Stack { gateways, publishers, haproxy, redis, postgres, keys, api_key, launcher, folder })
 }
 
+/// The ports of a stack that is kept stay the same over its restarts.
+fn ports(config: &StackConfig, folder: &Path) -> Result<Ports, StackError> {
+    let ports = if config.ephemeral && config.port.is_none() {
+        Ports::random()
+    } else {
+        let observer = Arc::clone(&config.observer);
+        Ports::remembered(folder, move |text| observer.note(text))?
+    };
+    // Before anything starts: a port that was asked for is there, or nothing happens.
+    if let Some(port) = config.port {
+        ports.fix(haproxy::NAME, port)?;
+    }
+    Ok(ports)
+}
+
 async fn start_postgres(
     servers: &Servers,
     config: &StackConfig,
     folder: &Folder,
     keys: &Keys,
+    ports: &Ports,
 ) -> Result<Postgres, StackError> {
     let postgres = Postgres::start(PostgresConfig {
         bin: servers.postgres_bin.clone(),
@@ -124,9 +142,10 @@ async fn start_postgres(
         password: keys.database_password.clone(),
         ephemeral: config.ephemeral,
         detached: config.detached,
+        ports: ports.clone(),
     })
     .await?;
-    announce(&*config.observer, postgres.process());
+    config.observer.started(postgres.process());
     Ok(postgres)
 }
 
@@ -134,6 +153,7 @@ async fn start_redis(
     servers: &Servers,
     config: &StackConfig,
     folder: &Folder,
+    ports: &Ports,
 ) -> Result<Vec<Redis>, StackError> {
     let plan = || RedisConfig {
         name: "redis".into(),
@@ -141,20 +161,15 @@ async fn start_redis(
         folder: folder.path().join("redis"),
         log: folder.log("redis"),
         detached: config.detached,
+        ports: ports.clone(),
     };
     let nodes = if config.redis_cluster {
         retry_if_taken(|| redis::start_cluster(plan())).await?
     } else {
         vec![retry_if_taken(|| Redis::start(plan())).await?]
     };
-    nodes.iter().for_each(|node| announce(&*config.observer, node.process()));
+    nodes.iter().for_each(|node| config.observer.started(node.process()));
     Ok(nodes)
-}
-
-fn announce(observer: &dyn Observer, process: &Process) {
-    if let Some(identity) = process.identity() {
-        observer.started(process.name(), &identity);
-    }
 }
 
 /// The URL the services get: of a proxy, of the one Redis, or of a cluster with all its nodes.
@@ -196,6 +211,7 @@ pub(super) struct Launcher {
     gateway_env: Vec<Variable>,
     publisher_env: Vec<Variable>,
     detached: bool,
+    ports: Ports,
     observer: Arc<dyn Observer>,
     http: reqwest::Client,
 }
@@ -265,9 +281,10 @@ impl Launcher {
             folder: self.folder.clone(),
             env,
             detached: self.detached,
+            ports: self.ports.clone(),
         };
         let service = Service::launch(&plan, links, self.http.clone())?;
-        announce(&*self.observer, service.process());
+        self.observer.started(service.process());
         service.ready().await?;
         Ok(service)
     }

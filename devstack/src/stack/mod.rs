@@ -205,6 +205,25 @@ impl Stack {
         }
     }
 
+    /// Starts again, on its ports, whatever has ended by itself, and waits until it is ready.
+    pub async fn revive(&self) -> Result<(), StackError> {
+        let gone = |process: &Process| !process.is_running();
+        if gone(self.postgres.process()) {
+            self.postgres.restart().await?;
+        }
+        for redis in self.redis.iter().filter(|redis| gone(redis.process())) {
+            redis.restart().await?;
+        }
+        for service in self.publishers.iter().chain(&self.gateways).filter(|service| gone(service.process()))
+        {
+            service.restart().await?;
+        }
+        if let Some(haproxy) = self.haproxy.as_ref().filter(|haproxy| gone(haproxy.process())) {
+            haproxy.restart().await?;
+        }
+        Ok(())
+    }
+
     /// Stops everything kindly and in order: gateways drain, publishers finish what they have acknowledged, then
     /// the balancer, Redis and Postgres.
     pub async fn stop(self) -> Result<(), StackError> {

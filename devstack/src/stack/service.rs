@@ -12,13 +12,15 @@ use super::config::Variable;
 use crate::chaos::ChaosProxy;
 use crate::haproxy::Backend;
 use crate::info::ws_url;
-use crate::ports;
+use crate::ports::{self, Ports};
 use crate::process::{Lifetime, Process, ProcessError, Signal, Spec};
 
 /// A service that starts while two cores serve a whole test run.
 const READY: Duration = Duration::from_secs(45);
 /// Time to stop beyond the drain.
 const GRACE: Duration = Duration::from_secs(15);
+const LISTEN: &str = "CARILLON_LISTEN";
+const OPS_LISTEN: &str = "CARILLON_OPS_LISTEN";
 const PROBE: Duration = Duration::from_secs(2);
 
 /// How a service is started.
@@ -36,6 +38,8 @@ pub(super) struct ServicePlan {
     pub(super) env: Vec<Variable>,
     /// Whether it outlives us.
     pub(super) detached: bool,
+    /// Where its ports come from.
+    pub(super) ports: Ports,
 }
 
 /// The proxies between one service and what it depends on.
@@ -75,25 +79,22 @@ pub struct Readiness {
 }
 
 impl Service {
-    /// Starts it on free ports without waiting for it.
+    /// Starts it without waiting for it.
     pub(super) fn launch(
         plan: &ServicePlan,
         links: Option<Links>,
         http: reqwest::Client,
     ) -> Result<Self, ProcessError> {
-        let port = || {
-            ports::free().map(ports::loopback).map_err(|source| ProcessError::Spawn {
+        let port = |name: &str| {
+            plan.ports.take(name).map(ports::loopback).map_err(|error| ProcessError::Spawn {
                 name: plan.name.clone(),
                 program: plan.program.clone(),
-                source,
+                source: error.into(),
             })
         };
-        let (addr, ops) = (port()?, port()?);
-        let own = [
-            ("CARILLON_NODE", plan.name.clone()),
-            ("CARILLON_LISTEN", addr.to_string()),
-            ("CARILLON_OPS_LISTEN", ops.to_string()),
-        ];
+        let (addr, ops) = (port(&plan.name)?, port(&format!("{}.ops", plan.name))?);
+        let own =
+            [("CARILLON_NODE", plan.name.clone()), (LISTEN, addr.to_string()), (OPS_LISTEN, ops.to_string())];
         let mut env: Vec<Variable> = own.map(|(name, value)| (name.into(), value)).into();
         env.extend(plan.env.iter().cloned());
         // The last one given counts.
@@ -112,6 +113,16 @@ impl Service {
             grace: GRACE + drain,
         })?;
         Ok(Self { process, addr, ops, links, http })
+    }
+
+    /// Starts one again that another supervisor started, without waiting for it; none when it is no service.
+    pub(crate) fn start_again(spec: Spec, http: reqwest::Client) -> Option<Result<Self, ProcessError>> {
+        let addr = |name: &str| {
+            let (_, text) = spec.env.iter().rev().find(|(known, _)| known == name)?;
+            text.parse::<SocketAddr>().ok()
+        };
+        let (addr, ops) = (addr(LISTEN)?, addr(OPS_LISTEN)?);
+        Some(Process::start_again(spec).map(|process| Self { process, addr, ops, links: None, http }))
     }
 
     /// Its name: `gateway-1`.

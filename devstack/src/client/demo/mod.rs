@@ -25,6 +25,9 @@ pub use run::{DemoError, play, run};
 pub const TENANTS: [&str; 5] =
     [appointments::TENANT, crm::TENANT, leads::TENANT, shop::TENANT, school::TENANT];
 
+/// In a hundred events, how many are the studio's before all businesses are asked: it is the one that people watch.
+const STUDIO: u32 = 40;
+
 /// Things one business is busy with at a time; with more it first brings some to an end.
 const OPEN_THINGS: usize = 12;
 
@@ -64,7 +67,8 @@ impl Story {
 
     /// The next event, as of `now`; none when no business has the wanted name.
     pub fn next(&mut self, now: Timestamp) -> Option<Post> {
-        let which = self.dice.below(self.businesses.len());
+        let watched = self.businesses.len() == TENANTS.len() && self.dice.chance(STUDIO);
+        let which = if watched { 0 } else { self.dice.below(self.businesses.len()) };
         Some(self.businesses.get_mut(which)?.next(&mut self.dice, now))
     }
 }

@@ -31,6 +31,12 @@ fn every_business_has_its_say_and_one_alone_can_be_had() {
 }
 
 #[test]
+fn whoever_watches_the_studio_sees_half_of_the_story() {
+    let studio = told(5, 1_000).iter().filter(|post| post.tenant == TENANTS[0]).count();
+    assert!((450..600).contains(&studio), "{studio}");
+}
+
+#[test]
 fn every_event_fits_the_contract() {
     for post in told(3, 5_000) {
         let addressed = post.addressed();

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::client::frame::Frame;
 
-/// Wider data is cut: a line should stay a line.
-const DATA_CHARS: usize = 160;
+/// Data is cut where the line ends, but so much of it is always shown.
+const LEAST_DATA: usize = 20;
 
 const DIM: &str = "\x1b[2m";
 const CYAN: &str = "\x1b[36m";
@@ -26,6 +26,8 @@ pub(super) enum Style {
     Json,
     /// Time, seq, type, channels and data in columns.
     Line {
+        /// Characters of a line.
+        width: usize,
         /// With ANSI colours.
         colours: bool,
         /// For the time of day.
@@ -38,12 +40,12 @@ impl Style {
     pub(super) fn line(&self, frame: &Frame) -> String {
         match self {
             Self::Json => frame.0.to_string(),
-            Self::Line { colours, zone } => columns(frame, *colours, zone),
+            Self::Line { width, colours, zone } => columns(frame, *width, *colours, zone),
         }
     }
 }
 
-fn columns(frame: &Frame, colours: bool, zone: &TimeZone) -> String {
+fn columns(frame: &Frame, width: usize, colours: bool, zone: &TimeZone) -> String {
     let event = frame.event();
     let word = |name: &str| event[name].as_str().unwrap_or_default();
     let time = word("time").parse::<Timestamp>();
@@ -54,24 +56,26 @@ fn columns(frame: &Frame, colours: bool, zone: &TimeZone) -> String {
     let channels = printable(&frame.channels().join(" ")).into_owned();
     let urgent = matches!(word("priority"), "urgent" | "critical");
 
-    let mut line = String::new();
+    let (mut line, mut used) = (String::new(), 0);
     let mut column = |text: &str, width: usize, colour: &str| {
         let (on, off) = if colours { (colour, PLAIN) } else { ("", "") };
-        let padding = " ".repeat(width.saturating_sub(text.chars().count()));
+        let length = text.chars().count();
+        let padding = " ".repeat(width.saturating_sub(length));
+        used += width.max(length) + 2;
         // Writing to a String cannot fail.
         let _ = write!(line, "{on}{text}{off}{padding}  ");
     };
     column(&time, 8, DIM);
     column(&seq, 6, CYAN);
-    column(&kind, 26, if urgent { RED } else { GREEN });
-    column(&channels, 18, YELLOW);
-    line.push_str(&told(&event["data"]));
+    column(&kind, 21, if urgent { RED } else { GREEN });
+    column(&channels, 17, YELLOW);
+    line.push_str(&told(&event["data"], width.saturating_sub(used).max(LEAST_DATA)));
     line.truncate(line.trim_end().len());
     line
 }
 
-/// The data as `name=value` pairs, at most [`DATA_CHARS`] characters.
-fn told(data: &Value) -> String {
+/// The data as `name=value` pairs, at most `room` characters.
+fn told(data: &Value, room: usize) -> String {
     let text = match data {
         Value::Null => String::new(),
         Value::Object(members) => {
@@ -84,10 +88,11 @@ fn told(data: &Value) -> String {
         other => other.to_string(),
     };
     let text = printable(&text);
-    match text.char_indices().nth(DATA_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into_owned(),
+    if text.chars().count() <= room {
+        return text.into_owned();
     }
+    let end = text.char_indices().nth(room.saturating_sub(1)).map_or(text.len(), |(end, _)| end);
+    format!("{}…", &text[..end])
 }
 
 /// Text without control characters: an event must not steer the terminal of who looks at it.
@@ -113,13 +118,14 @@ mod tests {
     }
 
     fn plain(frame: &Frame) -> String {
-        Style::Line { colours: false, zone: TimeZone::UTC }.line(frame)
+        Style::Line { width: 100, colours: false, zone: TimeZone::UTC }.line(frame)
     }
 
     #[test]
     fn columns_line_up() {
         let line = plain(&frame(json!({"client": "Mila", "room": 2, "paid": true})));
-        let expected = "13:02:07  #42     appointment.created         tenant user:anna    client=Mila  paid=true  room=2";
+        let expected =
+            "13:02:07  #42     appointment.created    tenant user:anna   client=Mila  paid=true  room=2";
         assert_eq!(line, expected);
         let without = plain(&frame(Value::Null));
         assert!(expected.starts_with(&without), "{without:?}");
@@ -128,7 +134,7 @@ mod tests {
     #[test]
     fn colours_change_nothing_but_colour() {
         let frame = frame(json!({"a": 1}));
-        let coloured = Style::Line { colours: true, zone: TimeZone::UTC }.line(&frame);
+        let coloured = Style::Line { width: 100, colours: true, zone: TimeZone::UTC }.line(&frame);
         let mut bare = String::new();
         let mut rest = coloured.as_str();
         while let Some((text, after)) = rest.split_once('\x1b') {
@@ -149,7 +155,7 @@ mod tests {
     #[test]
     fn long_data_is_cut_between_characters() {
         let line = plain(&frame(json!("ž".repeat(5_000))));
-        assert!(line.chars().count() < 260 && line.ends_with('…'));
+        assert!(line.chars().count() == 100 && line.ends_with('…'), "{line}");
     }
 
     #[test]

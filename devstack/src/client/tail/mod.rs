@@ -16,12 +16,11 @@ use tokio::time::{Instant, sleep_until};
 
 use self::line::Style;
 use super::frame::{Cursor, Frame, Welcome};
-use super::resume::{Follow, Happening, Resuming};
+use super::resume::{Follow, Happening, Resuming, TokenSource};
 use super::socket::SocketError;
 use crate::cli::TailArgs;
 use crate::environment::refuses_colour;
-use crate::info::{StackInfo, ws_url};
-use crate::token::{Claims, TokenError, now};
+use crate::token::{Claims, DEMO_TENANT, DEMO_USER, TokenError, now};
 
 /// How long a token of `tail` lives; it is refreshed in time.
 const TOKEN_SECONDS: u64 = 3600;
@@ -44,27 +43,50 @@ pub enum TailError {
     Output(std::io::Error),
 }
 
+/// Where `tail` listens, and as whom.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// WebSocket addresses, taken in turn.
+    pub urls: Vec<String>,
+    /// As whom.
+    pub listener: Listener,
+}
+
+/// As whom `tail` listens.
+#[derive(Clone)]
+pub enum Listener {
+    /// Whoever this token names, until it expires.
+    Token(String),
+    /// The user of the arguments, with fresh tokens signed with this secret.
+    Secret(String),
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Token(_) => "Token(…)",
+            Self::Secret(_) => "Secret(…)",
+        })
+    }
+}
+
 /// `carillon tail`: shows events until Ctrl-C, until `--count` events were shown, or until nobody reads its output.
-pub async fn run(args: &TailArgs, info: &StackInfo) -> Result<(), TailError> {
-    let claims = Claims::new(&args.tenant, &args.user, now(), TOKEN_SECONDS)
-        .roles(args.roles.iter().cloned())
-        .channels(args.channels.iter().cloned());
-    let secret = info.jwt_secret.clone();
-    // Signed once now, so that a secret that cannot sign is an error and not a refused connection.
-    let first = claims.sign(&secret)?;
-    let urls = if args.urls.is_empty() { vec![ws_url(&info.lb)] } else { args.urls.clone() };
-    let mut follow = Follow::new(urls, "").channels(args.channels.iter().cloned());
-    follow.token = Arc::new(move || {
-        let fresh = Claims { iat: now(), exp: now() + TOKEN_SECONDS, ..claims.clone() };
-        fresh.sign(&secret).unwrap_or_else(|_| first.clone())
-    });
+pub async fn run(args: &TailArgs, source: Source) -> Result<(), TailError> {
+    let mut follow = Follow::new(source.urls, "").channels(args.channels.iter().cloned());
+    match source.listener {
+        Listener::Token(token) => {
+            follow.token = Arc::new(move || token.clone());
+            follow.tenant.clone_from(&args.tenant);
+        }
+        Listener::Secret(secret) => follow.token = minted(args, secret)?,
+    }
     follow.since = args.since.map(|seq| Cursor { seq, epoch: None });
 
     let style = if args.json {
         Style::Json
     } else {
         let colours = std::io::stdout().is_terminal() && !refuses_colour();
-        Style::Line { colours, zone: TimeZone::system() }
+        Style::Line { colours, zone: TimeZone::system(), width: width() }
     };
     let mut view = View { style, events: std::io::stdout(), notes: std::io::stderr(), left: args.count };
     tokio::select! {
@@ -75,6 +97,27 @@ pub async fn run(args: &TailArgs, info: &StackInfo) -> Result<(), TailError> {
         },
         _ = tokio::signal::ctrl_c() => Ok(()),
     }
+}
+
+/// Columns of the terminal; as many as a page of text has where there is none.
+fn width() -> usize {
+    const PAGE: usize = 100;
+    terminal_size::terminal_size_of(std::io::stdout()).map_or(PAGE, |(width, _)| width.0.into())
+}
+
+/// A fresh token for each connection and each refresh.
+fn minted(args: &TailArgs, secret: String) -> Result<TokenSource, TokenError> {
+    let tenant = args.tenant.as_deref().unwrap_or(DEMO_TENANT);
+    let user = args.user.as_deref().unwrap_or(DEMO_USER);
+    let claims = Claims::new(tenant, user, now(), TOKEN_SECONDS)
+        .roles(args.roles.iter().cloned())
+        .channels(args.channels.iter().cloned());
+    // Signed once now, so that a secret that cannot sign is an error and not a refused connection.
+    let first = claims.sign(&secret)?;
+    Ok(Arc::new(move || {
+        let fresh = Claims { iat: now(), exp: now() + TOKEN_SECONDS, ..claims.clone() };
+        fresh.sign(&secret).unwrap_or_else(|_| first.clone())
+    }))
 }
 
 /// Where the lines go and how many are still wanted.

@@ -6,7 +6,7 @@ use crate::client::fake::{Fake, Scene, Step, event, welcome};
 async fn shown(scenes: Vec<Scene>, count: u64) -> (Vec<String>, Vec<String>, Result<(), TailError>) {
     let fake = Fake::start(scenes).await;
     let (mut events, mut notes) = (Vec::new(), Vec::new());
-    let style = Style::Line { colours: false, zone: TimeZone::UTC };
+    let style = Style::Line { width: 100, colours: false, zone: TimeZone::UTC };
     let mut view = View { style, events: &mut events, notes: &mut notes, left: Some(count) };
     let outcome = view.show(Resuming::new(Follow::new([fake.url.clone()], "token"))).await;
     let lines = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect();

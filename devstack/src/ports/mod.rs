@@ -1,10 +1,16 @@
 //! Which TCP ports may a server of the stack listen on?
 
+mod book;
+mod holder;
+
 use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+pub use self::book::{FILE, PortError, Ports};
+pub use self::holder::Holder;
 
 /// Lowest port we take: below live well-known services.
 const LOWEST: u16 = 10_000;
@@ -15,9 +21,8 @@ const LOWEST: u16 = 10_000;
 /// restarts, and a port of the ephemeral range could meanwhile be the source port of some client's connection.
 /// Other processes pick too; the choice is random, and whoever starts a server retries once on a collision.
 pub fn free() -> io::Result<u16> {
-    static TAKEN: OnceLock<Mutex<HashSet<u16>>> = OnceLock::new();
     let range = below_ephemeral();
-    let mut taken = TAKEN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let mut taken = taken();
     for _ in 0..200 {
         let port = random_in(&range);
         if !taken.contains(&port) && is_free(port) {
@@ -26,6 +31,17 @@ pub fn free() -> io::Result<u16> {
         }
     }
     Err(io::Error::new(io::ErrorKind::AddrInUse, format!("found no free port in {range:?}")))
+}
+
+/// From now on [`free`] hands out none of these.
+fn reserve(ports: impl Iterator<Item = u16>) {
+    taken().extend(ports);
+}
+
+/// Ports that are spoken for in this process.
+fn taken() -> MutexGuard<'static, HashSet<u16>> {
+    static TAKEN: OnceLock<Mutex<HashSet<u16>>> = OnceLock::new();
+    TAKEN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Starts a server, and once more (with fresh ports) if somebody else took its port meanwhile.

@@ -1,0 +1,257 @@
+//! Does the command line keep its promises to somebody who uses it for the first time?
+//!
+//! The real `carillon`, as a person calls it: up, status, kill, up again, down, and against "any installation".
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use carillon_devstack::find;
+use carillon_devstack::process::{Identity, Signal, signal};
+use carillon_devstack::wait;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One `carillon` in a data folder of its own; the stack ends with it.
+struct Machine {
+    data: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self { data: tempfile::tempdir().unwrap() }
+    }
+
+    async fn carillon(&self, words: &[&str]) -> Output {
+        carillon(self.data.path(), words).await
+    }
+
+    /// Runs it, expects success, and reads the JSON it prints.
+    async fn json(&self, words: &[&str]) -> (Value, String) {
+        let output = self.carillon(words).await;
+        assert!(output.status.success(), "{words:?}: {}", told(&output));
+        (serde_json::from_slice(&output.stdout).unwrap(), told(&output))
+    }
+
+    async fn up(&self, more: &[&str]) -> (Value, String) {
+        self.json(&[&["up", "--detach", "--json"], more].concat()).await
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let program = find::own_binary("carillon").unwrap();
+        let mut down = std::process::Command::new(program);
+        down.arg("--data").arg(self.data.path()).arg("down").stderr(Stdio::null());
+        assert!(down.status().unwrap().success() || std::thread::panicking(), "the stack did not stop");
+    }
+}
+
+async fn carillon(data: &Path, words: &[&str]) -> Output {
+    let program = find::own_binary("carillon").unwrap();
+    let mut command = Command::new(program);
+    command.arg("--data").arg(data).args(words).stdin(Stdio::null()).kill_on_drop(true);
+    tokio::time::timeout(2 * PATIENCE, command.output()).await.unwrap().unwrap()
+}
+
+/// What it said on stderr.
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", told(output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Kills a process of the stack and waits until it is gone.
+async fn kill(info: &Value, name: &str) {
+    let identity = Identity::of(info["pids"][name].as_u64().unwrap() as u32).unwrap();
+    signal(identity.pid, Signal::KILL).unwrap();
+    wait::until_true(format!("the end of {name}"), PATIENCE, || !identity.is_alive()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_killed_comes_back_in_its_place_and_nothing_else_moves() {
+    let machine = Machine::new();
+    let (first, _) = machine.up(&["--no-demo"]).await;
+    for name in ["gateway-1", "haproxy", "publisher"] {
+        kill(&first, name).await;
+    }
+    let status = machine.carillon(&["status"]).await;
+    assert!(!status.status.success() && told(&status).contains("carillon up"), "{}", told(&status));
+    let (second, heard) = machine.up(&["--no-demo"]).await;
+    assert!(heard.contains("gateway-1 is gone, starting it again"), "{heard}");
+    for (name, pid) in first["pids"].as_object().unwrap() {
+        let back = ["gateway-1", "haproxy", "publisher"].contains(&name.as_str());
+        assert_eq!(second["pids"][name] != *pid, back, "{name}: {pid} and {}", second["pids"][name]);
+    }
+    for place in ["lb", "gateways", "publisher", "ops", "database_url", "redis_url", "jwt_secret", "api_key"]
+    {
+        assert_eq!(second[place], first[place], "{place}");
+    }
+    let (status, _) = machine.json(&["status", "--json"]).await;
+    assert_eq!(status["healthy"], true, "{status}");
+    for (place, value) in second.as_object().unwrap() {
+        assert_eq!(&status[place], value, "status --json has what up --json has: {place}");
+    }
+    let refused = machine.carillon(&["up", "--detach"]).await;
+    assert!(!refused.status.success() && told(&refused).contains("already runs"), "{}", told(&refused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_with_a_supervisor_gets_back_what_it_lost_from_its_supervisor() {
+    let machine = Machine::new();
+    let mut supervisor = Command::new(find::own_binary("carillon").unwrap())
+        .arg("--data")
+        .arg(machine.data.path())
+        .args(["up", "--json", "--no-demo", "--gateways", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(supervisor.stdout.take().unwrap());
+    tokio::time::timeout(PATIENCE, stdout.read_line(&mut line)).await.unwrap().unwrap();
+    let first: Value = serde_json::from_str(&line).unwrap();
+    for name in ["gateway-1", "redis"] {
+        kill(&first, name).await;
+    }
+    let (second, heard) = machine.json(&["up", "--json"]).await;
+    assert!(heard.contains("gateway-1 is gone"), "{heard}");
+    for (name, pid) in first["pids"].as_object().unwrap() {
+        let back = ["gateway-1", "redis"].contains(&name.as_str());
+        assert_eq!(second["pids"][name] != *pid, back, "{name}");
+    }
+    assert_eq!((&second["lb"], &second["gateways"]), (&first["lb"], &first["gateways"]));
+    let (status, _) = machine.json(&["status", "--json"]).await;
+    assert_eq!(status["healthy"], true, "{status}");
+    assert!(supervisor.try_wait().unwrap().is_none(), "it goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_stay_over_a_restart_and_a_taken_port_is_told_by_name() {
+    let machine = Machine::new();
+    let (first, _) = machine.up(&["--no-demo", "--gateways", "1"]).await;
+    machine.carillon(&["down"]).await;
+    let (second, heard) = machine.up(&["--no-demo", "--gateways", "2"]).await;
+    for place in ["lb", "publisher", "database_url", "redis_url", "api_key"] {
+        assert_eq!(second[place], first[place], "{place}: {heard}");
+    }
+    assert_eq!(second["gateways"][0], first["gateways"][0]);
+    machine.carillon(&["down"]).await;
+
+    let address = first["lb"].as_str().unwrap().trim_start_matches("http://").to_owned();
+    let port = address.rsplit(':').next().unwrap();
+    let squatter = TcpListener::bind(&address).await.unwrap();
+    let whose = format!("(pid {})", std::process::id());
+    let refused = machine.carillon(&["up", "--detach", "--no-demo", "--port", port]).await;
+    let fault = told(&refused);
+    assert!(!refused.status.success() && fault.contains(&address) && fault.contains(&whose), "{fault}");
+    assert!(!fault.contains("Postgres"), "nothing was started: {fault}");
+
+    let (third, heard) = machine.up(&["--no-demo", "--gateways", "1"]).await;
+    assert!(heard.contains(&address) && heard.contains(&whose), "{heard}");
+    assert_ne!(third["lb"], first["lb"]);
+    assert_eq!(third["gateways"][0], first["gateways"][0]);
+    drop(squatter);
+    machine.carillon(&["down"]).await;
+    let (fourth, _) = machine.up(&["--no-demo", "--gateways", "1", "--port", port]).await;
+    assert_eq!(fourth["lb"], first["lb"], "a port that was asked for is taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publish_tail_and_who_serve_any_installation() {
+    let machine = Machine::new();
+    let (info, _) = machine.up(&["--no-demo", "--gateways", "1"]).await;
+    let (lb, key) = (info["lb"].as_str().unwrap(), info["api_key"].as_str().unwrap());
+    let token = said(&machine.carillon(&["token", "--user", "mila", "--role", "front"]).await);
+    let token = token.trim();
+    let secrets = tempfile::tempdir().unwrap();
+    let file = secrets.path().join("token");
+    std::fs::write(&file, token).unwrap();
+    let from_file = format!("@{}", file.display());
+    let nowhere = tempfile::tempdir().unwrap();
+    let elsewhere = |words: Vec<&'static str>, with: [&str; 4]| {
+        let words: Vec<String> =
+            words.into_iter().map(str::to_owned).chain(with.map(str::to_owned)).collect();
+        let data = nowhere.path().join("no-stack");
+        async move { carillon(&data, &words.iter().map(String::as_str).collect::<Vec<_>>()).await }
+    };
+
+    let ack =
+        elsewhere(vec!["publish", "a.b", "{\"n\":1}", "--user", "mila"], ["--url", lb, "--api-key", key])
+            .await;
+    let ack: Value = serde_json::from_str(&said(&ack)).unwrap();
+    assert_eq!(ack["seq"], 1);
+    let heard = elsewhere(
+        vec!["tail", "--since", "0", "--count", "1", "--json"],
+        ["--url", lb, "--token", &from_file],
+    )
+    .await;
+    let heard: Value = serde_json::from_str(&said(&heard)).unwrap();
+    assert_eq!((&heard["seq"], &heard["event"]["data"]["n"]), (&Value::from(1), &Value::from(1)));
+
+    let who = elsewhere(vec!["who", "--json"], ["--url", lb, "--token", token]).await;
+    let who: Value = serde_json::from_str(&said(&who)).unwrap();
+    assert_eq!((who["user"].as_str(), who["tenant"].as_str()), (Some("mila"), Some("studio-nova")));
+    assert_eq!((&who["roles"][0], &who["head"]), (&Value::from("front"), &Value::from(1)));
+    let who =
+        elsewhere(vec!["who", "--tenant", "studio-nova", "--json"], ["--url", lb, "--api-key", key]).await;
+    let who: Value = serde_json::from_str(&said(&who)).unwrap();
+    assert_eq!(
+        (&who["publish"], &who["read"], &who["all_tenants"]),
+        (&true.into(), &true.into(), &true.into())
+    );
+    assert!(!who.to_string().contains(key));
+
+    let mistyped = elsewhere(vec!["who"], ["--url", lb, "--token", "a.b.c"]).await;
+    assert!(told(&mistyped).contains("token_malformed"), "{}", told(&mistyped));
+    let nobody = carillon(nowhere.path(), &["publish", "a.b", "--url", lb]).await;
+    assert!(told(&nobody).contains("--api-key"), "{}", told(&nobody));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_read_fits_a_hundred_columns() {
+    let machine = Machine::new();
+    let version = said(&machine.carillon(&["--version"]).await);
+    assert_eq!(version.trim(), format!("carillon {}", env!("CARGO_PKG_VERSION")));
+    let up = said(&machine.carillon(&["up", "--detach", "--rate", "50"]).await);
+    let events = machine.carillon(&["tail", "--count", "40"]).await;
+    let status = said(&machine.carillon(&["status"]).await);
+    let mut texts = vec![up.clone(), said(&events), told(&events), status];
+    for command in
+        ["up", "down", "status", "token", "publish", "tail", "who", "demo", "reset", "drill", "install"]
+    {
+        texts.push(said(&machine.carillon(&[command, "--help"]).await));
+    }
+    // The token is one word that people copy; its line has nothing else.
+    let token = up.lines().map(str::trim).find(|line| line.starts_with("eyJ")).unwrap();
+    // The commands name the folder of this test.
+    let folder = machine.data.path().display().to_string();
+    for line in texts.iter().flat_map(|text| text.lines()) {
+        let line = line.replace(&format!("--data {folder} "), "").replace(&folder, ".carillon");
+        let line = line.replace(
+            &find::own_binary("carillon").unwrap().display().to_string(),
+            "./target/release/carillon",
+        );
+        assert!(
+            line.chars().count() <= 100 || line.trim() == token,
+            "{} columns: {line}",
+            line.chars().count()
+        );
+    }
+    // README's page asks for `contact:123` with the token that was printed.
+    let who = machine.carillon(&["who", "--token", token]).await;
+    assert!(said(&who).contains("anna of studio-nova"));
+    let tail =
+        machine.carillon(&["tail", "--token", token, "--channel", "contact:123", "--count", "1"]).await;
+    assert!(told(&tail).contains("contact:123"), "{}", told(&tail));
+}
