@@ -53,6 +53,7 @@ async fn everything_is_reached(scene: &Scene, balancer: &Shipped) {
 
 async fn nothing_private_is_reached(balancer: &Shipped) {
     for (path, wanted) in [
+        ("/", 200),
         ("/docs", 200),
         ("/openapi.json", 200),
         ("/metrics", 404),

@@ -8,7 +8,7 @@ use http::Method;
 async fn unknown_paths_and_methods_are_problems() {
     let api = Api::new().await;
     api.get("/v1/nothing").await.problem(404, "not_found");
-    api.get("/").await.problem(404, "not_found");
+    api.get("/docs/").await.problem(404, "not_found");
     let wrong = api.call(Method::PUT, "/v1/events", &[], Body::empty()).await;
     wrong.problem(405, "method_not_allowed");
     assert!(wrong.header("allow").unwrap().contains("POST"));
@@ -86,6 +86,22 @@ async fn the_contract_describes_itself_without_the_internet() {
     let html = String::from_utf8_lossy(&page.bytes).into_owned();
     assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
     assert!(!html.contains("http://") && !html.contains("https://"), "nothing from elsewhere");
+    // It begins with an event that a key for all tenants can publish as it stands.
+    let event =
+        html.split("<textarea").nth(1).and_then(|rest| rest.split(['>', '<']).nth(1)).unwrap().to_owned();
+    assert_eq!(api.post(event).await.seq(), 1);
+    for (path, kind) in [("/docs/page.js", "text/javascript"), ("/docs/page.css", "text/css")] {
+        let asset = api.get_with(&[("anonymous", "")], path).await;
+        assert_eq!(asset.status, 200, "{path}");
+        assert!(asset.header("content-type").unwrap().starts_with(kind) && html.contains(path), "{path}");
+    }
+    let root = api.get_with(&[("anonymous", "")], "/").await;
+    let text = String::from_utf8_lossy(&root.bytes).into_owned();
+    assert_eq!(root.status, 200);
+    assert!(root.header("content-type").unwrap().starts_with("text/html"));
+    for name in ["/docs", "/openapi.json", "/v1/events", "/v1/ws", "/v1/sse", "/v1/poll"] {
+        assert!(text.contains(name), "{name}");
+    }
     let viewer = api.get_with(&[("anonymous", "")], "/docs/rapidoc-min.js").await;
     assert!(viewer.bytes.len() > 100_000);
     let tag = viewer.header("etag").unwrap().to_owned();
