@@ -265,6 +265,11 @@ impl Config {
     }
 }
 
+/// The ops address alone, for `healthcheck`.
+pub fn ops_address(env: &Env) -> Result<std::net::SocketAddr, ConfigError> {
+    env.get(&OPS_LISTEN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,8 +5,13 @@ use crate::metrics::metrics;
 use crate::shard::Shards;
 use crate::stream::feed::Streams;
 use carillon_backplane::bus::NodeCard;
+use carillon_backplane::log::Log;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Pause before the log is asked again which database it is.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// Writes this node's card, each time it is asked for.
 pub(crate) fn card_writer(
@@ -14,12 +19,14 @@ pub(crate) fn card_writer(
     door: Door,
     shards: Shards,
     streams: Streams,
+    database: Arc<OnceLock<String>>,
 ) -> impl FnMut(u64) -> NodeCard + Send + 'static {
     let started_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let mut events = Rate::of(&metrics().passed);
     let mut deliveries = Rate::of(&metrics().delivered);
     move |beat| NodeCard {
         node: node.clone(),
+        database: database.get().cloned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: door.state(),
         connections: shards.load() as u64,
@@ -29,6 +36,22 @@ pub(crate) fn card_writer(
         started_ms,
         beat,
     }
+}
+
+/// Which database this gateway reads, once the log has said so: two installations on one Redis are noticed by it.
+pub(crate) fn learn_database(log: Log) -> Arc<OnceLock<String>> {
+    let known = Arc::new(OnceLock::new());
+    let writer = Arc::clone(&known);
+    tokio::spawn(async move {
+        loop {
+            match log.database().await {
+                Ok(Some(database)) => return drop(writer.set(database)),
+                // A standby cannot say it until it is promoted.
+                Ok(None) | Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+        }
+    });
+    known
 }
 
 /// How fast a counter grows.

@@ -1,7 +1,7 @@
 //! `carillon-gateway serve | config | healthcheck | evacuate | return`
 
 use carillon_backplane::bus::NodeState;
-use carillon_gateway::config::{Config, variables};
+use carillon_gateway::config::{self, Config, variables};
 use carillon_gateway::{Node, StartError, operator};
 use carillon_platform::env::{ConfigError, Env, reference};
 use carillon_platform::shutdown::Signals;
@@ -71,7 +71,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         }
         Command::Evacuate(Running { pid }) => operator::wish(pid, NodeState::Evacuating)?,
         Command::Return(Running { pid }) => operator::wish(pid, NodeState::Serving)?,
-        Command::Healthcheck => ops::healthcheck(Config::read(&env)?.common.ops_listen).await?,
+        Command::Healthcheck => ops::healthcheck(config::ops_address(&env)?).await?,
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::edge::handshake::Edge;
 use crate::edge::listener::{self, Way};
 use crate::entrance::Doorman;
 use crate::fate;
-use crate::fleet::card_writer;
+use crate::fleet::{card_writer, learn_database};
 use crate::leave::operator::Wishes;
 use crate::leave::{self, LeaveConfig, Leaver};
 use crate::metrics::{OF_TENANTS, metrics as counted};
@@ -48,7 +48,17 @@ pub enum StartError {
     /// A variable has a wrong value.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The system refused something, for example an address.
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({variable}): {error}")]
+    Listen {
+        /// Which variable names it.
+        variable: &'static str,
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The system refused something.
     #[error("{what}: {error}")]
     System {
         /// What was wanted.
@@ -112,7 +122,9 @@ impl Node {
         let backlog = Backlog::new(log.clone(), feed_config.replay_budget.clone());
         let (feed, streams) = Feed::new(feed_config, log.clone(), fast_path, shards.clone());
         let door = Door::default();
-        let card = card_writer(config.common.node.clone(), door.clone(), shards.clone(), streams.clone());
+        let database = learn_database(log.clone());
+        let card =
+            card_writer(config.common.node.clone(), door.clone(), shards.clone(), streams.clone(), database);
         let nodes = Nodes::join(&bus_config(&config), card).map_err(redis_fault)?;
         let leave = leave_config(&config);
         let wishes = Wishes::listen().map_err(|error| StartError::System { what: "signals", error })?;
@@ -272,7 +284,7 @@ fn connection_limits(config: &Config) -> Result<(ConnectionLimits, SocketLimits)
 }
 
 fn bind(address: std::net::SocketAddr, variable: &'static str) -> Result<TcpListener, StartError> {
-    listen(address).map_err(|error| StartError::System { what: variable, error })
+    listen(address).map_err(|error| StartError::Listen { variable, address, error })
 }
 
 fn shard_config(config: &Config, traces: &Traces) -> ShardConfig {

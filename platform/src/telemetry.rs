@@ -7,6 +7,7 @@ mod escape;
 mod metrics;
 mod process;
 mod runtime;
+mod seldom;
 mod tenants;
 mod traces;
 
@@ -15,6 +16,7 @@ pub use metrics::{
 };
 pub use metrics::{TelemetryError, metrics_reference};
 pub use runtime::METRICS as RUNTIME_METRICS;
+pub use seldom::Seldom;
 pub use tenants::TenantBoard;
 pub use traces::{ENDPOINT as TRACE_ENDPOINT, SAMPLES as TRACE_SAMPLES, Sending, Traces};
 
@@ -22,6 +24,7 @@ use crate::env::{Absent, ConfigError, Env, Kind, OneOf, Var};
 use escape::OneLine;
 use std::io;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// What is logged.
@@ -53,6 +56,14 @@ impl Kind for Filter {
     type Value = String;
 
     fn parse(&self, text: &str) -> Result<String, String> {
+        // To the library a word that is no level is the name of a module, and nothing else would be logged.
+        let words =
+            text.split(',').map(str::trim).filter(|word| !word.is_empty() && !word.contains(['=', '[']));
+        for word in words {
+            if word.parse::<LevelFilter>().is_err() {
+                return Err(format!("has the word {word:?}, which is no level"));
+            }
+        }
         match EnvFilter::try_new(text) {
             Ok(_) => Ok(text.to_owned()),
             Err(error) => Err(format!("is not a filter: {error}")),
@@ -114,6 +125,17 @@ where
 mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_and_not_taken_for_a_module() {
+        for good in ["info", "INFO", "off", "warn,carillon_gateway=debug", "carillon_gateway=trace", "info,"]
+        {
+            assert_eq!(Filter.parse(good).as_deref(), Ok(good));
+        }
+        for bad in ["verbose", "infos", "info,loud", "carillon_gateway", "carillon_gateway=loud"] {
+            assert!(Filter.parse(bad).is_err(), "{bad}");
+        }
+    }
 
     #[derive(Clone, Default)]
     struct Captured(Arc<Mutex<Vec<u8>>>);

@@ -113,6 +113,9 @@ pub enum History {
     },
 }
 
+/// Every `type` of a client's frame.
+pub const TYPES: [&str; 4] = ["auth", "subscribe", "unsubscribe", "ping"];
+
 /// A frame that cannot be acted on. The connection stays open; the client gets an `error` with this code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -206,8 +209,9 @@ pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
     let kind: Cow<'_, str> =
         serde_json::from_str(kind.get()).map_err(|_| invalid("type must be a string".into()))?;
     let kind = kind.to_ascii_lowercase();
-    if !matches!(&*kind, "auth" | "subscribe" | "unsubscribe" | "ping") {
-        return Err(fault("unknown_type", format!("unknown type {:?}", shortened(&kind))));
+    if !TYPES.contains(&&*kind) {
+        let message = format!("unknown type {:?}; a client sends {}", shortened(&kind), TYPES.join(", "));
+        return Err(fault("unknown_type", message));
     }
     if kind == "ping" {
         let data = envelope.data.map(|raw| raw.get().into());
@@ -454,6 +458,7 @@ mod tests {
         assert_eq!(fault("{}").code, "invalid_frame");
         let unknown = fault(r#"{"type":"dance","id":7}"#);
         assert_eq!((unknown.code, unknown.id.as_deref()), ("unknown_type", Some("7")));
+        assert!(unknown.message.ends_with("auth, subscribe, unsubscribe, ping"), "{}", unknown.message);
         for bad in [
             r#"{"type":"subscribe","id":1}"#,
             r#"{"type":"subscribe","id":1,"channels":"a"}"#,

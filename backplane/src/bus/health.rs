@@ -130,7 +130,10 @@ impl HealthCell {
         if changed {
             self.gauge.set(0.0);
             let (cause, detail) = (failure.cause.as_str(), failure.detail.as_str());
-            tracing::warn!(side = self.side, cause, detail, "redis is down");
+            match failure.cause {
+                DownCause::Stopped => tracing::info!(side = self.side, "redis is no longer used"),
+                _ => tracing::warn!(side = self.side, cause, detail, "redis is down"),
+            }
         }
     }
 }

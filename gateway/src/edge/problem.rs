@@ -157,6 +157,12 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let request_id = Uuid::now_v7().to_string();
+        let status = self.status.as_u16();
+        // Refusals for want of room say nothing about the request, come by the thousand, and are counted.
+        match self.retry_after {
+            None => tracing::info!(request_id, status, code = self.code, "refused"),
+            Some(_) => tracing::debug!(request_id, status, code = self.code, "refused"),
+        }
         let body = Document {
             r#type: format!("urn:carillon:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error"),

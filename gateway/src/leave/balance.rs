@@ -51,6 +51,7 @@ mod tests {
     fn fleet(loads: &[(u64, NodeState)], settled_since: Instant) -> Fleet {
         let card = |(node, (connections, state)): (usize, &(u64, NodeState))| NodeCard {
             node: node.to_string(),
+            database: None,
             version: "1".into(),
             state: *state,
             connections: *connections,

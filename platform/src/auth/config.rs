@@ -119,7 +119,7 @@ pub(super) fn no_keys() -> ConfigError {
 /// Reads the keys of [`PUBLIC_KEY_FILE`].
 pub(super) fn read_public_keys(path: &Path) -> Result<Vec<Key>, ConfigError> {
     let unreadable = |error: std::io::Error| {
-        PUBLIC_KEY_FILE.error(format!("names a file that cannot be read: {}", error.kind()))
+        PUBLIC_KEY_FILE.error(format!("names {}, which cannot be read: {}", path.display(), error.kind()))
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut content = Vec::new();

@@ -10,9 +10,10 @@ use super::ticket::Ticket;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use carillon_backplane::log::{Append, Appended, Log, LogError};
-use carillon_platform::telemetry::Traces;
+use carillon_platform::telemetry::{Seldom, Traces};
 use carillon_protocol::TenantId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::{Discriminant, discriminant};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -25,6 +26,10 @@ const COMMIT: Duration = Duration::from_millis(1_800);
 pub(super) const LOCK_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait for the row of a tenant that was seen locked. Then the next such tenant is tried.
 const LOCKED_WAIT: Duration = Duration::from_millis(200);
+
+static REFUSED: Seldom<()> = Seldom::new();
+static NOT_STORED: Seldom<Discriminant<LogError>> = Seldom::new();
+static NOT_FOUND: Seldom<Discriminant<LogError>> = Seldom::new();
 
 /// Appends batches, one after the other.
 #[derive(Clone)]
@@ -158,11 +163,20 @@ impl Runner {
             }
             Err(LogError::Locked(_)) => Outcome::Locked(Batch { appends, members }),
             Err(LogError::Database(error)) if members.len() > 1 => {
-                tracing::warn!(error, requests = members.len(), "batch refused; its halves are tried");
+                if let Some(times) = REFUSED.due(()) {
+                    tracing::warn!(
+                        error,
+                        times,
+                        requests = members.len(),
+                        "batch refused; its halves are tried"
+                    );
+                }
                 Outcome::Refused(Batch { appends, members })
             }
             Err(error) => {
-                tracing::warn!(%error, events = appends.len(), "batch not stored");
+                if let Some(times) = NOT_STORED.due(discriminant(&error)) {
+                    tracing::warn!(%error, times, events = appends.len(), "batch not stored");
+                }
                 self.health.failed(&error);
                 refuse(members, NotAppended::from(&error));
                 Outcome::Answered
@@ -176,7 +190,9 @@ impl Runner {
         match self.log.locked(&tenants).await {
             Ok(locked) => Some(locked),
             Err(error) => {
-                tracing::warn!(%error, "the locked tenants could not be found");
+                if let Some(times) = NOT_FOUND.due(discriminant(&error)) {
+                    tracing::warn!(%error, times, "the locked tenants could not be found");
+                }
                 None
             }
         }

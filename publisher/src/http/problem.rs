@@ -7,8 +7,10 @@ use crate::batcher::NotAppended;
 use crate::event::Fault;
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{LogError, Unwritable};
+use carillon_platform::telemetry::Seldom;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use std::mem::{Discriminant, discriminant};
 
 macro_rules! problem_codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $status:literal $code:literal $title:literal,)+) => {
@@ -138,6 +140,23 @@ impl Problem {
         self
     }
 
+    /// The log's line about it, without anything of the request but its id.
+    pub(super) fn log(&self, request_id: &str) {
+        let (status, code) = (self.code.status(), self.code.as_str());
+        let number = status.as_u16();
+        match status {
+            _ if self.code == Code::Internal => {
+                tracing::error!(request_id, "answered with an internal error")
+            }
+            // For want of room, or because the log is away: they say nothing about the request, come by the thousand, are
+            // counted, and their cause has lines of its own.
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                tracing::debug!(request_id, status = number, code, "refused");
+            }
+            _ => tracing::info!(request_id, status = number, code, "refused"),
+        }
+    }
+
     /// The body for the request of this id.
     pub fn body(&self, request_id: &str) -> String {
         #[derive(Serialize)]
@@ -218,32 +237,47 @@ impl IntoResponse for Problem {
 
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
+        static TOLD: Seldom<Discriminant<LogError>> = Seldom::new();
+        let times = match &error {
+            // The answer says only that the log has the reason.
+            LogError::Database(_) => Some(1),
+            _ => TOLD.due(discriminant(&error)),
+        };
+        if let Some(times) = times {
+            tell(&error, times);
+        }
         match error {
             LogError::Down(_) | LogError::NotMigrated(_) | LogError::Config(_) => {
-                tracing::warn!(%error, "the log did not answer");
                 Problem::new(Code::Unavailable, "the log did not answer in time; try again")
             }
             LogError::Busy(_) | LogError::Locked(_) => {
-                tracing::warn!(%error, "the log is busy");
                 Problem::new(Code::LogBusy, "the log has too much of this kind to do; try again")
             }
             LogError::TooSlow(_) => {
-                tracing::warn!(%error, "a question to the log took too long");
                 Problem::new(Code::TooSlow, "the log took more than two seconds over it; ask for less")
             }
-            LogError::Unwritable(why, _) => {
-                tracing::warn!(%error, "the log takes no events");
-                Problem::new(why.into(), why.to_string())
-            }
-            LogError::Session(_) => {
-                tracing::error!(%error, "the log is not asked in a session that does not protect tenants");
-                session_refused()
-            }
+            LogError::Unwritable(why, _) => Problem::new(why.into(), why.to_string()),
+            LogError::Session(_) => session_refused(),
             LogError::Database(_) => {
-                tracing::error!(%error, "the database refused a statement");
                 Problem::new(Code::Internal, "the database refused the request; the server's log says why")
             }
         }
+    }
+}
+
+/// Why requests are refused, for the operator.
+fn tell(error: &LogError, times: u64) {
+    match error {
+        LogError::Down(_) | LogError::NotMigrated(_) | LogError::Config(_) => {
+            tracing::warn!(%error, times, "the log did not answer");
+        }
+        LogError::Busy(_) | LogError::Locked(_) => tracing::warn!(%error, times, "the log is busy"),
+        LogError::TooSlow(_) => tracing::warn!(%error, times, "a question to the log took too long"),
+        LogError::Unwritable(..) => tracing::warn!(%error, times, "the log takes no events"),
+        LogError::Session(_) => {
+            tracing::error!(%error, times, "the log is not asked in a session that does not protect tenants");
+        }
+        LogError::Database(_) => tracing::error!(%error, "the database refused a statement"),
     }
 }
 

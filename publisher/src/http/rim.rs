@@ -29,9 +29,7 @@ pub(super) async fn rim(State(app): State<Arc<App>>, request: Request, next: Nex
         Problem::new(Code::Unavailable, "the request could not be answered in time").into_response()
     });
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        if problem.code == Code::Internal {
-            tracing::error!(request_id = id.to_str().unwrap_or_default(), "answered with an internal error");
-        }
+        problem.log(id.to_str().unwrap_or_default());
         *response.body_mut() = Body::from(problem.body(id.to_str().unwrap_or_default()));
         let json = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
@@ -66,7 +64,7 @@ fn route(method: &Method, path: &str) -> Route {
         "/v1/events" if method == Method::POST => Route::Publish,
         "/v1/events" => Route::List,
         "/openapi.json" => Route::OpenApi,
-        "/docs" | "/docs/rapidoc-min.js" => Route::Docs,
+        "/" | "/docs" | "/docs/page.js" | "/docs/page.css" | "/docs/rapidoc-min.js" => Route::Docs,
         path if path.strip_prefix("/v1/events/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => {
             Route::Event
         }

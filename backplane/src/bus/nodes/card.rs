@@ -19,6 +19,9 @@ pub enum NodeState {
 pub struct NodeCard {
     /// `CARILLON_NODE`.
     pub node: String,
+    /// Which database it reads: the server's identifier and the database's name. None while it is not known.
+    #[serde(default)]
+    pub database: Option<String>,
     /// Which release it runs.
     pub version: String,
     /// Whether it takes connections.
@@ -55,6 +58,7 @@ mod tests {
     fn a_card_is_read_back_with_fields_of_later_versions_and_not_without_its_own() {
         let card = NodeCard {
             node: "gateway-1".into(),
+            database: Some("7/carillon".into()),
             version: "0.1.0".into(),
             state: NodeState::Evacuating,
             connections: 1_000,

@@ -17,7 +17,7 @@ use super::backoff::Backoff;
 use super::config::{BusConfig, Timing};
 use super::fred::{Dialer, Link, Purpose};
 use super::health::Failure;
-use roll::Roll;
+use roll::{Clash, Roll};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -50,6 +50,7 @@ impl Nodes {
             instance: uuid::Uuid::new_v4().simple().to_string(),
             card: Box::new(card),
             seen,
+            clash: Clash::default(),
         };
         super::spawn_thread("bus-nodes", member.run(stopped))?;
         Ok(Self { fleet, stop })
@@ -78,6 +79,7 @@ struct Member {
     instance: String,
     card: Box<dyn FnMut(u64) -> NodeCard + Send>,
     seen: watch::Sender<Option<Fleet>>,
+    clash: Clash,
 }
 
 impl Member {
@@ -126,6 +128,23 @@ impl Member {
         }
     }
 
+    /// Logs a clash when it begins.
+    fn tell(&mut self, clash: Clash) {
+        let (key, before) = (self.key.as_str(), std::mem::replace(&mut self.clash, clash));
+        if clash.name && !before.name {
+            tracing::warn!(
+                key,
+                "another running gateway has this one's CARILLON_NODE: logs, metrics and evacuations cannot tell them apart"
+            );
+        }
+        if clash.database && !before.database {
+            tracing::warn!(
+                key,
+                "another running gateway reads another database: two installations on one Redis need two CARILLON_REDIS_PREFIX"
+            );
+        }
+    }
+
     /// Writes our card, reads everybody's.
     async fn call(&mut self, link: &Link, roll: &mut Roll, beat: u64) -> Result<(), Failure> {
         let card = (self.card)(beat).to_json();
@@ -135,6 +154,7 @@ impl Member {
             // A card of another version may not be readable; its node is then not counted.
             .filter_map(|(instance, json)| Some((instance, NodeCard::from_json(&json)?)));
         let (fleet, stale) = roll.call(Instant::now(), present);
+        self.tell(roll.clash(&self.instance));
         self.seen.send_replace(Some(fleet));
         if !stale.is_empty() {
             link.forget(&self.key, stale).await?;

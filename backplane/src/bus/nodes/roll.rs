@@ -37,6 +37,19 @@ pub(super) struct Roll {
 struct Seen {
     beat: u64,
     at: Instant,
+    /// How often its beat went up under our eyes: the card of a process that was killed never does.
+    rises: u32,
+    node: String,
+    database: Option<String>,
+}
+
+/// What two gateways on one Redis must not share, or must.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Clash {
+    /// Another running gateway has this one's name.
+    pub(super) name: bool,
+    /// Another running gateway reads another database: two installations with one prefix.
+    pub(super) database: bool,
 }
 
 impl Roll {
@@ -52,13 +65,15 @@ impl Roll {
     ) -> (Fleet, Vec<String>) {
         let (mut seen, mut present, mut stale) = (HashMap::new(), Vec::new(), Vec::new());
         for (instance, card) in cards {
-            let at = match self.seen.get(&instance) {
-                Some(before) if before.beat == card.beat => before.at,
+            let (at, rises) = match self.seen.get(&instance) {
+                Some(before) if before.beat == card.beat => (before.at, before.rises),
+                Some(before) => (now, before.rises.saturating_add(1)),
                 // At first sight it counts as there: whether its beat stands still, the next seconds tell.
-                _ => now,
+                None => (now, 0),
             };
             let silent = now.duration_since(at);
-            seen.insert(instance.clone(), Seen { beat: card.beat, at });
+            let (node, database) = (card.node.clone(), card.database.clone());
+            seen.insert(instance.clone(), Seen { beat: card.beat, at, rises, node, database });
             if silent > STALE {
                 stale.push(instance);
             } else if silent <= PRESENT {
@@ -80,6 +95,18 @@ impl Roll {
         nodes.sort_by(|one, other| one.node.cmp(&other.node));
         (Fleet { nodes, settled_since: self.settled_since }, stale)
     }
+
+    /// Whether others that run clash with the gateway of this instance, as of the last call.
+    pub(super) fn clash(&self, instance: &str) -> Clash {
+        let Some(own) = self.seen.get(instance) else { return Clash::default() };
+        let running = |other: &&Seen| other.rises > 0 && own.rises > 0;
+        let others =
+            || self.seen.iter().filter(|(name, _)| *name != instance).map(|(_, seen)| seen).filter(running);
+        let another = |other: &Seen| {
+            other.database.is_some() && own.database.is_some() && other.database != own.database
+        };
+        Clash { name: others().any(|other| other.node == own.node), database: others().any(another) }
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +116,7 @@ mod tests {
     fn card(node: &str, beat: u64, state: NodeState) -> (String, NodeCard) {
         let card = NodeCard {
             node: node.into(),
+            database: None,
             version: "1".into(),
             state,
             connections: 10,
@@ -103,6 +131,27 @@ mod tests {
 
     fn names(fleet: &Fleet) -> Vec<&str> {
         fleet.nodes.iter().map(|card| card.node.as_str()).collect()
+    }
+
+    #[test]
+    fn two_of_one_name_and_two_databases_are_noticed_once_both_run() {
+        let mut roll = Roll::new(Instant::now());
+        let of = |instance: &str, node: &str, beat, database: &str| {
+            let (_, card) = card(node, beat, NodeState::Serving);
+            (instance.to_owned(), NodeCard { database: Some(database.into()), ..card })
+        };
+        // `c` was killed: its card stays a while, and a gateway of its name may start.
+        let cards =
+            |beat| [of("a", "one", beat, "7/x"), of("b", "one", beat, "7/x"), of("c", "one", 3, "9/x")];
+        roll.call(Instant::now(), cards(1).into_iter());
+        assert_eq!(roll.clash("a"), Clash::default(), "one look does not show who runs");
+        roll.call(Instant::now(), cards(2).into_iter());
+        assert_eq!(roll.clash("a"), Clash { name: true, database: false });
+        let cards = |beat| [of("a", "one", beat, "7/x"), of("b", "two", beat, "8/x")];
+        roll.call(Instant::now(), cards(3).into_iter());
+        roll.call(Instant::now(), cards(4).into_iter());
+        assert_eq!(roll.clash("a"), Clash { name: false, database: true });
+        assert_eq!(roll.clash("nobody"), Clash::default());
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl FeedHealth {
         let mut known = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         match (error, &known.fault) {
             (Some(error), None) => tracing::warn!(down = true, %error, "postgres: cannot be used"),
-            (None, Some(_)) => tracing::warn!(down = false, "postgres: back"),
+            (None, Some(_)) => tracing::info!(down = false, "postgres: back"),
             _ => {}
         }
         *known = LogHealth { ever: known.ever || error.is_none(), fault: error.cloned() };

@@ -190,7 +190,10 @@ impl Feed {
 
     fn on_health(&mut self, down: bool) {
         if self.health.bus_down.swap(down, Ordering::Relaxed) != down {
-            tracing::warn!(down, "redis: {}", if down { "delivering from the log" } else { "back" });
+            match down {
+                true => tracing::warn!(down, "redis: delivering from the log"),
+                false => tracing::info!(down, "redis: back"),
+            }
         }
         self.heads.wish(Instant::now());
     }

@@ -11,8 +11,10 @@ use crate::metrics::metrics;
 use crate::stream::Stream;
 use crate::stream::sequencer::Sequencer;
 use carillon_backplane::log::{LogError, Opened};
+use carillon_platform::telemetry::Seldom;
 use carillon_protocol::{Seq, TenantId};
 use std::collections::VecDeque;
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -23,6 +25,8 @@ const OPENINGS: usize = 4;
 const ON_THEIR_WAY: usize = 16_384;
 /// How long a new tenant waits for Redis to confirm before the head watch alone has to do.
 const CONFIRM: Duration = Duration::from_secs(2);
+
+static NOT_OPENED: Seldom<Discriminant<LogError>> = Seldom::new();
 
 /// A tenant that is being opened.
 pub(super) struct Opening {
@@ -171,7 +175,9 @@ impl Feed {
             }
             Ok(None) => OpenError::UnknownTenant,
             Err(error) => {
-                tracing::warn!(%tenant, %error, "a stream could not be opened");
+                if let Some(times) = NOT_OPENED.due(discriminant(&error)) {
+                    tracing::warn!(%tenant, %error, times, "a stream could not be opened");
+                }
                 OpenError::from(&error)
             }
         };

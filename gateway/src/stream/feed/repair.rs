@@ -9,8 +9,10 @@ use crate::metrics::metrics;
 use crate::stream::sequencer::{Missing, Repaired};
 use carillon_backplane::log::{LogError, LogPage};
 use carillon_platform::share::{Holder, PermitLimits};
+use carillon_platform::telemetry::Seldom;
 use carillon_protocol::envelope::EnvelopeEvent;
 use carillon_protocol::{Epoch, TenantId};
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,6 +26,8 @@ pub(super) const LIMITS: PermitLimits = PermitLimits {
     waiting_per_group: usize::MAX,
     waiting_per_member: usize::MAX,
 };
+
+static FAILED: Seldom<Discriminant<LogError>> = Seldom::new();
 
 impl Feed {
     /// Starts what a sequencer asks for, or remembers when to ask it again.
@@ -79,7 +83,9 @@ impl Feed {
                 metrics().events_repaired.increment(from_log as u64);
             }
             Err(error) => {
-                tracing::warn!(%tenant, %error, "a repair failed, trying again");
+                if let Some(times) = FAILED.due(discriminant(&error)) {
+                    tracing::warn!(%tenant, %error, times, "a repair failed, trying again");
+                }
                 open.sequencer.repair_failed(now);
             }
         }

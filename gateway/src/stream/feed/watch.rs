@@ -127,7 +127,7 @@ impl Feed {
     fn renew(&mut self, log: Opened) {
         let Opened { head, epochs, .. } = log;
         let Some(Tracked::Open(open)) = self.tracked.get_mut(&head.tenant) else { return };
-        tracing::warn!(tenant = %head.tenant, epoch = %head.epoch, "a new epoch, nothing was lost");
+        tracing::info!(tenant = %head.tenant, epoch = %head.epoch, "a new epoch, nothing was lost");
         open.sequencer.renew(head.epoch);
         open.held.set(0);
         let told = open.stream.renew(epochs);

@@ -1,0 +1,150 @@
+//! Do the services tell in their logs and errors what an operator looks for, and nothing that worries without a reason?
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use carillon_devstack::client::post::Post;
+use carillon_devstack::client::publish::Publisher;
+use carillon_devstack::client::socket::{Connect, Socket, SocketError};
+use carillon_devstack::stack::{Service, Stack, StackConfig};
+use carillon_devstack::token::{Claims, now};
+use carillon_devstack::{find, ports, wait};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn log_of(service: &Service) -> String {
+    std::fs::read_to_string(service.process().log_path()).unwrap()
+}
+
+async fn logs(service: &Service, what: &str) {
+    let logged = || async { log_of(service).contains(what).then_some(()) };
+    wait::until(format!("{} logs {what}", service.name()), PATIENCE, logged).await.unwrap();
+}
+
+/// Runs one of our programs with these variables alone, and gives its exit code and what it said.
+async fn run(program: &str, words: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = Command::new(find::own_binary(program).unwrap());
+    command.args(words).env_clear().envs(env.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_system_warns_of_nothing_and_what_is_well_again_is_no_warning() {
+    let stack = Stack::start(StackConfig { lb: true, ..StackConfig::default() }).await.unwrap();
+    let publisher = Publisher::new(&stack.lb_url(), stack.api_key()).unwrap();
+    let token = Claims::new("acme", "anna", now(), 3600).sign(stack.jwt_secret()).unwrap();
+    let (mut socket, _) = Socket::open(&Connect::new(stack.gateway(0).ws_url(), &token)).await.unwrap();
+    publisher.publish(&Post::new("acme", "a.b", json!({})).tenant_wide(), None).await.unwrap();
+    socket.next_of("event", PATIENCE).await.unwrap();
+    let services = || stack.gateways().iter().chain(stack.publishers());
+    let warnings = |log: &str| log.lines().filter(|line| line.contains(" WARN ")).count();
+    for service in services() {
+        assert_eq!(warnings(&log_of(service)), 0, "{}", log_of(service));
+    }
+
+    stack.redis().process().kill().unwrap();
+    for gateway in stack.gateways() {
+        logs(gateway, "redis: delivering from the log").await;
+    }
+    let before: Vec<usize> = services().map(|service| warnings(&log_of(service))).collect();
+    assert!(before.iter().all(|count| *count > 0), "{before:?}");
+    stack.redis().restart().await.unwrap();
+    for gateway in stack.gateways() {
+        logs(gateway, "redis: back").await;
+    }
+    let after: Vec<usize> = services().map(|service| warnings(&log_of(service))).collect();
+    for service in services() {
+        service.terminate().await.unwrap();
+    }
+    let last: Vec<usize> = services().map(|service| warnings(&log_of(service))).collect();
+    assert_eq!(after, last, "a service that is stopped is healthy");
+    assert!(services().all(|service| {
+        !log_of(service).lines().any(|line| line.contains(" WARN ") && line.contains(": back"))
+    }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refusal_is_found_in_the_log_by_its_request_id_and_without_the_secret() {
+    let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
+    let refused = Socket::open(&Connect::new(stack.gateway(0).ws_url(), stack.api_key())).await.unwrap_err();
+    let SocketError::Refused { problem, code, .. } = refused else { panic!("{refused}") };
+    assert_eq!(code, "token_malformed");
+    assert!(problem["detail"].as_str().unwrap().contains("is an API key"), "{problem}");
+    logs(stack.gateway(0), problem["request_id"].as_str().unwrap()).await;
+
+    let mistyped = format!("{}x", stack.api_key());
+    let publisher = Publisher::new(&stack.publisher(0).url(), &mistyped).unwrap();
+    let fault =
+        publisher.publish(&Post::new("acme", "a.b", json!({})).tenant_wide(), None).await.unwrap_err();
+    let body = &fault.problem().unwrap().body;
+    logs(stack.publisher(0), body["request_id"].as_str().unwrap()).await;
+    for service in stack.gateways().iter().chain(stack.publishers()) {
+        assert!(!log_of(service).contains(stack.api_key()), "{}", log_of(service));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_gateways_of_one_name_and_two_installations_on_one_redis_are_told() {
+    let mut stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
+    let twin = stack.add_gateway(&[("CARILLON_NODE".into(), "gateway-1".into())]).await.unwrap();
+    for gateway in [0, twin] {
+        logs(stack.gateway(gateway), "another running gateway has this one's CARILLON_NODE").await;
+    }
+    assert!(!log_of(stack.gateway(0)).contains("another database"));
+
+    stack.sql("CREATE DATABASE other").await.unwrap();
+    let other = format!("{}other", stack.database_url().strip_suffix("carillon").unwrap());
+    let (code, said) = run("carillon-publisher", &["migrate"], &[("DATABASE_URL", &other)]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let stranger = stack.add_gateway(&[("DATABASE_URL".into(), other)]).await.unwrap();
+    for gateway in [0, stranger] {
+        logs(stack.gateway(gateway), "two installations on one Redis").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_name_the_address_the_file_and_the_level() {
+    let squatter = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (taken, free) =
+        (squatter.local_addr().unwrap().to_string(), ports::loopback(ports::free().unwrap()).to_string());
+    let needed = [
+        ("DATABASE_URL", "postgres://a@127.0.0.1:1/a"),
+        ("REDIS_URL", "redis://127.0.0.1:1"),
+        ("CARILLON_JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+    ];
+    for program in ["carillon-gateway", "carillon-publisher"] {
+        let with = |more: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
+            needed.iter().chain(more).map(|(name, value)| (*name, (*value).to_owned())).collect()
+        };
+        let start = async |env: Vec<(&'static str, String)>, words: &[&str]| {
+            let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            run(program, words, &env).await
+        };
+        let (code, said) =
+            start(with(&[("CARILLON_LISTEN", &taken), ("CARILLON_OPS_LISTEN", &free)]), &["serve"]).await;
+        assert!(code == Some(1) && said.contains(&taken) && said.contains("in use"), "{said}");
+        let (code, said) = start(with(&[("CARILLON_LOG", "loud")]), &["serve"]).await;
+        assert!(code == Some(64) && said.contains("CARILLON_LOG") && said.contains("loud"), "{said}");
+        let (code, said) =
+            start(with(&[("CARILLON_JWT_PUBLIC_KEY_FILE", "/no/such/keys.pem")]), &["serve"]).await;
+        assert!(code == Some(64) && said.contains("/no/such/keys.pem"), "{said}");
+        // The probe of a container has no secrets at hand.
+        let (code, said) = run(program, &["healthcheck"], &[("CARILLON_OPS_LISTEN", &taken)]).await;
+        assert!(code == Some(1) && said.contains(&taken), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_type_is_answered_with_those_there_are() {
+    let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
+    let token = Claims::new("acme", "anna", now(), 3600).sign(stack.jwt_secret()).unwrap();
+    let (mut socket, _) = Socket::open(&Connect::new(stack.gateway(0).ws_url(), token)).await.unwrap();
+    let (answer, _) = socket.ask(&json!({"type": "publish", "id": 1}), PATIENCE).await.unwrap();
+    assert_eq!((answer.code(), &answer.0["id"]), (Some("unknown_type"), &Value::from(1)));
+    assert!(answer.text("message").unwrap().contains("auth, subscribe, unsubscribe, ping"), "{answer:?}");
+}
