@@ -14,6 +14,7 @@ pub mod command;
 pub mod environment;
 pub mod find;
 pub mod haproxy;
+mod http;
 pub mod info;
 pub mod install;
 pub mod pgbouncer;

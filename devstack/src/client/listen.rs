@@ -35,7 +35,7 @@ pub struct Listen {
 impl Listen {
     /// At the gateway or balancer with this HTTP URL.
     pub fn new(base_url: &str, token: impl Into<String>) -> Result<Self, SocketError> {
-        let http = reqwest::Client::builder().no_proxy().connect_timeout(PATIENCE).build().map_err(lost)?;
+        let http = crate::http::client(|client| client.connect_timeout(PATIENCE)).map_err(lost)?;
         let url = base_url.trim_end_matches('/').to_owned();
         let token = token.into();
         Ok(Self { http, url, token, channels: Vec::new(), tenant: None, since: None, last_event_id: None })

@@ -83,12 +83,10 @@ pub struct Publisher {
 impl Publisher {
     /// For the publisher (or load balancer) at this HTTP URL.
     pub fn new(base_url: &str, api_key: impl Into<String>) -> Result<Self, PublishError> {
-        let http = reqwest::Client::builder()
-            .timeout(REQUEST_TIMEOUT)
-            .connect_timeout(Duration::from_secs(5))
-            .no_proxy()
-            .build()
-            .map_err(|e| PublishError::Contract(e.to_string()))?;
+        let limits = |client: reqwest::ClientBuilder| {
+            client.timeout(REQUEST_TIMEOUT).connect_timeout(Duration::from_secs(5))
+        };
+        let http = crate::http::client(limits).map_err(|e| PublishError::Contract(e.to_string()))?;
         Ok(Self {
             http,
             url: format!("{}/v1/events", base_url.trim_end_matches('/')),

@@ -74,7 +74,7 @@ impl Revived {
 }
 
 async fn start(spec: Spec, info: &StackInfo) -> Result<Revived, ProcessError> {
-    let http = reqwest::Client::builder().no_proxy().build().unwrap_or_default();
+    let http = crate::http::client(|client| client).unwrap_or_default();
     if let Some(service) = Service::start_again(spec.clone(), http) {
         let service = service?;
         service.ready().await?;

@@ -49,7 +49,7 @@ pub(super) async fn run(data: &Path, args: &StatusArgs) -> Result<(), CommandErr
 
 async fn examine(state: &State) -> Report {
     let urls = urls(state);
-    let http = reqwest::Client::builder().no_proxy().build().unwrap_or_default();
+    let http = crate::http::client(|client| client).unwrap_or_default();
     let lines = join_all(state.processes.iter().map(|process| examine_one(process, &urls, &http))).await;
     let healthy =
         state.info.is_some() && lines.iter().all(|line| line.state == "running" || line.state == "ready");

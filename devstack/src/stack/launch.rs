@@ -14,6 +14,7 @@ use super::keys::Keys;
 use super::service::{Links, Service, ServicePlan};
 use crate::find::{self, Servers};
 use crate::haproxy::{self, Haproxy, HaproxyConfig};
+use crate::http;
 use crate::ports::{Ports, loopback, retry_if_taken};
 use crate::postgres::{Postgres, PostgresConfig};
 use crate::redis::{self, Redis, RedisConfig};
@@ -78,9 +79,7 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
         detached: config.detached,
         ports: ports.clone(),
         observer: Arc::clone(&config.observer),
-        http: reqwest::Client::builder()
-            .no_proxy()
-            .build()
+        http: http::client(|client| client)
             .map_err(|error| StackError::Part { what: "the probes", source: std::io::Error::other(error) })?,
     };
     config.observer.step("publishers and gateways");

@@ -97,7 +97,10 @@ impl Jwks {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .https_only(url.scheme() == "https")
-            .user_agent(concat!("carillon/", env!("CARGO_PKG_VERSION")))
+            .user_agent(concat!("carillon/", env!("CARGO_PKG_VERSION")));
+        // A bare host has no root certificates, and the library then makes no client, also for plain HTTP.
+        let client = if url.scheme() == "https" { client } else { client.tls_certs_only([]) };
+        let client = client
             .build()
             .map_err(|error| JWKS_URL.error(format!("cannot be used: {}", with_causes(&error))))?;
         let flight = Arc::new(Flight::new(()));

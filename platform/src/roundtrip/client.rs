@@ -97,12 +97,15 @@ impl RoundTrip {
     /// The system's certificates or the HTTP library cannot be set up.
     pub fn new(config: RoundTripConfig) -> Result<Self, RoundTripError> {
         let fault = |error: String| RoundTripError::NotConnected(error);
+        let tls = tls().map_err(|error| fault(error.to_string()))?;
+        // The library's own way to the system's certificates fails where there are none, also for plain HTTP.
         let http = reqwest::Client::builder()
             .timeout(WITHIN)
             .redirect(reqwest::redirect::Policy::none())
+            .tls_backend_preconfigured(tls.clone())
             .build()
             .map_err(|error| fault(error.to_string()))?;
-        let connector = Connector::Rustls(Arc::new(tls().map_err(|error| fault(error.to_string()))?));
+        let connector = Connector::Rustls(Arc::new(tls));
         Ok(Self { config, http, connector, socket: None, cursor: None, witness: Witness::default() })
     }
 
