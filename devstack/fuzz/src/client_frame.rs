@@ -137,8 +137,13 @@ fn says_the_same(frame: &ClientFrame, tree: &Value) {
         _ => None,
     };
     match &frame.request {
-        Request::Auth { token } => {
+        Request::Auth { token, connect } => {
             assert_eq!((&*kind, Some(&**token)), ("auth", field("token").as_str()));
+            if let Ok(asked) = connect {
+                assert_eq!(asked.since.map(|since| since.0), field("since").as_u64());
+                assert_eq!(asked.epoch.as_ref().map(Epoch::as_str), field("epoch").as_str());
+                assert!(set_of(&asked.channels).is_subset(&names()), "{asked:?}");
+            }
         }
         Request::Subscribe { channels, history } => {
             assert_eq!((&*kind, set_of(channels)), ("subscribe", names()));

@@ -113,9 +113,12 @@ fn id_of(body: &[u8]) -> Option<Cow<'_, str>> {
 /// The tenant, the generation of its stream, and the event's number.
 type Question = (TenantId, u32, Seq);
 
+/// Answers, and when they came.
+type Kept = HashMap<Question, (Instant, Arc<Found>)>;
+
 /// What the log answered a moment ago. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Answers(Arc<Mutex<HashMap<Question, (Instant, Arc<Found>)>>>);
+pub(super) struct Answers(Arc<Mutex<Kept>>);
 
 impl Answers {
     fn get(&self, question: &Question, now: Instant) -> Option<Arc<Found>> {
