@@ -146,7 +146,11 @@ impl Sequencer {
         let mut follows = true;
         for (seq, event) in (batch.first.0..).map(Seq).zip(batch.events) {
             let held = Held { event, before: before.take(), at_micros };
-            if seq <= self.head {
+            if seq == self.head && Tag::differ(Tag::of(&held.event.body), self.newest(out)) {
+                // Whoever appended it had another event behind which it stands than the one that passed here.
+                follows = false;
+                break;
+            } else if seq <= self.head {
                 repeated.push((seq, held.event.body));
             } else if seq > self.head.next() {
                 self.hold(seq, held);

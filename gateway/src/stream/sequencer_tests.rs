@@ -99,6 +99,15 @@ fn i4_what_follows_another_event_does_not_pass() {
     let mut sequencer = Sequencer::new(epoch(), Seq(10), other);
     assert_eq!(sequencer.offer(batch(11, 2), now, &mut out), Offered::Contradicts);
     assert!(out.is_empty() && sequencer.head() == Seq(10));
+    // The same when the batch begins before the head and has another event there.
+    assert_eq!(sequencer.offer(batch(6, 7), now, &mut out), Offered::Contradicts);
+    assert!(out.is_empty() && sequencer.head() == Seq(10));
+    let mut sequencer = Sequencer::new(epoch(), Seq(10), Tag::of(b"10"));
+    assert!(
+        matches!(sequencer.offer(batch(6, 7), now, &mut out), Offered::Repeated(bodies) if bodies.len() == 5)
+    );
+    assert_eq!(seqs(&out), [11, 12]);
+    out.clear();
     // The same when it was held until what lies between came.
     let mut sequencer = Sequencer::new(epoch(), Seq(10), None);
     sequencer.offer(batch(12, 1), now, &mut out);
