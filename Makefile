@@ -6,12 +6,13 @@ UP       ?=
 BENCH    ?=
 MINUTES  ?= 60
 DRILL    ?=
+CLIENTS  ?=
 
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate versions check pages fmt build \
-  chart chart-cluster image observability loadtest drill hostile
+  chart chart-cluster image observability loadtest drill hostile clients
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ unit: install ## Build the services and run the Rust tests against real Postgres
 
 interop: debug ## Let WebSocket clients that nobody here wrote use a running stack.
 	loadtest/interop/run.sh
+
+clients: debug ## Let some sixty WebSocket clients in a dozen languages use a running stack, and write docs/CLIENTS.md (root and apt; first run half an hour; CLIENTS="Rust Jetty").
+	loadtest/clients/run.sh $(CLIENTS)
 
 conformance: ## Run the Autobahn test suite against the codec (needs a CPython 2.7; PYTHON27=path).
 	loadtest/conformance/run.sh
