@@ -10,9 +10,6 @@ use serde_json::Value;
 /// Longest token that is looked at, in bytes.
 pub const TOKEN_BYTES: usize = 8 * 1024;
 
-/// What an API key begins with.
-const API_KEY: &str = "crln_";
-
 /// A token taken apart. Nothing in it is proven yet.
 pub(super) struct Token<'a> {
     /// What is signed: the encoded header and payload with the dot between them.
@@ -43,11 +40,6 @@ impl<'a> Token<'a> {
         }
         if token.len() > TOKEN_BYTES {
             return Err(AuthError::Malformed("is longer than 8 KiB"));
-        }
-        if token.starts_with(API_KEY) {
-            return Err(AuthError::Malformed(
-                "is an API key: those are for the publisher, here a user token (a signed JWT) is needed",
-            ));
         }
         let not_three = AuthError::Malformed("does not have three parts");
         let (signed, signature) = token.rsplit_once('.').ok_or(not_three.clone())?;
@@ -103,13 +95,6 @@ mod tests {
         assert_eq!((token.algorithm.as_str(), token.kid.as_deref()), ("HS256", Some("k1")));
         assert_eq!(token.payload, b"{}");
         assert_eq!(format!("{}.{}", token.signed, token.signature), text);
-    }
-
-    #[test]
-    fn an_api_key_is_told_that_it_is_one_and_not_repeated() {
-        let told = Token::parse("crln_e64138c1db99c33bc443_sJZS").err().unwrap();
-        assert_eq!(told.code(), "token_malformed");
-        assert!(told.to_string().contains("is an API key") && !told.to_string().contains("e64138"), "{told}");
     }
 
     #[test]
