@@ -7,7 +7,7 @@
 
 mod codec_client;
 
-use carillon_gateway::ws::{Decoder, Deflater, Flow, Inflater, Opcode, Violation};
+use carillon_gateway::ws::{Deflater, Inflater, Opcode, Violation};
 use codec_client::{Message, Outcome, decode, decode_with, frame};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use proptest::collection::vec;
@@ -177,48 +177,6 @@ fn nothing_of_an_earlier_message_can_be_reached() {
     assert_eq!(feed(&mut inflater, &first).messages, [text(secret)]);
     assert_eq!(feed(&mut inflater, &second).end, Err(Violation::BadDeflate));
     assert_eq!(feed(&mut inflater, &first).messages, [text(secret)], "the state is good for the next");
-}
-
-/// A client that was asked for nothing keeps its window between messages, and what it points back into is there, though
-/// others used the same state meanwhile.
-#[test]
-fn a_message_may_point_into_those_before_it_where_that_was_agreed() {
-    let words = |n: usize| {
-        format!(
-            "{{\"type\":\"subscribe\",\"id\":{n},\"channels\":[{}]}}",
-            "\"contact:1\",".repeat(n * 7 % 900)
-        )
-    };
-    let (mut keeps, mut inflater) = (Compress::new(Compression::new(9), false), Inflater::new());
-    let (mut with, mut without) = (Decoder::with_window(15), Decoder::new());
-    let mut other = Compress::new(Compression::new(9), false);
-    let mut feed = |decoder: &mut Decoder, bytes: &[u8], limit: usize| {
-        let mut messages = Vec::new();
-        let fed = decoder.feed(&mut bytes.to_vec(), limit, Some(&mut inflater), &mut |incoming| {
-            messages.push(Message::from(incoming));
-            Flow::Continue
-        });
-        fed.map(|_| messages)
-    };
-    feed(&mut with, &frame(0x81, b"plain", KEY), LIMIT).unwrap();
-    assert_eq!(with.held_bytes(), 0, "nothing is kept of one that compresses nothing");
-    let mut refused = 0;
-    for n in 1..200 {
-        let payload = next(&mut keeps, words(n).as_bytes());
-        assert_eq!(feed(&mut with, &frame(TEXT, &payload, KEY), LIMIT), Ok(vec![text(&words(n))]), "{n}");
-        refused += usize::from(feed(&mut without, &frame(TEXT, &payload, KEY), LIMIT).is_err());
-        let secret = next(&mut other, b"of somebody else");
-        feed(&mut Decoder::with_window(15), &frame(TEXT, &secret, KEY), LIMIT).ok();
-        feed(&mut with, &frame(0x81, b"plain", KEY), LIMIT).unwrap();
-        assert!(with.held_bytes() <= 32 * 1024 + 64 && with.is_idle(), "{}", with.held_bytes());
-    }
-    assert!(refused > 0, "the twin: without a window it cannot be read");
-    // The window takes nothing from what a message may have.
-    let longest = "x".repeat(LIMIT);
-    let payload = next(&mut keeps, longest.as_bytes());
-    assert_eq!(feed(&mut with, &frame(TEXT, &payload, KEY), LIMIT), Ok(vec![text(&longest)]));
-    let payload = next(&mut keeps, format!("{longest}x").as_bytes());
-    assert_eq!(feed(&mut with, &frame(TEXT, &payload, KEY), LIMIT), Err(Violation::TooBig));
 }
 
 #[test]

@@ -37,9 +37,7 @@ impl Session {
             deflater: Deflater::new(),
             inflater: Inflater::new(),
         });
-        let decoder =
-            deflate.and_then(Deflate::client_window_bits).map_or_else(Decoder::new, Decoder::with_window);
-        Self { decoder, compression, limit }
+        Self { decoder: Decoder::new(), compression, limit }
     }
 
     /// Decodes what came and appends the answers to `out`.

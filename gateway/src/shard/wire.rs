@@ -5,9 +5,9 @@
 
 use crate::chunk::{LAST, chunk};
 use crate::stream::entry::Entry;
+use crate::ws::Deflate;
 use crate::ws::deflate::Deflater;
 use crate::ws::encode::{push_close, push_text};
-use crate::ws::{Decoder, Deflate};
 use bytes::Bytes;
 use carillon_protocol::server::{ResetReason, ServerFrame};
 use carillon_protocol::{CloseCode, Epoch, Seq};
@@ -40,16 +40,6 @@ pub(crate) enum Wire {
 }
 
 impl Wire {
-    /// What reads what the client sends.
-    pub(super) fn decoder(self) -> Decoder {
-        match self {
-            Wire::WebSocket(Some(deflate)) => {
-                deflate.client_window_bits().map_or_else(Decoder::new, Decoder::with_window)
-            }
-            _ => Decoder::new(),
-        }
-    }
-
     /// Whether the client may compress what it sends.
     pub(super) fn compresses(self) -> bool {
         matches!(self, Wire::WebSocket(Some(_)))

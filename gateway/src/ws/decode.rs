@@ -36,15 +36,7 @@ pub struct Decoder {
     partial: Option<Box<Partial>>,
     /// A close frame or a violation was seen: the rest of the stream means nothing.
     finished: bool,
-    /// How far back a compressed message may point into those before it, in bits; none if it may not.
-    window_bits: Option<u8>,
-    /// That much of them, from the first compressed one on.
-    window: Option<Box<Window>>,
 }
-
-/// The end of what a client has sent in compressed messages.
-#[derive(Debug, Default)]
-struct Window(Vec<u8>);
 
 /// What is kept of a stream that was cut within a frame or between the fragments of a message.
 #[derive(Debug, Default)]
@@ -90,13 +82,7 @@ struct Terms<'a> {
 impl Decoder {
     /// A decoder at the start of a stream.
     pub const fn new() -> Self {
-        Self { partial: None, finished: false, window_bits: None, window: None }
-    }
-
-    /// A decoder for a client whose compressed messages may lean on those before them, as far back as so many bits say.
-    /// Nothing is kept of one that compresses nothing.
-    pub const fn with_window(bits: u8) -> Self {
-        Self { partial: None, finished: false, window_bits: Some(bits), window: None }
+        Self { partial: None, finished: false }
     }
 
     /// Whether the stream stands between two messages and nothing is kept on the heap.
@@ -104,14 +90,12 @@ impl Decoder {
         self.partial.is_none()
     }
 
-    /// Heap bytes held for an unfinished frame or message, and for the window of a client that compresses. For the shard's accounts.
+    /// Heap bytes held for an unfinished frame or message; 0 when idle. For the shard's accounts.
     pub fn held_bytes(&self) -> usize {
-        let window = self.window.as_ref().map_or(0, |window| size_of::<Window>() + window.0.capacity());
-        let partial = self.partial.as_ref().map_or(0, |p| {
+        self.partial.as_ref().map_or(0, |p| {
             let message = p.message.as_ref().map_or(0, |m| m.data.capacity());
             size_of::<Partial>() + p.control.capacity() + message
-        });
-        window + partial
+        })
     }
 
     /// Decodes what was read from the socket and calls `on` for each message, in order.
@@ -266,13 +250,7 @@ impl Decoder {
         on: &mut impl FnMut(Incoming<'_>) -> Flow,
     ) -> Result<Flow, Violation> {
         let payload = match &mut terms.inflater {
-            Some(inflater) if compressed => match self.window_bits {
-                None => inflater.message(payload, terms.limit)?,
-                Some(bits) => {
-                    let window = self.window.get_or_insert_default();
-                    inflater.message_after(&mut window.0, bits, payload, terms.limit)?
-                }
-            },
+            Some(inflater) if compressed => inflater.message(payload, terms.limit)?,
             // The head of a compressed message was accepted with an inflater that has since been withheld.
             None if compressed => return Err(Violation::ReservedBits),
             _ => payload,

@@ -1,9 +1,9 @@
 //! How is a message compressed once for all its readers, and how is one of a client's read without being blown up by
 //! it (RFC 7692 section 7.2)?
 //!
-//! The two states here belong to a shard or a feed, not to a connection: they are emptied between two messages, and
-//! nothing of one client can be reached from another. What we send is a deflate stream of its own for every message. Where a client's messages lean
-//! on those before them, the caller keeps the end of those, and it is read again before the next one.
+//! Without context takeover every message is a deflate stream of its own, so the two states here belong to a shard or
+//! a feed, not to a connection: they are emptied between two messages, and nothing of one message, or one client, can
+//! be reached from another.
 
 use super::encode::Header;
 use super::frame::Opcode;
@@ -79,7 +79,7 @@ impl Deflater {
 }
 
 /// Inflates messages of clients. Owns 48 KB and a buffer that grows to the largest message so far, never above
-/// the limit in force and a window.
+/// the limit in force.
 #[derive(Debug)]
 pub struct Inflater {
     state: Decompress,
@@ -108,49 +108,12 @@ impl Inflater {
     /// data or does not end where the payload ends.
     pub(super) fn message(&mut self, payload: &[u8], limit: usize) -> Result<&[u8], Violation> {
         self.state.reset(false);
-        let end = self.inflate(payload, 0, limit)?;
-        Ok(&self.output[..end])
-    }
-
-    /// The same for a message that may point back into those before it: `window` is the end of what they were, and becomes
-    /// the end with this one, at most as long as `bits` say.
-    ///
-    /// # Errors
-    /// As above.
-    pub(super) fn message_after(
-        &mut self,
-        window: &mut Vec<u8>,
-        bits: u8,
-        payload: &[u8],
-        limit: usize,
-    ) -> Result<&[u8], Violation> {
-        self.state.reset(false);
-        let (begin, limit) = (window.len(), window.len() + limit);
-        if begin > 0 {
-            // As a block that is not compressed: it comes out as it is, and can be pointed into from then on.
-            let length = u16::try_from(begin).map_err(|_| Violation::BadDeflate)?;
-            let head = [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat();
-            let mut written = 0;
-            self.run(&head, &mut written, limit)?;
-            self.run(window, &mut written, limit)?;
-        }
-        let end = self.inflate(payload, begin, limit)?;
-        let most = 1_usize << bits;
-        let kept = &self.output[end.saturating_sub(most)..end];
-        window.clear();
-        window.reserve_exact(kept.len());
-        window.extend_from_slice(kept);
-        Ok(&self.output[begin..end])
-    }
-
-    /// Inflates a message's payload behind what was written, and answers where it ends.
-    fn inflate(&mut self, payload: &[u8], begin: usize, limit: usize) -> Result<usize, Violation> {
-        let mut written = begin;
+        let mut written = 0;
         // Normally the payload ends within a flush, of which the tail is missing. Senders that cannot flush end it
         // with a final block, before or at its last byte (section 7.2.3.4); both are read.
         let whole = self.run(payload, &mut written, limit)? == Stand::Ended
             || self.run(&TAIL_AND_END, &mut written, limit)? == Stand::Ended;
-        if whole { Ok(written) } else { Err(Violation::BadDeflate) }
+        if whole { Ok(&self.output[..written]) } else { Err(Violation::BadDeflate) }
     }
 
     /// Inflates all of `input` behind the first `written` bytes of output.

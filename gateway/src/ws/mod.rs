@@ -13,14 +13,13 @@
 //! 4. [`encode`] builds server frames. They carry no mask, so a frame is the same bytes for every connection:
 //!    events are encoded once and shared.
 //! 5. [`deflate`] compresses an event once for all sockets that agreed to it, and inflates what clients compressed.
-//!    Its states are lent by the caller, one for many connections; a connection keeps none, and at most 32 KiB of what its
-//!    client sent where that compresses and leans on it.
+//!    Its states are lent by the caller, one for many connections; a connection keeps none.
 //!
 //! Limits: a message is bounded by the caller's byte limit, before and after inflation, and by [`max_fragments`]
 //! frames, a control frame by 125 bytes. Everything is refused as soon as the bytes that prove it have arrived.
 //!
-//! Deliberately absent: sockets, clocks, randomness (a server masks nothing), client role, context takeover in what we
-//! send (a compressor for each connection), other extensions.
+//! Deliberately absent: sockets, clocks, randomness (a server masks nothing), client role, context takeover (a window
+//! for each connection), other extensions.
 
 pub mod close;
 pub mod decode;
