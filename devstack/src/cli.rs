@@ -204,7 +204,7 @@ pub struct PublishArgs {
     /// With --count: events for each second; without it as fast as they are acknowledged.
     #[arg(long, value_name = "N", value_parser = rate)]
     pub rate: Option<f64>,
-    /// An installation's URL (https://events.example.com), instead of the running stack's.
+    /// An installation's URL (`https://events.example.com`), instead of the running stack's.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// An API key with the scope publish, instead of the running stack's; @FILE reads it from a file.
@@ -236,7 +236,7 @@ pub struct TailArgs {
     /// End after this many events.
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
-    /// An installation's URL (https://events.example.com) or a WebSocket address, instead of the running stack's; more
+    /// An installation's URL (`https://events.example.com`) or a WebSocket address, instead of the running stack's; more
     /// than one are taken in turn.
     #[arg(long = "url", value_name = "URL")]
     pub urls: Vec<String>,

@@ -142,7 +142,7 @@ fn says_the_same(frame: &ClientFrame, tree: &Value) {
             if let Ok(asked) = connect {
                 assert_eq!(asked.since.map(|since| since.0), field("since").as_u64());
                 assert_eq!(asked.epoch.as_ref().map(Epoch::as_str), field("epoch").as_str());
-                assert!(set_of(&asked.channels).is_subset(&names()), "{asked:?}");
+                assert!(asked.channels.iter().all(|it| names().contains(it.as_str())), "{asked:?}");
             }
         }
         Request::Subscribe { channels, history } => {
