@@ -1,7 +1,6 @@
 //! Publishing: what do others notice of an importer, and of a tenant whose row somebody has locked?
 
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -71,47 +70,73 @@ fn event(tenant: &str, n: usize) -> Post {
     Post::new(tenant, "t", json!({ "n": n })).tenant_wide()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_importer_on_forty_connections_is_noticed_by_nobody_else() {
-    let _alone = alone().await;
-    let scene = Scene::start(StackConfig { gateways: 1, ..StackConfig::default() }).await;
-    let publisher = &scene.publishers()[0];
+/// What one who publishes as much as it can was answered.
+#[derive(Debug, Default)]
+struct Flood {
+    stored: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// The innocents' figures without and with a flood of these requests, each sent again and again on a connection of its own.
+async fn flooded(publisher: &Publisher, requests: &[Vec<Post>]) -> (Figures, Figures, Flood) {
     innocents(publisher, 2).await;
     let without = innocents(publisher, 40).await;
 
-    let stopping = Arc::new(AtomicBool::new(false));
-    let (imported, refused) = (AtomicU64::new(0), AtomicU64::new(0));
-    let array: Vec<Post> = (0..500).map(|n| event("importer", n)).collect();
-    let import = async || {
+    let (stopping, flood) = (AtomicBool::new(false), Flood::default());
+    let send = async |posts: &[Post]| {
         while !stopping.load(Ordering::Relaxed) {
-            match publisher.publish_many(&array, None).await {
-                Ok(_) => imported.fetch_add(500, Ordering::Relaxed),
+            match publisher.publish_many(posts, None).await {
+                Ok(_) => flood.stored.fetch_add(posts.len() as u64, Ordering::Relaxed),
                 Err(PublishError::Refused(problem)) => {
                     let own = ["caller_share_full", "tenant_share_full", "overloaded"];
                     assert!(own.contains(&problem.code.as_str()), "{problem:?}");
                     assert!(problem.retry_after.is_some(), "{problem:?}");
                     // Does not wait as long as it is told to.
                     tokio::time::sleep(Duration::from_millis(100)).await;
-                    refused.fetch_add(1, Ordering::Relaxed)
+                    flood.refused.fetch_add(1, Ordering::Relaxed)
                 }
                 Err(other) => panic!("{other}"),
             };
         }
     };
     let watched = async {
-        let begun =
-            wait::until_true("the import being under way", PATIENCE, || imported.load(Ordering::Relaxed) > 0);
+        let begun = wait::until_true("the flood being under way", PATIENCE, || {
+            flood.stored.load(Ordering::Relaxed) > 0
+        });
         begun.await.unwrap();
         let with = innocents(publisher, 40).await;
         stopping.store(true, Ordering::Relaxed);
         with
     };
-    let (_, with) = tokio::join!(join_all((0..40).map(|_| import())), watched);
+    let (_, with) = tokio::join!(join_all(requests.iter().map(|posts| send(posts))), watched);
+    (without, with, flood)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_importer_on_forty_connections_is_noticed_by_nobody_else() {
+    let _alone = alone().await;
+    let scene = Scene::start(StackConfig { gateways: 1, ..StackConfig::default() }).await;
+    let array: Vec<Post> = (0..500).map(|n| event("importer", n)).collect();
+    let (without, with, flood) = flooded(&scene.publishers()[0], &vec![array; 40]).await;
     assert_unhindered("importer", &without, &with);
-    assert!(imported.load(Ordering::Relaxed) >= 1_000, "it gets on as well");
+    assert!(flood.stored.into_inner() >= 1_000, "it gets on as well");
     let counted =
         sample(scene.stack.publisher(0), r#"carillon_publish_refused_total{reason="caller_share"}"#);
-    assert!(refused.load(Ordering::Relaxed) == 0 || counted.await > 0.0);
+    assert!(flood.refused.into_inner() == 0 || counted.await > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_that_publishes_for_many_tenants_at_once_is_noticed_by_nobody_else() {
+    let _alone = alone().await;
+    let scene = Scene::start(StackConfig { gateways: 1, ..StackConfig::default() }).await;
+    // Neighbours share most of their tenants.
+    let request = |n: usize| (0..100).map(|k| event(&format!("many-{}", (n * 8 + k) % 250), k)).collect();
+    let requests: Vec<Vec<Post>> = (0..20).map(request).collect();
+    let (without, with, flood) = flooded(&scene.publishers()[0], &requests).await;
+    assert_unhindered("one key", &without, &with);
+    assert!(flood.stored.into_inner() >= 1_000, "it gets on as well");
+    let log = std::fs::read_to_string(scene.stack.publisher(0).process().log_path()).unwrap();
+    assert!(!log.contains("row has been locked"), "nobody but the publisher itself wants these rows");
 }
 
 /// A transaction of somebody else that holds a tenant's row until it is let go.

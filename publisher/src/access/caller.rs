@@ -61,12 +61,11 @@ impl Caller {
 
     /// As whom they take part of the intake.
     pub fn publisher(&self) -> Publisher {
-        match self {
-            Caller::Key(key) => {
-                Publisher::Key { id: key.id.as_str().into(), all_tenants: key.tenant.is_none() }
-            }
-            Caller::User(claims) => Publisher::User(claims.user().as_str().into()),
-        }
+        let several_tenants = match self {
+            Caller::Key(key) => key.tenant.is_none(),
+            Caller::User(claims) => matches!(claims.enter(None), Err(AuthError::TenantRequired)),
+        };
+        Publisher { name: self.name().into(), several_tenants }
     }
 
     /// A name for the caller's shares in a tenant; no key has that of a user.

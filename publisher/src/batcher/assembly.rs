@@ -6,7 +6,7 @@
 use super::request::{EVENT_COST, Request};
 use carillon_backplane::log::Append;
 use carillon_protocol::TenantId;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Most events of a batch. The cost of an event falls up to here (docs/adr/0006).
 pub(super) const BATCH_EVENTS: usize = 500;
@@ -17,18 +17,20 @@ pub(super) const BATCH_COST: usize = BATCH_EVENTS * EVENT_COST;
 #[derive(Debug)]
 pub(super) struct Assembly<T> {
     pub(super) requests: Vec<Request<T>>,
+    limit: usize,
     cost: usize,
     keys: HashSet<(TenantId, String)>,
 }
 
 impl<T> Assembly<T> {
-    pub(super) fn new() -> Self {
-        Self { requests: Vec::new(), cost: 0, keys: HashSet::new() }
+    /// A batch of at most this cost, unless it is one request.
+    pub(super) fn up_to(limit: usize) -> Self {
+        Self { requests: Vec::new(), limit, cost: 0, keys: HashSet::new() }
     }
 
     /// Whether no request whatever fits any more.
     pub(super) fn is_full(&self) -> bool {
-        self.cost + EVENT_COST > BATCH_COST
+        self.cost + EVENT_COST > self.limit
     }
 
     pub(super) fn cost(&self) -> usize {
@@ -36,7 +38,14 @@ impl<T> Assembly<T> {
     }
 
     pub(super) fn fits(&self, request: &Request<T>) -> bool {
-        self.requests.is_empty() || self.cost + request.cost <= BATCH_COST
+        self.requests.is_empty() || self.cost + request.cost <= self.limit
+    }
+
+    /// Whose events it has.
+    pub(super) fn tenants(&self) -> Vec<TenantId> {
+        let appends = self.requests.iter().flat_map(|request| &request.appends);
+        let tenants: BTreeSet<_> = appends.map(|append| &append.tenant).collect();
+        tenants.into_iter().cloned().collect()
     }
 
     /// Whether a request of the batch has a key that this one has too.

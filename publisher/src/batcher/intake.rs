@@ -4,6 +4,7 @@
 //! queue longer than the database's next two seconds only turns load into timeouts.
 
 use super::announce::Announce;
+use super::flow::Flow;
 use super::queues::Queues;
 use super::request::Request;
 use super::runner::Runner;
@@ -126,7 +127,10 @@ impl Intake {
         let share = self.shares.take(&appends, publisher)?;
         let tenant = first.tenant.clone();
         let (ticket, waiter) = ticket(share);
-        self.queues.push(Request::new(appends, ticket));
+        let request = Request::new(appends, ticket);
+        if let Some(flow) = Flow::of(&request, publisher) {
+            self.queues.push(flow, request);
+        }
         match waiter.wait(PATIENCE).await {
             Err(NotAppended::Overloaded) if self.queues.is_locked(&tenant) => Err(NotAppended::TenantBusy),
             answer => answer,

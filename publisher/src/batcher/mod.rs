@@ -1,6 +1,6 @@
 //! How do single requests become few, large transactions?
 //!
-//! Group commit: a request takes its [`shares`] of the [`intake`] and joins the queue of its tenant; a [`runner`] takes
+//! Group commit: a request takes its [`shares`] of the [`intake`] and joins the queue of its [`flow`]; a [`runner`] takes
 //! the next batch, to which every waiting tenant contributes in turn ([`schedule`]), appends it in one statement,
 //! answers every caller after COMMIT and hands the batch to Redis ([`announce`]). While one batch commits, the next one
 //! gathers: no timer, and the batches grow with the load. When the log cannot be reached, callers learn it at once
@@ -13,7 +13,9 @@
 pub mod announce;
 mod assembly;
 mod batch;
+mod flow;
 mod intake;
+mod queue;
 mod queues;
 mod request;
 mod runner;

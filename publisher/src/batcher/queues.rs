@@ -1,7 +1,8 @@
 //! How do requests reach the runners, and who wakes whom?
 
+use super::flow::Flow;
 use super::request::Request;
-use super::schedule::{Schedule, Taken};
+use super::schedule::{Schedule, Taken, Turns};
 use super::ticket::Ticket;
 use carillon_protocol::TenantId;
 use std::collections::BTreeSet;
@@ -22,9 +23,9 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    pub(super) fn push(&self, request: Request<Ticket>) {
+    pub(super) fn push(&self, flow: Flow, request: Request<Ticket>) {
         let mut schedule = self.lock();
-        schedule.push(request);
+        schedule.push(flow, request);
         self.wake(&schedule);
     }
 
@@ -33,14 +34,13 @@ impl Queues {
         self.lock().is_locked(tenant)
     }
 
-    /// The next batch; the `last` ones before an end wait for nobody's rest.
+    /// The next batch; the `last` ones before an end wait for nobody.
     pub(super) fn take(&self, last: bool) -> Option<Taken<Ticket>> {
         let mut schedule = self.lock();
-        let now = Instant::now();
-        if last && let Some(until) = schedule.rested_at() {
-            schedule.wake(until.max(now));
+        if last {
+            schedule.finish();
         }
-        let taken = schedule.take(now, Ticket::begin);
+        let taken = schedule.take(Instant::now(), Ticket::begin);
         if schedule.is_ready() {
             // More than one batch holds.
             self.ready.notify_one();
@@ -61,7 +61,7 @@ impl Queues {
     pub(super) fn set_aside(&self, tenant: &TenantId, requests: Vec<Request<Ticket>>) {
         let mut schedule = self.lock();
         if !schedule.is_locked(tenant) {
-            tracing::warn!(%tenant, "another transaction holds the tenant's row; its events wait alone");
+            tracing::warn!(%tenant, "the tenant's row has been locked for too long; its events wait alone");
         }
         schedule.set_aside(tenant, requests, Instant::now());
         self.wake(&schedule);
@@ -72,9 +72,9 @@ impl Queues {
         self.lock().release(tenant);
     }
 
-    pub(super) fn done(&self, tenants: Vec<TenantId>, took: Duration) {
+    pub(super) fn done(&self, turns: Turns, took: Duration) {
         let mut schedule = self.lock();
-        schedule.done(tenants, took, Instant::now());
+        schedule.done(turns, took, Instant::now());
         self.wake(&schedule);
         if schedule.rested_at().is_some() {
             // Whoever waits learns until when at the longest.

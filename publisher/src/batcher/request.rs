@@ -33,9 +33,14 @@ impl<T> Request<T> {
         Self { appends, cost, ticket }
     }
 
-    /// The tenant in whose queue it waits: the one its first event names.
+    /// The tenant that its first event names.
     pub(super) fn tenant(&self) -> Option<&TenantId> {
         self.appends.first().map(|append| &append.tenant)
+    }
+
+    /// Whether it has events of several tenants.
+    pub(super) fn is_of_several(&self) -> bool {
+        self.appends.iter().any(|append| Some(&append.tenant) != self.tenant())
     }
 
     /// The first of these tenants that it has events of.

@@ -57,10 +57,10 @@ impl Runner {
     pub(super) async fn run(self, stopping: CancellationToken) {
         loop {
             let last = stopping.is_cancelled();
-            if let Some(Taken { tenants, requests }) = self.queues.take(last) {
+            if let Some(Taken { turns, requests }) = self.queues.take(last) {
                 let began = Instant::now();
                 self.commit(requests, LOCK_WAIT).await;
-                self.queues.done(tenants, began.elapsed());
+                self.queues.done(turns, began.elapsed());
             } else if last {
                 return;
             } else {
@@ -82,13 +82,13 @@ impl Runner {
                 // When it cannot be asked, the append that follows tells why.
                 _ => self.log.locked(&tenants).await.unwrap_or_default(),
             };
-            if let Some(Taken { tenants, requests }) = self.queues.take_locked(&still_locked) {
+            if let Some(Taken { turns, requests }) = self.queues.take_locked(&still_locked) {
                 let began = Instant::now();
                 let set_aside = self.commit(requests, LOCKED_WAIT).await;
-                tenants.iter().filter(|tenant| !set_aside.contains(*tenant)).for_each(|tenant| {
+                turns.tenants.iter().filter(|tenant| !set_aside.contains(*tenant)).for_each(|tenant| {
                     self.queues.release(tenant);
                 });
-                self.queues.done(tenants, began.elapsed());
+                self.queues.done(turns, began.elapsed());
             } else if stopping.is_cancelled() {
                 return;
             } else {

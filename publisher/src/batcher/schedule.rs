@@ -1,31 +1,34 @@
 //! Whose requests go into the next batch? (pure)
 //!
-//! Each tenant has a queue of its own, and batches are put together by deficit round robin (Shreedhar and Varghese,
+//! Each [`Flow`] has a queue of its own, and batches are put together by deficit round robin (Shreedhar and Varghese,
 //! IEEE/ACM Transactions on Networking 4(3), 1996): in each round every tenant that waits may spend a [`QUANTUM`] more,
 //! and what it does not spend is kept for its next turn. So a backlog of one tenant stands before nobody else, and a
-//! large request waits no longer than its size. A request with several tenants waits in the queue of the first.
+//! large request waits no longer than its size.
 //!
 //! A tenant is in one batch at a time: its requests keep their order, and two runners do not wait for each other's row
 //! locks. A tenant whose row somebody else has locked ([`Schedule::set_aside`]) is left out of ordinary batches until
 //! an append of its own succeeded ([`Schedule::release`]): it waits alone.
 //!
+//! The flow of a publisher with several tenants has batches of its own, small ones and one at a time: they need the rows of many
+//! tenants, and nobody else's events wait for these rows together with them.
+//!
 //! A tenant that filled most of a batch ([`HEAVY`]) rests afterwards for as long as that batch took, while others publish
-//! less: an import has half of the time at most, and processors are free when somebody's single event comes.
+//! less, and so does such a publisher: an import has half of the time at most, and processors are free when somebody's single
+//! event comes.
 
 use super::assembly::{Assembly, BATCH_COST};
+use super::flow::Flow;
+use super::queue::{Place, QUANTUM, Queue, Served};
 use super::request::Request;
 use carillon_protocol::TenantId;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// What a tenant may spend more in each round: the cost of 39 small events, or of one of the largest.
-pub(super) const QUANTUM: usize = 64 * 1024;
-/// Most requests of a tenant that a batch passes over because of their keys: bounds the work when many repeat one key.
-const PASSED_OVER: usize = 64;
-/// How long a tenant that was seen locked is remembered while it has no requests.
-const REMEMBERED: Duration = Duration::from_secs(60);
 /// A tenant whose part of a batch cost this much rests after it.
 const HEAVY: usize = BATCH_COST / 2;
+/// Largest cost of a batch of such a publisher's, unless it is one request: so long may a tenant's single event wait for its row.
+const PUBLISHER_BATCH_COST: usize = BATCH_COST / 4;
 /// Longest rest: a batch that took longer waited for something else than processors.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 /// How long after somebody's small part of a batch the heavy ones go on resting.
@@ -34,59 +37,39 @@ const OTHERS_ARE_HERE: Duration = Duration::from_secs(1);
 /// Everything that waits for a batch.
 #[derive(Debug)]
 pub(super) struct Schedule<T> {
-    queues: HashMap<TenantId, Queue<T>>,
+    queues: HashMap<Flow, Queue<T>>,
     /// Tenants with requests that may join the next batch, in turn.
     turn: VecDeque<TenantId>,
+    /// Publishers whose flows have requests, in turn.
+    publisher_turn: VecDeque<Flow>,
     /// Tenants with requests whose rows were seen locked, in turn.
     locked_turn: VecDeque<TenantId>,
-    /// Tenants that rest, and until when.
-    resting: Vec<(Instant, TenantId)>,
-    /// When a batch last had a tenant with a small part.
+    /// Flows that rest, and until when.
+    resting: Vec<(Instant, Flow)>,
+    /// Tenants with requests that wait for another queue's batch with events of theirs.
+    blocked: Vec<TenantId>,
+    /// In how many batches under way a tenant has events.
+    under_way: HashMap<TenantId, usize>,
+    /// Whether a batch of a publisher's flow is under way.
+    publisher_is_under_way: bool,
+    /// Whether the last batch was of a publisher's flow: tenants have the next one.
+    publisher_was_last: bool,
+    /// When a batch last had a small part.
     light: Option<Instant>,
 }
 
-/// The requests of one tenant.
-#[derive(Debug)]
-struct Queue<T> {
-    requests: VecDeque<Request<T>>,
-    deficit: usize,
-    /// Whether it got this turn's quantum; a turn may last into the next batch.
-    has_quantum: bool,
-    place: Place,
-    /// What its part of the batch under way costs.
-    in_batch: usize,
-    /// When its row was last seen locked.
-    locked: Option<Instant>,
-}
-
-/// Where a tenant stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// It has no requests.
-    Idle,
-    /// In one of the turns.
-    InTurn,
-    /// Requests of it are in a batch that has not ended.
-    UnderWay,
-    /// Its last batch was large, and others publish: it has its turn later.
-    Resting,
-}
-
-/// A batch, and whose turn it was: they stay out of other batches until [`Schedule::done`].
+/// A batch, and whose it is.
 #[derive(Debug)]
 pub(super) struct Taken<T> {
-    pub(super) tenants: Vec<TenantId>,
+    pub(super) turns: Turns,
     pub(super) requests: Vec<Request<T>>,
 }
 
-/// What a tenant's turn came to.
-enum Served {
-    /// It has nothing more.
-    Empty,
-    /// It has spent what it may: the next round.
-    Spent,
-    /// Its next request does not go with this batch: the next batch.
-    Waits,
+/// Whose turn a batch was, and whose events it has: they stay out of other batches until [`Schedule::done`].
+#[derive(Debug)]
+pub(super) struct Turns {
+    flows: Vec<Flow>,
+    pub(super) tenants: Vec<TenantId>,
 }
 
 impl<T> Default for Schedule<T> {
@@ -94,36 +77,31 @@ impl<T> Default for Schedule<T> {
         Self {
             queues: HashMap::new(),
             turn: VecDeque::new(),
+            publisher_turn: VecDeque::new(),
             locked_turn: VecDeque::new(),
             resting: Vec::new(),
+            blocked: Vec::new(),
+            under_way: HashMap::new(),
+            publisher_is_under_way: false,
+            publisher_was_last: false,
             light: None,
         }
     }
 }
 
 impl<T> Schedule<T> {
-    /// Adds a request behind its tenant's others.
-    pub(super) fn push(&mut self, request: Request<T>) {
-        let Some(tenant) = request.tenant() else { return };
-        match self.queues.get_mut(tenant) {
-            Some(queue) => {
-                let tenant = (queue.place == Place::Idle).then(|| tenant.clone());
-                queue.requests.push_back(request);
-                if let Some(tenant) = tenant {
-                    self.enlist(tenant);
-                }
-            }
-            None => {
-                let tenant = tenant.clone();
-                self.queues.insert(tenant.clone(), Queue::of(request));
-                self.enlist(tenant);
-            }
+    /// Adds a request behind the others of its flow.
+    pub(super) fn push(&mut self, flow: Flow, request: Request<T>) {
+        let queue = self.queues.entry(flow.clone()).or_insert_with(Queue::empty);
+        queue.requests.push_back(request);
+        if queue.place == Place::Idle {
+            self.enlist(flow);
         }
     }
 
-    /// Whether somebody could join an ordinary batch now.
+    /// Whether somebody could join an ordinary batch now, or has one of its own.
     pub(super) fn is_ready(&self) -> bool {
-        !self.turn.is_empty()
+        !self.turn.is_empty() || (!self.publisher_turn.is_empty() && !self.publisher_is_under_way)
     }
 
     /// The tenants that have requests and whose rows were seen locked, in turn.
@@ -133,7 +111,7 @@ impl<T> Schedule<T> {
 
     /// Whether this tenant's requests wait because its row is locked.
     pub(super) fn is_locked(&self, tenant: &TenantId) -> bool {
-        self.queues.get(tenant).is_some_and(|queue| queue.locked.is_some())
+        self.queues.get(&Flow::Tenant(tenant.clone())).is_some_and(|queue| queue.locked.is_some())
     }
 
     /// When the first of those that rest has its turn again.
@@ -146,13 +124,29 @@ impl<T> Schedule<T> {
         let resting = std::mem::take(&mut self.resting);
         let (rested, resting): (Vec<_>, Vec<_>) = resting.into_iter().partition(|(until, _)| *until <= now);
         self.resting = resting;
-        rested.into_iter().for_each(|(_, tenant)| self.come_back(tenant));
+        rested.into_iter().for_each(|(_, flow)| self.come_back(flow));
+    }
+
+    /// Nobody rests any more, or waits for another batch: what is left is stored as soon as possible.
+    pub(super) fn finish(&mut self) {
+        self.under_way.clear();
+        let resting = std::mem::take(&mut self.resting).into_iter().map(|(_, flow)| flow);
+        let blocked = std::mem::take(&mut self.blocked).into_iter().map(Flow::Tenant);
+        resting.chain(blocked).for_each(|flow| self.come_back(flow));
     }
 
     /// The next batch. `begin` is asked once for each request taken; one it refuses is dropped.
     pub(super) fn take(&mut self, now: Instant, begin: impl Fn(&T) -> bool) -> Option<Taken<T>> {
         self.wake(now);
-        let mut batch = Assembly::new();
+        let tenants_first = self.publisher_was_last;
+        let taken = if tenants_first { None } else { self.take_of_publisher(now, &begin) };
+        let taken = taken.or_else(|| self.take_of_tenants(now, &begin));
+        taken.or_else(|| if tenants_first { self.take_of_publisher(now, &begin) } else { None })
+    }
+
+    /// A batch to which every tenant that waits contributes in turn.
+    fn take_of_tenants(&mut self, now: Instant, begin: impl Fn(&T) -> bool) -> Option<Taken<T>> {
+        let mut batch = Assembly::up_to(BATCH_COST);
         let mut served_out = Vec::new();
         let mut round = std::mem::take(&mut self.turn);
         let (mut next_round, mut next_batch) = (VecDeque::new(), VecDeque::new());
@@ -164,7 +158,13 @@ impl<T> Schedule<T> {
                 std::mem::swap(&mut round, &mut next_round);
                 continue;
             };
-            let Some(queue) = self.queues.get_mut(&tenant) else { continue };
+            let flow = Flow::Tenant(tenant.clone());
+            let Some(queue) = self.queues.get_mut(&flow) else { continue };
+            if self.under_way.contains_key(&tenant) {
+                queue.place = Place::Blocked;
+                self.blocked.push(tenant);
+                continue;
+            }
             let (before, cost) = (batch.requests.len(), batch.cost());
             let served = queue.serve(&mut batch, &begin);
             if batch.requests.len() > before {
@@ -173,22 +173,44 @@ impl<T> Schedule<T> {
             }
             match served {
                 Served::Empty if queue.place == Place::UnderWay => served_out.push(tenant),
-                Served::Empty => self.forget(&tenant),
+                Served::Empty => self.forget(&flow),
                 Served::Spent => next_round.push_back(tenant),
                 Served::Waits => next_batch.push_back(tenant),
             }
         }
         // Whoever is in the batch comes back when it is done, in the order of the turns; the others keep theirs.
-        let under_way =
-            |tenant: &TenantId| self.queues.get(tenant).is_some_and(|queue| queue.place == Place::UnderWay);
-        let order = next_batch.into_iter().chain(round).chain(next_round);
-        let (taken, turn): (VecDeque<_>, VecDeque<_>) = order.partition(under_way);
-        self.turn = turn;
-        let tenants: Vec<_> = taken.into_iter().chain(served_out).collect();
-        if tenants.iter().any(|tenant| self.queues.get(tenant).is_some_and(|queue| queue.in_batch < HEAVY)) {
+        let order = next_batch.into_iter().chain(round).chain(next_round).map(Flow::Tenant);
+        let is_under_way =
+            |flow: &Flow| self.queues.get(flow).is_some_and(|queue| queue.place == Place::UnderWay);
+        let (in_batch, turn): (Vec<_>, Vec<_>) = order.partition(is_under_way);
+        self.turn = turn.into_iter().filter_map(Flow::into_tenant).collect();
+        let flows: Vec<_> = in_batch.into_iter().chain(served_out.into_iter().map(Flow::Tenant)).collect();
+        if flows.iter().any(|flow| self.queues.get(flow).is_some_and(|queue| queue.in_batch < HEAVY)) {
             self.light = Some(now);
         }
-        (!tenants.is_empty()).then_some(Taken { tenants, requests: batch.requests })
+        self.publisher_was_last = false;
+        (!flows.is_empty()).then(|| self.begin(flows, batch))
+    }
+
+    /// A batch of one publisher's flow, unless one is under way.
+    fn take_of_publisher(&mut self, now: Instant, begin: impl Fn(&T) -> bool) -> Option<Taken<T>> {
+        while !self.publisher_is_under_way {
+            let flow = self.publisher_turn.pop_front()?;
+            let Some(queue) = self.queues.get_mut(&flow) else { continue };
+            let mut batch = Assembly::up_to(PUBLISHER_BATCH_COST);
+            queue.serve_alone(&mut batch, &begin);
+            if batch.requests.is_empty() {
+                self.forget(&flow);
+                continue;
+            }
+            (queue.place, queue.in_batch) = (Place::UnderWay, batch.cost());
+            if batch.cost() <= QUANTUM {
+                self.light = Some(now);
+            }
+            (self.publisher_is_under_way, self.publisher_was_last) = (true, true);
+            return Some(self.begin(vec![flow], batch));
+        }
+        None
     }
 
     /// A batch of one tenant whose row was seen locked: the first in turn that is `free` again, else the first.
@@ -199,40 +221,63 @@ impl<T> Schedule<T> {
     ) -> Option<Taken<T>> {
         loop {
             let at = self.locked_turn.iter().position(&free).unwrap_or(0);
-            let tenant = self.locked_turn.remove(at)?;
-            let Some(queue) = self.queues.get_mut(&tenant) else { continue };
-            let mut batch = Assembly::new();
-            // Nobody else wants to be in this batch.
-            queue.deficit = usize::MAX;
-            queue.serve(&mut batch, &begin);
-            queue.deficit = 0;
+            let flow = Flow::Tenant(self.locked_turn.remove(at)?);
+            let Some(queue) = self.queues.get_mut(&flow) else { continue };
+            let mut batch = Assembly::up_to(BATCH_COST);
+            queue.serve_alone(&mut batch, &begin);
             if !batch.requests.is_empty() {
                 queue.place = Place::UnderWay;
-                return Some(Taken { tenants: vec![tenant], requests: batch.requests });
+                return Some(self.begin(vec![flow], batch));
             }
             queue.place = Place::Idle;
         }
     }
 
-    /// A batch has ended after so long, whatever its end: these tenants may be in another one, at once or after a rest.
-    pub(super) fn done(&mut self, tenants: Vec<TenantId>, took: Duration, now: Instant) {
+    /// A batch is under way from now on.
+    fn begin(&mut self, flows: Vec<Flow>, batch: Assembly<T>) -> Taken<T> {
+        let tenants = batch.tenants();
+        for tenant in &tenants {
+            *self.under_way.entry(tenant.clone()).or_default() += 1;
+        }
+        Taken { turns: Turns { flows, tenants }, requests: batch.requests }
+    }
+
+    /// A batch has ended after so long, whatever its end: these may be in another one, at once or after a rest.
+    pub(super) fn done(&mut self, turns: Turns, took: Duration, now: Instant) {
+        for tenant in turns.tenants {
+            if let Entry::Occupied(mut batches) = self.under_way.entry(tenant) {
+                *batches.get_mut() -= 1;
+                if *batches.get() == 0 {
+                    batches.remove();
+                }
+            }
+        }
+        let blocked = std::mem::take(&mut self.blocked);
+        blocked.into_iter().for_each(|tenant| self.come_back(Flow::Tenant(tenant)));
         let light = self.light.is_some_and(|at| now.saturating_duration_since(at) < OTHERS_ARE_HERE);
-        for tenant in tenants {
-            let Some(queue) = self.queues.get_mut(&tenant) else { continue };
-            if std::mem::take(&mut queue.in_batch) >= HEAVY && light {
+        for flow in turns.flows {
+            let heavy = match flow {
+                Flow::Tenant(_) => HEAVY,
+                Flow::Publisher(_) => {
+                    self.publisher_is_under_way = false;
+                    QUANTUM + 1
+                }
+            };
+            let Some(queue) = self.queues.get_mut(&flow) else { continue };
+            if std::mem::take(&mut queue.in_batch) >= heavy && light {
                 queue.place = Place::Resting;
-                self.resting.push((now + took.min(LONGEST_REST), tenant));
+                self.resting.push((now + took.min(LONGEST_REST), flow));
             } else {
-                self.come_back(tenant);
+                self.come_back(flow);
             }
         }
     }
 
-    /// A tenant is in no batch and does not rest: it has its turn, if it has requests.
-    fn come_back(&mut self, tenant: TenantId) {
-        match self.queues.get(&tenant) {
-            Some(queue) if queue.requests.is_empty() => self.forget(&tenant),
-            Some(_) => self.enlist(tenant),
+    /// A flow is in no batch and does not rest: it has its turn, if it has requests.
+    fn come_back(&mut self, flow: Flow) {
+        match self.queues.get(&flow) {
+            Some(queue) if queue.requests.is_empty() => self.forget(&flow),
+            Some(_) => self.enlist(flow),
             None => {}
         }
     }
@@ -240,7 +285,8 @@ impl<T> Schedule<T> {
     /// Puts requests back, oldest first, because the row of a tenant is locked: they wait at the head of its queue.
     pub(super) fn set_aside(&mut self, tenant: &TenantId, requests: Vec<Request<T>>, now: Instant) {
         self.queues.retain(|_, queue| !queue.is_forgettable(now));
-        let queue = self.queues.entry(tenant.clone()).or_insert_with(Queue::empty);
+        let flow = Flow::Tenant(tenant.clone());
+        let queue = self.queues.entry(flow.clone()).or_insert_with(Queue::empty);
         let known = queue.locked.replace(now).is_some();
         for request in requests.into_iter().rev() {
             queue.requests.push_front(request);
@@ -250,92 +296,39 @@ impl<T> Schedule<T> {
             Place::Idle => {}
             _ => return,
         }
-        self.enlist(tenant.clone());
+        self.enlist(flow);
     }
 
     /// The tenant's row is no longer locked: it joins ordinary batches again.
     pub(super) fn release(&mut self, tenant: &TenantId) {
-        if let Some(queue) = self.queues.get_mut(tenant) {
+        let flow = Flow::Tenant(tenant.clone());
+        if let Some(queue) = self.queues.get_mut(&flow) {
             queue.locked = None;
+            if queue.place == Place::Idle {
+                self.queues.remove(&flow);
+            }
         }
     }
 
-    /// Gives a tenant with requests its turn.
-    fn enlist(&mut self, tenant: TenantId) {
-        let Some(queue) = self.queues.get_mut(&tenant) else { return };
+    /// Gives a flow with requests its turn.
+    fn enlist(&mut self, flow: Flow) {
+        let Some(queue) = self.queues.get_mut(&flow) else { return };
         queue.place = if queue.requests.is_empty() { Place::Idle } else { Place::InTurn };
-        match (queue.place, queue.locked) {
-            (Place::InTurn, None) => self.turn.push_back(tenant),
-            (Place::InTurn, Some(_)) => self.locked_turn.push_back(tenant),
+        match (queue.place, flow, queue.locked) {
+            (Place::InTurn, Flow::Tenant(tenant), None) => self.turn.push_back(tenant),
+            (Place::InTurn, Flow::Tenant(tenant), Some(_)) => self.locked_turn.push_back(tenant),
+            (Place::InTurn, flow @ Flow::Publisher(_), _) => self.publisher_turn.push_back(flow),
             _ => {}
         }
     }
 
-    /// A tenant has no requests: nothing is kept of it unless its row is locked.
-    fn forget(&mut self, tenant: &TenantId) {
-        let Some(queue) = self.queues.get_mut(tenant) else { return };
+    /// A flow has no requests: nothing is kept of it unless its tenant's row is locked.
+    fn forget(&mut self, flow: &Flow) {
+        let Some(queue) = self.queues.get_mut(flow) else { return };
         queue.place = Place::Idle;
         if queue.locked.is_none() {
-            self.queues.remove(tenant);
+            self.queues.remove(flow);
         }
-    }
-}
-
-impl<T> Queue<T> {
-    fn empty() -> Self {
-        Self {
-            requests: VecDeque::new(),
-            deficit: 0,
-            has_quantum: false,
-            place: Place::Idle,
-            in_batch: 0,
-            locked: None,
-        }
-    }
-
-    fn of(request: Request<T>) -> Self {
-        Self { requests: VecDeque::from([request]), ..Self::empty() }
-    }
-
-    /// One turn: gives the batch what the tenant may spend.
-    fn serve(&mut self, batch: &mut Assembly<T>, begin: impl Fn(&T) -> bool) -> Served {
-        let mut passed = 0;
-        while let Some(next) = self.requests.get(passed) {
-            if batch.has_a_key_of(next) {
-                passed += 1;
-                if passed == PASSED_OVER {
-                    return Served::Waits;
-                }
-                continue;
-            }
-            if !batch.fits(next) {
-                return Served::Waits;
-            }
-            // Given only when it is needed: savings never grow beyond the next request's cost.
-            if next.cost > self.deficit && !self.has_quantum {
-                self.has_quantum = true;
-                self.deficit += QUANTUM;
-            }
-            if next.cost > self.deficit {
-                self.has_quantum = false;
-                return Served::Spent;
-            }
-            let Some(request) = self.requests.remove(passed) else { break };
-            if begin(&request.ticket) {
-                self.deficit -= request.cost;
-                batch.add(request);
-            }
-        }
-        if passed > 0 {
-            return Served::Waits;
-        }
-        (self.deficit, self.has_quantum) = (0, false);
-        Served::Empty
-    }
-
-    fn is_forgettable(&self, now: Instant) -> bool {
-        let seen_long_ago = self.locked.is_some_and(|seen| now.saturating_duration_since(seen) >= REMEMBERED);
-        self.place == Place::Idle && seen_long_ago
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Counted from arrival until the answer, in cost ([`super::request`]). Nobody may have more than is free beside it
 //! ([`Holdings`]): a tenant alone stops at half, two at a third each, and whoever comes with little finds room. A
-//! request counts for every tenant it names, and a key that is for all tenants has a share of its own over them.
+//! request counts for every tenant it names, and a key or user with several tenants has a share of its own over them.
 
 use super::NotAppended;
 use super::request::{EVENT_COST, INTAKE_COST, cost};
@@ -20,24 +20,19 @@ const CALLER_COST: usize = TENANT_COST / 10 * 9;
 
 /// Who publishes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Publisher {
-    /// An API key, by its id, and whether it is for all tenants.
-    Key {
-        /// Its public part.
-        id: Arc<str>,
-        /// Whether it is bound to no tenant.
-        all_tenants: bool,
-    },
-    /// A person in each tenant.
-    User(Arc<str>),
+pub struct Publisher {
+    /// Of a key or a user; no key has the name of a user.
+    pub name: Arc<str>,
+    /// Whether they may publish for more than one tenant.
+    pub several_tenants: bool,
 }
 
 /// What is in the intake, and whose it is.
 #[derive(Clone)]
 pub(super) struct Shares {
     tenants: Holdings<TenantId, Publisher>,
-    /// Keys for all tenants, over all of them.
-    keys: Holdings<Publisher, ()>,
+    /// Keys and users with several tenants, over all of them.
+    over_all: Holdings<Publisher, ()>,
     metrics: Arc<Metrics>,
 }
 
@@ -45,7 +40,7 @@ pub(super) struct Shares {
 pub(super) struct Share {
     events: usize,
     tenants: Vec<Holding<TenantId, Publisher>>,
-    _key: Option<Holding<Publisher, ()>>,
+    _over_all: Option<Holding<Publisher, ()>>,
     metrics: Arc<Metrics>,
 }
 
@@ -53,8 +48,8 @@ impl Shares {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         let (total, per_group) = (INTAKE_COST, TENANT_COST);
         let tenants = Holdings::new(HoldingLimits { total, per_group, per_member: CALLER_COST });
-        let keys = Holdings::new(HoldingLimits { total, per_group, per_member: TENANT_COST });
-        Self { tenants, keys, metrics }
+        let over_all = Holdings::new(HoldingLimits { total, per_group, per_member: TENANT_COST });
+        Self { tenants, over_all, metrics }
     }
 
     /// Whether so many events would find room, whatever they are: asked before they are read, with the tenant if it is
@@ -70,13 +65,11 @@ impl Shares {
             let holder = Holder { group: tenant.clone(), member: publisher.clone() };
             self.tenants.check(&holder, cost).map_err(refused_in_tenant)?;
         }
-        match publisher {
-            Publisher::Key { all_tenants: true, .. } => {
-                let held = self.keys.check(&Holder::group(publisher.clone()), cost);
-                held.map_err(|_| NotAppended::CallerShare)
-            }
-            _ => Ok(()),
+        if publisher.several_tenants {
+            let held = self.over_all.check(&Holder::group(publisher.clone()), cost);
+            held.map_err(|_| NotAppended::CallerShare)?;
         }
+        Ok(())
     }
 
     /// Takes what these events cost, for each of their tenants and for whoever publishes them.
@@ -103,15 +96,14 @@ impl Shares {
                 }
             }
         }
-        let key = match publisher {
-            Publisher::Key { all_tenants: true, .. } => {
-                let held = self.keys.try_take(Holder::group(publisher.clone()), total);
-                Some(held.map_err(|_| NotAppended::CallerShare)?)
-            }
-            _ => None,
+        let over_all = if publisher.several_tenants {
+            let held = self.over_all.try_take(Holder::group(publisher.clone()), total);
+            Some(held.map_err(|_| NotAppended::CallerShare)?)
+        } else {
+            None
         };
         self.metrics.intake_grows(appends.len(), total);
-        Ok(Share { events: appends.len(), tenants, _key: key, metrics: self.metrics.clone() })
+        Ok(Share { events: appends.len(), tenants, _over_all: over_all, metrics: self.metrics.clone() })
     }
 }
 
@@ -139,8 +131,8 @@ mod tests {
         Shares::new(Arc::new(Metrics::new()))
     }
 
-    fn key(id: &str, all_tenants: bool) -> Publisher {
-        Publisher::Key { id: id.into(), all_tenants }
+    fn key(id: &str, several_tenants: bool) -> Publisher {
+        Publisher { name: format!("key:{id}").into(), several_tenants }
     }
 
     fn events(of: &str, n: usize) -> Vec<Append> {
@@ -171,7 +163,7 @@ mod tests {
         assert!(shares.take(&events("other", 500), &key("k", false)).is_ok());
         drop((held, more));
         assert!(shares.take(&events("importer", 500), &key("k", false)).is_ok());
-        assert_eq!((shares.tenants.used(), shares.keys.used()), (0, 0));
+        assert_eq!((shares.tenants.used(), shares.over_all.used()), (0, 0));
     }
 
     #[test]
@@ -181,12 +173,12 @@ mod tests {
             (0..6).map(|n| fill(&shares, &format!("importer-{n}"), &key("k", false)).0).collect();
         assert!(held.iter().all(|held| !held.is_empty()));
         for n in 0..20 {
-            assert!(shares.take(&events(&format!("t{n}"), 5), &Publisher::User("anna".into())).is_ok());
+            assert!(shares.take(&events(&format!("t{n}"), 5), &key("little", false)).is_ok());
         }
     }
 
     #[test]
-    fn a_key_for_all_tenants_has_one_share_over_all_of_them() {
+    fn a_key_with_several_tenants_has_one_share_over_all_of_them() {
         let shares = shares();
         let held: Vec<_> = (0..4).map(|n| fill(&shares, &format!("t{n}"), &key("k", true)).0).collect();
         let events_held: usize = held.iter().map(|held| held.len() * 100).sum();

@@ -89,7 +89,8 @@ mod tests {
 
     fn pair() -> (Ticket, Waiter) {
         let shares = Shares::new(Arc::new(Metrics::new()));
-        let share = shares.take(&[append("a", None, 1)], &Publisher::User("anna".into()));
+        let share = shares
+            .take(&[append("a", None, 1)], &Publisher { name: "user:anna".into(), several_tenants: false });
         ticket(share.unwrap_or_else(|refused| panic!("{refused}")))
     }
 

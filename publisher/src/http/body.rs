@@ -253,7 +253,7 @@ mod tests {
     }
 
     fn tenant(name: &str) -> BodyHolder {
-        let user = Publisher::User("anna".into());
+        let user = Publisher { name: "user:anna".into(), several_tenants: false };
         Holder { group: BodyGroup::Tenant(TenantId::new(name).unwrap()), member: user }
     }
 

@@ -24,6 +24,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Where thousands of connections are held: the time in which they are opened, and the pause before one that was closed is
 /// opened again. 1,600 a second, which costs less than the machine has.
 const OPENING: Duration = Duration::from_secs(5);
+/// Over how many tenants one key spreads its events.
+const SPREAD_OVER: usize = 250;
 /// Pause between two handshakes of one connection that names many channels: 400 a second together.
 const NEXT_HANDSHAKE: Duration = Duration::from_millis(50);
 
@@ -48,6 +50,8 @@ pub enum Kind {
     Histories,
     /// 40 connections that import 500 events a request.
     Import,
+    /// 20 connections with one key for all tenants, each request with 100 events for as many of 250 tenants.
+    Spread,
     /// 20 connections that name 990 channels in the URL, with a wrong token.
     ManyChannels,
     /// 4 connections that join and leave 990 channels 25 times a second.
@@ -129,7 +133,7 @@ pub(super) async fn prepare(stack: &Stack, events: u32) -> Result<(), CommandErr
 
 impl Kind {
     /// In the order in which they run.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::SilentGateway,
         Self::SilentPublisher,
         Self::Tokenless,
@@ -139,6 +143,7 @@ impl Kind {
         Self::Searches,
         Self::Histories,
         Self::Import,
+        Self::Spread,
         Self::ManyChannels,
         Self::Subscriptions,
         Self::LockedTenant,
@@ -207,6 +212,17 @@ impl Kind {
                 let request = (head("POST", "/v1/events", &key, &more) + &body).into_bytes();
                 load.repeat(40, move |_| again(publisher, request.clone(), answers.clone()));
             }
+            Self::Spread => load.repeat(20, move |n| {
+                // Neighbours share most of their tenants.
+                let event = |tenant: usize| {
+                    let tenant = format!("{TENANT}-{}", tenant % SPREAD_OVER);
+                    json!({"tenant": tenant, "type": "order.changed", "channels": ["order:1"], "data": "x"})
+                };
+                let body = serde_json::Value::from_iter((0..100).map(|k| event(n * 8 + k))).to_string();
+                let more = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+                let request = (head("POST", "/v1/events", &key, &more) + &body).into_bytes();
+                again(publisher, request, answers.clone())
+            }),
             Self::ManyChannels => {
                 let path = format!("/v1/ws?channels={}", many_channels().join(","));
                 let request = head("GET", &path, &format!("{token}x"), UPGRADE).into_bytes();
