@@ -15,7 +15,9 @@
 //! | [`epochs`] | is a cursor of an older epoch still good? |
 //! | [`tag`] | what tells two events apart that have the same number in two logs? |
 //! | [`limits`] | how big may anything be? |
+//! | [`asyncapi`] | what do the sockets speak, for programs? |
 
+pub mod asyncapi;
 pub mod channel;
 pub mod client;
 pub mod close;

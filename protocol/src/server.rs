@@ -212,8 +212,23 @@ impl ServerFrame<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Every frame in every form it has, one a line.
+    pub(crate) const FROZEN: &str = r#"{"type":"welcome","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000,"frame_bytes":98304}}
+{"type":"heartbeat","seq":41}
+{"type":"heartbeat","seq":41,"epoch":"e1"}
+{"type":"reset","reason":"epoch_changed","seq":7,"epoch":"e1"}
+{"type":"reset","reason":"event_changed","seq":7,"epoch":"e1"}
+{"type":"reset","reason":"too_old","seq":7,"epoch":"e1"}
+{"type":"expiring","in_ms":30000}
+{"type":"goaway","reconnect_ms":1500}
+{"type":"replayed","id":"a1","count":3,"more":false}
+{"type":"ok","id":"a1","channels":["tenant"],"seq":41,"epoch":"e1"}
+{"type":"ok","expires_in":60}
+{"type":"error","code":"forbidden","message":"no","channels":["tenant"]}
+{"type":"pong","seq":41,"time":1700000000000,"data":"a1"}"#;
 
     fn json(frame: &ServerFrame<'_>) -> String {
         String::from_utf8(frame.to_json()).unwrap()
@@ -260,19 +275,6 @@ mod tests {
             ServerFrame::Pong { id: None, seq: Seq(41), time: 1_700_000_000_000, data: Some(&id) },
         ];
         let lines: Vec<String> = frames.iter().map(json).collect();
-        let frozen = r#"{"type":"welcome","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000,"frame_bytes":98304}}
-{"type":"heartbeat","seq":41}
-{"type":"heartbeat","seq":41,"epoch":"e1"}
-{"type":"reset","reason":"epoch_changed","seq":7,"epoch":"e1"}
-{"type":"reset","reason":"event_changed","seq":7,"epoch":"e1"}
-{"type":"reset","reason":"too_old","seq":7,"epoch":"e1"}
-{"type":"expiring","in_ms":30000}
-{"type":"goaway","reconnect_ms":1500}
-{"type":"replayed","id":"a1","count":3,"more":false}
-{"type":"ok","id":"a1","channels":["tenant"],"seq":41,"epoch":"e1"}
-{"type":"ok","expires_in":60}
-{"type":"error","code":"forbidden","message":"no","channels":["tenant"]}
-{"type":"pong","seq":41,"time":1700000000000,"data":"a1"}"#;
-        assert_eq!(lines.join("\n"), frozen);
+        assert_eq!(lines.join("\n"), FROZEN);
     }
 }

@@ -114,13 +114,13 @@ const REASONS: [NotAppended; 13] = [
 /// The routes requests are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// `POST /v1/events`
+    /// `POST` of events
     Publish,
     /// `GET /v1/events`
     List,
     /// `GET /v1/events/{id}`
     Event,
-    /// `GET /openapi.json`
+    /// `GET /openapi.json` and `GET /asyncapi.json`
     OpenApi,
     /// `GET /docs` and its assets
     Docs,

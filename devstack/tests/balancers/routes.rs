@@ -56,6 +56,7 @@ async fn nothing_private_is_reached(balancer: &Shipped) {
         ("/", 200),
         ("/docs", 200),
         ("/openapi.json", 200),
+        ("/asyncapi.json", 200),
         ("/metrics", 404),
         ("/metrics/tenants", 404),
         ("/readyz", 404),

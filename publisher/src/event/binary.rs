@@ -63,16 +63,22 @@ impl Attributes {
     /// The event as structured JSON. A body that its content type calls JSON must be JSON.
     pub fn with_data(&self, body: &[u8]) -> Result<String, Unreadable> {
         let mut json = String::with_capacity(body.len() + 256);
-        for (name, value) in &self.0 {
+        let mut put = |name: &str, value: &str| {
             json.push(if json.is_empty() { '{' } else { ',' });
-            json.push_str(&format!("{}:{}", quoted(name), quoted(value)));
+            json.push_str(&format!("{}:{value}", quoted(name)));
+        };
+        for (name, value) in &self.0 {
+            put(name, &quoted(value));
         }
         let media = self.0.get("datacontenttype").map_or("", String::as_str).to_ascii_lowercase();
         match Data::of(&media, body)? {
             Data::Nothing => {}
-            Data::Json(text) => json.push_str(&format!(",\"data\":{text}")),
-            Data::Text(text) => json.push_str(&format!(",\"data\":{}", quoted(text))),
-            Data::Bytes => json.push_str(&format!(",\"data_base64\":\"{}\"", STANDARD.encode(body))),
+            Data::Json(text) => put("data", text),
+            Data::Text(text) => put("data", &quoted(text)),
+            Data::Bytes => put("data_base64", &format!("\"{}\"", STANDARD.encode(body))),
+        }
+        if json.is_empty() {
+            json.push('{');
         }
         json.push('}');
         Ok(json)
@@ -193,6 +199,8 @@ mod tests {
             assert_eq!(json, wanted);
         }
         assert_eq!(structured(&[("ce-id", "1")], b"x"), r#"{"id":"1","data_base64":"eA=="}"#);
+        assert_eq!(structured(&[], b"x"), r#"{"data_base64":"eA=="}"#);
+        assert_eq!(structured(&[], b""), "{}");
         let json = Attributes::of(&headers(&[("ce-id", "1"), ("content-type", "application/json")])).unwrap();
         for bad in [&b"{"[..], b"1}", b"\xff", b"{},\"type\":\"x\""] {
             assert!(matches!(json.with_data(bad), Err(Unreadable::NotJson(_))));

@@ -8,14 +8,16 @@ use super::{cloudevent, plain, strict};
 use carillon_protocol::limits;
 use serde_json::value::RawValue;
 
-/// The form a body has, as its content type says.
+/// The form a body has, as its path and content type say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// `application/json`: one plain event, or an array of them. One that has `specversion` is a CloudEvent.
+    /// One plain event, or an array of them. One that has `specversion` is a CloudEvent.
     Plain,
-    /// `application/cloudevents+json`: one CloudEvent.
+    /// An array of plain events.
+    PlainBatch,
+    /// One CloudEvent.
     CloudEvent,
-    /// `application/cloudevents-batch+json`: an array of CloudEvents.
+    /// An array of CloudEvents.
     CloudEventBatch,
 }
 
@@ -67,6 +69,11 @@ pub fn read(body: &[u8], form: Form) -> Result<Publication, Unreadable> {
     let whole: &RawValue = serde_json::from_str(text).map_err(not_json)?;
     let array = whole.get().starts_with('[');
     let publication = match (array, form) {
+        (false, Form::PlainBatch) => {
+            let detail = "must be an array; one event goes to /v1/events";
+            faults.add(Fault::at("", FaultCode::WrongType, detail));
+            None
+        }
         (false, Form::CloudEventBatch) => {
             let detail = "must be an array; one CloudEvent has content-type application/cloudevents+json";
             faults.add(Fault::at("", FaultCode::WrongType, detail));
@@ -94,7 +101,7 @@ pub fn read(body: &[u8], form: Form) -> Result<Publication, Unreadable> {
 fn event(object: &RawValue, at: &str, form: Form, faults: &mut Faults) -> Option<Draft> {
     let fields = Fields::of(object, at, faults)?;
     Some(match form {
-        Form::Plain if !fields.has("specversion") => plain::read(fields, faults),
+        Form::Plain | Form::PlainBatch if !fields.has("specversion") => plain::read(fields, faults),
         _ => cloudevent::read(fields, faults),
     })
 }

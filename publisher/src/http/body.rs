@@ -1,16 +1,13 @@
-//! What did the client send, and is it small, quick and plain enough to be read?
+//! What did the client send, and is it small and quick enough to be read?
 
 use super::address;
-use super::prepare::invalid;
 use super::problem::{Code, Problem};
 use crate::batcher::Publisher;
-use crate::event::binary::{Attributes, is_binary, is_utf8};
-use crate::event::request::Form;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use carillon_platform::share::{AddressGroup, Holder, Holding, HoldingLimits, Holdings, Refused};
 use carillon_protocol::{TenantId, limits};
-use http::{HeaderMap, header, request::Parts};
+use http::{header, request::Parts};
 use http_body_util::BodyExt;
 use std::time::Duration;
 
@@ -58,39 +55,6 @@ impl Default for BodyBudget {
 pub(super) struct Held {
     pub(super) bytes: Bytes,
     _share: Holding<BodyGroup, Publisher>,
-}
-
-/// What the body holds.
-#[derive(Debug)]
-pub(super) enum Content {
-    /// Events in a form.
-    Events(Form),
-    /// The data of one CloudEvent whose attributes are headers.
-    Data(Attributes),
-}
-
-/// What the headers say that the body holds.
-pub(super) fn content(headers: &HeaderMap) -> Result<Content, Problem> {
-    let unsupported = |detail: &str| Problem::new(Code::UnsupportedMediaType, detail);
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
-        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        return Err(unsupported("send the body without content-encoding"));
-    }
-    const TAKEN: &str = "content-type must be application/json, application/cloudevents+json or \
-                         application/cloudevents-batch+json, in UTF-8; or any, with a CloudEvent's attributes in ce- headers";
-    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media = media.unwrap_or_default().to_ascii_lowercase();
-    let (essence, utf8) = (media.split(';').next().unwrap_or_default().trim(), is_utf8(&media));
-    match essence {
-        "application/cloudevents+json" if utf8 => Ok(Content::Events(Form::CloudEvent)),
-        "application/cloudevents-batch+json" if utf8 => Ok(Content::Events(Form::CloudEventBatch)),
-        // Another format of structured mode (Avro, Protobuf) is not the data of an event.
-        other if other.starts_with("application/cloudevents") => Err(unsupported(TAKEN)),
-        _ if is_binary(headers) => Attributes::of(headers).map(Content::Data).map_err(invalid),
-        "application/json" if utf8 => Ok(Content::Events(Form::Plain)),
-        _ => Err(unsupported(TAKEN)),
-    }
 }
 
 /// Reads the body, at most [`limits::BODY_BYTES`] of it. What has arrived counts, not what was announced.
@@ -199,58 +163,6 @@ pub(super) async fn discard(budget: &BodyBudget, parts: &Parts, mut body: Body, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
-
-    fn form_of(media: &'static str) -> Result<Form, Code> {
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media))]);
-        match content(&headers) {
-            Ok(Content::Events(form)) => Ok(form),
-            Ok(Content::Data(attributes)) => panic!("{attributes:?}"),
-            Err(problem) => Err(problem.code),
-        }
-    }
-
-    #[test]
-    fn a_request_with_ce_headers_is_in_binary_mode_unless_its_type_says_structured() {
-        let of = |media: Option<&'static str>| {
-            let mut headers = HeaderMap::new();
-            headers.insert("ce-id", HeaderValue::from_static("1"));
-            media.map(|media| headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media)));
-            content(&headers).map_err(|problem| problem.code)
-        };
-        for media in [None, Some("application/json"), Some("text/plain"), Some("application/octet-stream")] {
-            assert!(matches!(of(media), Ok(Content::Data(_))), "{media:?}");
-        }
-        for media in ["application/cloudevents+json", "application/cloudevents-batch+json"] {
-            assert!(matches!(of(Some(media)), Ok(Content::Events(_))), "{media}");
-        }
-        for media in ["application/cloudevents+avro", "application/cloudevents+json; charset=latin1"] {
-            assert!(matches!(of(Some(media)), Err(Code::UnsupportedMediaType)), "{media}");
-        }
-    }
-
-    #[test]
-    fn three_media_types_are_taken_in_utf_8() {
-        assert_eq!(form_of("application/json"), Ok(Form::Plain));
-        assert_eq!(form_of("Application/JSON; charset=UTF-8"), Ok(Form::Plain));
-        assert_eq!(form_of("application/cloudevents+json;charset=\"utf-8\""), Ok(Form::CloudEvent));
-        assert_eq!(form_of("application/cloudevents-batch+json"), Ok(Form::CloudEventBatch));
-        for other in
-            ["", "text/plain", "application/jsonx", "application/json; charset=latin1", "multipart/form-data"]
-        {
-            assert_eq!(form_of(other), Err(Code::UnsupportedMediaType), "{other}");
-        }
-    }
-
-    #[test]
-    fn compressed_bodies_are_refused() {
-        let mut headers =
-            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("identity"));
-        assert!(content(&headers).is_ok());
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        assert!(content(&headers).is_err());
-    }
 
     fn tenant(name: &str) -> BodyHolder {
         let user = Publisher { name: "user:anna".into(), several_tenants: false };

@@ -1,6 +1,6 @@
 //! `GET /v1/events` and `GET /v1/events/{id}`: what is in the log?
 
-use super::openapi::{ProblemDocument, StoredEvent};
+use super::openapi::shapes::{ProblemDocument, StoredEvent};
 use super::page::{self, Asked, Source};
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
@@ -134,6 +134,9 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
 }
 
 /// Read one event by its id.
+///
+/// What you may not see is 404, like what is not there. If an id was published again under another idempotency key, the
+/// newest.
 #[utoipa::path(
     get,
     path = "/v1/events/{id}",

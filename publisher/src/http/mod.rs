@@ -4,23 +4,27 @@
 //! |---|---|
 //! | `rim` | what does every answer carry? |
 //! | `cors` | what may a page of another origin do with this API? |
-//! | `publish` | `POST /v1/events` |
+//! | `forms` | which path takes events in which form? |
+//! | `content` | what does a body hold, by its path and headers? |
+//! | `publish` | how does a request to publish become acknowledged events? |
 //! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
 //! | `place` | where does a page begin that reads forward? |
 //! | `reads` | who may read the log now, and how much of the answers may be in memory? |
 //! | `prepare` | what goes to the log when this caller publishes these events? |
 //! | `parsing` | who may have a large body parsed now? |
-//! | `body` | is the body small, quick and plain enough to be read? |
+//! | `body` | is the body small and quick enough to be read? |
 //! | [`problem`] | how does an error look? |
 //! | `openapi`, `docs` | the contract for machines and people |
 
 mod body;
+mod content;
 mod cors;
 pub mod cursor;
 mod docs;
+mod forms;
 mod list;
-pub mod openapi;
+mod openapi;
 mod page;
 mod parsing;
 mod place;
@@ -88,9 +92,10 @@ pub struct App {
 /// The public API.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/v1/events", post(publish::publish).get(list::list))
+        .route("/v1/events", post(forms::event).get(list::list))
         .route("/v1/events/{id}", get(list::event))
-        .route("/openapi.json", get(openapi::serve))
+        .merge(forms::router())
+        .merge(openapi::router())
         .merge(docs::router())
         .fallback(rim::no_such_path)
         .method_not_allowed_fallback(rim::no_such_method)

@@ -1,7 +1,7 @@
-//! `POST /v1/events`: how does a request become acknowledged events?
+//! How does a request to publish become acknowledged events?
 
-use super::body::{self, BodyGroup, BodyHolder, Content};
-use super::openapi::{CloudEvent, PlainEvents, ProblemDocument, Receipts};
+use super::body::{self, BodyGroup, BodyHolder};
+use super::content::{Accepts, Content};
 use super::prepare::{Context, invalid, prepare};
 use super::problem::{Code, Problem};
 use super::query::Query;
@@ -12,7 +12,7 @@ use crate::event::count;
 use crate::event::fault::{LISTED_FAULTS, element};
 use crate::event::request::{self, Unreadable};
 use crate::event::{Fault, FaultCode};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{Append, Appended};
 use carillon_platform::share::Holder;
@@ -43,53 +43,13 @@ pub(super) struct Receipt {
     epoch: Epoch,
 }
 
-/// Publish one event or up to 500.
-///
-/// One plain event is an object, several are an array (all are stored, or none); CloudEvents 1.0 are taken in
-/// structured, batch and binary mode (attributes as `ce-` headers, the body is the data, of any content type). `201` means committed. To repeat a request safely, send an `Idempotency-Key` (or choose
-/// the event's `id`): the repeat gets the first answer, for 48 hours.
-#[utoipa::path(
-    post,
-    path = "/v1/events",
-    operation_id = "publishEvents",
-    tag = "events",
-    params(
-        ("tenant" = Option<String>, Query, description = "Tenant of events that name none."),
-        ("Idempotency-Key" = Option<String>, Header, description = "1-255 visible ASCII characters. A repeat with the same key and the same body gets the first answer; with another body, 422 `idempotency_mismatch`."),
-        ("X-Request-Id" = Option<String>, Header, description = "1-128 of A-Z, a-z, 0-9 and `-_.:/+=@`; echoed, else one is made."),
-        ("traceparent" = Option<String>, Header, description = "W3C trace context, kept with the events; a malformed one is ignored."),
-    ),
-    request_body(
-        content(
-            (PlainEvents = "application/json"),
-            (CloudEvent = "application/cloudevents+json"),
-            (Vec<CloudEvent> = "application/cloudevents-batch+json"),
-        ),
-        description = "At most 1 MiB, no content-encoding, JSON nested at most 64 levels, no member twice in one object.",
-    ),
-    responses(
-        (status = 201, description = "Committed; for an array, the receipts in order.", body = Receipts,
-            headers(("Idempotency-Replayed" = String, description = "`true` when nothing was stored now: the answer is that of the first request."))),
-        (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_header`, `invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `actor_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "`validation` (every fault with its JSON pointer; nothing stored), `idempotency_mismatch`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "`tenant_share_full`, `caller_share_full`: too many events of this tenant or these credentials are waiting; `body_share_full`: too many of their bodies are being read (nothing stored)", body = ProblemDocument, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds to wait."))),
-        (status = 503, description = "nothing stored: `overloaded`, `tenant_busy`, `log_busy`, `too_slow`, `database_full`, `database_read_only`, `database_standby`, `no_partition`, `database_session`; outcome unknown, repeat with the same key: `unavailable`", body = ProblemDocument, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds to wait."))),
-    ),
-)]
-pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+/// Publishes what the body holds in the form that this path takes.
+pub(super) async fn publish(app: Arc<App>, request: Request, accepts: Accepts) -> Result<Response, Problem> {
     let began = Instant::now();
     let (parts, body) = request.into_parts();
     // A request that is refused by its head still has its body read, so that the client sees the answer.
     let mut sending = app.traces.send(traceparent(&parts.headers).as_deref());
-    let (caller, context, content) = match head(&app, &parts, &sending).await {
+    let (caller, context, content) = match head(&app, &parts, accepts, &sending).await {
         Ok(head) => head,
         Err(problem) => {
             body::discard(&app.bodies, &parts, body, limits::BODY_BYTES).await;
@@ -183,12 +143,17 @@ fn naming(tenant: &TenantId, appends: &[Append], array: bool) -> Vec<Fault> {
 }
 
 /// Everything that can be judged before the body.
-async fn head(app: &App, parts: &Parts, sending: &Sending) -> Result<(Caller, Context, Content), Problem> {
+async fn head(
+    app: &App,
+    parts: &Parts,
+    accepts: Accepts,
+    sending: &Sending,
+) -> Result<(Caller, Context, Content), Problem> {
     let caller = caller(app, parts).await?;
     if !caller.may(Scope::Publish) {
         return Err(Problem::new(Code::MissingScope, "publishing needs the scope or capability publish"));
     }
-    let content = body::content(&parts.headers)?;
+    let content = accepts.content(&parts.headers)?;
     let mut query = Query::read(&parts.uri, &["tenant"])?;
     let context = Context {
         tenant: query.named("tenant", |text| TenantId::new(text))?,

@@ -4,6 +4,7 @@
 //! errors the problem's JSON. Handlers below this rim only say what is theirs.
 
 use super::App;
+use super::forms;
 use super::problem::{Code, Problem};
 use crate::metrics::Route;
 use axum::body::Body;
@@ -61,9 +62,9 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 fn route(method: &Method, path: &str) -> Route {
     match path {
-        "/v1/events" if method == Method::POST => Route::Publish,
+        path if method == Method::POST && forms::PATHS.contains(&path) => Route::Publish,
         "/v1/events" => Route::List,
-        "/openapi.json" => Route::OpenApi,
+        "/openapi.json" | "/asyncapi.json" => Route::OpenApi,
         "/" | "/docs" | "/docs/page.js" | "/docs/page.css" | "/docs/rapidoc-min.js" => Route::Docs,
         path if path.strip_prefix("/v1/events/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => {
             Route::Event

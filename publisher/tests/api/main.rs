@@ -11,6 +11,7 @@
 mod access;
 mod cloudevents;
 mod faults;
+mod forms;
 mod harness;
 mod idempotency;
 mod locked;

@@ -1,0 +1,140 @@
+//! What do the sockets speak, for programs?
+//!
+//! An AsyncAPI 3.1 document: every frame of both directions, the parameters of the URL, the close codes. It is written by
+//! hand, and the tests here compare it with the frames this crate reads and writes and with docs/PROTOCOL.md.
+
+/// The document, as JSON.
+pub const DOCUMENT: &str = include_str!("../assets/asyncapi.json");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::Channel;
+    use crate::client::{self, Request};
+    use crate::close::CloseCode;
+    use crate::event::event_frame;
+    use crate::ident::Seq;
+    use crate::limits;
+    use crate::server::tests::FROZEN;
+    use crate::server::{Limits, ServerFrame};
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    fn document() -> Value {
+        serde_json::from_str(DOCUMENT).unwrap()
+    }
+
+    /// What the server sends, with every field it may have.
+    fn sent() -> Vec<Value> {
+        let event = event_frame(Seq(7), &[Channel::tenant()], b"{}", Some("1"));
+        let event = serde_json::from_slice(&event).unwrap();
+        FROZEN.lines().map(|line| serde_json::from_str(line).unwrap()).chain([event]).collect()
+    }
+
+    /// Its type. A frame that is new does not compile here: it belongs into the frozen forms and the document, too.
+    fn kind(frame: &ServerFrame<'_>) -> &'static str {
+        match frame {
+            ServerFrame::Welcome { .. } => "welcome",
+            ServerFrame::Heartbeat { .. } => "heartbeat",
+            ServerFrame::Reset { .. } => "reset",
+            ServerFrame::Expiring { .. } => "expiring",
+            ServerFrame::Goaway { .. } => "goaway",
+            ServerFrame::Replayed { .. } => "replayed",
+            ServerFrame::Ok { .. } => "ok",
+            ServerFrame::Error { .. } => "error",
+            ServerFrame::Pong { .. } => "pong",
+        }
+    }
+
+    /// The names in a table column of a section of the contract in words.
+    fn named(section: &str) -> BTreeSet<String> {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/PROTOCOL.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let section = page.split("\n### ").find(|text| text.starts_with(section)).unwrap();
+        // A table of the section itself: those under a smaller heading or behind a bold one are about something else.
+        let own = section
+            .split("\n\n")
+            .filter(|paragraph| paragraph.starts_with("| type |") || paragraph.starts_with("| code | why |"));
+        let columns = own.flat_map(|table| table.lines().skip(2)).filter_map(|row| row.split('|').nth(1));
+        let words =
+            columns.flat_map(|column| column.split(',').map(|word| word.trim().trim_matches('`').to_owned()));
+        words.collect()
+    }
+
+    #[test]
+    fn every_frame_is_described_and_no_other() {
+        let document = document();
+        let sent = sent();
+        let types = sent.iter().map(|frame| frame["type"].as_str().unwrap());
+        let known: BTreeSet<&str> = types.chain(client::TYPES).collect();
+        assert!(known.contains(kind(&ServerFrame::Expiring { in_ms: 1 })));
+        let on_the_socket = document["channels"]["socket"]["messages"].as_object().unwrap();
+        assert_eq!(on_the_socket.keys().map(String::as_str).collect::<BTreeSet<_>>(), known);
+        let described = document["components"]["messages"].as_object().unwrap().keys().map(String::as_str);
+        assert_eq!(described.filter(|name| *name != "polled").collect::<BTreeSet<_>>(), known);
+    }
+
+    #[test]
+    fn the_contract_in_words_names_the_same() {
+        let document = document();
+        let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        let mut frames = named("3.3");
+        frames.extend(named("3.4"));
+        assert_eq!(frames, names(&document["channels"]["socket"]["messages"]));
+        // The page leaves out the two that no gateway sends yet.
+        let mut codes = names(&document["channels"]["socket"]["x-close-codes"]);
+        assert!(codes.remove("1001") && codes.remove("4410"));
+        assert_eq!(named("3.5"), codes);
+    }
+
+    #[test]
+    fn what_the_server_sends_has_the_fields_that_are_described() {
+        let document = document();
+        for frame in sent() {
+            let name = frame["type"].as_str().unwrap();
+            let schema = &document["components"]["messages"][name]["payload"];
+            assert_eq!(schema["properties"]["type"]["const"], name);
+            for field in frame.as_object().unwrap().keys() {
+                assert!(schema["properties"].get(field).is_some(), "{name}.{field} is not described");
+            }
+            for field in schema["required"].as_array().unwrap() {
+                assert!(frame.get(field.as_str().unwrap()).is_some(), "{name} has no {field}: {frame}");
+            }
+        }
+        let welcome = &document["components"]["messages"]["welcome"]["payload"]["properties"];
+        let told = serde_json::to_value(Limits::with_frame_rate(50)).unwrap();
+        let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(names(&welcome["limits"]["properties"]), names(&told));
+    }
+
+    #[test]
+    fn what_the_examples_ask_for_is_understood() {
+        let document = document();
+        for name in client::TYPES {
+            for example in document["components"]["messages"][name]["examples"].as_array().unwrap() {
+                let frame = client::parse(&example["payload"].to_string()).unwrap();
+                let understood = match frame.request {
+                    Request::Auth { .. } => "auth",
+                    Request::Subscribe { .. } => "subscribe",
+                    Request::Unsubscribe { .. } => "unsubscribe",
+                    Request::Ping { .. } => "ping",
+                };
+                assert_eq!(understood, name);
+            }
+        }
+    }
+
+    #[test]
+    fn close_codes_and_limits_are_those_of_the_contract() {
+        let document = document();
+        let listed = document["channels"]["socket"]["x-close-codes"].as_object().unwrap();
+        let codes: BTreeSet<String> = CloseCode::ALL.map(|code| code.code().to_string()).into();
+        assert_eq!(listed.keys().cloned().collect::<BTreeSet<_>>(), codes);
+        for code in CloseCode::ALL {
+            assert_eq!(listed[&code.code().to_string()]["resume"], code.may_resume(), "{code:?}");
+        }
+        let subscribe = &document["components"]["messages"]["subscribe"]["payload"]["properties"];
+        assert_eq!(subscribe["channels"]["maxItems"], limits::CHANNELS_PER_CONNECTION);
+        assert_eq!(subscribe["history"]["maximum"], limits::HISTORY_EVENTS);
+    }
+}

@@ -1,0 +1,164 @@
+//! Which texts does a field take, as a pattern?
+//!
+//! Names are measured in bytes of UTF-8, which no pattern counts. So a pattern stays on the safe side: whatever it matches is
+//! taken. What it leaves out is long text that mixes scripts, which is taken all the same; a client that checks patterns
+//! itself is stricter there than the server. The patterns are ECMA-262 with nothing that RE2 lacks (no looking around) or that
+//! others read otherwise (`\d` means every digit of Unicode in Python and Rust); escapes are `\uXXXX` with upper-case digits,
+//! the one form that every reader we know understands.
+
+use super::header_grammar;
+use carillon_protocol::limits;
+use serde_json::{Value, json};
+
+/// The keywords of the property or parameter of this name; `None` for one that any text, or no text, is right for.
+pub(super) fn of(name: &str) -> Option<Value> {
+    let name = match name {
+        "tenant" => pattern(limits::TENANT_BYTES, tenant()),
+        "type" => pattern(limits::ATTRIBUTE_BYTES, word(limits::ATTRIBUTE_BYTES)),
+        "source" | "subject" | "datacontenttype" | "dataschema" | "q" => {
+            pattern(limits::ATTRIBUTE_BYTES, text(limits::ATTRIBUTE_BYTES))
+        }
+        "actor" => pattern(limits::USER_BYTES, text(limits::USER_BYTES)),
+        "id" => pattern(limits::EVENT_ID_BYTES, text(limits::EVENT_ID_BYTES)),
+        "channel" => a_channel(),
+        "channels" => json!({"items": a_channel()}),
+        "users" | "roles" => json!({"items": pattern(limits::USER_BYTES, text(limits::USER_BYTES))}),
+        "time" | "from" | "to" => json!({"type": "string", "format": "date-time", "pattern": time()}),
+        "specversion" => json!({"enum": ["1.0"]}),
+        "data_base64" => json!({"pattern": base64()}),
+        "Idempotency-Key" => {
+            pattern(limits::IDEMPOTENCY_KEY_BYTES, format!("^[!-~]{{1,{}}}$", limits::IDEMPOTENCY_KEY_BYTES))
+        }
+        _ => return header_grammar::of(name),
+    };
+    Some(name)
+}
+
+fn pattern(longest: usize, pattern: String) -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": longest, "pattern": pattern})
+}
+
+fn a_channel() -> Value {
+    pattern("user:".len() + limits::USER_BYTES, channel())
+}
+
+pub(super) fn tenant() -> String {
+    format!("^[a-z0-9][a-z0-9_-]{{0,{}}}$", limits::TENANT_BYTES - 1)
+}
+
+/// Any text without control characters: all of one byte a character, or half as many of at most two, and so on.
+fn text(bytes: usize) -> String {
+    format!("^(?:{})$", some_text(bytes))
+}
+
+fn some_text(bytes: usize) -> String {
+    let [two, three, four] = [2, 3, 4].map(|each| bytes / each);
+    format!(
+        r"[ -~]{{1,{bytes}}}|[ -~\u00A0-\u07FF]{{1,{two}}}|[ -~\u00A0-\uFFFD]{{1,{three}}}|[^\u0000-\u001F\u007F-\u009F]{{1,{four}}}"
+    )
+}
+
+/// The same without white space.
+fn word(bytes: usize) -> String {
+    let [two, four] = [2, 4].map(|each| bytes / each);
+    let white = r"\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000";
+    format!(
+        r"^(?:[!-~]{{1,{bytes}}}|[!-~\u00A1-\u07FF]{{1,{two}}}|[^\u0000-\u0020\u007F-\u00A0{white}]{{1,{four}}})$"
+    )
+}
+
+fn channel() -> String {
+    format!("^(?:{}|(?:user|role):(?:{}))$", ascii_channel(), some_text(limits::USER_BYTES))
+}
+
+/// `user:` and `role:` need a name after them. Without looking around that is: of five characters, the last is no colon.
+pub(super) fn ascii_channel() -> String {
+    let (all, no_colon, longest) = ("[A-Za-z0-9_.@:-]", "[A-Za-z0-9_.@-]", limits::CHANNEL_BYTES);
+    format!("{all}{{1,4}}|{all}{{4}}{no_colon}|{all}{{6,{longest}}}")
+}
+
+/// RFC 3339. In the first and the last year only in UTC: with an offset it might be in another year.
+pub(super) fn time() -> String {
+    let between = r"(?:197[1-9]|19[89][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])";
+    let date = r"(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])";
+    let clock = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?";
+    let offset = r"[+-](?:[01][0-9]|2[0-3]):[0-5][0-9]";
+    format!("^(?:{between}-{date}[Tt]{clock}(?:[Zz]|{offset})|(?:1970|9999)-{date}[Tt]{clock}[Zz])$")
+}
+
+/// RFC 4648, section 4: with padding, and nothing in the bits that the padding leaves over.
+fn base64() -> String {
+    let any = "[A-Za-z0-9+/]";
+    format!("^(?:{any}{{4}})*(?:{any}[AQgw]==|{any}{{2}}[AEIMQUYcgkosw048]=)?$")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::event::rfc3339;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use carillon_protocol::ident::plain_text;
+    use carillon_protocol::{Channel, EventId, TenantId, UserId};
+    use proptest::prelude::*;
+    use proptest::string::string_regex;
+
+    /// Texts that match a pattern. The generator reads what lies between `^` and `$`.
+    pub(in super::super) fn matching(pattern: &str) -> impl Strategy<Value = String> + use<> {
+        string_regex(pattern.trim_start_matches('^').trim_end_matches('$')).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_pattern_matches_is_taken(
+            tenant in matching(&tenant()),
+            channel in matching(&channel()),
+            id in matching(&text(limits::EVENT_ID_BYTES)),
+            user in matching(&text(limits::USER_BYTES)),
+            subject in matching(&text(limits::ATTRIBUTE_BYTES)),
+            kind in matching(&word(limits::ATTRIBUTE_BYTES)),
+            bytes in matching(&base64()),
+        ) {
+            prop_assert!(TenantId::new(&tenant).is_ok(), "{tenant:?}");
+            prop_assert!(Channel::new(&channel).is_ok(), "{channel:?}");
+            prop_assert!(EventId::new(&id).is_ok(), "{id:?}");
+            prop_assert!(UserId::new(&user).is_ok(), "{user:?}");
+            prop_assert!(plain_text(&subject, limits::ATTRIBUTE_BYTES), "{subject:?}");
+            prop_assert!(plain_text(&kind, limits::ATTRIBUTE_BYTES), "{kind:?}");
+            prop_assert!(!kind.contains(char::is_whitespace), "{kind:?}");
+            prop_assert!(STANDARD.decode(&bytes).is_ok(), "{bytes:?}");
+        }
+
+        #[test]
+        fn a_time_that_is_in_the_calendar_is_taken(time in matching(&time())) {
+            // Only the calendar knows how long February is: the last days of months are moved to the 28th.
+            let (date, rest) = time.split_at(8);
+            let day: u32 = rest[..2].parse().unwrap();
+            let time = format!("{date}{:02}{}", day.min(28), &rest[2..]);
+            prop_assert!(rfc3339::parse(&time).is_some(), "{time}");
+        }
+    }
+
+    /// Patterns that match too little would also agree with validation.
+    #[test]
+    fn what_people_use_matches() {
+        let matches = |pattern: &str, text: &str| regex::Regex::new(pattern).unwrap().is_match(text);
+        for text in
+            ["tenant", "contact:1", "user:Mila Kovač", "user:x", "abcd", "abcde", "order_X", "role:наставник"]
+        {
+            assert!(matches(&channel(), text), "{text}");
+        }
+        for text in ["user:", "role:", "a b", "", "contact:é", &"c".repeat(129)] {
+            assert!(!matches(&channel(), text), "{text}");
+        }
+        let longest = "x".repeat(limits::ATTRIBUTE_BYTES);
+        for text_of in ["appointment.created", "预约.创建", &longest] {
+            assert!(matches(&word(limits::ATTRIBUTE_BYTES), text_of), "{text_of}");
+        }
+        assert!(matches(&text(limits::USER_BYTES), &"я".repeat(64)));
+        assert!(!matches(&text(limits::USER_BYTES), &"я".repeat(65)));
+        for moment in ["1970-01-01T00:00:00Z", "2026-03-01t10:30:00.250+01:00", "9999-12-31T23:59:59Z"] {
+            assert!(matches(&time(), moment), "{moment}");
+        }
+    }
+}

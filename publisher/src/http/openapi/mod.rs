@@ -1,0 +1,138 @@
+//! `GET /openapi.json` and `GET /asyncapi.json`: what is the contract, for programs?
+//!
+//! The operations are described at their handlers; the shapes requests and answers have stand in [`shapes`], which texts a
+//! field takes in [`grammar`] and [`header_grammar`], and how what utoipa makes of them becomes what validation takes, in [`refine`].
+
+mod grammar;
+mod header_grammar;
+mod refine;
+pub(super) mod shapes;
+
+use super::App;
+use super::problem::Code;
+use crate::event::FaultCode;
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use carillon_protocol::asyncapi;
+use http::{HeaderValue, header};
+use std::fmt::Write;
+use std::sync::{Arc, LazyLock};
+use utoipa::OpenApi;
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Carillon publisher",
+        version = "1",
+        contact(name = "Who runs this installation"),
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    servers((url = "/", description = "The publisher, or the balancer before it, that this document came from.")),
+    paths(
+        super::forms::event,
+        super::forms::batch,
+        super::forms::cloudevent,
+        super::forms::cloudevent_batch,
+        super::forms::binary_cloudevent,
+        super::list::list,
+        super::list::event,
+    ),
+    components(schemas(shapes::Priority, shapes::StoredEvent, shapes::FaultDocument)),
+    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."))
+)]
+struct Contract;
+
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let mut contract = Contract::openapi();
+    contract.info.description = Some(description());
+    let components = contract.components.get_or_insert_default();
+    let bearer = |description: &str| {
+        SecurityScheme::Http(
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build(),
+        )
+    };
+    let api_key = "An API key, `crln_<id>_<secret>`, with the scope `publish` or `read`.";
+    let token = "A user token (JWT). Publishing needs the capability `publish`.";
+    let header = ApiKeyValue::with_description("X-Api-Key", api_key);
+    let named = [
+        ("apiKey", SecurityScheme::ApiKey(ApiKey::Header(header))),
+        ("apiKeyBearer", bearer(api_key)),
+        ("userToken", bearer(token)),
+    ];
+    let insert = |(name, scheme): (&str, SecurityScheme)| (name.to_owned(), scheme.into());
+    components.security_schemes.extend(named.map(insert));
+    let nothing: [&str; 0] = [];
+    let schemes = ["apiKey", "apiKeyBearer", "userToken"];
+    contract.security = Some(schemes.map(|scheme| SecurityRequirement::new(scheme, nothing)).to_vec());
+    let mut document = serde_json::to_value(&contract).unwrap_or_default();
+    refine::refine(&mut document);
+    document.to_string()
+});
+
+/// The prose of the document, with every code there is.
+fn description() -> String {
+    let mut text = String::from(
+        "Publish events and read a tenant's log; events as they happen are described in `/asyncapi.json`. Errors are `application/problem+json` (RFC 9457) with a stable `code`; \
+         a 503 carries `Retry-After`. Every answer carries `X-Request-Id`.\n\n\
+         ## Problem codes\n\n| status | code | meaning |\n|---|---|---|\n",
+    );
+    for (code, meaning) in Code::ALL {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "| {} | `{}` | {} |", code.status().as_u16(), code.as_str(), meaning.trim());
+    }
+    text.push_str("\n## Fault codes (`errors[].code`)\n\n| code | meaning |\n|---|---|\n");
+    for (code, meaning) in FaultCode::ALL {
+        let _ = writeln!(text, "| `{}` | {} |", code.as_str(), meaning.trim());
+    }
+    text
+}
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/openapi.json", get(async || json(&DOCUMENT)))
+        .route("/asyncapi.json", get(async || json(asyncapi::DOCUMENT)))
+}
+
+fn json(text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    /// Every response names its problems: codes of that status and no others, and of all operations together every code.
+    #[test]
+    fn a_response_names_the_problems_that_have_its_status() {
+        let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
+        let mut told = BTreeSet::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                for (status, response) in operation["responses"].as_object().unwrap() {
+                    if !response["content"]["application/problem+json"].is_object() {
+                        continue;
+                    }
+                    let words = response["description"].as_str().unwrap().split('`').skip(1).step_by(2);
+                    let codes: Vec<_> = words
+                        .filter_map(|word| Code::ALL.iter().find(|(code, _)| code.as_str() == word))
+                        .map(|(code, _)| *code)
+                        .collect();
+                    assert!(!codes.is_empty(), "{method} {path} {status} names no problem");
+                    for code in codes {
+                        assert_eq!(code.status().as_str(), status, "{method} {path} {}", code.as_str());
+                        told.insert(code.as_str());
+                    }
+                }
+            }
+        }
+        // No operation has this one: it is about methods that are none.
+        told.insert(Code::MethodNotAllowed.as_str());
+        let all: BTreeSet<&str> = Code::ALL.iter().map(|(code, _)| code.as_str()).collect();
+        assert_eq!(told, all);
+    }
+}

@@ -1,0 +1,126 @@
+//! What does the document say that Rust types cannot?
+//!
+//! Which texts a field takes ([`grammar`]), that a field of a request is there or not but never null, and what holds between
+//! fields. The latter stands under `if` and `then`: validators obey these keywords, and generators of clients pass over
+//! them, where `anyOf` beside the properties makes many of them generate a class for each alternative.
+
+use super::grammar;
+use carillon_protocol::limits;
+use serde_json::{Map, Value, json};
+
+/// Shapes of requests: their fields have patterns. An answer's have none, so that no client refuses what is in a log.
+const REQUESTS: [&str; 2] = ["PlainEvent", "CloudEvent"];
+/// The one shape in which null has a meaning.
+const WITH_NULL: &str = "EventPage";
+
+/// Makes it say so.
+pub(super) fn refine(document: &mut Value) {
+    for operation in members(document, "/paths").flat_map(|(_, path)| members(path, "")) {
+        for parameter in elements(operation.1, "/parameters") {
+            let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+            restrict(&name, &mut parameter["schema"]);
+        }
+        for (media, content) in members(operation.1, "/requestBody/content") {
+            if media == "application/octet-stream" {
+                content["schema"] = json!({"type": "string", "format": "binary"});
+            }
+            if content["schema"]["type"] == "array" {
+                content["schema"]["minItems"] = 1.into();
+                content["schema"]["maxItems"] = limits::EVENTS_PER_REQUEST.into();
+            }
+        }
+    }
+    for (name, shape) in members(document, "/components/schemas") {
+        for (property, schema) in members(shape, "/properties") {
+            if REQUESTS.contains(&name.as_str()) {
+                restrict(property, schema);
+            } else if name != WITH_NULL {
+                without_null(schema);
+            }
+        }
+        match name.as_str() {
+            "PlainEvent" => {
+                shape["additionalProperties"] = false.into();
+                between_fields(shape, plain_event());
+            }
+            "CloudEvent" => {
+                let known: Map<String, Value> =
+                    members(shape, "/properties").map(|(name, _)| (name.clone(), json!({}))).collect();
+                shape["additionalProperties"] = true.into();
+                between_fields(shape, cloud_event(known));
+            }
+            "StoredEvent" => shape["additionalProperties"] = true.into(),
+            _ => {}
+        }
+    }
+}
+
+/// Says which texts it takes, and that it is not null.
+fn restrict(name: &str, schema: &mut Value) {
+    without_null(schema);
+    let Some(Value::Object(keywords)) = grammar::of(name) else { return };
+    if let Some(schema) = schema.as_object_mut() {
+        schema.extend(keywords);
+    }
+}
+
+/// utoipa makes of an `Option` what may be null.
+fn without_null(schema: &mut Value) {
+    if let Some(kinds) = schema["type"].as_array_mut() {
+        kinds.retain(|kind| kind != "null");
+        if let [kind] = &kinds[..] {
+            schema["type"] = kind.clone();
+        }
+    }
+    let Some(schema) = schema.as_object_mut() else { return };
+    schema.retain(|_, value| !value.is_null());
+    if let Some(Value::Array(alternatives)) = schema.remove("oneOf") {
+        let rest = alternatives.into_iter().filter(|alternative| alternative["type"] != "null");
+        schema.extend(rest.filter_map(|alternative| alternative.as_object().cloned()).flatten());
+    }
+}
+
+fn between_fields(shape: &mut Value, rules: Value) {
+    shape["if"] = json!({"type": "object"});
+    shape["then"] = rules;
+}
+
+fn plain_event() -> Value {
+    json!({
+        "$comment": "Somebody it is for, and channels in one way.",
+        "anyOf": [some("channels"), one("channel"), some("users"), some("roles"), yes("tenant_wide")],
+        "not": {"properties": {"channel": {}, "channels": {}}, "required": ["channel", "channels"]},
+    })
+}
+
+fn cloud_event(known: Map<String, Value>) -> Value {
+    let names: Vec<&str> = known.keys().map(String::as_str).filter(|name| name.contains('_')).collect();
+    json!({
+        "$comment": "Somebody it is for, data in one way, and names and values of extension attributes.",
+        "anyOf": [some("channels"), some("users"), some("roles"), yes("tenantwide")],
+        "not": {"properties": {"data": {}, "data_base64": {}}, "required": ["data", "data_base64"]},
+        "propertyNames": {"pattern": format!("^(?:[a-z0-9]{{1,20}}|{})$", names.join("|"))},
+        "properties": known,
+        "additionalProperties": {"type": ["string", "number", "boolean"]},
+    })
+}
+
+fn some(list: &str) -> Value {
+    json!({"properties": {list: {"minItems": 1}}, "required": [list]})
+}
+
+fn one(name: &str) -> Value {
+    json!({"properties": {name: {}}, "required": [name]})
+}
+
+fn yes(flag: &str) -> Value {
+    json!({"properties": {flag: {"const": true}}, "required": [flag]})
+}
+
+fn members<'a>(value: &'a mut Value, pointer: &str) -> impl Iterator<Item = (&'a String, &'a mut Value)> {
+    value.pointer_mut(pointer).and_then(Value::as_object_mut).into_iter().flatten()
+}
+
+fn elements<'a>(value: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
+    value.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten()
+}

@@ -1,0 +1,235 @@
+//! Does each path take its form, and does the document say of each operation what one client can be generated from?
+
+use crate::harness::Api;
+use axum::body::Body;
+use http::Method;
+use serde_json::{Value, json};
+
+const PLAIN: &str = r#"{"tenant":"forms","type":"t","channels":["c"]}"#;
+const CLOUD: &str =
+    r#"{"specversion":"1.0","tenant":"forms","id":"ID","source":"s","type":"t","channels":["c"]}"#;
+
+async fn post(api: &Api, path: &str, media: &str, body: &str) -> crate::harness::Reply {
+    let answer = api.call(Method::POST, path, &[("content-type", media)], body.to_owned()).await;
+    assert_ne!(answer.status, 404, "{path}");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_an_array_and_so_is_its_answer() {
+    let api = Api::new().await;
+    let both = format!("[{PLAIN},{PLAIN}]");
+    let answer = post(&api, "/v1/event-batches", "application/json", &both).await;
+    assert_eq!((answer.status.as_u16(), answer.json.as_array().unwrap().len()), (201, 2));
+    let one = post(&api, "/v1/event-batches", "application/json", &format!("[{PLAIN}]")).await;
+    assert_eq!((one.status.as_u16(), one.json.as_array().unwrap().len()), (201, 1));
+    post(&api, "/v1/event-batches", "application/json", PLAIN).await.invalid(&[("", "wrong_type")]);
+    let other = post(&api, "/v1/event-batches", "application/cloudevents+json", CLOUD).await;
+    other.problem(415, "unsupported_media_type");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cloudevents_are_taken_under_both_content_types() {
+    let api = Api::new().await;
+    for (id, media) in [("f1", "application/cloudevents+json"), ("f2", "application/json")] {
+        let event = CLOUD.replace("ID", id);
+        let answer = post(&api, "/v1/cloudevents", media, &event).await;
+        assert_eq!((answer.status.as_u16(), answer.json["id"].as_str()), (201, Some(id)), "{media}");
+    }
+    for (id, media) in [("f3", "application/cloudevents-batch+json"), ("f4", "application/json")] {
+        let events = format!("[{}]", CLOUD.replace("ID", id));
+        let answer = post(&api, "/v1/cloudevent-batches", media, &events).await;
+        assert_eq!((answer.status.as_u16(), answer.json[0]["id"].as_str()), (201, Some(id)), "{media}");
+    }
+    post(&api, "/v1/cloudevents", "application/json", PLAIN).await.problem(422, "validation");
+    let array = format!("[{CLOUD}]");
+    post(&api, "/v1/cloudevents", "application/json", &array).await.invalid(&[("", "wrong_type")]);
+    post(&api, "/v1/cloudevent-batches", "application/json", CLOUD).await.invalid(&[("", "wrong_type")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_has_one_media_type_one_answer_and_a_path_that_is_there() {
+    let api = Api::new().await;
+    let document = api.get("/openapi.json").await.json;
+    let mut publishing = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
+            let here = path.replace("{id}", "1");
+            let answer = api.call(method.clone(), &here, &[("anonymous", "")], Body::empty()).await;
+            answer.problem(401, "credentials_missing");
+            for parameter in operation["parameters"].as_array().unwrap() {
+                assert!(parameter["schema"]["type"].is_string(), "{path} {parameter}");
+            }
+            if let Some(content) = operation["requestBody"]["content"].as_object() {
+                assert_eq!(content.len(), 1, "{method} {path}");
+                publishing.push(path.as_str());
+            }
+        }
+    }
+    publishing.sort_unstable();
+    assert_eq!(
+        publishing,
+        [
+            "/v1/binary-cloudevents",
+            "/v1/cloudevent-batches",
+            "/v1/cloudevents",
+            "/v1/event-batches",
+            "/v1/events"
+        ]
+    );
+    assert_eq!(document["servers"][0]["url"], "/");
+    // Null is not among what a field of a request may be, and says in a page that there is no other.
+    let schemas = &document["components"]["schemas"];
+    let next = &schemas["EventPage"]["properties"]["next"]["type"];
+    assert_eq!(next, &json!(["string", "null"]));
+    for name in ["PlainEvent", "CloudEvent"] {
+        for (field, schema) in schemas[name]["properties"].as_object().unwrap() {
+            assert!(!schema.to_string().contains("null"), "{name}.{field}: {schema}");
+        }
+    }
+}
+
+/// The examples of the document are published as they stand, with a key for all tenants.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_are_taken() {
+    let api = Api::new().await;
+    let document = api.get("/openapi.json").await.json;
+    let schemas = &document["components"]["schemas"];
+    let (plain, cloud) = (&schemas["PlainEvent"]["example"], &schemas["CloudEvent"]["example"]);
+    for (path, body) in [
+        ("/v1/events", plain.clone()),
+        ("/v1/event-batches", json!([plain])),
+        ("/v1/cloudevents", cloud.clone()),
+        ("/v1/cloudevent-batches", json!([cloud])),
+    ] {
+        let answer = post(&api, path, "application/json", &body.to_string()).await;
+        assert_eq!(answer.status, 201, "{path}: {:?}", answer.json);
+    }
+    let operation = &document["paths"]["/v1/binary-cloudevents"]["post"];
+    let parameters = operation["parameters"].as_array().unwrap();
+    let example = |parameter: &&Value| parameter["example"].is_string();
+    let headers: Vec<(&str, &str)> = parameters
+        .iter()
+        .filter(example)
+        .map(|parameter| (parameter["name"].as_str().unwrap(), parameter["example"].as_str().unwrap()))
+        .collect();
+    assert!(headers.iter().any(|(name, _)| *name == "ce-channels"), "{headers:?}");
+    let answer = api.call(Method::POST, "/v1/binary-cloudevents", &headers, "data").await;
+    assert_eq!(answer.status, 201, "{:?}", answer.json);
+}
+
+/// Whether a value has what a schema asks for, and no member beside what it names.
+fn fits(document: &Value, schema: &Value, value: &Value) -> bool {
+    let schema = match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => schema,
+    };
+    if let (Some(items), Some(values)) = (schema.get("items"), value.as_array()) {
+        return values.iter().all(|value| fits(document, items, value));
+    }
+    let Some(properties) = schema["properties"].as_object() else { return true };
+    let members = value.as_object().unwrap();
+    let open = schema["additionalProperties"] == true;
+    schema["required"].as_array().unwrap().iter().all(|name| members.contains_key(name.as_str().unwrap()))
+        && members.iter().all(|(name, value)| match properties.get(name) {
+            Some(schema) => fits(document, schema, value),
+            None => open,
+        })
+}
+
+/// Of every operation an answer is had, and every problem; each is described.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_as_described() {
+    let api = Api::new().await;
+    let document = api.get("/openapi.json").await.json;
+    let described = |path: &str, method: &str, answer: &crate::harness::Reply| {
+        let response = &document["paths"][path][method]["responses"][answer.status.as_str()];
+        let media = answer.header("content-type").unwrap();
+        let schema = &response["content"][media]["schema"];
+        assert!(schema.is_object(), "{method} {path} {} {media}", answer.status);
+        assert!(fits(&document, schema, &answer.json), "{method} {path}: {} is not {schema}", answer.json);
+    };
+    let (tenant, media) = ("answers", [("content-type", "application/json")]);
+    let event = json!({"tenant": tenant, "type": "t", "id": "a1", "users": ["42"], "data": {"a": 1}, "priority": "high"});
+    let cloud = json!({"specversion": "1.0", "tenant": tenant, "id": "a2", "source": "s", "type": "t", "channels": ["c"]});
+    for (path, body) in [
+        ("/v1/events", event.clone()),
+        ("/v1/event-batches", json!([event])),
+        ("/v1/cloudevents", cloud.clone()),
+        ("/v1/cloudevent-batches", json!([cloud])),
+    ] {
+        let taken = api.call(Method::POST, path, &media, body.to_string()).await;
+        assert_eq!(taken.status, 201, "{path}: {:?}", taken.json);
+        described(path, "post", &taken);
+        for (headers, body, status) in [
+            (&media[..], "{", 400),
+            (&[("content-type", "application/json"), ("authorization", "Bearer x")], "{}", 401),
+            (&[("content-type", "text/plain")], "{}", 415),
+            (&media, "[{}]", 422),
+        ] {
+            let refused = api.call(Method::POST, path, headers, body.to_owned()).await;
+            assert_eq!(refused.status, status, "{path} {body}");
+            described(path, "post", &refused);
+        }
+    }
+    let attributes = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "a3"),
+        ("ce-source", "s"),
+        ("ce-type", "t"),
+        ("ce-tenant", tenant),
+        ("ce-users", r#"["Smith, John"]"#),
+    ];
+    let binary = "/v1/binary-cloudevents";
+    described(binary, "post", &api.call(Method::POST, binary, &attributes, "data").await);
+    let nothing = api.call(Method::POST, binary, &[], "data").await;
+    nothing.problem(422, "validation");
+    assert!(nothing.faults().contains(&("ce-id".to_owned(), "required".to_owned())), "{:?}", nothing.json);
+    described(binary, "post", &nothing);
+    let structured =
+        api.call(Method::POST, binary, &[("content-type", "application/cloudevents+json")], "{}").await;
+    assert_eq!(structured.status, 415);
+    described(binary, "post", &structured);
+    let page = api.get(&format!("/v1/events?tenant={tenant}")).await;
+    assert_eq!(page.json["events"].as_array().unwrap().len(), 3);
+    assert_eq!(page.json["events"][0]["channels"], json!(["user:Smith, John"]));
+    described("/v1/events", "get", &page);
+    described("/v1/events", "get", &api.get("/v1/events?limit=0").await);
+    described("/v1/events/{id}", "get", &api.get(&format!("/v1/events/a1?tenant={tenant}")).await);
+    described("/v1/events/{id}", "get", &api.get(&format!("/v1/events/none?tenant={tenant}")).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sockets_are_described_beside_it() {
+    let api = Api::new().await;
+    let answer = api.get_with(&[("anonymous", "")], "/asyncapi.json").await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.json["asyncapi"], "3.1.0");
+}
+
+/// The CloudEvents' path takes both modes, as the SDKs send them; a path of another form refuses a half of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn binary_mode_is_for_the_paths_that_take_it() {
+    let api = Api::new().await;
+    for (path, id) in [("/v1/events", "m1"), ("/v1/cloudevents", "m2"), ("/v1/binary-cloudevents", "m3")] {
+        let headers = [
+            ("ce-specversion", "1.0"),
+            ("ce-id", id),
+            ("ce-source", "s"),
+            ("ce-type", "t"),
+            ("ce-tenant", "modes"),
+            ("ce-channels", "c"),
+            ("content-type", "application/json"),
+        ];
+        let answer = api.call(Method::POST, path, &headers, PLAIN).await;
+        assert_eq!((answer.status.as_u16(), answer.json["id"].as_str()), (201, Some(id)), "{path}");
+        let row = api.get(&format!("/v1/events/{id}?tenant=modes")).await.json;
+        assert_eq!(row["event"]["data"]["tenant"], "forms", "the body is data: {row}");
+    }
+    for path in ["/v1/event-batches", "/v1/cloudevent-batches"] {
+        let headers = [("content-type", "application/json"), ("ce-id", "m4")];
+        let answer = api.call(Method::POST, path, &headers, format!("[{PLAIN}]")).await;
+        answer.problem(415, "unsupported_media_type");
+    }
+}
