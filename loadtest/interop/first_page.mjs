@@ -168,6 +168,12 @@ await checks.check('/docs on a phone: listens and publishes with what was printe
   await says('#heard', 'appointment.created')
   await says('#problems', 'idempotency_mismatch')
   await until(15_000, 'the reference', () => page.evaluate(() => document.querySelector('rapi-doc').shadowRoot?.textContent.includes('/v1/events/{id}')))
+  // The reference begins with what the form did, and its example is taken with the same key.
+  const first = page.locator('rapi-doc .endpoint-head').first()
+  assert.match(await first.innerText(), /POST\s+\/v1\/events$/i)
+  await first.click()
+  await page.locator('rapi-doc api-request').first().getByRole('button', { name: 'TRY' }).click()
+  await page.locator('rapi-doc api-request').first().getByText('Created:201').waitFor()
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
   await page.goto(stack.balancer)
   assert.ok((await page.innerText('body')).includes('/v1/ws'))

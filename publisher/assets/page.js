@@ -58,8 +58,19 @@ reference.addEventListener('before-try', ({ detail }) => {
   if (credential) detail.request.headers.set('authorization', `Bearer ${credential}`)
 })
 
+// For people it begins with publishing one event, then comes what reads; patterns are for programs, and said in words beside them.
+const text = await (await fetch('/openapi.json')).text()
+const contract = JSON.parse(text, (key, value) => (key === 'pattern' && typeof value === 'string' ? undefined : value))
+contract.tags = [{ name: 'Publish' }, { name: 'Read' }]
+contract.paths = Object.fromEntries(Object.entries(contract.paths).sort(([one], [other]) => one.length - other.length))
+for (const { get, post } of Object.values(contract.paths)) {
+  if (post) post.tags = ['Publish']
+  if (get) get.tags = ['Read']
+}
+await customElements.whenDefined('rapi-doc')
+reference.loadSpec(contract)
+
 // The codes stand in the description, as tables: `| 400 | `invalid_json` | … |` and `| `required` | … |`.
-const contract = await (await fetch('/openapi.json')).json()
 for (const row of contract.info.description.split('\n')) {
   const cells = row.split('|').map((cell) => cell.trim().replaceAll('`', '')).filter(Boolean)
   if (!/^\| (\d{3} \| )?`\w+` \|/.test(row)) continue

@@ -89,7 +89,7 @@ async fn the_contract_describes_itself_without_the_internet() {
     // It begins with an event that a key for all tenants can publish as it stands.
     let event =
         html.split("<textarea").nth(1).and_then(|rest| rest.split(['>', '<']).nth(1)).unwrap().to_owned();
-    assert_eq!(api.post(event).await.seq(), 1);
+    assert_eq!(api.post(event).await.status, 201);
     for (path, kind) in [("/docs/page.js", "text/javascript"), ("/docs/page.css", "text/css")] {
         let asset = api.get_with(&[("anonymous", "")], path).await;
         assert_eq!(asset.status, 200, "{path}");

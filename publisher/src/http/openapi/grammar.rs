@@ -25,6 +25,7 @@ pub(super) fn of(name: &str) -> Option<Value> {
         "users" | "roles" => json!({"items": pattern(limits::USER_BYTES, text(limits::USER_BYTES))}),
         "time" | "from" | "to" => json!({"type": "string", "format": "date-time", "pattern": time()}),
         "specversion" => json!({"enum": ["1.0"]}),
+        "order" => json!({"enum": ["desc", "asc"]}),
         "data_base64" => json!({"pattern": base64()}),
         "Idempotency-Key" => {
             pattern(limits::IDEMPOTENCY_KEY_BYTES, format!("^[!-~]{{1,{}}}$", limits::IDEMPOTENCY_KEY_BYTES))

@@ -1,6 +1,8 @@
 //! Which shapes do requests and answers have?
 //!
-//! These types describe; validation, which tells every fault at once, is in [`crate::event`].
+//! These types describe; validation, which tells every fault at once, is in [`crate::event`]. Defaults stand in words:
+//! openapi-typescript makes a field that has a `default` mandatory. So does it that a CloudEvent's list may be a text, too: of a
+//! field with two types openapi-generator makes code that does not compile, and oapi-codegen nothing at all.
 
 #![expect(dead_code, reason = "the types describe JSON for utoipa; nothing builds them")]
 
@@ -20,8 +22,7 @@ pub(in crate::http) struct PlainEvent {
     tenant: Option<String>,
     /// Any JSON; kept byte for byte but for white space.
     data: Option<serde_json::Value>,
-    /// Which system it happened in.
-    #[schema(default = "api")]
+    /// Which system it happened in. Default: `api`.
     source: Option<String>,
     /// What it happened to.
     subject: Option<String>,
