@@ -11,7 +11,7 @@ CLIENTS  ?=
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate versions check pages fmt build \
+.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate retention versions check pages fmt build \
   chart chart-cluster image observability loadtest drill hostile clients
 
 help: ## List the targets.
@@ -56,6 +56,9 @@ conformance: ## Run the Autobahn test suite against the codec (needs a CPython 2
 
 versions: debug ## Run migrations, the log and whole systems with Postgres 15 to 18, and write docs/COMPATIBILITY.md (needs npm; half an hour).
 	devstack/versions/run.sh
+
+retention: ## Open, read, search and write a log of ten years: 4,000 partitions in a Postgres with its default limits (some minutes).
+	CARILLON_RETENTION_PARTITIONS=4000 $(CARGO) test -p carillon-backplane --test long_retention --locked -- --test-threads=1
 
 simulate: ## Let everything happen to a shard, by seeds, for MINUTES=60 on every core; a failure prints its seed and the shortest way to it.
 	CARILLON_SIMULATION_MINUTES=$(MINUTES) $(CARGO) test --profile simulation -p carillon-gateway --lib --locked simulation -- --nocapture

@@ -114,6 +114,30 @@ fn redis_is_known_to_one_file_and_postgres_to_one_folder() {
 }
 
 #[test]
+fn a_statement_about_the_log_names_its_days() {
+    let mut broken = Broken::because(
+        "one that does not locks every partition: with years of them nothing is answered any more (docs/adr/0016)",
+    );
+    let mut seen = 0;
+    for source in sources(&["src"]).into_iter().filter(|source| source.path.starts_with("backplane/src/log/"))
+    {
+        let text: String = source.production().collect::<Vec<_>>().join("\n");
+        for table in ["FROM carillon.events", "FROM carillon.channel_index"] {
+            for (at, _) in text.match_indices(table) {
+                seen += 1;
+                let statement: String = text[at..].chars().take(400).collect();
+                if !statement.contains("at >= $") && !statement.contains("{days") {
+                    let line = text[..at].lines().count();
+                    broken.add(format!("{}, about line {line}: {table}", source.path));
+                }
+            }
+        }
+    }
+    assert!(seen >= 10, "{seen} statements were found");
+    broken.check();
+}
+
+#[test]
 fn the_environment_is_read_in_one_file() {
     let mut broken = Broken::because(
         "a variable that platform/src/env.rs does not read is in no reference page, has no check and no exit code 64",

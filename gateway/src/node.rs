@@ -129,7 +129,7 @@ impl Node {
         let leave = leave_config(&config);
         let wishes = Wishes::listen().map_err(|error| StartError::System { what: "signals", error })?;
         tokio::spawn(log::watch_pool(log.clone()));
-        let doorman = Doorman::new(verifier, streams.clone(), log);
+        let doorman = Doorman::new(verifier, streams.clone(), log.clone());
         let edge = Arc::new(Edge {
             origins: config.origins,
             query_token: config.query_token,
@@ -149,7 +149,7 @@ impl Node {
         let readiness = {
             let door = door.clone();
             let streams = streams.clone();
-            move || std::future::ready(readiness(&door, &streams))
+            move || std::future::ready(readiness(&door, &streams, &log))
         };
         let tenants = tenant_metrics(config.common.tenant_metrics, streams.clone());
         tokio::spawn(supervisor::tell_when_ready(readiness.clone()));
@@ -206,11 +206,15 @@ impl Node {
 /// A gateway that loses Redis or Postgres still serves those who are connected, so it is degraded, not unready: taking
 /// all nodes out of the balancer at once would make it worse. One that never reached Postgres serves nobody: unready, so
 /// that a rollout with a wrong URL or without the schema ends at its first node.
-fn readiness(door: &Door, streams: &Streams) -> Readiness {
+fn readiness(door: &Door, streams: &Streams, log: &Log) -> Readiness {
     let mut readiness = Readiness::ready();
-    let log = streams.log_health();
-    if let Some((state, code, detail)) = log_fault(log.ever, log.fault.as_ref()) {
+    let known = streams.log_health();
+    if let Some((state, code, detail)) = log_fault(known.ever, known.fault.as_ref()) {
         readiness = readiness.because(state, code, detail);
+    }
+    if let Some(fault) = log.exhausted() {
+        let detail = format!("resumes, histories or new tenants get nothing: {fault}");
+        readiness = readiness.because(State::Degraded, "database_exhausted", detail);
     }
     if streams.bus_is_down() {
         readiness = readiness.because(

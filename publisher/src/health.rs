@@ -108,6 +108,11 @@ impl Health {
         Ok(())
     }
 
+    /// Why a kind of work gets nothing but refusals from a log that answers, if one does.
+    pub fn exhausted(&self) -> Option<LogError> {
+        self.inner.log.exhausted()
+    }
+
     /// Notes how something failed. When that is a fault of the log, it is asked from now on until it is well again.
     pub fn failed(&self, error: &LogError) {
         if !error.is_outage() {

@@ -21,6 +21,10 @@ pub async fn check(health: Health, announcer: Announcer, leaving: CancellationTo
     {
         readiness = readiness.because(State::Unready, reason(&error), error.to_string());
     }
+    if let Some(fault) = health.exhausted() {
+        let detail = format!("some requests get nothing from it: {fault}");
+        readiness = readiness.because(State::Degraded, "database_exhausted", detail);
+    }
     if let BusHealth::Down { cause, .. } = announcer.health() {
         let detail = format!("redis is down ({}): events arrive later, none is lost", cause.as_str());
         readiness = readiness.because(State::Degraded, "redis", detail);

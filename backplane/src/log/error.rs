@@ -32,6 +32,9 @@ pub enum LogError {
     /// The session is not the one that was asked for: something between drops its options. Nothing was done.
     #[error("database session refused: {0}")]
     Session(String),
+    /// It answers and has no memory or no places for locks left for what was asked. Nothing was done.
+    #[error("the database has no memory or no places for locks left: {0}")]
+    Exhausted(String),
     /// `DATABASE_URL` cannot be used.
     #[error("database configuration: {0}")]
     Config(String),
@@ -88,7 +91,7 @@ impl LogError {
 
     /// Whether the log is well, and only this caller, or this question, was refused.
     pub fn is_overload(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Locked(_) | Self::TooSlow(_))
+        matches!(self, Self::Busy(_) | Self::Locked(_) | Self::TooSlow(_) | Self::Exhausted(_))
     }
 
     /// The stable name, for metrics.
@@ -98,6 +101,7 @@ impl LogError {
             Self::Busy(_) => "busy",
             Self::Locked(_) => "locked",
             Self::TooSlow(_) => "too_slow",
+            Self::Exhausted(_) => "exhausted",
             Self::Unwritable(why, _) => why.code(),
             Self::Session(_) => "session",
             Self::Config(_) => "config",
@@ -146,8 +150,7 @@ fn classify(told: &Told<'_>) -> LogError {
         SqlState::PROTOCOL_VIOLATION if told.message.contains("startup parameter") => {
             return LogError::Session(format!("{text}; {}", super::session::WITHOUT_OPTIONS));
         }
-        // Whoever gets none of the server's connections cannot reach it.
-        SqlState::TOO_MANY_CONNECTIONS => return LogError::Down(text),
+        SqlState::OUT_OF_MEMORY => return LogError::Exhausted(text),
         SqlState::UNDEFINED_TABLE
         | SqlState::UNDEFINED_FUNCTION
         | SqlState::UNDEFINED_OBJECT
@@ -191,12 +194,13 @@ mod tests {
 
     #[test]
     fn only_a_database_that_cannot_be_reached_is_down() {
-        for code in ["08006", "08003", "57P01", "57P02", "57P03", "58030", "53300"] {
+        for code in ["08006", "08003", "57P01", "57P02", "57P03", "58030"] {
             assert_eq!(kind_of(code), "down", "{code}");
         }
-        for code in ["55006", "40P01", "40001", "53200"] {
+        for code in ["55006", "40P01", "40001", "53300"] {
             assert_eq!(kind_of(code), "busy", "{code}");
         }
+        assert_eq!(kind_of("53200"), "exhausted");
         assert_eq!(kind_of("55P03"), "locked");
         assert_eq!(kind_of("57014"), "too_slow");
         assert_eq!(kind_of("53100"), "database_full");

@@ -1,5 +1,6 @@
 //! How long is each log, and which epoch is it in?
 
+use super::days::{Days, Moment};
 use super::error::LogError;
 use super::pool::{Log, exchange};
 use super::read::signed;
@@ -7,6 +8,7 @@ use super::scope::scoped;
 use super::work::Work;
 use carillon_protocol::{Began, Epoch, Epochs, Seq, Tag, TenantId};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 /// Where a tenant's log ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +38,7 @@ pub struct Opened {
 const HEADS: &str =
     "SELECT id, epoch, head, CASE WHEN tag_seq = head THEN tag ELSE 0 END AS tag FROM carillon.tenants";
 const OPEN: &str = "SELECT epoch, head, tag, writable, epochs, began_after FROM carillon.open_tenant($1, $2)";
-const END: &str = "SELECT carillon.end_epoch($1, $2, $3, $4) AS ended";
-/// Merges the newest partition indexes, so it reads one row of each.
-pub(super) const OLDEST: &str = "SELECT seq FROM carillon.events WHERE tenant_id = $1 ORDER BY seq LIMIT 1";
+const END: &str = "SELECT carillon.end_epoch($1, $2, $3, $4, $5, $6) AS ended";
 const MAINTAIN: &str = "SET LOCAL ROLE carillon_owner; SET LOCAL carillon.maintenance = 'on'";
 const NEXT_TENANTS: &str = "SELECT id FROM carillon.tenants WHERE id > $1 ORDER BY id LIMIT $2";
 const ROTATE: &str = "SELECT id, epoch, head, 0::bigint AS tag FROM carillon.rotate_epochs($1, $2)";
@@ -79,10 +79,15 @@ impl Log {
         delivered: Seq,
         seen: Option<Tag>,
     ) -> Result<bool, LogError> {
+        // Where it does not stand, nothing is compared: retention may have dropped it.
+        let days = self.days_of((Work::Ask, "rotate"), tenant, delivered).await?;
+        let [from, to] = days.map_or([Moment::NegInfinity; 2], Days::bounds);
         let row = exchange(self.client(Work::Ask, "rotate").await?, async |client| {
             let end = client.prepare_cached(END).await?;
-            let seen = Tag::number(seen) as i64;
-            Ok(client.query_one(&end, &[&tenant.as_str(), &old.as_str(), &signed(delivered), &seen]).await?)
+            let (name, seen) = (tenant.as_str(), Tag::number(seen) as i64);
+            let params: [&(dyn ToSql + Sync); 6] =
+                [&name, &old.as_str(), &signed(delivered), &seen, &from, &to];
+            Ok(client.query_one(&end, &params).await?)
         })
         .await?;
         Ok(row.get("ended"))
@@ -112,14 +117,6 @@ impl Log {
                 _ => return Ok(rotated),
             }
         }
-    }
-
-    /// The oldest event that retention has left, if any.
-    pub async fn oldest(&self, tenant: &TenantId) -> Result<Option<Seq>, LogError> {
-        let scope = std::iter::once(tenant);
-        let rows =
-            scoped(self.client(Work::Ask, "oldest").await?, scope, OLDEST, &[&tenant.as_str()]).await?;
-        Ok(rows.first().map(|row| Seq(row.get::<_, i64>("seq") as u64)))
     }
 }
 

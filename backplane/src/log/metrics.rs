@@ -19,14 +19,15 @@ pub fn describe() {
     describe_counter!(
         QUERIES,
         "Exchanges with Postgres, by query: append, locked (whose rows others hold), heads (of all tenants of a node), open, oldest, rotate, settle (new epochs after a change of lineage), read (a page \
-         after a cursor), bounds, index and walk (the steps of a search), lease, news, project and maintain (readers of the log), event, \
+         after a cursor), span (which numbers some days have, in a log of many partitions), bounds, index and walk (the steps of a search), lease, news, project and maintain (readers of the log), event, \
          key, maintenance (partitions and retention), prove (that an event could be stored), database (which one it is), ping."
     );
     describe_counter!(
         FAILURES,
         "Exchanges with Postgres that failed, by work (append, watch, ask, repair, resume, search, upkeep: each has \
          connections of its own) and kind: down (not reached, or no answer), busy (no free \
-         connection, another transaction came first), locked (a row or table), too_slow (took more than two seconds), database_full, database_read_only, database_standby, \
+         connection, another transaction came first), locked (a row or table), too_slow (took more than two seconds), exhausted (no memory or no \
+         places for locks are left in the database), database_full, database_read_only, database_standby, \
          no_partition (it takes no events), session (its options were dropped on the way), not_migrated, config, \
          refused (an error of the statement)."
     );

@@ -5,10 +5,13 @@
 //! | [`pool`](self) | how do we reach Postgres, with which role and which deadlines? |
 //! | `error` | why did the log not do what was asked, and whose fault is it? |
 //! | `session` | is this session what we asked for, and is it still? |
+//! | `strain` | is the database out of memory, or of places for locks? |
 //! | `work` | which connections may this piece of work use? |
 //! | `scope` | how does one transaction see exactly the tenants it names? |
 //! | `append` | how do many events get gapless numbers in one statement? |
 //! | `heads` | how long is each log, and which epoch is it in? |
+//! | `days` | which partitions may one statement touch? |
+//! | `places` | in which days does an event of this number stand? |
 //! | `read` | which events stand after a cursor? |
 //! | `search` | which events match a question, however long the log is? |
 //! | `projector` | who reads every tenant's log with a stored cursor? |
@@ -19,12 +22,14 @@
 //! | `migrate` | how does the schema get there? |
 
 mod append;
+mod days;
 mod error;
 mod heads;
 mod keys;
 mod maintenance;
 mod metrics;
 mod migrate;
+mod places;
 mod pool;
 mod probe;
 mod projector;
@@ -32,6 +37,7 @@ mod read;
 mod scope;
 mod search;
 mod session;
+mod strain;
 mod work;
 
 pub use append::{Append, Appended, IdempotencyKey};

@@ -6,7 +6,9 @@
 
 use super::error::{LogError, Unwritable, told};
 use super::metrics::{answered, queried, waited};
+use super::places::Kept;
 use super::session::{Generation, LIMITS, READ_COMMITTED, Session, Sessions};
+use super::strain::Strain;
 use super::work::Work;
 use crate::tls::Wanted;
 use deadpool::managed::{Object, Pool, QueueMode, Timeouts};
@@ -65,23 +67,27 @@ pub struct Log {
     pools: Arc<[Pool<Sessions>; Work::ALL.len()]>,
     /// What whole stretches of a log are read for.
     pub(super) reading: Work,
+    /// Which partitions there were a moment ago.
+    pub(super) calendar: Kept,
+    strain: Strain,
 }
 
 impl Log {
     /// Prepares the pools; only a wrong configuration fails.
     pub fn connect(config: LogConfig) -> Result<Self, LogError> {
         let (driver, tls) = driver(&config.url, config.role)?;
-        let generation = Generation::default();
+        let (generation, strain) = (Generation::default(), Strain::default());
         let pools: Result<Vec<_>, LogError> = Work::ALL
             .into_iter()
             .map(|work| {
                 let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
                 let manager = Manager::from_config(driver.clone(), tls.clone(), recycling);
-                pool(Sessions { manager, role: config.role, work, generation: generation.clone() })
+                let (generation, strain) = (generation.clone(), strain.clone());
+                pool(Sessions { manager, role: config.role, work, generation, strain })
             })
             .collect();
         let pools = pools?.try_into().map_err(|_| LogError::Config("a kind of work has no pool".into()))?;
-        Ok(Self { pools: Arc::new(pools), reading: Work::Resume })
+        Ok(Self { pools: Arc::new(pools), reading: Work::Resume, calendar: Kept::default(), strain })
     }
 
     /// The same log, whose stretches are read for streams that miss them: never behind those who come back.
@@ -94,6 +100,11 @@ impl Log {
     pub async fn ping(&self) -> Result<(), LogError> {
         let client = self.client(Work::Watch, "ping").await?;
         exchange(client, async |client| Ok(client.simple_query("SELECT 1").await.map(drop)?)).await
+    }
+
+    /// Why a kind of work gets nothing but refusals from a database that answers, if one does.
+    pub fn exhausted(&self) -> Option<LogError> {
+        self.strain.told(Instant::now())
     }
 
     /// Connections in use and connections held, for metrics.
@@ -158,8 +169,12 @@ pub(super) async fn exchange<T>(
     let result = result.unwrap_or_else(|_| Err(late()));
     if let Some(client) = held.0.take() {
         answered(client.work, result.as_ref().err());
+        let pool = Object::pool(&client);
+        if let Some(pool) = &pool {
+            pool.manager().strain.note(client.work, result.as_ref().err(), Instant::now());
+        }
         if result.as_ref().is_err_and(leads_astray) {
-            if let Some(pool) = Object::pool(&client) {
+            if let Some(pool) = &pool {
                 pool.manager().generation.end();
             }
             drop(Object::take(client));

@@ -5,6 +5,7 @@
 //! client are sent in the order they are first polled, and nothing is awaited between them, so a scope costs no
 //! round trip and a cancelled caller cannot leave a transaction half sent.
 
+use super::days::Days;
 use super::error::LogError;
 use super::pool::{Client, exchange};
 use super::session::Session;
@@ -18,6 +19,9 @@ pub(super) const SET_SCOPE: &str = "SELECT set_config('carillon.tenant', $1, tru
 const SET_SCOPE_AND_LOCK_WAIT: &str =
     "SELECT set_config('carillon.tenant', $1, true), set_config('lock_timeout', $2, true)";
 
+/// A plan for the statement's own parameters: partitions of other days are not even locked.
+const SET_SCOPE_AND_DAYS: &str = "SELECT set_config('carillon.tenant', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true)";
+
 /// Runs `sql` in a transaction of its own that sees `tenants` and nothing else.
 pub(super) async fn scoped(
     client: Client,
@@ -30,6 +34,23 @@ pub(super) async fn scoped(
         let (set_scope, statement) =
             (client.prepare_cached(SET_SCOPE).await?, client.prepare_cached(sql).await?);
         transaction(client, &set_scope, &[&scope], &statement, params).await
+    })
+    .await
+}
+
+/// The same for a statement about one tenant's events or index, whose parameters name these days.
+pub(super) async fn scoped_in(
+    client: Client,
+    tenant: &TenantId,
+    days: Days,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, LogError> {
+    let set_scope = if days.is_all() { SET_SCOPE } else { SET_SCOPE_AND_DAYS };
+    exchange(client, async |client| {
+        let (set_scope, statement) =
+            (client.prepare_cached(set_scope).await?, client.prepare_cached(sql).await?);
+        transaction(client, &set_scope, &[&tenant.as_str()], &statement, params).await
     })
     .await
 }

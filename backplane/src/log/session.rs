@@ -11,6 +11,7 @@
 
 use super::error::{LogError, Unwritable, told};
 use super::pool::Role;
+use super::strain::Strain;
 use super::work::Work;
 use deadpool::managed::{Manager as Pooled, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::{ClientWrapper, Manager};
@@ -81,6 +82,7 @@ pub(super) struct Sessions {
     pub(super) role: Role,
     pub(super) work: Work,
     pub(super) generation: Generation,
+    pub(super) strain: Strain,
 }
 
 /// A session that passed its check.

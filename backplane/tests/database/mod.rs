@@ -24,11 +24,17 @@ pub struct Database {
 
 impl Database {
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With other settings than tests have.
+    pub async fn start_with(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Whoever runs Postgres must be able to enter, or its data lies elsewhere and stays.
         set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let servers = find::servers().expect("the servers are installed (carillon install)");
-        let config = PostgresConfig::throw_away(servers.postgres_bin, folder.path());
+        let mut config = PostgresConfig::throw_away(servers.postgres_bin, folder.path());
+        config.settings = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let postgres = Postgres::start(config).await.unwrap();
         let url = Postgres::url(postgres.port(), None);
         migrate(&url).await.unwrap();

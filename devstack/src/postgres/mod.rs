@@ -40,6 +40,8 @@ pub struct PostgresConfig {
     pub detached: bool,
     /// Where its port comes from.
     pub ports: Ports,
+    /// `name=value`: settings that are not as they are for a small machine.
+    pub settings: Vec<String>,
 }
 
 impl PostgresConfig {
@@ -54,6 +56,7 @@ impl PostgresConfig {
             ephemeral: true,
             detached: false,
             ports: Ports::random(),
+            settings: Vec::new(),
         }
     }
 }
@@ -208,7 +211,7 @@ fn server(config: &PostgresConfig, account: Account, data: &Path, socket: &Path,
     Spec {
         name: "postgres".into(),
         program: config.bin.join("postgres"),
-        args: arguments(data, socket, port, config.ephemeral),
+        args: arguments(data, socket, port, config),
         env: Vec::new(),
         log: config.log.clone(),
         folder: "/".into(),
@@ -220,9 +223,9 @@ fn server(config: &PostgresConfig, account: Account, data: &Path, socket: &Path,
 }
 
 /// Settings for a small machine; everything that is not said here is Postgres's default.
-fn arguments(data: &Path, socket: &Path, port: u16, ephemeral: bool) -> Vec<std::ffi::OsString> {
-    let durable = if ephemeral { "off" } else { "on" };
-    let buffers = if ephemeral { "32MB" } else { "128MB" };
+fn arguments(data: &Path, socket: &Path, port: u16, config: &PostgresConfig) -> Vec<std::ffi::OsString> {
+    let durable = if config.ephemeral { "off" } else { "on" };
+    let buffers = if config.ephemeral { "32MB" } else { "128MB" };
     let settings = [
         "listen_addresses=127.0.0.1".to_owned(),
         format!("port={port}"),
@@ -238,7 +241,8 @@ fn arguments(data: &Path, socket: &Path, port: u16, ephemeral: bool) -> Vec<std:
         "log_line_prefix=%m [%p] ".into(),
     ];
     let mut args = vec!["-D".into(), data.into()];
-    args.extend(settings.into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
+    let settings = settings.into_iter().chain(config.settings.iter().cloned());
+    args.extend(settings.flat_map(|setting| ["-c".into(), setting.into()]));
     args
 }
 

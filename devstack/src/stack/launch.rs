@@ -142,6 +142,7 @@ async fn start_postgres(
         ephemeral: config.ephemeral,
         detached: config.detached,
         ports: ports.clone(),
+        settings: Vec::new(),
     })
     .await?;
     config.observer.started(postgres.process());

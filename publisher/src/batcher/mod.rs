@@ -91,7 +91,7 @@ impl From<&LogError> for NotAppended {
     fn from(error: &LogError) -> Self {
         match error {
             LogError::Down(_) | LogError::NotMigrated(_) | LogError::Config(_) => Self::Unavailable,
-            LogError::Busy(_) => Self::Busy,
+            LogError::Busy(_) | LogError::Exhausted(_) => Self::Busy,
             LogError::Locked(_) => Self::TenantBusy,
             LogError::TooSlow(_) => Self::TooSlow,
             LogError::Unwritable(why, _) => Self::Unwritable(*why),

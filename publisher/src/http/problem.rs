@@ -250,7 +250,7 @@ impl From<LogError> for Problem {
             LogError::Down(_) | LogError::NotMigrated(_) | LogError::Config(_) => {
                 Problem::new(Code::Unavailable, "the log did not answer in time; try again")
             }
-            LogError::Busy(_) | LogError::Locked(_) => {
+            LogError::Busy(_) | LogError::Locked(_) | LogError::Exhausted(_) => {
                 Problem::new(Code::LogBusy, "the log has too much of this kind to do; try again")
             }
             LogError::TooSlow(_) => {
@@ -272,6 +272,7 @@ fn tell(error: &LogError, times: u64) {
             tracing::warn!(%error, times, "the log did not answer");
         }
         LogError::Busy(_) | LogError::Locked(_) => tracing::warn!(%error, times, "the log is busy"),
+        LogError::Exhausted(_) => tracing::error!(%error, times, "the database refused for lack of memory"),
         LogError::TooSlow(_) => tracing::warn!(%error, times, "a question to the log took too long"),
         LogError::Unwritable(..) => tracing::warn!(%error, times, "the log takes no events"),
         LogError::Session(_) => {

@@ -13,21 +13,26 @@ const FORGOTTEN: i64 = 5_000;
 const MAINTAIN: &str = "SELECT created, dropped FROM carillon.follow_partitions()";
 
 /// What the log had before and has no more is taken out; a row that began before is written again without it.
-const FORGET: &str = "
-WITH due AS (
-    SELECT channel, last_seq, at FROM carillon.channel_index
-    WHERE tenant_id = $1 AND last_seq > $2 ORDER BY channel, last_seq LIMIT $3
-), gone AS (
-    DELETE FROM carillon.channel_index i USING due d
-    WHERE i.tenant_id = $1 AND i.channel = d.channel AND i.last_seq = d.last_seq AND i.at = d.at
-    RETURNING i.channel, i.seqs, i.since, i.at
-), kept AS (
-    INSERT INTO carillon.channel_index (tenant_id, channel, last_seq, seqs, since, at)
-    SELECT $1, g.channel, max(s.seq), array_agg(s.seq ORDER BY s.seq), g.since, g.at
-    FROM gone g CROSS JOIN LATERAL unnest(g.seqs) AS s(seq) WHERE s.seq <= $2
-    GROUP BY g.channel, g.since, g.at
-)
-SELECT FROM gone";
+fn forget(batch: &Batch<'_>) -> String {
+    format!(
+        "WITH due AS (
+            SELECT channel, last_seq, at FROM carillon.channel_index
+            WHERE tenant_id = $1 AND last_seq > $2{days} ORDER BY channel, last_seq LIMIT $3
+        ), gone AS (
+            DELETE FROM carillon.channel_index i USING due d
+            WHERE i.tenant_id = $1 AND i.channel = d.channel AND i.last_seq = d.last_seq AND i.at = d.at{days_of_i}
+            RETURNING i.channel, i.seqs, i.since, i.at
+        ), kept AS (
+            INSERT INTO carillon.channel_index (tenant_id, channel, last_seq, seqs, since, at)
+            SELECT $1, g.channel, max(s.seq), array_agg(s.seq ORDER BY s.seq), g.since, g.at
+            FROM gone g CROSS JOIN LATERAL unnest(g.seqs) AS s(seq) WHERE s.seq <= $2
+            GROUP BY g.channel, g.since, g.at
+        )
+        SELECT FROM gone",
+        days = batch.days_of(""),
+        days_of_i = batch.days_of("i.")
+    )
+}
 
 /// The reader.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,7 +60,8 @@ impl Reader for ChannelIndex {
 
     fn forget<'a>(&'a self, batch: &'a Batch<'a>, after: Seq) -> Work<'a, bool> {
         Box::pin(async move {
-            let gone = batch.run(FORGET, &[&batch.tenant.as_str(), &(after.0 as i64), &FORGOTTEN]).await?;
+            let gone =
+                batch.run(&forget(batch), &[&batch.tenant.as_str(), &(after.0 as i64), &FORGOTTEN]).await?;
             Ok(gone < FORGOTTEN as u64)
         })
     }

@@ -41,8 +41,8 @@ pub trait Reader: Send + Sync + 'static {
     /// Writes what follows from the events of the batch. They are all there; what is not, retention has dropped.
     fn read<'a>(&'a self, batch: &'a Batch<'a>) -> Work<'a, ()>;
 
-    /// Forgets what followed from the events after `after`, which the log does not have any more, and answers whether
-    /// nothing is left to be forgotten. It is asked again until it says so.
+    /// Forgets what followed from the events after `after`, which the log does not have any more, in the days of the batch,
+    /// and answers whether nothing is left to be forgotten there. It is asked again until it says so.
     fn forget<'a>(&'a self, batch: &'a Batch<'a>, after: Seq) -> Work<'a, bool>;
 
     /// Looks after its tables, now and then, in no transaction.

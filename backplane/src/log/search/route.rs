@@ -88,6 +88,11 @@ impl Route {
         }
     }
 
+    /// The index is not asked any more: all that is left is walked.
+    pub(super) fn distrust_index(&mut self) {
+        self.indexed = Seq::ZERO;
+    }
+
     /// Makes the next window much smaller, for this one took too long; false when it cannot be.
     pub(super) fn smaller(&mut self) -> bool {
         let walks = matches!(self.next(), Some(Leg::Walk { .. })) && self.window > LEAST;
@@ -103,6 +108,17 @@ impl Route {
     }
 }
 
+/// What an answer came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// How many of its rows are used.
+    pub(super) used: usize,
+    /// How far the search has come with them.
+    pub(super) reached: Seq,
+    /// Whether nothing more is to be found where the statement looked.
+    pub(super) exhausted: bool,
+}
+
 /// One row of a statement's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Candidate {
@@ -113,25 +129,33 @@ pub(super) struct Candidate {
     pub(super) whole: bool,
 }
 
-/// How many rows of an answer were used, and how far the search has come with them. `most` is how many rows the
-/// statement gives at most, `limit` how many events are wanted.
-pub(super) fn judge(leg: Leg, order: Order, rows: &[Candidate], most: usize, limit: usize) -> (usize, Seq) {
+/// Judges an answer. `most` is how many rows the statement gives at most, `limit` how many events are wanted. A statement
+/// that is not the `last` looked at some of the days in which events of the leg may be.
+pub(super) fn judge(
+    leg: Leg,
+    order: Order,
+    rows: &[Candidate],
+    (most, limit): (usize, usize),
+    last: bool,
+) -> Verdict {
     let (Leg::Index { after, upto } | Leg::Walk { after, upto }) = leg;
+    let (begin, end) = if order == Order::Ascending { (after, upto) } else { (upto, after) };
     let past = |seq: Seq| if order == Order::Ascending { seq } else { seq.previous() };
     let before = |seq: Seq| if order == Order::Ascending { seq.previous() } else { seq };
     let mut found = 0;
     for (at, row) in rows.iter().enumerate() {
         if row.matches && !row.whole {
-            return (at, before(row.seq));
+            return Verdict { used: at, reached: before(row.seq), exhausted: false };
         }
         found += usize::from(row.matches);
         if found == limit {
-            return (at + 1, past(row.seq));
+            return Verdict { used: at + 1, reached: past(row.seq), exhausted: false };
         }
     }
-    let end = if order == Order::Ascending { upto } else { after };
-    let reached = rows.last().filter(|_| rows.len() >= most).map_or(end, |row| past(row.seq));
-    (rows.len(), reached)
+    let exhausted = rows.len() < most;
+    let furthest = rows.last().map_or(begin, |row| past(row.seq));
+    let reached = if exhausted && last { end } else { furthest };
+    Verdict { used: rows.len(), reached, exhausted }
 }
 
 #[cfg(test)]
@@ -182,7 +206,7 @@ mod tests {
                     Leg::Walk { .. } => { prop_assert!(upto.0 - after.0 <= MOST); limit }
                 };
                 let rows = answer(leg, order, &named, most, cut);
-                let (used, reached) = judge(leg, order, &rows, most, limit);
+                let Verdict { used, reached, .. } = judge(leg, order, &rows, (most, limit), true);
                 found.extend(rows[..used].iter().filter(|row| row.matches).map(|row| row.seq.0));
                 let before = route.left();
                 route.reached(reached);
@@ -195,6 +219,19 @@ mod tests {
             if !ascending { expected.reverse(); }
             prop_assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn what_was_looked_at_in_some_of_the_days_reaches_as_far_as_its_rows() {
+        let leg = Leg::Index { after: Seq(10), upto: Seq(100) };
+        let rows = [70, 40].map(|seq| Candidate { seq: Seq(seq), matches: true, whole: true });
+        let verdict = |rows: &[Candidate], last| judge(leg, Order::Descending, rows, (5, 5), last);
+        assert_eq!(verdict(&rows, false), Verdict { used: 2, reached: Seq(39), exhausted: true });
+        assert_eq!(verdict(&[], false), Verdict { used: 0, reached: Seq(100), exhausted: true });
+        assert_eq!(verdict(&rows, true).reached, Seq(10));
+        let mut route = Route::new(Order::Descending, Seq(0), Seq(10), Seq(10), false);
+        route.distrust_index();
+        assert_eq!(route.next(), Some(Leg::Walk { after: Seq(0), upto: Seq(10) }));
     }
 
     #[test]

@@ -7,20 +7,19 @@
 
 use super::filter::{EventFilter, KindFilter, like};
 use super::route::{Leg, Order};
+use crate::log::days::{Days, Moment};
 use crate::log::error::LogError;
 use crate::log::projector::{BATCH, CHANNEL_INDEX};
 use crate::log::read::signed;
 use carillon_protocol::{Channel, TenantId};
 use tokio_postgres::types::ToSql;
 
-/// How far the channel index may be believed, and the oldest event that retention has left. A cursor of another epoch
-/// says nothing about this one's events.
-pub(super) fn bounds() -> String {
+/// How far the channel index may be believed. A cursor of another epoch says nothing about this one's events.
+pub(super) fn indexed() -> String {
     format!(
         "SELECT coalesce((SELECT c.seq FROM carillon.projector_cursors c
             JOIN carillon.tenants t ON t.id = c.tenant_id AND t.epoch = c.epoch
-            WHERE c.tenant_id = $1 AND c.projector = '{CHANNEL_INDEX}'), 0) AS indexed,
-        coalesce((SELECT seq FROM carillon.events WHERE tenant_id = $1 ORDER BY seq LIMIT 1), 0) AS oldest"
+            WHERE c.tenant_id = $1 AND c.projector = '{CHANNEL_INDEX}'), 0) AS indexed"
     )
 }
 
@@ -53,7 +52,8 @@ fn conditions() -> String {
     )
 }
 
-/// The statement for a leg: rows `seq, matches, whole` and, if wanted, `channels, body`, in the search's order.
+/// The statement for a leg: rows `seq, matches, whole, early` and, if wanted, `channels, body`, in the search's order. Of
+/// the index `early` says that a row's events may have been appended before the days that were looked at.
 pub(super) fn sql(leg: Leg, order: Order, columns: Columns) -> String {
     let direction = if order == Order::Ascending { "ASC" } else { "DESC" };
     let conditions = conditions();
@@ -61,32 +61,34 @@ pub(super) fn sql(leg: Leg, order: Order, columns: Columns) -> String {
     let rows = match leg {
         // Everything of the window is looked at, and what does not match makes no row.
         Leg::Walk { .. } => format!(
-            "SELECT e.seq, e.channels, {body} AS body FROM carillon.events e
-            WHERE e.tenant_id = $1 AND e.seq > $2::bigint AND e.seq <= $3::bigint AND {conditions}
+            "SELECT e.seq, e.channels, {body} AS body, false AS early FROM carillon.events e
+            WHERE e.tenant_id = $1 AND e.seq > $2::bigint AND e.seq <= $3::bigint AND e.at >= $16 AND e.at < $17
+                AND {conditions}
             ORDER BY e.seq {direction} LIMIT $14::bigint"
         ),
         // Rows of one channel do not overlap: in the order of their last events they are in the order of all. A row
         // that reaches beyond the range ends less than a batch after it.
         Leg::Index { .. } => format!(
-            "SELECT f.seq, found.channels, found.body FROM (
+            "SELECT f.seq, found.channels, found.body, found.channels IS NULL AND f.since < $16 AS early FROM (
                 SELECT x.seq, min(x.since) AS since, max(x.at) AS at
                 FROM unnest(coalesce($9::text[], $10::text[])) AS n(channel) CROSS JOIN LATERAL (
                     SELECT s.seq, i.since, i.at FROM carillon.channel_index i CROSS JOIN LATERAL unnest(i.seqs) AS s(seq)
                     WHERE i.tenant_id = $1 AND i.channel = n.channel AND i.last_seq > $2::bigint AND i.last_seq < $3::bigint + {BATCH}
-                        AND s.seq > $2::bigint AND s.seq <= $3::bigint
+                        AND s.seq > $2::bigint AND s.seq <= $3::bigint AND i.at >= $18 AND i.at < $17
                     ORDER BY i.last_seq {direction}, s.seq {direction} LIMIT $14::bigint
                 ) AS x GROUP BY x.seq ORDER BY x.seq {direction} LIMIT $14::bigint
             ) AS f LEFT JOIN LATERAL (
                 SELECT e.channels, {body} AS body FROM carillon.events e
-                WHERE e.tenant_id = $1 AND e.seq = f.seq AND e.at BETWEEN f.since AND f.at AND {conditions}
+                WHERE e.tenant_id = $1 AND e.seq = f.seq AND e.at BETWEEN f.since AND f.at AND e.at >= $16 AND e.at < $17
+                    AND {conditions}
                 ORDER BY e.at LIMIT 1
             ) AS found ON true"
         ),
     };
     format!(
-        "SELECT seq, body IS NOT NULL AS matches, before < $15::bigint AS whole, channels,
+        "SELECT seq, body IS NOT NULL AS matches, before < $15::bigint AS whole, early, channels,
             CASE WHEN before < $15::bigint THEN body END AS body
-        FROM (SELECT seq, channels, body, coalesce(sum(octet_length(body)) OVER (ORDER BY seq {direction}
+        FROM (SELECT seq, channels, body, early, coalesce(sum(octet_length(body)) OVER (ORDER BY seq {direction}
                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
             FROM ({rows}) AS looked_at) AS page ORDER BY seq {direction}"
     )
@@ -107,16 +109,24 @@ pub(super) struct Params<'a> {
     to: Option<&'a str>,
     rows: i64,
     bytes: i64,
+    events: [Moment; 2],
+    /// Where the rows of the index begin.
+    index: Option<Moment>,
 }
 
 impl<'a> Params<'a> {
     pub(super) fn new(
         tenant: &'a TenantId,
         filter: &'a EventFilter,
-        leg: Leg,
+        (leg, days): (Leg, Days),
         rows: usize,
         bytes: usize,
     ) -> Self {
+        let (events, index) = match leg {
+            Leg::Walk { .. } => (days.bounds(), None),
+            // A row is of the time of its newest event; the others may be of the day before.
+            Leg::Index { .. } => (days.with_day_before().bounds(), Some(days.bounds()[0])),
+        };
         let (Leg::Index { after, upto } | Leg::Walk { after, upto }) = leg;
         let (exact, prefix) = match &filter.kind {
             Some(KindFilter::Exact(kind)) => (Some(kind.as_str()), None),
@@ -138,11 +148,13 @@ impl<'a> Params<'a> {
             to: filter.to.as_deref(),
             rows: i64::try_from(rows).unwrap_or(i64::MAX),
             bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+            events,
+            index,
         }
     }
 
-    pub(super) fn as_list(&self) -> [&(dyn ToSql + Sync); 15] {
-        [
+    pub(super) fn as_list(&self) -> Vec<&(dyn ToSql + Sync)> {
+        let mut list: Vec<&(dyn ToSql + Sync)> = vec![
             &self.tenant,
             &self.after,
             &self.upto,
@@ -158,7 +170,11 @@ impl<'a> Params<'a> {
             &self.to,
             &self.rows,
             &self.bytes,
-        ]
+            &self.events[0],
+            &self.events[1],
+        ];
+        list.extend(self.index.iter().map(|index| index as &(dyn ToSql + Sync)));
+        list
     }
 }
 
