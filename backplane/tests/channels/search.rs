@@ -179,3 +179,41 @@ async fn what_a_rare_channel_costs_does_not_grow_with_the_log() {
     }
     assert!(fetched[1] <= fetched[0] + 5 && fetched[1] < 40, "{fetched:?} rows of the log looked at");
 }
+
+/// Many channels that get much are looked up in windows: at once they would have a candidate for each channel and each
+/// event of a page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_busy_channels_are_searched_by_bounded_statements_and_found_as_by_walking() {
+    let database = Database::start().await;
+    let log = database.log(Role::Publisher);
+    let events = 40_000;
+    // Each event is in twenty of two thousand channels, whose numbers are all odd or all even.
+    database
+        .fill(
+            "busy",
+            events,
+            "ARRAY(SELECT 'c:' || (n * 7 + 100 * k) % 2000 FROM generate_series(1, 20) AS k)",
+        )
+        .await;
+    let channels: Vec<_> = (0..1_000).map(|n| channel(&format!("c:{}", 2 * n))).collect();
+    let (busy, filter) = (tenant("busy"), EventFilter::channels(&channels));
+    let expected: Vec<u64> = (1..=u64::from(events)).filter(|n| n % 2 == 0).collect();
+    read_all(&log, "a").await;
+    let gateway = database.log(Role::Gateway);
+    let range = (Seq(0), Seq(events.into()));
+    for order in [Order::Ascending, Order::Descending] {
+        let mut search = gateway.search(&busy, filter.clone(), range, order).await.unwrap();
+        let (mut found, mut statements) = (Vec::new(), 0);
+        while !search.is_done() {
+            found.extend(gateway.search_seqs(&mut search, 20_000).await.unwrap().iter().map(|seq| seq.0));
+            statements += 1;
+        }
+        found.sort_unstable();
+        assert_eq!(found, expected);
+        assert!(statements >= 4, "in windows: {statements}");
+    }
+    let mut search = gateway.search(&busy, filter, range, Order::Descending).await.unwrap();
+    let newest = gateway.search_seqs(&mut search, 301).await.unwrap();
+    let newest_expected: Vec<Seq> = expected.iter().rev().take(301).map(|seq| Seq(*seq)).collect();
+    assert_eq!(newest, newest_expected);
+}

@@ -45,6 +45,11 @@ impl EventFilter {
         self.channel.is_some() || self.audience.is_some()
     }
 
+    /// How many channels the index is asked for.
+    pub(super) fn channels_named(&self) -> usize {
+        self.audience.as_ref().filter(|_| self.channel.is_none()).map_or(1, Vec::len)
+    }
+
     /// Whether an event of the right channels may still not match.
     pub(super) fn asks_more_than_channels(&self) -> bool {
         let both = self.channel.is_some() && self.audience.is_some();

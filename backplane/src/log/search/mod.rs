@@ -81,7 +81,7 @@ impl Log {
         // There is nothing before the oldest event, so nobody walks there; without any event there is nothing at all.
         let after = oldest.map_or(upto, |oldest| after.max(oldest.previous()));
         let indexed = if filter.names_channels() { indexed } else { Seq::ZERO };
-        let route = Route::new(order, after, upto, indexed, filter.q.is_some());
+        let route = Route::new(order, (after, upto), indexed, filter.channels_named(), filter.q.is_some());
         Ok(Search { tenant: tenant.clone(), filter, route, calendar, index: None })
     }
 
@@ -159,7 +159,12 @@ impl Log {
                 None => self.index_stretches(search, after, upto).await?,
             };
             let days = search.calendar.days(stretches.next);
-            let mut rows = self.ask(search, (leg, days), columns, (most, bytes)).await?;
+            let answer = self.ask(search, (leg, days), columns, (most, bytes)).await;
+            if matches!(answer, Err(LogError::TooSlow(_))) && search.route.smaller() {
+                search.index = None;
+                return Ok(Vec::new());
+            }
+            let mut rows = answer?;
             if rows.iter().any(|row| row.get("early")) {
                 search.route.distrust_index();
                 return Ok(Vec::new());
@@ -168,7 +173,13 @@ impl Log {
             let Verdict { used, reached, exhausted } =
                 judge(leg, order, &candidates, (most, limit), stretches.is_last());
             search.route.reached(reached);
-            search.index = Some(if exhausted { stretches.after() } else { stretches });
+            // Of a window that got further the rest is another leg.
+            let same_leg = !search.route.has_index_windows() || (rows.is_empty() && !stretches.is_last());
+            search.index = same_leg.then(|| if exhausted { stretches.after() } else { stretches });
+            if rows.is_empty() && !stretches.is_last() {
+                continue;
+            }
+            search.route.looked_up(rows.len(), most);
             if !rows.is_empty() {
                 rows.truncate(used);
                 return Ok(rows);

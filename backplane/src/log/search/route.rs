@@ -2,7 +2,9 @@
 //!
 //! No statement may look at more than a window of the log, so a search is a row of small statements and a place where
 //! it goes on. Events up to `indexed` are found through the channel index, when the question names channels; the rest
-//! of the log is walked in windows. The size of a window follows from how long the one before took. Pure.
+//! of the log is walked in windows. The size of a window follows from how long the one before took. Of the index a
+//! statement looks up a few channels in all of the log, and many in windows, too: a thousand busy ones have a thousand
+//! times as many candidates as a page has events. Pure.
 
 use carillon_protocol::Seq;
 use std::time::Duration;
@@ -29,8 +31,12 @@ pub(super) enum Leg {
 const FIRST_WINDOW: u64 = 8_192;
 /// The same, when each body is searched.
 const FIRST_TEXT_WINDOW: u64 = 512;
-/// Largest window.
+/// Largest window of a walk.
 const MOST: u64 = 32_768;
+/// Channels that are looked up in all of the log at once.
+const FEW_CHANNELS: usize = 64;
+/// Events in the first window in which more are looked up.
+const FIRST_INDEX_WINDOW: u64 = 4_096;
 /// Smallest window.
 const LEAST: u64 = 64;
 /// How long the statement for a window should take.
@@ -45,13 +51,22 @@ pub(super) struct Route {
     /// The channel index knows everything up to here that this search may ask for.
     indexed: Seq,
     window: u64,
+    /// Of the index; none when it is looked up in all of the log.
+    index_window: Option<u64>,
 }
 
 impl Route {
-    /// Through `after < seq <= upto`.
-    pub(super) fn new(order: Order, after: Seq, upto: Seq, indexed: Seq, reads_bodies: bool) -> Self {
+    /// Through `after < seq <= upto`, for events in so many channels.
+    pub(super) fn new(
+        order: Order,
+        (after, upto): (Seq, Seq),
+        indexed: Seq,
+        channels: usize,
+        reads_bodies: bool,
+    ) -> Self {
         let window = if reads_bodies { FIRST_TEXT_WINDOW } else { FIRST_WINDOW };
-        Self { order, after: after.min(upto), upto, indexed, window }
+        let index_window = (channels > FEW_CHANNELS).then_some(FIRST_INDEX_WINDOW);
+        Self { order, after: after.min(upto), upto, indexed, window, index_window }
     }
 
     pub(super) fn order(&self) -> Order {
@@ -69,10 +84,15 @@ impl Route {
         if after >= upto {
             return None;
         }
+        let index_window = self.index_window.unwrap_or(u64::MAX);
         Some(match self.order {
-            Order::Ascending if after < indexed => Leg::Index { after, upto: upto.min(indexed) },
+            Order::Ascending if after < indexed => {
+                Leg::Index { after, upto: Seq(after.0.saturating_add(index_window)).min(upto).min(indexed) }
+            }
             Order::Ascending => Leg::Walk { after, upto: Seq(after.0.saturating_add(window)).min(upto) },
-            Order::Descending if upto <= indexed => Leg::Index { after, upto },
+            Order::Descending if upto <= indexed => {
+                Leg::Index { after: Seq(upto.0.saturating_sub(index_window)).max(after), upto }
+            }
             Order::Descending => {
                 let lowest = Seq(upto.0.saturating_sub(window)).max(indexed).max(after);
                 Leg::Walk { after: lowest, upto }
@@ -93,11 +113,39 @@ impl Route {
         self.indexed = Seq::ZERO;
     }
 
+    /// Whether a leg of the index ends where its window does.
+    pub(super) fn has_index_windows(&self) -> bool {
+        self.index_window.is_some()
+    }
+
     /// Makes the next window much smaller, for this one took too long; false when it cannot be.
     pub(super) fn smaller(&mut self) -> bool {
-        let walks = matches!(self.next(), Some(Leg::Walk { .. })) && self.window > LEAST;
-        self.window = (self.window / 8).max(LEAST);
-        walks
+        let (after, upto) = (self.after, self.upto);
+        match self.next() {
+            None => false,
+            Some(Leg::Walk { .. }) => {
+                let shrinks = self.window > LEAST;
+                self.window = (self.window / 8).max(LEAST);
+                shrinks
+            }
+            Some(Leg::Index { .. }) => {
+                let window = self.index_window.unwrap_or(u64::MAX).min(upto.0 - after.0);
+                self.index_window = Some((window / 8).max(LEAST));
+                window > LEAST
+            }
+        }
+    }
+
+    /// Notes how many rows a window of the index had, of the `most` that a statement gives: as long as there are few, the
+    /// next window is larger, so that rare channels soon have all of the log. How long it took says little: a thousand
+    /// channels are a thousand look-ups in each partition, however small the window is.
+    pub(super) fn looked_up(&mut self, rows: usize, most: usize) {
+        let times = match rows {
+            rows if rows <= most / 16 => 16,
+            rows if rows < most => 2,
+            _ => 1,
+        };
+        self.index_window = self.index_window.map(|window| window.saturating_mul(times));
     }
 
     /// Notes how long a window took.
@@ -188,14 +236,14 @@ mod tests {
             (after, upto, indexed) in (0..5_000u64, 0..5_000u64, 0..6_000u64),
             (most, limit, cut) in (1..20usize, 1..20usize, 1..20usize),
             millis in proptest::collection::vec(0..400u64, 1..20),
-            ascending in any::<bool>(),
+            (ascending, channels) in (any::<bool>(), prop_oneof![Just(1), Just(1_000usize)]),
         ) {
             let order = if ascending { Order::Ascending } else { Order::Descending };
             // What stands at a multiple of seven is a wrong row of the index, and nothing in the log.
             let matching: BTreeSet<u64> = matching.into_iter().filter(|seq| *seq > indexed || seq % 7 != 0).collect();
             let mut named = matching.clone();
             named.extend((0..=indexed).filter(|seq| seq % 7 == 0 && seq % 3 == 0));
-            let mut route = Route::new(order, Seq(after), Seq(upto), Seq(indexed), false);
+            let mut route = Route::new(order, (Seq(after), Seq(upto)), Seq(indexed), channels, false);
             let (mut found, mut statements) = (Vec::new(), 0);
             while let Some(leg) = route.next() {
                 statements += 1;
@@ -211,8 +259,9 @@ mod tests {
                 let before = route.left();
                 route.reached(reached);
                 prop_assert_ne!(before, route.left(), "each statement gets further");
-                if matches!(leg, Leg::Walk { .. }) {
-                    route.walked(Duration::from_millis(millis[statements % millis.len()]));
+                match leg {
+                    Leg::Walk { .. } => route.walked(Duration::from_millis(millis[statements % millis.len()])),
+                    Leg::Index { .. } => route.looked_up(rows.len(), most),
                 }
             }
             let mut expected: Vec<u64> = if after < upto { matching.range(after + 1..=upto).copied().collect() } else { vec![] };
@@ -229,14 +278,14 @@ mod tests {
         assert_eq!(verdict(&rows, false), Verdict { used: 2, reached: Seq(39), exhausted: true });
         assert_eq!(verdict(&[], false), Verdict { used: 0, reached: Seq(100), exhausted: true });
         assert_eq!(verdict(&rows, true).reached, Seq(10));
-        let mut route = Route::new(Order::Descending, Seq(0), Seq(10), Seq(10), false);
+        let mut route = Route::new(Order::Descending, (Seq(0), Seq(10)), Seq(10), 1, false);
         route.distrust_index();
         assert_eq!(route.next(), Some(Leg::Walk { after: Seq(0), upto: Seq(10) }));
     }
 
     #[test]
     fn a_window_that_took_long_is_followed_by_a_smaller_one() {
-        let mut route = Route::new(Order::Descending, Seq(0), Seq(1_000_000), Seq(0), false);
+        let mut route = Route::new(Order::Descending, (Seq(0), Seq(1_000_000)), Seq(0), 1, false);
         route.walked(Duration::from_millis(500));
         assert_eq!(route.window, FIRST_WINDOW / 10);
         route.walked(Duration::ZERO);
@@ -246,9 +295,29 @@ mod tests {
         (0..20).for_each(|_| route.walked(Duration::from_secs(2)));
         assert_eq!(route.window, LEAST);
         assert!(!route.smaller());
-        let mut route = Route::new(Order::Ascending, Seq(0), Seq(1_000_000), Seq(0), true);
+        let mut route = Route::new(Order::Ascending, (Seq(0), Seq(1_000_000)), Seq(0), 1, true);
         assert!(route.smaller() && route.window == LEAST);
-        let mut indexed = Route::new(Order::Ascending, Seq(0), Seq(10), Seq(10), false);
-        assert!(!indexed.smaller(), "the index has no windows");
+    }
+
+    #[test]
+    fn many_channels_are_looked_up_in_windows_and_few_when_that_takes_too_long() {
+        let range = (Seq(0), Seq(1_000_000));
+        let mut few = Route::new(Order::Descending, range, Seq(1_000_000), FEW_CHANNELS, false);
+        assert_eq!(few.next(), Some(Leg::Index { after: Seq(0), upto: Seq(1_000_000) }));
+        few.looked_up(0, 300);
+        assert_eq!(few.next(), Some(Leg::Index { after: Seq(0), upto: Seq(1_000_000) }));
+        assert!(few.smaller());
+        assert_eq!(few.next(), Some(Leg::Index { after: Seq(875_000), upto: Seq(1_000_000) }));
+        let mut many = Route::new(Order::Ascending, range, Seq(900_000), FEW_CHANNELS + 1, false);
+        assert_eq!(many.next(), Some(Leg::Index { after: Seq(0), upto: Seq(FIRST_INDEX_WINDOW) }));
+        many.looked_up(300, 300);
+        assert_eq!(many.next(), Some(Leg::Index { after: Seq(0), upto: Seq(FIRST_INDEX_WINDOW) }));
+        many.looked_up(150, 300);
+        assert_eq!(many.next(), Some(Leg::Index { after: Seq(0), upto: Seq(2 * FIRST_INDEX_WINDOW) }));
+        (0..2).for_each(|_| many.looked_up(3, 300));
+        assert_eq!(many.next(), Some(Leg::Index { after: Seq(0), upto: Seq(900_000) }), "nothing was found");
+        while many.smaller() {}
+        assert_eq!(many.next(), Some(Leg::Index { after: Seq(0), upto: Seq(LEAST) }));
+        assert!(!many.smaller());
     }
 }
