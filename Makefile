@@ -12,7 +12,7 @@ RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate retention versions check pages fmt build \
-  chart chart-cluster image observability loadtest drill hostile clients
+  chart chart-cluster image observability loadtest drill hostile generators clients
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ unit: install ## Build the services and run the Rust tests against real Postgres
 
 interop: debug ## Let WebSocket clients that nobody here wrote use a running stack.
 	loadtest/interop/run.sh
+
+generators: debug ## Let generators make clients of /openapi.json, compile and run them, and write docs/GENERATORS.md (Node, Python, Maven, Go; a quarter of an hour).
+	loadtest/generators/run.sh
 
 clients: debug ## Let some sixty WebSocket clients in a dozen languages use a running stack, and write docs/CLIENTS.md (root and apt; first run half an hour; CLIENTS="Rust Jetty").
 	loadtest/clients/run.sh $(CLIENTS)
