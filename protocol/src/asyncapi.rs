@@ -70,6 +70,12 @@ mod tests {
         assert!(known.contains(kind(&ServerFrame::Expiring { in_ms: 1 })));
         let on_the_socket = document["channels"]["socket"]["messages"].as_object().unwrap();
         assert_eq!(on_the_socket.keys().map(String::as_str).collect::<BTreeSet<_>>(), known);
+        // A stream carries what is no answer to a frame of the client.
+        let answers = ["ok", "pong", "replayed"];
+        let told = known.iter().filter(|name| !client::TYPES.contains(name) && !answers.contains(name));
+        let on_the_stream = document["channels"]["stream"]["messages"].as_object().unwrap();
+        let on_the_stream: BTreeSet<&str> = on_the_stream.keys().map(String::as_str).collect();
+        assert_eq!(on_the_stream, told.copied().collect());
         let described = document["components"]["messages"].as_object().unwrap().keys().map(String::as_str);
         assert_eq!(described.filter(|name| *name != "polled").collect::<BTreeSet<_>>(), known);
     }
@@ -87,18 +93,31 @@ mod tests {
         assert_eq!(named("3.5"), codes);
     }
 
+    /// A message has what its description asks for, and nothing else.
+    fn assert_described(document: &Value, name: &str, message: &Value) {
+        let schema = &document["components"]["messages"][name]["payload"];
+        for field in message.as_object().unwrap().keys() {
+            assert!(schema["properties"].get(field).is_some(), "{name}.{field} is not described");
+        }
+        for field in schema["required"].as_array().unwrap() {
+            assert!(message.get(field.as_str().unwrap()).is_some(), "{name} has no {field}: {message}");
+        }
+    }
+
     #[test]
     fn what_the_server_sends_has_the_fields_that_are_described() {
         let document = document();
         for frame in sent() {
             let name = frame["type"].as_str().unwrap();
-            let schema = &document["components"]["messages"][name]["payload"];
-            assert_eq!(schema["properties"]["type"]["const"], name);
-            for field in frame.as_object().unwrap().keys() {
-                assert!(schema["properties"].get(field).is_some(), "{name}.{field} is not described");
-            }
-            for field in schema["required"].as_array().unwrap() {
-                assert!(frame.get(field.as_str().unwrap()).is_some(), "{name} has no {field}: {frame}");
+            assert_eq!(
+                document["components"]["messages"][name]["payload"]["properties"]["type"]["const"],
+                name
+            );
+            assert_described(&document, name, &frame);
+        }
+        for (name, message) in document["components"]["messages"].as_object().unwrap() {
+            for example in message["examples"].as_array().unwrap() {
+                assert_described(&document, name, &example["payload"]);
             }
         }
         let welcome = &document["components"]["messages"]["welcome"]["payload"]["properties"];

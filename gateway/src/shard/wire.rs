@@ -187,6 +187,25 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_of_a_poll_is_as_programs_are_told() {
+        let budget = Budget::new(usize::MAX);
+        let json = br#"{"type":"event","seq":7,"channels":["a"],"event":{}}"#;
+        let entry = Arc::new(Entry::new(Seq(7), Box::new([]), json, 0, |bytes| budget.charge(bytes)));
+        let mut out = Vec::new();
+        let reset = Some(ResetReason::TooOld);
+        push_poll_answer(&mut out, 1_000, std::iter::once(&entry), Seq(9), reset, &Epoch::new("e1").unwrap());
+        let answer: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((&answer["seq"], &answer["events"][0]["seq"]), (&9.into(), &7.into()));
+        let document: serde_json::Value =
+            serde_json::from_str(carillon_protocol::asyncapi::DOCUMENT).unwrap();
+        let described = &document["components"]["messages"]["polled"]["payload"]["properties"];
+        let names =
+            |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&answer), names(described));
+        assert!(described["reset"]["enum"].as_array().unwrap().contains(&answer["reset"]));
+    }
+
+    #[test]
     fn messages_carry_the_cursor_where_a_frame_tells_it() {
         let epoch = Epoch::new("e1").unwrap();
         let message = |frame: &ServerFrame<'_>| {
