@@ -7,6 +7,7 @@ BENCH    ?=
 MINUTES  ?= 60
 DRILL    ?=
 CLIENTS  ?=
+VERSIONS ?=
 
 RELEASE := target/release/carillon
 
@@ -57,8 +58,8 @@ clients: debug ## Let some sixty WebSocket clients in a dozen languages use a ru
 conformance: ## Run the Autobahn test suite against the codec (needs a CPython 2.7; PYTHON27=path).
 	loadtest/conformance/run.sh
 
-versions: debug ## Run migrations, the log and whole systems with Postgres 15 to 18, and write docs/COMPATIBILITY.md (needs npm; half an hour).
-	devstack/versions/run.sh
+versions: debug ## Run migrations, the log and whole systems with Postgres 15 to 18, and write docs/COMPATIBILITY.md (needs npm; half an hour; VERSIONS="18 installed" for some).
+	devstack/versions/run.sh $(VERSIONS)
 
 retention: ## Open, read, search and write a log of ten years: 4,000 partitions in a Postgres with its default limits (some minutes).
 	CARILLON_RETENTION_PARTITIONS=4000 $(CARGO) test -p carillon-backplane --test long_retention --locked -- --test-threads=1

@@ -2,6 +2,8 @@
 # What works with which Postgres? Runs migrations, the tests of the log and whole systems with the installed version and with
 # each beside this file, and writes docs/COMPATIBILITY.md. The last line is `N passed, N failed`; exit code 1 when one failed.
 #
+# run.sh 18 runs that version, run.sh 17 installed those two; the page keeps what it says of the others.
+#
 # Not run with the versions of packages: what needs pg_basebackup (a promoted standby), which those lack.
 set -euo pipefail
 
@@ -15,10 +17,12 @@ trap '[[ -n $old ]] && kill -QUIT "$old" 2>/dev/null; rm -rf "$work"' EXIT
 cd "$root"
 
 psql=$(ls -d /usr/lib/postgresql/*/bin/psql | tail -n 1)
-log=(--test append --test channels --test lineage --test log --test maintenance --test sessions)
+log=(--test append --test channels --test lineage --test log --test long_retention --test maintenance --test sessions)
 systems=(--test i1_durable --test i2_order --test i3_once --test i4_whole --test lineage --test sessions)
 passed=0 failed=0
-rows=()
+page=docs/COMPATIBILITY.md
+rows=$(grep -E '^\| [0-9]+\.' "$page" || true)
+[[ $# -gt 0 ]] || set -- installed 16 17 18
 
 # Runs tests and sets `told` to "N" or "N, M failed".
 count() {
@@ -42,7 +46,7 @@ programs() {
 }
 
 "$cargo" build --locked --workspace --bins
-for version in installed 16 17 18; do
+for version in "$@"; do
     skip=()
     if [[ $version == installed ]]; then
         unset CARILLON_POSTGRES_BIN
@@ -59,7 +63,8 @@ for version in installed 16 17 18; do
     count -p carillon-backplane "${log[@]}"
     logs=$told
     count -p carillon-devstack "${systems[@]}" -- "${skip[@]}"
-    rows+=("| $name | $migrations | $logs | $told |")
+    rows=$(grep -vE "^\| ${name%%.*}\." <<<"$rows" || true)
+    rows=$(printf '%s\n' "$rows" "| $name | $migrations | $logs | $told |" | grep . | sort -V)
     echo "  migrations $migrations, log $logs, systems $told"
 done
 
@@ -100,12 +105,12 @@ installed version alone.
 | Postgres | migrations | the log | whole systems |
 |---|---|---|---|
 HEAD
-    printf '%s\n' "${rows[@]}"
+    echo "$rows"
     cat <<TAIL
 
 Older ones are refused by \`migrate\` before anything is written: \`${said#*: }\`
 TAIL
-} >docs/COMPATIBILITY.md
+} >"$page"
 
 echo "$passed passed, $failed failed"
 [[ $failed == 0 ]]
