@@ -331,3 +331,28 @@ async fn eighty_tenants_come_back_at_once() {
         assert_eq!(numbers.await.unwrap(), [3, 4, 5]);
     }
 }
+
+/// Somebody else holds all locks that there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_has_no_locks_left_is_told_until_it_has_some() {
+    let database =
+        Database::start_with(&[("max_locks_per_transaction", "10"), ("max_connections", "40")]).await;
+    let (shop, gateway) = (tenant("shop"), database.log(Role::Gateway));
+    database.publisher.open_tenant(&shop, true).await.unwrap();
+    database.had("shop", 0, 1, 5).await;
+    assert_eq!(numbers(&gateway, &shop, 0, 5).await, all(1, 5));
+    gateway.ping().await.unwrap();
+    assert_eq!(gateway.exhausted(), None);
+    let holder = database.superuser().await;
+    let take = "SELECT pg_advisory_lock(n) FROM generate_series(1, 1000000) AS n";
+    assert!(matches!(LogError::from(holder.query(take, &[]).await.unwrap_err()), LogError::Exhausted(_)));
+    // What a session needs little for goes on, and says nothing about the others.
+    for _ in 0..3 {
+        assert!(matches!(gateway.read(&shop, Seq(0), Seq(5)).await, Err(LogError::Exhausted(_))));
+        gateway.ping().await.unwrap();
+    }
+    assert!(matches!(gateway.exhausted(), Some(LogError::Exhausted(_))));
+    holder.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
+    assert_eq!(numbers(&gateway, &shop, 0, 5).await, all(1, 5));
+    assert_eq!(gateway.exhausted(), None);
+}

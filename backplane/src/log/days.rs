@@ -72,12 +72,8 @@ impl Days {
     }
 }
 
-/// Today, by this host's clock.
-pub(super) fn today() -> Date {
-    Timestamp::now().to_zoned(TimeZone::UTC).date()
-}
-
-/// Every stretch, the newest first, where these days have partitions. One of all days when they are few.
+/// Every stretch, the newest first, where these days have partitions and the database has this day. One of all days when
+/// they are few.
 pub(super) fn stretches(mut days: Vec<Date>, today: Date) -> Vec<Days> {
     if days.len() <= WHOLE {
         return vec![Days::ALL];

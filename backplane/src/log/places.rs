@@ -4,7 +4,7 @@
 //! first number is not greater. It is found by halving; what was found is kept for a few seconds, for pages ask one after
 //! the other. A log of few partitions is one stretch, and nothing is looked for.
 
-use super::days::{Days, stretches, today};
+use super::days::{Days, stretches};
 use super::error::LogError;
 use super::pool::{Log, exchange};
 use super::scope::{scoped, scoped_in};
@@ -15,6 +15,7 @@ use jiff::civil::Date;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 /// How long it is believed which partitions there are, and which numbers are in them.
@@ -24,9 +25,10 @@ const TURN: Duration = Duration::from_secs(1);
 /// Most stretches of tenants that are kept.
 const SPANS: usize = 20_000;
 
-/// The days that have partitions, from the catalogue, without a lock on any.
+/// The days that have partitions, from the catalogue, without a lock on any, and the present one by the clock that events go
+/// by.
 const PARTITIONS: &str = "
-SELECT right(c.relname, 8) AS day FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+SELECT right(c.relname, 8) AS day, (now() AT TIME ZONE 'UTC')::date AS today FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'carillon.events'::regclass AND c.relname ~ '^events_\\d{8}$'";
 /// A tenant's first number within some days, and its last one. Merges the partitions' indexes, so it reads a row of each.
 pub(super) const FIRST: &str = "
@@ -72,8 +74,11 @@ pub(super) struct Finder<'a> {
 }
 
 impl Calendar {
-    fn new(days: Vec<Date>) -> Self {
-        Self { read_at: Instant::now(), stretches: stretches(days, today()), spans: Mutex::default() }
+    fn of(rows: &[Row]) -> Self {
+        let days = rows.iter().filter_map(|row| Date::strptime("%Y%m%d", row.get::<_, &str>("day")).ok());
+        let today = rows.first().map_or(Date::ZERO, |row| row.get("today"));
+        let stretches = stretches(days.collect(), today);
+        Self { read_at: Instant::now(), stretches, spans: Mutex::default() }
     }
 
     /// Whether one statement may look at everything.
@@ -109,8 +114,7 @@ impl Log {
             Ok(client.query(&statement, &[]).await?)
         })
         .await?;
-        let days = rows.iter().filter_map(|row| Date::strptime("%Y%m%d", row.get::<_, &str>("day")).ok());
-        let calendar = Arc::new(Calendar::new(days.collect()));
+        let calendar = Arc::new(Calendar::of(&rows));
         *kept = Some(calendar.clone());
         Ok(calendar)
     }

@@ -139,6 +139,7 @@ impl Log {
         waited(began.elapsed());
         if let Err(error) = &client {
             answered(work, Some(error));
+            self.strain.note(work, Some(error), Instant::now());
         }
         client
     }
