@@ -356,3 +356,25 @@ async fn a_database_that_has_no_locks_left_is_told_until_it_has_some() {
     assert_eq!(numbers(&gateway, &shop, 0, 5).await, all(1, 5));
     assert_eq!(gateway.exhausted(), None);
 }
+
+/// Others have all connections that there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_has_no_connection_left_is_busy_and_told_until_it_has_one() {
+    let database = Database::start_with(&[("max_connections", "12"), ("max_wal_senders", "2")]).await;
+    let gateway = database.log(Role::Gateway);
+    let mut others = Vec::new();
+    while let Ok((client, connection)) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await {
+        tokio::spawn(connection);
+        others.push(client);
+    }
+    for _ in 0..3 {
+        let refused = gateway.ping().await.unwrap_err();
+        assert!(matches!(refused, LogError::Busy(_)), "nobody is to leave it alone for that: {refused}");
+    }
+    assert!(matches!(gateway.exhausted(), Some(LogError::Busy(_))));
+    others.clear();
+    while gateway.ping().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(gateway.exhausted(), None);
+}

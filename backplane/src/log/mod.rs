@@ -5,7 +5,7 @@
 //! | [`pool`](self) | how do we reach Postgres, with which role and which deadlines? |
 //! | `error` | why did the log not do what was asked, and whose fault is it? |
 //! | `session` | is this session what we asked for, and is it still? |
-//! | `strain` | is the database out of memory, or of places for locks? |
+//! | `strain` | is the database out of memory, of places for locks, or of connections? |
 //! | `work` | which connections may this piece of work use? |
 //! | `scope` | how does one transaction see exactly the tenants it names? |
 //! | `append` | how do many events get gapless numbers in one statement? |

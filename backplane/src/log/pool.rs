@@ -11,7 +11,7 @@ use super::session::{Generation, LIMITS, READ_COMMITTED, Session, Sessions};
 use super::strain::Strain;
 use super::work::Work;
 use crate::tls::Wanted;
-use deadpool::managed::{Object, Pool, QueueMode, Timeouts};
+use deadpool::managed::{Object, Pool, PoolError, QueueMode, Timeouts};
 use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -133,13 +133,17 @@ impl Log {
         let began = Instant::now();
         let pool = &self.pools[work as usize];
         let client = match pool.status().waiting < work.share().waiting {
-            true => pool.get().await.map_err(LogError::from),
+            true => pool.get().await.map_err(|error| {
+                if let PoolError::Backend(why) = &error {
+                    self.strain.no_session(work, why, Instant::now());
+                }
+                LogError::from(error)
+            }),
             false => Err(LogError::Busy(format!("too much waits for {}", work.name()))),
         };
         waited(began.elapsed());
         if let Err(error) = &client {
             answered(work, Some(error));
-            self.strain.note(work, Some(error), Instant::now());
         }
         client
     }

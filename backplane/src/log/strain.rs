@@ -1,4 +1,4 @@
-//! Is the database out of memory, or out of places for locks, for a kind of work?
+//! Is the database out of memory, of places for locks, or of connections, for a kind of work?
 //!
 //! One statement may ask for too much, or come at a bad moment. But when a kind of work gets nothing else, time and again,
 //! nobody who needs it is served although the database answers: readiness says so, until one of them succeeds or nobody
@@ -35,15 +35,17 @@ struct Refused {
 }
 
 impl Strain {
+    /// Notes that a session could not be made. The server may have no connection left (53300).
+    pub(super) fn no_session(&self, work: Work, why: &LogError, now: Instant) {
+        if matches!(why, LogError::Exhausted(_) | LogError::Busy(_)) {
+            self.refused(work, why, now);
+        }
+    }
+
     /// Notes how an exchange ended. One that was refused for another reason says nothing.
     pub(super) fn note(&self, work: Work, error: Option<&LogError>, now: Instant) {
         match error {
-            Some(why @ LogError::Exhausted(_)) => {
-                let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                let in_a_row = refused.get(&work).map_or(0, |before| before.in_a_row) + 1;
-                refused.insert(work, Refused { in_a_row, last: now, why: why.clone() });
-                self.0.any.store(true, Ordering::Release);
-            }
+            Some(why @ LogError::Exhausted(_)) => self.refused(work, why, now),
             None if self.0.any.load(Ordering::Acquire) => {
                 let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
                 refused.remove(&work);
@@ -51,6 +53,13 @@ impl Strain {
             }
             _ => {}
         }
+    }
+
+    fn refused(&self, work: Work, why: &LogError, now: Instant) {
+        let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_a_row = refused.get(&work).map_or(0, |before| before.in_a_row) + 1;
+        refused.insert(work, Refused { in_a_row, last: now, why: why.clone() });
+        self.0.any.store(true, Ordering::Release);
     }
 
     /// Why a kind of work gets nothing, if there is one.
