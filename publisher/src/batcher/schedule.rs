@@ -12,9 +12,9 @@
 //! The flow of a publisher with several tenants has batches of its own, small ones and one at a time: they need the rows of many
 //! tenants, and nobody else's events wait for these rows together with them.
 //!
-//! A tenant that filled most of a batch ([`HEAVY`]) rests afterwards for as long as that batch took, while others publish
-//! less, and so does such a publisher: an import has half of the time at most, and processors are free when somebody's single
-//! event comes.
+//! A tenant that filled most of a batch ([`HEAVY`]) rests afterwards for three times as long as that batch took ([`REST`]), while
+//! others publish less, and so does such a publisher: an import has a quarter of the time at most, and processors are free when
+//! somebody's single event comes.
 
 use super::assembly::{Assembly, BATCH_COST};
 use super::flow::Flow;
@@ -29,8 +29,10 @@ use std::time::{Duration, Instant};
 const HEAVY: usize = BATCH_COST / 2;
 /// Largest cost of a batch of such a publisher's, unless it is one request: so long may a tenant's single event wait for its row.
 const PUBLISHER_BATCH_COST: usize = BATCH_COST / 4;
-/// Longest rest: a batch that took longer waited for something else than processors.
-const LONGEST_REST: Duration = Duration::from_millis(100);
+/// A rest is so many times as long as the batch before it.
+const REST: u32 = 3;
+/// What counts of a batch at most: one that took longer waited for something else than processors.
+const LONGEST_WORK: Duration = Duration::from_millis(100);
 /// How long after somebody's small part of a batch the heavy ones go on resting.
 const OTHERS_ARE_HERE: Duration = Duration::from_secs(1);
 
@@ -266,7 +268,7 @@ impl<T> Schedule<T> {
             let Some(queue) = self.queues.get_mut(&flow) else { continue };
             if std::mem::take(&mut queue.in_batch) >= heavy && light {
                 queue.place = Place::Resting;
-                self.resting.push((now + took.min(LONGEST_REST), flow));
+                self.resting.push((now + REST * took.min(LONGEST_WORK), flow));
             } else {
                 self.come_back(flow);
             }
