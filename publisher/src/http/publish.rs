@@ -94,7 +94,7 @@ pub(super) async fn publish(app: Arc<App>, request: Request, accepts: Accepts) -
     sending.events(appends.len());
     let tenants: BTreeSet<TenantId> = appends.iter().map(|append| append.tenant.clone()).collect();
     for tenant in &tenants {
-        if !app.tenants.ensure(tenant).await? {
+        if !app.tenants.ensure(tenant, &publisher).await? {
             return Err(unknown_tenant().at(naming(tenant, &appends, array)));
         }
     }

@@ -6,6 +6,7 @@
 use super::{BATCH, Reader, Turn};
 use crate::log::days::Days;
 use crate::log::error::LogError;
+use crate::log::metrics::answered;
 use crate::log::places::{FIRST, Finder, Place as Found};
 use crate::log::pool::{Client, Log};
 use crate::log::scope::{SET_SCOPE, scoped};
@@ -139,9 +140,11 @@ impl Log {
     /// Reads the next batch of a tenant's log.
     pub async fn project(&self, reader: &dyn Reader, turn: Turn<'_>) -> Result<Progress, LogError> {
         let deadline = tokio::time::timeout(DEADLINE, self.steps(reader, turn));
-        deadline.await.unwrap_or_else(|_| {
+        let result = deadline.await.unwrap_or_else(|_| {
             Err(LogError::TooSlow(format!("a batch took longer than {} s", DEADLINE.as_secs())))
-        })
+        });
+        answered(Work::Upkeep, result.as_ref().err());
+        result
     }
 
     async fn steps(&self, reader: &dyn Reader, turn: Turn<'_>) -> Result<Progress, LogError> {
