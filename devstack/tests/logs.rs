@@ -107,6 +107,25 @@ async fn two_gateways_of_one_name_and_two_installations_on_one_redis_are_told() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rights_that_are_missing_in_redis_are_told_once() {
+    let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
+    let acl = "ACL SETUSER default -hset -publish";
+    stack.redis().command(acl).await.unwrap();
+    let publisher = Publisher::new(&stack.publisher(0).url(), stack.api_key()).unwrap();
+    let post = Post::new("acme", "t", json!(1)).tenant_wide();
+    publisher.publish(&post, None).await.unwrap();
+    let (nodes, announcements) = ("redis refuses the hash of the nodes", "redis refuses announcements");
+    logs(stack.gateway(0), nodes).await;
+    logs(stack.publisher(0), announcements).await;
+    for _ in 0..3 {
+        publisher.publish(&post, None).await.unwrap();
+    }
+    logs(stack.gateway(0), "redis refuses a message to ourselves").await;
+    assert_eq!(log_of(stack.gateway(0)).matches(nodes).count(), 1);
+    assert_eq!(log_of(stack.publisher(0)).matches(announcements).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_name_the_address_the_file_and_the_level() {
     let squatter = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (taken, free) =

@@ -18,7 +18,7 @@ use carillon_protocol::ident::TenantId;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -65,8 +65,15 @@ impl Announcer {
             metrics: Arc::clone(&metrics),
             health: health.watch(),
         };
-        let sender =
-            Sender { dialer, timing: config.timing, outbox, metrics, health, answers: AtomicU64::new(0) };
+        let sender = Sender {
+            dialer,
+            timing: config.timing,
+            outbox,
+            metrics,
+            health,
+            answers: AtomicU64::new(0),
+            is_refused: AtomicBool::new(false),
+        };
         super::spawn_thread("bus-announce", sender.run())?;
         Ok(Self(Arc::new(owner)))
     }
@@ -116,6 +123,8 @@ struct Sender {
     health: HealthCell,
     /// Answers to PUBLISH, a sign of life besides PONG.
     answers: AtomicU64,
+    /// Whether Redis refused the last announcement that it answered, and that was told.
+    is_refused: AtomicBool,
 }
 
 /// Every PUBLISH under way, each with its weight in the outbox.
@@ -202,12 +211,18 @@ impl Sender {
             Ok(()) => {
                 self.answers.fetch_add(1, Ordering::Relaxed);
                 self.metrics.published.increment(1);
+                self.is_refused.store(false, Ordering::Relaxed);
                 None
             }
             Err(PublishError::Refused(detail)) => {
                 self.answers.fetch_add(1, Ordering::Relaxed);
                 self.metrics.failed(PublishFault::Refused, 1);
-                tracing::debug!(detail, "redis refused an announcement");
+                if !self.is_refused.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        detail,
+                        "redis refuses announcements: events get to gateways by the slow path, from the log"
+                    );
+                }
                 None
             }
             Err(PublishError::Lost(failure)) => {

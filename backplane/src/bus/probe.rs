@@ -25,13 +25,26 @@ pub(super) async fn probe(dialer: &Dialer, channel: &str, timing: &Timing, mut e
     let mut kept: Option<(Link, LinkEnd)> = None;
     // Probes of an earlier connection carry smaller numbers.
     let mut number = *echo.seen.borrow();
+    let mut is_refused = false;
     loop {
         tokio::time::sleep(timing.probe + jittered(timing.probe, random()) / 10).await;
         number += 1;
         let lags = *echo.lags.borrow();
-        if let Err(detail) = send(dialer, &mut kept, channel, number).await {
-            tracing::debug!(detail, "could not probe the redis subscription");
-            continue;
+        match send(dialer, &mut kept, channel, number).await {
+            Ok(()) => is_refused = false,
+            Err(PublishError::Refused(detail)) => {
+                if !std::mem::replace(&mut is_refused, true) {
+                    tracing::warn!(
+                        detail,
+                        "redis refuses a message to ourselves: a subscription that went deaf is not noticed"
+                    );
+                }
+                continue;
+            }
+            Err(PublishError::Lost(failure)) => {
+                tracing::debug!(detail = failure.detail, "could not probe the redis subscription");
+                continue;
+            }
         }
         let arrived = echo.seen.wait_for(|seen| *seen >= number);
         let deaf = tokio::time::timeout(timing.probe_answer, arrived).await.is_err();
@@ -46,10 +59,10 @@ async fn send(
     kept: &mut Option<(Link, LinkEnd)>,
     channel: &str,
     number: u64,
-) -> Result<(), String> {
+) -> Result<(), PublishError> {
     let (link, end) = match kept.take() {
         Some(link) => link,
-        None => dialer.dial(Purpose::Publish).await.map_err(|failure| failure.detail)?,
+        None => dialer.dial(Purpose::Publish).await.map_err(PublishError::Lost)?,
     };
     let payload = Bytes::copy_from_slice(&number.to_be_bytes());
     let result = link.publish(channel.to_owned(), payload).await.await;
@@ -58,8 +71,5 @@ async fn send(
     if dialer.sharded() && result.is_ok() {
         *kept = Some((link, end));
     }
-    result.map_err(|error| match error {
-        PublishError::Refused(detail) => detail,
-        PublishError::Lost(failure) => failure.detail,
-    })
+    result
 }

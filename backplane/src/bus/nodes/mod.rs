@@ -16,7 +16,7 @@ use super::BusError;
 use super::backoff::Backoff;
 use super::config::{BusConfig, Timing};
 use super::fred::{Dialer, Link, Purpose};
-use super::health::Failure;
+use super::health::{DownCause, Failure};
 use roll::{Clash, Roll};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -51,6 +51,7 @@ impl Nodes {
             card: Box::new(card),
             seen,
             clash: Clash::default(),
+            is_refused: false,
         };
         super::spawn_thread("bus-nodes", member.run(stopped))?;
         Ok(Self { fleet, stop })
@@ -80,6 +81,8 @@ struct Member {
     card: Box<dyn FnMut(u64) -> NodeCard + Send>,
     seen: watch::Sender<Option<Fleet>>,
     clash: Clash,
+    /// Whether Redis refuses the commands, and that was told.
+    is_refused: bool,
 }
 
 impl Member {
@@ -91,7 +94,7 @@ impl Member {
         loop {
             let session = self.session(&mut roll, &mut beat, &mut backoff, &mut stop);
             let Err(failure) = session.await else { return };
-            tracing::debug!(cause = ?failure.cause, detail = failure.detail, "the node registry is out of reach");
+            self.tell_failure(&failure);
             self.seen.send_replace(None);
             tokio::select! {
                 _ = stop.changed() => return,
@@ -116,6 +119,7 @@ impl Member {
                 result = self.call(&link, roll, *beat) => result?,
             }
             backoff.reset();
+            self.is_refused = false;
             tokio::select! {
                 failure = end.wait() => return Err(failure),
                 () = tokio::time::sleep(BEAT) => {}
@@ -125,6 +129,20 @@ impl Member {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    /// Missing rights are somebody's mistake, and told when they are met first. That Redis is away others tell.
+    fn tell_failure(&mut self, failure: &Failure) {
+        let (key, detail) = (self.key.as_str(), failure.detail.as_str());
+        if failure.cause != DownCause::Refused {
+            tracing::debug!(cause = ?failure.cause, detail, "the node registry is out of reach");
+        } else if !std::mem::replace(&mut self.is_refused, true) {
+            tracing::warn!(
+                key,
+                detail,
+                "redis refuses the hash of the nodes: gateways need HSET, HGETALL and HDEL on it; until then nothing is rebalanced"
+            );
         }
     }
 
