@@ -27,6 +27,12 @@ impl Deflate {
         lines.into_iter().flat_map(|line| split(line.as_bytes(), b',')).find_map(accept)
     }
 
+    /// What was agreed on with a client that keeps a window of so many bits.
+    #[cfg(test)]
+    pub(crate) fn with_window(bits: u8) -> Self {
+        Self { server_max_window_bits: Some(bits) }
+    }
+
     /// The value of `Sec-WebSocket-Extensions` in the answer.
     pub(super) fn response(self) -> HeaderValue {
         const AGREED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";

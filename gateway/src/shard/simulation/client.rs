@@ -1,6 +1,6 @@
 //! A client that remembers what it was told, and notices when that cannot be true: the oracle of the simulation.
 
-use super::outside::{first_frame, frame, next_message};
+use super::outside::{COMPRESSED, first_frame, frame, next_message};
 use super::run::chunked;
 use super::tenant::{Logged, Tenant};
 use super::world::Pipe;
@@ -97,6 +97,15 @@ impl Client {
         self.number % 8 >= 5
     }
 
+    /// How large a window it keeps, in bits, if it agreed on compression: one does, and one in a small way.
+    pub(super) fn window_bits(&self) -> Option<u8> {
+        match self.number % 8 {
+            1 => Some(15),
+            4 => Some(12),
+            _ => None,
+        }
+    }
+
     /// Whether events of this channel come without asking: to a back end by the patterns of its URL.
     fn is_own(&self, channel: &Channel) -> bool {
         let name = channel.as_str();
@@ -166,6 +175,12 @@ impl Client {
             self.heard.buffer.drain(..used);
             if self.heard.closed.is_some() {
                 return Err("something follows a close frame".into());
+            }
+            if first & COMPRESSED != 0 {
+                if self.window_bits().is_none_or(|bits| payload.len() > 1 << bits) {
+                    return Err("a compressed frame that it cannot read".into());
+                }
+                self.count("compressed".into());
             }
             match first & 15 {
                 1 => self.hear_text(&payload, tenant)?,

@@ -1,7 +1,8 @@
 //! What becomes of a shard to which everything happens?
 //!
 //! A shard, the streams it follows and the clients it serves, in a world that a seed decides: sockets that take little, break
-//! at any write or were gone before they were seen; first bytes that came with the request; events heard late; logs that
+//! at any write or were gone before they were seen; first bytes that came with the request; compression; batches that come
+//! late, twice, in another order or never; logs that
 //! lose their end; rings that let go; pages of the log that come late, partly or not; tokens that expire; clocks that are
 //! set; connections that are sent away. After every step the invariants must hold, and at the end nothing may be left.
 //!
@@ -13,6 +14,7 @@
 //! | [`scenario`] | what happens, and what is the shortest of it that still fails? |
 //! | [`world`] | what are sockets, time and requests here? |
 //! | [`tenant`] | what is a tenant's log in truth? |
+//! | [`feed`] | how does it get to the tenant's stream? |
 //! | [`client`] | what may a client be told? (the oracle) |
 //! | [`tap`] | what went to a client, and when? (the oracle of time) |
 //! | [`outside`] | what does the world outside say and answer? |
@@ -20,6 +22,7 @@
 //! | [`judge`] | what must be true after every step, at rest, and at the end? |
 
 mod client;
+mod feed;
 mod judge;
 mod outside;
 mod run;

@@ -4,6 +4,12 @@ use super::tenant::{Logged, Tenant};
 use crate::shard::messages::{HistoryFrom, HistoryPage};
 use carillon_backplane::log::LoggedEvent;
 use carillon_protocol::{Channel, Seq};
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+
+/// In the first byte of a frame.
+pub(super) const COMPRESSED: u8 = 0x40;
+/// What a flush ends with, and a message leaves out.
+const FLUSHED: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// A page of history, as the async bridge would read it.
 pub(super) fn history(
@@ -98,7 +104,7 @@ pub(super) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The first frame of a buffer: its first byte, its payload, and its length with head.
+/// The first frame of a buffer: its first byte, its payload as it was before it was compressed, and its length with head.
 pub(super) fn first_frame(buffer: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
     let (&first, &second) = (buffer.first()?, buffer.get(1)?);
     let (length, head) = match second & 127 {
@@ -107,7 +113,23 @@ pub(super) fn first_frame(buffer: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
         short => (u64::from(short), 2),
     };
     let end = head + length as usize;
-    Some((first, buffer.get(head..end)?.to_vec(), end))
+    let payload = buffer.get(head..end)?;
+    Some((first, if first & COMPRESSED == 0 { payload.to_vec() } else { inflated(payload) }, end))
+}
+
+/// A client's message as a whole, compressed by itself (RFC 7692 section 7.2.1).
+pub(super) fn compressed(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 64);
+    Compress::new(Compression::fast(), false).compress_vec(payload, &mut out, FlushCompress::Sync).unwrap();
+    out.truncate(out.len() - FLUSHED.len());
+    out
+}
+
+fn inflated(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128 * 1024);
+    let whole = [payload, &FLUSHED].concat();
+    Decompress::new(false).decompress_vec(&whole, &mut out, FlushDecompress::Sync).unwrap();
+    out
 }
 
 /// Takes the first message of an event stream out of a buffer: empty is the last chunk of an answer in chunks.

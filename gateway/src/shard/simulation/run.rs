@@ -1,7 +1,7 @@
 //! One run: a shard, its streams and its clients, step by step, judged after each.
 
 use super::client::{Client, Finding, Kinds, PATTERNS, Speech};
-use super::outside::{event_channels, frame, history, names};
+use super::outside::{COMPRESSED, compressed, event_channels, frame, history, names};
 use super::scenario::{CLIENTS, Connecting, Outcome, Saying, Step, TENANTS};
 use super::tenant::Tenant;
 use super::world::{Pipe, SimSocket, SimWorld};
@@ -13,6 +13,7 @@ use crate::shard::messages::{Cause, Newcomer, Request, ToShard};
 use crate::shard::shard::{Ready, Shard};
 use crate::shard::wire::Wire;
 use crate::stream::backlog::BacklogPage;
+use crate::ws::Deflate;
 use bytes::Bytes;
 use carillon_backplane::log::LogError;
 use carillon_platform::auth::{AuthError, Caps, Identity};
@@ -26,6 +27,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// 2026-01-01, where the clock begins.
 const BEGIN_US: u64 = 1_767_225_600_000_000;
@@ -49,6 +51,7 @@ pub(super) struct Run {
     /// Connections whose clients are gone: what the shard still has of them.
     pub(super) orphans: Vec<Rc<RefCell<Pipe>>>,
     pub(super) messages: VecDeque<ToShard<SimSocket>>,
+    began: Instant,
 }
 
 /// Runs a scenario to its end and answers what the clients heard. An error, or a panic, is a fault of the shard.
@@ -89,10 +92,12 @@ impl Run {
             clients: (0..CLIENTS).map(|number| Client::new(number, TENANTS)).collect(),
             orphans: Vec::new(),
             messages: VecDeque::new(),
+            began: Instant::now(),
         }
     }
 
     pub(super) fn step(&mut self, step: &Step) -> Finding {
+        let now = self.now();
         match step {
             Step::Connect { client, how } => self.connect(*client, how),
             Step::Say { client, what, flow } => self.say(*client, what, *flow),
@@ -109,13 +114,20 @@ impl Run {
                 }
             }
             Step::Publish { tenant, channels, size, count } => {
+                let before = self.tenants[*tenant].head();
                 for number in 0..*count {
                     let channels = event_channels(channels.wrapping_add((number as u8).wrapping_mul(37)));
                     self.tenants[*tenant].publish(channels, *size);
                 }
+                self.tenants[*tenant].announce(before);
             }
-            Step::Feed { tenant, count } => {
-                let told = self.tenants[*tenant].feed(*count);
+            Step::Arrive { tenant, which, fate } => {
+                let told = self.tenants[*tenant].arrive(*which, *fate, now)?;
+                self.tell(*tenant, told);
+            }
+            Step::ReadHead { tenant, later } => self.tenants[*tenant].read_head(*later, now)?,
+            Step::Repair { tenant, outcome } => {
+                let told = self.tenants[*tenant].repair(*outcome, now)?;
                 self.tell(*tenant, told);
             }
             Step::Restart { tenant, lost } => {
@@ -126,7 +138,7 @@ impl Run {
             Step::Drop { tenant, count } => {
                 let tenant = &mut self.tenants[*tenant];
                 // Retention never reaches what the stream has not heard of.
-                tenant.dropped = (tenant.dropped + count).min(tenant.fed);
+                tenant.dropped = (tenant.dropped + count).min(tenant.fed());
             }
             Step::Trim { tenant, weight } => drop(self.tenants[*tenant].stream.trim(*weight)),
             Step::Answer { request, outcome } => self.answer(*request, *outcome),
@@ -141,6 +153,11 @@ impl Run {
             Step::Turn { backwards, messages } => return self.turn(*backwards, *messages).map(drop),
         }
         Ok(())
+    }
+
+    /// The time as the sequencer takes it.
+    pub(super) fn now(&self) -> Instant {
+        self.began + Duration::from_micros(self.world.now_us.get())
     }
 
     pub(super) fn tell(&mut self, tenant: usize, shards: u64) {
@@ -194,7 +211,9 @@ impl Run {
             return;
         }
         let wire = match self.clients[number].speech {
-            Speech::WebSocket => Wire::WebSocket(None),
+            Speech::WebSocket => {
+                Wire::WebSocket(self.clients[number].window_bits().map(Deflate::with_window))
+            }
             Speech::EventStream => Wire::EventStream { chunked: chunked(number) },
             Speech::Poll => Wire::Poll { wait_ms: how.wait_ms, most: 4_096 },
         };
@@ -288,6 +307,8 @@ impl Run {
         };
         if text.is_empty() {
             client.unsent.extend(frame(8, &1_000_u16.to_be_bytes()));
+        } else if client.window_bits().is_some() && id.is_multiple_of(2) {
+            client.unsent.extend(frame(COMPRESSED | 1, &compressed(text.as_bytes())));
         } else {
             client.unsent.extend(frame(1, text.as_bytes()));
         }

@@ -1,5 +1,6 @@
 //! What happens in one run of the simulation, drawn from a seed: a list of steps, so that it can be made shorter.
 
+use super::feed::Fate;
 use fastrand::Rng;
 
 /// Clients of a scenario.
@@ -24,8 +25,12 @@ pub(super) enum Step {
     Narrow { client: usize, most: usize },
     /// Events are committed.
     Publish { tenant: usize, channels: u8, size: usize, count: usize },
-    /// The gateway hears of so many of them.
-    Feed { tenant: usize, count: usize },
+    /// One of the announced batches arrives, or does not.
+    Arrive { tenant: usize, which: usize, fate: Fate },
+    /// The head of the log is read, and heard of at once or later.
+    ReadHead { tenant: usize, later: bool },
+    /// What is missing is read from the log, if it is time.
+    Repair { tenant: usize, outcome: Outcome },
     /// The log loses so many events at its end.
     Restart { tenant: usize, lost: u64 },
     /// Retention drops so many.
@@ -118,10 +123,15 @@ fn step(rng: &mut Rng, clients: usize, tenants: usize) -> Step {
         37..48 => Step::Publish {
             tenant,
             channels: rng.u8(1..),
-            size: [10, 100, 3_000][rng.usize(..3)],
+            size: [10, 100, 3_000, 6_000][rng.usize(..4)],
             count: [1, 2, 15][rng.usize(..3)],
         },
-        48..58 => Step::Feed { tenant, count: [1, 3, 300][rng.usize(..3)] },
+        // Mostly in the order in which they were committed.
+        48..56 => {
+            Step::Arrive { tenant, which: if rng.u8(..4) > 0 { 0 } else { rng.usize(..) }, fate: fate(rng) }
+        }
+        56 => Step::ReadHead { tenant, later: rng.bool() },
+        57 => Step::Repair { tenant, outcome: outcome(rng) },
         58 => Step::Restart { tenant, lost: rng.u64(..6) },
         59 => Step::Drop { tenant, count: rng.u64(1..6) },
         60..62 => Step::Trim { tenant, weight: [0, 500, 3_000][rng.usize(..3)] },
@@ -161,6 +171,14 @@ fn saying(rng: &mut Rng) -> Saying {
         8..10 => Saying::Unsubscribe { channels: rng.u8(1..) },
         10 => [Saying::Auth, Saying::Auth, Saying::Flood][rng.usize(..3)].clone(),
         _ => Saying::Goodbye,
+    }
+}
+
+fn fate(rng: &mut Rng) -> Fate {
+    match rng.u8(..12) {
+        0 => Fate::Lost,
+        1 => Fate::Twice,
+        _ => Fate::Arrives,
     }
 }
 

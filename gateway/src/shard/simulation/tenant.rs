@@ -1,13 +1,18 @@
 //! A tenant's log as it is in truth, and the stream that follows it.
 
+use super::feed::{Fate, Feed, Head};
+use super::scenario::Outcome;
 use crate::budget::Budget;
 use crate::stream::entry::Entry;
 use crate::stream::ring::RingLimits;
+use crate::stream::sequencer::Sequenced;
 use crate::stream::{ShardSet, Stream};
+use carillon_protocol::envelope::{Batch, EnvelopeEvent};
 use carillon_protocol::event::event_frame;
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{Began, Channel, Epoch, Epochs, Seq, TenantId};
+use carillon_protocol::{Began, Channel, Epoch, Epochs, Seq, Tag, TenantId};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a ring holds, small enough that clients fall out of it.
 const RING: RingLimits = RingLimits { events: 12, bytes: 16 * 1024 };
@@ -27,19 +32,32 @@ pub(super) struct Generation {
     pub(super) events: Vec<Logged>,
 }
 
+impl Logged {
+    fn envelope(&self) -> EnvelopeEvent {
+        EnvelopeEvent { channels: self.channels.clone(), body: self.body.clone().into() }
+    }
+}
+
+impl Generation {
+    /// The tag of an event.
+    fn tag(&self, seq: u64) -> Option<Tag> {
+        let event = seq.checked_sub(1).and_then(|at| self.events.get(at as usize));
+        event.and_then(|event| Tag::of(event.body.as_bytes()))
+    }
+}
+
 /// A tenant of the simulation.
 pub(super) struct Tenant {
     pub(super) name: TenantId,
     pub(super) stream: Arc<Stream>,
     /// All it ever had, the last one now.
     pub(super) generations: Vec<Generation>,
-    /// Events of the present generation that the stream has heard of.
-    pub(super) fed: u64,
     /// Events up to here were dropped by retention.
     pub(super) dropped: u64,
     /// The epochs it has had, newest first.
     began: Vec<Began>,
     budget: Arc<Budget>,
+    feed: Feed,
     /// Tells events of one seq in several generations apart.
     made: u64,
 }
@@ -53,10 +71,10 @@ impl Tenant {
             name,
             stream: Arc::new(stream),
             generations: vec![Generation { epoch, events: Vec::new() }],
-            fed: 0,
             dropped: 0,
             began: vec![Began { epoch: Epoch::new(format!("t{number}e1")).unwrap(), after: Seq::ZERO }],
             budget: Budget::new(usize::MAX),
+            feed: Feed::new(Epoch::new(format!("t{number}e1")).unwrap()),
             made: 0,
         }
     }
@@ -101,15 +119,64 @@ impl Tenant {
         events.push(Logged { seq, channels, body });
     }
 
-    /// The stream hears of the next events. Answers who must be told.
-    pub(super) fn feed(&mut self, count: usize) -> ShardSet {
-        let upto = (self.fed + count as u64).min(self.head());
-        let news: Vec<Arc<Entry>> = self.now().events[self.fed as usize..upto as usize]
-            .iter()
-            .map(|event| self.entry(event))
+    /// The events after `seq` are committed together, and announced.
+    pub(super) fn announce(&mut self, after: u64) {
+        let now = self.now();
+        let events: Vec<_> = now.events[after as usize..].iter().map(Logged::envelope).collect();
+        if events.is_empty() {
+            return;
+        }
+        let (epoch, before) = (now.epoch.clone(), now.tag(after));
+        let (tenant, first) = (self.name.clone(), Seq(after + 1));
+        self.feed.announce(Batch { tenant, epoch, first, before, at_micros: 1, events });
+    }
+
+    /// Events of the present generation that the stream has heard of.
+    pub(super) fn fed(&self) -> u64 {
+        self.feed.head()
+    }
+
+    /// One of the announced batches arrives, or does not. Answers who must be told.
+    pub(super) fn arrive(&mut self, which: usize, fate: Fate, now: Instant) -> Result<ShardSet, String> {
+        let news = self.feed.arrive(which, fate, now)?;
+        Ok(self.push(news))
+    }
+
+    /// The head of the log is read.
+    pub(super) fn read_head(&mut self, later: bool, now: Instant) -> Result<(), String> {
+        let head = self.end();
+        self.feed.read_head(head, now, later)
+    }
+
+    /// What is missing is read from the log, in part or not at all. Answers who must be told.
+    pub(super) fn repair(&mut self, outcome: Outcome, now: Instant) -> Result<ShardSet, String> {
+        self.feed.look(now);
+        let Some(missing) = self.feed.missing() else { return Ok(0) };
+        let upto =
+            if outcome == Outcome::Other { missing.upto.0.min(missing.after.0 + 2) } else { missing.upto.0 };
+        let known = self.now().events.get(missing.after.0.saturating_sub(1) as usize..upto as usize);
+        let events =
+            known.unwrap_or_default().iter().map(|event| (Seq(event.seq), event.envelope())).collect();
+        let news = self.feed.repair((outcome != Outcome::Failed).then_some(events), now)?;
+        Ok(self.push(news))
+    }
+
+    /// The stream takes what has its turn.
+    fn push(&mut self, news: Vec<Sequenced>) -> ShardSet {
+        let entries: Vec<Arc<Entry>> = news
+            .into_iter()
+            .map(|Sequenced { seq, event, .. }| {
+                let body = String::from_utf8(event.body.to_vec()).unwrap();
+                self.entry(&Logged { seq: seq.0, channels: event.channels, body })
+            })
             .collect();
-        self.fed = upto;
-        if news.is_empty() { 0 } else { self.stream.push(news) }
+        if entries.is_empty() { 0 } else { self.stream.push(entries) }
+    }
+
+    /// Where the log ends.
+    fn end(&self) -> Head {
+        let now = self.now();
+        Head { epoch: now.epoch.clone(), seq: Seq(self.head()), tag: now.tag(self.head()) }
     }
 
     pub(super) fn entry(&self, event: &Logged) -> Arc<Entry> {
@@ -127,7 +194,7 @@ impl Tenant {
         let events = self.now().events[..kept as usize].to_vec();
         self.generations.push(Generation { epoch: epoch.clone(), events });
         self.began.insert(0, Began { epoch, after: Seq(kept) });
-        self.fed = kept;
+        self.feed.restart(self.end());
         self.stream.restart(self.epochs(), Seq(kept), Seq(self.dropped + 1), ResetReason::EpochChanged, RING)
     }
 

@@ -15,6 +15,7 @@ const HEARD: &[&str] = &[
     "event",
     "history",
     "replayed",
+    "compressed",
     "reset",
     "heartbeat",
     "ping",
