@@ -8,12 +8,13 @@ MINUTES  ?= 60
 DRILL    ?=
 CLIENTS  ?=
 VERSIONS ?=
+DIST     ?=
 
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate retention versions check pages fmt build \
-  chart chart-cluster image observability loadtest drill hostile generators clients
+  chart chart-cluster dist image observability loadtest drill hostile generators clients
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +79,9 @@ chart-cluster: ## Install, upgrade, roll back, evict and test the chart in a rea
 
 image: build ## Build the container images without a registry and run them confined (needs root and apt).
 	deploy/verify-image.sh
+
+dist: ## Make one archive for hosts without containers: static programs, systemd units, checksums (DIST=--verify tries it in a bare Debian).
+	CARGO="$(CARGO)" deploy/dist.sh $(DIST)
 
 observability: build ## Check rules, alerts and dashboards, on paper and against a running system scraped by Prometheus.
 	loadtest/observability/verify.sh

@@ -11,6 +11,11 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
+/// musl's own allocator has one lock for all threads.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// WebSocket gateway of Carillon. Configured by environment variables; `config` lists them.
 #[derive(Parser)]
 #[command(name = "carillon-gateway", version)]
