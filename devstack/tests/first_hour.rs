@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use carillon_devstack::authority::Authority;
 use carillon_devstack::find;
+use carillon_devstack::ports;
 use carillon_devstack::process::{Identity, Signal, signal};
 use carillon_devstack::wait;
 use serde_json::Value;
@@ -216,6 +218,55 @@ async fn publish_tail_and_who_serve_any_installation() {
     assert!(told(&mistyped).contains("token_malformed"), "{}", told(&mistyped));
     let nobody = carillon(nowhere.path(), &["publish", "a.b", "--url", lb]).await;
     assert!(told(&nobody).contains("--api-key"), "{}", told(&nobody));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publish_tail_and_who_reach_an_installation_over_tls_and_name_a_certificate_they_do_not_trust() {
+    let machine = Machine::new();
+    let (info, _) = machine.up(&["--no-demo", "--gateways", "1"]).await;
+    let (lb, key) = (info["lb"].as_str().unwrap(), info["api_key"].as_str().unwrap());
+    let token = said(&machine.carillon(&["token", "--user", "mila"]).await);
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority").unwrap();
+    let server = authority.sign(folder.path(), "DNS:localhost").unwrap();
+    let both = [&server.certificate, &server.key].map(|file| std::fs::read_to_string(file).unwrap()).concat();
+    let (pem, file) = (folder.path().join("both.pem"), folder.path().join("haproxy.cfg"));
+    std::fs::write(&pem, both).unwrap();
+    let (port, plain) = (ports::free().unwrap(), lb.trim_start_matches("http://"));
+    let config = format!(
+        "defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  timeout tunnel 1h\n\
+         listen tls\n  bind 127.0.0.1:{port} ssl crt {}\n  server lb {plain}\n",
+        pem.display()
+    );
+    std::fs::write(&file, config).unwrap();
+    let mut terminator = Command::new(find::servers().unwrap().haproxy);
+    let mut terminator = terminator.arg("-db").arg("-f").arg(&file).kill_on_drop(true).spawn().unwrap();
+    let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    wait::until_true("the end of TLS", PATIENCE, listens).await.unwrap();
+
+    let url = format!("https://localhost:{port}");
+    let call = async |trusted: bool, words: &[&str]| {
+        let mut command = Command::new(find::own_binary("carillon").unwrap());
+        command.arg("--data").arg(folder.path().join("no-stack")).args(words).args(["--url", &url]);
+        if trusted {
+            command.env("SSL_CERT_FILE", authority.certificate());
+        }
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        tokio::time::timeout(2 * PATIENCE, command.output()).await.unwrap().unwrap()
+    };
+    let publish = ["publish", "a.b", "1", "--user", "mila", "--api-key", key];
+    let tail = ["tail", "--since", "0", "--count", "1", "--json", "--token", token.trim()];
+    let who = ["who", "--json", "--token", token.trim()];
+    for words in [&publish[..], &tail, &who] {
+        let refused = call(false, words).await;
+        let fault = told(&refused);
+        assert!(!refused.status.success() && fault.contains("UnknownIssuer"), "{words:?}: {fault}");
+    }
+    let read = |output: &Output| serde_json::from_str::<Value>(&said(output)).unwrap();
+    assert_eq!(read(&call(true, &publish).await)["seq"], 1);
+    assert_eq!(read(&call(true, &tail).await)["seq"], 1);
+    assert_eq!(read(&call(true, &who).await)["user"], "mila");
+    terminator.kill().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,6 @@
 //!
 //! One stream or one poll at a time; who comes back, and with which cursor, is the caller's business.
 
-use std::error::Error;
 use std::time::Duration;
 
 use reqwest::{Response, Url};
@@ -11,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::frame::{Cursor, Frame};
 use super::socket::SocketError;
+use crate::http::with_causes;
 
 /// Longest time for anything that does not wait for events.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -104,9 +104,7 @@ impl Listen {
 }
 
 fn lost(error: reqwest::Error) -> SocketError {
-    // reqwest's own message leaves out the cause, which is the part one needs.
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    SocketError::Lost(format!("{error}{cause}"))
+    SocketError::Lost(with_causes(&error))
 }
 
 async fn refused(answer: Response) -> SocketError {

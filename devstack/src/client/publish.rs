@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::ledger::Ack;
 use super::post::Post;
 use crate::cli::PublishArgs;
+use crate::http::with_causes;
 
 /// Longest time for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -194,9 +195,7 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<(Value, bool), Publi
 }
 
 fn no_answer(error: reqwest::Error) -> PublishError {
-    // reqwest's own message leaves out the cause, which is the part one needs.
-    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    PublishError::NoAnswer(format!("{error}{cause}"))
+    PublishError::NoAnswer(with_causes(&error))
 }
 
 fn read_ack(answer: Value, replayed: bool) -> Result<Ack, PublishError> {

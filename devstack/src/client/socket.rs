@@ -243,21 +243,17 @@ impl Socket {
 
     async fn upgrade(wanted: &Connect) -> Result<Self, SocketError> {
         let (request, host, port) = wanted.request()?;
-        let lost = |e: std::io::Error| SocketError::Lost(e.to_string());
-        let address = tokio::net::lookup_host((host.as_str(), port)).await.map_err(lost)?.next();
-        let address = address.ok_or_else(|| SocketError::Lost(format!("{host} has no address")))?;
-        let tcp = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(lost)?;
-        if let Some(bytes) = wanted.receive_buffer {
-            tcp.set_recv_buffer_size(bytes).map_err(lost)?;
-        }
-        let stream = tcp.connect(address).await.map_err(lost)?;
-        stream.set_nodelay(true).map_err(lost)?;
+        let stream = tcp(&host, port, wanted.receive_buffer).await?;
         // Small buffers: a test that stops reading wants the bytes to stay with the gateway.
         let config = WebSocketConfig::default().read_buffer_size(4096);
         let (ws, response) = client_async_tls_with_config(request, stream, Some(config), None)
             .await
             .map_err(|error| match error {
                 WsError::Http(answer) => refused(&answer),
+                // What rustls says of a certificate; no other try would mend it.
+                WsError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                    SocketError::Url(format!("{}: {error}", wanted.url))
+                }
                 other => lost_or_closed(&other),
             })?;
         let protocol = response.headers().get("sec-websocket-protocol").and_then(|v| v.to_str().ok());
@@ -371,6 +367,26 @@ impl Socket {
             None => SocketError::Closed { code: 1005, reason: String::new() },
         }
     }
+}
+
+/// A connection to the first address of a host that answers: `localhost` often has two, and a server only one of them.
+async fn tcp(host: &str, port: u16, receive_buffer: Option<u32>) -> Result<TcpStream, SocketError> {
+    let lost = |e: std::io::Error| SocketError::Lost(e.to_string());
+    let mut last = SocketError::Lost(format!("{host} has no address"));
+    for address in tokio::net::lookup_host((host, port)).await.map_err(lost)? {
+        let tcp = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(lost)?;
+        if let Some(bytes) = receive_buffer {
+            tcp.set_recv_buffer_size(bytes).map_err(lost)?;
+        }
+        match tcp.connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true).map_err(lost)?;
+                return Ok(stream);
+            }
+            Err(error) => last = SocketError::Lost(format!("{address}: {error}")),
+        }
+    }
+    Err(last)
 }
 
 fn refused(answer: &Response<Option<Vec<u8>>>) -> SocketError {
