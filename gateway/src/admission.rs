@@ -63,7 +63,7 @@ struct Counts {
 /// One connection's place.
 pub(crate) struct Permit {
     admission: Arc<Inner>,
-    address: Option<AddressGroup>,
+    address: AddressGroup,
     user: Option<Box<(TenantId, UserId)>>,
     /// There until it is known who it is.
     unauthenticated: Option<Box<Holding<AddressGroup, ()>>>,
@@ -101,8 +101,8 @@ impl Admission {
         if limits.node > 0 && counts.node >= limits.node {
             return Err(Full::Node);
         }
-        let address = (limits.per_address > 0).then(|| AddressGroup::from(address));
-        if let Some(address) = address {
+        let address = AddressGroup::from(address);
+        if limits.per_address > 0 {
             add(&mut counts.by_address, address, limits.per_address).ok_or(Full::Address)?;
         }
         counts.node += 1;
@@ -120,6 +120,11 @@ impl Admission {
 }
 
 impl Permit {
+    /// Where the connection comes from.
+    pub(crate) fn address(&self) -> AddressGroup {
+        self.address
+    }
+
     /// A place among the connections of one person, once it is known who it is.
     pub(crate) fn identify(&mut self, tenant: &TenantId, user: &UserId) -> Result<(), Full> {
         self.unauthenticated = None;
@@ -144,8 +149,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.node -= 1;
-        if let Some(address) = self.address {
-            subtract(&mut counts.by_address, &address);
+        if self.admission.limits.per_address > 0 {
+            subtract(&mut counts.by_address, &self.address);
         }
         if let Some(user) = &self.user {
             subtract(&mut counts.by_user, user);

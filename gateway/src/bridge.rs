@@ -32,15 +32,15 @@ pub(crate) async fn run(
 
 async fn carry_out(request: Request, doorman: &Doorman, backlog: &Backlog) -> (usize, ToShard) {
     match request {
-        Request::Enter { connection, token, hello } => {
-            let result = match doorman.verify(&token).await {
+        Request::Enter { connection, from, token, hello } => {
+            let result = match doorman.verify(&token, from).await {
                 Ok(bearer) => doorman.admit(&bearer, hello).await.map(Box::new),
                 Err(refusal) => Err(refusal),
             };
             (connection.shard.into(), ToShard::Entered(connection, result))
         }
-        Request::Refresh { connection, frame, token, tenant } => {
-            let result = doorman.identify(&token, Some(&tenant)).await;
+        Request::Refresh { connection, from, frame, token, tenant } => {
+            let result = doorman.identify(&token, Some(&tenant), from).await;
             (connection.shard.into(), ToShard::Refreshed(connection, frame, result))
         }
         Request::Page { connection, ticket, reader, life, cursor, head } => {

@@ -10,6 +10,7 @@ use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
 use carillon_backplane::log::Log;
 use carillon_platform::auth::{AuthError, Claims, Identity, Refusal as Kind, Verifier};
+use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ResetReason;
@@ -137,18 +138,23 @@ impl Doorman {
         self.services.clone().watch(shards, stop)
     }
 
-    /// Who has these credentials, if they are to be believed: a user token or an API key.
-    pub(crate) async fn verify(&self, credentials: &str) -> Result<Bearer, Refusal> {
+    /// Who has these credentials, if they are to be believed: a user token or an API key, from this address.
+    pub(crate) async fn verify(&self, credentials: &str, from: AddressGroup) -> Result<Bearer, Refusal> {
         if Services::is_key(credentials) {
-            return self.services.prove(credentials).await.map(Bearer::Service);
+            return self.services.prove(credentials, from).await.map(Bearer::Service);
         }
         let claims = self.verifier.verify(credentials, SystemTime::now()).await?;
         Ok(Bearer::Person(Box::new(claims)))
     }
 
     /// Who the bearer of a token is in a tenant.
-    pub(crate) async fn identify(&self, token: &str, tenant: Option<&TenantId>) -> Result<Identity, Refusal> {
-        Ok(self.verify(token).await?.enter(tenant)?)
+    pub(crate) async fn identify(
+        &self,
+        token: &str,
+        tenant: Option<&TenantId>,
+        from: AddressGroup,
+    ) -> Result<Identity, Refusal> {
+        Ok(self.verify(token, from).await?.enter(tenant)?)
     }
 
     /// Lets somebody in whose credentials are proven: with all they asked for, or not at all.

@@ -19,6 +19,7 @@ use crate::shard::{self, FrameRate, ShardConfig, Shards, ToShard};
 use crate::stream::backlog::Backlog;
 use crate::stream::feed::{Feed, FeedConfig, Streams};
 use crate::stream::ring::RingLimits;
+use carillon_backplane::api_key;
 use carillon_backplane::bus::{self, BusConfig, BusError, BusMode, Listener, NodeState, Nodes};
 use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
 use carillon_platform::auth::Verifier;
@@ -98,6 +99,7 @@ impl Node {
         .map_err(database_fault)?;
         bus::describe_metrics();
         log::describe_metrics();
+        api_key::describe_metrics();
         let (fast_path, batches) = Listener::connect(&bus_config(&config)).map_err(redis_fault)?;
         if let Err(error) = verifier.load_keys(SystemTime::now()).await {
             tracing::warn!(%error, "the identity provider's keys are not there yet");

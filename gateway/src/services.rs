@@ -1,32 +1,29 @@
 //! Which back ends listen here, and does their API key still work?
 //!
-//! An API key is proven like a publisher proves it: looked up in the log's database, at most once in ten seconds for all
-//! connections together, and keys that nobody has ever seen have an allowance of their own. Keys that somebody listens with are looked up again all the time, so that a connection ends with
-//! its key. While the database is away nobody is sent away.
+//! An API key is proven as a publisher proves it: looked up in the log's database, at most once in ten seconds for all
+//! connections together, and in a turn of the address it comes from. Keys that somebody listens with are looked up again all
+//! the time, so that a connection ends with its key. While the database is away nobody is sent away.
 
 use crate::entrance::Refusal;
 use crate::shard::{Shards, ToShard};
 use carillon_backplane::api_key::{KeyFault, KeyRing, PREFIX};
 use carillon_backplane::log::{ApiKey, Log, LogError};
 use carillon_platform::auth::{AuthError, Identity, ServiceKey};
+use carillon_platform::share::{AddressGroup, KeyLookups};
 use carillon_protocol::{CloseCode, TenantId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How often keys in use are looked up. A revoked one works this long, and as long again in [`KeyRing`]'s memory at most.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Questions a second for ids that were never seen, and how many may come at once.
-const STRANGERS_PER_SECOND: f64 = 50.0;
-const STRANGERS_AT_ONCE: f64 = 200.0;
-
 /// The services that listen at this node.
 pub(crate) struct Services {
     log: Log,
-    ring: KeyRing,
-    strangers: Mutex<Allowance>,
+    ring: KeyRing<AddressGroup>,
+    lookups: KeyLookups,
     /// By the id of their key; those that nobody uses any more are forgotten at the next look.
     listening: Mutex<HashMap<String, Weak<String>>>,
 }
@@ -41,8 +38,8 @@ pub(crate) struct Service {
 
 impl Services {
     pub(crate) fn new(log: Log) -> Self {
-        let strangers = Mutex::new(Allowance { left: STRANGERS_AT_ONCE, at: None });
-        Self { log, ring: KeyRing::default(), strangers, listening: Mutex::default() }
+        let (ring, lookups) = (KeyRing::default(), KeyLookups::default());
+        Self { log, ring, lookups, listening: Mutex::default() }
     }
 
     /// Whether this is an API key and no user token.
@@ -50,20 +47,14 @@ impl Services {
         text.starts_with(PREFIX)
     }
 
-    /// Whose key it is.
-    pub(crate) async fn prove(&self, text: &str) -> Result<Service, Refusal> {
-        let turn = |known: bool| async move {
-            let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-            let takes = known || strangers.take(Instant::now());
-            takes.then_some(()).ok_or_else(|| LogError::Busy("too many unknown API keys are tried".into()))
+    /// Whose key it is, that comes from this address.
+    pub(crate) async fn prove(&self, text: &str, from: AddressGroup) -> Result<Service, Refusal> {
+        let turn = |known| async move {
+            let turn = self.lookups.turn(from, known).await;
+            turn.map_err(|refused| LogError::Busy(format!("too many API keys are looked up: {refused}")))
         };
-        let stored = self.ring.prove(text, turn, |id| async move { self.log.api_key(&id).await }).await;
-        let ApiKey { id, tenant, read, expires_at_secs, .. } = stored.map_err(|fault| match fault {
-            KeyFault::Invalid => {
-                Refusal::new("credentials_invalid", fault.to_string(), 401, CloseCode::Unauthenticated)
-            }
-            KeyFault::Log(_) => Refusal::unavailable("the API key cannot be looked up now; come back soon"),
-        })?;
+        let stored = self.ring.prove(text, from, turn, |id| async move { self.log.api_key(&id).await }).await;
+        let ApiKey { id, tenant, read, expires_at_secs, .. } = stored.map_err(refusal)?;
         if !read {
             let message = "listening needs an API key with the scope read";
             return Err(Refusal::new("missing_scope", message, 403, CloseCode::Forbidden));
@@ -112,23 +103,17 @@ impl Services {
     }
 }
 
-/// A bucket of questions that fills with time.
-struct Allowance {
-    left: f64,
-    at: Option<Instant>,
-}
-
-impl Allowance {
-    /// Takes one, if there is one.
-    fn take(&mut self, now: Instant) -> bool {
-        let passed = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        let filled = self.left + passed.as_secs_f64() * STRANGERS_PER_SECOND;
-        (self.left, self.at) = (filled.min(STRANGERS_AT_ONCE), Some(now));
-        let takes = self.left >= 1.0;
-        if takes {
-            self.left -= 1.0;
+/// Why a key was not proven.
+fn refusal(fault: KeyFault) -> Refusal {
+    match fault {
+        KeyFault::Invalid => {
+            Refusal::new("credentials_invalid", fault.to_string(), 401, CloseCode::Unauthenticated)
         }
-        takes
+        KeyFault::Log(error) if error.is_overload() => {
+            let message = "too many API keys wait to be looked up; come back soon";
+            Refusal { message: message.into(), ..Refusal::busy() }
+        }
+        KeyFault::Log(_) => Refusal::unavailable("the API key cannot be looked up now; come back soon"),
     }
 }
 
@@ -156,12 +141,16 @@ mod tests {
     }
 
     #[test]
-    fn guesses_have_an_allowance_that_fills_again() {
-        let (mut allowance, begin) = (Allowance { left: STRANGERS_AT_ONCE, at: None }, Instant::now());
-        let mut taken = |at| (0..1_000).filter(|_| allowance.take(at)).count();
-        assert_eq!(taken(begin), 200);
-        assert_eq!(taken(begin + Duration::from_secs(1)), 50);
-        assert_eq!(taken(begin + Duration::from_secs(3_600)), 200, "and no more than at the beginning");
+    fn too_many_look_ups_are_told_from_a_database_that_is_away() {
+        let told = |fault: KeyFault| {
+            let Refusal { code, status, close, .. } = refusal(fault);
+            (code, status, close)
+        };
+        let busy = LogError::Busy(String::new()).into();
+        assert_eq!(told(busy), ("log_busy", 503, CloseCode::OverCapacity));
+        let away = LogError::Down(String::new()).into();
+        assert_eq!(told(away), ("unavailable", 503, CloseCode::OverCapacity));
+        assert_eq!(told(KeyFault::Invalid), ("credentials_invalid", 401, CloseCode::Unauthenticated));
     }
 
     #[test]

@@ -66,12 +66,6 @@ const READS_REFUSED: Metric = Metric {
     labels: "resource: turn (to ask the database), memory (of unread answers); bound: total, group (tenant), member (key or user)",
     what: "Requests of `GET /v1/events` and `GET /v1/events/{id}` that a share refused",
 };
-const KEY_LOOKUPS: Metric = Metric {
-    name: "carillon_api_key_lookups_total",
-    kind: MetricKind::Counter,
-    labels: "source: cache, database, refused (too many look-ups of the address, or of all, were before it)",
-    what: "API keys looked up",
-};
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
     kind: MetricKind::Counter,
@@ -90,7 +84,6 @@ pub const ALL: &[Metric] = &[
     INTAKE_BYTES,
     PARSING_REFUSED,
     READS_REFUSED,
-    KEY_LOOKUPS,
     HTTP_REQUESTS,
 ];
 
@@ -172,12 +165,6 @@ pub struct Metrics {
     pub total_seconds: Histogram,
     /// Events in one transaction.
     pub batch_events: Histogram,
-    /// API keys found in the cache.
-    pub keys_cached: Counter,
-    /// API keys asked from the database.
-    pub keys_asked: Counter,
-    /// API keys that were not looked up.
-    pub keys_refused: Counter,
     /// By route and status; made on first use, so that `/metrics` shows no series nobody has seen.
     requests: [[OnceLock<Counter>; STATUSES.len() + 1]; ROUTES.len()],
 }
@@ -203,7 +190,6 @@ impl Metrics {
         let lost = |reason: &'static str| counter!(REQUESTS_LOST.name, "reason" => reason);
         let bodies = |reason: &'static str| counter!(BODIES_REFUSED.name, "reason" => reason);
         let seconds = |phase: &'static str| histogram!(PUBLISH_SECONDS.name, "phase" => phase);
-        let lookups = |source: &'static str| counter!(KEY_LOOKUPS.name, "source" => source);
         Self {
             stored: events("stored"),
             replayed: events("replayed"),
@@ -221,9 +207,6 @@ impl Metrics {
             database_seconds: seconds("db"),
             total_seconds: seconds("total"),
             batch_events: histogram!(BATCH_EVENTS.name),
-            keys_cached: lookups("cache"),
-            keys_asked: lookups("database"),
-            keys_refused: lookups("refused"),
             requests: Default::default(),
         }
     }

@@ -15,6 +15,7 @@ use crate::tenants::Tenants;
 use crate::usage::Usage;
 use crate::worker::{self, Activation, Driver};
 use crate::{maintenance, projector, readiness};
+use carillon_backplane::api_key;
 use carillon_backplane::bus::{self, Announcer, BusConfig, BusError, BusMode};
 use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
 use carillon_platform::auth::Verifier;
@@ -71,6 +72,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let scrape = telemetry::install("publisher", env!("CARGO_PKG_VERSION"))?;
     bus::describe_metrics();
     log::describe_metrics();
+    api_key::describe_metrics();
     let mut signals = Signals::listen()?;
     let descriptors = descriptors::raise()?;
 
@@ -98,7 +100,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let app = App {
         log: log.clone(),
         intake: batcher.intake(),
-        gate: Gate::new(verifier, log.clone(), health.clone(), metrics.clone()),
+        gate: Gate::new(verifier, log.clone(), health.clone()),
         tenants: Tenants::new(log.clone(), health.clone(), common.tenants),
         health: health.clone(),
         bodies: BodyBudget::default(),

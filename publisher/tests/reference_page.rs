@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
 
 use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use carillon_backplane::{bus, log};
+use carillon_backplane::{api_key, bus, log};
 use carillon_platform::auth;
 use carillon_platform::config::SHARED;
 use carillon_platform::env::{Declared, reference};
@@ -32,7 +32,11 @@ async fn the_pages_list_every_variable_and_metric_of_the_publisher_and_of_both_s
     check("CONFIGURATION.md", "shared", &reference(SHARED));
     check("METRICS.md", "sockets", &metrics_reference(sockets::METRICS));
     check("METRICS.md", "tokens", &metrics_reference(auth::METRICS));
-    for (part, describe) in [("redis", bus::describe_metrics as fn()), ("log", log::describe_metrics)] {
+    for (part, describe) in [
+        ("redis", bus::describe_metrics as fn()),
+        ("log", log::describe_metrics),
+        ("keys", api_key::describe_metrics),
+    ] {
         let described = Described::default();
         ::metrics::with_local_recorder(&described, describe);
         check("METRICS.md", part, &described.table());

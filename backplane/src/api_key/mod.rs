@@ -4,11 +4,15 @@
 //! |---|---|
 //! | `text` | what does an API key look like, and how is one made and recognised? |
 //! | `cache` | which API keys were looked up a moment ago? |
+//! | `flights` | how do all who want the same at the same time get it by one of them? |
 //! | [`KeyRing`] | who is it, and when is the database asked? |
 
 mod cache;
+mod flights;
+mod metrics;
 mod ring;
 mod text;
 
+pub use metrics::describe as describe_metrics;
 pub use ring::{KeyFault, KeyRing};
 pub use text::{Fresh, PREFIX};

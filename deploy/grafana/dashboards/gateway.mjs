@@ -23,6 +23,7 @@ export const gateway = dashboard({
       lines('Ended', 'cps', 'Connections ended, by reason: a close code\'s name, `answered` for a poll, `left` when the client or its network ended it.',
         [query(rate('carillon_connections_closed_total', on, 'reason'), '{{reason}}')]),
       lines('Sent away', 'cps', 'Requests refused before they became a connection, by problem code.', [query(rate('carillon_handshakes_rejected_total', on, 'code'), '{{code}}')]),
+      lines('API keys', 'cps', 'Connections with an API key: found in the cache, asked from the database, and not looked up because their address had its share, a second.', [query(rate('carillon_api_key_lookups_total', on, 'source'), '{{source}}')]),
       lines('Handshake', 's', 'From the request to the connection, tokens and limits included.', quantiles('carillon_handshake_duration_seconds', on)),
       lines('Without a WebSocket', 'cps', 'Event streams and polls let in, a second.', [query(rate('carillon_fallback_requests_total', on, 'kind'), '{{kind}}')]),
       lines('Round trip of pings', 's', 'From a ping to its pong: the network to the clients.', quantiles('carillon_ping_rtt_seconds', on, [0.5, 0.99], { rare: true })),

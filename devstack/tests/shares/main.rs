@@ -11,6 +11,7 @@ mod wire;
 mod bodies;
 mod channels;
 mod figures;
+mod keys;
 mod listing;
 mod maintenance;
 mod openings;

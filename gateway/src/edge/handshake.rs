@@ -129,7 +129,7 @@ impl Edge {
     async fn authenticate(&self, arrival: &Arrival) -> Result<Option<(Permit, Bearer)>, Problem> {
         let Some(token) = &arrival.token else { return Ok(None) };
         let permit = self.admission.enter(arrival.address)?;
-        let bearer = self.doorman.verify(token).await?;
+        let bearer = self.doorman.verify(token, permit.address()).await?;
         if let Some(peer) = &arrival.peer {
             peer.authenticated();
         }

@@ -47,7 +47,7 @@ fn refresh<W: World>(
     context: &mut Context<W>,
 ) {
     let Some(connection) = tables.get_mut(key) else { return };
-    let id = connection.id;
+    let (id, from) = (connection.id, connection.permit.address());
     let Some(session) = connection.sessions_mut().get_mut(SESSION) else { return };
     if session.refreshing {
         let message = "a token is being checked; wait for its answer";
@@ -55,7 +55,7 @@ fn refresh<W: World>(
     }
     session.refreshing = true;
     let tenant = session.identity.tenant.clone();
-    context.world.request(Request::Refresh { connection: id, frame, token, tenant });
+    context.world.request(Request::Refresh { connection: id, from, frame, token, tenant });
 }
 
 /// The token of a refresh was checked.

@@ -193,6 +193,7 @@ fn greet<W: World>(key: u32, text: &str, tables: &mut Tables<W::Socket>, context
     let stage = std::mem::replace(&mut connection.stage, Stage::Entering(Vec::new()));
     if let Stage::Greeting(hello) = stage {
         let hello = connect.or(*hello);
-        context.world.request(Request::Enter { connection: connection.id, token, hello });
+        let from = connection.permit.address();
+        context.world.request(Request::Enter { connection: connection.id, from, token, hello });
     }
 }

@@ -11,6 +11,7 @@ use crate::stream::backlog::{BacklogPage, Held, Reader};
 use bytes::Bytes;
 use carillon_backplane::log::{LogError, LoggedEvent};
 use carillon_platform::auth::{Identity, ServiceKey};
+use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::{Channel, Seq, TenantId};
 use mio::net::TcpStream;
@@ -58,10 +59,16 @@ pub(crate) struct Newcomer<S = TcpStream> {
 
 /// Something a shard wants done.
 pub(crate) enum Request {
-    /// Check the token of a first frame and open its tenant's stream.
-    Enter { connection: ConnectionId, token: Box<str>, hello: ConnectParameters },
+    /// Check the token of a first frame, which came from this address, and open its tenant's stream.
+    Enter { connection: ConnectionId, from: AddressGroup, token: Box<str>, hello: ConnectParameters },
     /// Check the token of a refresh; it must be for the same person in the same tenant.
-    Refresh { connection: ConnectionId, frame: Option<Box<str>>, token: Box<str>, tenant: TenantId },
+    Refresh {
+        connection: ConnectionId,
+        from: AddressGroup,
+        frame: Option<Box<str>>,
+        token: Box<str>,
+        tenant: TenantId,
+    },
     /// Read the page after a cursor.
     Page { connection: ConnectionId, ticket: Ticket, reader: Reader, life: u32, cursor: Seq, head: Seq },
     /// Read a page of history.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`FairPermits`] | who may work next? Callers wait; permits go round among groups, then among a group's members |
 //! | [`Holdings`] | who may take so much more? Callers never wait; who has its share already is refused |
+//! | [`KeyLookups`] | who may have an API key looked up now? |
 //! | `turns` | in which order do waiting callers get permits? (pure) |
 //! | `amounts` | how much may one holder have? (pure) |
 //! | [`AddressGroup`] | which network addresses count as one? |
@@ -16,12 +17,14 @@
 mod address;
 mod amounts;
 mod holdings;
+mod key_lookups;
 mod permits;
 mod turns;
 
 pub use address::AddressGroup;
 pub use amounts::HoldingLimits;
 pub use holdings::{Holding, Holdings};
+pub use key_lookups::{KeyLookup, KeyLookups};
 pub use permits::{FairPermit, FairPermits, PermitUsage};
 pub use turns::PermitLimits;
 

@@ -1,16 +1,12 @@
 //! Which credentials did the request bring, and are they proven?
 
 use super::caller::Caller;
-use super::lookups::Lookups;
 use crate::health::Health;
-use crate::metrics::Metrics;
 use carillon_backplane::api_key::{KeyFault, KeyRing, PREFIX};
-use carillon_backplane::log::Log;
+use carillon_backplane::log::{Log, LogError};
 use carillon_platform::auth::{AuthError, Verifier};
-use carillon_platform::share::AddressGroup;
+use carillon_platform::share::{AddressGroup, KeyLookups};
 use http::{HeaderMap, header};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 const API_KEY: &str = "x-api-key";
@@ -37,9 +33,8 @@ pub struct Gate {
     verifier: Verifier,
     log: Log,
     health: Health,
-    keys: KeyRing,
-    lookups: Lookups,
-    metrics: Arc<Metrics>,
+    keys: KeyRing<AddressGroup>,
+    lookups: KeyLookups,
 }
 
 /// What a request brought.
@@ -50,31 +45,23 @@ enum Credential<'a> {
 
 impl Gate {
     /// A gate that asks `log` for API keys and `verifier` about user tokens.
-    pub fn new(verifier: Verifier, log: Log, health: Health, metrics: Arc<Metrics>) -> Self {
-        Self { verifier, log, health, keys: KeyRing::default(), lookups: Lookups::default(), metrics }
+    pub fn new(verifier: Verifier, log: Log, health: Health) -> Self {
+        Self { verifier, log, health, keys: KeyRing::default(), lookups: KeyLookups::default() }
     }
 
     /// Who is asking, from this address.
     pub async fn identify(&self, headers: &HeaderMap, from: AddressGroup) -> Result<Caller, Denied> {
         match credential(headers)? {
             Credential::Key(text) => {
-                let asked = AtomicBool::new(false);
-                let asked_now = &asked;
-                let ask = |id: String| async move {
-                    asked_now.store(true, Ordering::Relaxed);
-                    self.metrics.keys_asked.increment(1);
-                    self.health.ask(self.log.api_key(&id)).await
-                };
-                let turn = |_known| async move {
+                let ask = |id: String| async move { self.health.ask(self.log.api_key(&id)).await };
+                let turn = |known| async move {
                     self.health.check()?;
-                    let turn = self.lookups.turn(from).await;
-                    turn.inspect_err(|_| self.metrics.keys_refused.increment(1))
+                    let turn = self.lookups.turn(from, known).await;
+                    turn.map_err(|refused| {
+                        LogError::Busy(format!("too many API keys are looked up: {refused}"))
+                    })
                 };
-                let key = self.keys.prove(text, turn, ask).await;
-                if key.is_ok() && !asked.load(Ordering::Relaxed) {
-                    self.metrics.keys_cached.increment(1);
-                }
-                Ok(Caller::Key(key?))
+                Ok(Caller::Key(self.keys.prove(text, from, turn, ask).await?))
             }
             Credential::Token(token) => {
                 self.verifier.verify(token, SystemTime::now()).await.map(Caller::User).map_err(Denied::Token)

@@ -1,12 +1,11 @@
 //! Who is asking, and what may they do?
 //!
 //! Two kinds of callers: the bearer of an API key (a service; the backplane's key ring knows the form and spares the
-//! database, `lookups` shares it out) and the bearer of a user token (a person; the platform verifies it). [`Caller`] answers for both what they may do
+//! database, the platform's `KeyLookups` share it out) and the bearer of a user token (a person; the platform verifies it). [`Caller`] answers for both what they may do
 //! in which tenant.
 
 mod caller;
 mod gate;
-mod lookups;
 
 pub use caller::{Caller, Entry, NotTheirs, Scope, TenantFault};
 pub use gate::{Denied, Gate};

@@ -116,7 +116,7 @@ impl Api {
         });
         let app = App {
             intake: batcher.intake(),
-            gate: Gate::new(verifier.unwrap(), log.clone(), health.clone(), metrics.clone()),
+            gate: Gate::new(verifier.unwrap(), log.clone(), health.clone()),
             tenants: Tenants::new(log.clone(), health.clone(), policy),
             health,
             bodies: BodyBudget::default(),
