@@ -4,9 +4,14 @@ use std::time::{Duration, Instant};
 
 use carillon_devstack::client::socket::Socket;
 
-use crate::wire::raw::{Raw, handshake, http, refused};
+use tokio::io::AsyncWriteExt;
+
+use crate::wire::raw::{Answer, Raw, handshake, http, refused};
 use crate::wire::{PATIENCE, assert_serves, block_on, claims, client, token};
 use crate::{PLAIN, stack};
+
+/// Of a request's head, URL included.
+const HEAD_BYTES: usize = 32 * 1024;
 
 #[test]
 fn what_is_no_handshake_gets_the_status_that_says_so() {
@@ -207,5 +212,61 @@ fn i10_a_body_that_never_comes_holds_nothing_up() {
         raw.send("POST /v1/ws HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nbegin").await;
         raw.answer().await.unwrap().assert_problem(405, "method_not_allowed");
         assert!(raw.until_gone(PATIENCE).await, "the connection ends with its answer");
+    });
+}
+
+/// A request whose head has so many bytes, all of them but the last few in one header or in the URL.
+fn head_of(bytes: usize, path: &str, in_url: bool) -> String {
+    let form = |fill: &str| match in_url {
+        true => format!("GET {path}?fill={fill} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        false => format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Fill: {fill}\r\n\r\n"),
+    };
+    form(&"x".repeat(bytes - form("").len()))
+}
+
+/// Sends a head in pieces, as a slow network brings it; what is refused meanwhile may not be sent to its end.
+async fn in_pieces(addr: std::net::SocketAddr, head: &str) -> Answer {
+    let mut raw = Raw::connect(addr).await;
+    for piece in head.as_bytes().chunks(5_000) {
+        if raw.stream.write_all(piece).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    raw.answer().await.expect("an answer")
+}
+
+#[test]
+fn a_head_may_have_32_kib_and_not_one_byte_more_at_both_services() {
+    block_on(async {
+        let stack = stack().await;
+        for (addr, path) in
+            [(stack.gateway(PLAIN).addr(), "/v1/ws"), (stack.publisher(0).addr(), "/v1/events")]
+        {
+            // What a head within the bound is refused for instead: it is no WebSocket's, it has no credentials.
+            let within =
+                if path == "/v1/ws" { (426, "upgrade_required") } else { (401, "credentials_missing") };
+            for in_url in [false, true] {
+                let (most, more) = (head_of(HEAD_BYTES, path, in_url), head_of(HEAD_BYTES + 1, path, in_url));
+                http(addr, &most).await.assert_problem(within.0, within.1);
+                in_pieces(addr, &most).await.assert_problem(within.0, within.1);
+                for refused in [http(addr, &more).await, in_pieces(addr, &more).await] {
+                    refused.assert_problem(431, "head_too_large");
+                    assert_eq!(refused.header("connection"), Some("close"));
+                }
+                for bytes in [48_000, 70_000, 250_000] {
+                    let head = head_of(bytes, path, in_url);
+                    http(addr, &head).await.assert_problem(431, "head_too_large");
+                    // One that never ends, too.
+                    http(addr, &head[..bytes - 4]).await.assert_problem(431, "head_too_large");
+                }
+            }
+            let fields = |count: usize| {
+                let fields: String = (1..count).map(|n| format!("X-{n}: y\r\n")).collect();
+                format!("GET {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n")
+            };
+            http(addr, fields(100)).await.assert_problem(within.0, within.1);
+            http(addr, fields(101)).await.assert_problem(431, "head_too_large");
+        }
     });
 }

@@ -2,23 +2,21 @@
 
 use super::guarded::Guarded;
 use super::places::{Peer, Place};
+use super::refusal::{self, Refusal, tell};
 use super::slot::{Slot, Standing, Waiting};
 use super::{HEAD, HEAD_BYTES, IDLE};
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use serde_json::json;
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// Answers the requests of a connection.
 pub trait Handler: Fn(Request<Incoming>) -> Self::Answer + Send + 'static {
@@ -89,12 +87,15 @@ async fn speak<T>(
     let service = service_fn(|mut request: Request<Incoming>| {
         peer.slot.begin_answer(peer.places().now_ms());
         request.extensions_mut().insert(peer.clone());
-        let answer = has_one_host(request.headers()).then(|| handler(request));
+        let answer = match refusal::of(&request) {
+            None => Ok(handler(request)),
+            Some(refusal) => Err(refusal.response()),
+        };
         let peer = peer.clone();
         async move {
             let answer = match answer {
-                Some(answer) => answer.await,
-                None => two_hosts(),
+                Ok(answer) => answer.await,
+                Err(refused) => refused,
             };
             Ok::<_, Infallible>(answer.map(|body| Answer { body, peer }))
         }
@@ -102,7 +103,8 @@ async fn speak<T>(
     let io = TokioIo::new(Guarded::new(socket, peer.clone()));
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
-        .max_buf_size(HEAD_BYTES)
+        // A head that is longer and has not ended is too large.
+        .max_buf_size(HEAD_BYTES + 1)
         .serve_connection(io, service);
     let (mut taken, mut stopping) = (pin!(taken), pin!(stopping));
     let mut timer = pin!(tokio::time::sleep(HEAD));
@@ -118,6 +120,13 @@ async fn speak<T>(
                 if let Err(error) = served {
                     // Clients that vanish, or speak something else than HTTP, are everyday life.
                     tracing::debug!(%error, "connection ended");
+                    let guarded = connection.into_parts().io.into_inner();
+                    if guarded.kept_back() {
+                        tokio::select! {
+                            () = tell(guarded.into_inner(), Refusal::HeadTooLarge) => {}
+                            () = place.evicted() => {}
+                        }
+                    }
                 }
                 return End::Closed;
             }
@@ -145,27 +154,6 @@ async fn speak<T>(
             }
         }
     }
-}
-
-/// A request for two hosts is one that a proxy and we may read differently (RFC 9112 section 3.2).
-fn has_one_host(headers: &HeaderMap) -> bool {
-    headers.get_all(header::HOST).iter().count() < 2
-}
-
-fn two_hosts() -> Response<Body> {
-    let id = Uuid::now_v7().to_string();
-    let problem = json!({
-        "type": "urn:carillon:problem:invalid_header", "title": "Bad Request", "status": 400,
-        "code": "invalid_header", "detail": "a request has one Host", "request_id": id,
-    });
-    let mut response = Response::new(Body::from(problem.to_string()));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    headers.extend(HeaderValue::try_from(id).ok().map(|id| (HeaderName::from_static("x-request-id"), id)));
-    response
 }
 
 /// Whether a client has let us wait for too long.

@@ -4,6 +4,7 @@
 //! ends after [`STALLED`] without progress, and progress must come to [`READ_RATE`] bytes a second.
 
 use super::places::Peer;
+use super::refusal::is_too_large;
 use super::{READ_RATE, STALLED};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,16 +19,23 @@ pub(super) struct Guarded<S> {
     peer: Peer,
     /// There while a write waits for the client.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// The HTTP library refused a head by itself, and its answer was not written.
+    kept_back: bool,
 }
 
 impl<S> Guarded<S> {
     pub(super) fn new(socket: S, peer: Peer) -> Self {
-        Self { socket, peer, deadline: None }
+        Self { socket, peer, deadline: None, kept_back: false }
     }
 
     /// The socket without the deadline.
     pub(super) fn into_inner(self) -> S {
         self.socket
+    }
+
+    /// Whether an answer was kept back that somebody has to give instead.
+    pub(super) fn kept_back(&self) -> bool {
+        self.kept_back
     }
 
     fn written(&mut self, result: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -72,6 +80,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if is_too_large(buf) {
+            self.kept_back = true;
+            return Poll::Ready(Ok(buf.len()));
+        }
         let result = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.written(result, cx)
     }
@@ -81,6 +93,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // That answer has a head and nothing else.
+        if let [head] = bufs
+            && is_too_large(head)
+        {
+            self.kept_back = true;
+            return Poll::Ready(Ok(head.len()));
+        }
         let result = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         self.written(result, cx)
     }
@@ -98,6 +117,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.kept_back {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }

@@ -19,11 +19,13 @@
 //! | `places` | how do listener and connections share the table? |
 //! | `guarded` | how long may a write take? |
 //! | `connection` | how is HTTP spoken on a socket, and when does it end? |
+//! | `refusal` | what is refused before a handler sees it, and how is that told? |
 //! | `server` | how does a listener serve a router, and drain? |
 
 mod connection;
 mod guarded;
 mod places;
+mod refusal;
 mod server;
 mod slot;
 mod table;
