@@ -51,7 +51,7 @@ const MAX_PER_IP: Var<Count> = Var {
     name: "CARILLON_MAX_CONNECTIONS_PER_IP",
     absent: Absent::Default("0"),
     kind: Count { min: 0, max: 10_000_000 },
-    what: "most connections from one address on this node; 0 is no limit",
+    what: "most connections from one address (IPv6: a /64) on this node; 0 is no limit",
 };
 const MAX_PER_USER: Var<Count> = Var {
     name: "CARILLON_MAX_CONNECTIONS_PER_USER",

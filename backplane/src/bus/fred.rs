@@ -76,7 +76,7 @@ impl Dialer {
             }
             BusMode::Sentinel => (
                 Config::from_url_sentinel(&plain),
-                "redis://[[user:]password@]host[:port]?sentinelServiceName=name[&node=host:port]",
+                "redis://[[user:]password@]host[:port]?sentinelServiceName=name[&sentinelUsername=…][&sentinelPassword=…][&node=host:port]",
             ),
             BusMode::Cluster => {
                 (Config::from_url_clustered(&plain), "redis://[[user:]password@]host[:port][?node=host:port]")
