@@ -41,6 +41,7 @@ debug: ## Build the debug binaries and the tests.
 install: debug ## Install the servers that are missing (needs root and apt).
 	target/debug/carillon install
 	devstack/versions/fetch.sh 18 >/dev/null
+	deploy/envoy/fetch.sh >/dev/null
 
 test: unit interop ## Run every test: unit, property, system with real servers, and foreign clients.
 

@@ -4,11 +4,10 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Paths that a publisher answers; everything below them too. The rest of the REST surface is the publisher's as
-/// well: only the paths of [`GATEWAY_PATHS`] go to gateways.
-const PUBLISHER_PATHS: &str = "/v1/events /openapi.json /docs";
-/// Paths that a gateway answers.
+/// Paths that a gateway answers; everything else is a publisher's.
 const GATEWAY_PATHS: &str = "/v1/ws /ws /v1/sse /v1/poll";
+/// The configuration that is shipped: what it says when nobody behind it answers is said here, too.
+const SHIPPED: &str = include_str!("../../../deploy/haproxy/haproxy.cfg");
 
 /// One server behind the balancer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +37,7 @@ impl Balancer {
     /// The text of haproxy.cfg.
     pub fn render(&self) -> String {
         let Self { listen, admin, gateways, publishers } = self;
-        let admin = admin.display();
+        let (admin, answers) = (admin.display(), answers());
         let mut text = format!(
             "# Written by carillon; a restart writes it anew.
 global
@@ -53,7 +52,6 @@ defaults
     balance leastconn
     option forwardfor
     option redispatch 1
-    option httpchk GET /readyz
     retries 3
     timeout connect 5s
     timeout http-request 5s
@@ -66,23 +64,31 @@ defaults
 
 frontend public
     bind {listen}
-    acl to_gateway path {GATEWAY_PATHS}
-    acl to_publisher path_dir {PUBLISHER_PATHS}
-    use_backend gateways if to_gateway
-    use_backend publishers if to_publisher
+{answers}    use_backend gateways if {{ path {GATEWAY_PATHS} }}
+    use_backend publishers_alive if {{ nbsrv(publishers) lt 1 }}
     default_backend publishers
 "
         );
-        backend(&mut text, "gateways", gateways);
-        backend(&mut text, "publishers", publishers);
+        // Degraded (Redis away) answers 200: such a node still delivers and must not lose its clients.
+        backend(&mut text, "gateways", "/readyz", gateways);
+        backend(&mut text, "publishers", "/readyz", publishers);
+        // Publishers that take no events say why.
+        backend(&mut text, "publishers_alive", "/livez", publishers);
         text
     }
 }
 
-fn backend(text: &mut String, name: &str, servers: &[Backend]) {
-    let _ = write!(text, "\nbackend {name}\n");
+/// The lines of the shipped file between `# --- answers` and `# ---`.
+fn answers() -> &'static str {
+    let begin = SHIPPED.find("    # --- answers").unwrap_or(SHIPPED.len());
+    let rest = &SHIPPED[begin..];
+    const END: &str = "    # ---\n";
+    &rest[..rest.find(END).map_or(rest.len(), |end| end + END.len())]
+}
+
+fn backend(text: &mut String, name: &str, check: &str, servers: &[Backend]) {
+    let _ = write!(text, "\nbackend {name}\n    option httpchk GET {check}\n");
     for Backend { name, addr, ops_port } in servers {
-        // Degraded (Redis away) answers 200: such a node still delivers and must not lose its clients.
         let _ = writeln!(text, "    server {name} {addr} check port {ops_port}");
     }
 }
@@ -118,7 +124,15 @@ pub(super) mod tests {
         let text = balancer("/run/admin.sock".into()).render();
         let (gateway, publisher) =
             (text.find("use_backend gateways"), text.find("default_backend publishers"));
-        assert!(gateway < publisher);
+        assert!(gateway.is_some() && gateway < publisher);
         assert!(text.contains("timeout tunnel 1h") && text.contains("timeout http-request 5s"));
+    }
+
+    #[test]
+    fn when_nobody_answers_it_says_what_the_shipped_file_says() {
+        let answers = answers();
+        assert!(answers.starts_with("    # --- answers:") && answers.ends_with("    # ---\n"), "{answers}");
+        assert_eq!(answers.matches("    http-error status 50").count(), 3, "{answers}");
+        assert!(balancer("/run/admin.sock".into()).render().contains(answers));
     }
 }

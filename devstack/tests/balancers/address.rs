@@ -103,13 +103,15 @@ async fn the_address_counts(scene: &Scene, at: SocketAddr, mine: &str, other: &s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_haproxy_and_nginx_a_client_s_own_address_counts() {
+async fn behind_every_balancer_a_client_s_own_address_counts() {
     let _alone = alone().await;
     let scene = Scene::start(narrow()).await;
     let haproxy = Shipped::before(Kind::Haproxy, &scene.stack).await;
     the_address_counts(&scene, haproxy.addr(), "127.0.0.2", "127.0.0.3").await;
     let nginx = Shipped::before(Kind::Nginx, &scene.stack).await;
     the_address_counts(&scene, nginx.addr(), "127.0.0.4", "127.0.0.5").await;
+    let envoy = Shipped::before(Kind::Envoy, &scene.stack).await;
+    the_address_counts(&scene, envoy.addr(), "127.0.0.10", "127.0.0.11").await;
 }
 
 /// Without a balancer between, X-Forwarded-For is only a claim; so is a PROXY header, which is not even HTTP there.

@@ -25,9 +25,10 @@ fn contacts(count: usize) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_channels_come_back_through_every_balancer() {
     let _alone = alone().await;
-    let scene = Scene::start(StackConfig { gateways: 1, ..StackConfig::default() }).await;
+    let scene = Scene::start(StackConfig { gateways: 1, lb: true, ..StackConfig::default() }).await;
     let haproxy = Shipped::before(Kind::Haproxy, &scene.stack).await;
     let nginx = Shipped::before(Kind::Nginx, &scene.stack).await;
+    let envoy = Shipped::before(Kind::Envoy, &scene.stack).await;
     let claims = Claims::new(TENANT, "anna", now(), 3_600).channels(["contact:*"]);
     let token = claims.sign(scene.stack.jwt_secret()).unwrap();
     let publisher = Publisher::new(&scene.stack.publisher(0).url(), scene.stack.api_key()).unwrap();
@@ -37,6 +38,7 @@ async fn a_thousand_channels_come_back_through_every_balancer() {
         ("HAProxy", haproxy.ws_url()),
         ("devstack's HAProxy", format!("{}/v1/ws", scene.stack.lb_url().replace("http", "ws"))),
         ("nginx", nginx.ws_url()),
+        ("Envoy", envoy.ws_url()),
     ] {
         let mut wanted = Connect::new(url, &token).channels(contacts(IN_A_URL));
         wanted.patience = PATIENCE;

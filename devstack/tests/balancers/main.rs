@@ -1,9 +1,10 @@
 //! Do the balancers of deploy/ do what they promise, with real sockets?
 //!
-//! HAProxy and nginx run with the very files that are shipped: [`shipped`] fills in this machine's addresses and nothing
-//! else. [`carry`] brings 2,000 sockets through death, drain and growth, [`address`] asks whom a gateway believes about
-//! a client's address, [`channels`] how many channels fit where, [`unanswered`] what is said when nobody is left, [`routes`] what goes where, [`names`] whether DNS alone adds and removes servers, and [`syntax`]
-//! whether the balancers themselves accept every file.
+//! HAProxy, nginx and Envoy run with the very files that are shipped: [`shipped`] fills in this machine's addresses and
+//! nothing else. [`carry`] brings 2,000 sockets through death, drain and growth, [`address`] asks whom a gateway believes
+//! about a client's address, [`channels`] how many channels fit where, [`outage`] whether publishers that take no events
+//! can say why, [`unanswered`] what is said when nobody is left, [`routes`] what goes where, [`names`] whether DNS alone
+//! adds and removes servers, and [`syntax`] whether the balancers themselves accept every file.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -14,6 +15,7 @@ mod address;
 mod carry;
 mod channels;
 mod names;
+mod outage;
 mod routes;
 mod shipped;
 mod syntax;

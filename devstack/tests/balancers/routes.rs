@@ -10,13 +10,13 @@ use serde_json::json;
 
 use crate::faults::probe::client;
 use crate::faults::{PATIENCE, Scene, TENANT, alone};
-use crate::shipped::{Kind, Shipped};
+use crate::shipped::{BY_PATH, Shipped};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn haproxy_and_nginx_send_everything_where_it_belongs() {
+async fn every_balancer_sends_everything_where_it_belongs() {
     let _alone = alone().await;
     let scene = Scene::start(StackConfig { gateways: 2, publishers: 2, ..StackConfig::default() }).await;
-    for kind in [Kind::Haproxy, Kind::Nginx] {
+    for kind in BY_PATH {
         let balancer = Shipped::before(kind, &scene.stack).await;
         everything_is_reached(&scene, &balancer).await;
         nothing_private_is_reached(&balancer).await;

@@ -27,7 +27,12 @@ pub(crate) enum Kind {
     ProxyProtocol,
     /// nginx/nginx.conf
     Nginx,
+    /// envoy/envoy.yaml
+    Envoy,
 }
+
+/// Those that send each path where it belongs.
+pub(crate) const BY_PATH: [Kind; 3] = [Kind::Haproxy, Kind::Nginx, Kind::Envoy];
 
 impl Kind {
     pub(crate) fn file(self) -> PathBuf {
@@ -35,16 +40,26 @@ impl Kind {
             Self::Haproxy => "haproxy/haproxy.cfg",
             Self::ProxyProtocol => "haproxy/haproxy-proxy-protocol.cfg",
             Self::Nginx => "nginx/nginx.conf",
+            Self::Envoy => "envoy/envoy.yaml",
         };
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("deploy").join(name)
+        project().join("deploy").join(name)
     }
 
     pub(crate) fn program(self) -> PathBuf {
         match self {
             Self::Haproxy | Self::ProxyProtocol => find::servers().unwrap().haproxy,
             Self::Nginx => find::nginx().unwrap(),
+            Self::Envoy => {
+                let program = project().join("target/envoy/envoy/_bin/envoy");
+                assert!(program.exists(), "run deploy/envoy/fetch.sh (make install does)");
+                program
+            }
         }
     }
+}
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
 /// A server behind the balancer.
@@ -92,11 +107,17 @@ impl Places {
         let lines = |nodes: &[Node]| nodes.iter().map(|node| kind.line(node)).collect::<Vec<_>>();
         let text = with_block(&text, "gateways", &lines(&self.gateways));
         let text = with_block(&text, "publishers", &lines(&self.publishers));
-        if kind != Kind::Nginx {
-            return text;
-        }
-        let text = with_block(&text, "listen", &[format!("listen {} backlog=4096;", self.public)]);
-        with_block(&text, "ops", &[format!("listen {};", self.ops)])
+        let socket = |addr: SocketAddr| {
+            format!("socket_address: {{ address: {}, port_value: {} }}", addr.ip(), addr.port())
+        };
+        let (listen, ops) = match kind {
+            Kind::Haproxy | Kind::ProxyProtocol => {
+                return with_block(&text, "publishers alive", &lines(&self.publishers));
+            }
+            Kind::Nginx => (format!("listen {} backlog=4096;", self.public), format!("listen {};", self.ops)),
+            Kind::Envoy => (format!("    {}", socket(self.public)), socket(self.ops)),
+        };
+        with_block(&with_block(&text, "listen", &[listen]), "ops", &[ops])
     }
 
     fn environment(&self, admin: &Path) -> Vec<(String, String)> {
@@ -122,6 +143,12 @@ impl Kind {
             Self::Nginx => {
                 let down = if *retired { " down" } else { "" };
                 format!("server {addr} max_fails=10 fail_timeout=1s{down};")
+            }
+            Self::Envoy => {
+                let (host, port) = (addr.ip(), addr.port());
+                let address =
+                    format!("address: {{ socket_address: {{ address: {host}, port_value: {port} }} }}");
+                format!("          - endpoint: {{ {address}, health_check_config: {{ port_value: {ops} }} }}")
             }
         }
     }
@@ -175,7 +202,8 @@ impl Shipped {
         let place = folder.path().to_path_buf();
         // nginx's workers are another user when its master is root, and keep their temporary files here.
         std::fs::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let (file, admin) = (place.join("balancer.conf"), place.join("admin.sock"));
+        // Envoy goes by the ending.
+        let (file, admin) = (place.join("balancer.yaml"), place.join("admin.sock"));
         std::fs::write(&file, text).unwrap();
         let process = Process::start(Spec {
             name: format!("{kind:?}"),
@@ -226,6 +254,7 @@ impl Shipped {
                 assert_eq!(answer.trim(), "");
             }
             Kind::Nginx => self.reload().await,
+            Kind::Envoy => unreachable!("its servers come and go with DNS"),
         }
     }
 
@@ -238,6 +267,7 @@ impl Shipped {
                 assert_eq!(answer.trim(), "");
             }
             Kind::Nginx => self.reload().await,
+            Kind::Envoy => unreachable!("its servers come and go with DNS"),
         }
     }
 
@@ -271,6 +301,8 @@ pub(crate) fn arguments(kind: Kind, folder: &Path, file: &Path) -> Vec<std::ffi:
             let (flag, stay) = ("-g".into(), "daemon off;".into());
             vec!["-p".into(), prefix.into(), "-c".into(), file.into(), flag, stay]
         }
+        // Several run on one machine here, each by itself.
+        Kind::Envoy => vec!["--disable-hot-restart".into(), "-c".into(), file.into()],
     }
 }
 

@@ -9,12 +9,13 @@ use crate::shipped::{Kind, Node, Places, arguments};
 
 /// What the program's own check says, and whether it is content.
 fn check(kind: Kind, folder: &Path, text: &str) -> (bool, String) {
-    let file = folder.join("balancer.conf");
+    let file = folder.join("balancer.yaml");
     std::fs::write(&file, text).unwrap();
     let mut command = Command::new(kind.program());
     match kind {
         Kind::Haproxy | Kind::ProxyProtocol => command.arg("-c").arg("-f").arg(&file),
         Kind::Nginx => command.arg("-t").args(arguments(kind, folder, &file)),
+        Kind::Envoy => command.args(["--mode", "validate", "-c"]).arg(&file),
     };
     let output = command.output().unwrap();
     let words = [output.stdout, output.stderr].concat();
@@ -41,10 +42,11 @@ fn places() -> Places {
 #[test]
 fn every_shipped_file_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
-    let mut texts: Vec<(Kind, String)> =
-        [Kind::Haproxy, Kind::ProxyProtocol, Kind::Nginx].map(|kind| (kind, places().fill(kind))).into();
-    // HAProxy's servers are named by DNS, and need not be there yet.
-    for kind in [Kind::Haproxy, Kind::ProxyProtocol] {
+    let mut texts: Vec<(Kind, String)> = [Kind::Haproxy, Kind::ProxyProtocol, Kind::Nginx, Kind::Envoy]
+        .map(|kind| (kind, places().fill(kind)))
+        .into();
+    // The servers of these are named by DNS, and need not be there yet.
+    for kind in [Kind::Haproxy, Kind::ProxyProtocol, Kind::Envoy] {
         texts.push((kind, std::fs::read_to_string(kind.file()).unwrap()));
     }
     for (kind, text) in texts {
@@ -64,10 +66,21 @@ fn a_misspelt_file_is_refused() {
         (Kind::Haproxy, "balance leastconn", "balance leastcon"),
         (Kind::ProxyProtocol, "send-proxy-v2", "send-proxy-v3"),
         (Kind::Nginx, "proxy_buffering off", "proxy_bufering off"),
+        (Kind::Envoy, "no_traffic_interval", "no_trafic_interval"),
     ] {
         let text = places().fill(kind);
         assert!(text.contains(right), "{kind:?} has {right}");
         let (content, words) = check(kind, folder.path(), &text.replace(right, wrong));
         assert!(!content && words.contains(wrong.split(' ').next().unwrap()), "{kind:?}: {words}");
     }
+}
+
+/// What HAProxy says itself stands in two files, and is one text.
+#[test]
+fn both_files_of_haproxy_say_the_same_when_nobody_answers() {
+    let answers = |kind: Kind| {
+        let text = std::fs::read_to_string(kind.file()).unwrap();
+        text.split_once("# --- answers").unwrap().1.split_once("# ---\n").unwrap().0.to_owned()
+    };
+    assert_eq!(answers(Kind::Haproxy), answers(Kind::ProxyProtocol));
 }
