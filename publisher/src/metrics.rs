@@ -69,7 +69,7 @@ const READS_REFUSED: Metric = Metric {
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
     kind: MetricKind::Counter,
-    labels: "route: publish, list, event, openapi, docs, other; status: the HTTP status",
+    labels: "route: publish, list, event, position, openapi, docs, other; status: the HTTP status",
     what: "Requests answered",
 };
 
@@ -113,6 +113,8 @@ pub enum Route {
     List,
     /// `GET /v1/events/{id}`
     Event,
+    /// `GET /v1/position`
+    Position,
     /// `GET /openapi.json` and `GET /asyncapi.json`
     OpenApi,
     /// `GET /docs` and its assets
@@ -121,10 +123,11 @@ pub enum Route {
     Other,
 }
 
-const ROUTES: [(Route, &str); 6] = [
+const ROUTES: [(Route, &str); 7] = [
     (Route::Publish, "publish"),
     (Route::List, "list"),
     (Route::Event, "event"),
+    (Route::Position, "position"),
     (Route::OpenApi, "openapi"),
     (Route::Docs, "docs"),
     (Route::Other, "other"),

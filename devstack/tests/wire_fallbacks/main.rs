@@ -16,6 +16,7 @@ mod nodes;
 mod pages;
 mod plain;
 mod polls;
+mod position;
 mod refusals;
 mod services;
 mod slow;

@@ -5,6 +5,7 @@
 //! matter of the origin.
 
 use super::App;
+use super::position::POSITION;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, header};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(super) fn layer(app: Arc<App>) -> CorsLayer {
         .expose_headers([
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("idempotency-replayed"),
+            POSITION,
             header::RETRY_AFTER,
             header::WWW_AUTHENTICATE,
         ])

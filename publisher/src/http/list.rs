@@ -4,7 +4,7 @@ use super::openapi::shapes::{ProblemDocument, StoredEvent};
 use super::page::{self, Asked, Source};
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
-use super::{App, cursor, no_entry, place, unknown_tenant};
+use super::{App, cursor, no_entry, place, position, unknown_tenant};
 use crate::access::{Caller, Entry, NotTheirs, Scope};
 use crate::event::rfc3339;
 use axum::body::Body;
@@ -83,7 +83,7 @@ pub(super) struct EventPage {
         ("limit" = Option<u32>, Query, description = "Events on a page.", minimum = 1, maximum = 200),
     ),
     responses(
-        (status = 200, description = "A page.", body = EventPage),
+        (status = 200, description = "A page.", body = EventPage, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: the page shows the log as it was there."))),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -147,7 +147,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
         ("tenant" = Option<String>, Query, description = "Required with credentials for several tenants."),
     ),
     responses(
-        (status = 200, description = "The event.", body = LogEntry),
+        (status = 200, description = "The event.", body = LogEntry, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: where the log stood."))),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -170,21 +170,24 @@ pub(super) async fn event(
     let nothing = || Problem::new(Code::NotFound, "there is no event of this id, or it is not for you");
     let id = path.ok().and_then(|Path(text)| EventId::new(text).ok()).ok_or_else(nothing)?;
     let held = reader.hold()?;
-    let found = {
+    let (opened, found) = {
         let _turn = reader.turn().await?;
-        app.health.check()?;
-        app.log.event(&entry.tenant, &id).await?
+        // First: the event may be newer than the position, and not older.
+        let opened = app.health.ask(app.log.open_tenant(&entry.tenant, false)).await?;
+        (opened, app.log.event(&entry.tenant, &id).await?)
     };
+    let head = opened.ok_or_else(nothing)?.head;
     let (epoch, event) = found.ok_or_else(nothing)?;
     if !entry.sees(&event.channels) {
         return Err(nothing());
     }
     let mut text = Vec::new();
     write(&mut text, &row(event, &epoch)?)?;
-    Ok(([(header::CONTENT_TYPE, JSON)], Body::from(held.piece(text))).into_response())
+    let position = position::header(&head.epoch, head.seq);
+    Ok((position, [(header::CONTENT_TYPE, JSON)], Body::from(held.piece(text))).into_response())
 }
 
-fn may_read(entry: Entry) -> Result<Entry, Problem> {
+pub(super) fn may_read(entry: Entry) -> Result<Entry, Problem> {
     if entry.may(Scope::Read) {
         Ok(entry)
     } else {

@@ -9,6 +9,7 @@
 //! | `publish` | how does a request to publish become acknowledged events? |
 //! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
+//! | `position` | `GET /v1/position`: where does the log stand? |
 //! | `place` | where does a page begin that reads forward? |
 //! | `reads` | who may read the log now, and how much of the answers may be in memory? |
 //! | `prepare` | what goes to the log when this caller publishes these events? |
@@ -28,6 +29,7 @@ mod openapi;
 mod page;
 mod parsing;
 mod place;
+mod position;
 mod prepare;
 pub mod problem;
 mod publish;
@@ -94,6 +96,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/events", post(forms::event).get(list::list))
         .route("/v1/events/{id}", get(list::event))
+        .route("/v1/position", get(position::position))
         .merge(forms::router())
         .merge(openapi::router())
         .merge(docs::router())

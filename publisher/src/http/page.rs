@@ -8,7 +8,7 @@
 use super::problem::Problem;
 use super::reads::{Held, PIECE, Reader};
 use super::turn::Turn;
-use super::{cursor, list, place};
+use super::{cursor, list, place, position};
 use crate::health::Health;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -78,6 +78,7 @@ struct Page {
 
 /// Answers the page that was asked for.
 pub(super) async fn answer(source: Source, filter: EventFilter, asked: Asked) -> Result<Response, Problem> {
+    let position = position::header(&source.epoch, asked.head);
     let mut page = Page::find(source, filter, asked).await?;
     while !page.ended && page.text.len() < PIECE {
         page.read_on().await?;
@@ -97,7 +98,7 @@ pub(super) async fn answer(source: Source, filter: EventFilter, asked: Asked) ->
             Ok::<_, Broken>((!piece.is_empty()).then(|| (page.held.piece(piece), (None, page))))
         })),
     };
-    Ok(([(header::CONTENT_TYPE, json)], body).into_response())
+    Ok((position, [(header::CONTENT_TYPE, json)], body).into_response())
 }
 
 /// Why an answer ends before its end.

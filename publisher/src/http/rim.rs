@@ -64,6 +64,7 @@ fn route(method: &Method, path: &str) -> Route {
     match path {
         path if method == Method::POST && forms::PATHS.contains(&path) => Route::Publish,
         "/v1/events" => Route::List,
+        "/v1/position" => Route::Position,
         "/openapi.json" | "/asyncapi.json" => Route::OpenApi,
         "/" | "/docs" | "/docs/page.js" | "/docs/page.css" | "/docs/rapidoc-min.js" => Route::Docs,
         path if path.strip_prefix("/v1/events/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => {

@@ -16,6 +16,7 @@ mod harness;
 mod idempotency;
 mod locked;
 mod mutations;
+mod position;
 mod program;
 mod publish;
 mod reading;

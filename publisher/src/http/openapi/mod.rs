@@ -39,6 +39,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::forms::binary_cloudevent,
         super::list::list,
         super::list::event,
+        super::position::position,
     ),
     components(schemas(shapes::Priority, shapes::StoredEvent, shapes::FaultDocument)),
     tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."))

@@ -1,0 +1,83 @@
+//! `GET /v1/position`, and the header `Carillon-Position`: where does the log stand?
+//!
+//! Whoever loads rows and then wants what happens after them asks here first, hands the answer to the page, and connects
+//! with it as `since` and `epoch`: no event falls between.
+
+use super::openapi::shapes::ProblemDocument;
+use super::problem::Problem;
+use super::query::Query;
+use super::{App, list, no_entry, unknown_tenant};
+use crate::access::Caller;
+use axum::Json;
+use axum::extract::State;
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use carillon_protocol::{Cursor, Epoch, Seq, TenantId};
+use http::{HeaderName, HeaderValue, Uri};
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// On every answer that reads: whatever happened up to there is in it, if it was asked for.
+pub(super) const POSITION: HeaderName = HeaderName::from_static("carillon-position");
+
+/// Where a tenant's log stands.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Position {
+    /// The life of the log.
+    #[schema(value_type = String, max_length = 32)]
+    epoch: Epoch,
+    /// Its newest event; 0 when there is none.
+    #[schema(value_type = u64)]
+    seq: Seq,
+}
+
+/// The header with this position.
+pub(super) fn header(epoch: &Epoch, seq: Seq) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
+    let text = Cursor { seq, epoch: epoch.clone() }.to_string();
+    AppendHeaders(HeaderValue::from_str(&text).ok().map(|value| (POSITION, value)))
+}
+
+/// Where the tenant's log stands.
+///
+/// Ask before you load your own rows, and connect with the answer as `since` and `epoch`: events from there on come. Every
+/// answer that reads has the same in its header `Carillon-Position`, as `<epoch>:<seq>`.
+#[utoipa::path(
+    get,
+    path = "/v1/position",
+    operation_id = "getPosition",
+    tag = "events",
+    params(("tenant" = Option<String>, Query, description = "Required with credentials for several tenants.")),
+    responses(
+        (status = 200, description = "The position.", body = Position, headers(("Carillon-Position" = String, description = "The same, as `<epoch>:<seq>`."))),
+        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn position(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let mut query = Query::read(&uri, &["tenant"])?;
+    let asked = query.named("tenant", |text| TenantId::new(text))?;
+    let entry = list::may_read(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    // A tenant begins with its first use: else it would have no epoch to connect with.
+    if !app.tenants.ensure(&entry.tenant, &caller.publisher()).await? {
+        return Err(unknown_tenant());
+    }
+    let reader = app.reads.reader(entry.tenant.as_str(), &caller.name());
+    let opened = {
+        let _turn = reader.turn().await?;
+        app.health.ask(app.log.open_tenant(&entry.tenant, false)).await?
+    };
+    let Some(opened) = opened else {
+        app.tenants.forget(&entry.tenant);
+        return Err(unknown_tenant());
+    };
+    let (epoch, seq) = (opened.head.epoch, opened.head.seq);
+    Ok((header(&epoch, seq), Json(Position { epoch, seq })).into_response())
+}

@@ -1,0 +1,71 @@
+//! Does whoever reads learn where the log stood, so that no event falls between what was read and what comes?
+
+use crate::harness::{Api, NONE, PUBLISH, make_key, token_for};
+use carillon_platform::config::Tenants as Policy;
+use carillon_protocol::Cursor;
+use serde_json::{Value, json};
+
+async fn publish(api: &Api, tenant: &str, id: &str) -> Value {
+    let reply = api.post(json!({"tenant": tenant, "type": "t", "channels": ["c"], "id": id})).await;
+    assert_eq!(reply.status, 201, "{:?}", reply.json);
+    reply.json
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_that_reads_says_where_the_log_stands() {
+    let api = Api::new().await;
+    publish(&api, "position-a", "one").await;
+    let newest = publish(&api, "position-a", "two").await;
+    let expected = format!("{}:2", newest["epoch"].as_str().unwrap());
+    for path in [
+        "/v1/position?tenant=position-a",
+        "/v1/events?tenant=position-a&limit=1",
+        "/v1/events?tenant=position-a&type=nothing",
+        "/v1/events?tenant=position-a&order=asc",
+        "/v1/events/one?tenant=position-a",
+    ] {
+        let reply = api.get(path).await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("carillon-position")),
+            (200, Some(&*expected)),
+            "{path}"
+        );
+    }
+    let told = api.get("/v1/position?tenant=position-a").await.json;
+    assert_eq!(told, json!({"epoch": newest["epoch"], "seq": 2}));
+    let missing = api.get("/v1/events/three?tenant=position-a").await;
+    assert_eq!((missing.status.as_u16(), missing.header("carillon-position")), (404, None));
+    let page = api.get_with(&[("origin", "https://app.example.com")], "/v1/position?tenant=position-a").await;
+    assert!(page.header("access-control-expose-headers").unwrap().contains("carillon-position"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_was_never_used_has_a_position_to_connect_with() {
+    let api = Api::new().await;
+    let told = api.get("/v1/position?tenant=position-new").await;
+    let epoch = told.json["epoch"].as_str().unwrap().to_owned();
+    assert_eq!((told.json["seq"].as_u64(), epoch.is_empty()), (Some(0), false));
+    let cursor: Cursor = told.header("carillon-position").unwrap().parse().unwrap();
+    assert_eq!((cursor.seq.0, cursor.epoch.as_str()), (0, epoch.as_str()));
+    assert_eq!(publish(&api, "position-new", "one").await["epoch"], epoch);
+    let strict = Api::with(api.database.clone(), Policy::Registered).await;
+    strict.get("/v1/position?tenant=position-nobody").await.problem(403, "unknown_tenant");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_read_or_connect_may_ask_and_nobody_else() {
+    let api = Api::new().await;
+    publish(&api, "position-who", "one").await;
+    let token = token_for("mila", "position-who", &[], NONE);
+    let asked = api.get_with(&[("authorization", &token)], "/v1/position").await;
+    assert_eq!((asked.status.as_u16(), asked.json["seq"].as_u64()), (200, Some(1)));
+    let reply = api.get_with(&[("authorization", &token)], "/v1/position?tenant=other").await;
+    reply.problem(403, "tenant_forbidden");
+    let publishes = make_key(&api.database, Some("position-who"), "publish", None).await;
+    api.get_with(&[("x-api-key", &publishes)], "/v1/position").await.problem(403, "missing_scope");
+    api.get_with(&[("anonymous", "")], "/v1/position").await.problem(401, "credentials_missing");
+    api.get("/v1/position").await.problem(400, "invalid_parameter");
+    api.get("/v1/position?tenant=position-who&limit=1").await.problem(400, "invalid_parameter");
+    let caps = token_for("root", "position-who", &[], PUBLISH);
+    assert_eq!(api.get_with(&[("authorization", &caps)], "/v1/position").await.status, 200);
+}
