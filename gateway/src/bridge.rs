@@ -4,11 +4,14 @@
 //! most one page and one token of a connection are under way, so the number of requests is bounded by connections; what
 //! those leave behind that come and go quickly is bounded by the shares of their users (`stream::backlog`).
 
-use crate::entrance::{Doorman, Refusal};
+use crate::edge::RawQuery;
+use crate::entrance::{Doorman, Entrance, Refusal};
 use crate::shard::{HistoryFrom, HistoryPage, Request, Shards, ToShard};
 use crate::stream::backlog::{Backlog, Reader};
 use carillon_backplane::log::LogError;
-use carillon_protocol::{Channel, Seq};
+use carillon_platform::share::AddressGroup;
+use carillon_protocol::client::connect_parameters;
+use carillon_protocol::{Channel, CloseCode, Seq};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Carries out requests until the shards are gone.
@@ -32,12 +35,9 @@ pub(crate) async fn run(
 
 async fn carry_out(request: Request, doorman: &Doorman, backlog: &Backlog) -> (usize, ToShard) {
     match request {
-        Request::Enter { connection, from, token, hello } => {
-            let result = match doorman.verify(&token, from).await {
-                Ok(bearer) => doorman.admit(&bearer, hello).await.map(Box::new),
-                Err(refusal) => Err(refusal),
-            };
-            (connection.shard.into(), ToShard::Entered(connection, result))
+        Request::Enter { connection, from, token, frame, url } => {
+            let result = enter(doorman, &token, from, &frame, &url).await;
+            (connection.shard.into(), ToShard::Entered(connection, result.map(Box::new)))
         }
         Request::Refresh { connection, from, frame, token, tenant } => {
             let result = doorman.identify(&token, Some(&tenant), from).await;
@@ -52,6 +52,23 @@ async fn carry_out(request: Request, doorman: &Doorman, backlog: &Backlog) -> (u
             (connection.shard.into(), ToShard::History(connection, ticket, page))
         }
     }
+}
+
+/// Lets somebody in whose token came with the first frame. What that frame and the URL ask for is read for those alone whose
+/// token is good.
+async fn enter(
+    doorman: &Doorman,
+    token: &str,
+    from: AddressGroup,
+    frame: &str,
+    url: &RawQuery,
+) -> Result<Entrance, Refusal> {
+    let bearer = doorman.verify(token, from).await?;
+    let of_url = url.connect_parameters()?;
+    let of_frame = connect_parameters(frame).map_err(|why| {
+        Refusal::new("invalid_frame", format!("auth: {why}"), 400, CloseCode::ProtocolError)
+    })?;
+    doorman.admit(&bearer, of_frame.or(of_url)).await
 }
 
 /// The answer to a request that was not carried out.

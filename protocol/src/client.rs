@@ -3,8 +3,12 @@
 //! One JSON object per text frame. Clients of older systems are understood too: upper-case types, fields wrapped
 //! in `data`, and `room` for `channel`.
 
-use crate::channel::{Channel, ChannelPattern};
-use crate::ident::{DeviceId, Epoch, InvalidName, LastEvent, Seq, TenantId};
+mod connect;
+
+pub use connect::{ConnectParameters, connect_parameters, named};
+
+use crate::channel::Channel;
+use crate::ident::{Epoch, Seq};
 use crate::limits;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -31,10 +35,8 @@ pub struct ClientFrame {
 pub enum Request {
     /// Present a token: the first frame of an unauthenticated connection, or a refresh before expiry.
     Auth {
-        /// The JWT.
+        /// The JWT or API key.
         token: Box<str>,
-        /// In a first frame: what it asks for beside that, or what is wrong with it. Means nothing in a refresh.
-        connect: Result<Box<ConnectParameters>, String>,
     },
     /// Join channels, all or none.
     Subscribe {
@@ -53,50 +55,6 @@ pub enum Request {
         /// Raw JSON to be repeated.
         data: Option<Box<str>>,
     },
-}
-
-/// What a client asks for when it connects: in its URL, or in its first frame, which has room for more.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ConnectParameters {
-    /// For tokens of several tenants.
-    pub tenant: Option<TenantId>,
-    /// The client installation's name.
-    pub device: Option<DeviceId>,
-    /// Further channels, all or none.
-    pub channels: Vec<Channel>,
-    /// Beginnings of channels (`contact:*`): for those that come with an API key.
-    pub patterns: Vec<ChannelPattern>,
-    /// The cursor to resume from.
-    pub since: Option<Seq>,
-    /// The epoch of that cursor.
-    pub epoch: Option<Epoch>,
-    /// The last event the client got.
-    pub last: Option<LastEvent>,
-}
-
-impl ConnectParameters {
-    /// What these do not say, others may. A cursor is one thing: it comes whole from where `since` stands.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        let (since, epoch, last) = match self.since {
-            Some(_) => (self.since, self.epoch, self.last),
-            None => (other.since, other.epoch, other.last),
-        };
-        let names_none = self.channels.is_empty() && self.patterns.is_empty();
-        let (channels, patterns) = match names_none {
-            true => (other.channels, other.patterns),
-            false => (self.channels, self.patterns),
-        };
-        Self {
-            tenant: self.tenant.or(other.tenant),
-            device: self.device.or(other.device),
-            channels,
-            patterns,
-            since,
-            epoch,
-            last,
-        }
-    }
 }
 
 /// Which past events a `subscribe` asks for.
@@ -162,23 +120,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The fields of a first frame alone.
-#[derive(Deserialize, Default)]
-struct ConnectFields<'a> {
-    #[serde(borrow, default)]
-    tenant: Option<Cow<'a, str>>,
-    #[serde(default)]
-    device: Option<Cow<'a, str>>,
-    #[serde(default)]
-    channels: Option<Vec<Cow<'a, str>>>,
-    #[serde(default)]
-    since: Option<u64>,
-    #[serde(default)]
-    epoch: Option<Cow<'a, str>>,
-    #[serde(default)]
-    last: Option<Cow<'a, str>>,
-}
-
 /// The field of an `auth` that every one has.
 #[derive(Deserialize, Default)]
 struct TokenField<'a> {
@@ -188,6 +129,47 @@ struct TokenField<'a> {
 
 /// Reads one text frame.
 pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
+    let Opening { id, kind, data } = opening(text)?;
+    let invalid = |message: String| FrameFault { code: "invalid_frame", message, id: id.clone() };
+    if kind == "ping" {
+        let data = data.map(|raw| raw.get().into());
+        return Ok(ClientFrame { id, request: Request::Ping { data } });
+    }
+
+    let data = object(data);
+    if kind == "auth" {
+        let token = token(text, data).map_err(invalid)?;
+        return Ok(ClientFrame { id, request: Request::Auth { token } });
+    }
+    let outer: Fields<'_> = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
+    let inner = data.map(serde_json::from_str).transpose().map_err(|e| invalid(format!("data: {e}")))?;
+    let fields = outer.or(inner.unwrap_or_default());
+    let request = match &*kind {
+        "subscribe" => {
+            let history = history(&fields).map_err(invalid)?;
+            Request::Subscribe { channels: channels(&fields).map_err(invalid)?, history }
+        }
+        _ => Request::Unsubscribe { channels: channels(&fields).map_err(invalid)? },
+    };
+    Ok(ClientFrame { id, request })
+}
+
+/// The token of a first frame, which must be an `auth`. Nothing else of it is read: who sends it is not known yet.
+pub fn first_token(text: &str) -> Result<Box<str>, FrameFault> {
+    let Opening { id, kind, data } = opening(text)?;
+    let read = if kind == "auth" { token(text, object(data)) } else { Err("auth comes first".into()) };
+    read.map_err(|message| FrameFault { code: "invalid_frame", message, id })
+}
+
+/// What every frame has, read first so that a fault in the rest can be answered with the frame's id.
+struct Opening<'a> {
+    id: Option<FrameId>,
+    /// One of [`TYPES`].
+    kind: String,
+    data: Option<&'a RawValue>,
+}
+
+fn opening(text: &str) -> Result<Opening<'_>, FrameFault> {
     // The reader below would take a list for the fields in their order.
     if text.trim_ascii_start().starts_with('[') {
         return Err(FrameFault {
@@ -213,30 +195,14 @@ pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
         let message = format!("unknown type {:?}; a client sends {}", shortened(&kind), TYPES.join(", "));
         return Err(fault("unknown_type", message));
     }
-    if kind == "ping" {
-        let data = envelope.data.map(|raw| raw.get().into());
-        return Ok(ClientFrame { id, request: Request::Ping { data } });
-    }
-
-    let data = envelope.data.map(RawValue::get).filter(|data| data.starts_with('{'));
-    if kind == "auth" {
-        let request = auth(text, data).map_err(invalid)?;
-        return Ok(ClientFrame { id, request });
-    }
-    let outer: Fields<'_> = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
-    let inner = data.map(serde_json::from_str).transpose().map_err(|e| invalid(format!("data: {e}")))?;
-    let fields = outer.or(inner.unwrap_or_default());
-    let request = match &*kind {
-        "subscribe" => {
-            let history = history(&fields).map_err(invalid)?;
-            Request::Subscribe { channels: channels(&fields).map_err(invalid)?, history }
-        }
-        _ => Request::Unsubscribe { channels: channels(&fields).map_err(invalid)? },
-    };
-    Ok(ClientFrame { id, request })
+    Ok(Opening { id, kind, data: envelope.data })
 }
 
-/// What every frame has, read first so that a fault in the rest can be answered with the frame's id.
+/// The fields of older systems' frames, if they are there.
+fn object(data: Option<&RawValue>) -> Option<&str> {
+    data.map(RawValue::get).filter(|data| data.starts_with('{'))
+}
+
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(rename = "type", borrow, default)]
@@ -259,57 +225,19 @@ fn frame_id(id: Option<&RawValue>) -> Result<Option<FrameId>, FrameFault> {
     Ok(Some(raw.into()))
 }
 
-/// An `auth`: what is wrong with the rest of it is told apart, since a refresh has no use for that.
-fn auth(text: &str, data: Option<&str>) -> Result<Request, String> {
+/// The token of an `auth`.
+fn token(text: &str, data: Option<&str>) -> Result<Box<str>, String> {
     let outer: TokenField<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let inner: Option<TokenField<'_>> =
         data.map(serde_json::from_str).transpose().map_err(|error| format!("data: {error}"))?;
     let token = outer.token.or(inner.unwrap_or_default().token).ok_or("auth needs token")?;
-    Ok(Request::Auth { token: token.as_ref().into(), connect: connect(text, data) })
-}
-
-fn connect(text: &str, data: Option<&str>) -> Result<Box<ConnectParameters>, String> {
-    let read = |text: &str| {
-        let fields: ConnectFields<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let fault = |name: &str, error: InvalidName| format!("{name}: {error}");
-        let (channels, patterns) = named(fields.channels.iter().flatten().map(Cow::as_ref))?;
-        Ok::<_, String>(ConnectParameters {
-            tenant: fields.tenant.map(|it| TenantId::new(&it).map_err(|e| fault("tenant", e))).transpose()?,
-            device: fields.device.map(|it| DeviceId::new(&it).map_err(|e| fault("device", e))).transpose()?,
-            channels,
-            patterns,
-            since: fields.since.map(Seq),
-            epoch: fields.epoch.map(|it| Epoch::new(&it).map_err(|e| fault("epoch", e))).transpose()?,
-            last: fields.last.map(|it| it.parse().map_err(|e| fault("last", e))).transpose()?,
-        })
-    };
-    let outer = read(text)?;
-    Ok(Box::new(outer.or(data.map(read).transpose()?.unwrap_or_default())))
+    Ok(token.as_ref().into())
 }
 
 fn channels(fields: &Fields<'_>) -> Result<Vec<Channel>, String> {
     let many = fields.channels.iter().chain(&fields.rooms).flatten();
     let channels = distinct(many.chain(&fields.channel).chain(&fields.room).map(Cow::as_ref))?;
     if channels.is_empty() { Err("channel or channels is missing".into()) } else { Ok(channels) }
-}
-
-/// What a client names when it connects: channels, and beginnings of channels with a `*`, each once. The fault in words if
-/// one is neither, or there are too many.
-pub fn named<'a>(
-    names: impl Iterator<Item = &'a str>,
-) -> Result<(Vec<Channel>, Vec<ChannelPattern>), String> {
-    let (with_star, without): (Vec<&str>, Vec<&str>) = names.partition(|name| name.ends_with('*'));
-    let mut patterns: Vec<ChannelPattern> = Vec::new();
-    for name in with_star {
-        let pattern = ChannelPattern::new(name).map_err(|e| format!("pattern {:?}: {e}", shortened(name)))?;
-        if !patterns.contains(&pattern) {
-            patterns.push(pattern);
-        }
-        if patterns.len() > limits::PATTERNS_PER_CONNECTION {
-            return Err(format!("at most {} patterns", limits::PATTERNS_PER_CONNECTION));
-        }
-    }
-    Ok((distinct(without.into_iter())?, patterns))
 }
 
 /// Each of these channels once.
@@ -372,11 +300,9 @@ mod tests {
             request(r#"{"type":"ping","data":{"a":[1]}}"#),
             Request::Ping { data: Some(r#"{"a":[1]}"#.into()) }
         );
-        let connect = Ok(Box::default());
-        assert_eq!(
-            request(r#"{"type":"auth","token":"x.y.z"}"#),
-            Request::Auth { token: "x.y.z".into(), connect }
-        );
+        let auth = r#"{"type":"auth","token":"x.y.z"}"#;
+        assert_eq!(request(auth), Request::Auth { token: "x.y.z".into() });
+        assert_eq!(first_token(auth).as_deref(), Ok("x.y.z"));
         assert!(matches!(
             request(r#"{"type":"subscribe","channel":"a","since":4,"epoch":"e1","unknown":{"x":1}}"#),
             Request::Subscribe { history: Some(History::Since { seq: Seq(4), epoch: Some(_) }), .. }
@@ -394,61 +320,21 @@ mod tests {
             request(r#"{"type":"Unsubscribe","room":"contact:123"}"#),
             Request::Unsubscribe { channels }
         );
-        let connect = Ok(Box::default());
-        assert_eq!(
-            request(r#"{"type":"AUTH","data":{"token":"t"}}"#),
-            Request::Auth { token: "t".into(), connect }
-        );
+        let auth = r#"{"type":"AUTH","data":{"token":"t"}}"#;
+        assert_eq!(request(auth), Request::Auth { token: "t".into() });
+        assert_eq!(first_token(auth).as_deref(), Ok("t"));
     }
 
     #[test]
-    fn a_first_frame_says_what_a_url_says() {
-        let connect = |text: &str| match request(text) {
-            Request::Auth { connect, .. } => connect.map(|connect| *connect),
-            other => panic!("{other:?}"),
-        };
-        let wanted = ConnectParameters {
-            tenant: Some(TenantId::new("acme").unwrap()),
-            device: Some(DeviceId::new("phone").unwrap()),
-            channels: vec![Channel::new("a").unwrap(), Channel::new("b").unwrap()],
-            patterns: vec![ChannelPattern::new("c:*").unwrap()],
-            since: Some(Seq(4)),
-            epoch: Some(Epoch::new("e1").unwrap()),
-            last: Some("4:id".parse().unwrap()),
-        };
-        let fields = r#""tenant":"acme","device":"phone","channels":["a","c:*","b","a","c:*"],"since":4,"epoch":"e1","last":"4:id""#;
-        assert_eq!(connect(&format!(r#"{{"type":"auth","token":"t",{fields}}}"#)), Ok(wanted.clone()));
-        assert_eq!(
-            connect(&format!(r#"{{"type":"auth","data":{{"token":"t",{fields}}}}}"#)),
-            Ok(wanted.clone())
-        );
-        // The token is read all the same: whose frame is malformed is told who they are not first.
-        for bad in [
-            r#""since":-1"#,
-            r#""since":"4""#,
-            r#""channels":"a""#,
-            r#""channels":["a b"]"#,
-            r#""channels":["a*b*"]"#,
-            r#""epoch":"a b""#,
-            r#""last":"4""#,
-            r#""device":{}"#,
-        ] {
-            assert!(connect(&format!(r#"{{"type":"auth","token":"t",{bad}}}"#)).is_err(), "{bad}");
+    fn a_first_frame_is_an_auth_and_its_other_fields_are_not_read_for_its_token() {
+        for other in
+            ["{", "[]", r#"{"type":"ping"}"#, r#"{"type":"subscribe","channel":"a"}"#, r#"{"type":"auth"}"#]
+        {
+            assert!(first_token(other).is_err(), "{other}");
         }
-        let many: Vec<String> = (0..=limits::CHANNELS_PER_CONNECTION).map(|n| format!("\"c:{n}\"")).collect();
-        let many = format!(r#"{{"type":"auth","token":"t","channels":[{}]}}"#, many.join(","));
-        assert_eq!(connect(&many), Err("at most 1000 channels".into()));
-        let many: Vec<String> = (0..33).map(|n| format!("c{n}:*")).collect();
-        assert_eq!(named(many.iter().map(String::as_str)), Err("at most 32 patterns".into()));
-        // A cursor is one thing; what a frame does not say its URL may.
-        let frame =
-            ConnectParameters { since: Some(Seq(9)), channels: Vec::new(), ..ConnectParameters::default() };
-        let both = frame.or(wanted.clone());
-        assert_eq!((both.since, both.epoch, both.last), (Some(Seq(9)), None, None));
-        assert_eq!(
-            (both.channels, both.patterns, both.tenant, both.device),
-            (wanted.channels, wanted.patterns, wanted.tenant, wanted.device)
-        );
+        // Its type is all that is looked at of another frame.
+        let subscribe = r#"{"type":"subscribe","channels":["a b"]}"#;
+        assert_eq!(first_token(subscribe).unwrap_err().message, "auth comes first");
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! more (numbers beyond `f64`, deep nesting, half surrogate pairs) and takes the last of two equal names, so it is asked
 //! only about texts it can read, and about refusals only after the tree was written out again.
 
-use carillon_protocol::client::{ClientFrame, FRAME_ID_BYTES, FrameFault, History, Request, parse};
+use carillon_protocol::client::{
+    ClientFrame, FRAME_ID_BYTES, FrameFault, History, Request, connect_parameters, first_token, parse,
+};
 use carillon_protocol::limits::{CHANNELS_PER_CONNECTION, HISTORY_EVENTS};
 use carillon_protocol::server::ServerFrame;
 use carillon_protocol::{Channel, Epoch};
@@ -24,7 +26,7 @@ pub fn check(input: &[u8]) {
             id_is_scalar(frame.id.as_deref(), text);
             within_limits(&frame);
             if let Some(tree) = &tree {
-                says_the_same(&frame, tree);
+                says_the_same(&frame, tree, text);
             }
         }
         Err(fault) => {
@@ -122,7 +124,7 @@ fn has_types(fields: &Value) -> bool {
         && ["channels", "rooms"].iter().all(|name| fields[*name].is_null() || texts(&fields[*name]))
 }
 
-fn says_the_same(frame: &ClientFrame, tree: &Value) {
+fn says_the_same(frame: &ClientFrame, tree: &Value, text: &str) {
     assert!(tree.is_object(), "a frame is an object: {tree}");
     let kind = tree["type"].as_str().expect("a frame has a type").to_ascii_lowercase();
     let field = |name| field(tree, name);
@@ -137,9 +139,10 @@ fn says_the_same(frame: &ClientFrame, tree: &Value) {
         _ => None,
     };
     match &frame.request {
-        Request::Auth { token, connect } => {
+        Request::Auth { token } => {
             assert_eq!((&*kind, Some(&**token)), ("auth", field("token").as_str()));
-            if let Ok(asked) = connect {
+            assert_eq!(first_token(text).as_ref(), Ok(token));
+            if let Ok(asked) = connect_parameters(text) {
                 assert_eq!(asked.since.map(|since| since.0), field("since").as_u64());
                 assert_eq!(asked.epoch.as_ref().map(Epoch::as_str), field("epoch").as_str());
                 assert!(asked.channels.iter().all(|it| names().contains(it.as_str())), "{asked:?}");

@@ -95,6 +95,39 @@ fn a_first_frame_says_what_a_url_says_and_wins_over_it() {
 }
 
 #[test]
+fn what_a_client_asks_for_is_read_when_its_token_is_known() {
+    block_on(async {
+        let stack = stack().await;
+        let addr = stack.gateway(PLAIN).addr();
+        let good = token(&stack, &claims("unread", "anna"));
+        let bad = format!("{good}x");
+        let said = async |path: &str, token: &str, more: Value| {
+            let mut raw = Raw::upgrade(addr, path, &[]).await.expect("nobody has read the URL");
+            let mut frame = json!({"type": "auth", "token": token});
+            frame.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            raw.text(&frame.to_string()).await;
+            raw.closed().await
+        };
+        for (path, more, name) in [
+            ("/v1/ws?since=-1", json!({}), "since"),
+            ("/v1/ws?channels=a%20b", json!({"channels": ["also bad"]}), "channels"),
+            ("/v1/ws?tenant=unread&tenant=unread", json!({}), "tenant"),
+            ("/v1/ws?lastEventId=7", json!({}), "lastEventId"),
+            ("/v1/ws", json!({"device": "a/b"}), "auth: device"),
+        ] {
+            assert_eq!(said(path, &bad, more.clone()).await.0, 4401, "{path} {more}");
+            let (code, reason) = said(path, &good, more.clone()).await;
+            assert_eq!(code, 4400, "{path} {more}");
+            assert!(reason.starts_with(name), "{path} {more}: {reason}");
+        }
+        // Another first frame than auth is told so, whatever else is wrong with it.
+        let mut raw = Raw::upgrade(addr, "/v1/ws", &[]).await.unwrap();
+        raw.text(r#"{"type":"subscribe","channels":["a b"]}"#).await;
+        assert_eq!(raw.closed().await.0, 4401);
+    });
+}
+
+#[test]
 fn the_first_place_that_has_a_token_counts() {
     block_on(async {
         let stack = stack().await;

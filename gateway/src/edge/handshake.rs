@@ -6,13 +6,13 @@
 use super::address::client_address;
 use super::problem::Problem;
 use super::replies::{Replies, SMALL};
-use super::request::{UrlQuery, last_event_id, token, url_token};
+use super::request::{RawQuery, UrlQuery, last_event_id, token, url_token};
 use super::takeover::{Guest, Takeover};
 use crate::admission::{Admission, Permit};
 use crate::door::Door;
 use crate::entrance::{Bearer, Doorman, Refusal};
 use crate::metrics::metrics;
-use crate::shard::{Shards, Wire};
+use crate::shard::{Coming, Shards, Wire};
 use crate::ws;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -45,16 +45,7 @@ struct Arrival {
     peer: Option<Peer>,
     address: IpAddr,
     token: Option<Box<str>>,
-    /// Of its URL, as it came.
-    query: Box<str>,
-    /// The id of the last message it got, as it came.
-    last_event_id: Option<Box<str>>,
-}
-
-impl Arrival {
-    fn query(&self) -> Result<UrlQuery, Problem> {
-        UrlQuery::of(&self.query, self.last_event_id.as_deref())
-    }
+    query: RawQuery,
 }
 
 /// `GET /v1/ws`
@@ -82,13 +73,12 @@ impl Edge {
         let wire = Wire::WebSocket(upgrade.deflate);
         let guest = match self.authenticate(&arrival).await? {
             Some((permit, bearer)) => {
-                let query = arrival.query()?;
+                let query = arrival.query.read()?;
                 self.admit(permit, bearer, query, wire).await?
             }
             None => {
                 let permit = self.admission.enter_unauthenticated(arrival.address)?;
-                let hello = arrival.query()?.hello;
-                Guest { permit, hello, entrance: None, wire }
+                Guest { permit, coming: Coming::Unknown(arrival.query), wire }
             }
         };
         Ok(Takeover::mark(upgrade.response(), guest))
@@ -107,7 +97,7 @@ impl Edge {
         let Some((permit, bearer)) = self.authenticate(&arrival).await? else {
             return Err(Refusal::from(AuthError::Missing).into());
         };
-        let query = arrival.query()?;
+        let query = arrival.query.read()?;
         let wire = wire(&query);
         self.admit(permit, bearer, query, wire).await
     }
@@ -120,8 +110,7 @@ impl Edge {
             peer: request.extensions().get().cloned(),
             address: self.address(&request),
             token: token.map_err(Refusal::from)?,
-            query: query.into(),
-            last_event_id: last_event_id(request.headers()),
+            query: RawQuery::new(query, last_event_id(request.headers())),
         })
     }
 
@@ -144,7 +133,7 @@ impl Edge {
         query: UrlQuery,
         mut wire: Wire,
     ) -> Result<Guest, Problem> {
-        let entrance = self.doorman.admit(&bearer, query.hello.clone()).await?;
+        let entrance = self.doorman.admit(&bearer, query.hello).await?;
         let (tenant, user) = (&entrance.identity.tenant, &entrance.identity.user);
         permit.identify(tenant, user)?;
         if let Wire::Poll { most, .. } = &mut wire {
@@ -153,7 +142,7 @@ impl Edge {
                 None => *most = SMALL as u32,
             }
         }
-        Ok(Guest { permit, hello: query.hello, entrance: Some(Box::new(entrance)), wire })
+        Ok(Guest { permit, coming: Coming::Admitted(Box::new(entrance)), wire })
     }
 
     fn is_open(&self) -> Result<(), Problem> {

@@ -25,3 +25,4 @@ mod request;
 mod takeover;
 
 pub(crate) use replies::{Replies, Reply};
+pub(crate) use request::RawQuery;

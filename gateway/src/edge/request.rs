@@ -1,16 +1,40 @@
 //! What does the URL say, and where is the token?
 
-use super::problem::Problem;
+use crate::entrance::Refusal;
 use carillon_platform::auth::{AuthError, bearer};
 use carillon_protocol::client::{ConnectParameters, named};
 use carillon_protocol::ident::InvalidName;
-use carillon_protocol::{Cursor, DeviceId, Epoch, Seq, TenantId};
-use http::{HeaderMap, StatusCode, header};
+use carillon_protocol::{CloseCode, Cursor, DeviceId, Epoch, Seq, TenantId};
+use http::{HeaderMap, header};
 use std::borrow::Cow;
 use std::time::Duration;
 
 /// Longest a poll may ask to wait; proxies give up on answers that take longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(50);
+
+/// The query of a URL as it came, and the id of the last message that a header may bring beside it: together as long as the
+/// head of a request may be (32 KiB). It is read when it is known who sent it: a thousand channels are not read for nobody.
+#[derive(Debug, Default)]
+pub(crate) struct RawQuery {
+    query: Box<str>,
+    last_event_id: Option<Box<str>>,
+}
+
+impl RawQuery {
+    pub(crate) fn new(query: &str, last_event_id: Option<Box<str>>) -> Self {
+        Self { query: query.into(), last_event_id }
+    }
+
+    /// What it says.
+    pub(super) fn read(&self) -> Result<UrlQuery, Refusal> {
+        UrlQuery::of(&self.query, self.last_event_id.as_deref())
+    }
+
+    /// What it asks for, of a client whose token came with the first frame.
+    pub(crate) fn connect_parameters(&self) -> Result<ConnectParameters, Refusal> {
+        Ok(self.read()?.hello)
+    }
+}
 
 /// The query of a URL. Parameters it does not know are left alone: proxies and clients add their own.
 #[derive(Debug, Default)]
@@ -21,12 +45,8 @@ pub(super) struct UrlQuery {
 }
 
 impl UrlQuery {
-    /// Reads it, and the id of the last message that a header may bring beside it. A client with a token has been authenticated
-    /// before: a thousand channels are not read for nobody.
-    pub(super) fn of(query: &str, last_event_id: Option<&str>) -> Result<Self, Problem> {
-        let bad = |name: &str, why: String| {
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_query", format!("{name}: {why}"))
-        };
+    fn of(query: &str, last_event_id: Option<&str>) -> Result<Self, Refusal> {
+        let bad = |name: &str, why: String| malformed("invalid_query", format!("{name}: {why}"));
         let mut read = Self::default();
         let mut seen: Vec<Cow<'_, str>> = Vec::new();
         let mut url_id = None;
@@ -88,9 +108,13 @@ fn is_last_event_id(name: &str) -> bool {
     bare.clone().eq(*b"lasteventid") || bare.eq(*b"evslasteventid")
 }
 
-fn no_cursor(place: &str) -> Problem {
+fn no_cursor(place: &str) -> Refusal {
     let detail = format!("{place} must be the id of a message of an event stream: <epoch>:<seq>");
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_last_event_id", detail)
+    malformed("invalid_last_event_id", detail)
+}
+
+fn malformed(code: &'static str, detail: String) -> Refusal {
+    Refusal::new(code, detail, 400, CloseCode::ProtocolError)
 }
 
 /// The names and values of a query, decoded.
@@ -138,7 +162,7 @@ pub(super) fn token(
 mod tests {
     use super::*;
 
-    fn query(text: &str) -> Result<UrlQuery, Problem> {
+    fn query(text: &str) -> Result<UrlQuery, Refusal> {
         UrlQuery::of(text, None)
     }
 
@@ -161,7 +185,7 @@ mod tests {
     fn whoever_comes_back_says_where_it_was_in_any_of_the_ways_there_are() {
         let of = |text: &str, header: Option<&str>| {
             let hello = UrlQuery::of(text, header)?.hello;
-            Ok::<_, Problem>(hello.epoch.map(|epoch| format!("{epoch}:{}", hello.since.unwrap())))
+            Ok::<_, Refusal>(hello.epoch.map(|epoch| format!("{epoch}:{}", hello.since.unwrap())))
         };
         let came_to = |text: &str, header: Option<&str>| of(text, header).unwrap().unwrap();
         for name in [

@@ -4,11 +4,9 @@
 //! HTTP library: its head goes to the shard with the socket, which writes it together with its own first words.
 
 use crate::admission::Permit;
-use crate::entrance::Entrance;
-use crate::shard::{Newcomer, Shards, Wire};
+use crate::shard::{Coming, Newcomer, Shards, Wire};
 use axum::response::Response;
 use bytes::Bytes;
-use carillon_protocol::client::ConnectParameters;
 use http::header;
 use socket2::SockRef;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,8 +17,7 @@ use tokio::sync::oneshot;
 /// Somebody who was let in, without their socket.
 pub(super) struct Guest {
     pub(super) permit: Permit,
-    pub(super) hello: ConnectParameters,
-    pub(super) entrance: Option<Box<Entrance>>,
+    pub(super) coming: Coming,
     pub(super) wire: Wire,
 }
 
@@ -75,11 +72,11 @@ pub(super) fn hand_over(
     shards: &Shards,
     user_timeout: Duration,
 ) {
-    let Guest { permit, hello, entrance, wire } = guest;
+    let Guest { permit, coming, wire } = guest;
     match own(socket, wire, user_timeout) {
         Ok(socket) => {
             let socket = mio::net::TcpStream::from_std(socket);
-            shards.connect(Box::new(Newcomer { socket, early, head, permit, hello, entrance, wire }));
+            shards.connect(Box::new(Newcomer { socket, early, head, permit, coming, wire }));
         }
         Err(error) => tracing::debug!(%error, "a socket was lost on its way to a shard"),
     }

@@ -32,7 +32,7 @@ pub(super) fn carry_out<W: World>(
 ) {
     let ClientFrame { id, request } = frame;
     match request {
-        Asked::Auth { token, .. } => refresh(key, id, token, tables, context),
+        Asked::Auth { token } => refresh(key, id, token, tables, context),
         Asked::Subscribe { channels, history } => subscribe(key, id, channels, history, tables, context),
         Asked::Unsubscribe { channels } => unsubscribe(key, id, &channels, tables, context),
         Asked::Ping { data } => pong(key, id, data, tables, context),

@@ -13,11 +13,11 @@ use super::session::Session;
 use super::wire::{Wire, push_poll_answer};
 use super::world::{Socket, World};
 use crate::admission::Permit;
+use crate::edge::RawQuery;
 use crate::metrics::metrics;
 use crate::stream::entry::Entry;
 use crate::ws::Decoder;
 use carillon_protocol::CloseCode;
-use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::server::{ResetReason, ServerFrame};
 use carillon_protocol::{Epoch, Seq};
 use std::num::NonZeroU64;
@@ -75,8 +75,8 @@ pub(super) enum Departure {
 
 /// How far a connection is.
 pub(super) enum Stage {
-    /// Its first frame must present a token.
-    Greeting(Box<ConnectParameters>),
+    /// Its first frame must present a token; what its URL asks for is read after that.
+    Greeting(RawQuery),
     /// Its token is being checked; what it says meanwhile waits, within bounds.
     Entering(Vec<Box<str>>),
     /// It is in a tenant, or in several.

@@ -6,7 +6,7 @@ use super::connection::{Connection, Departure, Gathered, Stage};
 use super::context::Context;
 use super::generation::tell_reset;
 use super::membership::Memberships;
-use super::messages::{ConnectionId, Newcomer};
+use super::messages::{Coming, ConnectionId, Newcomer};
 use super::outbox::Outbox;
 use super::session::{Position, Reading, Session};
 use super::tables::Tables;
@@ -35,15 +35,17 @@ pub(super) fn accept<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> Option<Accepted> {
-    let Newcomer { mut socket, early, head, wire, permit, hello, entrance } = newcomer;
+    let Newcomer { mut socket, early, head, wire, permit, coming } = newcomer;
     let entry = tables.connections.vacant_entry();
     let key = entry.key() as u32;
     if let Err(error) = context.world.register(&mut socket, key) {
         tracing::error!(%error, "a socket cannot be watched");
         return None;
     }
-    let stage =
-        if entrance.is_some() { Stage::Entering(Vec::new()) } else { Stage::Greeting(Box::new(hello)) };
+    let (stage, entrance) = match coming {
+        Coming::Admitted(entrance) => (Stage::Entering(Vec::new()), Some(entrance)),
+        Coming::Unknown(url) => (Stage::Greeting(url), None),
+    };
     entry.insert(Connection {
         id: ConnectionId { shard: context.shard, key, number },
         socket,

@@ -3,14 +3,15 @@
 //! A shard is driven by hand on the test's own thread, with real sockets, under an allocator that counts for each thread.
 //! So the figures are exact and the same on every machine: resident memory is measured by the load tests.
 
-use super::messages::{Newcomer, ToShard};
+use super::messages::{Coming, Newcomer, Request, ToShard};
 use super::room::RoomKey;
-use super::shard::Shard;
+use super::shard::{Ready, Shard};
 use super::wire::Wire;
 use super::world::Kernel;
 use super::{FrameRate, ShardConfig};
 use crate::admission::{Admission, ConnectionLimits};
 use crate::budget::Budget;
+use crate::edge::RawQuery;
 use crate::entrance::{Entrance, Resume};
 use crate::stream::Stream;
 use crate::stream::entry::Entry;
@@ -19,14 +20,14 @@ use bytes::Bytes;
 use carillon_platform::auth::{Caps, Identity};
 use carillon_platform::descriptors;
 use carillon_platform::telemetry::Traces;
-use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::{Channel, Epoch, Seq, TenantId, UserId};
 use mio::Poll;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Most heap a subscribed connection at rest may own, its places in all tables included. I7's budget is 2.5 KB of
 /// resident memory; the allocator's own overhead and the kernel's socket come on top of this.
@@ -79,6 +80,7 @@ struct Rig {
     stream: Arc<Stream>,
     admission: Admission,
     budget: Arc<Budget>,
+    requests: UnboundedReceiver<Request>,
     listener: TcpListener,
     clients: Vec<TcpStream>,
     _poll: Poll,
@@ -88,7 +90,7 @@ impl Rig {
     fn new() -> Self {
         descriptors::raise().unwrap();
         let poll = Poll::new().unwrap();
-        let (requests, _) = tokio::sync::mpsc::unbounded_channel();
+        let (asks, requests) = tokio::sync::mpsc::unbounded_channel();
         let config = ShardConfig {
             node: "gateway-1".into(),
             heartbeat_ms: 25_000,
@@ -96,7 +98,7 @@ impl Rig {
             frame_rate: FrameRate { per_second: 50 },
             traces: Traces::default(),
         };
-        let world = Kernel::new(poll.registry().try_clone().unwrap(), requests);
+        let world = Kernel::new(poll.registry().try_clone().unwrap(), asks);
         let shard = Shard::new(world, 0, config, Arc::default());
         let limits = RingLimits { events: 1_024, bytes: 1 << 20 };
         let epoch = Epoch::new("e1").unwrap();
@@ -111,6 +113,7 @@ impl Rig {
                 per_user: 0,
             }),
             budget: Budget::new(usize::MAX),
+            requests,
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
             clients: Vec::with_capacity(4_096),
             _poll: poll,
@@ -119,10 +122,6 @@ impl Rig {
 
     /// One more connection: a person with a role and one further channel.
     fn connect(&mut self) {
-        let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
-        client.set_nonblocking(true).unwrap();
-        let (socket, peer) = self.listener.accept().unwrap();
-        socket.set_nonblocking(true).unwrap();
         let identity = Identity {
             tenant: self.stream.tenant.clone(),
             user: UserId::new(format!("user-{:08}", self.clients.len())).unwrap(),
@@ -138,14 +137,21 @@ impl Rig {
             channels: vec![Channel::new("class:7b").unwrap()],
             resume: Resume::Fresh,
         };
+        self.accept(Coming::Admitted(Box::new(entrance)));
+    }
+
+    fn accept(&mut self, coming: Coming) {
+        let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let (socket, peer) = self.listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
         let newcomer = Newcomer {
             socket: mio::net::TcpStream::from_std(socket),
             early: Bytes::new(),
             head: Bytes::from_static(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
             wire: Wire::WebSocket(None),
             permit: self.admission.enter(peer.ip()).unwrap(),
-            hello: ConnectParameters::default(),
-            entrance: Some(Box::new(entrance)),
+            coming,
         };
         assert!(self.shard.turn([], [ToShard::Connect(Box::new(newcomer))]));
         self.clients.push(client);
@@ -197,6 +203,39 @@ fn i7_a_connection_at_rest_owns_less_than_its_ceiling() {
         each >= size_of::<super::connection::Connection<mio::net::TcpStream>>() as i64,
         "the count itself works: {each}"
     );
+}
+
+#[test]
+fn nothing_that_a_client_asks_for_is_read_before_its_token_is_verified() {
+    let channels = |named: &str| (0..990).map(|n| format!("{named}:{n}")).collect::<Vec<_>>();
+    let query = format!("channels={}", channels("contact").join(","));
+    let frame = format!(r#"{{"type":"auth","token":"t","channels":{:?}}}"#, channels("lead"));
+    assert!(frame.len() < 1 << 16);
+    let mut rig = Rig::new();
+    rig.accept(Coming::Unknown(RawQuery::default()));
+    let (bytes, made) = LIVE.get();
+    rig.accept(Coming::Unknown(RawQuery::new(&query, None)));
+    let holds = LIVE.get().0 - bytes;
+    assert!(holds <= CEILING + query.len() as i64, "{holds} bytes for {} of a URL", query.len());
+
+    let mut message = vec![0x81, 0x80 | 126];
+    message.extend((frame.len() as u16).to_be_bytes());
+    message.extend([0; 4]);
+    message.extend(frame.as_bytes());
+    rig.clients[1].write_all(&message).unwrap();
+    let mut requests = Vec::new();
+    while requests.is_empty() {
+        assert!(rig.shard.turn([Ready { key: 1, readable: true, writable: false }], []));
+        requests.extend(rig.requests.try_recv());
+    }
+    // Each channel that is read costs one.
+    let allocations = LIVE.get().1 - made;
+    assert!(allocations < 200, "{allocations} allocations for two times 990 channels");
+    let Request::Enter { token, frame: kept, url, .. } = requests.remove(0) else {
+        panic!("another request")
+    };
+    assert_eq!((&*token, &*kept), ("t", &*frame));
+    assert_eq!(url.connect_parameters().unwrap().channels.len(), 990);
 }
 
 #[test]

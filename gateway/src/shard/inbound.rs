@@ -10,7 +10,7 @@ use crate::metrics::metrics;
 use crate::ws::encode::push_pong;
 use crate::ws::{Flow, Incoming, Inflater, Violation};
 use carillon_protocol::CloseCode;
-use carillon_protocol::client::{self, ClientFrame, Request as Asked};
+use carillon_protocol::client;
 use carillon_protocol::limits::{CLIENT_MESSAGE_BYTES, SERVER_FRAME_BYTES};
 use std::io::{ErrorKind, Read};
 
@@ -180,20 +180,16 @@ pub(super) fn on_text<W: World>(
     }
 }
 
-/// The first frame of a connection without a token must bring one. It may say what its URL does not.
+/// The first frame of a connection without a token must bring one. It may say what its URL does not; both are read when the
+/// token has been verified.
 fn greet<W: World>(key: u32, text: &str, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
-    let Ok(ClientFrame { request: Asked::Auth { token, connect }, .. }) = client::parse(text) else {
+    let Ok(token) = client::first_token(text) else {
         return tables.close(key, CloseCode::Unauthenticated, "the first frame must be auth", context);
-    };
-    let connect = match connect {
-        Ok(connect) => connect,
-        Err(why) => return tables.close(key, CloseCode::ProtocolError, &format!("auth: {why}"), context),
     };
     let Some(connection) = tables.get_mut(key) else { return };
     let stage = std::mem::replace(&mut connection.stage, Stage::Entering(Vec::new()));
-    if let Stage::Greeting(hello) = stage {
-        let hello = connect.or(*hello);
-        let from = connection.permit.address();
-        context.world.request(Request::Enter { connection: connection.id, from, token, hello });
+    if let Stage::Greeting(url) = stage {
+        let (from, frame) = (connection.permit.address(), text.into());
+        context.world.request(Request::Enter { connection: connection.id, from, token, frame, url });
     }
 }

@@ -5,6 +5,7 @@
 
 use super::wire::Wire;
 use crate::admission::Permit;
+use crate::edge::RawQuery;
 use crate::entrance::{Entrance, Refusal};
 use crate::stream::Stream;
 use crate::stream::backlog::{BacklogPage, Held, Reader};
@@ -12,7 +13,6 @@ use bytes::Bytes;
 use carillon_backplane::log::{LogError, LoggedEvent};
 use carillon_platform::auth::{Identity, ServiceKey};
 use carillon_platform::share::AddressGroup;
-use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::{Channel, Seq, TenantId};
 use mio::net::TcpStream;
 use std::sync::Arc;
@@ -51,16 +51,23 @@ pub(crate) struct Newcomer<S = TcpStream> {
     pub(crate) wire: Wire,
     /// Its place among the node's connections, given back when dropped.
     pub(crate) permit: Permit,
-    /// What the URL said.
-    pub(crate) hello: ConnectParameters,
-    /// Who it is, unless its first frame will tell.
-    pub(crate) entrance: Option<Box<Entrance>>,
+    /// Who it is.
+    pub(crate) coming: Coming,
+}
+
+/// How much is known of a newcomer.
+pub(crate) enum Coming {
+    /// Who it is and where it begins.
+    Admitted(Box<Entrance>),
+    /// Nothing: its first frame must bring a token. Until that has been verified its URL is kept and not read.
+    Unknown(RawQuery),
 }
 
 /// Something a shard wants done.
 pub(crate) enum Request {
-    /// Check the token of a first frame, which came from this address, and open its tenant's stream.
-    Enter { connection: ConnectionId, from: AddressGroup, token: Box<str>, hello: ConnectParameters },
+    /// Check the token of a first frame, which came from this address; then read what that frame and the URL ask for, and open
+    /// the tenant's stream.
+    Enter { connection: ConnectionId, from: AddressGroup, token: Box<str>, frame: Box<str>, url: RawQuery },
     /// Check the token of a refresh; it must be for the same person in the same tenant.
     Refresh {
         connection: ConnectionId,

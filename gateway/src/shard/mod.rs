@@ -88,5 +88,5 @@ pub(crate) use allowance::FrameRate;
 pub(crate) use context::{Counts, ShardConfig};
 pub(crate) use event_loop::start;
 pub(crate) use mailbox::Shards;
-pub(crate) use messages::{Cause, HistoryFrom, HistoryPage, Newcomer, Request, ToShard};
+pub(crate) use messages::{Cause, Coming, HistoryFrom, HistoryPage, Newcomer, Request, ToShard};
 pub(crate) use wire::Wire;

@@ -6,10 +6,11 @@ use super::scenario::{CLIENTS, Connecting, Outcome, Saying, Step, TENANTS};
 use super::tenant::Tenant;
 use super::world::{Pipe, SimSocket, SimWorld};
 use crate::admission::{Admission, ConnectionLimits};
+use crate::edge::RawQuery;
 use crate::entrance::{Entrance, Refusal, Resume};
 use crate::shard::allowance::FrameRate;
 use crate::shard::context::ShardConfig;
-use crate::shard::messages::{Cause, Newcomer, Request, ToShard};
+use crate::shard::messages::{Cause, Coming, Newcomer, Request, ToShard};
 use crate::shard::shard::{Ready, Shard};
 use crate::shard::wire::Wire;
 use crate::stream::backlog::BacklogPage;
@@ -18,7 +19,6 @@ use bytes::Bytes;
 use carillon_backplane::log::LogError;
 use carillon_platform::auth::{AuthError, Caps, Identity};
 use carillon_platform::telemetry::Traces;
-use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::server::ResetReason;
 use carillon_protocol::{ChannelPattern, Epoch, Seq, UserId};
 use std::cell::RefCell;
@@ -224,8 +224,8 @@ impl Run {
             head: Bytes::from_static(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
             wire,
             permit,
-            hello: ConnectParameters::default(),
-            entrance: entrance.map(Box::new),
+            coming: entrance
+                .map_or_else(|| Coming::Unknown(RawQuery::default()), |it| Coming::Admitted(Box::new(it))),
         })));
     }
 

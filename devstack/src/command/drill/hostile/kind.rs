@@ -54,6 +54,8 @@ pub enum Kind {
     Spread,
     /// 20 connections that name 990 channels in the URL, with a wrong token.
     ManyChannels,
+    /// 20 connections without a token that name 990 channels in the URL, and hang up when they are let in.
+    ManyChannelsTokenless,
     /// 4 connections that join and leave 990 channels 25 times a second.
     Subscriptions,
     /// A transaction holds the tenant's row, and 20 requests want to append to it.
@@ -133,7 +135,7 @@ pub(super) async fn prepare(stack: &Stack, events: u32) -> Result<(), CommandErr
 
 impl Kind {
     /// In the order in which they run.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::SilentGateway,
         Self::SilentPublisher,
         Self::Tokenless,
@@ -145,6 +147,7 @@ impl Kind {
         Self::Import,
         Self::Spread,
         Self::ManyChannels,
+        Self::ManyChannelsTokenless,
         Self::Subscriptions,
         Self::LockedTenant,
     ];
@@ -226,6 +229,17 @@ impl Kind {
             Self::ManyChannels => {
                 let path = format!("/v1/ws?channels={}", many_channels().join(","));
                 let request = head("GET", &path, &format!("{token}x"), UPGRADE).into_bytes();
+                load.repeat(20, move |_| {
+                    let (request, answers) = (request.clone(), answers.clone());
+                    async move {
+                        sleep(NEXT_HANDSHAKE).await;
+                        ask(gateway, &request, &answers).await
+                    }
+                });
+            }
+            Self::ManyChannelsTokenless => {
+                let path = format!("/v1/ws?channels={}", many_channels().join(","));
+                let request = head("GET", &path, "", UPGRADE).into_bytes();
                 load.repeat(20, move |_| {
                     let (request, answers) = (request.clone(), answers.clone());
                     async move {
