@@ -14,7 +14,7 @@ use carillon_devstack::ports;
 use carillon_devstack::process::{Identity, Signal, signal};
 use carillon_devstack::wait;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -267,6 +267,79 @@ async fn publish_tail_and_who_reach_an_installation_over_tls_and_name_a_certific
     assert_eq!(read(&call(true, &tail).await)["seq"], 1);
     assert_eq!(read(&call(true, &who).await)["user"], "mila");
     terminator.kill().await.unwrap();
+}
+
+/// Answers everything with these bytes, as a balancer or somebody's web server would.
+async fn something_else(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = socket.read(&mut [0; 4096]).await;
+                let _ = socket.write_all(answer.as_bytes()).await;
+                // Until the client has read it.
+                let _ = socket.read(&mut [0; 4096]).await;
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_no_service_answers_the_commands_say_what_did() {
+    let machine = Machine::new();
+    let (info, _) = machine.up(&["--no-demo", "--gateways", "1"]).await;
+    let token = said(&machine.carillon(&["token", "--user", "mila"]).await);
+    let refusal = async |words: &[&str]| {
+        let output = machine.carillon(words).await;
+        assert!(!output.status.success(), "{words:?}");
+        told(&output)
+    };
+    for name in ["gateway-1", "publisher"] {
+        kill(&info, name).await;
+    }
+    let told = refusal(&["publish", "a.b"]).await;
+    let words = "refused with HTTP 503 unavailable: no publisher answers now; repeat with the same";
+    assert!(told.contains(words), "{told}");
+    let told = refusal(&["who", "--token", token.trim()]).await;
+    assert!(told.contains("refused with HTTP 503 unavailable: no gateway answers now"), "{told}");
+
+    for (answer, words) in [
+        (
+            "HTTP/1.1 503 x\r\ncontent-type: text/html\r\ncontent-length: 4\r\n\r\n<h1>",
+            "a balancer answered HTTP 503 (text/html): is a SERVICE running?",
+        ),
+        (
+            "HTTP/1.1 502 x\r\ncontent-length: 0\r\n\r\n",
+            "a balancer answered HTTP 502 (no content type): is a SERVICE running?",
+        ),
+        (
+            "HTTP/1.1 404 x\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: 14\r\n\r\n{\"code\":\"none\"}",
+            "HTTP 404 (application/json) is no answer of a SERVICE: is the address right?",
+        ),
+        (
+            "HTTP/1.1 422 x\r\ncontent-type: text/plain\r\ncontent-length: 0\r\n\r\n",
+            "HTTP 422 (text/plain) is no answer of a SERVICE: is the address right?",
+        ),
+        (
+            "HTTP/1.1 200 x\r\ncontent-type: text/html\r\ncontent-length: 4\r\n\r\n<h1>",
+            "HTTP 200 (text/html) is no answer of a SERVICE: is the address right?",
+        ),
+    ] {
+        let url = something_else(answer).await;
+        let (publisher, gateway) =
+            (words.replace("SERVICE", "publisher"), words.replace("SERVICE", "gateway"));
+        for words in [
+            &["publish", "a.b", "--url", &url, "--api-key", "crln_x_y"][..],
+            &["who", "--url", &url, "--api-key", "crln_x_y"],
+        ] {
+            let told = refusal(words).await;
+            assert!(told.contains(&publisher), "{words:?}: {told}");
+        }
+        let told = refusal(&["who", "--url", &url, "--token", "a.b.c"]).await;
+        assert!(told.contains(&gateway), "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

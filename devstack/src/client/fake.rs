@@ -80,6 +80,8 @@ async fn play(stream: TcpStream, scene: Scene, seen: &Mutex<Seen>) {
             Some(status) => {
                 let mut answer = ErrorResponse::new(Some(json!({"code": "scripted"}).to_string()));
                 *answer.status_mut() = status.try_into().unwrap();
+                let kind = "application/problem+json".parse().unwrap();
+                answer.headers_mut().insert("content-type", kind);
                 Err(answer)
             }
         }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::frame::{Cursor, Frame};
 use super::socket::SocketError;
-use crate::http::with_causes;
+use crate::http::{content_type, problem, with_causes};
 
 /// Longest time for anything that does not wait for events.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -110,9 +110,12 @@ fn lost(error: reqwest::Error) -> SocketError {
 async fn refused(answer: Response) -> SocketError {
     let status = answer.status().as_u16();
     let header = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-    let problem: Value = answer.json().await.unwrap_or_default();
+    let content_type = content_type(answer.headers());
+    let body = answer.bytes().await.unwrap_or_default();
+    let problem = problem(&content_type, &body).unwrap_or_default();
     let code = problem["code"].as_str().unwrap_or_default().to_owned();
-    SocketError::Refused { status, code, problem, retry_after: header.map(Duration::from_secs) }
+    let retry_after = header.map(Duration::from_secs);
+    SocketError::Refused { status, code, problem, content_type, retry_after }
 }
 
 /// An open event stream. Dropping it closes the connection.

@@ -35,8 +35,12 @@ async fn serve(answer: fn(u64, &Value) -> Option<(u16, Value)>) -> (Publisher, R
                         return;
                     };
                     let answer = answer.to_string();
-                    let reply =
-                        format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n{answer}", answer.len());
+                    let kind = if status < 300 { "application/json" } else { "application/problem+json" };
+                    let length = answer.len();
+                    let head = format!(
+                        "HTTP/1.1 {status} x\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
+                    );
+                    let reply = head + &answer;
                     stream.write_all(reply.as_bytes()).await.unwrap();
                 }
             });

@@ -1,5 +1,6 @@
 //! How does an application publish over HTTP, and what does `carillon publish` do?
 
+use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
@@ -9,10 +10,13 @@ use serde_json::Value;
 use super::ledger::Ack;
 use super::post::Post;
 use crate::cli::PublishArgs;
-use crate::http::with_causes;
+use crate::http::{content_type, foreign_answer, problem, with_causes};
 
 /// Longest time for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Who is expected at the other end.
+const SERVICE: &str = "publisher";
 
 /// Faults of a refused request that are told in words.
 const TOLD_FAULTS: usize = 3;
@@ -26,17 +30,36 @@ pub struct Problem {
     pub code: String,
     /// What is wrong, for people, with the first faults of the request.
     pub detail: String,
+    /// The media type of the answer.
+    pub content_type: String,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
-    /// The whole body, null when it is no JSON.
+    /// The whole body, null when it is no problem.
     pub body: Value,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, code, detail, content_type, .. } = self;
+        if self.is_foreign() {
+            return f.write_str(&foreign_answer(SERVICE, *status, content_type));
+        }
+        write!(f, "refused with HTTP {status} {code}: {detail}")
+    }
+}
+
+impl Problem {
+    /// Whether something else than a publisher said it.
+    pub fn is_foreign(&self) -> bool {
+        self.code.is_empty()
+    }
 }
 
 /// Why an event is not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The publisher refused; nothing was stored, unless the status is 5xx.
-    #[error("refused with HTTP {} {}: {}", .0.status, .0.code, .0.detail)]
+    #[error("{0}")]
     Refused(Box<Problem>),
     /// No answer: the event may or may not be stored.
     #[error("no answer: {0}")]
@@ -121,7 +144,11 @@ impl Publisher {
     pub async fn rights(&self, tenant: Option<&str>) -> Result<Rights, PublishError> {
         let publish = match self.send(Ok(b"{}".to_vec()), None).await {
             Err(PublishError::Refused(problem)) if problem.code == "missing_scope" => false,
-            Err(PublishError::Refused(problem)) if matches!(problem.status, 400 | 422) => true,
+            Err(PublishError::Refused(problem))
+                if matches!(problem.status, 400 | 422) && !problem.is_foreign() =>
+            {
+                true
+            }
             Err(error) => return Err(error),
             Ok((body, _)) => {
                 return Err(PublishError::Contract(format!("an empty event was stored: {body}")));
@@ -179,18 +206,21 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<(Value, bool), Publi
     let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
     let replayed = header("idempotency-replayed") == Some("true");
     let retry_after = header("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    let text = answer.text().await.map_err(no_answer)?;
-    let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    if status.as_u16() == 201 || status.as_u16() == 200 {
-        return Ok((body, replayed));
+    let content_type = content_type(answer.headers());
+    let body = answer.bytes().await.map_err(no_answer)?;
+    let status = status.as_u16();
+    if status == 201 || status == 200 {
+        let foreign = |_| PublishError::Contract(foreign_answer(SERVICE, status, &content_type));
+        return Ok((serde_json::from_slice(&body).map_err(foreign)?, replayed));
     }
+    let body = problem(&content_type, &body).unwrap_or_default();
     let word = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     let (code, mut detail) = (word("code"), word("detail"));
     for fault in body["errors"].as_array().into_iter().flatten().take(TOLD_FAULTS) {
         let place = fault["pointer"].as_str().or(fault["parameter"].as_str()).unwrap_or_default();
         detail.push_str(&format!("; {place} {}", fault["detail"].as_str().unwrap_or_default()));
     }
-    let problem = Problem { status: status.as_u16(), code, detail, retry_after, body };
+    let problem = Problem { status, code, detail, content_type, retry_after, body };
     Err(PublishError::Refused(Box::new(problem)))
 }
 

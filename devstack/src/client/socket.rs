@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Error as WsError};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use super::frame::{Cursor, Frame, Welcome};
+use crate::http::{content_type, foreign_answer, problem};
 
 /// Where the token travels (PROTOCOL, section 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -166,7 +167,7 @@ pub enum SocketError {
     #[error("connection lost: {0}")]
     Lost(String),
     /// An HTTP answer instead of the upgrade.
-    #[error("refused with HTTP {status} {code}{}", detail(problem))]
+    #[error("{}", refusal(*status, code, problem, content_type))]
     Refused {
         /// The HTTP status.
         status: u16,
@@ -174,6 +175,8 @@ pub enum SocketError {
         code: String,
         /// The problem, null when the answer is none.
         problem: Value,
+        /// The media type of the answer.
+        content_type: String,
         /// `Retry-After`.
         retry_after: Option<Duration>,
     },
@@ -193,9 +196,13 @@ pub enum SocketError {
     Contract(String),
 }
 
-/// What the problem says for people.
-fn detail(problem: &Value) -> String {
-    problem["detail"].as_str().map(|detail| format!(": {detail}")).unwrap_or_default()
+/// What the answer says for people; without a code it is not a gateway's.
+fn refusal(status: u16, code: &str, problem: &Value, content_type: &str) -> String {
+    if code.is_empty() {
+        return foreign_answer("gateway", status, content_type);
+    }
+    let detail = problem["detail"].as_str().map(|detail| format!(": {detail}")).unwrap_or_default();
+    format!("refused with HTTP {status} {code}{detail}")
 }
 
 impl SocketError {
@@ -390,13 +397,14 @@ async fn tcp(host: &str, port: u16, receive_buffer: Option<u32>) -> Result<TcpSt
 }
 
 fn refused(answer: &Response<Option<Vec<u8>>>) -> SocketError {
-    let body = answer.body().as_deref().unwrap_or_default();
-    let problem: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let content_type = content_type(answer.headers());
+    let problem = problem(&content_type, answer.body().as_deref().unwrap_or_default()).unwrap_or_default();
     let retry_after = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
     SocketError::Refused {
         status: answer.status().as_u16(),
         code: problem["code"].as_str().unwrap_or_default().to_owned(),
         problem,
+        content_type,
         retry_after: retry_after.map(Duration::from_secs),
     }
 }
