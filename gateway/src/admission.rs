@@ -4,7 +4,7 @@
 //! and given back when it is dropped, however the connection ends. Of the places one in twenty at the most is held by
 //! connections that have not said yet who they are, and of these one address holds at most as many as are free.
 
-use crate::edge::Reply;
+use crate::edge::{Reply, WindowShare};
 use carillon_platform::share::{AddressGroup, Holder, Holding, HoldingLimits, Holdings, Refused};
 use carillon_protocol::{TenantId, UserId};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -67,8 +67,16 @@ pub(crate) struct Permit {
     user: Option<Box<(TenantId, UserId)>>,
     /// There until it is known who it is.
     unauthenticated: Option<Box<Holding<AddressGroup, ()>>>,
-    /// The share of a poll's large answer.
-    reply: Option<Box<Reply>>,
+    /// What it holds beside its place.
+    kept: Option<Box<Kept>>,
+}
+
+/// A share that a connection holds until its end.
+pub(crate) enum Kept {
+    /// Of a poll's large answer.
+    Reply(#[expect(dead_code, reason = "held, not read")] Reply),
+    /// Of the windows of clients that compress what they send.
+    Window(#[expect(dead_code, reason = "held, not read")] WindowShare),
 }
 
 impl Admission {
@@ -106,7 +114,7 @@ impl Admission {
             add(&mut counts.by_address, address, limits.per_address).ok_or(Full::Address)?;
         }
         counts.node += 1;
-        Ok(Permit { admission: self.0.clone(), address, user: None, unauthenticated: None, reply: None })
+        Ok(Permit { admission: self.0.clone(), address, user: None, unauthenticated: None, kept: None })
     }
 }
 
@@ -139,9 +147,9 @@ impl Permit {
         Ok(())
     }
 
-    /// Holds the share of its answer until the connection has ended.
-    pub(crate) fn keep(&mut self, reply: Reply) {
-        self.reply = Some(Box::new(reply));
+    /// Holds a share until the connection has ended. A poll has no window, and a WebSocket no answer.
+    pub(crate) fn keep(&mut self, share: Kept) {
+        self.kept = Some(Box::new(share));
     }
 }
 

@@ -6,9 +6,9 @@ use crate::budget::Budget;
 use crate::canary;
 use crate::config::Config;
 use crate::door::Door;
-use crate::edge::Replies;
 use crate::edge::handshake::Edge;
 use crate::edge::listener::{self, Way};
+use crate::edge::{Replies, Windows};
 use crate::entrance::Doorman;
 use crate::fate;
 use crate::fleet::{card_writer, learn_database};
@@ -140,6 +140,7 @@ impl Node {
             admission: Admission::new(limits),
             doorman: doorman.clone(),
             replies: Replies::default(),
+            windows: Windows::default(),
             shards: shards.clone(),
             door: door.clone(),
             user_timeout: config.stall_timeout + Duration::from_secs(5),

@@ -7,7 +7,7 @@
 
 mod codec_client;
 
-use carillon_gateway::ws::{Deflater, Inflater, Opcode, Violation};
+use carillon_gateway::ws::{Decoder, Deflater, Flow, Inflater, Opcode, Violation, window};
 use codec_client::{Message, Outcome, decode, decode_with, frame};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use proptest::collection::vec;
@@ -177,6 +177,90 @@ fn nothing_of_an_earlier_message_can_be_reached() {
     assert_eq!(feed(&mut inflater, &first).messages, [text(secret)]);
     assert_eq!(feed(&mut inflater, &second).end, Err(Violation::BadDeflate));
     assert_eq!(feed(&mut inflater, &first).messages, [text(secret)], "the state is good for the next");
+}
+
+#[test]
+fn a_client_that_keeps_its_context_is_read_with_its_window_and_no_other() {
+    // As Netty compresses: one stream for all messages of a connection, 250 KB in all; what is new in each has little in common.
+    let mut state = Compress::new(Compression::new(6), false);
+    let mut dice = 1_u64;
+    let mut number = || {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        dice >> 33
+    };
+    let messages: Vec<String> = (0..250)
+        .map(|n| {
+            format!(
+                r#"{{"type":"subscribe","id":{n},"channels":["contact:{}"]}}"#,
+                (0..100).map(|_| number().to_string()).collect::<String>()
+            )
+        })
+        .chain(["x".repeat(60_000), "the end".into()])
+        .collect();
+    let mut inflater = Inflater::new();
+    let mut decoder = Decoder::with_window();
+    let mut plain = 0;
+    let mut held = Vec::new();
+    for (n, message) in messages.iter().enumerate() {
+        // Another client's message in between, with the same state.
+        assert_eq!(
+            decode_with(Some(&mut inflater), &frame(TEXT, HELLO[0], KEY), [], LIMIT).messages,
+            [text("Hello")]
+        );
+        let mut bytes = frame(TEXT, &next(&mut state, message.as_bytes()), KEY);
+        let mut seen: Vec<Message> = Vec::new();
+        // Whole, and cut in two.
+        let cut = if n % 2 == 0 { bytes.len() } else { bytes.len() / 2 };
+        let (one, other) = bytes.split_at_mut(cut);
+        for part in [one, other] {
+            let used = decoder.feed(part, LIMIT, Some(&mut inflater), &mut |incoming| {
+                seen.push(incoming.into());
+                Flow::Continue
+            });
+            assert_eq!(used, Ok(part.len()), "message {n}");
+        }
+        assert_eq!(seen, [text(message)]);
+        plain += message.len();
+        held.push(decoder.window_bytes());
+        assert!(decoder.is_idle() && held[n] <= window::MOST.min(plain * 3 / 2), "{} bytes held", held[n]);
+    }
+    assert!(held[0] < 4_096 && plain > 250_000, "it grows with what is sent");
+    // An uncompressed message changes nothing, and a close frame frees it.
+    let mut rest =
+        [frame(0x81, b"plain", KEY), frame(TEXT, &next(&mut state, b"the end"), KEY), frame(0x88, b"", KEY)]
+            .concat();
+    let mut seen = Vec::new();
+    decoder
+        .feed(&mut rest, LIMIT, Some(&mut inflater), &mut |incoming| {
+            seen.push(Message::from(incoming));
+            Flow::Continue
+        })
+        .unwrap();
+    assert_eq!(seen, [text("plain"), text("the end"), Message::Close(None)]);
+    assert_eq!(decoder.window_bytes(), 0);
+}
+
+#[test]
+fn blocks_behind_a_final_block_may_refer_to_what_was_before_it() {
+    // "Hello" ends its deflate stream; a second stream in the same message, and one in the next, refer back to it.
+    let with = |dictionary: &[u8]| {
+        let mut state = Compress::new(Compression::new(9), false);
+        state.set_dictionary(dictionary).unwrap();
+        next(&mut state, b"Hello, Hello again")
+    };
+    let (within, later) = (with(b"Hello"), with(b"HelloHello, Hello again"));
+    let bytes = [frame(TEXT, &[&HELLO[2][..7], &within].concat(), KEY), frame(TEXT, &later, KEY)].concat();
+    let mut decoder = Decoder::with_window();
+    let mut seen = Vec::new();
+    let mut input = bytes.clone();
+    decoder
+        .feed(&mut input, LIMIT, Some(&mut Inflater::new()), &mut |incoming| {
+            seen.push(Message::from(incoming));
+            Flow::Continue
+        })
+        .unwrap();
+    assert_eq!(seen, [text("HelloHello, Hello again"), text("Hello, Hello again")]);
+    assert_eq!(decode_with(Some(&mut Inflater::new()), &bytes, [], LIMIT).end, Err(Violation::BadDeflate));
 }
 
 #[test]

@@ -16,8 +16,6 @@ const debian = (language, name, apt, command, extra = {}) => ({ language, name, 
 const page = { header: false }
 /** A frame that comes together with the answer to the handshake is lost: only who sends the token in the first frame gets a welcome. */
 const lost = 'the welcome is lost'
-/** What Netty does without another handler. */
-const strict = { compression: 'no: it refuses `client_no_context_takeover`, which it did not offer' }
 const loses = { header: lost, protocol: lost, query: lost, order: lost, large: lost, drain: lost }
 
 export const clients = [
@@ -57,12 +55,12 @@ export const clients = [
   java('OkHttp', 'OkHttpPipe', 'okhttp-jvm'),
   java('Java-WebSocket', 'JavaWebSocketPipe', 'Java-WebSocket'),
   java('Jetty', 'JettyPipe', 'jetty-websocket-jetty-client', { large: '`setMaxTextMessageSize`' }),
-  java('Netty', 'NettyPipe', 'netty-codec-http', { large: '`maxFramePayloadLength`', known: strict }),
+  java('Netty', 'NettyPipe', 'netty-codec-http', { large: '`maxFramePayloadLength`' }),
   java('Tyrus', 'TyrusPipe', 'tyrus-standalone-client'),
   java('nv-websocket-client', 'NvPipe', 'nv-websocket-client'),
-  java('Vert.x', 'VertxPipe', 'vertx-core', { large: '`setMaxFrameSize`', known: strict }),
-  java('Reactor Netty', 'ReactorNettyPipe', 'reactor-netty-http', { large: '`maxFramePayloadLength`', known: strict }),
-  java('async-http-client', 'AsyncHttpClientPipe', 'async-http-client', { large: '`setWebSocketMaxFrameSize`', known: strict }),
+  java('Vert.x', 'VertxPipe', 'vertx-core', { large: '`setMaxFrameSize`', known: { compression: 'with `setCompressionAllowClientNoContext(true)`; without, it refuses what it did not offer' } }),
+  java('Reactor Netty', 'ReactorNettyPipe', 'reactor-netty-http', { large: '`maxFramePayloadLength`' }),
+  java('async-http-client', 'AsyncHttpClientPipe', 'async-http-client', { large: '`setWebSocketMaxFrameSize`' }),
   java('Ktor (CIO)', 'KtorPipeKt', 'ktor-client-cio-jvm', { language: 'Kotlin' }),
   rust('tokio-tungstenite'),
   rust('tokio-websockets'),

@@ -1,14 +1,14 @@
 //! Does a stream of frames mean the same however it is cut, and do its limits hold?
 //!
 //! Input: a byte of choices, a byte for the message limit, a piece whose bytes are the lengths of the reads (taken in
-//! turn, over and over), then the content. The choices tell whether compression was negotiated, and what the content is:
+//! turn, over and over), then the content. The choices tell whether compression was negotiated, with a window or without, and what the content is:
 //! the stream itself, a script of frames that get a right length and a mask (which reaches further into sequences of good
 //! frames), or a payload that the gateway compresses for its readers.
 
 use crate::script::Script;
 use carillon_gateway::ws::encode::payload as payload_of;
 use carillon_gateway::ws::{
-    Decoder, Deflater, Flow, Incoming, Inflater, MAX_CONTROL_PAYLOAD, Opcode, Violation,
+    Decoder, Deflater, Flow, Incoming, Inflater, MAX_CONTROL_PAYLOAD, Opcode, Violation, window,
 };
 
 /// Heap bytes a decoder may hold beside the message itself: the state of a cut frame, and a control frame's payload.
@@ -28,17 +28,20 @@ pub fn check(input: &[u8]) {
         _ => frames(script),
     };
     let negotiated = choices & 4 != 0;
+    let decoder = || if choices & 8 != 0 { Decoder::with_window() } else { Decoder::new() };
+    let decode = |reads: &mut dyn Iterator<Item = usize>, inflater: Option<&mut Inflater>, flow| {
+        decode(decoder(), &stream, reads, limit, inflater, flow)
+    };
 
-    let whole =
-        decode(&stream, [stream.len()].into_iter(), limit, inflater(negotiated).as_mut(), Flow::Continue);
+    let whole = decode(&mut [stream.len()].into_iter(), inflater(negotiated).as_mut(), Flow::Continue);
     within_limits(&whole, limit);
     // One state serves many connections, so what an earlier one left in it must not be seen by the next.
     let mut shared = inflater(negotiated);
-    let bytewise = decode(&stream, std::iter::repeat(1), limit, shared.as_mut(), Flow::Continue);
+    let bytewise = decode(&mut std::iter::repeat(1), shared.as_mut(), Flow::Continue);
     assert_eq!(bytewise, whole, "byte by byte");
-    let cut = decode(&stream, steps(reads), limit, shared.as_mut(), Flow::Continue);
+    let cut = decode(&mut steps(reads), shared.as_mut(), Flow::Continue);
     assert_eq!(cut, whole, "in reads of {reads:?}");
-    let stopped = decode(&stream, steps(reads), limit, shared.as_mut(), Flow::Stop);
+    let stopped = decode(&mut steps(reads), shared.as_mut(), Flow::Stop);
     assert_eq!(stopped, whole, "stopped after every message, in reads of {reads:?}");
 }
 
@@ -84,13 +87,13 @@ struct Outcome {
 /// Feeds `stream` in reads of these lengths. With [`Flow::Stop`] each message ends a call, as when a shard has heard
 /// enough of one connection.
 fn decode(
+    mut decoder: Decoder,
     stream: &[u8],
-    mut reads: impl Iterator<Item = usize>,
+    reads: &mut dyn Iterator<Item = usize>,
     limit: usize,
     mut inflater: Option<&mut Inflater>,
     flow: Flow,
 ) -> Outcome {
-    let mut decoder = Decoder::new();
     let mut messages: Vec<Message> = Vec::new();
     let mut violation = None;
     let mut at = 0;
@@ -109,6 +112,8 @@ fn decode(
             let held = decoder.held_bytes();
             assert!(held <= limit + BESIDE_MESSAGE, "{held} bytes held under a limit of {limit}");
             assert_eq!(held == 0, decoder.is_idle());
+            let window = decoder.window_bytes();
+            assert!(window <= window::MOST, "a window of {window} bytes");
             assert!(!over || (messages.len() == before && held == 0), "the stream had ended");
             assert!(flow == Flow::Continue || messages.len() <= before + 1, "called again after Stop");
             match fed {
@@ -153,7 +158,9 @@ fn is_read_back(payload: &[u8]) {
     assert!(body.len() < payload.len() && frame[0] == 0xc2);
     let mut stream = Vec::new();
     push_frame(&mut stream, frame[0], body, [1, 0xff, 0, 0x5a]);
-    let read = |limit| decode(&stream, [7].into_iter(), limit, inflater(true).as_mut(), Flow::Continue);
+    let read = |limit| {
+        decode(Decoder::new(), &stream, &mut [7].into_iter(), limit, inflater(true).as_mut(), Flow::Continue)
+    };
     let expected = Outcome { messages: vec![Message::Binary(payload.to_vec())], violation: None, idle: true };
     assert_eq!(read(payload.len()), expected);
     let refused = Outcome { messages: Vec::new(), violation: Some(Violation::TooBig), idle: true };

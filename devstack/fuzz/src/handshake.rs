@@ -4,6 +4,7 @@
 //! version), then header lines
 //! `name:value`. Header names of one letter are short for the ones that matter, and `*` gives the list of origins.
 
+use carillon_gateway::ws::Deflate;
 use carillon_gateway::ws::handshake::{HandshakeFault, SUBPROTOCOL, Upgrade, accept_key, check as judge};
 use carillon_platform::origin::OriginPolicy;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -134,14 +135,24 @@ fn can_be_accepted(upgrade: &Upgrade, headers: &HeaderMap, compression: bool) {
     if !compression || !offers.iter().any(|offer| offer.starts_with("permessage-deflate")) {
         assert_eq!(agreed, None, "for {offers:?}");
     } else if offers.iter().all(|offer| !offer.contains('"')) {
-        assert_eq!(agreed, offers.iter().find_map(|offer| agreement(offer)).as_deref(), "for {offers:?}");
+        // Who offers a draft beside it takes only what it offered.
+        let strict = offers.iter().any(|offer| {
+            offer.split(';').next().is_some_and(|name| name.trim_matches([' ', '\t']) == "deflate-frame")
+        });
+        let expected = offers.iter().find_map(|offer| agreement(offer, strict));
+        assert_eq!(agreed, expected.as_deref(), "for {offers:?}");
     } else if let Some(agreed) = agreed {
-        assert_eq!(agreement(agreed).as_deref(), Some(agreed), "for {offers:?}");
+        let strict = !agreed.contains("client_no_context_takeover");
+        assert_eq!(agreement(agreed, strict).as_deref(), Some(agreed), "for {offers:?}");
     }
+    let keeps = upgrade.deflate.is_some_and(Deflate::keeps_window);
+    assert_eq!(keeps, agreed.is_some_and(|agreed| !agreed.contains("client_no_context_takeover")));
 }
 
-/// The answer to an offer of permessage-deflate without quoted values; none if it cannot be kept.
-fn agreement(offer: &str) -> Option<String> {
+/// The answer to an offer of permessage-deflate without quoted values; none if it cannot be kept. A parameter that the client
+/// did not offer may only be `client_no_context_takeover` (RFC 7692 section 7.1.1.2), and not for a `strict` one. What a client
+/// says of its own window (`client_max_window_bits`, section 7.1.2.2) asks for no answer where any window is read.
+fn agreement(offer: &str, strict: bool) -> Option<String> {
     let mut parts = offer.split(';').map(|part| part.trim_matches([' ', '\t']));
     if parts.next() != Some("permessage-deflate") {
         return None;
@@ -164,7 +175,9 @@ fn agreement(offer: &str) -> Option<String> {
     }
     let window = given.get("server_max_window_bits").copied().flatten();
     let window = window.map_or(String::new(), |bits| format!("; server_max_window_bits={bits}"));
-    Some(format!("permessage-deflate; server_no_context_takeover; client_no_context_takeover{window}"))
+    let client = !strict || given.contains_key("client_no_context_takeover");
+    let client = if client { "; client_no_context_takeover" } else { "" };
+    Some(format!("permessage-deflate; server_no_context_takeover{client}{window}"))
 }
 
 fn can_be_refused(fault: HandshakeFault) {

@@ -6,9 +6,9 @@ use carillon_devstack::stack::Stack;
 use carillon_devstack::wait;
 use serde_json::json;
 
-use crate::wire::raw::{Answer, CLOSE, Raw, Seen};
+use crate::wire::raw::{Answer, CLOSE, Raw, Seen, handshake};
 use crate::wire::{PATIENCE, block_on, claims, connections_become, token};
-use crate::{NARROW, SCEPTIC, stack};
+use crate::{NARROW, PLAIN, SCEPTIC, stack};
 
 /// Somebody behind the load balancer, at this address.
 async fn come(addr: SocketAddr, token: &str, from: &str) -> Result<Raw, Answer> {
@@ -108,5 +108,41 @@ fn a_proxy_nobody_trusts_cannot_say_where_a_client_comes_from() {
         }
         drop(here);
         come_when_there_is_room(addr, &of(&stack, "cleo"), "203.0.113.1").await;
+    });
+}
+
+#[test]
+fn i10_windows_for_clients_that_keep_their_context_are_bounded_and_further_ones_talk_uncompressed() {
+    block_on(async {
+        let stack = stack().await;
+        let gateway = stack.gateway(PLAIN);
+        let bearer = format!("Bearer {}", token(&stack, &claims("windows", "anna")));
+        // As Netty offers it.
+        let offer = "permessage-deflate,deflate-frame,x-webkit-deflate-frame";
+        let mut held = Vec::new();
+        let mut agreed = 0;
+        for _ in 0..300 {
+            let mut raw = Raw::connect(gateway.addr()).await;
+            let headers = [("Authorization", bearer.as_str()), ("Sec-WebSocket-Extensions", offer)];
+            raw.send(handshake("/v1/ws", &headers)).await;
+            let answer = raw.answer().await.unwrap();
+            assert_eq!(answer.status, 101, "nobody is refused for want of a window: {answer:?}");
+            match answer.header("sec-websocket-extensions") {
+                Some(told) => {
+                    assert_eq!(told, "permessage-deflate; server_no_context_takeover");
+                    assert_eq!(agreed, held.len(), "as long as there are any");
+                    agreed += 1;
+                }
+                None => assert_eq!(raw.json().await["type"], "welcome"),
+            }
+            held.push(raw);
+        }
+        assert_eq!(agreed, 256, "an address leaves half of them to others");
+        let other = [("Authorization", bearer.as_str()), ("Sec-WebSocket-Extensions", "permessage-deflate")];
+        let mut raw = Raw::connect(gateway.addr()).await;
+        raw.send(handshake("/v1/ws", &other)).await;
+        let told = raw.answer().await.unwrap().header("sec-websocket-extensions").map(str::to_owned);
+        let both = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        assert_eq!(told.as_deref(), Some(both), "who needs none has compression all the same");
     });
 }

@@ -32,12 +32,16 @@ pub(crate) enum Then {
 
 impl Session {
     pub(crate) fn new(deflate: Option<Deflate>, limit: usize) -> Self {
+        let decoder = match deflate {
+            Some(agreed) if agreed.keeps_window() => Decoder::with_window(),
+            _ => Decoder::new(),
+        };
         let compression = deflate.map(|agreed| Compression {
             agreed,
             deflater: Deflater::new(),
             inflater: Inflater::new(),
         });
-        Self { decoder: Decoder::new(), compression, limit }
+        Self { decoder, compression, limit }
     }
 
     /// Decodes what came and appends the answers to `out`.

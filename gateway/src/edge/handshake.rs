@@ -8,7 +8,8 @@ use super::problem::Problem;
 use super::replies::{Replies, SMALL};
 use super::request::{RawQuery, UrlQuery, last_event_id, token, url_token};
 use super::takeover::{Guest, Takeover};
-use crate::admission::{Admission, Permit};
+use super::windows::Windows;
+use crate::admission::{Admission, Kept, Permit};
 use crate::door::Door;
 use crate::entrance::{Bearer, Doorman, Refusal};
 use crate::metrics::metrics;
@@ -34,6 +35,7 @@ pub(crate) struct Edge {
     pub(crate) admission: Admission,
     pub(crate) doorman: Doorman,
     pub(crate) replies: Replies,
+    pub(crate) windows: Windows,
     pub(crate) shards: Shards,
     pub(crate) door: Door,
     /// After this time without any acknowledgement the kernel gives an event stream up.
@@ -66,21 +68,27 @@ pub(super) async fn websocket(State(edge): State<Arc<Edge>>, request: Request) -
 impl Edge {
     async fn websocket(&self, request: Request) -> Result<Response, Problem> {
         self.is_open()?;
-        let upgrade =
+        let mut upgrade =
             ws::handshake::check(request.method(), request.version(), request.headers(), self.compression)?;
         self.origins.check(request.headers())?;
         let arrival = self.arrival(request, upgrade.bearer.clone())?;
-        let wire = Wire::WebSocket(upgrade.deflate);
-        let guest = match self.authenticate(&arrival).await? {
+        let mut guest = match self.authenticate(&arrival).await? {
             Some((permit, bearer)) => {
                 let query = arrival.query.read()?;
-                self.admit(permit, bearer, query, wire).await?
+                self.admit(permit, bearer, query, Wire::WebSocket(None)).await?
             }
             None => {
                 let permit = self.admission.enter_unauthenticated(arrival.address)?;
-                Guest { permit, coming: Coming::Unknown(arrival.query), wire }
+                Guest { permit, coming: Coming::Unknown(arrival.query), wire: Wire::WebSocket(None) }
             }
         };
+        if upgrade.deflate.is_some_and(ws::Deflate::keeps_window) {
+            match self.windows.take(guest.permit.address()) {
+                Some(window) => guest.permit.keep(Kept::Window(window)),
+                None => upgrade.deflate = None,
+            }
+        }
+        guest.wire = Wire::WebSocket(upgrade.deflate);
         Ok(Takeover::mark(upgrade.response(), guest))
     }
 
@@ -138,7 +146,7 @@ impl Edge {
         permit.identify(tenant, user)?;
         if let Wire::Poll { most, .. } = &mut wire {
             match self.replies.large(tenant, user) {
-                Some(reply) => permit.keep(reply),
+                Some(reply) => permit.keep(Kept::Reply(reply)),
                 None => *most = SMALL as u32,
             }
         }

@@ -9,6 +9,7 @@
 //! | [`handshake`] | may this client come in? |
 //! | [`fallback`] | how does a client get its events that cannot have a WebSocket? |
 //! | [`replies`] | how large may a poll's answer become? |
+//! | [`windows`] | which clients may compress what they send with what they sent before? |
 //! | [`takeover`] | how does a socket leave HTTP and become a shard's? |
 //! | [`request`] | what does the URL say, and where is the token? |
 //! | [`address`] | whose request is it that a proxy passes on? |
@@ -23,6 +24,8 @@ mod proxy;
 mod replies;
 mod request;
 mod takeover;
+mod windows;
 
 pub(crate) use replies::{Replies, Reply};
 pub(crate) use request::RawQuery;
+pub(crate) use windows::{WindowShare, Windows};

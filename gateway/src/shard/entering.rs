@@ -14,7 +14,6 @@ use super::world::World;
 use crate::entrance::{Entrance, Resume};
 use crate::metrics::metrics;
 use crate::stream::Life;
-use crate::ws::Decoder;
 use bytes::Bytes;
 use carillon_protocol::server::{Limits, ResetReason, Resumed, ServerFrame};
 use carillon_protocol::{Channel, CloseCode, Seq};
@@ -50,7 +49,7 @@ pub(super) fn accept<W: World>(
         id: ConnectionId { shard: context.shard, key, number },
         socket,
         wire,
-        decoder: Decoder::new(),
+        decoder: wire.decoder(),
         outbox: Outbox::starting_with(&head),
         stage,
         allowance: Allowance::full(context.config.frame_rate, context.now_ms),

@@ -5,9 +5,9 @@
 
 use crate::chunk::{LAST, chunk};
 use crate::stream::entry::Entry;
-use crate::ws::Deflate;
 use crate::ws::deflate::Deflater;
 use crate::ws::encode::{push_close, push_text};
+use crate::ws::{Decoder, Deflate};
 use bytes::Bytes;
 use carillon_protocol::server::{ResetReason, ServerFrame};
 use carillon_protocol::{CloseCode, Epoch, Seq};
@@ -43,6 +43,14 @@ impl Wire {
     /// Whether the client may compress what it sends.
     pub(super) fn compresses(self) -> bool {
         matches!(self, Wire::WebSocket(Some(_)))
+    }
+
+    /// What reads its messages.
+    pub(super) fn decoder(self) -> Decoder {
+        match self {
+            Wire::WebSocket(Some(deflate)) if deflate.keeps_window() => Decoder::with_window(),
+            _ => Decoder::new(),
+        }
     }
 
     pub(super) fn is_websocket(self) -> bool {

@@ -4,6 +4,7 @@ use super::close;
 use super::deflate::Inflater;
 use super::frame::{Expect, Head, MAX_HEAD, Opcode, mask, max_fragments};
 use super::violation::Violation;
+use super::window::Window;
 
 /// A message or control frame of a client, lent for the time of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +39,15 @@ pub struct Decoder {
     finished: bool,
 }
 
-/// What is kept of a stream that was cut within a frame or between the fragments of a message.
+/// What is kept of a stream that was cut within a frame or between the fragments of a message, or may refer back.
 #[derive(Debug, Default)]
 struct Partial {
     stage: Stage,
     /// The beginning of a control frame's payload, unmasked.
     control: Vec<u8>,
     message: Option<Message>,
+    /// Of a client whose compressed messages may refer back to earlier ones.
+    window: Option<Window>,
 }
 
 #[derive(Debug, Default)]
@@ -85,14 +88,27 @@ impl Decoder {
         Self { partial: None, finished: false }
     }
 
-    /// Whether the stream stands between two messages and nothing is kept on the heap.
-    pub const fn is_idle(&self) -> bool {
-        self.partial.is_none()
+    /// The same, for a client whose compressed messages may refer back to its earlier ones: it holds the last 32 KiB of
+    /// them ([`window::MOST`](super::window::MOST)) beside what is said above.
+    pub fn with_window() -> Self {
+        let window = Some(Window::default());
+        Self { partial: Some(Box::new(Partial { window, ..Partial::default() })), finished: false }
+    }
+
+    /// Heap bytes held for messages that were read and may be referred back to.
+    pub fn window_bytes(&self) -> usize {
+        let window = self.partial.as_ref().and_then(|p| p.window.as_ref());
+        window.map_or(0, Window::held_bytes)
+    }
+
+    /// Whether the stream stands between two messages, and nothing is kept on the heap but a window.
+    pub fn is_idle(&self) -> bool {
+        self.partial.as_ref().is_none_or(|p| matches!(p.stage, Stage::Between) && p.message.is_none())
     }
 
     /// Heap bytes held for an unfinished frame or message; 0 when idle. For the shard's accounts.
     pub fn held_bytes(&self) -> usize {
-        self.partial.as_ref().map_or(0, |p| {
+        self.partial.as_ref().filter(|_| !self.is_idle()).map_or(0, |p| {
             let message = p.message.as_ref().map_or(0, |m| m.data.capacity());
             size_of::<Partial>() + p.control.capacity() + message
         })
@@ -236,7 +252,9 @@ impl Decoder {
     /// Goes on to the next frame, and back to rest if no message is under way.
     fn end_frame(&mut self) {
         match &mut self.partial {
-            Some(partial) if partial.message.is_some() => partial.stage = Stage::Between,
+            Some(partial) if partial.message.is_some() || partial.window.is_some() => {
+                partial.stage = Stage::Between;
+            }
             _ => self.partial = None,
         }
     }
@@ -250,7 +268,10 @@ impl Decoder {
         on: &mut impl FnMut(Incoming<'_>) -> Flow,
     ) -> Result<Flow, Violation> {
         let payload = match &mut terms.inflater {
-            Some(inflater) if compressed => inflater.message(payload, terms.limit)?,
+            Some(inflater) if compressed => {
+                let window = self.partial.as_mut().and_then(|partial| partial.window.as_mut());
+                inflater.message(payload, terms.limit, window)?
+            }
             // The head of a compressed message was accepted with an inflater that has since been withheld.
             None if compressed => return Err(Violation::ReservedBits),
             _ => payload,

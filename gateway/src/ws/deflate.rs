@@ -3,11 +3,12 @@
 //!
 //! Without context takeover every message is a deflate stream of its own, so the two states here belong to a shard or
 //! a feed, not to a connection: they are emptied between two messages, and nothing of one message, or one client, can
-//! be reached from another.
+//! be reached from another. A message of a client that refers back to its earlier ones is read with its own window.
 
 use super::encode::Header;
 use super::frame::Opcode;
 use super::violation::Violation;
+use super::window::Window;
 use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
@@ -106,18 +107,49 @@ impl Inflater {
     /// # Errors
     /// [`Violation::TooBig`] as soon as byte `limit + 1` appears, [`Violation::BadDeflate`] when it is no deflate
     /// data or does not end where the payload ends.
-    pub(super) fn message(&mut self, payload: &[u8], limit: usize) -> Result<&[u8], Violation> {
-        self.state.reset(false);
+    /// `window` is there for a client that may refer back to its earlier messages, and has this one afterwards.
+    pub(super) fn message(
+        &mut self,
+        payload: &[u8],
+        limit: usize,
+        window: Option<&mut Window>,
+    ) -> Result<&[u8], Violation> {
+        let earlier = window.as_deref().map(Window::as_slice);
+        self.begin(earlier)?;
         let mut written = 0;
         // Normally the payload ends within a flush, of which the tail is missing. Senders that cannot flush end it
         // with a final block, before or at its last byte (section 7.2.3.4); both are read.
-        let whole = self.run(payload, &mut written, limit)? == Stand::Ended
-            || self.run(&TAIL_AND_END, &mut written, limit)? == Stand::Ended;
-        if whole { Ok(&self.output[..written]) } else { Err(Violation::BadDeflate) }
+        let whole = self.run(payload, &mut written, limit, earlier)? == Stand::Ended
+            || self.run(&TAIL_AND_END, &mut written, limit, earlier)? == Stand::Ended;
+        if !whole {
+            return Err(Violation::BadDeflate);
+        }
+        let message = &self.output[..written];
+        if let Some(window) = window {
+            window.push(message);
+        }
+        Ok(message)
+    }
+
+    /// A new deflate stream, which may refer back to this.
+    fn begin(&mut self, earlier: Option<&[u8]>) -> Result<(), Violation> {
+        self.state.reset(false);
+        match earlier {
+            Some(earlier) if !earlier.is_empty() => {
+                self.state.set_dictionary(earlier).map(drop).map_err(|_| Violation::BadDeflate)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Inflates all of `input` behind the first `written` bytes of output.
-    fn run(&mut self, mut input: &[u8], written: &mut usize, limit: usize) -> Result<Stand, Violation> {
+    fn run(
+        &mut self,
+        mut input: &[u8],
+        written: &mut usize,
+        limit: usize,
+        earlier: Option<&[u8]>,
+    ) -> Result<Stand, Violation> {
         loop {
             self.make_room(*written, limit);
             // At the limit a single byte of room tells whether there is more.
@@ -138,8 +170,16 @@ impl Inflater {
             input = &input[read..];
             match status {
                 Status::StreamEnd if input.is_empty() => return Ok(Stand::Ended),
-                // Behind a final block further ones may follow.
-                Status::StreamEnd => self.state.reset(false),
+                // Behind a final block further ones may follow, and refer back to what was before it.
+                Status::StreamEnd => {
+                    let before = earlier.map(|earlier| {
+                        let mut window = Window::default();
+                        window.push(earlier);
+                        window.push(&self.output[..*written]);
+                        window
+                    });
+                    self.begin(before.as_ref().map(Window::as_slice))?;
+                }
                 Status::Ok | Status::BufError if has_room && input.is_empty() => return Ok(Stand::Open),
                 Status::Ok | Status::BufError if has_room && read == 0 => return Err(Violation::BadDeflate),
                 Status::Ok | Status::BufError => {}

@@ -13,13 +13,14 @@
 //! 4. [`encode`] builds server frames. They carry no mask, so a frame is the same bytes for every connection:
 //!    events are encoded once and shared.
 //! 5. [`deflate`] compresses an event once for all sockets that agreed to it, and inflates what clients compressed.
-//!    Its states are lent by the caller, one for many connections; a connection keeps none.
+//!    Its states are lent by the caller, one for many connections; a connection keeps none. Only a client that refuses to
+//!    let its messages stand by themselves costs a [`window`].
 //!
 //! Limits: a message is bounded by the caller's byte limit, before and after inflation, and by [`max_fragments`]
 //! frames, a control frame by 125 bytes. Everything is refused as soon as the bytes that prove it have arrived.
 //!
-//! Deliberately absent: sockets, clocks, randomness (a server masks nothing), client role, context takeover (a window
-//! for each connection), other extensions.
+//! Deliberately absent: sockets, clocks, randomness (a server masks nothing), client role, context takeover of ours (a
+//! window for each connection), other extensions.
 
 pub mod close;
 pub mod decode;
@@ -29,6 +30,7 @@ pub mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod violation;
+pub mod window;
 
 pub use decode::{Decoder, Flow, Incoming};
 pub use deflate::{Deflater, Inflater};
