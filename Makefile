@@ -7,6 +7,7 @@ BENCH    ?=
 MINUTES  ?= 60
 DRILL    ?=
 CLIENTS  ?=
+PROXIES  ?=
 VERSIONS ?=
 DIST     ?=
 
@@ -14,7 +15,7 @@ RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate retention versions check pages fmt build \
-  chart chart-cluster dist image observability loadtest drill hostile generators clients
+  chart chart-cluster dist image observability loadtest drill hostile generators clients proxies
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +57,9 @@ generators: debug ## Let generators make clients of /openapi.json, compile and r
 
 clients: debug ## Let some sixty WebSocket clients in a dozen languages use a running stack, and write docs/CLIENTS.md (root and apt; first run half an hour; CLIENTS="Rust Jetty").
 	loadtest/clients/run.sh $(CLIENTS)
+
+proxies: debug ## Let seven proxies with their files of deploy/ stand before whole systems, three caches too, and write docs/PROXIES.md (root and apt, Go; eight minutes after the first run; PROXIES="Caddy nginx").
+	loadtest/proxies/run.sh $(PROXIES)
 
 conformance: ## Run the Autobahn test suite against the codec (needs a CPython 2.7; PYTHON27=path).
 	loadtest/conformance/run.sh

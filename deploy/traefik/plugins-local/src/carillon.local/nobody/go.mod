@@ -1,0 +1,3 @@
+module carillon.local/nobody
+
+go 1.22
