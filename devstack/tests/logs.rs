@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use std::future::Future;
 use std::process::Stdio;
 use std::time::Duration;
 
 use carillon_devstack::client::post::Post;
 use carillon_devstack::client::publish::Publisher;
-use carillon_devstack::client::socket::{Connect, Socket, SocketError};
+use carillon_devstack::client::socket::{Connect, Socket, SocketError, TokenPlace};
 use carillon_devstack::stack::{Service, Stack, StackConfig};
 use carillon_devstack::token::{Claims, now};
 use carillon_devstack::{find, ports, wait};
@@ -84,6 +85,112 @@ async fn every_refusal_is_found_in_the_log_by_its_request_id_and_without_the_sec
     logs(stack.publisher(0), body["request_id"].as_str().unwrap()).await;
     for service in stack.gateways().iter().chain(stack.publishers()) {
         assert!(!log_of(service).contains(stack.api_key()), "{}", log_of(service));
+    }
+}
+
+/// What a refused request was answered: its status, and the id in its header.
+async fn refused(stack: &Stack, path: &str, token: &str) -> (u16, String) {
+    let url = format!("{}{path}", stack.gateway(0).url());
+    let answer = reqwest::Client::new().get(url).bearer_auth(token).send().await.unwrap();
+    let id =
+        answer.headers().get("x-request-id").expect("every refusal is named").to_str().unwrap().to_owned();
+    (answer.status().as_u16(), id)
+}
+
+/// Of each code one refusal a second is told: asks until one of them is in the log.
+async fn told<F: Future<Output = String>>(service: &Service, what: &str, refuse: impl Fn() -> F) {
+    let found = || async {
+        let id = refuse().await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        log_of(service).contains(&id).then_some(())
+    };
+    wait::until(format!("{} logs {what}", service.name()), PATIENCE, found).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refusal_for_want_of_room_is_told_once_a_second_with_how_many_there_were() {
+    let config = StackConfig { gateways: 1, ..StackConfig::default() };
+    let stack = Stack::start(config.gateway_var("CARILLON_MAX_CONNECTIONS_PER_USER", 1)).await.unwrap();
+    let gateway = stack.gateway(0);
+    let token = Claims::new("acme", "anna", now(), 3600).sign(stack.jwt_secret()).unwrap();
+    let wanted = Connect::new(gateway.ws_url(), &token);
+    let (_inside, _) = Socket::open(&wanted).await.unwrap();
+    told(gateway, "a refused WebSocket", || async {
+        let SocketError::Refused { problem, code, .. } = Socket::open(&wanted).await.unwrap_err() else {
+            panic!("it was let in")
+        };
+        assert_eq!(code, "too_many_connections");
+        problem["request_id"].as_str().unwrap().to_owned()
+    })
+    .await;
+    for (path, status) in [("/v1/sse", 200), ("/v1/poll", 429)] {
+        told(gateway, path, || async {
+            let (answered, id) = refused(&stack, path, &token).await;
+            assert_eq!(answered, status, "{path}");
+            id
+        })
+        .await;
+    }
+    // Five hundred of them are some lines, and none is forgotten.
+    let lines = || -> Vec<u64> {
+        let log = log_of(gateway);
+        let told = log.lines().filter(|line| line.contains(r#"code="too_many_connections" times="#));
+        told.map(|line| line.split_once("times=").unwrap().1.parse().unwrap()).collect()
+    };
+    let (before, began) = (lines(), std::time::Instant::now());
+    for _ in 0..500 {
+        refused(&stack, "/v1/poll", &token).await;
+    }
+    let most = before.len() + began.elapsed().as_secs() as usize + 2;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    refused(&stack, "/v1/poll", &token).await;
+    let after = lines();
+    assert!(after.len() <= most, "{after:?}, of which {} were there before", before.len());
+    assert!(after.iter().sum::<u64>() >= before.iter().sum::<u64>() + 501, "{after:?}");
+
+    // The first frame's: counted by code, and told with the connection's name.
+    let counted = async |code: &str| {
+        let sample = format!(r#"carillon_first_frames_refused_total{{code="{code}"}} "#);
+        let text = gateway.metrics().await.unwrap();
+        text.lines().find_map(|line| line.strip_prefix(&sample)).map_or(0.0, |value| value.parse().unwrap())
+    };
+    let elsewhere = Claims::new("acme", "ben", now(), 3600);
+    let mistyped = format!("{}x", elsewhere.sign(stack.jwt_secret()).unwrap());
+    for (token, code) in [
+        (token.as_str(), "too_many_connections"),
+        (mistyped.as_str(), "token_signature"),
+        (stack.api_key(), "tenant_required"),
+        ("nothing", "token_malformed"),
+    ] {
+        let before = counted(code).await;
+        let mut wanted = Connect::new(gateway.ws_url(), token);
+        wanted.place = TokenPlace::FirstFrame;
+        let closed = Socket::open(&wanted).await.unwrap_err();
+        assert!(matches!(closed, SocketError::Closed { .. }), "{code}: {closed}");
+        assert_eq!(counted(code).await, before + 1.0, "{code}");
+        let log = log_of(gateway);
+        let line =
+            log.lines().find(|line| line.contains("refused before the welcome") && line.contains(code));
+        let line = line.expect(code);
+        assert!(line.contains(r#"connection="gateway-1-"#) && line.contains("close=44"), "{line}");
+    }
+
+    // The publisher's, whose log is away.
+    let publisher = Publisher::new(&stack.publisher(0).url(), stack.api_key()).unwrap();
+    let post = Post::new("acme", "a.b", json!({})).tenant_wide();
+    publisher.publish(&post, None).await.unwrap();
+    stack.postgres().process().kill().unwrap();
+    told(stack.publisher(0), "a 503", || async {
+        let fault = publisher.publish(&post, None).await.unwrap_err();
+        let problem = fault.problem().unwrap();
+        assert_eq!(problem.status, 503);
+        problem.body["request_id"].as_str().unwrap().to_owned()
+    })
+    .await;
+    for service in stack.gateways().iter().chain(stack.publishers()) {
+        for secret in [stack.api_key(), &token, &mistyped] {
+            assert!(!log_of(service).contains(secret), "{}", log_of(service));
+        }
     }
 }
 

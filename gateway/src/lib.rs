@@ -32,6 +32,7 @@ mod fate;
 mod fleet;
 mod leave;
 mod node;
+mod refusals;
 mod resume;
 mod services;
 mod shard;

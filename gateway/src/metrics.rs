@@ -4,6 +4,7 @@
 //! reports once a turn. No metric names a tenant, a person or a connection.
 
 use crate::shard::{Cause, Counts};
+use carillon_platform::share::Refused;
 use carillon_platform::telemetry::{Metric, MetricKind, describe};
 use carillon_protocol::server::Resumed;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
@@ -113,6 +114,24 @@ const REJECTED: Metric = Metric {
     labels: "code",
     what: "requests refused before they became a connection, by problem code",
 };
+const TURNED_AWAY: Metric = Metric {
+    name: "carillon_first_frames_refused_total",
+    kind: MetricKind::Counter,
+    labels: "code",
+    what: "connections closed before their welcome, by the code of the refusal: of the token in their first frame, or of what was asked for; token_missing where no token came in time",
+};
+const FRAMES_REFUSED: Metric = Metric {
+    name: "carillon_frames_refused_total",
+    kind: MetricKind::Counter,
+    labels: "code",
+    what: "error frames, by code: too_many_requests is the price of channels, 32 pieces of history under way or a second token; history_unavailable is history that had no turn or no log",
+};
+const CURSORS_REFUSED: Metric = Metric {
+    name: "carillon_cursor_checks_refused_total",
+    kind: MetricKind::Counter,
+    labels: "bound: total (also: no turn within 3 s), group (tenant), member (user)",
+    what: "clients told log_busy because too many questions about cursors were before theirs",
+};
 const RESUMES: Metric = Metric {
     name: "carillon_resumes_total",
     kind: MetricKind::Counter,
@@ -155,6 +174,9 @@ const LABELLED: &[Metric] = &[
     BEHIND,
     CLOSED,
     REJECTED,
+    TURNED_AWAY,
+    FRAMES_REFUSED,
+    CURSORS_REFUSED,
     RESUMES,
     FALLBACKS,
     TOLD_TO_LEAVE,
@@ -213,6 +235,21 @@ impl Metrics {
     /// Counts a handshake that was refused.
     pub(crate) fn rejected(&self, code: &'static str) {
         counter!(REJECTED.name, "code" => code).increment(1);
+    }
+
+    /// Counts a connection that was closed before its welcome.
+    pub(crate) fn turned_away(&self, code: &'static str) {
+        counter!(TURNED_AWAY.name, "code" => code).increment(1);
+    }
+
+    /// Counts an error frame.
+    pub(crate) fn frame_refused(&self, code: &'static str) {
+        counter!(FRAMES_REFUSED.name, "code" => code).increment(1);
+    }
+
+    /// Counts a cursor that nobody had the time to compare with the log.
+    pub(crate) fn cursor_check_refused(&self, bound: Refused) {
+        counter!(CURSORS_REFUSED.name, "bound" => bound.label()).increment(1);
     }
 
     /// Counts a client that was let in without a WebSocket.
@@ -284,6 +321,20 @@ fn begin_at_nought() {
             "too_many_unauthenticated",
         ],
     );
+    begin(
+        &TURNED_AWAY,
+        "code",
+        &[
+            "token_missing",
+            "token_expired",
+            "unavailable",
+            "log_busy",
+            "keys_unavailable",
+            "too_many_connections",
+        ],
+    );
+    begin(&FRAMES_REFUSED, "code", &["too_many_requests", "history_unavailable"]);
+    begin(&CURSORS_REFUSED, "bound", &[Refused::Total, Refused::Group, Refused::Member].map(Refused::label));
     begin(&CLOSED, "reason", &["stalled", "silent", "restart", "over_capacity"]);
     begin(&TOLD_TO_LEAVE, "cause", &[Cause::Drain, Cause::Rebalance, Cause::Evacuate].map(Cause::name));
     begin(&CANARY_RUNS, "result", &["ok", "publish_failed", "not_received", "not_connected"]);

@@ -11,7 +11,7 @@ use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
 use carillon_backplane::log::{Log, LogError};
 use carillon_platform::auth::Identity;
-use carillon_platform::share::{FairPermit, FairPermits, Holder, PermitLimits};
+use carillon_platform::share::{FairPermit, FairPermits, Holder, PermitLimits, Refused};
 use carillon_protocol::server::ResetReason;
 use carillon_protocol::{Epoch, Epochs, LastEvent, Seq, TenantId, UserId};
 use last::Answers;
@@ -81,10 +81,11 @@ impl CursorChecks {
             return Ok(permit);
         }
         metrics().read_waited("cursor");
-        match tokio::time::timeout(TURN, self.permits.acquire(holder)).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Refusal::busy()),
-        }
+        let waited = tokio::time::timeout(TURN, self.permits.acquire(holder)).await;
+        waited.unwrap_or(Err(Refused::Total)).map_err(|bound| {
+            metrics().cursor_check_refused(bound);
+            Refusal::busy()
+        })
     }
 }
 

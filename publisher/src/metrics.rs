@@ -60,6 +60,18 @@ const PARSING_REFUSED: Metric = Metric {
     labels: "bound: total, group, member (key or user)",
     what: "Publish requests refused because too many large bodies wait to be parsed",
 };
+const LOOKUPS_REFUSED: Metric = Metric {
+    name: "carillon_tenant_lookups_refused_total",
+    kind: MetricKind::Counter,
+    labels: "bound: total (also: no turn within 1.5 s), group (key or user), member",
+    what: "Questions whether a tenant exists that were not asked: too many of this key or user, or of all, were before them",
+};
+const BODIES_CUT: Metric = Metric {
+    name: "carillon_refused_bodies_cut_total",
+    kind: MetricKind::Counter,
+    labels: "bound: total, group (address), member",
+    what: "Refused requests whose body was not read on, because its address, or all together, had as many under way as they may: the client may not see the answer",
+};
 const READS_REFUSED: Metric = Metric {
     name: "carillon_reads_refused_total",
     kind: MetricKind::Counter,
@@ -83,6 +95,8 @@ pub const ALL: &[Metric] = &[
     INTAKE_EVENTS,
     INTAKE_BYTES,
     PARSING_REFUSED,
+    LOOKUPS_REFUSED,
+    BODIES_CUT,
     READS_REFUSED,
     HTTP_REQUESTS,
 ];
@@ -189,6 +203,11 @@ impl Metrics {
         for bound in [Refused::Total, Refused::Group, Refused::Member] {
             counter!(PARSING_REFUSED.name, "bound" => bound.label()).increment(0);
         }
+        for metric in [LOOKUPS_REFUSED, BODIES_CUT] {
+            for bound in [Refused::Total, Refused::Group] {
+                counter!(metric.name, "bound" => bound.label()).increment(0);
+            }
+        }
         let events = |result: &'static str| counter!(EVENTS.name, "result" => result);
         let lost = |reason: &'static str| counter!(REQUESTS_LOST.name, "reason" => reason);
         let bodies = |reason: &'static str| counter!(BODIES_REFUSED.name, "reason" => reason);
@@ -273,6 +292,16 @@ impl Metrics {
         let make = || counter!(HTTP_REQUESTS.name, "route" => ROUTES[row].1, "status" => status);
         self.requests[row][column].get_or_init(make).increment(1);
     }
+}
+
+/// Counts a tenant that was not looked up.
+pub fn tenant_lookup_refused(bound: Refused) {
+    counter!(LOOKUPS_REFUSED.name, "bound" => bound.label()).increment(1);
+}
+
+/// Counts a refused body that was not read on.
+pub fn body_not_discarded(bound: Refused) {
+    counter!(BODIES_CUT.name, "bound" => bound.label()).increment(1);
 }
 
 impl Default for Metrics {

@@ -5,6 +5,7 @@
 
 use crate::batcher::Publisher;
 use crate::health::Health;
+use crate::metrics;
 use carillon_backplane::log::{Log, LogError};
 use carillon_platform::config::Tenants as Policy;
 use carillon_platform::share::{FairPermit, FairPermits, Holder, PermitLimits, Refused};
@@ -81,9 +82,10 @@ impl Tenants {
 /// Waits for a turn of this publisher.
 async fn turn(turns: &Turns, publisher: &Publisher) -> Result<FairPermit<Arc<str>, ()>, LogError> {
     let waited = tokio::time::timeout(TURN, turns.acquire(Holder::group(publisher.name.clone()))).await;
-    waited
-        .unwrap_or(Err(Refused::Total))
-        .map_err(|refused| LogError::Busy(format!("too many tenants wait to be looked up: {refused}")))
+    waited.unwrap_or(Err(Refused::Total)).map_err(|refused| {
+        metrics::tenant_lookup_refused(refused);
+        LogError::Busy(format!("too many tenants wait to be looked up: {refused}"))
+    })
 }
 
 #[cfg(test)]

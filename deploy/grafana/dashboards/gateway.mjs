@@ -24,6 +24,11 @@ export const gateway = dashboard({
         [query(rate('carillon_connections_closed_total', on, 'reason'), '{{reason}}')]),
       lines('Sent away', 'cps', 'Requests refused before they became a connection, by problem code.', [query(rate('carillon_handshakes_rejected_total', on, 'code'), '{{code}}')]),
       lines('API keys', 'cps', 'Connections with an API key: found in the cache, asked from the database, and not looked up because their address had its share, a second.', [query(rate('carillon_api_key_lookups_total', on, 'source'), '{{source}}')]),
+      lines('Refused after the upgrade', 'cps', 'Connections closed before their welcome (their first frame was refused), and error frames to those inside, by code, a second.', [
+        query(rate('carillon_first_frames_refused_total', on, 'code'), 'first frame: {{code}}', { rare: true }),
+        query(rate('carillon_frames_refused_total', on, 'code'), 'frame: {{code}}', { rare: true }),
+        query(rate('carillon_cursor_checks_refused_total', on, 'bound'), 'cursor: {{bound}}', { rare: true }),
+      ]),
       lines('Handshake', 's', 'From the request to the connection, tokens and limits included.', quantiles('carillon_handshake_duration_seconds', on)),
       lines('Without a WebSocket', 'cps', 'Event streams and polls let in, a second.', [query(rate('carillon_fallback_requests_total', on, 'kind'), '{{kind}}')]),
       lines('Round trip of pings', 's', 'From a ping to its pong: the network to the clients.', quantiles('carillon_ping_rtt_seconds', on, [0.5, 0.99], { rare: true })),

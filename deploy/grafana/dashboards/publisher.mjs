@@ -37,9 +37,11 @@ export const publisher = dashboard({
         query(`max(carillon_intake_events{${on}}) / 20000`, 'events'),
         query(`max(carillon_intake_bytes{${on}}) / (32 * 1024 * 1024)`, 'bytes'),
       ], { max: 1 }),
-      lines('Refused by a share', 'cps', 'Requests that a share of parsing or of reading refused, by the bound they met, a second: total is the publisher\'s, group a tenant\'s, member a key\'s or user\'s.', [
+      lines('Refused by a share', 'cps', 'Requests that a share of parsing, of reading or of looking tenants up refused, by the bound they met, a second: total is the publisher\'s, group a tenant\'s, member a key\'s or user\'s.', [
         query(rate('carillon_parsing_refused_total', on, 'bound'), 'parsing: {{bound}}'),
         query(rate('carillon_reads_refused_total', on, 'resource, bound'), '{{resource}}: {{bound}}'),
+        query(rate('carillon_tenant_lookups_refused_total', on, 'bound'), 'look-ups of tenants: {{bound}}', { rare: true }),
+        query(rate('carillon_refused_bodies_cut_total', on, 'bound'), 'bodies not read on: {{bound}}', { rare: true }),
         query(rate('carillon_bodies_refused_total', on, 'reason'), 'bodies: {{reason}}', { rare: true }),
       ]),
       lines('API keys', 'cps', 'API keys looked up, in the cache and in the database, and not looked up because their address had its share, a second.', [query(rate('carillon_api_key_lookups_total', on, 'source'), '{{source}}')]),

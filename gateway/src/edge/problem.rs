@@ -4,6 +4,7 @@
 
 use crate::admission::Full;
 use crate::entrance::Refusal;
+use crate::refusals;
 use crate::ws::HandshakeFault;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -11,7 +12,7 @@ use carillon_platform::origin::NotAllowed;
 use carillon_platform::share::Refused;
 use carillon_protocol::Channel;
 use carillon_protocol::server::ServerFrame;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -60,6 +61,16 @@ impl Problem {
 
     fn retry(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// Tells the log of an answer with this status. The id of the request, for the answer.
+    fn told(&self, status: StatusCode) -> String {
+        let request_id = Uuid::now_v7().to_string();
+        match self.retry_after {
+            None => refusals::tell(&request_id, status.as_u16(), self.code),
+            Some(_) => refusals::tell_passing(&request_id, status.as_u16(), self.code),
+        }
+        request_id
     }
 }
 
@@ -142,6 +153,7 @@ impl Problem {
     /// whatever `Retry-After` says: so a refusal that passes is a stream that says when to come back, and ends.
     pub(super) fn into_event_stream(self) -> Response {
         let Some(seconds) = self.retry_after else { return self.into_response() };
+        let request_id = self.told(StatusCode::OK);
         let retry_ms = u64::from(seconds) * 1_000 + fastrand::u64(..=RETRY_SPREAD_MS);
         let frame = ServerFrame::Error { id: None, code: self.code, message: &self.detail, channels: None };
         let message = [format!("retry: {retry_ms}\ndata: ").as_bytes(), &frame.to_json(), b"\n\n"].concat();
@@ -149,20 +161,22 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        name(headers, &request_id);
         headers.extend(self.headers);
         response
     }
 }
 
+/// Names the request in its answer.
+fn name(headers: &mut HeaderMap, request_id: &str) {
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert("x-request-id", id);
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let request_id = Uuid::now_v7().to_string();
-        let status = self.status.as_u16();
-        // Refusals for want of room say nothing about the request, come by the thousand, and are counted.
-        match self.retry_after {
-            None => tracing::info!(request_id, status, code = self.code, "refused"),
-            Some(_) => tracing::debug!(request_id, status, code = self.code, "refused"),
-        }
+        let request_id = self.told(self.status);
         let body = Document {
             r#type: format!("urn:carillon:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error"),
@@ -178,9 +192,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(id) = HeaderValue::from_str(&request_id) {
-            headers.insert("x-request-id", id);
-        }
+        name(headers, &request_id);
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

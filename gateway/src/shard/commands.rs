@@ -10,6 +10,7 @@ use super::session::Session;
 use super::tables::Tables;
 use super::world::{Socket, World};
 use crate::entrance::{Refusal, some};
+use crate::metrics::metrics;
 use carillon_platform::auth::{Identity, ServiceKey};
 use carillon_protocol::client::{ClientFrame, FrameId, History, Request as Asked};
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
@@ -145,6 +146,7 @@ fn subscribe<W: World>(
     if !forbidden.is_empty() {
         let message = format!("the token does not allow {}; nothing was subscribed", some(&forbidden));
         let (id, channels) = (raw(&id), Some(&forbidden[..]));
+        metrics().frame_refused("forbidden");
         return tables.say(
             key,
             &ServerFrame::Error { id, code: "forbidden", message: &message, channels },

@@ -63,11 +63,17 @@ pub(super) fn look_after<W: World>(key: u32, tables: &mut Tables<W::Socket>, con
     let Some(connection) = tables.get_mut(key) else { return };
     match &connection.stage {
         Stage::Greeting(_) if now_ms >= connection.opened_ms + GREETING_MS => {
-            tables.close(key, CloseCode::Unauthenticated, "no token within 5 s", context);
+            tables.turn_away(
+                key,
+                "token_missing",
+                CloseCode::Unauthenticated,
+                "no token within 5 s",
+                context,
+            );
         }
         Stage::Entering(_) if now_ms >= connection.opened_ms + ENTERING_MS => {
             let reason = "the tenant's log cannot be reached now";
-            tables.close(key, CloseCode::OverCapacity, reason, context);
+            tables.turn_away(key, "unavailable", CloseCode::OverCapacity, reason, context);
         }
         Stage::Closing { until_ms, .. } if now_ms >= *until_ms => connection.lose(),
         Stage::Open(_) => {

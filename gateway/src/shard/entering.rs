@@ -83,7 +83,8 @@ pub(super) fn welcome<W: World>(
     let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };
     let held = std::mem::take(held);
     if connection.permit.identify(&identity.tenant, &identity.user).is_err() {
-        tables.close(key, CloseCode::TooMany, "too many connections of this user", context);
+        let reason = "too many connections of this user";
+        tables.turn_away(key, "too_many_connections", CloseCode::TooMany, reason, context);
         return Vec::new();
     }
     let room_key = tables.rooms.open(stream, context.shard);
@@ -116,10 +117,9 @@ pub(super) fn welcome<W: World>(
     }
     metrics().resumed(resumed);
     let Some(connection) = tables.get_mut(key) else { return held };
-    let ConnectionId { shard, number, .. } = connection.id;
     let node = &context.config.node;
     let frame = ServerFrame::Welcome {
-        connection: &format!("{node}-{shard}-{number}"),
+        connection: &connection.id.name(node),
         node,
         tenant: &identity.tenant,
         user: &identity.user,

@@ -172,7 +172,8 @@ pub(super) fn on_text<W: World>(
         Stage::Entering(held) => {
             let bytes: usize = held.iter().map(|text| text.len()).sum();
             if bytes + text.len() > HELD_BYTES {
-                return tables.close(key, CloseCode::TooMany, "too much before the welcome", context);
+                let reason = "too much before the welcome";
+                return tables.turn_away(key, "too_many_requests", CloseCode::TooMany, reason, context);
             }
             held.push(text.into());
         }
@@ -184,7 +185,8 @@ pub(super) fn on_text<W: World>(
 /// token has been verified.
 fn greet<W: World>(key: u32, text: &str, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
     let Ok(token) = client::first_token(text) else {
-        return tables.close(key, CloseCode::Unauthenticated, "the first frame must be auth", context);
+        let reason = "the first frame must be auth";
+        return tables.turn_away(key, "token_missing", CloseCode::Unauthenticated, reason, context);
     };
     let Some(connection) = tables.get_mut(key) else { return };
     let stage = std::mem::replace(&mut connection.stage, Stage::Entering(Vec::new()));

@@ -132,6 +132,13 @@ pub(crate) struct ConnectionId {
     pub(crate) number: u64,
 }
 
+impl ConnectionId {
+    /// As its client and the log know it.
+    pub(super) fn name(self, node: &str) -> String {
+        format!("{node}-{}-{}", self.shard, self.number)
+    }
+}
+
 /// Tells a question to the log from the connection's earlier ones.
 pub(crate) type Ticket = u32;
 

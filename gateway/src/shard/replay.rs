@@ -11,6 +11,7 @@ use super::messages::{HistoryPage, Request, Ticket};
 use super::outbox::{Wrote, write};
 use super::session::Reading;
 use super::world::{Socket, World};
+use crate::metrics::metrics;
 use crate::ws;
 use carillon_backplane::log::LogError;
 use carillon_protocol::event::event_frame;
@@ -98,6 +99,7 @@ fn failed<S: Socket>(connection: &mut Connection<S>, index: usize, now_ms: u64) 
     let Some(job) = session.history.pop_front() else { return };
     let (id, message) = (job.id(), "the history cannot be read now; the subscription is live");
     let id = id.and_then(|id| serde_json::from_str(id).ok());
+    metrics().frame_refused("history_unavailable");
     connection.say(
         &ServerFrame::Error { id, code: "history_unavailable", message, channels: None },
         None,

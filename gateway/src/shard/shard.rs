@@ -205,7 +205,8 @@ impl<W: World> Shard<W> {
         match result {
             Ok(entrance) => self.welcome(key, *entrance),
             Err(refusal) => {
-                self.tables.close(key, refusal.close, &refusal.message, &mut self.context);
+                let Refusal { code, close, message, .. } = refusal;
+                self.tables.turn_away(key, code, close, &message, &mut self.context);
                 self.settle(key);
             }
         }

@@ -11,6 +11,8 @@ use super::room::{RoomKey, Rooms};
 use super::session::Session;
 use super::wire::Wire;
 use super::world::{Socket, World};
+use crate::metrics::metrics;
+use crate::refusals;
 use carillon_protocol::server::ServerFrame;
 use carillon_protocol::{Channel, ChannelPattern, CloseCode};
 use slab::Slab;
@@ -67,7 +69,15 @@ impl<S: Socket> Tables<S> {
     }
 
     /// Answers a request with an error; the connection stays as it was.
-    pub(super) fn refuse(&mut self, key: u32, id: Option<&str>, code: &str, message: &str, now_ms: u64) {
+    pub(super) fn refuse(
+        &mut self,
+        key: u32,
+        id: Option<&str>,
+        code: &'static str,
+        message: &str,
+        now_ms: u64,
+    ) {
+        metrics().frame_refused(code);
         let id = id.and_then(|id| serde_json::from_str(id).ok());
         self.say(key, &ServerFrame::Error { id, code, message, channels: None }, now_ms);
     }
@@ -89,6 +99,22 @@ impl<S: Socket> Tables<S> {
             }
             _ => connection.close(code, reason, context),
         }
+    }
+
+    /// Ends a connection that was not welcomed: counted by the code of the refusal, and told in the log.
+    pub(super) fn turn_away<W: World<Socket = S>>(
+        &mut self,
+        key: u32,
+        code: &'static str,
+        close: CloseCode,
+        reason: &str,
+        context: &mut Context<W>,
+    ) {
+        if let Some(connection) = self.get(key).filter(|connection| !connection.is_ending()) {
+            metrics().turned_away(code);
+            refusals::tell_closed(|| connection.id.name(&context.config.node), close.code(), code);
+        }
+        self.close(key, close, reason, context);
     }
 
     /// Makes a session one of the connection's, in its room. The session's place is set here.

@@ -3,6 +3,7 @@
 use super::address;
 use super::problem::{Code, Problem};
 use crate::batcher::Publisher;
+use crate::metrics;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use carillon_platform::share::{AddressGroup, Holder, Holding, HoldingLimits, Holdings, Refused};
@@ -146,7 +147,10 @@ pub(super) async fn discard(budget: &BodyBudget, parts: &Parts, mut body: Body, 
     if parts.headers.contains_key(header::EXPECT) {
         return;
     }
-    let Ok(_attention) = budget.discarding.try_take(Holder::group(address(parts)), 1) else { return };
+    let _attention = match budget.discarding.try_take(Holder::group(address(parts)), 1) {
+        Ok(attention) => attention,
+        Err(bound) => return metrics::body_not_discarded(bound),
+    };
     let reading = async {
         let mut read = 0;
         while let Some(Ok(frame)) = body.frame().await {

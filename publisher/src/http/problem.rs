@@ -11,6 +11,7 @@ use carillon_platform::telemetry::Seldom;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use std::mem::{Discriminant, discriminant};
+use std::time::Duration;
 
 macro_rules! problem_codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $status:literal $code:literal $title:literal,)+) => {
@@ -148,10 +149,13 @@ impl Problem {
             _ if self.code == Code::Internal => {
                 tracing::error!(request_id, "answered with an internal error")
             }
-            // For want of room, or because the log is away: they say nothing about the request, come by the thousand, are
-            // counted, and their cause has lines of its own.
+            // For want of room, or because the log is away: they say nothing about the request and come by the thousand. Of
+            // each code one a second, with how many there were since the line before.
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                tracing::debug!(request_id, status = number, code, "refused");
+                static TOLD: Seldom<&str> = Seldom::every(Duration::from_secs(1));
+                if let Some(times) = TOLD.due(code) {
+                    tracing::info!(request_id, status = number, code, times, "refused");
+                }
             }
             _ => tracing::info!(request_id, status = number, code, "refused"),
         }
