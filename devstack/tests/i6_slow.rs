@@ -5,7 +5,8 @@
 #[path = "support/faults/mod.rs"]
 mod faults;
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use carillon_devstack::client::follow::Status;
 use carillon_devstack::client::load::{Load, LoadPlan};
@@ -53,25 +54,86 @@ async fn publish_to_the_others(
     }
 }
 
+/// Events of one look at how long they take, and how often one is published.
+const LOOK: u64 = 120;
+const EVERY: Duration = Duration::from_millis(15);
+
+/// Publishes one event after the other. From the acknowledgement of each until each of those who read has it.
+async fn delays(scene: &Scene, slow: &[usize], name: &str) -> Vec<Duration> {
+    let publisher = &scene.publishers()[0];
+    let ledger = || scene.ledger.lock().unwrap();
+    let mut acknowledged = BTreeMap::new();
+    for n in 0..LOOK {
+        let id = format!("{name}-{n}");
+        let post = appointment(n, 1_000).id(id.clone());
+        ledger().attempted(&id, &post, Instant::now());
+        let receipt = publisher.publish(&post, None).await.unwrap();
+        acknowledged.insert(receipt.seq, Instant::now());
+        ledger().acknowledged(TENANT, &receipt);
+        tokio::time::sleep(EVERY).await;
+    }
+    let mut delays = Vec::new();
+    for (place, follower) in scene.followers.iter().enumerate().filter(|(place, _)| !slow.contains(place)) {
+        follower.reached(*acknowledged.last_key_value().unwrap().0, PATIENCE).await.unwrap();
+        let witness = follower.witness();
+        let known = witness.events().filter_map(|event| Some((event.at, acknowledged.get(&event.seq)?)));
+        let before = delays.len();
+        delays.extend(known.map(|(at, acknowledged)| at.saturating_duration_since(*acknowledged)));
+        assert_eq!(delays.len() - before, LOOK as usize, "reader {place} has each");
+    }
+    delays
+}
+
+fn percent(mut delays: Vec<Duration>, percent: usize) -> Duration {
+    delays.sort_unstable();
+    delays[(delays.len() - 1) * percent / 100]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn i6_slow_five_in_a_hundred_that_do_not_read_delay_nobody() {
     let _alone = alone().await;
     let mut scene = Scene::start(StackConfig::default()).await;
     let slow = with_slow_ones(&mut scene, 60, 20).await;
+    for place in &slow {
+        scene.followers[*place].go().await;
+    }
+    let mut without = delays(&scene, &slow, "before").await;
+    for place in &slow {
+        scene.followers[*place].pause().await;
+    }
     publish_to_the_others(&scene, &slow, None, 1_200, 1_000).await;
+    let with = delays(&scene, &slow, "beside").await;
     for place in &slow {
         let status = scene.followers[*place].status();
-        assert!(status.seq() < 1_200 && status.node.is_some(), "still connected, far behind: {status:?}");
+        let head = scene.acknowledged();
+        assert!(
+            status.seq() + LOOK < head && status.node.is_some(),
+            "still connected, far behind: {status:?}"
+        );
     }
     let fell = metric(scene.stack.gateway(0), "carillon_fell_behind_total").await;
     assert!(fell >= slow.len() as f64, "the gateway felt them: {fell}");
     for place in &slow {
         scene.followers[*place].go().await;
     }
+    for follower in &scene.followers {
+        follower.reached(scene.acknowledged(), PATIENCE).await.unwrap();
+    }
+    without.extend(delays(&scene, &slow, "after").await);
     scene.assert_whole().await;
     for follower in &scene.followers {
         assert_eq!(follower.status().connections, 1, "nobody had to come back");
     }
+    let figures = |of: &[Duration]| [50, 99].map(|p| percent(of.to_vec(), p));
+    let ([half_without, p99_without], [half_with, p99_with]) = (figures(&without), figures(&with));
+    println!(
+        "acknowledged to received, p50 {half_without:?} and {half_with:?} with slow ones, p99 {p99_without:?} and {p99_with:?}"
+    );
+    assert!(
+        half_with <= half_without * 2 + Duration::from_millis(20),
+        "{half_with:?}, without {half_without:?}"
+    );
+    assert!(p99_with <= p99_without * 10 + Duration::from_secs(1), "{p99_with:?}, without {p99_without:?}");
 }
 
 /// 16 MB go past clients that do not read. Nothing of it may pile up for them: it waits in the log.

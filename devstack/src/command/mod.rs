@@ -13,6 +13,7 @@ mod token;
 mod up;
 mod who;
 
+pub use drill::hostile;
 pub use drill::hostile::HostileLoad;
 
 use std::io::{self, Write};

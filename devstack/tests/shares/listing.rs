@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use carillon_devstack::client::post::Post;
@@ -13,7 +13,8 @@ use serde_json::json;
 
 use crate::faults::probe::{client, get, memory, sample, sql};
 use crate::faults::{PATIENCE, Scene, alone};
-use crate::publishing::{assert_unhindered, innocents};
+use crate::figures::{Figures, Switch, in_turns};
+use crate::publishing::innocents;
 
 const READER: &str = "reader";
 /// What a publisher may take however many answers nobody reads.
@@ -46,6 +47,18 @@ async fn six_hundred_unread_pages_cost_their_readers_alone() {
     fill(&scene).await;
     let publisher = scene.stack.publisher(0);
     let tokens: Vec<String> = (0..20).map(|n| scene.token(READER, &format!("user-{n}"))).collect();
+    let others_page = async || {
+        let url = format!("{}/v1/events?tenant=other", publisher.url());
+        let answer = client().get(&url).bearer_auth(scene.stack.api_key()).send().await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        if answer.status() == 200 {
+            answer.bytes().await.map(drop).map_err(|error| error.to_string())
+        } else {
+            Err(answer.status().to_string())
+        }
+    };
+    scene.publishers()[0].publish(&Post::new("other", "t", json!(1)).tenant_wide(), None).await.unwrap();
+    let mut without = Figures::of(60, &others_page).await;
     let unread: Vec<TcpStream> =
         (0..600).map(|n| ask_and_stay_silent(&scene.stack, &tokens[n % tokens.len()])).collect();
     // Some are being answered, and for the others there is no turn or no memory.
@@ -64,7 +77,7 @@ async fn six_hundred_unread_pages_cost_their_readers_alone() {
     .await
     .unwrap();
     // Somebody else's page comes, whole.
-    scene.publishers()[0].publish(&Post::new("other", "t", json!(1)).tenant_wide(), None).await.unwrap();
+    let with = Figures::of(120, &others_page).await;
     let page = get(&scene.stack, "/v1/events?tenant=other").await;
     assert_eq!(page["events"].as_array().map(Vec::len), Some(1));
     assert!(memory(publisher) < MOST_MEMORY, "{} MiB", memory(publisher) >> 20);
@@ -77,6 +90,8 @@ async fn six_hundred_unread_pages_cost_their_readers_alone() {
         answer.json::<serde_json::Value>().await.ok()
     });
     assert_eq!(whole.await.unwrap()["events"].as_array().map(Vec::len), Some(200));
+    without.join(Figures::of(60, &others_page).await);
+    with.assert_unhurt("unread pages", &without);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,13 +110,12 @@ async fn a_user_who_searches_on_forty_connections_is_noticed_by_nobody_who_publi
     )
     .await;
     innocents(publisher, 2).await;
-    let without = innocents(publisher, 40).await;
-    let (stopping, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (switch, answered) = (Switch::new(), AtomicUsize::new(0));
     let token = scene.token(READER, "anna");
     let http = client();
     let url = format!("{}/v1/events?tenant={READER}&q=no+such+text", scene.stack.publisher(0).url());
     let search = async || {
-        while !stopping.load(Ordering::Relaxed) {
+        while let Some(_under_way) = switch.next().await {
             let answer = http.get(&url).bearer_auth(&token).send().await.unwrap();
             match answer.status().as_u16() {
                 200 => _ = answered.fetch_add(1, Ordering::Relaxed),
@@ -115,13 +129,12 @@ async fn a_user_who_searches_on_forty_connections_is_noticed_by_nobody_who_publi
         }
     };
     let watched = async {
-        let begun =
-            wait::until_true("a search being answered", PATIENCE, || answered.load(Ordering::Relaxed) > 0);
-        begun.await.unwrap();
-        let with = innocents(publisher, 80).await;
-        stopping.store(true, Ordering::Relaxed);
-        with
+        let figures =
+            in_turns(async || innocents(publisher, 20).await, async |on| switch.turn(on).await).await;
+        switch.end();
+        figures
     };
-    let (_, with) = tokio::join!(join_all((0..40).map(|_| search())), watched);
-    assert_unhindered("searches", &without, &with);
+    let (_, (without, with)) = tokio::join!(join_all((0..40).map(|_| search())), watched);
+    with.assert_unhurt("searches", &without);
+    assert!(answered.into_inner() > 0, "it gets on as well");
 }

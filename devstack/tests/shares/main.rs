@@ -13,6 +13,7 @@ mod channels;
 mod figures;
 mod keys;
 mod listing;
+mod loads;
 mod maintenance;
 mod openings;
 mod publishing;

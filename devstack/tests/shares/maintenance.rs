@@ -7,12 +7,16 @@ use carillon_devstack::stack::{Stack, StackConfig};
 use carillon_devstack::wait;
 use serde_json::{Value, json};
 
-use crate::faults::probe::{client, sample_reaches, sql};
+use crate::faults::probe::{client, sample, sample_reaches, sql};
 use crate::faults::{PATIENCE, Scene, alone};
+use crate::figures::Figures;
 
-const PUBLISHES: u32 = 100;
-/// Longest time of one publish that is nobody's fault on a busy machine; behind a drop that waits it takes two seconds.
-const LONGEST: Duration = Duration::from_secs(1);
+const PUBLISHES: u32 = 60;
+const PAUSE: Duration = Duration::from_millis(20);
+/// Tries to drop the partition that are looked at.
+const TRIES: usize = 3;
+/// What a publish beside such a try may take longer than others. The try asks for the log 50 ms at most.
+const UNFELT: Duration = Duration::from_millis(100);
 
 /// A partition of a day long past.
 const DUE: &str = "SET timezone = 'UTC'; SET ROLE carillon_owner;
@@ -35,15 +39,31 @@ async fn publish(scene: &Scene) -> Duration {
     began.elapsed()
 }
 
-/// The time of the slowest of many publishes, and of the one that half are quicker than.
-async fn slowest(scene: &Scene) -> (Duration, Duration) {
-    let mut times = Vec::new();
+/// Publishes so many events, one after the other.
+async fn publishes(scene: &Scene) -> Figures {
+    let (mut all, began) = (Vec::new(), Instant::now());
     for _ in 0..PUBLISHES {
-        times.push(publish(scene).await);
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        all.push(publish(scene).await);
+        tokio::time::sleep(PAUSE).await;
     }
-    times.sort();
-    (times[times.len() - 1], times[times.len() / 2])
+    Figures::new(all, Vec::new(), began.elapsed())
+}
+
+/// The slowest publish while something goes on, which tells when it is over.
+async fn slowest_while(scene: &Scene, over: impl AsyncFn() -> bool) -> Duration {
+    let mut slowest = Duration::ZERO;
+    while !over().await {
+        for _ in 0..5 {
+            slowest = slowest.max(publish(scene).await);
+            tokio::time::sleep(PAUSE / 2).await;
+        }
+    }
+    slowest
+}
+
+fn middle(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 /// Reads the log in a transaction that goes on until [`end_backup`].
@@ -71,16 +91,29 @@ async fn a_backup_while_a_partition_is_due_is_not_felt_by_publishers() {
     let _alone = alone().await;
     let scene = Scene::start(StackConfig { gateways: 1, ..StackConfig::default() }).await;
     publish(&scene).await;
-    let (without, half_without) = slowest(&scene).await;
+    let without = publishes(&scene).await;
+    let mut seconds = Vec::new();
+    for _ in 0..TRIES {
+        let began = Instant::now();
+        seconds.push(slowest_while(&scene, async || began.elapsed() > Duration::from_secs(1)).await);
+    }
     sql(&scene.stack, DUE).await;
     begin_backup(&scene.stack).await;
     let publisher = scene.stack.publisher(0);
     // Its tasks run at the start.
     publisher.restart().await.unwrap();
-    sample_reaches(publisher, r#"carillon_task_runs_total{task="retention",outcome="postponed"}"#, 1.0).await;
-    let (with, half_with) = slowest(&scene).await;
-    println!("slowest {without:?} without, {with:?} with; half below {half_without:?}, {half_with:?}");
-    assert!(with < LONGEST.max(without * 2), "{with:?}, without the backup {without:?}");
+    let postponed = r#"carillon_task_runs_total{task="retention",outcome="postponed"}"#;
+    sample_reaches(publisher, postponed, 1.0).await;
+    // The next tries come after one, two and four seconds.
+    let mut tries = Vec::new();
+    while tries.len() < TRIES {
+        let so_far = sample(publisher, postponed).await;
+        tries.push(slowest_while(&scene, async || sample(publisher, postponed).await > so_far).await);
+    }
+    let with = publishes(&scene).await;
+    println!("slowest publish of a second without {seconds:?}, of a try {tries:?}");
+    with.assert_unhurt("a backup while a partition is due", &without);
+    assert!(middle(tries.clone()) <= middle(seconds.clone()) * 2 + UNFELT, "{tries:?}, without {seconds:?}");
     assert_eq!(publisher.metric("carillon_partitions_due").await, Some(1.0));
     let tasks: Vec<Value> =
         client().get(format!("{}/tasks", publisher.ops_url())).send().await.unwrap().json().await.unwrap();

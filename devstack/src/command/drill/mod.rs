@@ -4,7 +4,7 @@
 //! the judge; or one holder takes all it can get ([`hostile`]). A stack of its own each time. Build with `--release`: the
 //! clients share the machine with what they look at.
 
-pub(super) mod hostile;
+pub mod hostile;
 mod scene;
 
 use super::{CommandError, print, say};

@@ -13,28 +13,51 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const TENANT: &str = "innocent";
+const LARGE_TENANT: &str = "innocent-large";
 /// Time between two publishes, and between two resumes.
 const EVERY: Duration = Duration::from_millis(50);
 const RESUME_EVERY: Duration = Duration::from_millis(200);
+/// Bytes that make a body large: above 32 KiB bodies are parsed one after the other.
+const LARGE: usize = 40_000;
 /// Events a resume brings.
 const MISSED: u64 = 100;
 /// Longest time for one; past it, it counts as refused.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What the innocent needs beside its connections and its turn in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// It publishes bodies that are large enough to wait for their turn to be parsed.
+    Parsing,
+    /// It publishes to tenants that begin with that.
+    TenantLookups,
+    /// It comes back with a cursor that only the log can judge.
+    Cursors,
+}
+
 /// The innocent tenant.
-pub(super) struct Innocent {
+#[derive(Debug)]
+pub struct Innocent {
+    /// What it needs that a load takes.
+    pub needs: Needs,
+    /// A key for all tenants.
+    any_key: String,
     api_key: String,
     token: String,
     epoch: String,
 }
 
 /// What it felt.
-#[derive(Default)]
-pub(super) struct Figures {
-    publishes: Vec<Duration>,
-    resumes: Vec<Duration>,
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// How long each publish took, and each resume.
+    pub publishes: Vec<Duration>,
+    /// Likewise.
+    pub resumes: Vec<Duration>,
     /// How often it was refused, by reason.
-    pub(super) refused: BTreeMap<String, usize>,
+    pub refused: BTreeMap<String, usize>,
     /// The most memory the services had meanwhile.
     pub(super) publisher_bytes: u64,
     pub(super) gateway_bytes: u64,
@@ -77,10 +100,11 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
 
 impl Innocent {
     /// With enough events in its log to be missed.
-    pub(super) async fn prepare(stack: &Stack) -> Result<Self, CommandError> {
+    pub async fn prepare(stack: &Stack) -> Result<Self, CommandError> {
         let api_key = stack.create_api_key(crate::stack::KeyTenant::One(TENANT), &["publish"]).await?;
         let token = Claims::new(TENANT, "ivana", now(), 36_000).sign(stack.jwt_secret())?;
-        let mut innocent = Self { api_key, token, epoch: String::new() };
+        let any_key = stack.create_api_key(crate::stack::KeyTenant::All, &["publish"]).await?;
+        let mut innocent = Self { needs: Needs::Nothing, any_key, api_key, token, epoch: String::new() };
         let posts: Vec<Post> = (0..2 * MISSED).map(event).collect();
         let publisher = innocent.publisher(stack)?;
         let acks =
@@ -90,7 +114,7 @@ impl Innocent {
     }
 
     /// Publishes and resumes for so long.
-    pub(super) async fn measure(&self, stack: &Stack, time: Duration) -> Result<Figures, CommandError> {
+    pub async fn measure(&self, stack: &Stack, time: Duration) -> Result<Figures, CommandError> {
         let until = Instant::now() + time;
         let head = std::sync::atomic::AtomicU64::new(2 * MISSED);
         let (published, resumed, mut memory) = tokio::join!(
@@ -116,11 +140,14 @@ impl Innocent {
             next.tick().await;
             // A new client has a new connection: what happens at accept is part of what is felt.
             let publisher = self.publisher(stack)?;
+            let post = self.post();
             let began = Instant::now();
-            match publisher.publish(&event(0), None).await {
+            match publisher.publish(&post, None).await {
                 Ok(ack) => {
                     figures.publishes.push(began.elapsed());
-                    head.fetch_max(ack.seq, std::sync::atomic::Ordering::Relaxed);
+                    if post.tenant == TENANT {
+                        head.fetch_max(ack.seq, std::sync::atomic::Ordering::Relaxed);
+                    }
                 }
                 Err(error) => {
                     let reason = match &error {
@@ -150,8 +177,27 @@ impl Innocent {
         figures
     }
 
+    /// What it publishes.
+    fn post(&self) -> Post {
+        match self.needs {
+            Needs::TenantLookups => {
+                let tenant = format!("{TENANT}-{}", uuid::Uuid::now_v7());
+                Post::new(tenant, "order.changed", json!({ "order": 0 })).tenant_wide()
+            }
+            Needs::Parsing => {
+                let note = "x".repeat(LARGE);
+                // Not into the log that is read again and again.
+                Post::new(LARGE_TENANT, "order.changed", json!({ "order": 0, "note": note })).tenant_wide()
+            }
+            Needs::Nothing | Needs::Cursors => event(0),
+        }
+    }
+
     /// Comes back with a cursor and reads until `head`.
     async fn catch_up(&self, stack: &Stack, head: u64) -> Result<(), SocketError> {
+        if self.needs == Needs::Cursors {
+            return self.come_back_as_nobody(stack).await;
+        }
         let cursor = Cursor::new(head - MISSED, self.epoch.clone());
         let mut connect = Connect::new(stack.gateway(0).ws_url(), self.token.clone()).since(cursor);
         connect.patience = PATIENCE;
@@ -161,8 +207,23 @@ impl Innocent {
         Ok(())
     }
 
+    /// Comes back with a cursor of an epoch that never was, and is told so.
+    async fn come_back_as_nobody(&self, stack: &Stack) -> Result<(), SocketError> {
+        let cursor = Cursor::new(1, "never".to_owned());
+        let mut connect = Connect::new(stack.gateway(0).ws_url(), self.token.clone()).since(cursor);
+        connect.patience = PATIENCE;
+        let (mut socket, _) = Socket::open(&connect).await?;
+        socket.next_of("reset", PATIENCE).await?;
+        socket.close().await;
+        Ok(())
+    }
+
     fn publisher(&self, stack: &Stack) -> Result<Publisher, CommandError> {
-        let publisher = Publisher::new(&stack.publisher(0).url(), self.api_key.clone());
+        let key = match self.needs {
+            Needs::TenantLookups | Needs::Parsing => &self.any_key,
+            Needs::Nothing | Needs::Cursors => &self.api_key,
+        };
+        let publisher = Publisher::new(&stack.publisher(0).url(), key.clone());
         Ok(publisher.map_err(|error| DrillError(error.to_string()))?)
     }
 }

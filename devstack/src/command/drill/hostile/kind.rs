@@ -1,6 +1,7 @@
 //! Which loads are there, and what does each do?
 
 use super::address::connect;
+use super::innocent::Needs;
 use super::raw::{Answers, UPGRADE, ask, head, read_answer, text_frame};
 use crate::command::CommandError;
 use crate::stack::{KeyTenant, Stack};
@@ -58,13 +59,30 @@ pub enum Kind {
     ManyChannelsTokenless,
     /// 4 connections that join and leave 990 channels 25 times a second.
     Subscriptions,
+    /// 40 connections that send bodies of a megabyte that are JSON and no event.
+    Parsing,
+    /// 20 connections with one key for all tenants, each request for a tenant that nobody has named before.
+    TenantLookups,
+    /// 20 connections of one user that come back with a cursor of an epoch that never was.
+    Cursors,
     /// A transaction holds the tenant's row, and 20 requests want to append to it.
     LockedTenant,
 }
 
+/// How much of a load is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// What its description says: for services built with optimisation.
+    Whole,
+    /// A quarter of the connections: for services built without, beside which nothing else has room on two cores.
+    Quarter,
+}
+
 /// Connections and requests under way.
-pub(super) struct Load {
+#[derive(Debug)]
+pub struct Load {
     tasks: JoinSet<()>,
+    size: Size,
     answers: Answers,
     /// The client of a transaction that holds a lock.
     holding: Option<Child>,
@@ -72,7 +90,7 @@ pub(super) struct Load {
 
 impl Load {
     /// Ends it and tells what it was answered.
-    pub(super) async fn stop(mut self, stack: &Stack) -> Result<String, CommandError> {
+    pub async fn stop(mut self, stack: &Stack) -> Result<String, CommandError> {
         self.tasks.shutdown().await;
         if self.holding.take().is_some() {
             // A server process that sleeps does not notice that its client has gone.
@@ -99,6 +117,10 @@ impl Load {
         F: Fn(usize) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = io::Result<()>> + Send,
     {
+        let times = match self.size {
+            Size::Whole => times,
+            Size::Quarter => times.div_ceil(4),
+        };
         for n in 0..times {
             let (work, answers) = (work.clone(), self.answers.clone());
             let begin = within.mul_f64(n as f64 / times as f64);
@@ -116,7 +138,7 @@ impl Load {
 }
 
 /// Writes so many events into the hostile tenant's log, past the publisher: a load needs a long log at once.
-pub(super) async fn prepare(stack: &Stack, events: u32) -> Result<(), CommandError> {
+pub async fn prepare(stack: &Stack, events: u32) -> Result<(), CommandError> {
     stack.create_api_key(KeyTenant::One(TENANT), &["publish", "read"]).await?;
     let note = "lorem ipsum dolor sit amet consectetur ".repeat(5);
     let sql = format!(
@@ -135,7 +157,7 @@ pub(super) async fn prepare(stack: &Stack, events: u32) -> Result<(), CommandErr
 
 impl Kind {
     /// In the order in which they run.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::SilentGateway,
         Self::SilentPublisher,
         Self::Tokenless,
@@ -149,6 +171,9 @@ impl Kind {
         Self::ManyChannels,
         Self::ManyChannelsTokenless,
         Self::Subscriptions,
+        Self::Parsing,
+        Self::TenantLookups,
+        Self::Cursors,
         Self::LockedTenant,
     ];
 
@@ -165,12 +190,22 @@ impl Kind {
         help.unwrap_or_default()
     }
 
+    /// What an innocent must do to need what this load takes.
+    pub fn needs(self) -> Needs {
+        match self {
+            Self::Parsing => Needs::Parsing,
+            Self::TenantLookups => Needs::TenantLookups,
+            Self::Cursors => Needs::Cursors,
+            _ => Needs::Nothing,
+        }
+    }
+
     /// Starts it.
-    pub(super) fn start(self, stack: &Stack) -> Result<Load, CommandError> {
+    pub fn start(self, stack: &Stack, size: Size) -> Result<Load, CommandError> {
         let (gateway, publisher) = (stack.gateway(0).addr(), stack.publisher(0).addr());
         let key = stack.api_key().to_owned();
         let token = Claims::new(TENANT, "mallory", now(), 36_000).channels(["*"]).sign(stack.jwt_secret())?;
-        let mut load = Load { tasks: JoinSet::new(), answers: Answers::default(), holding: None };
+        let mut load = Load { tasks: JoinSet::new(), size, answers: Answers::default(), holding: None };
         let answers = load.answers.clone();
         match self {
             Self::SilentGateway => {
@@ -251,6 +286,29 @@ impl Kind {
             Self::Subscriptions => {
                 load.repeat(4, move |_| subscriptions(gateway, token.clone(), answers.clone()))
             }
+            Self::Parsing => {
+                // Parsed one after the other. Whoever comes waits for two of them at the most, so without optimisation they are
+                // no larger than the innocent's own, and more wait.
+                let (connections, body) = match size {
+                    Size::Whole => (40, vec![json!({"no": vec![0; 900]}); 500].into()),
+                    Size::Quarter => (120, json!({"no": "x".repeat(40_000)})),
+                };
+                let body = body.to_string();
+                let more = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+                let request = (head("POST", "/v1/events", &key, &more) + &body).into_bytes();
+                load.repeat(connections, move |_| again(publisher, request.clone(), answers.clone()));
+            }
+            Self::TenantLookups => {
+                load.repeat(20, move |n| new_tenants(publisher, key.clone(), n, answers.clone()))
+            }
+            Self::Cursors => load.repeat(20, move |n| {
+                let (token, answers) = (token.clone(), answers.clone());
+                async move {
+                    let epoch = format!("never{n}-{}", now());
+                    let path = format!("/v1/poll?since=1&epoch={epoch}");
+                    ask(gateway, head("GET", &path, &token, "").as_bytes(), &answers).await
+                }
+            }),
             Self::LockedTenant => {
                 let holding = stack.sql_until_dropped(&format!(
                     "SET application_name = '{HOLDER}'; SET row_security = off; BEGIN; SELECT 1 FROM carillon.tenants WHERE id = '{TENANT}' FOR UPDATE; \
@@ -294,6 +352,20 @@ async fn again(to: SocketAddr, request: Vec<u8>, answers: Answers) -> io::Result
         stream.write_all(&request).await?;
         answers.note(read_answer(&mut stream).await?);
     }
+}
+
+/// Publishes to tenants that nobody has named before.
+async fn new_tenants(to: SocketAddr, key: String, number: usize, answers: Answers) -> io::Result<()> {
+    let mut stream = connect(to, None).await?;
+    let began = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
+    for n in 0.. {
+        let tenant = format!("{TENANT}-{began}-{number}-{n}");
+        let body = json!({"tenant": tenant, "type": "order.changed", "tenant_wide": true}).to_string();
+        let more = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        stream.write_all((head("POST", "/v1/events", &key, &more) + &body).as_bytes()).await?;
+        answers.note(read_answer(&mut stream).await?);
+    }
+    Ok(())
 }
 
 /// A body that comes byte by byte.

@@ -13,9 +13,9 @@ use crate::cli::HostileArgs;
 use crate::command::{CommandError, say};
 use crate::install;
 use crate::stack::{Stack, StackConfig};
-use innocent::{Figures, Innocent};
+pub use innocent::{Figures, Innocent, Needs};
 use kind::Kind;
-pub use kind::Kind as HostileLoad;
+pub use kind::{Kind as HostileLoad, Load, Size, prepare};
 use std::time::Duration;
 
 /// Bytes the publisher may take, whatever is done to it.
@@ -40,18 +40,19 @@ struct Row {
 }
 
 /// Runs the loads and prints a table.
-pub(super) async fn run(args: &HostileArgs) -> Result<String, CommandError> {
+pub(in crate::command) async fn run(args: &HostileArgs) -> Result<String, CommandError> {
     install::ensure(say)?;
     let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await?;
-    let innocent = Innocent::prepare(&stack).await?;
+    let mut innocent = Innocent::prepare(&stack).await?;
     say(&format!("writing {} events into the hostile tenant's log", args.events));
-    kind::prepare(&stack, args.events).await?;
+    prepare(&stack, args.events).await?;
     let time = Duration::from_secs(args.seconds);
     let mut rows = Vec::new();
     for kind in Kind::ALL.into_iter().filter(|kind| args.only.is_none_or(|only| only == *kind)) {
         say(&format!("{}: alone, then with it", kind.name()));
+        innocent.needs = kind.needs();
         let alone = innocent.measure(&stack, time).await?;
-        let load = kind.start(&stack)?;
+        let load = kind.start(&stack, Size::Whole)?;
         tokio::time::sleep(BEGINNING).await;
         let with = innocent.measure(&stack, time).await?;
         let answers = load.stop(&stack).await?;

@@ -1,0 +1,66 @@
+//! The loads of `carillon drill hostile`, with fewer connections: does an innocent tenant that needs what they take notice?
+//!
+//! Those that no other file of this folder has. `make hostile` runs all of them whole, on a release build.
+
+use std::time::Duration;
+
+use carillon_devstack::command::hostile::{HostileLoad, Innocent, Size, prepare};
+use carillon_devstack::stack::{Stack, StackConfig};
+
+use crate::faults::alone;
+use crate::figures::{Figures, in_turns};
+
+/// Time of one turn, alone or with the load.
+const TURN: Duration = Duration::from_millis(1_200);
+/// A load's connections are there after this.
+const BEGINNING: Duration = Duration::from_millis(300);
+
+const LOADS: [HostileLoad; 6] = [
+    HostileLoad::ManyChannels,
+    HostileLoad::ManyChannelsTokenless,
+    HostileLoad::Subscriptions,
+    HostileLoad::Parsing,
+    HostileLoad::TenantLookups,
+    HostileLoad::Cursors,
+];
+
+/// What the innocent feels of a load: of publishing, and of coming back.
+async fn compare(stack: &Stack, innocent: &mut Innocent, load: HostileLoad) {
+    innocent.needs = load.needs();
+    let resumes = std::cell::RefCell::new([Figures::default(), Figures::default()]);
+    let running = std::cell::RefCell::new(None);
+    let answers = std::cell::RefCell::new(String::new());
+    let innocent = &*innocent;
+    let measure = async || {
+        let felt = innocent.measure(stack, TURN).await.unwrap();
+        let refused: Vec<String> = felt.refused.keys().cloned().collect();
+        let with = usize::from(running.borrow().is_some());
+        resumes.borrow_mut()[with].join(Figures::new(felt.resumes, Vec::new(), TURN));
+        Figures::new(felt.publishes, refused, TURN)
+    };
+    let hostile = async |on| {
+        if on {
+            running.replace(Some(load.start(stack, Size::Quarter).unwrap()));
+            tokio::time::sleep(BEGINNING).await;
+        } else {
+            let load = running.take().unwrap();
+            let answered = load.stop(stack).await.unwrap();
+            answers.replace(answered);
+        }
+    };
+    let (alone, with) = in_turns(measure, hostile).await;
+    let [resumes_alone, resumes_with] = resumes.into_inner();
+    with.assert_unhurt(&format!("{load:?}, publishing ({})", answers.borrow()), &alone);
+    resumes_with.assert_unhurt(&format!("{load:?}, coming back"), &resumes_alone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_is_felt_by_nobody_who_needs_the_same() {
+    let _alone = alone().await;
+    let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
+    prepare(&stack, 1_000).await.unwrap();
+    let mut innocent = Innocent::prepare(&stack).await.unwrap();
+    for load in LOADS {
+        compare(&stack, &mut innocent, load).await;
+    }
+}
