@@ -36,6 +36,8 @@ pub enum Server {
     Nginx,
     /// `pgbouncer`: no stack has it, only the tests of sessions behind a pooler.
     PgBouncer,
+    /// `pgpool`: as PgBouncer.
+    Pgpool,
 }
 
 impl Server {
@@ -47,6 +49,7 @@ impl Server {
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
             Self::PgBouncer => "pgbouncer",
+            Self::Pgpool => "pgpool2",
         }
     }
 }
@@ -89,6 +92,11 @@ pub fn nginx() -> Result<PathBuf, Missing> {
 /// Finds `pgbouncer`, which only tests need.
 pub fn pgbouncer() -> Result<PathBuf, Missing> {
     program("pgbouncer").ok_or_else(|| Missing(vec![Server::PgBouncer]))
+}
+
+/// Finds `pgpool`, which only tests need.
+pub fn pgpool() -> Result<PathBuf, Missing> {
+    program("pgpool").ok_or_else(|| Missing(vec![Server::Pgpool]))
 }
 
 /// The executable of that name in PATH or a system folder.

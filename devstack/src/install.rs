@@ -32,10 +32,11 @@ pub fn ensure(progress: impl FnMut(&str)) -> Result<Servers, InstallError> {
     Ok(find::servers()?)
 }
 
-/// Like [`ensure`], with what only the tests need: nginx and PgBouncer.
+/// Like [`ensure`], with what only the tests need: nginx, PgBouncer and pgpool.
 pub fn ensure_for_tests(progress: impl FnMut(&str)) -> Result<(), InstallError> {
     let missing = || {
-        let gaps = [find::servers().err(), find::nginx().err(), find::pgbouncer().err()];
+        let gaps =
+            [find::servers().err(), find::nginx().err(), find::pgbouncer().err(), find::pgpool().err()];
         Missing(gaps.into_iter().flatten().flat_map(|missing| missing.0).collect())
     };
     if !missing().0.is_empty() {

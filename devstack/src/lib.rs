@@ -18,6 +18,7 @@ mod http;
 pub mod info;
 pub mod install;
 pub mod pgbouncer;
+pub mod pgpool;
 pub mod ports;
 pub mod postgres;
 pub mod process;

@@ -2,7 +2,7 @@
 //! does the system find back without a restart?
 //!
 //! [`switchover`] moves the primary, [`read_only`] forbids to write, [`disk`] fills its disk, [`pooler`] puts a real
-//! PgBouncer between, and [`roles`] takes row level security away.
+//! PgBouncer between, [`pgpool`] a real pgpool, and [`roles`] takes row level security away.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -10,6 +10,7 @@
 mod faults;
 
 mod disk;
+mod pgpool;
 mod pooler;
 mod read_only;
 mod refused;
