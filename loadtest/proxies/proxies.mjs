@@ -48,7 +48,7 @@ export const proxies = [
   {
     name: 'HAProxy',
     main: 'haproxy.cfg',
-    needs: '`tune.bufsize` (its default of 16 KiB bounds the head), `timeout tunnel`, `retry-on … 503`, `http-error` and `http-request return` for what it says itself, `h2-workaround-bogus-websocket-clients`',
+    needs: '`tune.bufsize` (its default of 16 KiB bounds the head), `timeout tunnel`, `retry-on … 503`, `http-error` and `http-after-response` for what it says itself ([a line break of a variable becomes %0A](../findings/haproxy-newline-of-a-variable.sh)), `h2-workaround-bogus-websocket-clients`',
     folder: 'haproxy',
     version: () => first(run('haproxy', '-v')),
     files: { 'haproxy.cfg': { gateways: (it) => it.gateways.map(haproxyLine), publishers: (it) => it.publishers.map(haproxyLine), 'publishers alive': (it) => it.publishers.map(haproxyLine) } },
@@ -78,7 +78,7 @@ export const proxies = [
   {
     name: 'Envoy',
     main: 'envoy.yaml',
-    needs: '`upgrade_configs`, `timeout: 0s` (15 s), `stream_idle_timeout`, `max_request_headers_kb` (60), circuit breakers (1,024 sockets), `local_reply_config`. Reload is a hot restart, with `--parent-shutdown-time-s`',
+    needs: '`upgrade_configs`, `timeout: 0s` (15 s), `stream_idle_timeout`, `max_request_headers_kb` (60), circuit breakers (1,024 sockets), `no_traffic_interval` (readiness is looked at once in 60 s before the first request), `healthy_panic_threshold` (below half of the hosts ready all are asked), `local_reply_config`. Reload is a hot restart, with `--parent-shutdown-time-s`',
     folder: 'envoy',
     version: () => first(run(envoy(), '--version').split('/').at(-4)),
     files: {
