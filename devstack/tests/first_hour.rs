@@ -340,6 +340,13 @@ async fn when_no_service_answers_the_commands_say_what_did() {
         let told = refusal(&["who", "--url", &url, "--token", "a.b.c"]).await;
         assert!(told.contains(&gateway), "{told}");
     }
+    // Followed it would be a GET, and its list no acknowledgement.
+    let list = "HTTP/1.1 200 x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    let to = something_else(list).await;
+    let redirect = format!("HTTP/1.1 301 x\r\nlocation: {to}/v1/events\r\ncontent-length: 0\r\n\r\n");
+    let url = something_else(redirect.leak()).await;
+    let told = refusal(&["publish", "a.b", "--url", &url, "--api-key", "crln_x_y"]).await;
+    assert!(told.contains(&format!("HTTP 301 leads to {to}/v1/events: give the address")), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,6 +61,14 @@ pub enum PublishError {
     /// The publisher refused; nothing was stored, unless the status is 5xx.
     #[error("{0}")]
     Refused(Box<Problem>),
+    /// Something on the way, most often a balancer that wants https, leads elsewhere; nothing was stored.
+    #[error("HTTP {status} leads to {location}: give the address that leads to no other")]
+    Redirected {
+        /// The HTTP status.
+        status: u16,
+        /// `Location`.
+        location: String,
+    },
     /// No answer: the event may or may not be stored.
     #[error("no answer: {0}")]
     NoAnswer(String),
@@ -75,7 +83,7 @@ impl PublishError {
         match self {
             Self::Refused(problem) => matches!(problem.status, 429 | 502 | 503 | 504),
             Self::NoAnswer(_) => true,
-            Self::Contract(_) => false,
+            Self::Contract(_) | Self::Redirected { .. } => false,
         }
     }
 
@@ -108,7 +116,11 @@ impl Publisher {
     /// For the publisher (or load balancer) at this HTTP URL.
     pub fn new(base_url: &str, api_key: impl Into<String>) -> Result<Self, PublishError> {
         let limits = |client: reqwest::ClientBuilder| {
-            client.timeout(REQUEST_TIMEOUT).connect_timeout(Duration::from_secs(5))
+            // Followed, a redirect makes a GET of the POST, and the list it gets looks like an answer.
+            client
+                .timeout(REQUEST_TIMEOUT)
+                .connect_timeout(Duration::from_secs(5))
+                .redirect(reqwest::redirect::Policy::none())
         };
         let http = crate::http::client(limits).map_err(|e| PublishError::Contract(e.to_string()))?;
         Ok(Self {
@@ -206,6 +218,10 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<(Value, bool), Publi
     let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
     let replayed = header("idempotency-replayed") == Some("true");
     let retry_after = header("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    if let Some(location) = header("location").filter(|_| status.is_redirection()) {
+        let (status, location) = (status.as_u16(), location.to_owned());
+        return Err(PublishError::Redirected { status, location });
+    }
     let content_type = content_type(answer.headers());
     let body = answer.bytes().await.map_err(no_answer)?;
     let status = status.as_u16();
