@@ -15,6 +15,7 @@ mod assembly;
 mod batch;
 mod flow;
 mod intake;
+mod light;
 mod queue;
 mod queues;
 mod request;

@@ -9,8 +9,8 @@
 //! locks. A tenant whose row somebody else has locked ([`Schedule::set_aside`]) is left out of ordinary batches until
 //! an append of its own succeeded ([`Schedule::release`]): it waits alone.
 //!
-//! The flow of a publisher with several tenants has batches of its own, small ones and one at a time: they need the rows of many
-//! tenants, and nobody else's events wait for these rows together with them.
+//! The flow of a publisher with several tenants has batches of its own, one at a time, and small ones while others publish: they
+//! need the rows of many tenants, and nobody else's events wait for these rows together with them.
 //!
 //! A tenant that filled most of a batch ([`HEAVY`]) rests afterwards for three times as long as that batch took ([`REST`]), while
 //! others publish less, and so does such a publisher: an import has a quarter of the time at most, and processors are free when
@@ -18,6 +18,7 @@
 
 use super::assembly::{Assembly, BATCH_COST};
 use super::flow::Flow;
+use super::light::Light;
 use super::queue::{Place, QUANTUM, Queue, Served};
 use super::request::Request;
 use carillon_protocol::TenantId;
@@ -27,14 +28,13 @@ use std::time::{Duration, Instant};
 
 /// A tenant whose part of a batch cost this much rests after it.
 const HEAVY: usize = BATCH_COST / 2;
-/// Largest cost of a batch of such a publisher's, unless it is one request: so long may a tenant's single event wait for its row.
+/// Largest cost of a batch of such a publisher's while others publish, unless it is one request: so long may a tenant's single
+/// event wait for its row.
 const PUBLISHER_BATCH_COST: usize = BATCH_COST / 4;
 /// A rest is so many times as long as the batch before it.
 const REST: u32 = 3;
 /// What counts of a batch at most: one that took longer waited for something else than processors.
 const LONGEST_WORK: Duration = Duration::from_millis(100);
-/// How long after somebody's small part of a batch the heavy ones go on resting.
-const OTHERS_ARE_HERE: Duration = Duration::from_secs(1);
 
 /// Everything that waits for a batch.
 #[derive(Debug)]
@@ -56,8 +56,8 @@ pub(super) struct Schedule<T> {
     publisher_is_under_way: bool,
     /// Whether the last batch was of a publisher's flow: tenants have the next one.
     publisher_was_last: bool,
-    /// When a batch last had a small part.
-    light: Option<Instant>,
+    /// Who publishes a little now and then.
+    light: Light,
 }
 
 /// A batch, and whose it is.
@@ -86,7 +86,7 @@ impl<T> Default for Schedule<T> {
             under_way: HashMap::new(),
             publisher_is_under_way: false,
             publisher_was_last: false,
-            light: None,
+            light: Light::default(),
         }
     }
 }
@@ -187,9 +187,8 @@ impl<T> Schedule<T> {
         let (in_batch, turn): (Vec<_>, Vec<_>) = order.partition(is_under_way);
         self.turn = turn.into_iter().filter_map(Flow::into_tenant).collect();
         let flows: Vec<_> = in_batch.into_iter().chain(served_out.into_iter().map(Flow::Tenant)).collect();
-        if flows.iter().any(|flow| self.queues.get(flow).is_some_and(|queue| queue.in_batch < HEAVY)) {
-            self.light = Some(now);
-        }
+        let is_light = |flow: &&Flow| self.queues.get(flow).is_some_and(|queue| queue.in_batch < HEAVY);
+        flows.iter().filter(is_light).for_each(|flow| self.light.saw(flow, now));
         self.publisher_was_last = false;
         (!flows.is_empty()).then(|| self.begin(flows, batch))
     }
@@ -199,7 +198,8 @@ impl<T> Schedule<T> {
         while !self.publisher_is_under_way {
             let flow = self.publisher_turn.pop_front()?;
             let Some(queue) = self.queues.get_mut(&flow) else { continue };
-            let mut batch = Assembly::up_to(PUBLISHER_BATCH_COST);
+            let others_publish = !self.turn.is_empty() || self.light.others_than(&flow, now);
+            let mut batch = Assembly::up_to(if others_publish { PUBLISHER_BATCH_COST } else { BATCH_COST });
             queue.serve_alone(&mut batch, &begin);
             if batch.requests.is_empty() {
                 self.forget(&flow);
@@ -207,7 +207,7 @@ impl<T> Schedule<T> {
             }
             (queue.place, queue.in_batch) = (Place::UnderWay, batch.cost());
             if batch.cost() <= QUANTUM {
-                self.light = Some(now);
+                self.light.saw(&flow, now);
             }
             (self.publisher_is_under_way, self.publisher_was_last) = (true, true);
             return Some(self.begin(vec![flow], batch));
@@ -256,7 +256,6 @@ impl<T> Schedule<T> {
         }
         let blocked = std::mem::take(&mut self.blocked);
         blocked.into_iter().for_each(|tenant| self.come_back(Flow::Tenant(tenant)));
-        let light = self.light.is_some_and(|at| now.saturating_duration_since(at) < OTHERS_ARE_HERE);
         for flow in turns.flows {
             let heavy = match flow {
                 Flow::Tenant(_) => HEAVY,
@@ -266,7 +265,7 @@ impl<T> Schedule<T> {
                 }
             };
             let Some(queue) = self.queues.get_mut(&flow) else { continue };
-            if std::mem::take(&mut queue.in_batch) >= heavy && light {
+            if std::mem::take(&mut queue.in_batch) >= heavy && self.light.others_than(&flow, now) {
                 queue.place = Place::Resting;
                 self.resting.push((now + REST * took.min(LONGEST_WORK), flow));
             } else {

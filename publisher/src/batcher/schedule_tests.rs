@@ -105,6 +105,29 @@ fn imports_among_themselves_do_not_rest() {
 }
 
 #[test]
+fn whoever_is_alone_makes_way_for_nobody_not_even_for_its_own_small_batches() {
+    let mut schedule = Schedule::default();
+    let began = Instant::now();
+    let at = |ms| began + Duration::from_millis(ms);
+    for n in 0..10 {
+        push(&mut schedule, request("only", 1, None, n));
+        assert_eq!(batch_at(&mut schedule, at(40 * n as u64)), [n]);
+        push(&mut schedule, request("only", 490, None, 100 + n));
+        assert_eq!(batch_at(&mut schedule, at(40 * n as u64 + 20)), [100 + n]);
+        assert_eq!(schedule.rested_at(), None);
+    }
+    let several = ["a", "b", "c", "d"].repeat(25);
+    for n in 0..10 {
+        push_of_key(&mut schedule, &several, n);
+    }
+    assert_eq!(batch_at(&mut schedule, at(2_000)).len(), 5, "batches of a key for several tenants are large");
+    push(&mut schedule, request("other", 1, None, 200));
+    assert_eq!(batch_at(&mut schedule, at(2_020)), [200]);
+    assert_eq!(batch_at(&mut schedule, at(2_040)), [5], "until others publish");
+    assert_eq!(schedule.rested_at(), Some(at(2_120)));
+}
+
+#[test]
 fn whoever_rests_with_nothing_left_is_forgotten_afterwards() {
     let mut schedule = Schedule::default();
     let now = Instant::now();
@@ -112,7 +135,7 @@ fn whoever_rests_with_nothing_left_is_forgotten_afterwards() {
     push(&mut schedule, request("importer", 499, None, 1));
     assert_eq!(batch_at(&mut schedule, now), [0, 1]);
     assert_eq!(schedule.queues.len(), 1);
-    schedule.wake(now + Duration::from_millis(40));
+    schedule.wake(now + Duration::from_millis(80));
     assert!(schedule.queues.is_empty() && !schedule.is_ready());
 }
 
@@ -324,6 +347,7 @@ proptest! {
         let mut out: Vec<usize> = Vec::new();
         let mut ends = ends.into_iter();
         loop {
+            let others_wait = !schedule.publisher_was_last && !schedule.turn.is_empty();
             let Some(taken) = schedule.take(Instant::now(), |ticket| !gone.contains(ticket)) else {
                 let Some(turns) = under_way.pop() else { break };
                 schedule.done(turns, Duration::ZERO, Instant::now());
@@ -335,7 +359,8 @@ proptest! {
             prop_assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len(), "no key twice");
             let busy: HashSet<&TenantId> = under_way.iter().flat_map(|turns| &turns.tenants).collect();
             if taken.turns.flows.iter().any(|flow| matches!(flow, Flow::Publisher(_))) {
-                prop_assert!(taken.turns.flows.len() == 1 && (taken.requests.len() == 1 || cost <= PUBLISHER_BATCH_COST));
+                prop_assert_eq!(taken.turns.flows.len(), 1);
+                prop_assert!(!others_wait || taken.requests.len() == 1 || cost <= PUBLISHER_BATCH_COST);
                 prop_assert!(!under_way.iter().flat_map(|turns| &turns.flows).any(|flow| matches!(flow, Flow::Publisher(_))));
             } else {
                 prop_assert!(taken.requests.iter().all(|r| !busy.contains(r.tenant().unwrap())));
