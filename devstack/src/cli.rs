@@ -83,7 +83,7 @@ pub enum Drill {
     Rolling(FleetArgs),
     /// Add a gateway to a fleet and wait until it has its share.
     ScaleOut(FleetArgs),
-    /// Let one holder take all it can get, in thirteen ways, and measure what an innocent tenant feels.
+    /// Let one holder take all it can get, in fourteen ways, and measure what an innocent tenant feels.
     Hostile(HostileArgs),
 }
 
