@@ -10,11 +10,12 @@ use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
 use carillon_backplane::log::Log;
 use carillon_platform::auth::{AuthError, Claims, Identity, Refusal as Kind, Verifier};
+use carillon_platform::rules::{Action, Decision, RuleSet};
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{Channel, ChannelPattern, CloseCode, Epoch, Seq, TenantId};
+use carillon_protocol::{Channel, ChannelPattern, CloseCode, Epoch, Seq, SettingsVersion, TenantId};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ pub(crate) struct Entrance {
     /// What they asked for beyond their own channels; all allowed.
     pub(crate) channels: Vec<Channel>,
     pub(crate) resume: Resume,
+    /// By which rules these channels were allowed; none when the token allows all of them.
+    pub(crate) rules: Option<SettingsVersion>,
 }
 
 /// Where a connection begins.
@@ -173,13 +176,6 @@ impl Doorman {
             let message = "channels: a pattern needs an API key; a user token names each channel";
             return Err(Refusal::new("invalid_query", message, 400, CloseCode::ProtocolError));
         }
-        let forbidden: Vec<Channel> =
-            hello.channels.iter().filter(|channel| !identity.may_read(channel)).cloned().collect();
-        if !forbidden.is_empty() {
-            let message = format!("the token does not allow {}", some(&forbidden));
-            let refusal = Refusal::new("forbidden", message, 403, CloseCode::Forbidden);
-            return Err(Refusal { channels: forbidden, ..refusal });
-        }
         let own = identity.channels();
         let more = hello.channels.iter().filter(|channel| !own.contains(channel)).count();
         if own.len() + more > CHANNELS_PER_CONNECTION {
@@ -188,10 +184,49 @@ impl Doorman {
             return Err(Refusal::new("too_many_channels", message, 400, CloseCode::ProtocolError));
         }
         let stream = self.streams.open(&identity.tenant).await?;
+        let by_rule: Vec<Channel> =
+            hello.channels.iter().filter(|channel| !identity.may_read(channel)).cloned().collect();
+        let rules = (!by_rule.is_empty()).then(|| stream.rules());
+        let mut past = true;
+        if let Some(rules) = &rules {
+            permitted(rules, Action::Subscribe, &identity, &by_rule)?;
+            past = permitted(rules, Action::History, &identity, &by_rule).is_ok();
+        }
         let cursor = Claimed { since: hello.since, epoch: hello.epoch, last: hello.last };
-        let resume = resume(&self.streams, &self.checks, &stream, cursor, &identity).await?;
-        Ok(Entrance { identity, stream, channels: hello.channels, resume })
+        let resume = match cursor.since {
+            // What was missed is the past of these channels.
+            Some(_) if !past => Resume::Reset(ResetReason::HistoryForbidden),
+            _ => resume(&self.streams, &self.checks, &stream, cursor, &identity).await?,
+        };
+        let rules = rules.map(|rules| rules.version());
+        Ok(Entrance { identity, stream, channels: hello.channels, resume, rules })
     }
+}
+
+/// Whether the rules let somebody do this in all of these channels, which the token does not open.
+fn permitted(
+    rules: &RuleSet,
+    action: Action,
+    identity: &Identity,
+    channels: &[Channel],
+) -> Result<(), Refusal> {
+    let decided = |decision: Decision<'_>| {
+        let of = |channel: &&Channel| rules.decide(action, identity, channel) == decision;
+        channels.iter().filter(of).cloned().collect::<Vec<Channel>>()
+    };
+    let forbidden = decided(Decision::Forbidden);
+    if !forbidden.is_empty() {
+        let message = format!("neither the token nor a rule allows {}", some(&forbidden));
+        let refusal = Refusal::new("forbidden", message, 403, CloseCode::Forbidden);
+        return Err(Refusal { channels: forbidden, ..refusal });
+    }
+    let unknown = decided(Decision::Ask);
+    if !unknown.is_empty() {
+        let refusal =
+            Refusal::unavailable(format!("the application could not be asked about {}", some(&unknown)));
+        return Err(Refusal { channels: unknown, ..refusal });
+    }
+    Ok(())
 }
 
 /// What names every channel of a tenant: the reserved ones need patterns that name them.

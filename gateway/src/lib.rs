@@ -34,6 +34,7 @@ mod leave;
 mod node;
 mod refusals;
 mod resume;
+mod rules;
 mod services;
 mod shard;
 mod stream;

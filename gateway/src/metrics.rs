@@ -85,6 +85,9 @@ declare! {
     drain_state: Gauge = "carillon_drain_state", "0 serving, 1 evacuating, 2 draining";
     fleet_nodes: Gauge = "carillon_fleet_nodes", "gateways that serve, as this one sees them; 0 while Redis is away";
     fleet_connections: Gauge = "carillon_fleet_connections", "connections of all of them together";
+    rules_read: Counter = "carillon_rules_read_total", "times the rules of a tenant were read: when it was opened here, and when they had changed";
+    rules_followed: Counter = "carillon_rules_followed_total", "tenants whose rules had changed and are followed on this node";
+    rules_removed: Counter = "carillon_rules_removed_total", "memberships in channels that ended because a changed rule does not allow them";
     canary_seconds: Histogram = "carillon_canary_round_trip_seconds", "publish request sent to event received, over the public path";
     canary_gaps: Counter = "carillon_canary_gaps_total", "events the canary never saw though a later one came";
     canary_duplicates: Counter = "carillon_canary_duplicates_total", "events the canary saw twice or out of order";

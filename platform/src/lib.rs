@@ -15,6 +15,7 @@
 //! | [`origin`] | which web pages may use a service? |
 //! | [`roundtrip`] | does an event get from a publisher to a client, and how fast? |
 //! | [`auth`] | who is the bearer of this user token, and what may they do? |
+//! | [`rules`] | who may do what in a channel, beyond what their token says? |
 //!
 //! A service's start uses them in this order: read [`env::Env::process`] into its configuration (a
 //! [`env::ConfigError`] ends the process with [`EXIT_CONFIG`]), [`telemetry::init`] and [`telemetry::install`],
@@ -28,6 +29,7 @@ pub mod listen;
 pub mod ops;
 pub mod origin;
 pub mod roundtrip;
+pub mod rules;
 pub mod share;
 pub mod shutdown;
 pub mod sockets;

@@ -1,4 +1,4 @@
-//! How does a batch of events travel through Redis?
+//! How does a batch of events, or word of changed settings, travel through Redis?
 //!
 //! A fixed binary form, so that a gateway cuts it into shared slices without parsing JSON:
 //!
@@ -11,6 +11,9 @@
 //! Form C1 has no tag. It is read, so gateways of this release understand publishers of the release before; the other way
 //! round a gateway takes the events from the log, therefore an upgrade begins with the gateways.
 //!
+//! Beside batches there is word that a tenant's settings have changed, magic "S1" and the tenant: whoever hears it looks at the
+//! version in the database. A gateway of the release before does not know the form and passes over it; it has no settings.
+//!
 //! The tenant stands inside as well as in the Redis channel's name: a gateway believes a message only if both agree.
 
 use crate::channel::Channel;
@@ -21,6 +24,27 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 const MAGIC: &[u8; 2] = b"C2";
 /// The form without a tag.
 const UNTAGGED: &[u8; 2] = b"C1";
+/// Word of changed settings.
+const SETTINGS: &[u8; 2] = b"S1";
+
+/// What comes through a tenant's Redis channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// New events.
+    Batch(Batch),
+    /// The settings of this tenant have changed.
+    Settings(TenantId),
+}
+
+impl Message {
+    /// Whose it says it is.
+    pub fn tenant(&self) -> &TenantId {
+        match self {
+            Self::Batch(batch) => &batch.tenant,
+            Self::Settings(tenant) => tenant,
+        }
+    }
+}
 
 /// Consecutive events of one tenant, as one transaction committed them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +118,27 @@ fn put_name(out: &mut BytesMut, name: &str) {
     debug_assert!(name.len() <= usize::from(u8::MAX));
     out.put_u8(name.len() as u8);
     out.put_slice(name.as_bytes());
+}
+
+/// The bytes of the word that a tenant's settings have changed.
+pub fn encode_settings(tenant: &TenantId) -> Bytes {
+    let mut out = BytesMut::with_capacity(SETTINGS.len() + 1 + tenant.as_str().len());
+    out.put_slice(SETTINGS);
+    put_name(&mut out, tenant.as_str());
+    out.freeze()
+}
+
+/// Reads whatever came.
+pub fn read(mut message: Bytes) -> Result<Message, EnvelopeFault> {
+    if !message.starts_with(SETTINGS) {
+        return decode(message).map(Message::Batch);
+    }
+    message.advance(SETTINGS.len());
+    let tenant = TenantId::new(take_name(&mut message)?).map_err(|_| EnvelopeFault::Malformed("tenant"))?;
+    if message.has_remaining() {
+        return Err(EnvelopeFault::Malformed("end"));
+    }
+    Ok(Message::Settings(tenant))
 }
 
 /// Reads a batch; bodies are slices of `message`, nothing of them is copied.
@@ -196,6 +241,16 @@ mod tests {
         }
 
         #[test]
+        fn word_of_settings_is_told_from_a_batch(batch in batch(), cut in any::<prop::sample::Index>()) {
+            let whole = encode_settings(&batch.tenant);
+            prop_assert_eq!(read(whole.clone()), Ok(Message::Settings(batch.tenant.clone())));
+            prop_assert!(read(whole.slice(..cut.index(whole.len()))).is_err());
+            // What a gateway of the release before makes of it.
+            prop_assert_eq!(decode(whole), Err(EnvelopeFault::UnknownFormat));
+            prop_assert_eq!(read(encode(&batch)), Ok(Message::Batch(batch)));
+        }
+
+        #[test]
         fn a_cut_or_lengthened_envelope_is_refused(batch in batch(), cut in any::<prop::sample::Index>()) {
             let whole = encode(&batch);
             prop_assert!(decode(whole.slice(..cut.index(whole.len()))).is_err());
@@ -208,7 +263,7 @@ mod tests {
         fn no_bytes_make_it_panic(
             mut bytes in prop::collection::vec(any::<u8>(), 0..300), batch in batch(), at in any::<prop::sample::Index>(),
         ) {
-            let _ = decode(bytes.clone().into());
+            let _ = read(bytes.clone().into());
             bytes.splice(0..0, *MAGIC);
             let _ = decode(bytes.into());
             let mut flipped = encode(&batch).to_vec();

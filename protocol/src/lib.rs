@@ -11,8 +11,9 @@
 //! | [`client`] | what may a client say? |
 //! | [`server`] | what does a gateway answer? |
 //! | [`close`] | why does a gateway end a connection, and may the client come back? |
-//! | [`envelope`] | how does a batch of events travel through Redis? |
+//! | [`envelope`] | how does a batch of events, or word of changed settings, travel through Redis? |
 //! | [`epochs`] | is a cursor of an older epoch still good? |
+//! | [`settings`] | which settings of a tenant does somebody have? |
 //! | [`tag`] | what tells two events apart that have the same number in two logs? |
 //! | [`limits`] | how big may anything be? |
 //! | [`asyncapi`] | what do the sockets speak, for programs? |
@@ -28,10 +29,12 @@ pub mod ident;
 pub mod json;
 pub mod limits;
 pub mod server;
+pub mod settings;
 pub mod tag;
 
 pub use channel::{Channel, ChannelPattern};
 pub use close::CloseCode;
 pub use epochs::{Began, Epochs};
 pub use ident::{Cursor, DeviceId, Epoch, EventId, LastEvent, Seq, TenantId, UserId};
+pub use settings::SettingsVersion;
 pub use tag::Tag;

@@ -31,6 +31,8 @@ pub enum ResetReason {
     EventChanged,
     /// The events after the cursor are older than the retention.
     TooOld,
+    /// The events after the cursor are the past of a channel that the client may hear and not read back.
+    HistoryForbidden,
 }
 
 impl fmt::Display for ResetReason {
@@ -39,6 +41,7 @@ impl fmt::Display for ResetReason {
             Self::EpochChanged => "epoch_changed",
             Self::EventChanged => "event_changed",
             Self::TooOld => "too_old",
+            Self::HistoryForbidden => "history_forbidden",
         })
     }
 }
@@ -222,6 +225,7 @@ pub(crate) mod tests {
 {"type":"reset","reason":"epoch_changed","seq":7,"epoch":"e1"}
 {"type":"reset","reason":"event_changed","seq":7,"epoch":"e1"}
 {"type":"reset","reason":"too_old","seq":7,"epoch":"e1"}
+{"type":"reset","reason":"history_forbidden","seq":7,"epoch":"e1"}
 {"type":"expiring","in_ms":30000}
 {"type":"goaway","reconnect_ms":1500}
 {"type":"replayed","id":"a1","count":3,"more":false}
@@ -260,6 +264,7 @@ pub(crate) mod tests {
             ServerFrame::Reset { reason: ResetReason::EpochChanged, seq: Seq(7), epoch: &epoch },
             ServerFrame::Reset { reason: ResetReason::EventChanged, seq: Seq(7), epoch: &epoch },
             ServerFrame::Reset { reason: ResetReason::TooOld, seq: Seq(7), epoch: &epoch },
+            ServerFrame::Reset { reason: ResetReason::HistoryForbidden, seq: Seq(7), epoch: &epoch },
             ServerFrame::Expiring { in_ms: 30_000 },
             ServerFrame::Goaway { reconnect_ms: 1_500 },
             ServerFrame::Replayed { id: Some(&id), count: 3, more: false },

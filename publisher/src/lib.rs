@@ -29,6 +29,7 @@ pub mod maintenance;
 pub mod metrics;
 pub mod projector;
 pub mod readiness;
+pub mod rules;
 pub mod serve;
 pub mod tenants;
 pub mod usage;

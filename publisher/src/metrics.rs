@@ -129,6 +129,8 @@ pub enum Route {
     Event,
     /// `GET /v1/position`
     Position,
+    /// `/v1/channel-rules`
+    Rules,
     /// `GET /openapi.json` and `GET /asyncapi.json`
     OpenApi,
     /// `GET /docs` and its assets
@@ -137,19 +139,21 @@ pub enum Route {
     Other,
 }
 
-const ROUTES: [(Route, &str); 7] = [
+const ROUTES: [(Route, &str); 8] = [
     (Route::Publish, "publish"),
     (Route::List, "list"),
     (Route::Event, "event"),
     (Route::Position, "position"),
+    (Route::Rules, "rules"),
     (Route::OpenApi, "openapi"),
     (Route::Docs, "docs"),
     (Route::Other, "other"),
 ];
 /// The statuses this service answers with; any other is counted as 500, which it would be.
-const STATUSES: [(u16, &str); 15] = [
+const STATUSES: [(u16, &str); 16] = [
     (200, "200"),
     (201, "201"),
+    (204, "204"),
     (304, "304"),
     (400, "400"),
     (401, "401"),

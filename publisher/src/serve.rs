@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::health::Health;
 use crate::http::{App, BodyBudget, Parsing, Reads, router};
 use crate::metrics::Metrics;
+use crate::rules::{Rules, Tell};
 use crate::tenants::Tenants;
 use crate::usage::Usage;
 use crate::worker::{self, Activation, Driver};
@@ -102,6 +103,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         intake: batcher.intake(),
         gate: Gate::new(verifier, log.clone(), health.clone()),
         tenants: Tenants::new(log.clone(), health.clone(), common.tenants),
+        rules: Rules::new(log.clone(), health.clone(), tell(&announcer)),
         health: health.clone(),
         bodies: BodyBudget::default(),
         reads: Reads::new(metrics.clone()),
@@ -183,6 +185,12 @@ fn via(announcer: &Announcer, usage: Usage) -> Announce {
         usage.stored(&batch);
         announcer.announce(&batch.tenant, envelope::encode(&batch));
     })
+}
+
+/// Tells gateways that a tenant's settings have changed.
+fn tell(announcer: &Announcer) -> Tell {
+    let announcer = announcer.clone();
+    Arc::new(move |tenant| announcer.announce(tenant, envelope::encode_settings(tenant)))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {

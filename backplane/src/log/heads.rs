@@ -5,8 +5,9 @@ use super::error::LogError;
 use super::pool::{Log, exchange};
 use super::read::signed;
 use super::scope::scoped;
+use super::settings;
 use super::work::Work;
-use carillon_protocol::{Began, Epoch, Epochs, Seq, Tag, TenantId};
+use carillon_protocol::{Began, Epoch, Epochs, Seq, SettingsVersion, Tag, TenantId};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -23,6 +24,15 @@ pub struct Head {
     pub tag: Option<Tag>,
 }
 
+/// What the watch finds of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// Where its log ends.
+    pub head: Head,
+    /// Of which version its settings are.
+    pub settings: SettingsVersion,
+}
+
 /// A tenant's log as one server has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
@@ -35,8 +45,10 @@ pub struct Opened {
 }
 
 /// The heads of the scope: the policy itself is the index condition.
-const HEADS: &str =
-    "SELECT id, epoch, head, CASE WHEN tag_seq = head THEN tag ELSE 0 END AS tag FROM carillon.tenants";
+const HEADS: &str = "
+SELECT id, epoch, head, CASE WHEN tag_seq = head THEN tag ELSE 0 END AS tag, settings_version,
+    (SELECT settings_version FROM carillon.installation) AS defaults_version
+FROM carillon.tenants";
 const OPEN: &str = "SELECT epoch, head, tag, writable, epochs, began_after FROM carillon.open_tenant($1, $2)";
 const END: &str = "SELECT carillon.end_epoch($1, $2, $3, $4, $5, $6) AS ended";
 const MAINTAIN: &str = "SET LOCAL ROLE carillon_owner; SET LOCAL carillon.maintenance = 'on'";
@@ -46,14 +58,15 @@ const ROTATE: &str = "SELECT id, epoch, head, 0::bigint AS tag FROM carillon.rot
 const SLICE: i64 = 500;
 
 impl Log {
-    /// The heads of `tenants`, in one query whatever their number. Unknown tenants are left out.
-    pub async fn heads(&self, tenants: &[TenantId]) -> Result<Vec<Head>, LogError> {
+    /// The heads of `tenants` and the versions of their settings, in one query whatever their number. Unknown tenants are
+    /// left out.
+    pub async fn heads(&self, tenants: &[TenantId]) -> Result<Vec<Watched>, LogError> {
         let rows = scoped(self.client(Work::Watch, "heads").await?, tenants.iter(), HEADS, &[]).await?;
         rows.iter()
             .map(|row| {
                 let tenant = TenantId::new(row.get::<_, &str>("id"))
                     .map_err(|error| LogError::Database(error.to_string()))?;
-                head(tenant, row)
+                Ok(Watched { head: head(tenant, row)?, settings: settings::version(row) })
             })
             .collect()
     }

@@ -10,6 +10,7 @@
 //! | `scope` | how does one transaction see exactly the tenants it names? |
 //! | `append` | how do many events get gapless numbers in one statement? |
 //! | `heads` | how long is each log, and which epoch is it in? |
+//! | `settings` | what is set for a tenant, and of which version is it? |
 //! | `days` | which partitions may one statement touch? |
 //! | `places` | in which days does an event of this number stand? |
 //! | `read` | which events stand after a cursor? |
@@ -37,12 +38,13 @@ mod read;
 mod scope;
 mod search;
 mod session;
+mod settings;
 mod strain;
 mod work;
 
 pub use append::{Append, Appended, IdempotencyKey};
 pub use error::{LogError, Unwritable};
-pub use heads::{Head, Opened};
+pub use heads::{Head, Opened, Watched};
 pub use keys::ApiKey;
 pub use maintenance::{Dropped, ForgottenKeys, Maintenance, PartitionState};
 pub use metrics::{describe as describe_metrics, watch_pool};
@@ -51,3 +53,4 @@ pub use pool::{Log, LogConfig, Role};
 pub use projector::{Batch, ChannelIndex, News, Progress, Reader, Slot, Turn, Work};
 pub use read::{LogPage, LoggedEvent, PAGE_BYTES, PAGE_ROWS};
 pub use search::{EventFilter, KindFilter, Order, Search};
+pub use settings::{Owner, RuleChange, Settings, StoredRule};

@@ -29,7 +29,17 @@ pub(super) async fn scoped(
     sql: &str,
     params: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, LogError> {
-    let scope = names(tenants);
+    scoped_by_names(client, tenants.map(TenantId::as_str), sql, params).await
+}
+
+/// The same for names of tenants and `*`, whose settings are the installation's.
+pub(super) async fn scoped_by_names<'a>(
+    client: Client,
+    names: impl Iterator<Item = &'a str>,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, LogError> {
+    let scope = names.collect::<Vec<_>>().join(",");
     exchange(client, async |client| {
         let (set_scope, statement) =
             (client.prepare_cached(SET_SCOPE).await?, client.prepare_cached(sql).await?);

@@ -87,6 +87,11 @@ export const gateway = dashboard({
         query(rate('carillon_held_events_dropped_total', on), 'held events'),
         query(rate('carillon_openings_refused_total', on), 'refused openings'),
       ]),
+      lines('Channel rules', 'cps', 'A second: rules of tenants read (at opening, and when they changed), changes followed, and memberships that ended with them.', [
+        query(rate('carillon_rules_read_total', on), 'read'),
+        query(rate('carillon_rules_followed_total', on), 'followed'),
+        query(rate('carillon_rules_removed_total', on), 'memberships ended'),
+      ]),
       lines('Head watch', 'reqps', 'Queries of the head watch, one for all tenants of a node, a second.', each('carillon_head_queries_total')),
     ),
     row('Redis',

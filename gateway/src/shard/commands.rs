@@ -4,25 +4,20 @@
 
 use super::connection::Connection;
 use super::context::Context;
-use super::history::{HistoryJob, JOBS};
-use super::messages::Request;
+use super::joining::{SESSION, pays_for, raw, subscribe};
+use super::messages::{Joining, Request};
+use super::rules::{end_history, may_stay};
 use super::session::Session;
 use super::tables::Tables;
-use super::world::{Socket, World};
-use crate::entrance::{Refusal, some};
-use crate::metrics::metrics;
+use super::world::World;
+use crate::entrance::Refusal;
 use carillon_platform::auth::{Identity, ServiceKey};
-use carillon_protocol::client::{ClientFrame, FrameId, History, Request as Asked};
-use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
+use carillon_protocol::client::{ClientFrame, FrameId, Request as Asked};
 use carillon_protocol::server::ServerFrame;
 use carillon_protocol::{Channel, CloseCode};
-use serde_json::value::RawValue;
 
 /// Longest time before expiry that a client is told; half the token's time if that is less.
 const EXPIRING_MS: u64 = 30_000;
-
-/// The session that frames are for.
-const SESSION: usize = 0;
 
 /// Does what a frame asks for and answers it.
 pub(super) fn carry_out<W: World>(
@@ -34,7 +29,9 @@ pub(super) fn carry_out<W: World>(
     let ClientFrame { id, request } = frame;
     match request {
         Asked::Auth { token } => refresh(key, id, token, tables, context),
-        Asked::Subscribe { channels, history } => subscribe(key, id, channels, history, tables, context),
+        Asked::Subscribe { channels, history } => {
+            subscribe(key, Joining { id, channels, history }, tables, context);
+        }
         Asked::Unsubscribe { channels } => unsubscribe(key, id, &channels, tables, context),
         Asked::Ping { data } => pong(key, id, data, tables, context),
     }
@@ -84,7 +81,7 @@ pub(super) fn refreshed<W: World>(
     (session.expires_ms, session.expiring_ms) = token_deadlines(identity.expires_at, context);
     // Channels joined under the old token stay only if the new one allows them.
     let before = std::mem::replace(&mut session.identity, identity);
-    leave_forbidden(key, &before, tables);
+    leave_forbidden(key, &before, tables, context);
     let id = raw(&frame);
     let ok = ServerFrame::Ok { id, channels: None, seq: None, epoch: None, expires_in: Some(expires_in) };
     tables.say(key, &ok, context.now_ms);
@@ -114,71 +111,25 @@ pub(super) fn end_sessions_of<W: World>(
     }
 }
 
-fn leave_forbidden<S: Socket>(key: u32, before: &Identity, tables: &mut Tables<S>) {
+/// Takes a session out of what its new token does not allow, nor a rule, and into what is its own by that.
+fn leave_forbidden<W: World>(
+    key: u32,
+    before: &Identity,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
     let Some(session) = tables.get(key).and_then(|connection| connection.sessions().get(SESSION)) else {
         return;
     };
     let Some(room) = tables.rooms.get(session.room) else { return };
     let names = session.channels.channels().into_iter().filter_map(|channel| room.name_of(channel));
-    let lost: Vec<Channel> = names.filter(|channel| !session.identity.may_read(channel)).cloned().collect();
+    let lost: Vec<Channel> =
+        names.filter(|channel| !may_stay(&room.rules, session, channel)).cloned().collect();
     let (had, has) = (before.channels(), session.identity.channels());
     let gained: Vec<Channel> = has.into_iter().filter(|channel| !had.contains(channel)).collect();
     tables.leave(key, SESSION, &lost);
     tables.join(key, SESSION, &gained);
-}
-
-fn subscribe<W: World>(
-    key: u32,
-    id: Option<FrameId>,
-    channels: Vec<Channel>,
-    history: Option<History>,
-    tables: &mut Tables<W::Socket>,
-    context: &mut Context<W>,
-) {
-    if !pays_for(key, id.as_deref(), channels.len(), tables, context) {
-        return;
-    }
-    let Some(session) = tables.get(key).and_then(|connection| connection.sessions().get(SESSION)) else {
-        return;
-    };
-    let forbidden: Vec<Channel> =
-        channels.iter().filter(|channel| !session.identity.may_read(channel)).cloned().collect();
-    if !forbidden.is_empty() {
-        let message = format!("the token does not allow {}; nothing was subscribed", some(&forbidden));
-        let (id, channels) = (raw(&id), Some(&forbidden[..]));
-        metrics().frame_refused("forbidden");
-        return tables.say(
-            key,
-            &ServerFrame::Error { id, code: "forbidden", message: &message, channels },
-            context.now_ms,
-        );
-    }
-    let Some(room) = tables.rooms.get(session.room) else { return };
-    let is_new =
-        |channel: &&Channel| !room.key_of(channel).is_some_and(|channel| session.channels.contains(channel));
-    if session.channels.len() + channels.iter().filter(is_new).count() > CHANNELS_PER_CONNECTION {
-        let message = format!("a connection may be in {CHANNELS_PER_CONNECTION} channels");
-        return tables.refuse(key, id.as_deref(), "too_many_channels", &message, context.now_ms);
-    }
-    if history.is_some() && session.history.len() >= JOBS {
-        let message = format!("{JOBS} pieces of history are being sent; wait for one to be replayed");
-        return tables.refuse(key, id.as_deref(), "too_many_requests", &message, context.now_ms);
-    }
-    let (epoch, epochs, oldest) = (room.life.epoch.clone(), room.life.epochs.clone(), room.life.oldest);
-    let seq = session.cursor(room.cursor);
-    tables.join(key, SESSION, &channels);
-    let ok = ServerFrame::Ok {
-        id: raw(&id),
-        channels: Some(&channels),
-        seq: Some(seq),
-        epoch: Some(&epoch),
-        expires_in: None,
-    };
-    tables.say(key, &ok, context.now_ms);
-    let session = tables.get_mut(key).and_then(|connection| connection.sessions_mut().get_mut(SESSION));
-    if let (Some(history), Some(session)) = (history, session) {
-        session.history.push_back(HistoryJob::new(id, &channels, history, seq, &epochs, oldest));
-    }
+    end_history(key, SESSION, &lost, tables, context);
 }
 
 fn unsubscribe<W: World>(
@@ -197,24 +148,6 @@ fn unsubscribe<W: World>(
             context.now_ms,
         );
     }
-}
-
-/// Whether a client may ask for so many channels now; if not it is told so.
-fn pays_for<W: World>(
-    key: u32,
-    id: Option<&str>,
-    channels: usize,
-    tables: &mut Tables<W::Socket>,
-    context: &mut Context<W>,
-) -> bool {
-    let Some(connection) = tables.get_mut(key) else { return false };
-    let pays = connection.allowance.take_channels(context.config.frame_rate, context.now_ms, channels);
-    if !pays {
-        let message =
-            "too many channels were joined and left in a short time; nothing was changed, try again later";
-        tables.refuse(key, id, "too_many_requests", message, context.now_ms);
-    }
-    pays
 }
 
 fn pong<W: World>(
@@ -236,8 +169,4 @@ pub(super) fn token_deadlines<W: World>(expires_at: u64, context: &Context<W>) -
     let left_ms = expires_at.saturating_mul(1_000).saturating_sub(context.world.unix_us() / 1_000);
     let expires_ms = context.now_ms.saturating_add(left_ms);
     (expires_ms, expires_ms - EXPIRING_MS.min(left_ms / 2))
-}
-
-fn raw(json: &Option<Box<str>>) -> Option<&RawValue> {
-    json.as_deref().and_then(|json| serde_json::from_str(json).ok())
 }

@@ -8,6 +8,7 @@ use super::generation::tell_reset;
 use super::membership::Memberships;
 use super::messages::{Coming, ConnectionId, Newcomer};
 use super::outbox::Outbox;
+use super::rules::{follow_rules, recheck};
 use super::session::{Position, Reading, Session};
 use super::tables::Tables;
 use super::world::World;
@@ -78,7 +79,7 @@ pub(super) fn welcome<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> Vec<Box<str>> {
-    let Entrance { identity, stream, channels, resume } = entrance;
+    let Entrance { identity, stream, channels, resume, rules } = entrance;
     let Some(connection) = tables.get_mut(key) else { return Vec::new() };
     let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };
     let held = std::mem::take(held);
@@ -88,6 +89,7 @@ pub(super) fn welcome<W: World>(
         return Vec::new();
     }
     let room_key = tables.rooms.open(stream, context.shard);
+    follow_rules(room_key, tables, context);
     let Some(room) = tables.rooms.get(room_key) else { return Vec::new() };
     let Beginning { position, resumed, reset } = Beginning::of(resume, &room.life, room.cursor);
     let (epoch, room_cursor) = (room.life.epoch.clone(), room.cursor);
@@ -135,6 +137,10 @@ pub(super) fn welcome<W: World>(
     connection.say(&frame, Some(&epoch), context.now_ms);
     if let Some(reason) = reset {
         tell_reset(connection, reason, room_cursor, &epoch, context);
+    }
+    if rules.is_some_and(|rules| tables.rooms.get(room_key).is_some_and(|room| room.rules.version() != rules))
+    {
+        recheck(key, room_key, &all, tables, context);
     }
     held
 }

@@ -136,6 +136,7 @@ impl Rig {
             stream: self.stream.clone(),
             channels: vec![Channel::new("class:7b").unwrap()],
             resume: Resume::Fresh,
+            rules: None,
         };
         self.accept(Coming::Admitted(Box::new(entrance)));
     }

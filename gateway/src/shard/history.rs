@@ -77,6 +77,11 @@ impl HistoryJob {
         self.id.as_deref().and_then(|id| serde_json::from_str(id).ok())
     }
 
+    /// Of which channels it is.
+    pub(super) fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
     /// The frame's id as the client gave it.
     pub(super) fn id(&self) -> Option<&str> {
         self.id.as_deref()

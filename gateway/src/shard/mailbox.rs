@@ -77,6 +77,13 @@ impl Shards {
         }
     }
 
+    /// Tells some shards that the rules of a stream's tenant are others now.
+    pub(crate) fn tell_rules(&self, shards: ShardSet, stream: &Arc<Stream>) {
+        for shard in (0..64).filter(|shard| shards & (1 << shard) != 0) {
+            self.send(shard, ToShard::Rules(stream.clone()));
+        }
+    }
+
     /// Gives a newcomer to the shard with the fewest connections.
     pub(crate) fn connect(&self, newcomer: Box<Newcomer>) {
         let least = self.0.iter().enumerate().min_by_key(|(_, mailbox)| mailbox.load.load(Ordering::Relaxed));

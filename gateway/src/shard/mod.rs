@@ -33,9 +33,11 @@
 //! | [`connection`] | what is known of one connection, and what may become of it? |
 //! | [`tables`] | who is here, in which room, and who goes? |
 //! | [`generation`] | what happens when a stream lost continuity? |
+//! | [`rules`] | what happens when a tenant's rules change? |
 //! | [`fanout`] | how does an event reach everyone who is live? |
 //! | [`catchup`] | how does a connection that is behind become live? |
 //! | [`replay`] | how does history reach a client? |
+//! | [`joining`] | how does a session get into the channels that its client asks for? |
 //! | [`commands`] | how is each client frame carried out? |
 //! | [`inbound`] | what becomes of what a client sends? |
 //! | [`entering`] | how does a socket become somebody in a tenant? |
@@ -63,6 +65,7 @@ mod footprint_tests;
 mod generation;
 mod history;
 mod inbound;
+mod joining;
 mod leaving;
 mod mailbox;
 mod membership;
@@ -71,6 +74,7 @@ mod outbox;
 mod pace;
 mod replay;
 mod room;
+mod rules;
 mod session;
 #[expect(
     clippy::module_inception,
@@ -88,5 +92,7 @@ pub(crate) use allowance::FrameRate;
 pub(crate) use context::{Counts, ShardConfig};
 pub(crate) use event_loop::start;
 pub(crate) use mailbox::Shards;
-pub(crate) use messages::{Cause, Coming, HistoryFrom, HistoryPage, Newcomer, Request, ToShard};
+pub(crate) use messages::{
+    Answered, Cause, Coming, HistoryFrom, HistoryPage, Newcomer, Question, Request, Said, ToShard,
+};
 pub(crate) use wire::Wire;

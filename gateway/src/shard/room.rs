@@ -6,6 +6,7 @@
 
 use super::membership::{ChannelKey, Membership, Memberships};
 use crate::stream::{Life, Stream};
+use carillon_platform::rules::RuleSet;
 use carillon_protocol::{Channel, ChannelPattern, Seq};
 use slab::Slab;
 use std::collections::HashMap;
@@ -20,6 +21,8 @@ pub(super) struct Room {
     pub(super) stream: Arc<Stream>,
     /// The generation of the stream that `cursor` belongs to.
     pub(super) life: Life,
+    /// What its members have been measured by.
+    pub(super) rules: Arc<RuleSet>,
     /// Everything up to here was handed to the live sessions.
     pub(super) cursor: Seq,
     /// Before this time (microseconds since the shard began) its news waits.
@@ -46,10 +49,11 @@ enum Name {
 
 impl Room {
     pub(super) fn new(stream: Arc<Stream>) -> Self {
-        let (life, cursor) = stream.position();
+        let ((life, cursor), rules) = (stream.position(), stream.rules());
         Self {
             stream,
             life,
+            rules,
             cursor,
             rests_until_us: 0,
             has_news: false,
@@ -79,6 +83,14 @@ impl Room {
             self.stream.left();
         }
         self.members.get(place as usize).copied()
+    }
+
+    /// Every channel that has members, with them.
+    pub(super) fn channels(&self) -> impl Iterator<Item = (&Channel, &[u32])> {
+        self.channels.iter().filter_map(|(_, members)| match &members.name {
+            Name::Channel(channel) => Some((channel, &*members.keys)),
+            Name::Pattern(_) => None,
+        })
     }
 
     /// The members of a channel.

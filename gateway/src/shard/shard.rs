@@ -15,11 +15,13 @@ use super::deadlines::{due_ms, look_after};
 use super::entering::{Accepted, accept, welcome};
 use super::fanout::FanOut;
 use super::inbound::{Inbound, on_text};
+use super::joining::answered;
 use super::leaving::{Departures, leaves_at_head, tell_to_leave};
 use super::messages::{Newcomer, ToShard};
 use super::pace::rest_us;
 use super::replay::{ask_next, take_history};
 use super::room::RoomKey;
+use super::rules::follow_rules;
 use super::session::{Position, Session};
 use super::tables::Tables;
 use super::wheel::{SLOT_MS, Wheel};
@@ -142,6 +144,12 @@ impl<W: World> Shard<W> {
                 Some(room) => self.on_news(room),
                 None => stream.seen(usize::from(self.context.shard)),
             },
+            ToShard::Rules(stream) => {
+                if let Some(room) = self.tables.rooms.of(&stream) {
+                    follow_rules(room, &mut self.tables, &mut self.context);
+                    self.settle_touched();
+                }
+            }
             ToShard::Connect(newcomer) => self.connect(*newcomer),
             ToShard::SendAway(cause, count) => {
                 self.departures.send_away(cause, count, &mut self.tables, &mut self.context);
@@ -154,6 +162,7 @@ impl<W: World> Shard<W> {
             ToShard::Stop => self.stop(),
             // What follows may come when its connection is gone; another may have its place.
             ToShard::Entered(id, _)
+            | ToShard::Authorized(id, ..)
             | ToShard::Refreshed(id, ..)
             | ToShard::Page(id, ..)
             | ToShard::History(id, ..)
@@ -161,6 +170,10 @@ impl<W: World> Shard<W> {
             ToShard::Entered(id, result) => self.entered(id.key, result),
             ToShard::Refreshed(id, frame, result) => {
                 refreshed(id.key, frame, result, &mut self.tables, &mut self.context);
+                self.settle(id.key);
+            }
+            ToShard::Authorized(id, asked, answers) => {
+                answered(id.key, *asked, answers, &mut self.tables, &mut self.context);
                 self.settle(id.key);
             }
             ToShard::Page(id, ticket, page) => {
@@ -217,6 +230,8 @@ impl<W: World> Shard<W> {
             on_text(key, &text, &mut self.tables, &mut self.context);
         }
         self.settle(key);
+        // Their room may have followed the rules that they came by.
+        self.settle_touched();
         if self.tables.get(key).is_some_and(|connection| matches!(connection.wire, Wire::Poll { .. })) {
             // One that does not wait is answered now, if nothing is on its way for it.
             look_after(key, &mut self.tables, &mut self.context);

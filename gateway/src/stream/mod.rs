@@ -17,6 +17,7 @@ pub(crate) mod feed;
 pub(crate) mod ring;
 pub(crate) mod sequencer;
 
+use carillon_platform::rules::RuleSet;
 use carillon_protocol::server::ResetReason;
 use carillon_protocol::{Epoch, Epochs, Seq, TenantId};
 use entry::Entry;
@@ -32,6 +33,8 @@ pub(crate) type ShardSet = u64;
 pub(crate) struct Stream {
     pub(crate) tenant: TenantId,
     inner: Mutex<Inner>,
+    /// Who may do what in the tenant's channels.
+    rules: Mutex<Arc<RuleSet>>,
     /// Shards that have connections of this tenant.
     watchers: AtomicU64,
     /// Shards that were told of news and have not looked yet: news is told once, however much there is.
@@ -101,6 +104,7 @@ impl Stream {
         Self {
             tenant,
             inner: Mutex::new(Inner { ring: Ring::new(limits, head), life }),
+            rules: Mutex::default(),
             watchers: AtomicU64::new(0),
             told: AtomicU64::new(0),
             usage: Usage::default(),
@@ -174,6 +178,17 @@ impl Stream {
     /// The event of that seq, if the ring still has it.
     pub(crate) fn get(&self, seq: Seq) -> Option<Arc<Entry>> {
         self.lock().ring.get(seq).cloned()
+    }
+
+    /// The tenant's rules as this node knows them.
+    pub(crate) fn rules(&self) -> Arc<RuleSet> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes other rules and answers which shards must be told.
+    pub(crate) fn set_rules(&self, rules: Arc<RuleSet>) -> ShardSet {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+        self.watchers.load(Ordering::SeqCst)
     }
 
     /// What the ring's events weigh, without the forms that some of their readers want.

@@ -99,25 +99,37 @@ impl Entry {
     }
 
     /// The channels in one of which an event of a list must be, beside that list's own filters; none: any. As on a WebSocket,
-    /// a person who names no channel gets their own, and one they may not read is [`NotTheirs`].
-    pub fn audience(&self, channel: Option<&Channel>) -> Result<Option<Vec<Channel>>, NotTheirs> {
+    /// a person who names no channel gets their own; of a channel that their token does not open a rule decides.
+    pub fn audience(&self, channel: Option<&Channel>) -> Audience<'_> {
         match (&self.person, channel) {
-            (None, _) => Ok(None),
-            (Some(person), None) => Ok(Some(person.channels())),
-            (Some(person), Some(channel)) if person.may_read(channel) => Ok(None),
-            (Some(_), Some(_)) => Err(NotTheirs),
+            (None, _) => Audience::All,
+            (Some(person), None) => Audience::Own(person.channels()),
+            (Some(person), Some(channel)) if person.may_read(channel) => Audience::All,
+            (Some(person), Some(_)) => Audience::ByRule(person),
         }
     }
 
-    /// Whether an event in these channels is for them.
-    pub fn sees(&self, channels: &[Channel]) -> bool {
-        self.person.as_ref().is_none_or(|person| channels.iter().any(|channel| person.may_read(channel)))
+    /// Whether an event in these channels is for them, or who it is of whom a rule decides.
+    pub fn sees(&self, channels: &[Channel]) -> Audience<'_> {
+        match &self.person {
+            Some(person) if !channels.iter().any(|channel| person.may_read(channel)) => {
+                Audience::ByRule(person)
+            }
+            _ => Audience::All,
+        }
     }
 }
 
-/// A channel that somebody may not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotTheirs;
+/// Which events somebody sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience<'a> {
+    /// All that were asked for.
+    All,
+    /// Those of their own channels.
+    Own(Vec<Channel>),
+    /// Those that a rule lets this person read.
+    ByRule(&'a Identity),
+}
 
 fn enter_with_key(key: &ApiKey, asked: Option<&TenantId>) -> Result<Entry, TenantFault> {
     let tenant = match (&key.tenant, asked) {
@@ -176,6 +188,6 @@ mod tests {
         assert_eq!(all.enter(None), Err(TenantFault::Required));
         let entry = all.enter(Some(&tenant("b"))).unwrap();
         assert!(entry.may(Scope::Publish) && !entry.may(Scope::Read));
-        assert_eq!(entry.audience(None), Ok(None));
+        assert_eq!(entry.audience(None), Audience::All);
     }
 }

@@ -7,5 +7,5 @@
 mod caller;
 mod gate;
 
-pub use caller::{Caller, Entry, NotTheirs, Scope, TenantFault};
+pub use caller::{Audience, Caller, Entry, Scope, TenantFault};
 pub use gate::{Denied, Gate};

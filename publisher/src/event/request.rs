@@ -55,15 +55,33 @@ pub fn read_binary(body: &[u8], attributes: &Attributes) -> Result<Publication, 
     })
 }
 
-/// Reads a body. All faults of all its events are told at once.
-pub fn read(body: &[u8], form: Form) -> Result<Publication, Unreadable> {
-    let text = std::str::from_utf8(body).map_err(|fault| {
+/// Reads a body that is no event: any JSON that has no member twice and is not nested too deeply.
+pub fn value(body: &[u8]) -> Result<serde_json::Value, Unreadable> {
+    let text = text(body)?;
+    let mut faults = Faults::default();
+    strict::check(text, limits::JSON_DEPTH, &mut faults).map_err(not_json)?;
+    if !faults.is_empty() {
+        return Err(Unreadable::Faulty(faults.into_vec()));
+    }
+    serde_json::from_str(text).map_err(not_json)
+}
+
+fn not_json(fault: serde_json::Error) -> Unreadable {
+    Unreadable::NotJson(format!("the body is not JSON: {fault}"))
+}
+
+fn text(body: &[u8]) -> Result<&str, Unreadable> {
+    std::str::from_utf8(body).map_err(|fault| {
         let before = &body[..fault.valid_up_to()];
         let line = before.iter().filter(|b| **b == b'\n').count() + 1;
         let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
         Unreadable::NotJson(format!("the body is not UTF-8 at line {line} column {column}"))
-    })?;
-    let not_json = |fault: serde_json::Error| Unreadable::NotJson(format!("the body is not JSON: {fault}"));
+    })
+}
+
+/// Reads a body. All faults of all its events are told at once.
+pub fn read(body: &[u8], form: Form) -> Result<Publication, Unreadable> {
+    let text = text(body)?;
     let mut faults = Faults::default();
     strict::check(text, strict::allowed_depth(text), &mut faults).map_err(not_json)?;
     let whole: &RawValue = serde_json::from_str(text).map_err(not_json)?;

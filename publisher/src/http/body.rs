@@ -3,12 +3,13 @@
 use super::address;
 use super::problem::{Code, Problem};
 use crate::batcher::Publisher;
+use crate::event::binary::is_utf8;
 use crate::metrics;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use carillon_platform::share::{AddressGroup, Holder, Holding, HoldingLimits, Holdings, Refused};
 use carillon_protocol::{TenantId, limits};
-use http::{header, request::Parts};
+use http::{HeaderMap, header, request::Parts};
 use http_body_util::BodyExt;
 use std::time::Duration;
 
@@ -50,6 +51,30 @@ impl Default for BodyBudget {
         let all = |total| HoldingLimits { total, per_group: total, per_member: total };
         Self { bytes: Holdings::new(all(BUDGET)), discarding: Holdings::new(all(DISCARDED_AT_ONCE)) }
     }
+}
+
+/// Whose a body is. A key for all tenants has a share of its own, for its body alone tells the tenants.
+pub(super) fn holder(publisher: &Publisher, tenant: Option<&TenantId>) -> BodyHolder {
+    let member = publisher.clone();
+    let group =
+        tenant.map_or_else(|| BodyGroup::Caller(member.clone()), |tenant| BodyGroup::Tenant(tenant.clone()));
+    Holder { group, member }
+}
+
+/// Whether a body is announced as JSON in UTF-8, as it is.
+pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(Problem::new(Code::UnsupportedMediaType, "send the body without content-encoding"));
+    }
+    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = media.to_ascii_lowercase();
+    let essence = media.split(';').next().unwrap_or_default().trim();
+    if essence == "application/json" && is_utf8(&media) {
+        return Ok(());
+    }
+    Err(Problem::new(Code::UnsupportedMediaType, "content-type must be application/json, in UTF-8"))
 }
 
 /// A body, and the memory it takes from the budget until dropped.

@@ -20,7 +20,7 @@ pub(super) fn layer(app: Arc<App>) -> CorsLayer {
     let allowed = move |_: &HeaderValue, request: &Parts| app.origins.check(&request.headers).is_ok();
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
             HeaderName::from_static("x-request-id"),

@@ -4,13 +4,16 @@ use super::openapi::shapes::{ProblemDocument, StoredEvent};
 use super::page::{self, Asked, Source};
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
+use super::reads::Reader;
 use super::{App, cursor, no_entry, place, position, unknown_tenant};
-use crate::access::{Caller, Entry, NotTheirs, Scope};
+use crate::access::{Audience, Caller, Entry, Scope};
 use crate::event::rfc3339;
 use axum::body::Body;
 use axum::extract::{Path, State, rejection::PathRejection};
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{EventFilter, Head, KindFilter, LoggedEvent, Order};
+use carillon_platform::auth::Identity;
+use carillon_platform::rules::{Action, Decision, RuleSet};
 use carillon_protocol::{Channel, Epoch, EventId, Seq, TenantId, limits};
 use http::{HeaderValue, Uri, header};
 use serde::Serialize;
@@ -109,7 +112,9 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
     if before.is_some() && order == Order::Ascending {
         return Err(query::invalid("before", "left out with order=asc"));
     }
-    let filter = filter(&mut query, &entry)?;
+    let channel = query.named("channel", |text| Channel::new(text))?;
+    let audience = audience(&app, &reader, &entry, channel.as_ref()).await?;
+    let filter = filter(&mut query, channel, audience)?;
     let opened = {
         let _turn = reader.turn().await?;
         app.health.ask(app.log.open_tenant(&entry.tenant, false)).await?
@@ -178,8 +183,11 @@ pub(super) async fn event(
     };
     let head = opened.ok_or_else(nothing)?.head;
     let (epoch, event) = found.ok_or_else(nothing)?;
-    if !entry.sees(&event.channels) {
-        return Err(nothing());
+    if let Audience::ByRule(person) = entry.sees(&event.channels) {
+        let rules = by_rule(&app, &reader, &entry).await?;
+        if !event.channels.iter().any(|channel| reads(&rules, person, channel)) {
+            return Err(nothing());
+        }
     }
     let mut text = Vec::new();
     write(&mut text, &row(event, &epoch)?)?;
@@ -195,13 +203,44 @@ pub(super) fn may_read(entry: Entry) -> Result<Entry, Problem> {
     }
 }
 
-fn filter(query: &mut Query, entry: &Entry) -> Result<EventFilter, Problem> {
+/// The channels in one of which an event of the list must be; none: any.
+async fn audience(
+    app: &App,
+    reader: &Reader,
+    entry: &Entry,
+    channel: Option<&Channel>,
+) -> Result<Option<Vec<Channel>>, Problem> {
+    match (entry.audience(channel), channel) {
+        (Audience::Own(channels), _) => Ok(Some(channels)),
+        (Audience::ByRule(person), Some(channel)) => {
+            let rules = by_rule(app, reader, entry).await?;
+            if reads(&rules, person, channel) {
+                return Ok(None);
+            }
+            Err(Problem::new(Code::Forbidden, "neither the token nor a rule allows this channel"))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The rules of a tenant, for somebody whose token does not open a channel.
+async fn by_rule(app: &App, reader: &Reader, entry: &Entry) -> Result<Arc<RuleSet>, Problem> {
+    let _turn = reader.turn().await?;
+    Ok(app.rules.of(&entry.tenant).await?)
+}
+
+/// Whether a rule lets somebody read the past of a channel.
+fn reads(rules: &RuleSet, person: &Identity, channel: &Channel) -> bool {
+    matches!(rules.decide(Action::History, person, channel), Decision::Allowed(_))
+}
+
+fn filter(
+    query: &mut Query,
+    channel: Option<Channel>,
+    audience: Option<Vec<Channel>>,
+) -> Result<EventFilter, Problem> {
     let attribute = |text: &str| (1..=limits::ATTRIBUTE_BYTES).contains(&text.len()).then(|| text.to_owned());
     let allowed = "1-256 bytes";
-    let channel = query.named("channel", |text| Channel::new(text))?;
-    let audience = entry
-        .audience(channel.as_ref())
-        .map_err(|NotTheirs| Problem::new(Code::Forbidden, "the token does not allow this channel"))?;
     Ok(EventFilter {
         kind: query.parsed("type", "1-256 bytes; a * only at the end", kind)?,
         source: query.parsed("source", allowed, attribute)?,

@@ -8,6 +8,7 @@
 //! | `content` | what does a body hold, by its path and headers? |
 //! | `publish` | how does a request to publish become acknowledged events? |
 //! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
+//! | [`rules`](self) | `/v1/channel-rules` |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
 //! | `position` | `GET /v1/position`: where does the log stand? |
 //! | `place` | where does a page begin that reads forward? |
@@ -36,6 +37,7 @@ mod publish;
 mod query;
 mod reads;
 mod rim;
+mod rules;
 mod turn;
 
 pub use body::BodyBudget;
@@ -46,6 +48,7 @@ use crate::access::{Caller, Denied, Gate, TenantFault};
 use crate::batcher::Intake;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::rules::Rules;
 use crate::tenants::Tenants;
 use axum::Router;
 use axum::extract::FromRequestParts;
@@ -75,6 +78,8 @@ pub struct App {
     pub gate: Gate,
     /// Which tenants are there?
     pub tenants: Tenants,
+    /// Who may do what in which channels?
+    pub rules: Rules,
     /// Turns and memory of those who read.
     pub reads: Reads,
     /// Turns of large bodies.
@@ -98,6 +103,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/events/{id}", get(list::event))
         .route("/v1/position", get(position::position))
         .merge(forms::router())
+        .merge(rules::router())
         .merge(openapi::router())
         .merge(docs::router())
         .fallback(rim::no_such_path)

@@ -83,6 +83,8 @@ problem_codes! {
     UnsupportedMediaType = 415 "unsupported_media_type" "Unsupported media type",
     /// The JSON is not a valid event or array of events; `errors` lists every fault. Nothing was stored.
     Validation = 422 "validation" "The events are not valid",
+    /// The channel rule is not valid, or could not be told from another; `errors` lists every fault. Nothing was changed.
+    InvalidRule = 422 "invalid_rule" "The channel rule is not valid",
     /// The idempotency key (or event id) was used before for another request. Nothing was stored.
     IdempotencyMismatch = 422 "idempotency_mismatch" "The idempotency key was used for another request",
     /// Too many events of the tenant are waiting; nothing was stored. Try again after `Retry-After`.

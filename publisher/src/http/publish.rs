@@ -1,13 +1,12 @@
 //! How does a request to publish become acknowledged events?
 
-use super::body::{self, BodyGroup, BodyHolder};
+use super::body;
 use super::content::{Accepts, Content};
 use super::prepare::{Context, invalid, prepare};
 use super::problem::{Code, Problem};
 use super::query::Query;
 use super::{App, caller, unknown_tenant};
 use crate::access::{Caller, Scope};
-use crate::batcher::Publisher;
 use crate::event::count;
 use crate::event::fault::{LISTED_FAULTS, element};
 use crate::event::request::{self, Unreadable};
@@ -15,7 +14,6 @@ use crate::event::{Fault, FaultCode};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{Append, Appended};
-use carillon_platform::share::Holder;
 use carillon_platform::telemetry::Sending;
 use carillon_protocol::{Epoch, EventId, Seq, TenantId, limits};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
@@ -58,7 +56,7 @@ pub(super) async fn publish(app: Arc<App>, request: Request, accepts: Accepts) -
     };
     let publisher = caller.publisher();
     let tenant = only_tenant(&caller, context.tenant.as_ref());
-    let held = match body::read(&app.bodies, body_holder(&publisher, tenant.as_ref()), &parts, body).await {
+    let held = match body::read(&app.bodies, body::holder(&publisher, tenant.as_ref()), &parts, body).await {
         Ok(held) => held,
         Err(problem) => {
             app.metrics.body_refused(problem.code);
@@ -117,14 +115,6 @@ fn only_tenant(caller: &Caller, asked: Option<&TenantId>) -> Option<TenantId> {
         Caller::Key(key) => key.tenant.clone(),
         Caller::User(_) => caller.enter(asked).ok().map(|entry| entry.tenant),
     }
-}
-
-/// Whose a body is. A key for all tenants has a share of its own, for its body alone tells the tenants.
-fn body_holder(publisher: &Publisher, tenant: Option<&TenantId>) -> BodyHolder {
-    let member = publisher.clone();
-    let group =
-        tenant.map_or_else(|| BodyGroup::Caller(member.clone()), |tenant| BodyGroup::Tenant(tenant.clone()));
-    Holder { group, member }
 }
 
 fn unreadable(fault: Unreadable) -> Problem {

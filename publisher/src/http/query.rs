@@ -76,6 +76,17 @@ impl Query {
     }
 }
 
+/// The 400 for a parameter that breaks a rule of its own; `why` goes on after its name.
+pub(super) fn invalid_because(name: &str, why: &str) -> Problem {
+    let fault = Fault::in_parameter(name, FaultCode::Invalid, why);
+    Problem::new(Code::InvalidParameter, format!("the parameter {name}: {why}")).at(vec![fault])
+}
+
+/// The fault of a parameter that is missing.
+pub(super) fn required(name: &'static str) -> Fault {
+    Fault::in_parameter(name, FaultCode::Required, "is required")
+}
+
 /// The 400 for a parameter whose value is not allowed.
 pub(super) fn invalid(name: &str, allowed: &str) -> Problem {
     let fault = Fault::in_parameter(name, FaultCode::Invalid, format!("must be {allowed}"));

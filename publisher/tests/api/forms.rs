@@ -51,7 +51,7 @@ async fn cloudevents_are_taken_under_both_content_types() {
 async fn an_operation_has_one_media_type_one_answer_and_a_path_that_is_there() {
     let api = Api::new().await;
     let document = api.get("/openapi.json").await.json;
-    let mut publishing = Vec::new();
+    let mut with_body = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
@@ -63,15 +63,16 @@ async fn an_operation_has_one_media_type_one_answer_and_a_path_that_is_there() {
             }
             if let Some(content) = operation["requestBody"]["content"].as_object() {
                 assert_eq!(content.len(), 1, "{method} {path}");
-                publishing.push(path.as_str());
+                with_body.push(path.as_str());
             }
         }
     }
-    publishing.sort_unstable();
+    with_body.sort_unstable();
     assert_eq!(
-        publishing,
+        with_body,
         [
             "/v1/binary-cloudevents",
+            "/v1/channel-rules/{pattern}",
             "/v1/cloudevent-batches",
             "/v1/cloudevents",
             "/v1/event-batches",
@@ -83,7 +84,7 @@ async fn an_operation_has_one_media_type_one_answer_and_a_path_that_is_there() {
     let schemas = &document["components"]["schemas"];
     let next = &schemas["EventPage"]["properties"]["next"]["type"];
     assert_eq!(next, &json!(["string", "null"]));
-    for name in ["PlainEvent", "CloudEvent"] {
+    for name in ["PlainEvent", "CloudEvent", "ChannelRuleBody"] {
         for (field, schema) in schemas[name]["properties"].as_object().unwrap() {
             assert!(!schema.to_string().contains("null"), "{name}.{field}: {schema}");
         }
@@ -106,6 +107,14 @@ async fn the_examples_are_taken() {
         let answer = post(&api, path, "application/json", &body.to_string()).await;
         assert_eq!(answer.status, 201, "{path}: {:?}", answer.json);
     }
+    let rule = schemas["ChannelRuleBody"]["example"].to_string();
+    let (path, json) =
+        ("/v1/channel-rules/staff:%7Buser%7D?tenant=examples", [("content-type", "application/json")]);
+    let answer = api.call(Method::PUT, path, &json, rule).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.json);
+    assert!(fits(&document, &schemas["ChannelRule"], &answer.json), "{:?}", answer.json);
+    let tried = api.get("/v1/channel-rules/test?tenant=examples&user=a&channel=staff:a").await.json;
+    assert!(fits(&document, &schemas["ChannelRuleTest"], &tried), "{tried:?}");
     let operation = &document["paths"]["/v1/binary-cloudevents"]["post"];
     let parameters = operation["parameters"].as_array().unwrap();
     let example = |parameter: &&Value| parameter["example"].is_string();

@@ -18,6 +18,7 @@ use carillon_publisher::batcher::Batcher;
 use carillon_publisher::health::Health;
 use carillon_publisher::http::{App, BodyBudget, Parsing, Reads, router};
 use carillon_publisher::metrics::Metrics;
+use carillon_publisher::rules::Rules;
 use carillon_publisher::tenants::Tenants;
 use carillon_publisher::worker::Activation;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -87,6 +88,8 @@ pub(crate) struct Api {
     pub(crate) database: Arc<Database>,
     pub(crate) router: Router,
     pub(crate) announced: Arc<Mutex<Vec<Batch>>>,
+    /// Whose settings gateways were told to look at.
+    pub(crate) told: Arc<Mutex<Vec<TenantId>>>,
     /// An API key for all tenants, with every scope.
     pub(crate) key: String,
     _batcher: Batcher,
@@ -102,6 +105,9 @@ impl Api {
         let metrics = Arc::new(Metrics::new());
         let announced: Arc<Mutex<Vec<Batch>>> = Arc::default();
         let sink = announced.clone();
+        let told: Arc<Mutex<Vec<TenantId>>> = Arc::default();
+        let sink_of_words = told.clone();
+        let tell = Arc::new(move |tenant: &TenantId| sink_of_words.lock().unwrap().push(tenant.clone()));
         let health = Health::new(log.clone(), Activation::default(), CancellationToken::new());
         let announce = Arc::new(move |batch| sink.lock().unwrap().push(batch));
         let batcher =
@@ -118,6 +124,7 @@ impl Api {
             intake: batcher.intake(),
             gate: Gate::new(verifier.unwrap(), log.clone(), health.clone()),
             tenants: Tenants::new(log.clone(), health.clone(), policy),
+            rules: Rules::new(log.clone(), health.clone(), tell),
             health,
             bodies: BodyBudget::default(),
             reads: Reads::new(metrics.clone()),
@@ -129,7 +136,7 @@ impl Api {
             log,
         };
         let key = make_key(&database, None, "publish,read,admin", None).await;
-        Self { database, router: router(Arc::new(app)), announced, key, _batcher: batcher }
+        Self { database, router: router(Arc::new(app)), announced, told, key, _batcher: batcher }
     }
 
     /// Sends a request with the key for all tenants.

@@ -21,3 +21,4 @@ mod program;
 mod publish;
 mod reading;
 mod rim;
+mod rules;

@@ -10,6 +10,7 @@
 //! | `opening`, `early` | how does this node begin to follow a tenant, and what was heard of it meanwhile? |
 //! | `schedule` | when are the heads asked for next? (pure) |
 //! | `watch` | does a stream still agree with its log, and what if not? |
+//! | `settings` | which rules do the streams have, and are these still what the database has? |
 //! | `repair` | who reads what Redis did not bring? |
 //! | `trim` | which rings give way when all of them together are too large? |
 
@@ -18,6 +19,7 @@ mod early;
 mod opening;
 mod repair;
 mod schedule;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod trim;
@@ -31,17 +33,19 @@ use super::ring::RingLimits;
 use super::sequencer::{Offered, Sequenced, Sequencer};
 use crate::budget::{Budget, Charge};
 use crate::metrics::metrics;
+use crate::rules::RuleBook;
 use crate::shard::Shards;
 use ask::{Ask, FeedHealth};
 use bytes::Bytes;
 use carillon_backplane::bus::{BusEvent, BusEvents, Listener};
-use carillon_backplane::log::{Head, Log, LogError, LogPage, Opened};
+use carillon_backplane::log::{Log, LogError, LogPage, Opened, Watched};
 use carillon_platform::share::FairPermits;
-use carillon_protocol::envelope::{self, Batch};
+use carillon_protocol::envelope::{self, Batch, Message};
 use carillon_protocol::event::event_frame;
 use carillon_protocol::{Epoch, Seq, Tag, TenantId};
-use opening::{Opening, Openings};
+use opening::{Newly, Opening, Openings};
 use schedule::HeadSchedule;
+use settings::{ReadRules, Reading};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -95,8 +99,9 @@ struct Open {
 /// What work that ran apart found out.
 enum Found {
     Subscribed(TenantId),
-    Opened(TenantId, Result<Option<(Opened, Seq)>, LogError>),
-    Heads(Result<Vec<Head>, LogError>),
+    Opened(TenantId, Result<Option<Newly>, LogError>),
+    Heads(Result<Vec<Watched>, LogError>),
+    Rules(ReadRules),
     Read(TenantId, Epoch, Result<LogPage, LogError>),
     Checked(TenantId, Result<Option<(Opened, Seq)>, LogError>),
     /// Whether the epoch is over.
@@ -107,6 +112,8 @@ enum Found {
 pub(crate) struct Feed {
     config: FeedConfig,
     log: Log,
+    rules: RuleBook,
+    settings: Reading,
     listener: Arc<Listener>,
     shards: Shards,
     tracked: HashMap<TenantId, Tracked>,
@@ -134,6 +141,8 @@ impl Feed {
         let now = Instant::now();
         let feed = Self {
             config,
+            rules: RuleBook::new(log.clone()),
+            settings: Reading::default(),
             log: log.for_repairs(),
             listener: Arc::new(listener),
             shards,
@@ -217,6 +226,7 @@ impl Feed {
             Found::Subscribed(tenant) => self.subscribed(tenant),
             Found::Opened(tenant, result) => self.opened(tenant, result),
             Found::Heads(result) => self.compare_heads(result),
+            Found::Rules(result) => self.rules_read(result),
             Found::Read(tenant, epoch, result) => self.read(&tenant, &epoch, result),
             Found::Checked(tenant, result) => self.checked(&tenant, result),
             Found::Doubted(tenant, result) => self.doubted(&tenant, result),
@@ -237,9 +247,14 @@ impl Feed {
         match self.tracked.get_mut(tenant) {
             Some(Tracked::Opening(opening)) => opening.early.keep(&payload),
             Some(Tracked::Open(_)) => {
-                if let Some(batch) = readable(tenant, payload) {
-                    measure_lag(&batch);
-                    self.offer(batch);
+                match readable(tenant, payload) {
+                    Some(Message::Batch(batch)) => {
+                        measure_lag(&batch);
+                        self.offer(batch);
+                    }
+                    // The watch reads the version with the heads.
+                    Some(Message::Settings(_)) => self.heads.wish(Instant::now()),
+                    None => {}
                 }
             }
             None => {}
@@ -345,15 +360,9 @@ impl Feed {
     }
 }
 
-/// A tenant's log and its oldest event; none if there is no such tenant.
-pub(super) async fn whole_head(
-    log: &Log,
-    tenant: &TenantId,
-    create: bool,
-) -> Result<Option<(Opened, Seq)>, LogError> {
-    let Some(opened) = log.open_tenant(tenant, create).await? else { return Ok(None) };
-    let oldest = log.oldest(tenant).await?.unwrap_or(opened.head.seq.next());
-    Ok(Some((opened, oldest)))
+/// A log's oldest event; where it has none, the next.
+pub(super) async fn oldest_of(log: &Log, opened: &Opened) -> Result<Seq, LogError> {
+    Ok(log.oldest(&opened.head.tenant).await?.unwrap_or(opened.head.seq.next()))
 }
 
 fn entry(sequenced: Sequenced, budget: &Arc<Budget>) -> Arc<Entry> {
@@ -362,12 +371,12 @@ fn entry(sequenced: Sequenced, budget: &Arc<Budget>) -> Arc<Entry> {
     Arc::new(Entry::new(seq, event.channels.into(), &json, at_micros, |bytes| budget.charge(bytes)))
 }
 
-/// The batch a message carries, if it is one of its tenant's.
-fn readable(tenant: &TenantId, payload: Bytes) -> Option<Batch> {
-    match envelope::decode(payload) {
-        Ok(batch) if batch.tenant == *tenant => return Some(batch),
-        Ok(batch) => {
-            tracing::error!(%tenant, claims = %batch.tenant, "I5: a batch of another tenant, dropped");
+/// What a message says, if it is one of its tenant's.
+fn readable(tenant: &TenantId, payload: Bytes) -> Option<Message> {
+    match envelope::read(payload) {
+        Ok(message) if message.tenant() == tenant => return Some(message),
+        Ok(message) => {
+            tracing::error!(%tenant, claims = %message.tenant(), "I5: a message of another tenant, dropped");
         }
         Err(error) => tracing::warn!(%tenant, %error, "a batch that cannot be read, waiting for the log"),
     }

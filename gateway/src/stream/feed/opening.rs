@@ -6,12 +6,15 @@
 
 use super::ask::{OpenError, OpenedStream};
 use super::early::Early;
-use super::{Feed, Found, Open, Tracked, readable, whole_head};
+use super::{Feed, Found, Open, Tracked, oldest_of, readable};
 use crate::metrics::metrics;
+use crate::rules::RuleBook;
 use crate::stream::Stream;
 use crate::stream::sequencer::Sequencer;
-use carillon_backplane::log::{LogError, Opened};
+use carillon_backplane::log::{Log, LogError, Opened};
+use carillon_platform::rules::RuleSet;
 use carillon_platform::telemetry::Seldom;
+use carillon_protocol::envelope::Message;
 use carillon_protocol::{Seq, TenantId};
 use std::collections::VecDeque;
 use std::mem::{Discriminant, discriminant};
@@ -46,6 +49,26 @@ impl Opening {
     fn is_wanted(&self) -> bool {
         self.waiting.iter().any(|waiter| !waiter.is_closed())
     }
+}
+
+/// What is read of a tenant that is opened.
+pub(super) struct Newly {
+    pub(super) log: Opened,
+    pub(super) oldest: Seq,
+    pub(super) rules: Arc<RuleSet>,
+}
+
+/// A tenant's log, its oldest event and its rules; none if there is no such tenant.
+async fn open(
+    log: &Log,
+    rules: &RuleBook,
+    tenant: &TenantId,
+    create: bool,
+) -> Result<Option<Newly>, LogError> {
+    let Some(opened) = log.open_tenant(tenant, create).await? else { return Ok(None) };
+    let (oldest, rules) = tokio::join!(oldest_of(log, &opened), rules.read(std::slice::from_ref(tenant)));
+    let rules = rules?.pop().map(|(_, rules)| rules).unwrap_or_default();
+    Ok(Some(Newly { log: opened, oldest: oldest?, rules }))
 }
 
 /// Whose turn it is to be read. (pure)
@@ -132,26 +155,27 @@ impl Feed {
                 self.leave(&tenant);
                 continue;
             }
-            let (log, finder) = (self.log.clone(), self.finder.clone());
+            let (log, rules, finder) = (self.log.clone(), self.rules.clone(), self.finder.clone());
             let create = self.config.create_tenants;
             tokio::spawn(async move {
-                let found = whole_head(&log, &tenant, create).await;
+                let found = open(&log, &rules, &tenant, create).await;
                 let _ = finder.send(Found::Opened(tenant, found));
             });
         }
     }
 
-    pub(super) fn opened(&mut self, tenant: TenantId, result: Result<Option<(Opened, Seq)>, LogError>) {
+    pub(super) fn opened(&mut self, tenant: TenantId, result: Result<Option<Newly>, LogError>) {
         self.openings.end();
         self.finish_opening(tenant, result);
         self.read_next();
     }
 
-    fn finish_opening(&mut self, tenant: TenantId, result: Result<Option<(Opened, Seq)>, LogError>) {
+    fn finish_opening(&mut self, tenant: TenantId, result: Result<Option<Newly>, LogError>) {
         let Some(Tracked::Opening(Opening { waiting, early })) = self.tracked.remove(&tenant) else { return };
         let error = match result {
-            Ok(Some((Opened { head, epochs, .. }, oldest))) => {
+            Ok(Some(Newly { log: Opened { head, epochs, .. }, oldest, rules })) => {
                 let stream = Stream::new(tenant.clone(), epochs, head.seq, oldest, self.config.ring);
+                stream.set_rules(rules);
                 let stream = Arc::new(stream);
                 let open = Open {
                     stream: stream.clone(),
@@ -165,8 +189,12 @@ impl Feed {
                 if early.is_incomplete() {
                     self.heads.wish(Instant::now());
                 }
-                let batches = early.into_payloads().filter_map(|payload| readable(&tenant, payload));
-                batches.for_each(|batch| self.offer(batch));
+                for message in early.into_payloads().filter_map(|payload| readable(&tenant, payload)) {
+                    match message {
+                        Message::Batch(batch) => self.offer(batch),
+                        Message::Settings(_) => self.heads.wish(Instant::now()),
+                    }
+                }
                 for waiter in waiting {
                     let _ = waiter.send(Ok(stream.clone()));
                 }

@@ -4,7 +4,9 @@ use super::ask::{OpenError, OpenedStream};
 use super::*;
 use crate::budget::Budget;
 use carillon_backplane::bus::{BusConfig, BusMode};
-use carillon_backplane::log::{LogConfig, Role};
+use carillon_backplane::log::{Head, LogConfig, Role};
+use carillon_platform::rules::RuleSet;
+use carillon_protocol::SettingsVersion;
 use carillon_protocol::envelope::{self, EnvelopeEvent};
 use tokio::sync::oneshot;
 
@@ -37,6 +39,20 @@ fn log(n: usize, seq: u64) -> Opened {
     Opened { epochs: head.epoch.clone().into(), head, writable: true }
 }
 
+fn newly(log: Opened) -> Newly {
+    Newly { log, oldest: Seq(1), rules: Arc::default() }
+}
+
+/// What the watch finds of a tenant whose settings are of this version.
+fn watched(n: usize, seq: u64, version: u64) -> Watched {
+    Watched { head: head(n, seq), settings: SettingsVersion { tenant: version, defaults: 0 } }
+}
+
+fn rules(version: u64) -> Arc<RuleSet> {
+    let version = SettingsVersion { tenant: version, defaults: 0 };
+    Arc::new(RuleSet::new(version, Arc::default(), Arc::default()))
+}
+
 fn wants(feed: &mut Feed, n: usize) -> oneshot::Receiver<OpenedStream> {
     let (answer, opened) = oneshot::channel();
     feed.on_ask(Ask::Open(tenant(n), answer));
@@ -46,7 +62,7 @@ fn wants(feed: &mut Feed, n: usize) -> oneshot::Receiver<OpenedStream> {
 fn opens(feed: &mut Feed, n: usize, seq: u64) -> Arc<Stream> {
     let mut opened = wants(feed, n);
     feed.on_found(Found::Subscribed(tenant(n)));
-    feed.on_found(Found::Opened(tenant(n), Ok(Some((log(n, seq), Seq(1))))));
+    feed.on_found(Found::Opened(tenant(n), Ok(Some(newly(log(n, seq))))));
     opened.try_recv().unwrap().unwrap()
 }
 
@@ -76,13 +92,58 @@ async fn heads_asked_for_before_a_tenant_was_opened_again_say_nothing_about_it()
     // Left and opened again while the question is under way; the log has grown.
     feed.tracked.remove(&tenant(1));
     let stream = opens(&mut feed, 1, 12);
-    feed.on_found(Found::Heads(Ok(vec![head(1, 10)])));
+    feed.on_found(Found::Heads(Ok(vec![watched(1, 10, 0)])));
     assert!(!in_question(&feed, 1), "an old answer is no sign that the log lost its end");
     assert_eq!(stream.position().1, Seq(12));
     // The same answer to a question that was asked since is one.
     feed.ask_heads();
-    feed.on_found(Found::Heads(Ok(vec![head(1, 10)])));
+    feed.on_found(Found::Heads(Ok(vec![watched(1, 10, 0)])));
     assert!(in_question(&feed, 1));
+}
+
+#[tokio::test]
+async fn rules_of_another_version_are_read_once_and_again_if_they_changed_meanwhile() {
+    let mut feed = feed();
+    let stream = opens(&mut feed, 1, 10);
+    let look = |feed: &mut Feed, version| {
+        feed.ask_heads();
+        feed.on_found(Found::Heads(Ok(vec![watched(1, 10, version)])));
+    };
+    look(&mut feed, 0);
+    assert_eq!(feed.settings, Reading::Nothing, "those it has");
+    look(&mut feed, 7);
+    assert_eq!(feed.settings, Reading::UnderWay { again: false });
+    look(&mut feed, 8);
+    assert_eq!(feed.settings, Reading::UnderWay { again: true }, "one query at a time");
+    feed.heads.answered(Instant::now(), Duration::from_secs(60));
+    feed.on_found(Found::Rules(Ok(vec![(tenant(1), rules(7))])));
+    assert_eq!((stream.rules().version().tenant, &feed.settings), (7, &Reading::Nothing));
+    assert!(feed.heads.wakes_at().unwrap() < Instant::now() + Duration::from_secs(30), "it looks again");
+    // What cannot be read changes nothing, and is tried at the next look.
+    look(&mut feed, 8);
+    feed.on_found(Found::Rules(Err(LogError::Down("away".into()))));
+    assert_eq!((stream.rules().version().tenant, &feed.settings), (7, &Reading::Nothing));
+    look(&mut feed, 8);
+    assert_eq!(feed.settings, Reading::UnderWay { again: false });
+}
+
+#[tokio::test]
+async fn word_of_changed_settings_has_the_versions_looked_at_now() {
+    let mut feed = feed();
+    opens(&mut feed, 1, 10);
+    assert!(feed.heads.begin(Instant::now()));
+    feed.heads.answered(Instant::now(), Duration::from_secs(60));
+    let said = |of: usize, to| BusEvent::Message {
+        tenant: tenant(to),
+        payload: envelope::encode_settings(&tenant(of)),
+    };
+    let waits = |feed: &Feed| feed.heads.wakes_at().unwrap() > Instant::now() + Duration::from_secs(30);
+    feed.on_bus(said(2, 1));
+    feed.on_bus(said(3, 3));
+    assert!(waits(&feed), "I5: another tenant's word, and one for a tenant that is not served");
+    feed.on_bus(said(1, 1));
+    assert!(!waits(&feed));
+    assert_eq!(feed.settings, Reading::Nothing, "nothing is read for a word alone");
 }
 
 #[tokio::test]
@@ -112,7 +173,7 @@ async fn what_came_early_passes_when_the_stream_is_open_and_what_did_not_fit_is_
     feed.on_bus(batch(1, 11, 2));
     feed.on_bus(batch(1, 13, 1));
     feed.on_found(Found::Subscribed(tenant(1)));
-    feed.on_found(Found::Opened(tenant(1), Ok(Some((log(1, 10), Seq(1))))));
+    feed.on_found(Found::Opened(tenant(1), Ok(Some(newly(log(1, 10))))));
     assert_eq!(opened.try_recv().unwrap().unwrap().position().1, Seq(13));
 
     assert!(feed.heads.begin(Instant::now()));
@@ -120,7 +181,7 @@ async fn what_came_early_passes_when_the_stream_is_open_and_what_did_not_fit_is_
     let mut opened = wants(&mut feed, 2);
     (0..300).for_each(|n| feed.on_bus(batch(2, 1 + n, 1)));
     feed.on_found(Found::Subscribed(tenant(2)));
-    feed.on_found(Found::Opened(tenant(2), Ok(Some((log(2, 0), Seq(1))))));
+    feed.on_found(Found::Opened(tenant(2), Ok(Some(newly(log(2, 0))))));
     assert_eq!(opened.try_recv().unwrap().unwrap().position().1, Seq(256));
     let next = feed.heads.wakes_at().unwrap();
     assert!(next < Instant::now() + Duration::from_secs(30), "the heads are asked for");

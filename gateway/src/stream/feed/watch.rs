@@ -5,10 +5,10 @@
 //! doubt: the server that writes looks again before an epoch ends (`carillon.end_epoch`), and clients are told by what
 //! the table of epochs says.
 
-use super::{Feed, Found, Tracked, whole_head};
+use super::{Feed, Found, Tracked, oldest_of};
 use crate::metrics::metrics;
 use crate::stream::sequencer::{HeadVerdict, PATIENCE};
-use carillon_backplane::log::{Head, LogError, Opened};
+use carillon_backplane::log::{Log, LogError, Opened, Watched};
 use carillon_platform::share::Holder;
 use carillon_protocol::server::ResetReason;
 use carillon_protocol::{Epoch, Seq, Tag, TenantId};
@@ -35,7 +35,7 @@ impl Feed {
         });
     }
 
-    pub(super) fn compare_heads(&mut self, result: Result<Vec<Head>, LogError>) {
+    pub(super) fn compare_heads(&mut self, result: Result<Vec<Watched>, LogError>) {
         let now = Instant::now();
         let bus_down = self.health.bus_down.load(Ordering::Relaxed);
         let interval = self.config.head_watch;
@@ -43,10 +43,14 @@ impl Feed {
         let failed = result.is_err();
         self.health.heard_of_log(result.as_ref().err());
         let mut lag = 0;
-        for head in result.unwrap_or_default() {
+        let mut changed = Vec::new();
+        for Watched { head, settings } in result.unwrap_or_default() {
             let Some(Tracked::Open(open)) = self.tracked.get_mut(&head.tenant) else { continue };
             // A tenant that was left and opened again since: the answer may be older than its stream.
             let Some(asked) = open.asked.take() else { continue };
+            if open.stream.rules().version() != settings {
+                changed.push(head.tenant.clone());
+            }
             lag += head.seq.0.saturating_sub(open.sequencer.head().0);
             let until = if bus_down { now } else { now + PATIENCE };
             match open.sequencer.observe(&head.epoch, head.seq, head.tag, &asked, until) {
@@ -56,6 +60,7 @@ impl Feed {
                 HeadVerdict::OtherEpoch => self.check(&head.tenant),
             }
         }
+        self.read_settings(changed);
         if !failed {
             metrics().head_lag.set(lag as f64);
         }
@@ -71,7 +76,7 @@ impl Feed {
         let repairs = self.repairs.clone();
         tokio::spawn(async move {
             let _permit = repairs.acquire(Holder::group(tenant.clone())).await;
-            let found = whole_head(&log, &tenant, false).await;
+            let found = whole_head(&log, &tenant).await;
             let _ = finder.send(Found::Checked(tenant, found));
         });
     }
@@ -150,6 +155,13 @@ impl Feed {
     }
 }
 
+/// A tenant's log and its oldest event; none if there is no such tenant.
+async fn whole_head(log: &Log, tenant: &TenantId) -> Result<Option<(Opened, Seq)>, LogError> {
+    let Some(opened) = log.open_tenant(tenant, false).await? else { return Ok(None) };
+    let oldest = oldest_of(log, &opened).await?;
+    Ok(Some((opened, oldest)))
+}
+
 /// What a log that was asked anew means for a stream.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
@@ -178,6 +190,7 @@ fn verdict(log: &Opened, oldest: Seq, epoch: &Epoch, head: Seq) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use carillon_backplane::log::Head;
     use carillon_protocol::{Began, Epochs};
 
     #[test]

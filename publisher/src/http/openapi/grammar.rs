@@ -47,6 +47,11 @@ pub(super) fn tenant() -> String {
     format!("^[a-z0-9][a-z0-9_-]{{0,{}}}$", limits::TENANT_BYTES - 1)
 }
 
+/// A tenant, or `*` for what is set for all of them.
+pub(super) fn tenant_or_all() -> String {
+    format!(r"^(?:\*|[a-z0-9][a-z0-9_-]{{0,{}}})$", limits::TENANT_BYTES - 1)
+}
+
 /// Any text without control characters: all of one byte a character, or half as many of at most two, and so on.
 fn text(bytes: usize) -> String {
     format!("^(?:{})$", some_text(bytes))

@@ -40,9 +40,14 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::list::list,
         super::list::event,
         super::position::position,
+        super::rules::read::list,
+        super::rules::read::one,
+        super::rules::write::put,
+        super::rules::write::delete,
+        super::rules::test::test,
     ),
     components(schemas(shapes::Priority, shapes::StoredEvent, shapes::FaultDocument)),
-    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."))
+    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."))
 )]
 struct Contract;
 

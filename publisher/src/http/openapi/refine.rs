@@ -15,10 +15,21 @@ const WITH_NULL: &str = "EventPage";
 
 /// Makes it say so.
 pub(super) fn refine(document: &mut Value) {
-    for operation in members(document, "/paths").flat_map(|(_, path)| members(path, "")) {
+    let operations = members(document, "/paths").flat_map(|(path, operations)| {
+        members(operations, "").map(move |operation| (path.as_str(), operation))
+    });
+    for (path, operation) in operations {
+        let of_rules = path.starts_with("/v1/channel-rules");
         for parameter in elements(operation.1, "/parameters") {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
             restrict(&name, &mut parameter["schema"]);
+            match name.as_str() {
+                "tenant" if of_rules => parameter["schema"]["pattern"] = grammar::tenant_or_all().into(),
+                // A list in one text.
+                "roles" if of_rules => parameter["schema"] = json!({"type": "string"}),
+                "pattern" => parameter["schema"]["maxLength"] = limits::CHANNEL_BYTES.into(),
+                _ => {}
+            }
         }
         for (media, content) in members(operation.1, "/requestBody/content") {
             if media == "application/octet-stream" {
@@ -48,6 +59,10 @@ pub(super) fn refine(document: &mut Value) {
                     members(shape, "/properties").map(|(name, _)| (name.clone(), json!({}))).collect();
                 shape["additionalProperties"] = true.into();
                 between_fields(shape, cloud_event(known));
+            }
+            "ChannelRuleBody" => {
+                members(shape, "/properties").for_each(|(_, schema)| without_null(schema));
+                shape["additionalProperties"] = false.into();
             }
             "StoredEvent" => shape["additionalProperties"] = true.into(),
             _ => {}

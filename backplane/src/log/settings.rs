@@ -1,0 +1,167 @@
+//! What is set for a tenant, and of which version is it?
+//!
+//! A gateway reads the versions with the heads ([`super::heads`]) and the settings when a version is another. Whoever writes
+//! names the version that it has read: a write moves it in the same statement, or finds that somebody was quicker.
+
+use super::error::LogError;
+use super::pool::Log;
+use super::scope::scoped_by_names;
+use super::work::Work;
+use carillon_protocol::{SettingsVersion, TenantId};
+use tokio_postgres::Row;
+
+/// Who has settings.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// One tenant.
+    Tenant(TenantId),
+    /// The installation: what holds where a tenant has set nothing.
+    Installation,
+}
+
+/// A channel rule as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRule {
+    /// For which channels.
+    pub pattern: String,
+    /// What it says, as JSON.
+    pub rule: String,
+}
+
+/// All that is set for one owner.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Of this version.
+    pub version: u64,
+    /// The channel rules, by pattern.
+    pub rules: Vec<StoredRule>,
+}
+
+/// A change of one rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleChange<'a> {
+    /// It says this from now on, as JSON.
+    Put(&'a str),
+    /// It is gone.
+    Delete,
+}
+
+/// One statement, so that the version belongs to the rules.
+const SETTINGS: &str = "
+SELECT o.id, o.settings_version, r.patterns, r.rules
+FROM (SELECT id, settings_version FROM carillon.tenants
+      UNION ALL SELECT id, settings_version FROM carillon.installation) AS o,
+LATERAL (SELECT array_agg(pattern ORDER BY pattern) AS patterns, array_agg(rule::text ORDER BY pattern) AS rules
+         FROM carillon.channel_rules WHERE tenant_id = o.id) AS r";
+
+/// A row is answered exactly if the version was still the one that was named.
+const PUT: &str = "
+WITH moved AS (
+    UPDATE carillon.TABLE SET settings_version = carillon.next_version(settings_version)
+    WHERE id = $1 AND settings_version = $2 RETURNING id)
+INSERT INTO carillon.channel_rules (tenant_id, pattern, rule) SELECT id, $3, $4::text::jsonb FROM moved
+ON CONFLICT (tenant_id, pattern) DO UPDATE SET rule = excluded.rule, changed_at = excluded.changed_at
+RETURNING pattern";
+const DELETE: &str = "
+WITH moved AS (
+    UPDATE carillon.TABLE SET settings_version = carillon.next_version(settings_version)
+    WHERE id = $1 AND settings_version = $2 RETURNING id)
+DELETE FROM carillon.channel_rules USING moved WHERE tenant_id = moved.id AND pattern = $3
+RETURNING pattern";
+
+impl Owner {
+    /// The name that stands in the tables.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Tenant(tenant) => tenant.as_str(),
+            Self::Installation => INSTALLATION,
+        }
+    }
+
+    fn table(&self) -> &'static str {
+        match self {
+            Self::Tenant(_) => "tenants",
+            Self::Installation => "installation",
+        }
+    }
+}
+
+/// No tenant can be called so.
+const INSTALLATION: &str = "*";
+
+impl Log {
+    /// The settings of the installation and of these tenants, in one query whatever their number. Unknown tenants are left out.
+    pub async fn settings(
+        &self,
+        tenants: &[TenantId],
+    ) -> Result<(Settings, Vec<(TenantId, Settings)>), LogError> {
+        let scope = tenants.iter().map(TenantId::as_str).chain([INSTALLATION]);
+        let client = self.client(Work::Ask, "settings").await?;
+        let rows = scoped_by_names(client, scope, SETTINGS, &[]).await?;
+        let (mut defaults, mut found) = (Settings::default(), Vec::with_capacity(tenants.len()));
+        for row in &rows {
+            match row.get::<_, &str>("id") {
+                INSTALLATION => defaults = settings(row),
+                name => {
+                    let tenant =
+                        TenantId::new(name).map_err(|error| LogError::Database(error.to_string()))?;
+                    found.push((tenant, settings(row)));
+                }
+            }
+        }
+        Ok((defaults, found))
+    }
+
+    /// The settings of one owner; none if there is no such tenant.
+    pub async fn settings_of(&self, owner: &Owner) -> Result<Option<Settings>, LogError> {
+        match owner {
+            Owner::Tenant(tenant) => {
+                let (_, mut found) = self.settings(std::slice::from_ref(tenant)).await?;
+                Ok(found.pop().map(|(_, settings)| settings))
+            }
+            Owner::Installation => Ok(Some(self.settings(&[]).await?.0)),
+        }
+    }
+
+    /// Changes one rule if the owner's settings are still of this version, and moves that. False when they are not, or when
+    /// there is no such rule to delete: nothing was changed.
+    pub async fn change_rule(
+        &self,
+        owner: &Owner,
+        version: u64,
+        pattern: &str,
+        change: RuleChange<'_>,
+    ) -> Result<bool, LogError> {
+        let (name, version) = (owner.name(), version as i64);
+        let client = self.client(Work::Ask, "rule").await?;
+        let names = std::iter::once(name);
+        let rows = match change {
+            RuleChange::Put(rule) => {
+                let sql = PUT.replace("TABLE", owner.table());
+                scoped_by_names(client, names, &sql, &[&name, &version, &pattern, &rule]).await?
+            }
+            RuleChange::Delete => {
+                let sql = DELETE.replace("TABLE", owner.table());
+                scoped_by_names(client, names, &sql, &[&name, &version, &pattern]).await?
+            }
+        };
+        Ok(!rows.is_empty())
+    }
+}
+
+fn settings(row: &Row) -> Settings {
+    let texts = |name: &str| row.get::<_, Option<Vec<String>>>(name).unwrap_or_default();
+    let rules = texts("patterns").into_iter().zip(texts("rules"));
+    Settings {
+        version: row.get::<_, i64>("settings_version") as u64,
+        rules: rules.map(|(pattern, rule)| StoredRule { pattern, rule }).collect(),
+    }
+}
+
+/// The versions in a row of the watch.
+pub(super) fn version(row: &Row) -> SettingsVersion {
+    SettingsVersion {
+        tenant: row.get::<_, i64>("settings_version") as u64,
+        defaults: row.get::<_, Option<i64>>("defaults_version").unwrap_or_default() as u64,
+    }
+}

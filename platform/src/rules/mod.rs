@@ -1,0 +1,30 @@
+//! Who may do what in a channel, beyond what their token says?
+//!
+//! A tenant's channel rules, and the installation's defaults where it has none for a channel. Everything here is a function of
+//! values: the services bring the rules from the database and the question to the application that decides (`ask`).
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`pattern`] | which channels is a rule for, and which of two patterns says more? |
+//! | [`rule`] | what does a rule say? |
+//! | [`document`] | how is a rule written, and what is wrong with one? |
+//! | [`compiled`] | which rule is for this channel, however many there are? |
+//! | [`set`] | which rule decides in this tenant, and how? |
+
+pub mod compiled;
+pub mod document;
+pub mod pattern;
+pub mod rule;
+pub mod set;
+
+pub use compiled::Compiled;
+pub use document::{Document, RuleFault, read};
+pub use pattern::{Pattern, PatternFault};
+pub use rule::{Action, Grant, Rule};
+pub use set::{Because, Decision, Found, RuleSet, Source};
+
+#[cfg(test)]
+mod property_tests;
+
+/// Rules of a tenant at most.
+pub const RULES: usize = 1_000;

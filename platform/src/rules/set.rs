@@ -1,0 +1,108 @@
+//! Which rule decides in this tenant, and how?
+//!
+//! A tenant's own rule for a channel, if it has one; else the installation's default. Within one list the rule that says most
+//! about the channel decides, alone.
+
+use super::compiled::Compiled;
+use super::rule::{Action, Grant, Rule};
+use crate::auth::Identity;
+use carillon_protocol::{Channel, SettingsVersion};
+use std::sync::Arc;
+
+/// The rules of one tenant.
+#[derive(Debug, Clone, Default)]
+pub struct RuleSet {
+    version: SettingsVersion,
+    own: Arc<Compiled>,
+    defaults: Arc<Compiled>,
+}
+
+/// Whose rule it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The tenant's.
+    Tenant,
+    /// The installation's.
+    Defaults,
+}
+
+/// The rule for a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// It.
+    pub rule: &'a Rule,
+    /// Whose it is.
+    pub source: Source,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision<'a> {
+    /// They may.
+    Allowed(Because<'a>),
+    /// They may not.
+    Forbidden,
+    /// The application decides.
+    Ask,
+}
+
+/// Why somebody may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Because<'a> {
+    /// It is their own channel, their token opens it, or they administer.
+    Token,
+    /// The rule says `anyone`.
+    Anyone,
+    /// The rule says `self`, and they are.
+    Myself,
+    /// The rule names a role of theirs.
+    Role(&'a str),
+}
+
+impl RuleSet {
+    /// The rules of a tenant as they were at a version.
+    pub fn new(version: SettingsVersion, own: Arc<Compiled>, defaults: Arc<Compiled>) -> Self {
+        Self { version, own, defaults }
+    }
+
+    /// Of which version they are.
+    pub fn version(&self) -> SettingsVersion {
+        self.version
+    }
+
+    /// The rule for a channel.
+    pub fn find(&self, channel: &Channel) -> Option<Found<'_>> {
+        let own = self.own.find(channel).map(|rule| Found { rule, source: Source::Tenant });
+        own.or_else(|| self.defaults.find(channel).map(|rule| Found { rule, source: Source::Defaults }))
+    }
+
+    /// Whether somebody may do this in a channel. Their token opens channels for reading; rules say the rest.
+    pub fn decide(&self, action: Action, identity: &Identity, channel: &Channel) -> Decision<'_> {
+        let reads = matches!(action, Action::Subscribe | Action::History);
+        if reads && identity.may_read(channel) {
+            return Decision::Allowed(Because::Token);
+        }
+        match self.find(channel) {
+            Some(found) => found.decide(action, identity, channel),
+            None => Decision::Forbidden,
+        }
+    }
+}
+
+impl<'a> Found<'a> {
+    /// What this rule says about somebody in a channel that it is for.
+    pub fn decide(self, action: Action, identity: &Identity, channel: &Channel) -> Decision<'a> {
+        let grant: &'a Grant = self.rule.grant(action);
+        if grant.anyone {
+            return Decision::Allowed(Because::Anyone);
+        }
+        if grant.myself && self.rule.pattern.user_in(channel) == Some(identity.user.as_str()) {
+            return Decision::Allowed(Because::Myself);
+        }
+        match grant.role_of(identity) {
+            Some(role) => Decision::Allowed(Because::Role(role)),
+            None if grant.ask => Decision::Ask,
+            None => Decision::Forbidden,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `/v1/channel-rules`: who may do what in which channels?
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | `shapes` | how do a rule and an answer look? |
+//! | `read` | which rules are there? |
+//! | `write` | how is a rule set, and how does it go? |
+//! | `test` | what would somebody be allowed, and by which rule? |
+
+pub(super) mod read;
+pub(super) mod shapes;
+pub(super) mod test;
+pub(super) mod write;
+
+use super::problem::{Code, Problem};
+use super::query::{self, Query};
+use super::{App, no_entry};
+use crate::access::Caller;
+use axum::Router;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::routing::get;
+use carillon_backplane::log::Owner;
+use carillon_platform::rules::Pattern;
+use carillon_protocol::TenantId;
+use std::sync::Arc;
+
+/// Names the installation's rules where a tenant is named.
+const INSTALLATION: &str = "*";
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/channel-rules", get(read::list))
+        .route("/v1/channel-rules/test", get(test::test))
+        .route("/v1/channel-rules/{pattern}", get(read::one).put(write::put).delete(write::delete))
+}
+
+/// Whose rules an administrator asks about: those of the tenant that is named, or of the only one; those of the installation
+/// with a key for all tenants.
+fn owner(caller: &Caller, query: &mut Query) -> Result<Owner, Problem> {
+    let named = query.take("tenant");
+    if named.as_deref() == Some(INSTALLATION) {
+        return match caller {
+            Caller::Key(key) if key.tenant.is_none() && key.admin => Ok(Owner::Installation),
+            Caller::Key(key) if key.tenant.is_none() => Err(not_admin()),
+            _ => {
+                let detail = "the installation's rules need an API key for all tenants";
+                Err(Problem::new(Code::TenantForbidden, detail))
+            }
+        };
+    }
+    let asked =
+        named.map(|text| TenantId::new(text).map_err(|fault| query::invalid("tenant", fault.allowed)));
+    let entry = caller.enter(asked.transpose()?.as_ref()).map_err(no_entry)?;
+    if entry.admin { Ok(Owner::Tenant(entry.tenant)) } else { Err(not_admin()) }
+}
+
+fn not_admin() -> Problem {
+    Problem::new(Code::MissingScope, "channel rules need the scope or capability admin")
+}
+
+/// The pattern in a path.
+fn pattern(path: Result<Path<String>, PathRejection>) -> Result<Pattern, Problem> {
+    let text = path.map(|Path(text)| text).unwrap_or_default();
+    Pattern::new(&text).map_err(|fault| query::invalid_because("pattern", &fault.to_string()))
+}

@@ -1,0 +1,111 @@
+//! Which rules are there?
+
+use super::shapes::{ChannelRule, ChannelRules, RulesQuery};
+use super::{owner, pattern};
+use crate::access::Caller;
+use crate::http::App;
+use crate::http::openapi::shapes::ProblemDocument;
+use crate::http::problem::{Code, Problem};
+use crate::http::query::Query;
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use carillon_backplane::log::{Owner, Settings, StoredRule};
+use carillon_platform::rules::Document;
+use http::Uri;
+use std::sync::Arc;
+
+/// List the channel rules.
+///
+/// Of the tenant alone; the installation's are had with `tenant=*`. Needs the scope or the capability `admin`.
+#[utoipa::path(
+    get,
+    path = "/v1/channel-rules",
+    operation_id = "listChannelRules",
+    tag = "rules",
+    params(RulesQuery),
+    responses(
+        (status = 200, description = "All of them: at most 1,000.", body = ChannelRules),
+        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(in crate::http) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<ChannelRules>, Problem> {
+    let owner = owner(&caller, &mut Query::read(&uri, &["tenant"])?)?;
+    let settings = settings(&app, &owner).await?;
+    let rules = settings.rules.into_iter().map(shown).collect::<Result<_, _>>()?;
+    Ok(Json(ChannelRules { rules }))
+}
+
+/// Read one channel rule.
+#[utoipa::path(
+    get,
+    path = "/v1/channel-rules/{pattern}",
+    operation_id = "getChannelRule",
+    tag = "rules",
+    params(("pattern" = String, Path, description = "The rule's pattern, percent-encoded."), RulesQuery),
+    responses(
+        (status = 200, description = "The rule.", body = ChannelRule),
+        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: there is no rule of this pattern", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(in crate::http) async fn one(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Json<ChannelRule>, Problem> {
+    let owner = owner(&caller, &mut Query::read(&uri, &["tenant"])?)?;
+    let pattern = pattern(path)?;
+    let mut stored = settings(&app, &owner).await?.rules.into_iter();
+    let found = stored.find(|rule| rule.pattern == pattern.as_str()).ok_or_else(no_such_rule)?;
+    Ok(Json(shown(found)?))
+}
+
+/// What is set; a tenant that was never used has set nothing.
+async fn settings(app: &App, owner: &Owner) -> Result<Settings, Problem> {
+    Ok(app.rules.settings(owner).await?.unwrap_or_default())
+}
+
+pub(super) fn no_such_rule() -> Problem {
+    Problem::new(Code::NotFound, "there is no rule of this pattern")
+}
+
+/// A stored rule as answers show it.
+pub(super) fn shown(stored: StoredRule) -> Result<ChannelRule, Problem> {
+    let document: Document = serde_json::from_str(&stored.rule).map_err(|error| {
+        tracing::error!(%error, pattern = stored.pattern, "a stored channel rule cannot be read");
+        Problem::new(Code::Internal, "a stored rule cannot be read")
+    })?;
+    Ok(rule(stored.pattern, document))
+}
+
+pub(super) fn rule(pattern: String, document: Document) -> ChannelRule {
+    let Document { subscribe, publish, signal, presence, history, client_types, .. } = document;
+    let Document { durable, typing, presence_grace_ms, rate, .. } = document;
+    ChannelRule {
+        pattern,
+        subscribe,
+        publish,
+        signal,
+        presence,
+        history,
+        client_types,
+        durable,
+        typing,
+        presence_grace_ms,
+        rate,
+    }
+}

@@ -1,0 +1,116 @@
+//! Which channel rules has a tenant, and how do gateways hear of other ones?
+//!
+//! Rules are changed in the database, where their version moves with them; what is sent through Redis is only a word that makes
+//! gateways look now. Whoever reads the log with a user token is measured by rules that are a second old at most.
+
+use crate::health::Health;
+use carillon_backplane::log::{Log, LogError, Owner, RuleChange, Settings};
+use carillon_platform::rules::{Compiled, RuleSet};
+use carillon_protocol::{SettingsVersion, TenantId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long rules are believed that somebody reads by.
+const KEPT: Duration = Duration::from_secs(1);
+/// Most tenants whose rules are kept.
+const TENANTS: usize = 1_000;
+/// How often a change is tried whose settings others change at the same time.
+const ATTEMPTS: usize = 5;
+
+/// Tells the gateways that serve a tenant that its settings have changed.
+pub type Tell = Arc<dyn Fn(&TenantId) + Send + Sync>;
+
+/// Reads and changes channel rules.
+pub struct Rules {
+    log: Log,
+    health: Health,
+    tell: Tell,
+    known: Mutex<HashMap<TenantId, (Instant, Arc<RuleSet>)>>,
+}
+
+/// What became of a change that was allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// It holds.
+    Yes,
+    /// There is no such tenant.
+    NoOwner,
+}
+
+impl Rules {
+    /// `tell` may take no time and may fail silently.
+    pub fn new(log: Log, health: Health, tell: Tell) -> Self {
+        Self { log, health, tell, known: Mutex::default() }
+    }
+
+    /// The rules that somebody in this tenant reads the log by.
+    pub async fn of(&self, tenant: &TenantId) -> Result<Arc<RuleSet>, LogError> {
+        let now = Instant::now();
+        if let Some((read, rules)) = self.known().get(tenant)
+            && now.duration_since(*read) < KEPT
+        {
+            return Ok(rules.clone());
+        }
+        let asked = [tenant.clone()];
+        let (defaults, mut own) = self.health.ask(self.log.settings(&asked)).await?;
+        let own = own.pop().map(|(_, settings)| settings).unwrap_or_default();
+        let version = SettingsVersion { tenant: own.version, defaults: defaults.version };
+        let rules = Arc::new(RuleSet::new(version, compiled(&own), compiled(&defaults)));
+        let mut known = self.known();
+        if known.len() >= TENANTS {
+            known.retain(|_, (read, _)| now.duration_since(*read) < KEPT);
+        }
+        if known.len() < TENANTS {
+            known.insert(tenant.clone(), (now, rules.clone()));
+        }
+        Ok(rules)
+    }
+
+    /// What is set for an owner; none if there is no such tenant.
+    pub async fn settings(&self, owner: &Owner) -> Result<Option<Settings>, LogError> {
+        self.health.ask(self.log.settings_of(owner)).await
+    }
+
+    /// Changes one rule if `allowed` finds nothing wrong with it beside those that there are. It may be asked again, when
+    /// others were quicker.
+    pub async fn change<E: From<LogError>>(
+        &self,
+        owner: &Owner,
+        pattern: &str,
+        change: RuleChange<'_>,
+        allowed: impl Fn(&Settings) -> Result<(), E>,
+    ) -> Result<Changed, E> {
+        self.health.check_writing()?;
+        for _ in 0..ATTEMPTS {
+            let Some(settings) = self.settings(owner).await? else { return Ok(Changed::NoOwner) };
+            allowed(&settings)?;
+            let changing = self.log.change_rule(owner, settings.version, pattern, change.clone());
+            if self.health.ask(changing).await? {
+                self.changed(owner);
+                return Ok(Changed::Yes);
+            }
+        }
+        Err(LogError::Busy("others change these rules at the same time".into()).into())
+    }
+
+    fn changed(&self, owner: &Owner) {
+        match owner {
+            Owner::Tenant(tenant) => {
+                self.known().remove(tenant);
+                (self.tell)(tenant);
+            }
+            // Gateways find it with their next look at the heads.
+            Owner::Installation => self.known().clear(),
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, (Instant, Arc<RuleSet>)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn compiled(settings: &Settings) -> Arc<Compiled> {
+    let stored = settings.rules.iter().map(|stored| (stored.pattern.as_str(), stored.rule.as_str()));
+    Arc::new(Compiled::of(stored).0)
+}
