@@ -19,7 +19,7 @@ Written by \`make proxies\` (loadtest/proxies): each proxy runs with the file th
 | reload | the proxy reads its file again while sockets and an event stream are open and newcomers come: all stay, for at least twelve seconds |
 | outage | the database takes no events: \`database_read_only\` of the publishers comes through, though none of them is ready, and \`/docs\` stays |
 | publishers, gateways | all of them are killed: a problem with this status, \`Retry-After\`, CORS, and a preflight with any header that succeeds; \`/v1/sse\` is answered with 200 and \`retry:\`; all from the first request on. REST goes on without gateways, sockets without publishers |
-| HTTP/2 | whether browsers that speak HTTP/2 to it put WebSockets on that connection, where all of a page share its streams ([more](#http2)) |
+| HTTP/2 | whether browsers that speak HTTP/2 to it put WebSockets on that connection, where all of a page share its streams ([more](#http2)). – is not tried: nginx 1.22 has no WebSockets in HTTP/2, and lighttpd's file switches HTTP/2 off |
 | quiet | a socket and an event stream without events, for 65 s, and a poll of 50 s |
 
 `
