@@ -15,7 +15,9 @@ use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{Channel, ChannelPattern, CloseCode, Epoch, Seq, SettingsVersion, TenantId};
+use carillon_protocol::{
+    Channel, ChannelPattern, CloseCode, DeviceId, Epoch, Seq, SettingsVersion, TenantId,
+};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,8 @@ pub(crate) struct Entrance {
     pub(crate) resume: Resume,
     /// By which rules these channels were allowed; none when the token allows all of them.
     pub(crate) rules: Option<SettingsVersion>,
+    /// What they call the device they come from.
+    pub(crate) device: Option<DeviceId>,
 }
 
 /// Where a connection begins.
@@ -199,7 +203,7 @@ impl Doorman {
             _ => resume(&self.streams, &self.checks, &stream, cursor, &identity).await?,
         };
         let rules = rules.map(|rules| rules.version());
-        Ok(Entrance { identity, stream, channels: hello.channels, resume, rules })
+        Ok(Entrance { identity, stream, channels: hello.channels, resume, rules, device: hello.device })
     }
 }
 

@@ -52,6 +52,7 @@ declare! {
     received: Counter = "carillon_frames_received_total", "frames received from clients, pongs excluded";
     violations: Counter = "carillon_protocol_violations_total", "connections that broke the WebSocket protocol";
     frames_too_big: Counter = "carillon_frames_too_big_for_client_total", "clients that closed with 1009: their library takes smaller messages than an event may need (limits.frame_bytes), and they stop there again whenever they resume";
+    stuck_cursors: Counter = "carillon_stuck_cursors_total", "cursors that came back three times and ended each time at the same event of 4 KiB or more: the client's library takes smaller messages";
     fell_behind: Counter = "carillon_fell_behind_total", "times a live connection fell behind: its socket could not take an event, or its shard was slower than the ring";
     delivery_seconds: Histogram = "carillon_delivery_latency_seconds", "commit in the database to written to the sockets of a shard, once for each event and shard";
     streams: Gauge = "carillon_streams", "tenants this node follows";

@@ -15,7 +15,7 @@ use crate::fleet::{card_writer, learn_database};
 use crate::leave::operator::Wishes;
 use crate::leave::{self, LeaveConfig, Leaver};
 use crate::metrics::{OF_TENANTS, metrics as counted};
-use crate::shard::{self, FrameRate, ShardConfig, Shards, ToShard};
+use crate::shard::{self, FrameRate, ShardConfig, Shards, StuckCursors, ToShard};
 use crate::stream::backlog::Backlog;
 use crate::stream::feed::{Feed, FeedConfig, Streams};
 use crate::stream::ring::RingLimits;
@@ -301,6 +301,7 @@ fn shard_config(config: &Config, traces: &Traces) -> ShardConfig {
         stall_ms: config.stall_timeout.as_millis() as u64,
         frame_rate: FrameRate { per_second: config.frames_per_second },
         traces: traces.clone(),
+        stuck: StuckCursors::default(),
     }
 }
 

@@ -104,6 +104,9 @@ pub enum ServerFrame<'a> {
         expires_in: u64,
         /// What this connection may do.
         limits: Limits,
+        /// What somebody has to look after, in words: that this cursor is stuck.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        warning: Option<&'a str>,
     },
     /// The cursor was not told for a while.
     Heartbeat {
@@ -219,7 +222,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// Every frame in every form it has, one a line.
-    pub(crate) const FROZEN: &str = r#"{"type":"welcome","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000,"frame_bytes":98304}}
+    pub(crate) const FROZEN: &str = r#"{"type":"welcome","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000,"frame_bytes":98304},"warning":"stuck"}
 {"type":"heartbeat","seq":41}
 {"type":"heartbeat","seq":41,"epoch":"e1"}
 {"type":"reset","reason":"epoch_changed","seq":7,"epoch":"e1"}
@@ -258,6 +261,7 @@ pub(crate) mod tests {
                 heartbeat_ms: 25_000,
                 expires_in: 3_600,
                 limits: Limits::with_frame_rate(50),
+                warning: Some("stuck"),
             },
             ServerFrame::Heartbeat { seq: Seq(41), epoch: None },
             ServerFrame::Heartbeat { seq: Seq(41), epoch: Some(&epoch) },

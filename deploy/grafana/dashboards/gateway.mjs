@@ -60,10 +60,11 @@ export const gateway = dashboard({
         query(rate('carillon_log_read_waits_total', on, 'kind'), '{{kind}}'),
         query(rate('carillon_small_replies_total', on), 'small replies'),
       ]),
-      lines('Frames from clients', 'cps', 'Frames received, pongs excluded, connections that broke the WebSocket protocol, and clients that closed because an event is larger than their library takes, a second.', [
+      lines('Frames from clients', 'cps', 'Frames received, pongs excluded, connections that broke the WebSocket protocol, clients that closed because an event is larger than their library takes, and cursors that are stuck at such an event, a second.', [
         query(rate('carillon_frames_received_total', on), 'frames'),
         query(rate('carillon_protocol_violations_total', on), 'violations'),
         query(rate('carillon_frames_too_big_for_client_total', on), 'too big for the client'),
+        query(rate('carillon_stuck_cursors_total', on), 'stuck cursors'),
       ]),
     ),
     row('Streams',

@@ -11,7 +11,9 @@ mod wire;
 mod deadlines;
 mod errors;
 mod history;
+mod largest;
 mod refresh;
+mod stuck;
 mod subscriptions;
 
 use std::sync::Arc;

@@ -143,6 +143,11 @@ fn write_matching<W: World>(
             }
             return true;
         }
+        if let Some(watched) = connection.watched.as_mut().filter(|watched| watched.is_new())
+            && let Some(first) = entries.iter().find(is_wanted)
+        {
+            watched.begins_with(first);
+        }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let (mut count, mut upto) = (0, cursor);
         let mut rest = entries;

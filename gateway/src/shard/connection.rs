@@ -10,6 +10,7 @@ use super::messages::{ConnectionId, Ticket};
 use super::outbox::{Outbox, Wrote};
 use super::room::RoomKey;
 use super::session::Session;
+use super::stuck::Watched;
 use super::wire::{Wire, push_poll_answer};
 use super::world::{Socket, World};
 use crate::admission::Permit;
@@ -58,6 +59,8 @@ pub(super) struct Connection<S> {
     /// The first and last of its frames in the fan-out under way.
     pub(super) gathered: Gathered,
     pub(super) last_ticket: Ticket,
+    /// Whether it gets past the first event it missed; there only while that is not known.
+    pub(super) watched: Option<Box<Watched>>,
     /// Given back when dropped.
     pub(super) permit: Permit,
 }
@@ -191,6 +194,9 @@ impl<S: Socket> Connection<S> {
             return;
         }
         metrics().closed(reason.label());
+        if !matches!(reason, CloseReason::Closed(CloseCode::Bye | CloseCode::Silent | CloseCode::Stalled)) {
+            self.watched = None;
+        }
         // A WebSocket's farewell is short. An answer may be long, and its reader slow: it has the time a reader has.
         let within_ms = if self.wire.is_websocket() { FAREWELL_MS } else { context.config.stall_ms };
         let until_ms = context.now_ms + within_ms;

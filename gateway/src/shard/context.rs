@@ -1,6 +1,7 @@
 //! What do all parts of a shard use while they work?
 
 use super::allowance::FrameRate;
+use super::stuck::StuckCursors;
 use super::world::World;
 use crate::ws::deflate::Deflater;
 use carillon_platform::telemetry::Traces;
@@ -14,6 +15,7 @@ pub(crate) struct ShardConfig {
     pub(crate) stall_ms: u64,
     pub(crate) frame_rate: FrameRate,
     pub(crate) traces: Traces,
+    pub(crate) stuck: StuckCursors,
 }
 
 /// The world, the limits, the time of this turn, and what it counts.
@@ -41,6 +43,11 @@ pub(crate) struct Counts {
 impl<W: World> Context<W> {
     pub(super) fn new(world: W, shard: u16, config: ShardConfig) -> Self {
         Self { world, shard, config, now_ms: 0, counts: Counts::default(), deflater: None }
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn unix_s(&self) -> u64 {
+        self.world.unix_us() / 1_000_000
     }
 
     /// Reads the clock for a turn.

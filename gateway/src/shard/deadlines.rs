@@ -7,6 +7,7 @@ use super::connection::{Connection, Departure, Stage};
 use super::context::{Context, ShardConfig};
 use super::leaving::depart;
 use super::session::{Reading, Session};
+use super::stuck::PASSED_MS;
 use super::tables::Tables;
 use super::wire::Wire;
 use super::world::{Socket, World};
@@ -80,6 +81,11 @@ pub(super) fn look_after<W: World>(key: u32, tables: &mut Tables<W::Socket>, con
             look_after_sessions(key, tables, context);
             depart(key, tables, context);
             look_after_client(key, tables, context);
+            if let Some(connection) = tables.get_mut(key)
+                && now_ms >= connection.opened_ms + PASSED_MS
+            {
+                connection.watched = None;
+            }
         }
         _ => {}
     }

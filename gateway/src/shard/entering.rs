@@ -11,6 +11,7 @@ use super::outbox::Outbox;
 use super::rules::{follow_rules, recheck};
 use super::session::{Position, Reading, Session};
 use super::tables::Tables;
+use super::wire::Wire;
 use super::world::World;
 use crate::entrance::{Entrance, Resume};
 use crate::metrics::metrics;
@@ -66,6 +67,7 @@ pub(super) fn accept<W: World>(
         departure: Departure::Stays,
         gathered: Gathered::NOTHING,
         last_ticket: 0,
+        watched: None,
         permit,
     });
     metrics().accepted.increment(1);
@@ -79,7 +81,7 @@ pub(super) fn welcome<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> Vec<Box<str>> {
-    let Entrance { identity, stream, channels, resume, rules } = entrance;
+    let Entrance { identity, stream, channels, resume, rules, device } = entrance;
     let Some(connection) = tables.get_mut(key) else { return Vec::new() };
     let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };
     let held = std::mem::take(held);
@@ -119,6 +121,16 @@ pub(super) fn welcome<W: World>(
     }
     metrics().resumed(resumed);
     let Some(connection) = tables.get_mut(key) else { return held };
+    let watched = match (connection.wire, position) {
+        (Wire::WebSocket(_), Position::Behind(since)) => {
+            Some(context.config.stuck.watch(&identity, device.as_ref(), since))
+        }
+        // Who listens to an event stream never says goodbye, so a page that is loaded again looks the same.
+        _ => None,
+    };
+    let stuck = watched.as_ref().and_then(|watched| context.config.stuck.known(watched, context.unix_s()));
+    let warning = stuck.map(|at| at.to_string());
+    connection.watched = watched.map(Box::new);
     let node = &context.config.node;
     let frame = ServerFrame::Welcome {
         connection: &connection.id.name(node),
@@ -133,6 +145,7 @@ pub(super) fn welcome<W: World>(
         heartbeat_ms: context.config.heartbeat_ms,
         expires_in,
         limits: Limits::with_frame_rate(context.config.frame_rate.per_second),
+        warning: warning.as_deref(),
     };
     connection.say(&frame, Some(&epoch), context.now_ms);
     if let Some(reason) = reset {

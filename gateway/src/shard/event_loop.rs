@@ -75,7 +75,7 @@ fn run_event_loop(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::FrameRate;
+    use crate::shard::{FrameRate, StuckCursors};
     use carillon_platform::telemetry::Traces;
     use std::sync::Arc;
 
@@ -90,6 +90,7 @@ mod tests {
             stall_ms: 60_000,
             frame_rate: FrameRate { per_second: 50 },
             traces: Traces::default(),
+            stuck: StuckCursors::default(),
         };
         let world = Kernel::new(poll.registry().try_clone().unwrap(), requests);
         (Shard::new(world, 0, config, Arc::default()), inboxes.remove(0), poll)

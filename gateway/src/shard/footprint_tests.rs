@@ -8,7 +8,7 @@ use super::room::RoomKey;
 use super::shard::{Ready, Shard};
 use super::wire::Wire;
 use super::world::Kernel;
-use super::{FrameRate, ShardConfig};
+use super::{FrameRate, ShardConfig, StuckCursors};
 use crate::admission::{Admission, ConnectionLimits};
 use crate::budget::Budget;
 use crate::edge::RawQuery;
@@ -97,6 +97,7 @@ impl Rig {
             stall_ms: 120_000,
             frame_rate: FrameRate { per_second: 50 },
             traces: Traces::default(),
+            stuck: StuckCursors::default(),
         };
         let world = Kernel::new(poll.registry().try_clone().unwrap(), asks);
         let shard = Shard::new(world, 0, config, Arc::default());
@@ -137,6 +138,7 @@ impl Rig {
             channels: vec![Channel::new("class:7b").unwrap()],
             resume: Resume::Fresh,
             rules: None,
+            device: None,
         };
         self.accept(Coming::Admitted(Box::new(entrance)));
     }

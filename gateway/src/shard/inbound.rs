@@ -141,11 +141,17 @@ fn on_message<W: World>(
             let reason = match why {
                 Some((MESSAGE_TOO_BIG, _)) => {
                     metrics().frames_too_big.increment(1);
-                    format!(
-                        "frames have up to {SERVER_FRAME_BYTES} bytes (limits.frame_bytes): raise your library's limit"
-                    )
+                    let watched = connection.watched.take();
+                    let stuck =
+                        watched.and_then(|watched| context.config.stuck.ended(*watched, context.unix_s()));
+                    stuck.map_or_else(too_big, |at| at.to_string())
                 }
-                _ => String::new(),
+                // In order: it will come back when it likes, with the cursor it likes.
+                None | Some((1000 | 1001, _)) => {
+                    connection.watched = None;
+                    String::new()
+                }
+                Some(_) => String::new(),
             };
             tables.close(key, CloseCode::Bye, &reason, context);
             if let Some(connection) = tables.get_mut(key) {
@@ -153,6 +159,11 @@ fn on_message<W: World>(
             }
         }
     }
+}
+
+/// What a client is told whose library takes smaller messages than an event may need.
+fn too_big() -> String {
+    format!("frames have up to {SERVER_FRAME_BYTES} bytes (limits.frame_bytes): raise your library's limit")
 }
 
 /// A text frame, as the connection's stage has it.

@@ -22,6 +22,7 @@
 //! | [`outbox`] | how do bytes reach a socket that may not take them? |
 //! | [`wire`] | in which form does a frame reach a client? |
 //! | [`allowance`] | how much may a client ask for? |
+//! | [`stuck`] | does a client come back to the same event for ever? |
 //! | [`membership`] | which channels is a session in? |
 //! | [`messages`] | what do others tell a shard, and it them? |
 //! | [`mailbox`] | how does a message reach a shard? |
@@ -83,6 +84,7 @@ mod session;
 mod shard;
 #[cfg(test)]
 mod simulation;
+mod stuck;
 mod tables;
 mod wheel;
 mod wire;
@@ -95,4 +97,5 @@ pub(crate) use mailbox::Shards;
 pub(crate) use messages::{
     Answered, Cause, Coming, HistoryFrom, HistoryPage, Newcomer, Question, Request, Said, ToShard,
 };
+pub(crate) use stuck::StuckCursors;
 pub(crate) use wire::Wire;

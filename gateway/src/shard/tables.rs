@@ -206,6 +206,9 @@ impl<S: Socket> Tables<S> {
                 continue;
             };
             let is_gone = connection.is_gone();
+            if let Some(watched) = connection.watched.take() {
+                context.config.stuck.ended(*watched, context.unix_s());
+            }
             for session in connection.take_sessions() {
                 self.leave_room(session);
             }

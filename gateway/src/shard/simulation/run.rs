@@ -12,6 +12,7 @@ use crate::shard::allowance::FrameRate;
 use crate::shard::context::ShardConfig;
 use crate::shard::messages::{Cause, Coming, Newcomer, Request, Said, ToShard};
 use crate::shard::shard::{Ready, Shard};
+use crate::shard::stuck::StuckCursors;
 use crate::shard::wire::Wire;
 use crate::stream::backlog::BacklogPage;
 use crate::ws::Deflate;
@@ -80,6 +81,7 @@ impl Run {
             stall_ms: 60_000,
             frame_rate: FrameRate { per_second: 50 },
             traces: Traces::default(),
+            stuck: StuckCursors::default(),
         };
         let load = Arc::new(AtomicUsize::new(0));
         let limits = ConnectionLimits { node: 0, per_second: 0, per_address: 0, per_user: 3 };
@@ -247,6 +249,7 @@ impl Run {
             channels: Vec::new(),
             resume,
             rules: None,
+            device: None,
         }
     }
 
