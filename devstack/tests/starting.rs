@@ -9,6 +9,7 @@ use carillon_devstack::find;
 use carillon_devstack::ports;
 use carillon_devstack::process::{Signal, signal};
 use carillon_devstack::stack::{Stack, StackConfig};
+use carillon_devstack::token::{Claims, now};
 use carillon_devstack::wait;
 use faults::PATIENCE;
 use faults::probe::{client, sql};
@@ -21,7 +22,7 @@ async fn a_gateway_is_unready_until_the_log_has_answered_once_and_its_supervisor
     let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
     sql(&stack, "CREATE DATABASE later").await;
     let later = format!("{}later", stack.database_url().strip_suffix("carillon").unwrap());
-    let ops = ports::loopback(ports::free().unwrap());
+    let (ops, listen) = (ports::loopback(ports::free().unwrap()), ports::loopback(ports::free().unwrap()));
     let supervisor = tokio::net::UnixDatagram::bind(stack.folder().join("notify")).unwrap();
     let mut heard = [0; 64];
     let mut gateway = Command::new(find::own_binary("carillon-gateway").unwrap())
@@ -30,7 +31,7 @@ async fn a_gateway_is_unready_until_the_log_has_answered_once_and_its_supervisor
         .env("DATABASE_URL", &later)
         .env("REDIS_URL", stack.redis_url())
         .env("CARILLON_JWT_SECRET", stack.jwt_secret())
-        .env("CARILLON_LISTEN", ports::loopback(ports::free().unwrap()).to_string())
+        .env("CARILLON_LISTEN", listen.to_string())
         .env("CARILLON_OPS_LISTEN", ops.to_string())
         .env("CARILLON_DRAIN_DELAY_MS", "0")
         .env("NOTIFY_SOCKET", stack.folder().join("notify"))
@@ -52,6 +53,13 @@ async fn a_gateway_is_unready_until_the_log_has_answered_once_and_its_supervisor
     });
     told.await.unwrap();
     assert!(supervisor.try_recv(&mut heard).is_err(), "systemd still waits");
+    // Who listens already comes back by itself: an EventSource gives up at any status but 200.
+    let token = Claims::new("acme", "anna", now(), 600).sign(stack.jwt_secret()).unwrap();
+    let early = client().get(format!("http://{listen}/v1/sse")).bearer_auth(token).send().await.unwrap();
+    assert_eq!(early.status(), 200);
+    assert_eq!(early.headers()["content-type"], "text/event-stream");
+    let said = early.text().await.unwrap();
+    assert!(said.starts_with("retry: ") && said.contains(r#""code":"unavailable""#), "{said}");
 
     let migrated = Command::new(find::own_binary("carillon-publisher").unwrap())
         .arg("migrate")

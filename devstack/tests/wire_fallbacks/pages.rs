@@ -22,7 +22,7 @@ fn a_preflight_is_answered_for_the_origins_that_may_come_in() {
                 let headers = [
                     ("Origin", origin),
                     ("Access-Control-Request-Method", "GET"),
-                    ("Access-Control-Request-Headers", "authorization,last-event-id"),
+                    ("Access-Control-Request-Headers", "authorization,last-event-id,traceparent"),
                 ];
                 let answer = http(stack.gateway(gateway).addr(), request("OPTIONS", path, &headers)).await;
                 assert_eq!(answer.status, 200, "{answer:?}");
@@ -30,7 +30,7 @@ fn a_preflight_is_answered_for_the_origins_that_may_come_in() {
                 assert_eq!(granted, allowed.then_some(origin), "{answer:?}");
                 assert_eq!(answer.header("access-control-allow-methods"), Some("GET"));
                 let names = answer.header("access-control-allow-headers").unwrap();
-                assert!(names.contains("authorization") && names.contains("last-event-id"), "{names}");
+                assert_eq!(names, "authorization,last-event-id,traceparent", "what it asks for");
                 assert!(answer.header("vary").is_some_and(|names| names.contains("origin")), "{answer:?}");
                 assert_eq!(
                     answer.header("access-control-allow-credentials"),

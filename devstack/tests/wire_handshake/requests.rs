@@ -265,6 +265,8 @@ fn a_head_may_have_32_kib_and_not_one_byte_more_at_both_services() {
                 let fields: String = (1..count).map(|n| format!("X-{n}: y\r\n")).collect();
                 format!("GET {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n")
             };
+            let hosts = format!("GET {path} HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n");
+            http(addr, hosts).await.assert_problem(400, "invalid_header");
             http(addr, fields(100)).await.assert_problem(within.0, within.1);
             http(addr, fields(101)).await.assert_problem(431, "head_too_large");
         }
