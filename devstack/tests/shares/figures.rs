@@ -83,17 +83,28 @@ impl Figures {
 
     /// Nobody was refused, and nobody felt anything of the hostile one.
     pub(crate) fn assert_unhurt(&self, what: &str, alone: &Self) {
+        if let Some(hurt) = self.hurt(what, alone) {
+            panic!("{hurt}");
+        }
+    }
+
+    /// What they felt of the hostile one, if anything.
+    pub(crate) fn hurt(&self, what: &str, alone: &Self) -> Option<String> {
         let words = format!("{what}: alone {}; with {}", alone.in_words(), self.in_words());
         #[expect(clippy::print_stderr, reason = "the figures of this run")]
         {
             eprintln!("{words}");
         }
-        assert!(alone.refused.is_empty() && self.refused.is_empty(), "{words}: {:?}", self.refused);
-        assert!(!alone.times.is_empty() && !self.times.is_empty(), "{words}");
-        assert!(self.percent(50) <= alone.percent(50) * 2 + UNFELT, "{words}");
-        // What takes no time has no rate to speak of.
-        assert!(self.rate() >= alone.rate() / 2.0 || self.percent(50) <= UNFELT, "{words}");
-        assert!(self.percent(99) <= alone.percent(99) * 10 + NOISE, "{words}");
+        if !alone.refused.is_empty() || !self.refused.is_empty() {
+            return Some(format!("refused {:?}, alone {:?}; {words}", self.refused, alone.refused));
+        }
+        let unhurt = !alone.times.is_empty()
+            && !self.times.is_empty()
+            && self.percent(50) <= alone.percent(50) * 2 + UNFELT
+            // What takes no time has no rate to speak of.
+            && (self.rate() >= alone.rate() / 2.0 || self.percent(50) <= UNFELT)
+            && self.percent(99) <= alone.percent(99) * 10 + NOISE;
+        (!unhurt).then_some(words)
     }
 }
 

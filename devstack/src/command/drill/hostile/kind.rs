@@ -61,9 +61,9 @@ pub enum Kind {
     Subscriptions,
     /// 40 connections that send bodies of a megabyte that are JSON and no event.
     Parsing,
-    /// 20 connections with one key for all tenants, each request for a tenant that nobody has named before.
+    /// 60 connections with one key for all tenants, each request for a tenant that nobody has named before.
     TenantLookups,
-    /// 20 connections of one user that come back with a cursor of an epoch that never was.
+    /// 60 connections of one user that come back with a cursor of an epoch that never was.
     Cursors,
     /// A transaction holds the tenant's row, and 20 requests want to append to it.
     LockedTenant,
@@ -76,6 +76,16 @@ pub enum Size {
     Whole,
     /// A quarter of the connections: for services built without, beside which nothing else has room on two cores.
     Quarter,
+}
+
+impl Size {
+    /// Connections where all but a few wait for their turn: they cost nothing, and a quarter of fewer would not be many.
+    fn connections_that_wait(self) -> usize {
+        match self {
+            Self::Whole => 60,
+            Self::Quarter => 200,
+        }
+    }
 }
 
 /// Connections and requests under way.
@@ -284,7 +294,9 @@ impl Kind {
                 });
             }
             Self::Subscriptions => {
-                load.repeat(4, move |_| subscriptions(gateway, token.clone(), answers.clone()))
+                // On each shard of a small gateway, too.
+                let connections = if size == Size::Whole { 4 } else { 16 };
+                load.repeat(connections, move |_| subscriptions(gateway, token.clone(), answers.clone()))
             }
             Self::Parsing => {
                 // Parsed one after the other. Whoever comes waits for two of them at the most, so without optimisation they are
@@ -298,10 +310,10 @@ impl Kind {
                 let request = (head("POST", "/v1/events", &key, &more) + &body).into_bytes();
                 load.repeat(connections, move |_| again(publisher, request.clone(), answers.clone()));
             }
-            Self::TenantLookups => {
-                load.repeat(20, move |n| new_tenants(publisher, key.clone(), n, answers.clone()))
-            }
-            Self::Cursors => load.repeat(20, move |n| {
+            Self::TenantLookups => load.repeat(size.connections_that_wait(), move |n| {
+                new_tenants(publisher, key.clone(), n, answers.clone())
+            }),
+            Self::Cursors => load.repeat(size.connections_that_wait(), move |n| {
                 let (token, answers) = (token.clone(), answers.clone());
                 async move {
                     let epoch = format!("never{n}-{}", now());
