@@ -16,6 +16,8 @@ const chosen = proxies.filter(({ name }) => !wanted.length || wanted.includes(na
 /** What was seen last of each: whoever runs some of them gets a table of all. */
 const seen = `${need('CARILLON_PROXIES_BUILD')}/seen.json`
 const rows = existsSync(seen) ? JSON.parse(readFileSync(seen)) : {}
+/** Whatever was started ends with this process, also when it ends by an error. */
+process.on('exit', () => [...fleet.all, ...Proxy.all].forEach((it) => (it.children ?? [it.child]).forEach((child) => child?.kill('SIGKILL'))))
 const fleet = await start()
 let passed = 0
 let failed = 0

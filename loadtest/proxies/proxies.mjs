@@ -187,10 +187,12 @@ export const proxies = [
 
 /** A running proxy. */
 export class Proxy {
+  static all = []
   children = []
 
   constructor(kind, gateways, publishers) {
     Object.assign(this, { kind, gateways, publishers })
+    Proxy.all.push(this)
   }
 
   /** With the shipped file; `change` may alter more of it. */
