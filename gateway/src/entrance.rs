@@ -197,14 +197,22 @@ impl Doorman {
             past = permitted(rules, Action::History, &identity, &by_rule).is_ok();
         }
         let cursor = Claimed { since: hello.since, epoch: hello.epoch, last: hello.last };
-        let resume = match cursor.since {
-            // What was missed is the past of these channels.
-            Some(_) if !past => Resume::Reset(ResetReason::HistoryForbidden),
-            _ => resume(&self.streams, &self.checks, &stream, cursor, &identity).await?,
+        let resume = match resume(&self.streams, &self.checks, &stream, cursor, &identity).await? {
+            // What was missed is the past of these channels; who has missed nothing goes on.
+            Resume::From { epoch, seq } if !past && !is_at_head(&stream, &epoch, seq) => {
+                Resume::Reset(ResetReason::HistoryForbidden)
+            }
+            resume => resume,
         };
         let rules = rules.map(|rules| rules.version());
         Ok(Entrance { identity, stream, channels: hello.channels, resume, rules, device: hello.device })
     }
+}
+
+/// Whether somebody with this cursor has missed nothing.
+fn is_at_head(stream: &Stream, epoch: &Epoch, seq: Seq) -> bool {
+    let (life, head) = stream.position();
+    life.epoch == *epoch && seq >= head
 }
 
 /// Whether the rules let somebody do this in all of these channels, which the token does not open.

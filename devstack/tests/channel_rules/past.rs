@@ -1,10 +1,12 @@
 //! What of a channel's past does somebody get who may hear it and not read it back?
 
 use super::{is_taken_out, set, stack, subscribe};
-use crate::wire::{PATIENCE, ask, block_on, claims, client, events_to, open, publish, seqs};
+use crate::wire::{PATIENCE, ask, block_on, claims, client, events_to, open, publish, seqs, token};
 use carillon_devstack::client::frame::Cursor;
+use carillon_devstack::client::listen::Listen;
 use carillon_devstack::client::socket::Socket;
 use serde_json::json;
+use std::time::Duration;
 
 #[test]
 fn the_past_needs_a_right_of_its_own_whichever_way_it_is_asked_for() {
@@ -66,7 +68,7 @@ fn history_under_way_ends_with_the_rule_that_opened_it() {
         assert!(ask(&mut socket, asked).await.is("ok"));
         set(&stack, "cut-short", "order:{order}", json!({"subscribe": []})).await;
         // It has not read anything yet: what is on its way arrives, and the rest does not.
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         is_taken_out(&mut socket, "order:1").await;
         let end = socket.next_of("replayed", PATIENCE).await.unwrap();
         let count = end.number("count").unwrap();
@@ -74,5 +76,67 @@ fn history_under_way_ends_with_the_rule_that_opened_it() {
         let pong = ask(&mut socket, json!({"type": "ping", "id": 7})).await;
         assert!(pong.is("pong"));
         socket.close().await;
+    });
+}
+
+#[test]
+fn whoever_has_missed_nothing_goes_on_without_the_right_to_the_past() {
+    block_on(async {
+        let stack = stack().await;
+        set(&stack, "at-head", "room:*", json!({"subscribe": ["anyone"], "history": []})).await;
+        let claims = claims("at-head", "mila");
+        let (socket, welcome) = open(&stack, stack.gateway(0), &claims).await;
+        let cursor = Cursor::new(welcome.seq, welcome.epoch.clone());
+        socket.close().await;
+        let back = client(&stack, stack.gateway(0), &claims).since(cursor.clone()).channels(["room:1"]);
+        let (mut socket, welcome) = Socket::open(&back).await.unwrap();
+        assert_ne!(welcome.resumed, "reset");
+        let poll = Listen::new(&stack.gateway(0).url(), token(&stack, &claims))
+            .unwrap()
+            .channels(["room:1"])
+            .since(cursor);
+        let waiting = poll.poll(Some(Duration::from_secs(20)));
+        let publishing = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            publish(&stack, "at-head", &["room:1"], json!({})).await.seq
+        };
+        let (polled, seq) = tokio::join!(waiting, publishing);
+        assert_eq!(seqs(&polled.unwrap().events), [seq], "a poll waits, and gets what comes");
+        assert_eq!(seqs(&events_to(&mut socket, seq).await), [seq]);
+        socket.close().await;
+    });
+}
+
+#[test]
+fn the_past_alone_can_be_taken_away_and_the_present_stays() {
+    block_on(async {
+        let stack = stack().await;
+        set(&stack, "past-only", "order:{order}", json!({"subscribe": ["anyone"]})).await;
+        let big = "x".repeat(30_000);
+        for _ in 0..200 {
+            publish(&stack, "past-only", &["order:1"], json!(big)).await;
+        }
+        let mut slow = client(&stack, stack.gateway(0), &claims("past-only", "mila"));
+        slow.receive_buffer = Some(4_096);
+        let (mut socket, welcome) = Socket::open(&slow).await.unwrap();
+        let asked = json!({"type": "subscribe", "id": "h", "channels": ["order:1"], "history": 200});
+        assert!(ask(&mut socket, asked).await.is("ok"));
+        let mut behind = slow.clone().since(Cursor::new(0, welcome.epoch.clone())).channels(["order:1"]);
+        behind.receive_buffer = Some(4_096);
+        let (mut behind, welcome) = Socket::open(&behind).await.unwrap();
+        assert_eq!(welcome.resumed, "replay");
+        set(&stack, "past-only", "order:{order}", json!({"subscribe": ["anyone"], "history": []})).await;
+        // Neither has read anything yet: what is on its way arrives, and the rest does not.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let end = socket.next_of("replayed", PATIENCE).await.unwrap();
+        assert!(end.number("count").unwrap() < 200 && end.0["more"] == true, "{end:?}");
+        let reset = behind.next_of("reset", PATIENCE).await.unwrap();
+        assert_eq!(reset.text("reason"), Some("history_forbidden"));
+        let live = publish(&stack, "past-only", &["order:1"], json!({})).await.seq;
+        assert_eq!(seqs(&events_to(&mut socket, live).await), [live]);
+        assert_eq!(seqs(&events_to(&mut behind, live).await), [live]);
+        for socket in [socket, behind] {
+            socket.close().await;
+        }
     });
 }

@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::context::Context;
 use super::joining::{SESSION, pays_for, raw, subscribe};
 use super::messages::{Joining, Request};
-use super::rules::{end_history, may_stay};
+use super::rules::{end_history, end_past, may_read_past, may_stay};
 use super::session::Session;
 use super::tables::Tables;
 use super::world::World;
@@ -123,13 +123,19 @@ fn leave_forbidden<W: World>(
     };
     let Some(room) = tables.rooms.get(session.room) else { return };
     let names = session.channels.channels().into_iter().filter_map(|channel| room.name_of(channel));
-    let lost: Vec<Channel> =
-        names.filter(|channel| !may_stay(&room.rules, session, channel)).cloned().collect();
+    let (kept, lost): (Vec<Channel>, Vec<Channel>) =
+        names.cloned().partition(|channel| may_stay(&room.rules, session, channel));
+    let reads = |identity: &Identity, channel: &Channel| may_read_past(&room.rules, identity, channel);
+    let past: Vec<Channel> = kept
+        .into_iter()
+        .filter(|channel| reads(before, channel) && !reads(&session.identity, channel))
+        .collect();
     let (had, has) = (before.channels(), session.identity.channels());
     let gained: Vec<Channel> = has.into_iter().filter(|channel| !had.contains(channel)).collect();
     tables.leave(key, SESSION, &lost);
     tables.join(key, SESSION, &gained);
     end_history(key, SESSION, &lost, tables, context);
+    end_past(key, SESSION, &past, tables, context);
 }
 
 fn unsubscribe<W: World>(

@@ -4,9 +4,9 @@
 //! shard; that `subscribe` waits, and nothing else of the connection does.
 
 use super::context::Context;
-use super::generation::reset;
 use super::history::{HistoryJob, JOBS};
 use super::messages::{Answered, Joining, Question, Request, Said};
+use super::rules::forget_past;
 use super::session::Position;
 use super::tables::Tables;
 use super::world::World;
@@ -16,7 +16,7 @@ use carillon_platform::rules::{Action, Decision};
 use carillon_protocol::Channel;
 use carillon_protocol::client::FrameId;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
-use carillon_protocol::server::{ResetReason, ServerFrame};
+use carillon_protocol::server::ServerFrame;
 use serde_json::value::RawValue;
 
 /// The session that frames are for.
@@ -136,7 +136,7 @@ fn join<W: World>(
     }
     if no_past && let Position::Behind(_) = session.position {
         // It would be read forward through what is past: continuity ends here, and the client is told.
-        forget_past(key, tables, context);
+        forget_past(key, SESSION, tables, context);
     }
     enter(key, asked, tables, context);
 }
@@ -162,18 +162,6 @@ fn enter<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, con
     let session = tables.get_mut(key).and_then(|connection| connection.sessions_mut().get_mut(SESSION));
     if let (Some(history), Some(session)) = (history, session) {
         session.history.push_back(HistoryJob::new(id, &channels, history, seq, &epochs, oldest));
-    }
-}
-
-/// Has a session that is behind go on from where its room stands.
-fn forget_past<W: World>(key: u32, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
-    let Some(session) = tables.get(key).and_then(|connection| connection.sessions().get(SESSION)) else {
-        return;
-    };
-    let Some(room) = tables.rooms.get(session.room) else { return };
-    let standing = super::connection::Standing { cursor: room.cursor, epoch: room.life.epoch.clone() };
-    if let Some(connection) = tables.get_mut(key) {
-        reset(connection, SESSION, ResetReason::HistoryForbidden, &standing, context);
     }
 }
 

@@ -3,17 +3,19 @@
 //! Its room follows them: of the channels whose rule is another, members who may not subscribe any more are taken out and told
 //! so. Nothing else of their connections changes.
 
-use super::connection::Connection;
+use super::connection::{Connection, Standing};
 use super::context::Context;
+use super::generation::reset;
 use super::room::RoomKey;
 use super::session::{Reading, Session};
 use super::tables::Tables;
 use super::world::{Socket, World};
 use crate::entrance::some;
 use crate::metrics::metrics;
+use carillon_platform::auth::Identity;
 use carillon_platform::rules::{Action, Decision, Found, RuleSet};
 use carillon_protocol::Channel;
-use carillon_protocol::server::ServerFrame;
+use carillon_protocol::server::{ResetReason, ServerFrame};
 use std::collections::BTreeMap;
 
 /// Channels that one frame names at most: their names fit into the largest frame, whatever they are.
@@ -28,6 +30,7 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
     }
     let before = std::mem::replace(&mut room.rules, rules.clone());
     let mut lost: BTreeMap<u32, Vec<Channel>> = BTreeMap::new();
+    let mut past: BTreeMap<u32, Vec<Channel>> = BTreeMap::new();
     for (channel, members) in room.channels() {
         if says_the_same(before.find(channel), rules.find(channel)) {
             continue;
@@ -35,13 +38,25 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
         for member in members {
             let connection = tables.connections.get(*member as usize);
             let session = connection.and_then(|connection| session_in(connection, key));
-            if session.is_some_and(|(_, session)| !may_stay(&rules, session, channel)) {
+            let Some((_, session)) = session else { continue };
+            if !may_stay(&rules, session, channel) {
                 lost.entry(*member).or_default().push(channel.clone());
+            } else if may_read_past(&before, &session.identity, channel)
+                && !may_read_past(&rules, &session.identity, channel)
+            {
+                past.entry(*member).or_default().push(channel.clone());
             }
         }
     }
     for (member, channels) in lost {
         expel(member, key, channels, tables, context);
+    }
+    for (member, channels) in past {
+        let index =
+            tables.get(member).and_then(|connection| session_in(connection, key)).map(|(index, _)| index);
+        if let Some(index) = index {
+            end_past(member, index, &channels, tables, context);
+        }
     }
 }
 
@@ -54,11 +69,15 @@ pub(super) fn recheck<W: World>(
     context: &mut Context<W>,
 ) {
     let Some(rules) = tables.rooms.get(key).map(|room| room.rules.clone()) else { return };
-    let Some((_, session)) = tables.get(member).and_then(|connection| session_in(connection, key)) else {
+    let Some((index, session)) = tables.get(member).and_then(|connection| session_in(connection, key)) else {
         return;
     };
-    let lost = channels.iter().filter(|channel| !may_stay(&rules, session, channel)).cloned().collect();
+    let (kept, lost): (Vec<Channel>, Vec<Channel>) =
+        channels.iter().cloned().partition(|channel| may_stay(&rules, session, channel));
+    let past: Vec<Channel> =
+        kept.into_iter().filter(|channel| !may_read_past(&rules, &session.identity, channel)).collect();
     expel(member, key, lost, tables, context);
+    end_past(member, index, &past, tables, context);
 }
 
 /// Whether a session may be in a channel.
@@ -66,13 +85,18 @@ pub(super) fn may_stay(rules: &RuleSet, session: &Session, channel: &Channel) ->
     matches!(rules.decide(Action::Subscribe, &session.identity, channel), Decision::Allowed(_))
 }
 
-/// Whether two rules for a channel let the same people subscribe to it.
+/// Whether somebody may read what was published to a channel before they came.
+pub(super) fn may_read_past(rules: &RuleSet, identity: &Identity, channel: &Channel) -> bool {
+    matches!(rules.decide(Action::History, identity, channel), Decision::Allowed(_))
+}
+
+/// Whether two rules for a channel let the same people subscribe to it and read its past.
 fn says_the_same(before: Option<Found<'_>>, now: Option<Found<'_>>) -> bool {
     match (before, now) {
         (None, None) => true,
         (Some(before), Some(now)) => {
-            before.rule.grant(Action::Subscribe) == now.rule.grant(Action::Subscribe)
-                && before.rule.pattern == now.rule.pattern
+            let same = |action| before.rule.grant(action) == now.rule.grant(action);
+            same(Action::Subscribe) && same(Action::History) && before.rule.pattern == now.rule.pattern
         }
         _ => false,
     }
@@ -101,7 +125,45 @@ fn expel<W: World>(
     tables.touched.push(member);
 }
 
-/// Ends the pieces of history that are of channels which somebody may not be in any more, and says that they are not whole.
+/// Ends the reading of channels' past by somebody who is in them and may not read it any more: pieces of history, and what a session
+/// that is behind has still to read.
+pub(super) fn end_past<W: World>(
+    member: u32,
+    index: usize,
+    channels: &[Channel],
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    if channels.is_empty() {
+        return;
+    }
+    end_history(member, index, channels, tables, context);
+    let session = tables.get(member).and_then(|connection| connection.sessions().get(index));
+    if session.is_some_and(|session| !session.is_live()) {
+        forget_past(member, index, tables, context);
+    }
+    tables.touched.push(member);
+}
+
+/// Has a session that is behind go on from where its room stands.
+pub(super) fn forget_past<W: World>(
+    member: u32,
+    index: usize,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Some(session) = tables.get(member).and_then(|connection| connection.sessions().get(index)) else {
+        return;
+    };
+    let Some(room) = tables.rooms.get(session.room) else { return };
+    let standing = Standing { cursor: room.cursor, epoch: room.life.epoch.clone() };
+    if let Some(connection) = tables.get_mut(member) {
+        reset(connection, index, ResetReason::HistoryForbidden, &standing, context);
+    }
+}
+
+/// Ends the pieces of history that are of channels which somebody may not be in, or not read, any more, and says that they are not
+/// whole.
 pub(super) fn end_history<W: World>(
     member: u32,
     index: usize,
@@ -113,8 +175,9 @@ pub(super) fn end_history<W: World>(
     let Some(connection) = tables.get_mut(member) else { return };
     let Some(session) = connection.sessions_mut().get_mut(index) else { return };
     let is_lost = |channels: &[Channel]| channels.iter().any(|channel| lost.contains(channel));
-    if session.is_live() && session.history.front().is_some_and(|job| is_lost(job.channels())) {
-        // What is being read is of this piece.
+    if session.history.front().is_some_and(|job| is_lost(job.channels())) {
+        // What is being read may be of this piece, also when the session fell behind since: it is not the next piece's. If it is what a
+        // session that is behind waits for, it is asked for again.
         session.reading = Reading::Nothing;
     }
     let (ended, kept) =
