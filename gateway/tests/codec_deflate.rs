@@ -264,6 +264,31 @@ fn blocks_behind_a_final_block_may_refer_to_what_was_before_it() {
 }
 
 #[test]
+fn a_message_has_sixteen_final_blocks_at_most() {
+    // Empty final blocks in front of "Hello": each ends a deflate stream, and the next begins one with the window.
+    const EMPTY: [u8; 2] = [0x03, 0x00];
+    let read = |mut decoder: Decoder, payload: &[u8]| {
+        let mut seen = Vec::new();
+        let mut input = frame(TEXT, payload, KEY);
+        let end = decoder.feed(&mut input, LIMIT, Some(&mut Inflater::new()), &mut |incoming| {
+            seen.push(Message::from(incoming));
+            Flow::Continue
+        });
+        end.map(|_| seen)
+    };
+    for decoder in [Decoder::with_window, Decoder::default] {
+        let behind = |blocks: usize, last: &[u8]| read(decoder(), &[&EMPTY.repeat(blocks), last].concat());
+        // The last form ends with a final block of its own.
+        for (most, last) in [(16, HELLO[0]), (15, HELLO[2]), (15, &HELLO[2][..7])] {
+            assert_eq!(behind(most, last), Ok(vec![text("Hello")]), "{most} before {last:x?}");
+            for more in [most + 1, 30_000] {
+                assert_eq!(behind(more, last), Err(Violation::BadDeflate), "{more} before {last:x?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_frame_depends_on_its_message_alone() {
     let mut deflater = Deflater::new();
     let event = r#"{"type":"event","seq":7,"data":{"name":"name","name2":"name","name3":"name"}}"#.repeat(20);

@@ -19,6 +19,10 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// a block does not, and is found out.
 const TAIL_AND_END: [u8; 9] = [0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff];
 
+/// Most final blocks in a message. One is what the senders of section 7.2.3.4 end it with; each further one begins a deflate
+/// stream anew, which costs as much as a window is long.
+const MOST_FINAL_BLOCKS: usize = 16;
+
 /// Compresses outgoing messages. Owns 380 KB, allocated once, and a buffer of the size of the largest message so far.
 #[derive(Debug)]
 pub struct Deflater {
@@ -106,7 +110,7 @@ impl Inflater {
     ///
     /// # Errors
     /// [`Violation::TooBig`] as soon as byte `limit + 1` appears, [`Violation::BadDeflate`] when it is no deflate
-    /// data or does not end where the payload ends.
+    /// data, does not end where the payload ends, or has more than [`MOST_FINAL_BLOCKS`].
     /// `window` is there for a client that may refer back to its earlier messages, and has this one afterwards.
     pub(super) fn message(
         &mut self,
@@ -150,6 +154,7 @@ impl Inflater {
         limit: usize,
         earlier: Option<&[u8]>,
     ) -> Result<Stand, Violation> {
+        let mut final_blocks = 0;
         loop {
             self.make_room(*written, limit);
             // At the limit a single byte of room tells whether there is more.
@@ -168,6 +173,10 @@ impl Inflater {
             let has_room = made < room.len();
             *written += made;
             input = &input[read..];
+            final_blocks += usize::from(status == Status::StreamEnd);
+            if final_blocks > MOST_FINAL_BLOCKS {
+                return Err(Violation::BadDeflate);
+            }
             match status {
                 Status::StreamEnd if input.is_empty() => return Ok(Stand::Ended),
                 // Behind a final block further ones may follow, and refer back to what was before it.
