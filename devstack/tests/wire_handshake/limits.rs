@@ -119,6 +119,14 @@ fn i10_windows_for_clients_that_keep_their_context_are_bounded_and_further_ones_
         let bearer = format!("Bearer {}", token(&stack, &claims("windows", "anna")));
         // As Netty offers it.
         let offer = "permessage-deflate,deflate-frame,x-webkit-deflate-frame";
+        // Nobody knows yet who this is: there are windows, and none for it.
+        let mut unknown = Raw::connect(gateway.addr()).await;
+        unknown.send(handshake("/v1/ws", &[("Sec-WebSocket-Extensions", offer)])).await;
+        let answer = unknown.answer().await.unwrap();
+        assert_eq!((answer.status, answer.header("sec-websocket-extensions")), (101, None), "{answer:?}");
+        let first = json!({"type": "auth", "token": token(&stack, &claims("windows", "anna"))});
+        unknown.text(&first.to_string()).await;
+        assert_eq!(unknown.json().await["type"], "welcome");
         let mut held = Vec::new();
         let mut agreed = 0;
         for _ in 0..300 {

@@ -83,7 +83,10 @@ impl Edge {
             }
         };
         if upgrade.deflate.is_some_and(ws::Deflate::keeps_window) {
-            match self.windows.take(guest.permit.address()) {
+            // Before its first frame nobody knows who it is: that is too early for something so large.
+            let verified = matches!(guest.coming, Coming::Admitted(_));
+            let window = if verified { self.windows.take(guest.permit.address()) } else { None };
+            match window {
                 Some(window) => guest.permit.keep(Kept::Window(window)),
                 None => upgrade.deflate = None,
             }

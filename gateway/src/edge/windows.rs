@@ -1,8 +1,9 @@
 //! For which clients is there a window, so that they may compress what they send with what they sent before?
 //!
 //! A window is up to 32 KiB for as long as the connection lives, more than twenty idle connections cost. So only clients
-//! that fail without have one ([`Deflate::keeps_window`](crate::ws::Deflate::keeps_window)), and for no more than 512 of
-//! them at a time, 16 MiB. An address never has more than is free. Whoever gets none talks uncompressed; nothing is refused.
+//! that fail without have one ([`Deflate::keeps_window`](crate::ws::Deflate::keeps_window)), only with a
+//! token in the handshake, and for no more than 512 of them at a time, 16 MiB. An address never has more than is free. Whoever
+//! gets none talks uncompressed; nothing is refused.
 
 use carillon_platform::share::{AddressGroup, Holder, Holding, HoldingLimits, Holdings};
 
