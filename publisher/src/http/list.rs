@@ -86,7 +86,7 @@ pub(super) struct EventPage {
         ("limit" = Option<u32>, Query, description = "Events on a page.", minimum = 1, maximum = 200),
     ),
     responses(
-        (status = 200, description = "A page.", body = EventPage, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: the page shows the log as it was there."))),
+        (status = 200, description = "A page.", body = EventPage, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: the page shows the log as it was there. On the page without `after` and `before`; with `order=asc` on a page that has reached the end of the log."))),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `forbidden`", body = ProblemDocument, content_type = "application/problem+json"),

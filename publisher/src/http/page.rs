@@ -78,11 +78,11 @@ struct Page {
 
 /// Answers the page that was asked for.
 pub(super) async fn answer(source: Source, filter: EventFilter, asked: Asked) -> Result<Response, Problem> {
-    let position = position::header(&source.epoch, asked.head);
     let mut page = Page::find(source, filter, asked).await?;
     while !page.ended && page.text.len() < PIECE {
         page.read_on().await?;
     }
+    let position = page.reaches_head().then(|| position::header(&page.source.epoch, asked.head));
     let json = HeaderValue::from_static("application/json");
     let first = page.held.piece(std::mem::take(&mut page.text));
     let body = match page.ended {
@@ -131,6 +131,16 @@ impl Page {
     fn is_complete(&self) -> bool {
         let long_enough = self.turn.is_none() && self.looked_for >= LOOKS_FOR;
         self.found.len() >= self.asked.wanted() || self.search.is_done() || long_enough
+    }
+
+    /// Whether who has read to this page misses nothing when it connects where the log ends now. Newest first only the
+    /// first page begins there: what came between it and a later one is on neither. Forward it is the page that ends
+    /// there; one whose end is not known yet has no position.
+    fn reaches_head(&self) -> bool {
+        match self.asked.order {
+            Order::Descending => self.asked.older_than.is_none() && self.asked.newer_than.is_none(),
+            Order::Ascending => self.ended && self.search.is_done(),
+        }
     }
 
     /// Reads the next events into `text`, or ends it.

@@ -17,7 +17,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// On every answer that reads: whatever happened up to there is in it, if it was asked for.
+/// On answers that read: whatever happened up to there is in it, or on the pages that it leads to, if it was asked for.
 pub(super) const POSITION: HeaderName = HeaderName::from_static("carillon-position");
 
 /// Where a tenant's log stands.
@@ -39,8 +39,8 @@ pub(super) fn header(epoch: &Epoch, seq: Seq) -> AppendHeaders<Option<(HeaderNam
 
 /// Where the tenant's log stands.
 ///
-/// Ask before you load your own rows, and connect with the answer as `since` and `epoch`: events from there on come. Every
-/// answer that reads has the same in its header `Carillon-Position`, as `<epoch>:<seq>`.
+/// Ask before you load your own rows, and connect with the answer as `since` and `epoch`: events from there on come. An event
+/// that is read, and a list's first page, have the same in the header `Carillon-Position`, as `<epoch>:<seq>`.
 #[utoipa::path(
     get,
     path = "/v1/position",

@@ -39,6 +39,57 @@ async fn every_answer_that_reads_says_where_the_log_stands() {
     assert!(page.header("access-control-expose-headers").unwrap().contains("carillon-position"));
 }
 
+/// The position of a page, and its body.
+async fn page(api: &Api, query: &str) -> (Option<String>, Value) {
+    let reply = api.get(&format!("/v1/events?tenant=position-pages{query}")).await;
+    assert_eq!(reply.status, 200, "{query}: {:?}", reply.json);
+    (reply.header("carillon-position").map(str::to_owned), reply.json)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_does_not_begin_at_the_end_of_the_log_has_no_position_to_connect_with() {
+    let api = Api::new().await;
+    for id in ["one", "two"] {
+        publish(&api, "position-pages", id).await;
+    }
+    let (first, newest) = page(&api, "&limit=1").await;
+    assert!(first.unwrap().ends_with(":2"));
+    // It is on no page that follows, so their position must not name it.
+    publish(&api, "position-pages", "three").await;
+    let next = newest["next"].as_str().unwrap();
+    let (position, older) = page(&api, &format!("&limit=1&after={next}")).await;
+    assert_eq!((older["events"][0]["seq"].as_u64(), position), (Some(1), None));
+    let back = older["previous"].as_str().unwrap();
+    let (position, newer) = page(&api, &format!("&limit=1&before={back}")).await;
+    assert_eq!((newer["events"][0]["seq"].as_u64(), position), (Some(2), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forward_the_page_that_reaches_the_end_of_the_log_has_its_position() {
+    let api = Api::new().await;
+    for id in ["one", "two", "three"] {
+        publish(&api, "position-pages", id).await;
+    }
+    let (position, mut read) = page(&api, "&order=asc&limit=1").await;
+    assert_eq!((read["events"][0]["seq"].as_u64(), position), (Some(1), None), "two events are missing");
+    let mut seen = vec![1];
+    let told = loop {
+        let next = read["next"].as_str().unwrap();
+        let (position, page) = page(&api, &format!("&order=asc&limit=1&after={next}")).await;
+        seen.extend(page["events"].as_array().unwrap().iter().map(|row| row["seq"].as_u64().unwrap()));
+        match position {
+            Some(position) => break position,
+            None => assert!(!page["events"].as_array().unwrap().is_empty(), "an empty page is the end"),
+        }
+        // Published between two pages.
+        if seen.len() == 2 {
+            publish(&api, "position-pages", "four").await;
+        }
+        read = page;
+    };
+    assert_eq!((seen, told.ends_with(":4")), (vec![1, 2, 3, 4], true), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_that_was_never_used_has_a_position_to_connect_with() {
     let api = Api::new().await;
