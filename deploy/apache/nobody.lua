@@ -9,7 +9,7 @@ function handle(r)
     head["Cache-Control"] = "no-store"
     head["X-Request-Id"] = id
     head["Access-Control-Allow-Origin"] = "*"
-    head["Access-Control-Allow-Methods"] = "GET,POST"
+    head["Access-Control-Allow-Methods"] = "GET,POST,PUT,DELETE"
     head["Access-Control-Allow-Headers"] = r.headers_in["Access-Control-Request-Headers"]
     head["Access-Control-Expose-Headers"] = "Retry-After,X-Request-Id"
     if method == "OPTIONS" then

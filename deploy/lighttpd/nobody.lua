@@ -19,7 +19,7 @@ local head = r.resp_header
 head["Cache-Control"] = "no-store"
 head["X-Request-Id"] = id
 head["Access-Control-Allow-Origin"] = "*"
-head["Access-Control-Allow-Methods"] = "GET,POST"
+head["Access-Control-Allow-Methods"] = "GET,POST,PUT,DELETE"
 head["Access-Control-Allow-Headers"] = r.req_header["Access-Control-Request-Headers"]
 head["Access-Control-Expose-Headers"] = "Retry-After,X-Request-Id"
 if r.req_attr["request.method"] == "OPTIONS" then

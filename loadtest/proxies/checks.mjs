@@ -235,6 +235,7 @@ export const checks = {
 
   async cors({ proxy }) {
     await preflight(proxy, '/v1/events', 'POST')
+    for (const method of ['PUT', 'DELETE']) await preflight(proxy, '/v1/channel-rules/contact:*', method)
     await preflight(proxy, '/v1/sse', 'GET', 'authorization,cache-control')
     await preflight(proxy, '/v1/poll', 'GET', 'authorization')
     for (const [path, status] of [['/v1/events', 401], ['/v1/poll', 401]]) {
@@ -366,6 +367,7 @@ export const checks = {
     await problem(proxy, '/v1/events', 'POST')
     const status = await problem(proxy, '/v1/events')
     await preflight(proxy, '/v1/events', 'POST')
+    for (const method of ['PUT', 'DELETE']) await preflight(proxy, '/v1/channel-rules/contact:*', method)
     assert.ok(!socket.closed, 'a socket was cut')
     socket.leave()
     await Promise.all(fleet.publishers.map((publisher) => publisher.revive()))

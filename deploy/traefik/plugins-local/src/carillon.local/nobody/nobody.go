@@ -31,7 +31,7 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Request-Id", hex.EncodeToString(id))
 	head.Set("Access-Control-Allow-Origin", "*")
-	head.Set("Access-Control-Allow-Methods", "GET,POST")
+	head.Set("Access-Control-Allow-Methods", "GET,POST,PUT,DELETE")
 	head.Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
 	head.Set("Access-Control-Expose-Headers", "Retry-After,X-Request-Id")
 	if r.Method == http.MethodOptions {
