@@ -81,7 +81,7 @@ const READS_REFUSED: Metric = Metric {
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
     kind: MetricKind::Counter,
-    labels: "route: publish, list, event, position, openapi, docs, other; status: the HTTP status",
+    labels: "route: publish, list, event, position, rules, openapi, docs, other; status: the HTTP status",
     what: "Requests answered",
 };
 
