@@ -6,7 +6,7 @@
 
 use crate::edge::RawQuery;
 use crate::entrance::{Doorman, Entrance, Refusal};
-use crate::shard::{Answered, HistoryFrom, HistoryPage, Question, Request, Said, Shards, ToShard};
+use crate::shard::{HistoryFrom, HistoryPage, Request, Shards, ToShard};
 use crate::stream::backlog::{Backlog, Reader};
 use carillon_backplane::log::LogError;
 use carillon_platform::share::AddressGroup;
@@ -42,11 +42,6 @@ async fn carry_out(request: Request, doorman: &Doorman, backlog: &Backlog) -> (u
         Request::Refresh { connection, from, frame, token, tenant } => {
             let result = doorman.identify(&token, Some(&tenant), from).await;
             (connection.shard.into(), ToShard::Refreshed(connection, frame, result))
-        }
-        Request::Authorize { connection, identity, questions, asked } => {
-            tracing::debug!(tenant = %identity.tenant, "a rule says ask, and the tenant has no application to be asked");
-            let answers = nobody_answers(questions);
-            (connection.shard.into(), ToShard::Authorized(connection, asked, answers))
         }
         Request::Page { connection, ticket, reader, life, cursor, head } => {
             let page = backlog.page(&reader, life, cursor, head).await;
@@ -87,10 +82,6 @@ fn failed(request: &Request) -> (usize, ToShard) {
         Request::Refresh { connection, frame, .. } => {
             (connection.shard.into(), ToShard::Refreshed(*connection, frame.clone(), Err(refusal())))
         }
-        Request::Authorize { connection, questions, asked, .. } => {
-            let answers = nobody_answers(questions.clone());
-            (connection.shard.into(), ToShard::Authorized(*connection, asked.clone(), answers))
-        }
         Request::Page { connection, ticket, .. } => {
             (connection.shard.into(), ToShard::Page(*connection, *ticket, Err(error())))
         }
@@ -98,10 +89,6 @@ fn failed(request: &Request) -> (usize, ToShard) {
             (connection.shard.into(), ToShard::History(*connection, *ticket, Err(error())))
         }
     }
-}
-
-fn nobody_answers(questions: Vec<Question>) -> Vec<Answered> {
-    questions.into_iter().map(|question| question.answered(Said::Nothing)).collect()
 }
 
 async fn history(

@@ -222,23 +222,14 @@ fn permitted(
     identity: &Identity,
     channels: &[Channel],
 ) -> Result<(), Refusal> {
-    let decided = |decision: Decision<'_>| {
-        let of = |channel: &&Channel| rules.decide(action, identity, channel) == decision;
-        channels.iter().filter(of).cloned().collect::<Vec<Channel>>()
-    };
-    let forbidden = decided(Decision::Forbidden);
-    if !forbidden.is_empty() {
-        let message = format!("neither the token nor a rule allows {}", some(&forbidden));
-        let refusal = Refusal::new("forbidden", message, 403, CloseCode::Forbidden);
-        return Err(Refusal { channels: forbidden, ..refusal });
+    let may_not = |channel: &&Channel| rules.decide(action, identity, channel) == Decision::Forbidden;
+    let forbidden: Vec<Channel> = channels.iter().filter(may_not).cloned().collect();
+    if forbidden.is_empty() {
+        return Ok(());
     }
-    let unknown = decided(Decision::Ask);
-    if !unknown.is_empty() {
-        let refusal =
-            Refusal::unavailable(format!("the application could not be asked about {}", some(&unknown)));
-        return Err(Refusal { channels: unknown, ..refusal });
-    }
-    Ok(())
+    let message = format!("neither the token nor a rule allows {}", some(&forbidden));
+    let refusal = Refusal::new("forbidden", message, 403, CloseCode::Forbidden);
+    Err(Refusal { channels: forbidden, ..refusal })
 }
 
 /// What names every channel of a tenant: the reserved ones need patterns that name them.

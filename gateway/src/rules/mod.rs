@@ -1,4 +1,4 @@
-//! Which rules has a tenant that this node serves, and what does its application say?
+//! Which rules has a tenant that this node serves?
 //!
 //! Rules hang on the tenant's stream: compiled once for a version, shared by all of the node, forgotten with the stream.
 //!

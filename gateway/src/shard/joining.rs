@@ -1,11 +1,10 @@
 //! How does a session get into the channels that its client asks for?
 //!
-//! All or none: by the token, by a rule, or because the application says so. Whoever has to be asked about is asked beside the
-//! shard; that `subscribe` waits, and nothing else of the connection does.
+//! All or none: by the token or by a rule.
 
 use super::context::Context;
 use super::history::{HistoryJob, JOBS};
-use super::messages::{Answered, Joining, Question, Request, Said};
+use super::messages::Joining;
 use super::rules::forget_past;
 use super::session::Position;
 use super::tables::Tables;
@@ -30,101 +29,36 @@ pub(super) fn subscribe<W: World>(
     context: &mut Context<W>,
 ) {
     if pays_for(key, asked.id.as_deref(), asked.channels.len(), tables, context) {
-        join(key, asked, None, tables, context);
+        join(key, asked, tables, context);
     }
 }
 
-/// The application was asked about a `subscribe`.
-pub(super) fn answered<W: World>(
-    key: u32,
-    asked: Joining,
-    answers: Vec<Answered>,
-    tables: &mut Tables<W::Socket>,
-    context: &mut Context<W>,
-) {
-    join(key, asked, Some(answers), tables, context);
-}
-
-/// What stands against a `subscribe`.
-#[derive(Default)]
-struct Objections {
-    forbidden: Vec<Channel>,
-    unknown: Vec<Channel>,
-    /// Whether some of its channels may be heard and not read back.
-    no_past: bool,
-    questions: Vec<Question>,
-}
-
-impl Objections {
-    fn note(&mut self, said: Said, channel: &Channel) {
-        match said {
-            Said::Yes => {}
-            // Hearing it and reading its past are asked one after the other; it is named once.
-            Said::No if self.forbidden.last() == Some(channel) => {}
-            Said::No => self.forbidden.push(channel.clone()),
-            Said::Nothing => self.unknown.push(channel.clone()),
-        }
-    }
-}
-
-fn join<W: World>(
-    key: u32,
-    asked: Joining,
-    answers: Option<Vec<Answered>>,
-    tables: &mut Tables<W::Socket>,
-    context: &mut Context<W>,
-) {
-    let Some(connection) = tables.get(key) else { return };
-    let connection_id = connection.id;
-    let Some(session) = connection.sessions().get(SESSION) else { return };
+fn join<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
+    let Some(session) = tables.get(key).and_then(|connection| connection.sessions().get(SESSION)) else {
+        return;
+    };
     let Some(room) = tables.rooms.get(session.room) else { return };
-    let mut found = Objections::default();
+    let reads_back = asked.history.is_some() || !session.is_live();
+    // Those that may not be joined, and whether some of the others may be heard and not read back.
+    let (mut forbidden, mut no_past) = (Vec::new(), false);
     for channel in &asked.channels {
         // One by one for those that the token does not open; most are.
-        let mut needs = |action: Action| {
-            let said = match room.rules.decide(action, &session.identity, channel) {
-                Decision::Allowed(_) => Said::Yes,
-                Decision::Forbidden => Said::No,
-                Decision::Ask => match &answers {
-                    Some(answers) => Answered::of(answers, action, channel),
-                    None => {
-                        found.questions.push(Question { action, channel: channel.clone() });
-                        Said::Yes
-                    }
-                },
-            };
-            match action {
-                Action::History if asked.history.is_none() => found.no_past |= said != Said::Yes,
-                _ => found.note(said, channel),
-            }
-        };
         if session.identity.may_read(channel) {
             continue;
         }
-        needs(Action::Subscribe);
-        if asked.history.is_some() || !session.is_live() {
-            needs(Action::History);
+        let may = |action: Action| {
+            matches!(room.rules.decide(action, &session.identity, channel), Decision::Allowed(_))
+        };
+        let past = !reads_back || may(Action::History);
+        if !may(Action::Subscribe) || (asked.history.is_some() && !past) {
+            forbidden.push(channel.clone());
         }
+        no_past |= !past;
     }
-    let Objections { forbidden, unknown, no_past, questions } = found;
     if !forbidden.is_empty() {
         let message =
             format!("neither the token nor a rule allows {}; nothing was subscribed", some(&forbidden));
         return refuse(key, &asked.id, ("forbidden", &message), &forbidden, tables, context);
-    }
-    if !unknown.is_empty() {
-        let message =
-            format!("the application could not be asked about {}; nothing was subscribed", some(&unknown));
-        return refuse(key, &asked.id, ("unavailable", &message), &unknown, tables, context);
-    }
-    if !questions.is_empty() {
-        let identity = Box::new(session.identity.clone());
-        return context.world.request(Request::Authorize {
-            connection: connection_id,
-            identity,
-            questions,
-            asked: Box::new(asked),
-        });
     }
     let is_new =
         |channel: &&Channel| !room.key_of(channel).is_some_and(|channel| session.channels.contains(channel));

@@ -12,7 +12,6 @@ use crate::stream::backlog::{BacklogPage, Held, Reader};
 use bytes::Bytes;
 use carillon_backplane::log::{LogError, LoggedEvent};
 use carillon_platform::auth::{Identity, ServiceKey};
-use carillon_platform::rules::Action;
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::{FrameId, History};
 use carillon_protocol::{Channel, Seq, TenantId};
@@ -32,8 +31,6 @@ pub(crate) enum ToShard<S = TcpStream> {
     Entered(ConnectionId, Result<Box<Entrance>, Refusal>),
     /// The token of a refresh was checked.
     Refreshed(ConnectionId, Option<Box<str>>, Result<Identity, Refusal>),
-    /// The application was asked about a `subscribe`.
-    Authorized(ConnectionId, Box<Joining>, Vec<Answered>),
     /// A page of the log, for a connection behind its ring.
     Page(ConnectionId, Ticket, Result<Arc<BacklogPage>, LogError>),
     /// A page of history for a `subscribe`.
@@ -82,13 +79,6 @@ pub(crate) enum Request {
         token: Box<str>,
         tenant: TenantId,
     },
-    /// Ask the application about a `subscribe`.
-    Authorize {
-        connection: ConnectionId,
-        identity: Box<Identity>,
-        questions: Vec<Question>,
-        asked: Box<Joining>,
-    },
     /// Read the page after a cursor.
     Page { connection: ConnectionId, ticket: Ticket, reader: Reader, life: u32, cursor: Seq, head: Seq },
     /// Read a page of history.
@@ -108,46 +98,6 @@ pub(crate) struct Joining {
     pub(crate) id: Option<FrameId>,
     pub(crate) channels: Vec<Channel>,
     pub(crate) history: Option<History>,
-}
-
-/// What an application is asked about somebody.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Question {
-    pub(crate) action: Action,
-    pub(crate) channel: Channel,
-}
-
-/// What it said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
-    Yes,
-    No,
-    /// Nothing that could be understood, in time.
-    Nothing,
-}
-
-/// A question and what was said to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answered {
-    pub(crate) question: Question,
-    pub(crate) said: Said,
-}
-
-impl Question {
-    /// With this answer.
-    pub(crate) fn answered(self, said: Said) -> Answered {
-        Answered { question: self, said }
-    }
-}
-
-impl Answered {
-    /// What was said about this; nothing if it was not asked.
-    pub(crate) fn of(answers: &[Self], action: Action, channel: &Channel) -> Said {
-        let about = answers
-            .iter()
-            .find(|answer| answer.question.action == action && answer.question.channel == *channel);
-        about.map_or(Said::Nothing, |answer| answer.said)
-    }
 }
 
 /// Where a piece of history goes on.

@@ -94,8 +94,6 @@ pub(crate) use allowance::FrameRate;
 pub(crate) use context::{Counts, ShardConfig};
 pub(crate) use event_loop::start;
 pub(crate) use mailbox::Shards;
-pub(crate) use messages::{
-    Answered, Cause, Coming, HistoryFrom, HistoryPage, Newcomer, Question, Request, Said, ToShard,
-};
+pub(crate) use messages::{Cause, Coming, HistoryFrom, HistoryPage, Newcomer, Request, ToShard};
 pub(crate) use stuck::StuckCursors;
 pub(crate) use wire::Wire;

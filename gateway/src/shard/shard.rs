@@ -15,7 +15,6 @@ use super::deadlines::{due_ms, look_after};
 use super::entering::{Accepted, accept, welcome};
 use super::fanout::FanOut;
 use super::inbound::{Inbound, on_text};
-use super::joining::answered;
 use super::leaving::{Departures, leaves_at_head, tell_to_leave};
 use super::messages::{Newcomer, ToShard};
 use super::pace::rest_us;
@@ -162,7 +161,6 @@ impl<W: World> Shard<W> {
             ToShard::Stop => self.stop(),
             // What follows may come when its connection is gone; another may have its place.
             ToShard::Entered(id, _)
-            | ToShard::Authorized(id, ..)
             | ToShard::Refreshed(id, ..)
             | ToShard::Page(id, ..)
             | ToShard::History(id, ..)
@@ -170,10 +168,6 @@ impl<W: World> Shard<W> {
             ToShard::Entered(id, result) => self.entered(id.key, result),
             ToShard::Refreshed(id, frame, result) => {
                 refreshed(id.key, frame, result, &mut self.tables, &mut self.context);
-                self.settle(id.key);
-            }
-            ToShard::Authorized(id, asked, answers) => {
-                answered(id.key, *asked, answers, &mut self.tables, &mut self.context);
                 self.settle(id.key);
             }
             ToShard::Page(id, ticket, page) => {

@@ -64,7 +64,7 @@ impl Compiled {
                 unreadable += 1;
                 continue;
             };
-            compiled.add(match serde_json::from_str::<Document>(document) {
+            compiled.add(match Document::stored(document) {
                 Ok(document) => document.rule(pattern),
                 Err(_) => {
                     unreadable += 1;

@@ -2,7 +2,8 @@
 //!
 //! As a JSON object, in the database as on the API. What is read from a request is strict: everything wrong with it is told
 //! with a pointer. What is read from the database was written by some version of this, perhaps by a newer one: fields that it
-//! does not know are passed over, and a rule that it cannot read gives nobody anything.
+//! does not know are passed over, and a rule that it cannot read, or that names people in a way it does not know, gives nobody
+//! anything.
 
 use super::pattern::Pattern;
 use super::rule::{Action, Grant, Rule};
@@ -21,7 +22,8 @@ const ANYONE: &str = "anyone";
 const MYSELF: &str = "self";
 const ASK: &str = "ask";
 const ROLE: &str = "role:";
-const WHO: &str = "must be anyone, self, ask, or role: and the name of a role";
+const WHO: &str = "must be anyone, self, or role: and the name of a role";
+const NOT_BUILT: &str = "ask cannot be set: asking the application is not built yet; must be anyone, self, or role: and the name of a role";
 
 /// A rule as it is written; every field has its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +140,19 @@ pub fn read(pattern: &Pattern, body: &Value) -> Result<Document, Vec<RuleFault>>
 }
 
 impl Document {
-    /// The rule that it says, for these channels. What it does not understand gives nobody anything.
+    /// Reads a rule as it is stored, or says why that cannot be done.
+    pub fn stored(text: &str) -> Result<Self, String> {
+        let document: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let Self { subscribe, publish, signal, presence, history, .. } = &document;
+        let mut named = subscribe.iter().chain(publish).chain(signal).chain(presence).chain(history);
+        let known = |who: &str| matches!(who, ANYONE | MYSELF) || who.starts_with(ROLE);
+        if let Some(who) = named.find(|who| !known(who)) {
+            return Err(format!("this release does not know who {who:?} is"));
+        }
+        Ok(document)
+    }
+
+    /// The rule that it says, for these channels.
     pub(super) fn rule(self, pattern: Pattern) -> Rule {
         let lists = [self.subscribe, self.publish, self.signal, self.presence, self.history];
         Rule {
@@ -156,7 +170,7 @@ impl Document {
 fn grant(list: &[String]) -> Grant {
     let has = |word: &str| list.iter().any(|who| who == word);
     let roles = list.iter().filter_map(|who| who.strip_prefix(ROLE)).map(str::to_owned);
-    Grant { anyone: has(ANYONE), myself: has(MYSELF), ask: has(ASK), roles: roles.collect() }
+    Grant { anyone: has(ANYONE), myself: has(MYSELF), roles: roles.collect() }
 }
 
 fn who(
@@ -166,7 +180,8 @@ fn who(
     faults: &mut Vec<RuleFault>,
 ) -> Option<Vec<String>> {
     list(fields, name, faults, |text| match text {
-        ANYONE | ASK => Ok(()),
+        ANYONE => Ok(()),
+        ASK => Err(NOT_BUILT),
         MYSELF if pattern.names_a_user() => Ok(()),
         MYSELF => Err("self needs {user} in the pattern"),
         _ => {
@@ -287,6 +302,34 @@ mod tests {
         assert_eq!(faults("a", json!([])), [(String::new(), FaultKind::WrongType)]);
         let many: Vec<String> = (0..65).map(|n| format!("role:r{n}")).collect();
         assert_eq!(faults("a", json!({"signal": many})), [("/signal".to_owned(), FaultKind::TooMany)]);
+    }
+
+    #[test]
+    fn to_ask_the_application_is_refused_with_the_reason_until_it_is_built() {
+        let pattern = Pattern::new("order:{order}").unwrap();
+        let fields = Action::ALL.map(Action::name);
+        let body: Map<String, Value> =
+            fields.iter().map(|name| ((*name).to_owned(), json!(["role:head", "ask"]))).collect();
+        let found = read(&pattern, &Value::Object(body)).unwrap_err();
+        let places: Vec<&str> = found.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(places, fields.map(|name| format!("/{name}/1")));
+        for fault in found {
+            assert_eq!(fault.kind, FaultKind::Invalid);
+            assert!(fault.detail.contains("asking the application is not built yet"), "{}", fault.detail);
+        }
+    }
+
+    #[test]
+    fn a_stored_rule_that_names_people_in_an_unknown_way_is_not_read() {
+        let known = Document::stored(r#"{"subscribe": ["anyone", "self", "role:head"], "later": 1}"#);
+        assert_eq!(known.unwrap().subscribe, ["anyone", "self", "role:head"]);
+        for action in Action::ALL {
+            for who in ["ask", "group:a"] {
+                let fault = Document::stored(&json!({action.name(): ["anyone", who]}).to_string());
+                assert!(fault.unwrap_err().contains(who), "{action:?}");
+            }
+        }
+        assert!(Document::stored("7").is_err());
     }
 
     #[test]

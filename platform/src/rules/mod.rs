@@ -1,7 +1,7 @@
 //! Who may do what in a channel, beyond what their token says?
 //!
 //! A tenant's channel rules, and the installation's defaults where it has none for a channel. Everything here is a function of
-//! values: the services bring the rules from the database and the question to the application that decides (`ask`).
+//! values: the services bring the rules from the database.
 //!
 //! | module | question it answers |
 //! |---|---|

@@ -41,8 +41,6 @@ pub struct Grant {
     pub anyone: bool,
     /// Whoever's id stands at `{user}`.
     pub myself: bool,
-    /// Whoever the application says.
-    pub ask: bool,
     /// Whoever has one of these roles.
     pub roles: Box<[String]>,
 }

@@ -42,8 +42,6 @@ pub enum Decision<'a> {
     Allowed(Because<'a>),
     /// They may not.
     Forbidden,
-    /// The application decides.
-    Ask,
 }
 
 /// Why somebody may.
@@ -101,7 +99,6 @@ impl<'a> Found<'a> {
         }
         match grant.role_of(identity) {
             Some(role) => Decision::Allowed(Because::Role(role)),
-            None if grant.ask => Decision::Ask,
             None => Decision::Forbidden,
         }
     }

@@ -74,6 +74,11 @@ async fn a_rule_that_is_wrong_is_refused_with_the_place_of_every_fault() {
     let reply = put(&api, "rules-wrong", "order:{order}", json!({"signal": ["self"]})).await;
     assert_eq!(reply.faults(), [("/signal/0".to_owned(), "invalid".to_owned())]);
     assert!(reply.json["detail"].as_str().unwrap().contains("{user}"), "{:?}", reply.json);
+    let asks = put(&api, "rules-wrong", "order:{order}", json!({"subscribe": ["role:head", "ask"]})).await;
+    asks.problem(422, "invalid_rule");
+    assert_eq!(asks.faults(), [("/subscribe/1".to_owned(), "invalid".to_owned())]);
+    let words = "asking the application is not built yet";
+    assert!(asks.json["detail"].as_str().unwrap().contains(words), "{:?}", asks.json);
     for pattern in ["a*b", "order:{Order}", "order:{o}x", "user:", "a%20b"] {
         let reply = put(&api, "rules-wrong", pattern, json!({})).await;
         reply.problem(400, "invalid_parameter");
@@ -153,7 +158,11 @@ async fn the_tester_says_which_rule_decides_and_why() {
     let api = Api::new().await;
     for (tenant, pattern, rule) in [
         ("*", "rt-desk:*", json!({"subscribe": ["role:desk"]})),
-        ("rules-test", "rt-staff:{user}", json!({"subscribe": ["self", "role:head"], "signal": ["ask"]})),
+        (
+            "rules-test",
+            "rt-staff:{user}",
+            json!({"subscribe": ["self", "role:head"], "signal": ["role:head"]}),
+        ),
     ] {
         let set = put(&api, tenant, pattern, rule).await;
         assert_eq!(set.status, 200, "{:?}", set.json);
@@ -171,7 +180,10 @@ async fn the_tester_says_which_rule_decides_and_why() {
         own["subscribe"],
         json!({"verdict": "allowed", "why": "the rule says self, and they stand at {user}"})
     );
-    assert_eq!((&own["history"]["verdict"], &own["signal"]["verdict"]), (&json!("allowed"), &json!("ask")));
+    assert_eq!(
+        (&own["history"]["verdict"], &own["signal"]["verdict"]),
+        (&json!("allowed"), &json!("forbidden"))
+    );
     assert_eq!(own["publish"]["verdict"], "forbidden");
     let head = test("ana", "desk,head", "rt-staff:mila").await;
     assert_eq!(head["subscribe"], json!({"verdict": "allowed", "why": "the rule says role:head"}));

@@ -10,7 +10,7 @@ use crate::edge::RawQuery;
 use crate::entrance::{Entrance, Refusal, Resume};
 use crate::shard::allowance::FrameRate;
 use crate::shard::context::ShardConfig;
-use crate::shard::messages::{Cause, Coming, Newcomer, Request, Said, ToShard};
+use crate::shard::messages::{Cause, Coming, Newcomer, Request, ToShard};
 use crate::shard::shard::{Ready, Shard};
 use crate::shard::stuck::StuckCursors;
 use crate::shard::wire::Wire;
@@ -384,15 +384,6 @@ impl Run {
                     Outcome::Failed => Err(Refusal::from(AuthError::Missing)),
                 };
                 ToShard::Refreshed(connection, frame, result)
-            }
-            Request::Authorize { connection, questions, asked, .. } => {
-                let said = match outcome {
-                    Outcome::Good => Said::Yes,
-                    Outcome::Other => Said::No,
-                    Outcome::Failed => Said::Nothing,
-                };
-                let answers = questions.into_iter().map(|question| question.answered(said)).collect();
-                ToShard::Authorized(connection, asked, answers)
             }
             Request::Page { connection, ticket, reader, life, cursor, head } => {
                 let tenant = self.tenants.iter().find(|own| own.name == reader.group).unwrap();

@@ -6,8 +6,8 @@ use utoipa::{IntoParams, ToSchema};
 /// What a rule says.
 ///
 /// `subscribe`, `publish`, `signal`, `presence` and `history` list who may: `anyone` (of the tenant), `self` (whoever's id stands
-/// at `{user}` in the channel), `role:` and a role, `ask` (whoever the tenant's application says). A list that is left out is
-/// empty, but `history`, which is then as `subscribe`. Unknown fields are refused.
+/// at `{user}` in the channel), `role:` and a role. A list that is left out is empty, but `history`, which is then as
+/// `subscribe`. Unknown fields are refused.
 #[derive(ToSchema, Serialize)]
 #[schema(example = json!({"subscribe": ["self", "role:reception"], "signal": ["role:reception"], "history": []}))]
 pub(in crate::http) struct ChannelRuleBody {
@@ -101,7 +101,7 @@ pub(in crate::http) struct ChannelRuleTest {
 /// A verdict.
 #[derive(ToSchema, Serialize)]
 pub(in crate::http) struct ChannelVerdict {
-    /// `allowed`, `forbidden`, or `ask`: the tenant's application decides.
+    /// `allowed` or `forbidden`.
     pub(super) verdict: &'static str,
     /// Why.
     pub(super) why: String,

@@ -87,7 +87,6 @@ fn tried(rules: &RuleSet, identity: &Identity, channel: &Channel) -> ChannelRule
             Decision::Allowed(Because::Role(role)) => {
                 verdict("allowed", &format!("the rule says role:{role}"))
             }
-            Decision::Ask => verdict("ask", "the rule says ask: the tenant's application decides"),
             Decision::Forbidden if found.is_some() => {
                 verdict("forbidden", "the rule names neither them nor a role of theirs")
             }
