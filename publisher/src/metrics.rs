@@ -76,7 +76,7 @@ const READS_REFUSED: Metric = Metric {
     name: "carillon_reads_refused_total",
     kind: MetricKind::Counter,
     labels: "resource: turn (to ask the database), memory (of unread answers); bound: total, group (tenant), member (key or user)",
-    what: "Requests of `GET /v1/events` and `GET /v1/events/{id}` that a share refused",
+    what: "Requests that read the log or channel rules and that a share refused",
 };
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",

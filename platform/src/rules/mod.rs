@@ -28,3 +28,5 @@ mod property_tests;
 
 /// Rules of a tenant at most.
 pub const RULES: usize = 1_000;
+/// Bytes that all of them have at most, patterns and JSON: a question for them reads them all.
+pub const RULES_BYTES: usize = 256 * 1024;

@@ -5,6 +5,7 @@ use carillon_platform::config::Tenants as Policy;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use http::Method;
 use serde_json::json;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -148,6 +149,38 @@ async fn who_reads_without_end_is_refused_before_the_log_is_asked() {
     }
     let asked =
         "select count(*) from pg_stat_activity where query like '%open_tenant%' and wait_event_type = 'Lock'";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while api.database.sql(asked) != "1" {
+        assert!(Instant::now() < deadline, "{} questions", api.database.sql(asked));
+    }
+    lock.release(&api.database);
+}
+
+/// Every request about channel rules reads all of an owner's: one key's many wait behind one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_rules_without_end_is_refused_before_the_database_is_asked() {
+    let api = Api::with(Database::own().await, Policy::Auto).await;
+    let one = "/v1/channel-rules/a?tenant=rules";
+    let tried = "/v1/channel-rules/test?tenant=rules&user=a&channel=a";
+    let call = async |method: Method, path: &str| {
+        api.call(method, path, &[("content-type", "application/json")], "{}").await
+    };
+    assert_eq!(call(Method::PUT, one).await.status, 200);
+    let lock = Lock::hold_by(&api.database, "lock table carillon.channel_rules in access exclusive mode");
+    let forms = [
+        (Method::GET, "/v1/channel-rules?tenant=rules"),
+        (Method::GET, one),
+        (Method::GET, tried),
+        (Method::PUT, one),
+        (Method::DELETE, one),
+    ];
+    let mut asking: FuturesUnordered<_> =
+        (0..8).flat_map(|_| forms.clone()).map(|(method, path)| call(method, path)).collect();
+    // One asks, and sixteen wait behind it.
+    for _ in 0..40 - 17 {
+        asking.next().await.unwrap().problem(429, "too_many_requests");
+    }
+    let asked = "select count(*) from pg_stat_activity where query like '%channel_rules%' and wait_event_type = 'Lock'";
     let deadline = Instant::now() + Duration::from_secs(20);
     while api.database.sql(asked) != "1" {
         assert!(Instant::now() < deadline, "{} questions", api.database.sql(asked));

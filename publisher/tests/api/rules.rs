@@ -125,6 +125,41 @@ async fn patterns_that_say_as_much_about_a_channel_are_refused_also_when_they_co
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_rules_of_an_owner_have_a_bound_in_bytes() {
+    let api = Api::new().await;
+    let large = |letter: char| {
+        let roles: Vec<String> =
+            (100..164).map(|n| format!("role:{n}{}", letter.to_string().repeat(117))).collect();
+        json!({"subscribe": roles, "publish": roles, "signal": roles, "presence": roles})
+    };
+    // 41 KB each.
+    for n in 0..6 {
+        assert_eq!(put(&api, "rules-large", &format!("a{n}"), large('a')).await.status, 200);
+    }
+    let refused = put(&api, "rules-large", "a6", large('a')).await;
+    refused.problem(422, "invalid_rule");
+    assert_eq!(refused.faults(), [("pattern".to_owned(), "too_many".to_owned())]);
+    assert!(refused.json["detail"].as_str().unwrap().contains("262144 bytes"), "{:?}", refused.json);
+    assert_eq!(put(&api, "rules-large", "a3", large('b')).await.status, 200, "in its own place");
+    assert_eq!(put(&api, "rules-large", "a6", json!({"subscribe": ["anyone"]})).await.status, 200);
+    assert_eq!(put(&api, "rules-large-2", "a6", large('a')).await.status, 200, "another's is another's");
+    let listed = api.get("/v1/channel-rules?tenant=rules-large").await.json;
+    assert_eq!(listed["rules"].as_array().unwrap().len(), 7);
+    assert_eq!(delete(&api, "/v1/channel-rules/a0?tenant=rules-large").await.status, 204);
+    assert_eq!(put(&api, "rules-large", "a6", large('a')).await.status, 200);
+    // Those of an older release may have more: what gets smaller is taken, what gets larger is not.
+    api.database.sql(
+        "insert into carillon.channel_rules (tenant_id, pattern, rule)
+         select 'rules-large', 'b' || n, r.rule from carillon.channel_rules r, generate_series(1, 4) n
+         where r.tenant_id = 'rules-large' and r.pattern = 'a3'",
+    );
+    assert_eq!(put(&api, "rules-large", "b1", json!({"subscribe": ["anyone"]})).await.status, 200);
+    put(&api, "rules-large", "b1", json!({"subscribe": ["anyone", format!("role:{}", "a".repeat(100))]}))
+        .await
+        .problem(422, "invalid_rule");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_administrators_set_rules_and_only_their_tenants() {
     let api = Api::new().await;
     let publishes = make_key(&api.database, Some("rules-who"), "publish,read", None).await;

@@ -14,6 +14,7 @@ pub(super) mod write;
 
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
+use super::reads::Reader;
 use super::{App, no_entry};
 use crate::access::Caller;
 use axum::Router;
@@ -53,6 +54,11 @@ fn owner(caller: &Caller, query: &mut Query) -> Result<Owner, Problem> {
         named.map(|text| TenantId::new(text).map_err(|fault| query::invalid("tenant", fault.allowed)));
     let entry = caller.enter(asked.transpose()?.as_ref()).map_err(no_entry)?;
     if entry.admin { Ok(Owner::Tenant(entry.tenant)) } else { Err(not_admin()) }
+}
+
+/// Whoever asks for an owner's rules: all of them are read each time, so there are turns for it as for the log.
+fn reader(app: &App, owner: &Owner, caller: &Caller) -> Reader {
+    app.reads.reader(owner.name(), &caller.name())
 }
 
 fn not_admin() -> Problem {

@@ -1,18 +1,21 @@
 //! Which rules are there?
 
 use super::shapes::{ChannelRule, ChannelRules, RulesQuery};
-use super::{owner, pattern};
+use super::{owner, pattern, reader};
 use crate::access::Caller;
 use crate::http::App;
 use crate::http::openapi::shapes::ProblemDocument;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::Query;
+use crate::http::reads::Reader;
 use axum::Json;
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{Owner, Settings, StoredRule};
 use carillon_platform::rules::Document;
-use http::Uri;
+use http::{HeaderValue, Uri, header};
 use std::sync::Arc;
 
 /// List the channel rules.
@@ -25,23 +28,29 @@ use std::sync::Arc;
     tag = "rules",
     params(RulesQuery),
     responses(
-        (status = 200, description = "All of them: at most 1,000.", body = ChannelRules),
+        (status = 200, description = "All of them: at most 1,000, and 256 KiB.", body = ChannelRules),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(in crate::http) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
     uri: Uri,
-) -> Result<Json<ChannelRules>, Problem> {
+) -> Result<Response, Problem> {
     let owner = owner(&caller, &mut Query::read(&uri, &["tenant"])?)?;
-    let settings = settings(&app, &owner).await?;
+    let reader = reader(&app, &owner, &caller);
+    let held = reader.hold()?;
+    let settings = settings(&app, &reader, &owner).await?;
     let rules = settings.rules.into_iter().map(shown).collect::<Result<_, _>>()?;
-    Ok(Json(ChannelRules { rules }))
+    let text = serde_json::to_vec(&ChannelRules { rules })
+        .map_err(|_| Problem::new(Code::Internal, "the rules cannot be written"))?;
+    let json = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, json)], Body::from(held.piece(text))).into_response())
 }
 
 /// Read one channel rule.
@@ -57,8 +66,9 @@ pub(in crate::http) async fn list(
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is no rule of this pattern", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(in crate::http) async fn one(
@@ -69,13 +79,15 @@ pub(in crate::http) async fn one(
 ) -> Result<Json<ChannelRule>, Problem> {
     let owner = owner(&caller, &mut Query::read(&uri, &["tenant"])?)?;
     let pattern = pattern(path)?;
-    let mut stored = settings(&app, &owner).await?.rules.into_iter();
+    let reader = reader(&app, &owner, &caller);
+    let mut stored = settings(&app, &reader, &owner).await?.rules.into_iter();
     let found = stored.find(|rule| rule.pattern == pattern.as_str()).ok_or_else(no_such_rule)?;
     Ok(Json(shown(found)?))
 }
 
 /// What is set; a tenant that was never used has set nothing.
-async fn settings(app: &App, owner: &Owner) -> Result<Settings, Problem> {
+async fn settings(app: &App, reader: &Reader, owner: &Owner) -> Result<Settings, Problem> {
+    let _turn = reader.turn().await?;
     Ok(app.rules.settings(owner).await?.unwrap_or_default())
 }
 

@@ -1,7 +1,7 @@
 //! What would somebody be allowed, and by which rule?
 
-use super::owner;
 use super::shapes::{ChannelRuleTest, ChannelVerdict, RulesQuery};
+use super::{owner, reader};
 use crate::access::Caller;
 use crate::http::App;
 use crate::http::openapi::shapes::ProblemDocument;
@@ -36,8 +36,9 @@ use std::sync::Arc;
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(in crate::http) async fn test(
@@ -46,7 +47,9 @@ pub(in crate::http) async fn test(
     uri: Uri,
 ) -> Result<Json<ChannelRuleTest>, Problem> {
     let mut query = Query::read(&uri, &["tenant", "user", "roles", "channel"])?;
-    let Owner::Tenant(tenant) = owner(&caller, &mut query)? else {
+    let owner = owner(&caller, &mut query)?;
+    let reader = reader(&app, &owner, &caller);
+    let Owner::Tenant(tenant) = owner else {
         return Err(query::invalid("tenant", "a tenant: rules are tried in one"));
     };
     let missing = |name: &'static str| {
@@ -68,7 +71,10 @@ pub(in crate::http) async fn test(
     if roles.iter().any(|role| Channel::role(role).is_err()) {
         return Err(query::invalid("roles", "names of roles with commas between them"));
     }
-    let rules = app.rules.of(&tenant).await?;
+    let rules = {
+        let _turn = reader.turn().await?;
+        app.rules.of(&tenant).await?
+    };
     let (roles, patterns) = (roles.into(), Box::default());
     let identity =
         Identity { tenant, user, roles, patterns, caps: Caps::default(), expires_at: 0, service: None };

@@ -2,7 +2,7 @@
 
 use super::read::{no_such_rule, rule};
 use super::shapes::{ChannelRule, ChannelRuleBody, RulesQuery};
-use super::{owner, pattern};
+use super::{owner, pattern, reader};
 use crate::access::Caller;
 use crate::event::fault::LISTED_FAULTS;
 use crate::event::request::{Unreadable, value};
@@ -16,8 +16,8 @@ use crate::rules::Changed;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use carillon_backplane::log::{Owner, RuleChange, Settings};
-use carillon_platform::rules::{self, Pattern, RULES, RuleFault, document::FaultKind};
+use carillon_backplane::log::{Owner, RuleChange, Settings, StoredRule};
+use carillon_platform::rules::{self, Pattern, RULES, RULES_BYTES, RuleFault, document::FaultKind};
 use carillon_protocol::limits;
 use http::{StatusCode, Uri};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ use std::sync::Arc;
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_rule`: every fault with its JSON pointer; nothing changed", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "`body_share_full`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`body_share_full`, `too_many_requests`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
@@ -87,7 +87,8 @@ pub(in crate::http) async fn put(
     }
     let stored = serde_json::to_string(&document)
         .map_err(|_| Problem::new(Code::Internal, "the rule cannot be written"))?;
-    let fits = |settings: &Settings| fits(&pattern, settings);
+    let fits = |settings: &Settings| fits(&pattern, &stored, settings);
+    let _turn = reader(&app, &owner, &caller).turn().await?;
     match app.rules.change(&owner, pattern.as_str(), RuleChange::Put(&stored), fits).await? {
         Changed::Yes => {
             tracing::info!(
@@ -117,8 +118,9 @@ pub(in crate::http) async fn put(
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is no rule of this pattern", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(in crate::http) async fn delete(
@@ -133,6 +135,7 @@ pub(in crate::http) async fn delete(
         let known = settings.rules.iter().any(|stored| stored.pattern == pattern.as_str());
         known.then_some(()).ok_or_else(no_such_rule)
     };
+    let _turn = reader(&app, &owner, &caller).turn().await?;
     match app.rules.change(&owner, pattern.as_str(), RuleChange::Delete, is_there).await? {
         Changed::Yes => {
             tracing::info!(
@@ -147,8 +150,8 @@ pub(in crate::http) async fn delete(
     }
 }
 
-/// Whether a rule of this pattern may stand beside those that there are.
-fn fits(pattern: &Pattern, settings: &Settings) -> Result<(), Problem> {
+/// Whether a rule of this pattern that says this may stand beside those that there are.
+fn fits(pattern: &Pattern, says: &str, settings: &Settings) -> Result<(), Problem> {
     let others: Vec<&str> = settings
         .rules
         .iter()
@@ -157,6 +160,17 @@ fn fits(pattern: &Pattern, settings: &Settings) -> Result<(), Problem> {
         .collect();
     if others.len() >= RULES {
         let detail = format!("there are {RULES} rules already, and no more may be");
+        return Err(at_pattern(FaultCode::TooMany, detail));
+    }
+    let (own, beside): (Vec<&StoredRule>, Vec<&StoredRule>) =
+        settings.rules.iter().partition(|stored| stored.pattern == pattern.as_str());
+    let bytes = |rules: &[&StoredRule]| {
+        rules.iter().map(|stored| stored.pattern.len() + stored.rule.len()).sum::<usize>()
+    };
+    let needs = pattern.as_str().len() + says.len();
+    // One that gets no larger may always be set.
+    if bytes(&beside) + needs > RULES_BYTES && needs > bytes(&own) {
+        let detail = format!("with this one the rules would have more than {RULES_BYTES} bytes together");
         return Err(at_pattern(FaultCode::TooMany, detail));
     }
     let tie = others.iter().find(|other| Pattern::new(other).is_ok_and(|other| other.ties_with(pattern)));
