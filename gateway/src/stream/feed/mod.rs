@@ -45,7 +45,7 @@ use carillon_protocol::event::event_frame;
 use carillon_protocol::{Epoch, Seq, Tag, TenantId};
 use opening::{Newly, Opening, Openings};
 use schedule::HeadSchedule;
-use settings::{ReadRules, Reading};
+use settings::{Batches, ReadRules, Reading};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -114,6 +114,7 @@ pub(crate) struct Feed {
     log: Log,
     rules: RuleBook,
     settings: Reading,
+    batches: Batches,
     listener: Arc<Listener>,
     shards: Shards,
     tracked: HashMap<TenantId, Tracked>,
@@ -143,6 +144,7 @@ impl Feed {
             config,
             rules: RuleBook::new(log.clone()),
             settings: Reading::default(),
+            batches: Batches::default(),
             log: log.for_repairs(),
             listener: Arc::new(listener),
             shards,

@@ -1,6 +1,7 @@
 //! Does work that was begun earlier never overrule what happened since?
 
 use super::ask::{OpenError, OpenedStream};
+use super::settings::{Batches, TOGETHER};
 use super::*;
 use crate::budget::Budget;
 use carillon_backplane::bus::{BusConfig, BusMode};
@@ -125,6 +126,74 @@ async fn rules_of_another_version_are_read_once_and_again_if_they_changed_meanwh
     assert_eq!((stream.rules().version().tenant, &feed.settings), (7, &Reading::Nothing));
     look(&mut feed, 8);
     assert_eq!(feed.settings, Reading::UnderWay { again: false });
+}
+
+/// What of these tenants' changes is followed when a query in which one of them is fails, query by query.
+#[test]
+fn one_tenant_whose_settings_cannot_be_read_keeps_no_others_from_being_followed() {
+    for slow in [0, 1, 63, 64, 100, 299] {
+        let mut batches = Batches::default();
+        let mut changed: Vec<TenantId> = (0..300).map(tenant).collect();
+        let slow = tenant(slow);
+        for query in 1.. {
+            let (read, more) = batches.begin(changed.clone());
+            assert!(!read.is_empty() && read.len() <= TOGETHER);
+            assert_eq!(more, read.len() < changed.len());
+            let failed = read.contains(&slow);
+            assert_eq!(batches.ended(failed), failed && read.len() > 1, "fewer may do");
+            if !failed {
+                changed.retain(|tenant| !read.contains(tenant));
+            }
+            if changed == [slow.clone()] {
+                break;
+            }
+            assert!(query < 40, "{slow}: {} are not followed", changed.len());
+        }
+    }
+}
+
+#[test]
+fn after_an_error_half_as_many_are_read_from_behind_the_first_and_twice_as_many_after_a_success() {
+    let all: Vec<TenantId> = (100..300).map(tenant).collect();
+    let mut batches = Batches::default();
+    let mut begins = |failed: bool| {
+        let (read, more) = batches.begin(all.clone());
+        assert!(more);
+        batches.ended(failed);
+        (read[0].as_str().to_owned(), read.len())
+    };
+    let at = |n: usize, count: usize| (format!("tenant-{n}"), count);
+    assert_eq!(begins(false), at(100, 64), "at most so many together");
+    for (n, count) in [(100, 64), (101, 32), (102, 16), (103, 8), (104, 4), (105, 2), (106, 1), (107, 1)] {
+        assert_eq!(begins(true), at(n, count));
+    }
+    for count in [1, 2, 4, 8, 16, 32, 64, 64] {
+        assert_eq!(begins(false), at(108, count));
+    }
+    // Behind the last it goes on with the first.
+    let mut two = Batches::default();
+    for first in [100, 101, 100] {
+        assert_eq!(two.begin(all[..2].to_vec()).0[0], tenant(first));
+        two.ended(true);
+    }
+}
+
+#[tokio::test]
+async fn changes_that_could_not_be_read_together_are_tried_again_at_once_and_one_alone_at_the_next_look() {
+    let mut feed = feed();
+    for n in 1..=2 {
+        opens(&mut feed, n, 10);
+    }
+    let fails = |feed: &mut Feed, changed: std::ops::RangeInclusive<usize>| {
+        feed.ask_heads();
+        feed.on_found(Found::Heads(Ok(changed.map(|n| watched(n, 10, 7)).collect())));
+        assert_eq!(feed.settings, Reading::UnderWay { again: false });
+        feed.heads.answered(Instant::now(), Duration::from_secs(60));
+        feed.on_found(Found::Rules(Err(LogError::Down("slow".into()))));
+        feed.heads.wakes_at().unwrap() < Instant::now() + Duration::from_secs(30)
+    };
+    assert!(fails(&mut feed, 1..=2));
+    assert!(!fails(&mut feed, 1..=1));
 }
 
 #[tokio::test]
