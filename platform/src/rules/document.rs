@@ -163,6 +163,7 @@ impl Document {
             typing: self.typing,
             presence_grace_ms: self.presence_grace_ms,
             rate: self.rate,
+            unreadable: false,
         }
     }
 }

@@ -62,6 +62,8 @@ pub struct Rule {
     pub presence_grace_ms: u32,
     /// What a person may send into a channel, a second.
     pub rate: u32,
+    /// It stands for one that cannot be read, and gives nobody anything.
+    pub unreadable: bool,
 }
 
 impl Rule {
@@ -80,6 +82,7 @@ impl Rule {
             typing: false,
             presence_grace_ms: 0,
             rate: 0,
+            unreadable: true,
         }
     }
 }

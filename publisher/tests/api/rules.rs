@@ -242,6 +242,42 @@ async fn the_tester_says_which_rule_decides_and_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stored_rule_that_cannot_be_read_is_shown_as_closed_and_hides_no_other() {
+    let api = Api::new().await;
+    for pattern in ["a:*", "b:*", "c:*"] {
+        assert_eq!(put(&api, "rules-newer", pattern, json!({"subscribe": ["anyone"]})).await.status, 200);
+    }
+    for (pattern, newer) in [("a:*", r#"{"subscribe": 7}"#), ("b:*", r#"{"subscribe": ["anyone", "ask"]}"#)] {
+        api.database.sql(&format!(
+            "update carillon.channel_rules set rule = '{newer}' where tenant_id = 'rules-newer' and pattern = '{pattern}'"
+        ));
+    }
+    let listed = api.get("/v1/channel-rules?tenant=rules-newer").await;
+    assert_eq!(listed.status, 200, "{:?}", listed.json);
+    let closed = |pattern: &str| {
+        json!({
+            "pattern": pattern, "subscribe": [], "publish": [], "signal": [], "presence": [], "history": [],
+            "client_types": [], "durable": false, "typing": false, "presence_grace_ms": 0, "rate": 0, "unreadable": true,
+        })
+    };
+    let rules = listed.json["rules"].as_array().unwrap();
+    assert_eq!(rules[..2], [closed("a:*"), closed("b:*")]);
+    assert_eq!((&rules[2]["subscribe"], rules[2].get("unreadable")), (&json!(["anyone"]), None));
+    let one = "/v1/channel-rules/a:*?tenant=rules-newer";
+    assert_eq!(api.get(one).await.json, closed("a:*"));
+    for channel in ["a:1", "b:1"] {
+        let path = format!("/v1/channel-rules/test?tenant=rules-newer&user=mila&channel={channel}");
+        let tried = api.get(&path).await.json;
+        let why = "this release cannot read the rule, so it gives nobody anything";
+        assert_eq!(tried["subscribe"], json!({"verdict": "forbidden", "why": why}), "{tried:?}");
+    }
+    // It is replaced and deleted like any other.
+    let replaced = put(&api, "rules-newer", "b:*", json!({"subscribe": ["anyone"]})).await;
+    assert_eq!((replaced.status.as_u16(), replaced.json.get("unreadable")), (200, None));
+    assert_eq!(delete(&api, one).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rule_opens_the_past_over_rest_and_closes_it_within_a_second() {
     let api = Api::new().await;
     let event = json!({"tenant": "rules-rest", "type": "t", "id": "the-one", "channels": ["order:1"]});

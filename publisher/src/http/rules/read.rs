@@ -14,7 +14,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{Owner, Settings, StoredRule};
-use carillon_platform::rules::Document;
+use carillon_platform::rules::{Document, Pattern};
 use http::{HeaderValue, Uri, header};
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub(in crate::http) async fn list(
     let reader = reader(&app, &owner, &caller);
     let held = reader.hold()?;
     let settings = settings(&app, &reader, &owner).await?;
-    let rules = settings.rules.into_iter().map(shown).collect::<Result<_, _>>()?;
+    let rules = settings.rules.into_iter().map(shown).collect();
     let text = serde_json::to_vec(&ChannelRules { rules })
         .map_err(|_| Problem::new(Code::Internal, "the rules cannot be written"))?;
     let json = HeaderValue::from_static("application/json");
@@ -82,7 +82,7 @@ pub(in crate::http) async fn one(
     let reader = reader(&app, &owner, &caller);
     let mut stored = settings(&app, &reader, &owner).await?.rules.into_iter();
     let found = stored.find(|rule| rule.pattern == pattern.as_str()).ok_or_else(no_such_rule)?;
-    Ok(Json(shown(found)?))
+    Ok(Json(shown(found)))
 }
 
 /// What is set; a tenant that was never used has set nothing.
@@ -95,13 +95,36 @@ pub(super) fn no_such_rule() -> Problem {
     Problem::new(Code::NotFound, "there is no rule of this pattern")
 }
 
-/// A stored rule as answers show it.
-pub(super) fn shown(stored: StoredRule) -> Result<ChannelRule, Problem> {
-    let document: Document = serde_json::from_str(&stored.rule).map_err(|error| {
-        tracing::error!(%error, pattern = stored.pattern, "a stored channel rule cannot be read");
-        Problem::new(Code::Internal, "a stored rule cannot be read")
-    })?;
-    Ok(rule(stored.pattern, document))
+/// A stored rule as answers show it. One that cannot be read is shown as what it is: closed.
+fn shown(stored: StoredRule) -> ChannelRule {
+    let read = match Pattern::new(&stored.pattern) {
+        Ok(_) => Document::stored(&stored.rule),
+        Err(fault) => Err(fault.to_string()),
+    };
+    match read {
+        Ok(document) => rule(stored.pattern, document),
+        Err(error) => {
+            tracing::warn!(error, pattern = stored.pattern, "a stored channel rule cannot be read");
+            closed(stored.pattern)
+        }
+    }
+}
+
+fn closed(pattern: String) -> ChannelRule {
+    ChannelRule {
+        pattern,
+        subscribe: Vec::new(),
+        publish: Vec::new(),
+        signal: Vec::new(),
+        presence: Vec::new(),
+        history: Vec::new(),
+        client_types: Vec::new(),
+        durable: false,
+        typing: false,
+        presence_grace_ms: 0,
+        rate: 0,
+        unreadable: Some(true),
+    }
 }
 
 pub(super) fn rule(pattern: String, document: Document) -> ChannelRule {
@@ -119,5 +142,6 @@ pub(super) fn rule(pattern: String, document: Document) -> ChannelRule {
         typing,
         presence_grace_ms,
         rate,
+        unreadable: None,
     }
 }

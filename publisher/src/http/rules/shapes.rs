@@ -66,6 +66,10 @@ pub(in crate::http) struct ChannelRule {
     pub(super) presence_grace_ms: u32,
     /// What a person may send into a channel, a second.
     pub(super) rate: u32,
+    /// True when this release cannot read the stored rule, as when a newer one wrote it: then it gives nobody anything, and the
+    /// other fields say that. Left out otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unreadable: Option<bool>,
 }
 
 /// The rules of a tenant, or the installation's.

@@ -93,6 +93,9 @@ fn tried(rules: &RuleSet, identity: &Identity, channel: &Channel) -> ChannelRule
             Decision::Allowed(Because::Role(role)) => {
                 verdict("allowed", &format!("the rule says role:{role}"))
             }
+            Decision::Forbidden if found.is_some_and(|found| found.rule.unreadable) => {
+                verdict("forbidden", "this release cannot read the rule, so it gives nobody anything")
+            }
             Decision::Forbidden if found.is_some() => {
                 verdict("forbidden", "the rule names neither them nor a role of theirs")
             }
