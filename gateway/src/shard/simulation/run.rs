@@ -345,7 +345,8 @@ impl Run {
         {
             let mut pipe = pipe.borrow_mut();
             (pipe.is_finished, pipe.readable, pipe.room) = (true, true, usize::MAX / 2);
-            pipe.writable = true;
+            // The kernel of whoever left takes everything, however little the client took.
+            (pipe.writable, pipe.most) = (true, usize::MAX);
             if reset {
                 pipe.reset();
             }
