@@ -165,11 +165,19 @@ async fn i10_sixty_replays_at_once_stay_within_their_budget_and_are_whole() {
         let posts = (0..EVENTS / 4).map(|n| appointment(part * EVENTS / 4 + n, PADDING));
         publisher.publish_many(&Vec::from_iter(posts), None).await.unwrap();
     }
-    let clients = join_all((0..60).map(|n| replay(&scene, TENANT, format!("user-{n}"), EVENTS)));
     let gateway = scene.stack.gateway(0);
-    let (highest, seen) = watching(gateway, "carillon_replay_bytes", clients).await;
-    for seqs in seen {
-        assert_eq!(seqs, Vec::from_iter(1..=EVENTS), "everything, in order, once");
+    let mut highest = 0.0_f64;
+    // The gauge is looked at now and then: a round may pass between two looks.
+    for _ in 0..3 {
+        let clients = join_all((0..60).map(|n| replay(&scene, TENANT, format!("user-{n}"), EVENTS)));
+        let (looked, seen) = watching(gateway, "carillon_replay_bytes", clients).await;
+        for seqs in seen {
+            assert_eq!(seqs, Vec::from_iter(1..=EVENTS), "everything, in order, once");
+        }
+        highest = highest.max(looked);
+        if highest > 0.0 {
+            break;
+        }
     }
     assert!(highest > 0.0 && highest <= REPLAY_BUDGET, "{highest}");
     let waits = metric(gateway, "carillon_replay_waits_total").await;
