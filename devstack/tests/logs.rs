@@ -52,8 +52,9 @@ async fn a_healthy_system_warns_of_nothing_and_what_is_well_again_is_no_warning(
     for gateway in stack.gateways() {
         logs(gateway, "redis: delivering from the log").await;
     }
-    let before: Vec<usize> = services().map(|service| warnings(&log_of(service))).collect();
-    assert!(before.iter().all(|count| *count > 0), "{before:?}");
+    for service in services() {
+        logs(service, " WARN ").await;
+    }
     stack.redis().restart().await.unwrap();
     for gateway in stack.gateways() {
         logs(gateway, "redis: back").await;

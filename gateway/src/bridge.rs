@@ -4,8 +4,8 @@
 //! most one page and one token of a connection are under way, so the number of requests is bounded by connections; what
 //! those leave behind that come and go quickly is bounded by the shares of their users (`stream::backlog`).
 
+use crate::authorize::{Authorized, Authorizer, Refusal};
 use crate::edge::RawQuery;
-use crate::entrance::{Doorman, Entrance, Refusal};
 use crate::shard::{HistoryFrom, HistoryPage, Request, Shards, ToShard};
 use crate::stream::backlog::{Backlog, Reader};
 use carillon_backplane::log::LogError;
@@ -18,29 +18,29 @@ use tokio::sync::mpsc::UnboundedReceiver;
 pub(crate) async fn run(
     mut requests: UnboundedReceiver<Request>,
     shards: Shards,
-    doorman: Doorman,
+    authorizer: Authorizer,
     backlog: Backlog,
 ) {
     while let Some(request) = requests.recv().await {
-        let (shards, doorman, backlog) = (shards.clone(), doorman.clone(), backlog.clone());
+        let (shards, authorizer, backlog) = (shards.clone(), authorizer.clone(), backlog.clone());
         tokio::spawn(async move {
             let failed = failed(&request);
             // Whoever waits for an answer gets one, also when finding it panics.
-            let answered = tokio::spawn(async move { carry_out(request, &doorman, &backlog).await });
+            let answered = tokio::spawn(async move { carry_out(request, &authorizer, &backlog).await });
             let (shard, message) = answered.await.unwrap_or(failed);
             shards.send(shard, message);
         });
     }
 }
 
-async fn carry_out(request: Request, doorman: &Doorman, backlog: &Backlog) -> (usize, ToShard) {
+async fn carry_out(request: Request, authorizer: &Authorizer, backlog: &Backlog) -> (usize, ToShard) {
     match request {
         Request::Enter { connection, from, token, frame, url } => {
-            let result = enter(doorman, &token, from, &frame, &url).await;
+            let result = enter(authorizer, &token, from, &frame, &url).await;
             (connection.shard.into(), ToShard::Entered(connection, result.map(Box::new)))
         }
         Request::Refresh { connection, from, frame, token, tenant } => {
-            let result = doorman.identify(&token, Some(&tenant), from).await;
+            let result = authorizer.identify(&token, Some(&tenant), from).await;
             (connection.shard.into(), ToShard::Refreshed(connection, frame, result))
         }
         Request::Page { connection, ticket, reader, life, cursor, head } => {
@@ -57,18 +57,18 @@ async fn carry_out(request: Request, doorman: &Doorman, backlog: &Backlog) -> (u
 /// Lets somebody in whose token came with the first frame. What that frame and the URL ask for is read for those alone whose
 /// token is good.
 async fn enter(
-    doorman: &Doorman,
+    authorizer: &Authorizer,
     token: &str,
     from: AddressGroup,
     frame: &str,
     url: &RawQuery,
-) -> Result<Entrance, Refusal> {
-    let bearer = doorman.verify(token, from).await?;
+) -> Result<Authorized, Refusal> {
+    let bearer = authorizer.verify(token, from).await?;
     let of_url = url.connect_parameters()?;
     let of_frame = connect_parameters(frame).map_err(|why| {
         Refusal::new("invalid_frame", format!("auth: {why}"), 400, CloseCode::ProtocolError)
     })?;
-    doorman.admit(&bearer, of_frame.or(of_url)).await
+    authorizer.admit(&bearer, of_frame.or(of_url)).await
 }
 
 /// The answer to a request that was not carried out.

@@ -4,14 +4,14 @@
 //! tenant is nobody else's; its channel is this process's alone.
 
 use crate::config::CanaryConfig;
-use crate::door::Door;
 use crate::metrics::metrics;
+use crate::serving::Serving;
 use carillon_platform::roundtrip::{Findings, RoundTrip, RoundTripError};
 use std::time::Duration;
 
 /// Runs whenever the node serves, until it drains: who leaves cannot tell what those feel who stay.
-pub(crate) async fn run(config: CanaryConfig, door: Door) {
-    while door.opens().await {
+pub(crate) async fn run(config: CanaryConfig, serving: Serving) {
+    while serving.starts().await {
         // The connection of the time before was sent away with all others, and its cursor may have become too old.
         let canary = match RoundTrip::new(config.round_trip.clone()) {
             Ok(canary) => canary,
@@ -21,7 +21,7 @@ pub(crate) async fn run(config: CanaryConfig, door: Door) {
             }
         };
         tokio::select! {
-            () = door.closes() => {}
+            () = serving.stops() => {}
             () = rounds(canary, config.interval) => {}
         }
     }

@@ -1,7 +1,7 @@
 //! What do other gateways hear of this one?
 
-use crate::door::Door;
 use crate::metrics::metrics;
+use crate::serving::Serving;
 use crate::shard::Shards;
 use crate::stream::feed::Streams;
 use carillon_backplane::bus::NodeCard;
@@ -16,7 +16,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// Writes this node's card, each time it is asked for.
 pub(crate) fn card_writer(
     node: String,
-    door: Door,
+    serving: Serving,
     shards: Shards,
     streams: Streams,
     database: Arc<OnceLock<String>>,
@@ -28,7 +28,7 @@ pub(crate) fn card_writer(
         node: node.clone(),
         database: database.get().cloned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        state: door.state(),
+        state: serving.state(),
         connections: shards.load() as u64,
         tenants: streams.followed() as u64,
         events_per_second: events.since_last(),

@@ -2,7 +2,7 @@
 //!
 //! # The path of a connection
 //!
-//! 1. [`edge`] accepts it, checks the handshake, the origin, the node's limits and the token ([`entrance`]), and has
+//! 1. [`edge`] accepts it, checks the handshake, the origin, the node's limits and the token ([`authorize`]), and has
 //!    the tenant's stream opened: Redis subscription confirmed, head known.
 //! 2. After `101` the TCP stream leaves the HTTP library and belongs to one [`shard`] for the rest of its life.
 //! 3. The shard welcomes it: live at the head, or behind with the cursor it came with.
@@ -21,13 +21,12 @@ pub mod metrics;
 pub mod ws;
 
 mod admission;
+mod authorize;
 mod bridge;
 mod budget;
 mod canary;
 mod chunk;
-mod door;
 mod edge;
-mod entrance;
 mod fate;
 mod fleet;
 mod leave;
@@ -36,6 +35,7 @@ mod refusals;
 mod resume;
 mod rules;
 mod services;
+mod serving;
 mod shard;
 mod stream;
 

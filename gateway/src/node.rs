@@ -1,20 +1,20 @@
 //! How does a gateway start, run and stop?
 
 use crate::admission::{Admission, ConnectionLimits};
+use crate::authorize::Authorizer;
 use crate::bridge;
 use crate::budget::Budget;
 use crate::canary;
 use crate::config::Config;
-use crate::door::Door;
 use crate::edge::handshake::Edge;
 use crate::edge::listener::{self, Way};
 use crate::edge::{Replies, Windows};
-use crate::entrance::Doorman;
 use crate::fate;
 use crate::fleet::{card_writer, learn_database};
 use crate::leave::operator::Wishes;
 use crate::leave::{self, LeaveConfig, Leaver};
 use crate::metrics::{OF_TENANTS, metrics as counted};
+use crate::serving::Serving;
 use crate::shard::{self, FrameRate, ShardConfig, Shards, StuckCursors, ToShard};
 use crate::stream::backlog::Backlog;
 use crate::stream::feed::{Feed, FeedConfig, Streams};
@@ -71,7 +71,7 @@ pub enum StartError {
 
 /// A gateway that runs.
 pub struct Node {
-    door: Door,
+    serving: Serving,
     shards: Shards,
     nodes: Nodes,
     wishes: Wishes,
@@ -123,36 +123,41 @@ impl Node {
         let feed_config = feed_config(&config);
         let backlog = Backlog::new(log.clone(), feed_config.replay_budget.clone());
         let (feed, streams) = Feed::new(feed_config, log.clone(), fast_path, shards.clone());
-        let door = Door::default();
+        let serving = Serving::default();
         let database = learn_database(log.clone());
-        let card =
-            card_writer(config.common.node.clone(), door.clone(), shards.clone(), streams.clone(), database);
+        let card = card_writer(
+            config.common.node.clone(),
+            serving.clone(),
+            shards.clone(),
+            streams.clone(),
+            database,
+        );
         let nodes = Nodes::join(&bus_config(&config), card).map_err(redis_fault)?;
         let leave = leave_config(&config);
         let wishes = Wishes::listen().map_err(|error| StartError::System { what: "signals", error })?;
         tokio::spawn(log::watch_pool(log.clone()));
-        let doorman = Doorman::new(verifier, streams.clone(), log.clone());
+        let authorizer = Authorizer::new(verifier, streams.clone(), log.clone());
         let edge = Arc::new(Edge {
             origins: config.origins,
             query_token: config.query_token,
             compression: config.compression,
             trusted_proxies: config.trusted_proxies,
             admission: Admission::new(limits),
-            doorman: doorman.clone(),
+            authorizer: authorizer.clone(),
             replies: Replies::default(),
             windows: Windows::default(),
             shards: shards.clone(),
-            door: door.clone(),
+            serving: serving.clone(),
             user_timeout: config.stall_timeout + Duration::from_secs(5),
         });
         fate::spawn("feed", stopping.clone(), feed.run(batches, stop.clone()));
-        fate::spawn("keys", stopping.clone(), doorman.watch_keys(shards.clone(), stop.clone()));
-        fate::spawn("bridge", stopping.clone(), bridge::run(requests, shards.clone(), doorman, backlog));
+        fate::spawn("keys", stopping.clone(), authorizer.watch_keys(shards.clone(), stop.clone()));
+        fate::spawn("bridge", stopping.clone(), bridge::run(requests, shards.clone(), authorizer, backlog));
         tracing::info!(node = config.common.node, listen = %config.common.listen, ops = %config.common.ops_listen, shards = cores, "gateway started");
         let readiness = {
-            let door = door.clone();
+            let serving = serving.clone();
             let streams = streams.clone();
-            move || std::future::ready(readiness(&door, &streams, &log))
+            move || std::future::ready(readiness(&serving, &streams, &log))
         };
         let tenants = tenant_metrics(config.common.tenant_metrics, streams.clone());
         tokio::spawn(supervisor::tell_when_ready(readiness.clone()));
@@ -166,12 +171,12 @@ impl Node {
         let work = listener::serve(public, Way::Direct, places, edge, stop.clone());
         fate::spawn("listener", stopping.clone(), work);
         if let Some(config) = config.canary {
-            tokio::spawn(canary::run(config, door.clone()));
+            tokio::spawn(canary::run(config, serving.clone()));
         }
-        let leaver = Leaver::new(leave, shards.clone(), door.clone(), nodes.fleet());
+        let leaver = Leaver::new(leave, shards.clone(), serving.clone(), nodes.fleet());
         fate::spawn("leaver", stopping.clone(), leaver.run());
-        tokio::spawn(leave::report(door.clone(), nodes.fleet()));
-        Ok(Self { door, shards, nodes, wishes, traces, threads, stop, stopping, leave })
+        tokio::spawn(leave::report(serving.clone(), nodes.fleet()));
+        Ok(Self { serving, shards, nodes, wishes, traces, threads, stop, stopping, leave })
     }
 
     /// Runs until asked to stop, then has every connection leave (I8): new ones get 503, the others are told to go, paced,
@@ -182,13 +187,13 @@ impl Node {
                 signal = signals.next() => break signal,
                 state = self.wishes.next() => {
                     tracing::info!(?state, connections = self.shards.load(), "an operator's wish");
-                    self.door.set(state);
+                    self.serving.set(state);
                 }
             }
         };
         tracing::info!(signal, connections = self.shards.load(), "draining");
         supervisor::tell_stopping();
-        self.door.set(NodeState::Draining);
+        self.serving.set(NodeState::Draining);
         tokio::select! {
             () = leave::emptied(&self.shards, self.leave) => {}
             _ = signals.next() => {}
@@ -209,7 +214,7 @@ impl Node {
 /// A gateway that loses Redis or Postgres still serves those who are connected, so it is degraded, not unready: taking
 /// all nodes out of the balancer at once would make it worse. One that never reached Postgres serves nobody: unready, so
 /// that a rollout with a wrong URL or without the schema ends at its first node.
-fn readiness(door: &Door, streams: &Streams, log: &Log) -> Readiness {
+fn readiness(serving: &Serving, streams: &Streams, log: &Log) -> Readiness {
     let mut readiness = Readiness::ready();
     let known = streams.log_health();
     if let Some((state, code, detail)) = log_fault(known.ever, known.fault.as_ref()) {
@@ -226,7 +231,7 @@ fn readiness(door: &Door, streams: &Streams, log: &Log) -> Readiness {
             "Redis cannot be reached: events come from the log, later",
         );
     }
-    match door.state() {
+    match serving.state() {
         NodeState::Serving => readiness,
         NodeState::Evacuating => {
             readiness.because(State::Unready, "evacuating", "an operator has the node emptied")

@@ -5,7 +5,7 @@
 
 mod last;
 
-use crate::entrance::{Refusal, Resume};
+use crate::authorize::{Refusal, Resume};
 use crate::metrics::metrics;
 use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};

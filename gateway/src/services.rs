@@ -4,7 +4,7 @@
 //! connections together, and in a turn of the address it comes from. Keys that somebody listens with are looked up again all
 //! the time, so that a connection ends with its key. While the database is away nobody is sent away.
 
-use crate::entrance::Refusal;
+use crate::authorize::Refusal;
 use crate::shard::{Shards, ToShard};
 use carillon_backplane::api_key::{KeyFault, KeyRing, PREFIX};
 use carillon_backplane::log::{ApiKey, Log, LogError};

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::bare::answer_bare;
 use self::bare::{Bare, Ready};
-use self::storm::{Door, Storm};
+use self::storm::{Storm, Targets};
 use crate::cli::TargetArgs;
 use crate::clock::{monotonic_ns, run_name};
 use crate::failure::Failure;
@@ -181,12 +181,12 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<Connect, Failure> {
         .welcome;
     let behind = u64::from(args.replay).min(head);
 
-    let door = Door { addresses, tokens, sources: target.sources, epoch, head };
+    let targets = Targets { addresses, tokens, sources: target.sources, epoch, head };
     let mut faults = (0, Vec::new());
-    let mut measure = |door: &Door, replay: u64, pids: &[(String, u32)]| {
+    let mut measure = |targets: &Targets, replay: u64, pids: &[(String, u32)]| {
         let mark = CpuMark::now(pids)?;
         let storm = Storm { concurrency: args.concurrency, time: Duration::from_secs(args.seconds.into()) };
-        let outcome = runtime.block_on(storm.run(door, replay))?;
+        let outcome = runtime.block_on(storm.run(targets, replay))?;
         let cpu = mark.used()?;
         faults.0 += outcome.faults;
         faults.1.extend(outcome.told);
@@ -194,9 +194,9 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<Connect, Failure> {
         Ok::<_, Failure>(Measured { connects, seconds, latency, cpu })
     };
     let mut both = |replay: u64| {
-        let gateways = measure(&door, replay, &pids)?;
-        let bare = Bare::start(&Ready::from(&runtime, &door, replay)?)?;
-        let floor = measure(&bare.door(&door), replay, &[("bare".into(), bare.pid())])?;
+        let gateways = measure(&targets, replay, &pids)?;
+        let bare = Bare::start(&Ready::from(&runtime, &targets, replay)?)?;
+        let floor = measure(&bare.targets(&targets), replay, &[("bare".into(), bare.pid())])?;
         Ok::<_, Failure>((gateways, floor))
     };
     let (live, live_floor) = both(0)?;

@@ -25,12 +25,12 @@ mod tests {
     use std::net::TcpStream;
 
     #[tokio::test]
-    async fn a_thousand_may_wait_at_the_door() {
+    async fn a_thousand_may_wait_to_be_accepted() {
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let most: usize =
             std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
-        // Nobody is accepted meanwhile: one too many for the door would knock until the system gives up.
+        // Nobody is accepted meanwhile: one more than the queue holds would try again until the system gives up.
         let waiting: Vec<_> = (0..most.min(1_000)).map(|_| TcpStream::connect(address).unwrap()).collect();
         assert_eq!(waiting.len(), most.min(1_000));
         assert!(listen(address).is_err(), "taken");

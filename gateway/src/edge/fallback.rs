@@ -27,16 +27,16 @@ pub(super) async fn event_stream(State(edge): State<Arc<Edge>>, request: Request
     let chunked = request.version() == Version::HTTP_11;
     let let_in = || async {
         is_get(&request)?;
-        edge.guest(request, |_| Wire::EventStream { chunked }).await
+        edge.client(request, |_| Wire::EventStream { chunked }).await
     };
     match let_in().await {
-        Ok(guest) => {
+        Ok(client) => {
             let mut response = opening("sse", "text/event-stream");
             if chunked {
                 let headers = response.headers_mut();
                 headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
-            Takeover::mark(response, guest)
+            Takeover::mark(response, client)
         }
         Err(problem) => refused(problem, Problem::into_event_stream),
     }
@@ -46,7 +46,7 @@ pub(super) async fn event_stream(State(edge): State<Arc<Edge>>, request: Request
 pub(super) async fn poll(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let let_in = || async {
         is_get(&request)?;
-        edge.guest(request, |query| {
+        edge.client(request, |query| {
             // Without a cursor the answer is the cursor to begin with, and nobody waits for that.
             let wait = query.wait.unwrap_or(if query.hello.since.is_some() { WAIT } else { Duration::ZERO });
             Wire::Poll { wait_ms: wait.as_millis() as u32, most: LARGE as u32 }
@@ -54,7 +54,7 @@ pub(super) async fn poll(State(edge): State<Arc<Edge>>, request: Request) -> Res
         .await
     };
     match let_in().await {
-        Ok(guest) => Takeover::mark(opening("poll", "application/json"), guest),
+        Ok(client) => Takeover::mark(opening("poll", "application/json"), client),
         Err(problem) => refused(problem, Problem::into_response),
     }
 }

@@ -7,12 +7,12 @@ use super::address::client_address;
 use super::problem::Problem;
 use super::replies::{Replies, SMALL};
 use super::request::{RawQuery, UrlQuery, last_event_id, token, url_token};
-use super::takeover::{Guest, Takeover};
+use super::takeover::{Client, Takeover};
 use super::windows::Windows;
 use crate::admission::{Admission, Kept, Permit};
-use crate::door::Door;
-use crate::entrance::{Bearer, Doorman, Refusal};
+use crate::authorize::{Authorizer, Bearer, Refusal};
 use crate::metrics::metrics;
+use crate::serving::Serving;
 use crate::shard::{Coming, Shards, Wire};
 use crate::ws;
 use axum::extract::{Request, State};
@@ -33,11 +33,11 @@ pub(crate) struct Edge {
     pub(crate) compression: bool,
     pub(crate) trusted_proxies: Vec<Cidr>,
     pub(crate) admission: Admission,
-    pub(crate) doorman: Doorman,
+    pub(crate) authorizer: Authorizer,
     pub(crate) replies: Replies,
     pub(crate) windows: Windows,
     pub(crate) shards: Shards,
-    pub(crate) door: Door,
+    pub(crate) serving: Serving,
     /// After this time without any acknowledgement the kernel gives an event stream up.
     pub(crate) user_timeout: Duration,
 }
@@ -72,36 +72,36 @@ impl Edge {
             ws::handshake::check(request.method(), request.version(), request.headers(), self.compression)?;
         self.origins.check(request.headers())?;
         let arrival = self.arrival(request, upgrade.bearer.clone())?;
-        let mut guest = match self.authenticate(&arrival).await? {
+        let mut client = match self.authenticate(&arrival).await? {
             Some((permit, bearer)) => {
                 let query = arrival.query.read()?;
                 self.admit(permit, bearer, query, Wire::WebSocket(None)).await?
             }
             None => {
                 let permit = self.admission.enter_unauthenticated(arrival.address)?;
-                Guest { permit, coming: Coming::Unknown(arrival.query), wire: Wire::WebSocket(None) }
+                Client { permit, coming: Coming::Unknown(arrival.query), wire: Wire::WebSocket(None) }
             }
         };
         if upgrade.deflate.is_some_and(ws::Deflate::keeps_window) {
             // Before its first frame nobody knows who it is: that is too early for something so large.
-            let verified = matches!(guest.coming, Coming::Admitted(_));
-            let window = if verified { self.windows.take(guest.permit.address()) } else { None };
+            let verified = matches!(client.coming, Coming::Admitted(_));
+            let window = if verified { self.windows.take(client.permit.address()) } else { None };
             match window {
-                Some(window) => guest.permit.keep(Kept::Window(window)),
+                Some(window) => client.permit.keep(Kept::Window(window)),
                 None => upgrade.deflate = None,
             }
         }
-        guest.wire = Wire::WebSocket(upgrade.deflate);
-        Ok(Takeover::mark(upgrade.response(), guest))
+        client.wire = Wire::WebSocket(upgrade.deflate);
+        Ok(Takeover::mark(upgrade.response(), client))
     }
 
     /// Lets somebody in who will only listen. There is no first frame to bring a token, so the request must. What else the
     /// request says is read when the token has been checked.
-    pub(super) async fn guest(
+    pub(super) async fn client(
         &self,
         request: Request,
         wire: impl FnOnce(&UrlQuery) -> Wire,
-    ) -> Result<Guest, Problem> {
+    ) -> Result<Client, Problem> {
         self.is_open()?;
         self.origins.check(request.headers())?;
         let arrival = self.arrival(request, None)?;
@@ -129,7 +129,7 @@ impl Edge {
     async fn authenticate(&self, arrival: &Arrival) -> Result<Option<(Permit, Bearer)>, Problem> {
         let Some(token) = &arrival.token else { return Ok(None) };
         let permit = self.admission.enter(arrival.address)?;
-        let bearer = self.doorman.verify(token, permit.address()).await?;
+        let bearer = self.authorizer.verify(token, permit.address()).await?;
         if let Some(peer) = &arrival.peer {
             peer.authenticated();
         }
@@ -143,9 +143,9 @@ impl Edge {
         bearer: Bearer,
         query: UrlQuery,
         mut wire: Wire,
-    ) -> Result<Guest, Problem> {
-        let entrance = self.doorman.admit(&bearer, query.hello).await?;
-        let (tenant, user) = (&entrance.identity.tenant, &entrance.identity.user);
+    ) -> Result<Client, Problem> {
+        let authorized = self.authorizer.admit(&bearer, query.hello).await?;
+        let (tenant, user) = (&authorized.identity.tenant, &authorized.identity.user);
         permit.identify(tenant, user)?;
         if let Wire::Poll { most, .. } = &mut wire {
             match self.replies.large(tenant, user) {
@@ -153,11 +153,11 @@ impl Edge {
                 None => *most = SMALL as u32,
             }
         }
-        Ok(Guest { permit, coming: Coming::Admitted(Box::new(entrance)), wire })
+        Ok(Client { permit, coming: Coming::Admitted(Box::new(authorized)), wire })
     }
 
     fn is_open(&self) -> Result<(), Problem> {
-        if self.door.is_open() { Ok(()) } else { Err(Problem::draining()) }
+        if self.serving.takes_connections() { Ok(()) } else { Err(Problem::draining()) }
     }
 
     /// Whether what this peer says of others is believed.

@@ -7,7 +7,7 @@ use super::fallback::{event_stream, poll};
 use super::handshake::{Edge, websocket};
 use super::problem::Problem;
 use super::proxy;
-use super::takeover::{Takeover, Threshold, hand_over};
+use super::takeover::{HandoverSlot, Takeover, hand_over};
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::any;
@@ -112,14 +112,14 @@ fn cors(edge: Arc<Edge>) -> CorsLayer {
 
 /// Answers requests until the connection ends or one of them makes it a shard's.
 async fn speak_http(socket: TcpStream, place: Place, router: Router, edge: &Edge) {
-    let (threshold, left) = Threshold::new();
+    let (slot, left) = HandoverSlot::new();
     let handler = move |request: hyper::Request<Incoming>| {
         let answer = router.clone().oneshot(request);
-        let threshold = threshold.clone();
+        let slot = slot.clone();
         async move {
             let mut response = answer.await.into_response();
-            if let Some((guest, head)) = Takeover::of(&mut response) {
-                threshold.leave(guest, head);
+            if let Some((client, head)) = Takeover::of(&mut response) {
+                slot.leave(client, head);
                 // This answer is not for the HTTP library to send: the socket is taken from under it.
                 pending::<()>().await;
             }

@@ -3,7 +3,7 @@
 //! As `application/problem+json` (RFC 9457) with a stable `code`.
 
 use crate::admission::Full;
-use crate::entrance::Refusal;
+use crate::authorize::Refusal;
 use crate::refusals;
 use crate::ws::HandshakeFault;
 use axum::body::Body;

@@ -1,6 +1,6 @@
 //! What does the URL say, and where is the token?
 
-use crate::entrance::Refusal;
+use crate::authorize::Refusal;
 use carillon_platform::auth::{AuthError, bearer};
 use carillon_protocol::client::{ConnectParameters, named};
 use carillon_protocol::ident::InvalidName;

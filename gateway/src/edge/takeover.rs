@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 /// Somebody who was let in, without their socket.
-pub(super) struct Guest {
+pub(super) struct Client {
     pub(super) permit: Permit,
     pub(super) coming: Coming,
     pub(super) wire: Wire,
@@ -23,43 +23,43 @@ pub(super) struct Guest {
 
 /// What makes a response the last that HTTP has to do with a connection.
 #[derive(Clone)]
-pub(super) struct Takeover(Arc<Mutex<Option<Guest>>>);
+pub(super) struct Takeover(Arc<Mutex<Option<Client>>>);
 
 impl Takeover {
-    /// Adds a guest to the response that lets them in.
-    pub(super) fn mark(mut response: Response, guest: Guest) -> Response {
-        response.extensions_mut().insert(Self(Arc::new(Mutex::new(Some(guest)))));
+    /// Adds a client to the response that lets them in.
+    pub(super) fn mark(mut response: Response, client: Client) -> Response {
+        response.extensions_mut().insert(Self(Arc::new(Mutex::new(Some(client)))));
         response
     }
 
-    /// The guest of a response, if it has one, and the head of the response as bytes.
+    /// The client of a response, if it has one, and the head of the response as bytes.
     pub(super) fn of(response: &mut Response) -> Option<Admitted> {
-        let Self(guest) = response.extensions_mut().remove()?;
-        let guest = guest.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let Self(client) = response.extensions_mut().remove()?;
+        let client = client.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         // The router gave it the length of the body it was made with, which is none.
         response.headers_mut().remove(header::CONTENT_LENGTH);
-        Some((guest, head(response)))
+        Some((client, head(response)))
     }
 }
 
 /// Somebody who was let in, and the head of the answer that says so.
-type Admitted = (Guest, Bytes);
+type Admitted = (Client, Bytes);
 
-/// Where the HTTP side of one connection leaves its guest for the side that owns the socket.
+/// Where the HTTP side of one connection leaves its client for the side that owns the socket.
 #[derive(Clone)]
-pub(super) struct Threshold(Arc<Mutex<Option<oneshot::Sender<Admitted>>>>);
+pub(super) struct HandoverSlot(Arc<Mutex<Option<oneshot::Sender<Admitted>>>>);
 
-impl Threshold {
+impl HandoverSlot {
     pub(super) fn new() -> (Self, oneshot::Receiver<Admitted>) {
         let (leave, left) = oneshot::channel();
         (Self(Arc::new(Mutex::new(Some(leave)))), left)
     }
 
-    /// Leaves a guest; there is at most one in a connection's life.
-    pub(super) fn leave(&self, guest: Guest, head: Bytes) {
+    /// Leaves a client; there is at most one in a connection's life.
+    pub(super) fn leave(&self, client: Client, head: Bytes) {
         if let Some(leave) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // Nobody takes it when the connection ended meanwhile: the guest is dropped, its permit given back.
-            let _ = leave.send((guest, head));
+            // Nobody takes it when the connection ended meanwhile: the client is dropped, its permit given back.
+            let _ = leave.send((client, head));
         }
     }
 }
@@ -68,11 +68,11 @@ impl Threshold {
 pub(super) fn hand_over(
     socket: TcpStream,
     early: Bytes,
-    (guest, head): Admitted,
+    (client, head): Admitted,
     shards: &Shards,
     user_timeout: Duration,
 ) {
-    let Guest { permit, coming, wire } = guest;
+    let Client { permit, coming, wire } = client;
     match own(socket, wire, user_timeout) {
         Ok(socket) => {
             let socket = mio::net::TcpStream::from_std(socket);

@@ -15,8 +15,8 @@ mod balance;
 pub mod operator;
 mod pace;
 
-use crate::door::Door;
 use crate::metrics::metrics;
+use crate::serving::Serving;
 use crate::shard::{Cause, Shards};
 use balance::Balance;
 use carillon_backplane::bus::{Fleet, NodeState};
@@ -46,7 +46,7 @@ pub(crate) struct LeaveConfig {
 pub(crate) struct Leaver {
     config: LeaveConfig,
     shards: Shards,
-    door: Door,
+    serving: Serving,
     fleet: watch::Receiver<Option<Fleet>>,
     balance: Balance,
     course: Course,
@@ -67,13 +67,13 @@ impl Leaver {
     pub(crate) fn new(
         config: LeaveConfig,
         shards: Shards,
-        door: Door,
+        serving: Serving,
         fleet: watch::Receiver<Option<Fleet>>,
     ) -> Self {
-        Self { config, shards, door, fleet, balance: Balance::default(), course: STAY }
+        Self { config, shards, serving, fleet, balance: Balance::default(), course: STAY }
     }
 
-    /// Has connections leave, until the process ends. The door tells what it is about.
+    /// Has connections leave, until the process ends. The state of the node tells why.
     pub(crate) async fn run(mut self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -81,7 +81,7 @@ impl Leaver {
         loop {
             ticks.tick().await;
             let now = Instant::now();
-            self.follow(self.door.state(), now);
+            self.follow(self.serving.state(), now);
             let (cause, count) = self.due(now, now - last);
             last = now;
             if count > 0 {
@@ -90,7 +90,7 @@ impl Leaver {
         }
     }
 
-    /// Changes course with the door.
+    /// Changes course with the state of the node.
     fn follow(&mut self, state: NodeState, now: Instant) {
         let wanted = match state {
             NodeState::Serving => None,
@@ -146,11 +146,11 @@ pub(crate) async fn emptied(shards: &Shards, config: LeaveConfig) {
 }
 
 /// Tells the operators what the node is about and what it knows of the others, until the process ends.
-pub(crate) async fn report(door: Door, fleet: watch::Receiver<Option<Fleet>>) {
+pub(crate) async fn report(serving: Serving, fleet: watch::Receiver<Option<Fleet>>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     loop {
         ticks.tick().await;
-        let state = match door.state() {
+        let state = match serving.state() {
             NodeState::Serving => 0.0,
             NodeState::Evacuating => 1.0,
             NodeState::Draining => 2.0,

@@ -4,7 +4,7 @@
 //! for all who come within [`KEPT`]; else a tenant's clients would come in one read of the log after another.
 
 use super::{CursorChecks, unreadable};
-use crate::entrance::Refusal;
+use crate::authorize::Refusal;
 use crate::stream::Stream;
 use carillon_backplane::log::LoggedEvent;
 use carillon_platform::auth::Identity;

@@ -10,7 +10,7 @@ use super::rules::{end_history, end_past, may_read_past, may_stay};
 use super::session::Session;
 use super::tables::Tables;
 use super::world::World;
-use crate::entrance::Refusal;
+use crate::authorize::Refusal;
 use carillon_platform::auth::{Identity, ServiceKey};
 use carillon_protocol::client::{ClientFrame, FrameId, Request as Asked};
 use carillon_protocol::server::ServerFrame;

@@ -13,7 +13,7 @@ use super::session::{Position, Reading, Session};
 use super::tables::Tables;
 use super::wire::Wire;
 use super::world::World;
-use crate::entrance::{Entrance, Resume};
+use crate::authorize::{Authorized, Resume};
 use crate::metrics::metrics;
 use crate::stream::Life;
 use bytes::Bytes;
@@ -26,7 +26,7 @@ pub(super) struct Accepted {
     pub(super) key: u32,
     /// What the client sent right behind its request: older than anything its socket has.
     pub(super) early: Bytes,
-    pub(super) entrance: Option<Box<Entrance>>,
+    pub(super) authorized: Option<Box<Authorized>>,
 }
 
 /// Takes a new socket in; none if it cannot be watched.
@@ -43,8 +43,8 @@ pub(super) fn accept<W: World>(
         tracing::error!(%error, "a socket cannot be watched");
         return None;
     }
-    let (stage, entrance) = match coming {
-        Coming::Admitted(entrance) => (Stage::Entering(Vec::new()), Some(entrance)),
+    let (stage, authorized) = match coming {
+        Coming::Admitted(authorized) => (Stage::Entering(Vec::new()), Some(authorized)),
         Coming::Unknown(url) => (Stage::Greeting(url), None),
     };
     entry.insert(Connection {
@@ -71,17 +71,17 @@ pub(super) fn accept<W: World>(
         permit,
     });
     metrics().accepted.increment(1);
-    Some(Accepted { key, early, entrance })
+    Some(Accepted { key, early, authorized })
 }
 
 /// Makes a connection somebody in a tenant and tells it where it stands. Answers what it said while its token was checked.
 pub(super) fn welcome<W: World>(
     key: u32,
-    entrance: Entrance,
+    authorized: Authorized,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> Vec<Box<str>> {
-    let Entrance { identity, stream, channels, resume, rules, device } = entrance;
+    let Authorized { identity, stream, channels, resume, rules, device } = authorized;
     let Some(connection) = tables.get_mut(key) else { return Vec::new() };
     let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };
     let held = std::mem::take(held);

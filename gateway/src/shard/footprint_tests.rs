@@ -10,9 +10,9 @@ use super::wire::Wire;
 use super::world::Kernel;
 use super::{FrameRate, ShardConfig, StuckCursors};
 use crate::admission::{Admission, ConnectionLimits};
+use crate::authorize::{Authorized, Resume};
 use crate::budget::Budget;
 use crate::edge::RawQuery;
-use crate::entrance::{Entrance, Resume};
 use crate::stream::Stream;
 use crate::stream::entry::Entry;
 use crate::stream::ring::RingLimits;
@@ -132,7 +132,7 @@ impl Rig {
             expires_at: 4_000_000_000,
             service: None,
         };
-        let entrance = Entrance {
+        let authorized = Authorized {
             identity,
             stream: self.stream.clone(),
             channels: vec![Channel::new("class:7b").unwrap()],
@@ -140,7 +140,7 @@ impl Rig {
             rules: None,
             device: None,
         };
-        self.accept(Coming::Admitted(Box::new(entrance)));
+        self.accept(Coming::Admitted(Box::new(authorized)));
     }
 
     fn accept(&mut self, coming: Coming) {

@@ -9,7 +9,7 @@ use super::rules::forget_past;
 use super::session::Position;
 use super::tables::Tables;
 use super::world::World;
-use crate::entrance::some;
+use crate::authorize::some;
 use crate::metrics::metrics;
 use carillon_platform::rules::{Action, Decision};
 use carillon_protocol::Channel;

@@ -5,8 +5,8 @@
 
 use super::wire::Wire;
 use crate::admission::Permit;
+use crate::authorize::{Authorized, Refusal};
 use crate::edge::RawQuery;
-use crate::entrance::{Entrance, Refusal};
 use crate::stream::Stream;
 use crate::stream::backlog::{BacklogPage, Held, Reader};
 use bytes::Bytes;
@@ -28,7 +28,7 @@ pub(crate) enum ToShard<S = TcpStream> {
     /// The rules of a stream's tenant are others now.
     Rules(Arc<Stream>),
     /// The token in a first frame was checked.
-    Entered(ConnectionId, Result<Box<Entrance>, Refusal>),
+    Entered(ConnectionId, Result<Box<Authorized>, Refusal>),
     /// The token of a refresh was checked.
     Refreshed(ConnectionId, Option<Box<str>>, Result<Identity, Refusal>),
     /// A page of the log, for a connection behind its ring.
@@ -61,7 +61,7 @@ pub(crate) struct Newcomer<S = TcpStream> {
 /// How much is known of a newcomer.
 pub(crate) enum Coming {
     /// Who it is and where it begins.
-    Admitted(Box<Entrance>),
+    Admitted(Box<Authorized>),
     /// Nothing: its first frame must bring a token. Until that has been verified its URL is kept and not read.
     Unknown(RawQuery),
 }

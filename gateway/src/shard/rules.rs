@@ -10,7 +10,7 @@ use super::room::RoomKey;
 use super::session::{Reading, Session};
 use super::tables::Tables;
 use super::world::{Socket, World};
-use crate::entrance::some;
+use crate::authorize::some;
 use crate::metrics::metrics;
 use carillon_platform::auth::Identity;
 use carillon_platform::rules::{Action, Decision, Found, RuleSet};

@@ -26,7 +26,7 @@ use super::tables::Tables;
 use super::wheel::{SLOT_MS, Wheel};
 use super::wire::Wire;
 use super::world::World;
-use crate::entrance::{Entrance, Refusal};
+use crate::authorize::{Authorized, Refusal};
 use crate::metrics::metrics;
 use crate::stream::entry::Entry;
 use carillon_protocol::CloseCode;
@@ -190,13 +190,13 @@ impl<W: World> Shard<W> {
     fn connect(&mut self, newcomer: Newcomer<W::Socket>) {
         self.number += 1;
         let accepted = accept(newcomer, self.number, &mut self.tables, &mut self.context);
-        let Some(Accepted { key, early, entrance }) = accepted else {
+        let Some(Accepted { key, early, authorized }) = accepted else {
             self.load.fetch_sub(1, Ordering::Relaxed);
             return;
         };
         // The head of the answer and the welcome are one write.
-        match entrance {
-            Some(entrance) => self.welcome(key, *entrance),
+        match authorized {
+            Some(authorized) => self.welcome(key, *authorized),
             None => self.settle(key),
         }
         if !early.is_empty() {
@@ -208,9 +208,9 @@ impl<W: World> Shard<W> {
     }
 
     /// The token of a first frame was checked.
-    fn entered(&mut self, key: u32, result: Result<Box<Entrance>, Refusal>) {
+    fn entered(&mut self, key: u32, result: Result<Box<Authorized>, Refusal>) {
         match result {
-            Ok(entrance) => self.welcome(key, *entrance),
+            Ok(authorized) => self.welcome(key, *authorized),
             Err(refusal) => {
                 let Refusal { code, close, message, .. } = refusal;
                 self.tables.turn_away(key, code, close, &message, &mut self.context);
@@ -219,8 +219,8 @@ impl<W: World> Shard<W> {
         }
     }
 
-    fn welcome(&mut self, key: u32, entrance: Entrance) {
-        for text in welcome(key, entrance, &mut self.tables, &mut self.context) {
+    fn welcome(&mut self, key: u32, authorized: Authorized) {
+        for text in welcome(key, authorized, &mut self.tables, &mut self.context) {
             on_text(key, &text, &mut self.tables, &mut self.context);
         }
         self.settle(key);

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Runtime;
 
-use super::storm::Door;
+use super::storm::Targets;
 use crate::failure::Failure;
 use crate::socket::{ACCEPT, Arrived, Visit};
 use crate::target::Address;
@@ -30,13 +30,13 @@ pub(super) struct Bare {
 
 impl Ready {
     /// What a gateway answered to one who is `replay` events behind, frame by frame.
-    pub(super) fn from(runtime: &Runtime, door: &Door, replay: u64) -> Result<Self, Failure> {
-        let (address, since) = (&door.addresses[0], door.head - replay);
+    pub(super) fn from(runtime: &Runtime, targets: &Targets, replay: u64) -> Result<Self, Failure> {
+        let (address, since) = (&targets.addresses[0], targets.head - replay);
         let (source, receive_buffer, compress) = (None, None, false);
-        let visit = Visit { address, token: &door.tokens[0], source, receive_buffer, compress };
+        let visit = Visit { address, token: &targets.tokens[0], source, receive_buffer, compress };
         let asked = runtime.block_on(async {
             let Arrived { mut stream, mut inbox, welcome, early } =
-                visit.open(Some((since, &door.epoch))).await?;
+                visit.open(Some((since, &targets.epoch))).await?;
             let mut frames: Vec<Vec<u8>> = Vec::new();
             let mut add = |kind: Kind, payload: &[u8]| {
                 if kind == Kind::Text {
@@ -102,9 +102,9 @@ impl Bare {
     }
 
     /// The same users, at the bare server.
-    pub(super) fn door(&self, door: &Door) -> Door {
+    pub(super) fn targets(&self, targets: &Targets) -> Targets {
         let authority = format!("{}:{}", Ipv4Addr::LOCALHOST, self.port);
-        Door { addresses: vec![Address { authority, path: "/v1/ws".into() }], ..door.clone() }
+        Targets { addresses: vec![Address { authority, path: "/v1/ws".into() }], ..targets.clone() }
     }
 
     pub(super) fn pid(&self) -> u32 {

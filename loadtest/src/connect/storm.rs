@@ -25,7 +25,7 @@ const READ: usize = 32 * 1024;
 
 /// Where to connect to, and as whom.
 #[derive(Debug, Clone)]
-pub(super) struct Door {
+pub(super) struct Targets {
     /// Taken in turn.
     pub(super) addresses: Vec<Address>,
     /// Taken in turn.
@@ -69,19 +69,20 @@ struct State {
 
 impl Storm {
     /// Connects with a cursor `replay` events behind the head, again and again.
-    pub(super) async fn run(self, door: &Door, replay: u64) -> Result<Outcome, Failure> {
+    pub(super) async fn run(self, targets: &Targets, replay: u64) -> Result<Outcome, Failure> {
         let state = State { number: 0, connects: 0, latency: Latency::new()?, faults: 0, told: Vec::new() };
-        let (state, door, begun) = (Rc::new(RefCell::new(state)), Rc::new(door.clone()), Instant::now());
+        let (state, targets, begun) =
+            (Rc::new(RefCell::new(state)), Rc::new(targets.clone()), Instant::now());
         let tasks = LocalSet::new();
         for _ in 0..self.concurrency {
-            let (state, door) = (Rc::clone(&state), Rc::clone(&door));
+            let (state, targets) = (Rc::clone(&state), Rc::clone(&targets));
             tasks.spawn_local(async move {
                 let mut bytes = Vec::with_capacity(READ);
                 while begun.elapsed() < self.time {
                     let number = state.borrow().number;
                     state.borrow_mut().number += 1;
                     let from = monotonic_ns();
-                    let visited = timeout(PATIENCE, door.visit(number, replay, &mut bytes)).await;
+                    let visited = timeout(PATIENCE, targets.visit(number, replay, &mut bytes)).await;
                     let mut state = state.borrow_mut();
                     match visited.unwrap_or_else(|_| Err(format!("not done within {PATIENCE:?}"))) {
                         Ok(()) => {
@@ -106,7 +107,7 @@ impl Storm {
     }
 }
 
-impl Door {
+impl Targets {
     /// One connection: resumes `replay` events behind the head, reads them all, and leaves.
     async fn visit(&self, number: usize, replay: u64, bytes: &mut Vec<u8>) -> Result<(), String> {
         let source = (self.sources > 1).then(|| 1 + (number % usize::from(self.sources)) as u8);

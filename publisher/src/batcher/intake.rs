@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 /// Ordinary batches that may be under way at the same time: one is prepared while the other commits.
 const RUNNERS: usize = 2;
 
-/// The door of the batcher; cheap to clone.
+/// The side of the batcher that takes requests; cheap to clone.
 #[derive(Clone)]
 pub struct Intake {
     queues: Arc<Queues>,
@@ -71,7 +71,7 @@ impl Batcher {
         Self { intake, stopping, runners, stopping_last, last_runner }
     }
 
-    /// The door.
+    /// The side that takes requests.
     pub fn intake(&self) -> Intake {
         self.intake.clone()
     }

@@ -2,7 +2,7 @@
 //!
 //! | module | question it answers |
 //! |---|---|
-//! | `rim` | what does every answer carry? |
+//! | `layer` | what does every answer carry? |
 //! | `cors` | what may a page of another origin do with this API? |
 //! | `forms` | which path takes events in which form? |
 //! | `content` | what does a body hold, by its path and headers? |
@@ -25,6 +25,7 @@ mod cors;
 pub mod cursor;
 mod docs;
 mod forms;
+mod layer;
 mod list;
 mod openapi;
 mod page;
@@ -36,7 +37,6 @@ pub mod problem;
 mod publish;
 mod query;
 mod reads;
-mod rim;
 mod rules;
 mod turn;
 
@@ -106,10 +106,10 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(rules::router())
         .merge(openapi::router())
         .merge(docs::router())
-        .fallback(rim::no_such_path)
-        .method_not_allowed_fallback(rim::no_such_method)
+        .fallback(layer::no_such_path)
+        .method_not_allowed_fallback(layer::no_such_method)
         .with_state(app.clone())
-        .layer(axum::middleware::from_fn_with_state(app.clone(), rim::rim))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), layer::outermost))
         .layer(cors::layer(app))
 }
 

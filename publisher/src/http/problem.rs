@@ -229,7 +229,7 @@ impl Code {
     }
 }
 
-/// The rim writes the body, for it knows the request's id.
+/// The outermost layer writes the body, for it knows the request's id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();

@@ -6,8 +6,8 @@ use super::scenario::{CLIENTS, Connecting, Outcome, Saying, Step, TENANTS};
 use super::tenant::Tenant;
 use super::world::{Pipe, SimSocket, SimWorld};
 use crate::admission::{Admission, ConnectionLimits};
+use crate::authorize::{Authorized, Refusal, Resume};
 use crate::edge::RawQuery;
-use crate::entrance::{Entrance, Refusal, Resume};
 use crate::shard::allowance::FrameRate;
 use crate::shard::context::ShardConfig;
 use crate::shard::messages::{Cause, Coming, Newcomer, Request, ToShard};
@@ -204,9 +204,9 @@ impl Run {
             pipe.borrow_mut().reset();
         }
         let mut permit = self.admission.enter(address).unwrap();
-        let entrance = (!greets).then(|| self.entrance(number, refused, how.expires_s));
-        if let Some(entrance) = &entrance
-            && permit.identify(&entrance.identity.tenant, &entrance.identity.user).is_err()
+        let authorized = (!greets).then(|| self.authorized(number, refused, how.expires_s));
+        if let Some(authorized) = &authorized
+            && permit.identify(&authorized.identity.tenant, &authorized.identity.user).is_err()
         {
             // Refused by HTTP.
             self.clients[number].pipe = None;
@@ -226,13 +226,13 @@ impl Run {
             head: Bytes::from_static(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
             wire,
             permit,
-            coming: entrance
+            coming: authorized
                 .map_or_else(|| Coming::Unknown(RawQuery::default()), |it| Coming::Admitted(Box::new(it))),
         })));
     }
 
     /// What the authenticator makes of a client, with the cursor it has now.
-    fn entrance(&self, number: usize, refused: bool, expires_s: u64) -> Entrance {
+    fn authorized(&self, number: usize, refused: bool, expires_s: u64) -> Authorized {
         let client = &self.clients[number];
         let tenant = &self.tenants[client.tenant];
         let (_, head) = tenant.stream.position();
@@ -243,7 +243,7 @@ impl Run {
             Some((_, seq)) if *seq < tenant.dropped && Seq(*seq) < head => Resume::Reset(ResetReason::TooOld),
             Some((epoch, seq)) => Resume::From { epoch: Epoch::new(epoch).unwrap(), seq: Seq(*seq) },
         };
-        Entrance {
+        Authorized {
             identity: self.identity(number, expires_s),
             stream: tenant.stream.clone(),
             channels: Vec::new(),
@@ -368,7 +368,7 @@ impl Run {
                 let (refused, expires_s) =
                     (words.next() == Some("true"), words.next().unwrap().parse().unwrap());
                 let result = match outcome {
-                    Outcome::Good => Ok(Box::new(self.entrance(number, refused, expires_s))),
+                    Outcome::Good => Ok(Box::new(self.authorized(number, refused, expires_s))),
                     _ => Err(Refusal::from(AuthError::Missing)),
                 };
                 ToShard::Entered(connection, result)

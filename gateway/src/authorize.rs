@@ -23,7 +23,7 @@ use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
 
 /// Somebody who may come in.
-pub(crate) struct Entrance {
+pub(crate) struct Authorized {
     pub(crate) identity: Identity,
     pub(crate) stream: Arc<Stream>,
     /// What they asked for beyond their own channels; all allowed.
@@ -123,14 +123,14 @@ impl Bearer {
 
 /// Checks tokens and opens streams.
 #[derive(Clone)]
-pub(crate) struct Doorman {
+pub(crate) struct Authorizer {
     verifier: Arc<Verifier>,
     services: Arc<Services>,
     streams: Streams,
     checks: CursorChecks,
 }
 
-impl Doorman {
+impl Authorizer {
     pub(crate) fn new(verifier: Verifier, streams: Streams, log: Log) -> Self {
         let services = Arc::new(Services::new(log.clone()));
         Self { verifier: Arc::new(verifier), services, streams, checks: CursorChecks::new(log) }
@@ -169,7 +169,7 @@ impl Doorman {
         &self,
         bearer: &Bearer,
         mut hello: ConnectParameters,
-    ) -> Result<Entrance, Refusal> {
+    ) -> Result<Authorized, Refusal> {
         let mut identity = bearer.enter(hello.tenant.as_ref())?;
         if identity.service.is_some() {
             if hello.channels.is_empty() && hello.patterns.is_empty() {
@@ -205,7 +205,7 @@ impl Doorman {
             resume => resume,
         };
         let rules = rules.map(|rules| rules.version());
-        Ok(Entrance { identity, stream, channels: hello.channels, resume, rules, device: hello.device })
+        Ok(Authorized { identity, stream, channels: hello.channels, resume, rules, device: hello.device })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What does every answer carry, whatever was asked?
 //!
 //! A request id, a bound on time, a count by route and status, headers that keep browsers from guessing, and for
-//! errors the problem's JSON. Handlers below this rim only say what is theirs.
+//! errors the problem's JSON. Handlers below it only say what is theirs.
 
 use super::App;
 use super::forms;
@@ -22,7 +22,7 @@ const REQUEST_ID_BYTES: usize = 128;
 const REQUEST: Duration = Duration::from_secs(20);
 
 /// The outermost layer.
-pub(super) async fn rim(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(super) async fn outermost(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let route = route(request.method(), request.uri().path());
     let answer = tokio::time::timeout(REQUEST, next.run(request)).await;

@@ -4,19 +4,19 @@ use carillon_backplane::bus::NodeState;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// The state of a node's door, shared by all who ask before letting somebody in.
+/// What a node says about itself: it serves, it is being evacuated, or it drains; shared by all who ask before a connection is taken.
 #[derive(Clone)]
-pub(crate) struct Door(Arc<watch::Sender<NodeState>>);
+pub(crate) struct Serving(Arc<watch::Sender<NodeState>>);
 
-impl Default for Door {
+impl Default for Serving {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(NodeState::Serving)))
     }
 }
 
-impl Door {
+impl Serving {
     /// Whether new connections are taken.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(crate) fn takes_connections(&self) -> bool {
         self.state() == NodeState::Serving
     }
 
@@ -24,7 +24,7 @@ impl Door {
         *self.0.borrow()
     }
 
-    /// Opens or closes it. A node that drains never opens again.
+    /// Changes the state. A node that drains never serves again.
     pub(crate) fn set(&self, state: NodeState) {
         self.0.send_if_modified(|now| {
             let changes = *now != NodeState::Draining && *now != state;
@@ -36,12 +36,12 @@ impl Door {
     }
 
     /// Resolves when the node serves (true), or never will again (false).
-    pub(crate) async fn opens(&self) -> bool {
+    pub(crate) async fn starts(&self) -> bool {
         self.becomes(|state| state != NodeState::Evacuating).await == NodeState::Serving
     }
 
     /// Resolves when the node does not serve.
-    pub(crate) async fn closes(&self) {
+    pub(crate) async fn stops(&self) {
         self.becomes(|state| state != NodeState::Serving).await;
     }
 
@@ -58,32 +58,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_that_drains_never_opens_again() {
-        let door = Door::default();
-        assert!(door.is_open());
-        door.set(NodeState::Evacuating);
-        assert!(!door.is_open() && door.state() == NodeState::Evacuating);
-        door.set(NodeState::Serving);
-        assert!(door.is_open());
-        door.set(NodeState::Draining);
-        door.set(NodeState::Serving);
-        assert!(!door.is_open() && door.state() == NodeState::Draining);
+    fn a_node_that_drains_never_serves_again() {
+        let serving = Serving::default();
+        assert!(serving.takes_connections());
+        serving.set(NodeState::Evacuating);
+        assert!(!serving.takes_connections() && serving.state() == NodeState::Evacuating);
+        serving.set(NodeState::Serving);
+        assert!(serving.takes_connections());
+        serving.set(NodeState::Draining);
+        serving.set(NodeState::Serving);
+        assert!(!serving.takes_connections() && serving.state() == NodeState::Draining);
     }
     #[tokio::test]
-    async fn who_waits_for_the_door_hears_of_every_change() {
-        let door = Door::default();
-        assert!(door.opens().await, "it is open");
+    async fn who_waits_for_a_node_to_serve_hears_of_every_change() {
+        let serving = Serving::default();
+        assert!(serving.starts().await, "it serves");
         let waiting = tokio::spawn({
-            let door = door.clone();
+            let serving = serving.clone();
             async move {
-                door.closes().await;
-                let opened = door.opens().await;
-                door.closes().await;
-                (opened, door.opens().await)
+                serving.stops().await;
+                let started = serving.starts().await;
+                serving.stops().await;
+                (started, serving.starts().await)
             }
         });
         for state in [NodeState::Evacuating, NodeState::Serving, NodeState::Draining] {
-            door.set(state);
+            serving.set(state);
             tokio::task::yield_now().await;
         }
         let heard = tokio::time::timeout(std::time::Duration::from_secs(5), waiting).await;

@@ -17,7 +17,7 @@ async fn unknown_paths_and_methods_are_problems() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_have_a_type_an_encoding_and_a_size() {
     let api = Api::new().await;
-    let event = r#"{"tenant":"rim","type":"t","channels":["c"]}"#;
+    let event = r#"{"tenant":"layer","type":"t","channels":["c"]}"#;
     let post = async |headers: &[(&str, &str)]| api.call(Method::POST, "/v1/events", headers, event).await;
     post(&[]).await.problem(415, "unsupported_media_type");
     post(&[("content-type", "text/plain")]).await.problem(415, "unsupported_media_type");
@@ -128,7 +128,7 @@ async fn pages_of_allowed_origins_use_the_api() {
     }
     assert!(leave.header("access-control-allow-methods").unwrap().contains("POST"));
     assert!(leave.header("access-control-allow-credentials").is_none(), "no cookie is ever looked at");
-    let event = r#"{"tenant":"rim-page","type":"t","channels":["c"]}"#;
+    let event = r#"{"tenant":"layer-page","type":"t","channels":["c"]}"#;
     let sent = api.post_with(&[("origin", page), ("idempotency-key", "k")], event).await;
     assert_eq!((sent.seq(), sent.header("access-control-allow-origin")), (1, Some(page)));
     let exposed = sent.header("access-control-expose-headers").unwrap();
@@ -139,7 +139,7 @@ async fn pages_of_allowed_origins_use_the_api() {
     refused.problem(401, "credentials_missing");
     assert_eq!(refused.header("access-control-allow-origin"), Some(page), "errors can be read, too");
     for other in ["https://evil.example", "null", "https://app.example.com.evil.example"] {
-        let reply = api.get_with(&[("origin", other)], "/v1/events?tenant=rim-page").await;
+        let reply = api.get_with(&[("origin", other)], "/v1/events?tenant=layer-page").await;
         assert_eq!(
             (reply.status.as_u16(), reply.header("access-control-allow-origin")),
             (200, None),
