@@ -22,6 +22,11 @@ pub(crate) fn postgres_bin() -> Option<std::path::PathBuf> {
     std::env::var_os("CARILLON_POSTGRES_BIN").filter(|folder| !folder.is_empty()).map(Into::into)
 }
 
+/// Whether a stack's services log in as docs/OPERATIONS.md says, and not as the superuser.
+pub(crate) fn documented_logins() -> bool {
+    std::env::var_os("CARILLON_POSTGRES_LOGINS").is_some_and(|value| value == "documented")
+}
+
 /// Whether the user asked for output without colours (no-color.org), or the terminal has none.
 pub fn refuses_colour() -> bool {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());

@@ -63,9 +63,13 @@ for version in "$@"; do
     count -p carillon-backplane "${log[@]}"
     logs=$told
     count -p carillon-devstack "${systems[@]}" -- "${skip[@]}"
+    superuser=$told
+    export CARILLON_POSTGRES_LOGINS=documented
+    count -p carillon-devstack "${systems[@]}" -- "${skip[@]}"
+    unset CARILLON_POSTGRES_LOGINS
     rows=$(grep -vE "^\| ${name%%.*}\." <<<"$rows" || true)
-    rows=$(printf '%s\n' "$rows" "| $name | $migrations | $logs | $told |" | grep . | sort -V)
-    echo "  migrations $migrations, log $logs, systems $told"
+    rows=$(printf '%s\n' "$rows" "| $name | $migrations | $logs | $superuser | $told |" | grep . | sort -V)
+    echo "  migrations $migrations, log $logs, systems $superuser as superuser and $told as the documented logins"
 done
 
 # Too old: told so in one sentence.
@@ -99,11 +103,11 @@ fi
 
 Written by \`make versions\`. Each column is a number of tests that passed: migrations as superuser, as the login that
 [OPERATIONS](OPERATIONS.md#database) names and as others; the tests of the log (\`backplane/tests\`); and whole systems with clients, faults
-and poolers (\`devstack/tests\`: what is acknowledged is durable, ordered, delivered once and whole; sessions). What needs a promoted standby runs with the
-installed version alone.
+and poolers (\`devstack/tests\`: what is acknowledged is durable, ordered, delivered once and whole; sessions), once where migrations and services log in as a superuser and once as OPERATIONS names it: an owner of
+the database with CREATEROLE migrates, and each service has a login of its own. What needs a promoted standby runs with the installed version alone.
 
-| Postgres | migrations | the log | whole systems |
-|---|---|---|---|
+| Postgres | migrations | the log | whole systems, superuser | whole systems, documented logins |
+|---|---|---|---|---|
 HEAD
     echo "$rows"
     cat <<TAIL

@@ -189,8 +189,13 @@ impl Postgres {
 
     /// The superuser's URL through `port` (its own or a proxy's).
     pub fn url(port: u16, password: Option<&str>) -> String {
+        Self::url_of(SUPERUSER, port, password)
+    }
+
+    /// A login's URL through `port`.
+    pub fn url_of(login: &str, port: u16, password: Option<&str>) -> String {
         let password = password.map(|password| format!(":{password}")).unwrap_or_default();
-        format!("postgres://{SUPERUSER}{password}@127.0.0.1:{port}/{DATABASE}")
+        format!("postgres://{login}{password}@127.0.0.1:{port}/{DATABASE}")
     }
 
     /// Like pg_ctl: the eighth line of postmaster.pid says `ready` once connections are accepted.

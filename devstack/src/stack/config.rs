@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::logins::Logins;
 use crate::process::Process;
 
 /// One variable of a service's environment.
@@ -27,6 +28,8 @@ pub struct StackConfig {
     pub port: Option<u16>,
     /// Postgres without fsync and without password, ports that nobody remembers: for data that nobody needs afterwards.
     pub ephemeral: bool,
+    /// As whom migrations and services log in to the database.
+    pub logins: Logins,
     /// The processes outlive us once [`super::Stack::release`] is called.
     pub detached: bool,
     /// Where data and logs lie; none takes a temporary folder that goes when the stack goes, unless a test panics.
@@ -49,6 +52,7 @@ impl Default for StackConfig {
             lb: false,
             port: None,
             ephemeral: true,
+            logins: Logins::of_environment(),
             detached: false,
             data: None,
             gateway_env: Vec::new(),

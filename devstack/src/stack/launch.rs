@@ -11,6 +11,7 @@ use super::config::{Observer, StackConfig, Variable};
 use super::error::StackError;
 use super::folder::Folder;
 use super::keys::Keys;
+use super::logins::Logins;
 use super::service::{Links, Service, ServicePlan};
 use crate::find::{self, Servers};
 use crate::haproxy::{self, Haproxy, HaproxyConfig};
@@ -32,6 +33,11 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
     if config.chaos && config.redis_cluster {
         return Err(StackError::Config("chaos links and a redis cluster exclude each other"));
     }
+    if config.logins == Logins::Documented && !config.ephemeral {
+        return Err(StackError::Config(
+            "the documented logins have no passwords: only for a stack that is thrown away",
+        ));
+    }
     if config.detached && config.data.is_none() {
         return Err(StackError::Config("a detached stack needs a data folder"));
     }
@@ -52,8 +58,15 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
     let (postgres, redis) = (postgres?, redis?);
 
     config.observer.step("migrations");
-    let database_url = Postgres::url(postgres.port(), keys.database_password.as_deref());
+    let (port, logins) = (postgres.port(), config.logins);
+    let database_url = Postgres::url_of(logins.migrator(), port, keys.database_password.as_deref());
+    if postgres.is_fresh() {
+        logins.prepare(port).await?;
+    }
     admin::migrate(&publisher_binary, &database_url).await?;
+    if postgres.is_fresh() {
+        logins.admit_services(port).await?;
+    }
     let api_key = match keys.api_key.clone().filter(|_| !postgres.is_fresh()) {
         Some(known) => known,
         None => {
@@ -69,7 +82,8 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
         gateway_binary,
         publisher_binary,
         folder: folder.path().to_path_buf(),
-        postgres_port: postgres.port(),
+        postgres_port: port,
+        logins,
         password: keys.database_password.clone(),
         redis_url: redis_url(&redis, None),
         redis_addr: redis.first().filter(|_| config.chaos).map(Redis::addr),
@@ -203,6 +217,7 @@ pub(super) struct Launcher {
     publisher_binary: PathBuf,
     folder: PathBuf,
     postgres_port: u16,
+    logins: Logins,
     password: Option<String>,
     redis_url: String,
     /// Where the proxies of a stack with chaos lead.
@@ -224,8 +239,14 @@ impl std::fmt::Debug for Launcher {
 }
 
 impl Launcher {
-    pub(super) fn publisher_binary(&self) -> &Path {
-        &self.publisher_binary
+    /// Creates an API key as the login that migrates.
+    pub(super) async fn create_api_key(
+        &self,
+        tenant: KeyTenant<'_>,
+        scopes: &[&str],
+    ) -> Result<String, StackError> {
+        let url = Postgres::url_of(self.logins.migrator(), self.postgres_port, self.password.as_deref());
+        admin::create_api_key(&self.publisher_binary, &url, tenant, scopes).await
     }
 
     /// Starts a gateway and waits until it is ready; `env` wins over everything else.
@@ -239,7 +260,7 @@ impl Launcher {
         ];
         let own = own.map(|(name, value)| (name.to_owned(), value));
         let env = own.iter().chain(&self.gateway_env).chain(env).cloned().collect();
-        self.service(format!("gateway-{number}"), &self.gateway_binary, env).await
+        self.service(format!("gateway-{number}"), &self.gateway_binary, self.logins.gateway(), env).await
     }
 
     /// Starts a publisher and waits until it is ready. An only one is called `publisher`.
@@ -248,14 +269,26 @@ impl Launcher {
         // Behind no balancer, or one that looks every 250 ms.
         let own = ("CARILLON_DRAIN_DELAY_MS".to_owned(), "500".to_owned());
         let env = std::iter::once(&own).chain(&self.publisher_env).cloned().collect();
-        self.service(name, &self.publisher_binary, env).await
+        self.service(name, &self.publisher_binary, self.logins.publisher(), env).await
     }
 
-    async fn service(&self, name: String, program: &Path, env: Vec<Variable>) -> Result<Service, StackError> {
-        retry_if_taken(|| self.launch(&name, program, &env)).await
+    async fn service(
+        &self,
+        name: String,
+        program: &Path,
+        login: &str,
+        env: Vec<Variable>,
+    ) -> Result<Service, StackError> {
+        retry_if_taken(|| self.launch(&name, program, login, &env)).await
     }
 
-    async fn launch(&self, name: &str, program: &Path, own: &[Variable]) -> Result<Service, StackError> {
+    async fn launch(
+        &self,
+        name: &str,
+        program: &Path,
+        login: &str,
+        own: &[Variable],
+    ) -> Result<Service, StackError> {
         let postgres = loopback(self.postgres_port);
         let links = match self.redis_addr {
             Some(redis) => Some(
@@ -269,7 +302,7 @@ impl Launcher {
             Some(links) => (links.postgres.addr(), redis_url(&[], Some(links.redis.addr()))),
             None => (postgres, self.redis_url.clone()),
         };
-        let database_url = Postgres::url(postgres.port(), self.password.as_deref());
+        let database_url = Postgres::url_of(login, postgres.port(), self.password.as_deref());
         let mut env = self.common_env.clone();
         env.push(("DATABASE_URL".into(), database_url));
         env.push(("REDIS_URL".into(), redis_url));

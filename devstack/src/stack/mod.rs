@@ -18,6 +18,7 @@ mod error;
 mod folder;
 mod keys;
 mod launch;
+mod logins;
 mod service;
 mod sql;
 
@@ -33,6 +34,7 @@ use self::folder::Folder;
 pub use self::keys::Keys;
 pub(crate) use self::keys::write_private;
 use self::launch::Launcher;
+pub use self::logins::Logins;
 pub use self::service::{Links, Readiness, Service, readiness};
 use crate::haproxy::Haproxy;
 use crate::info::StackInfo;
@@ -143,7 +145,7 @@ impl Stack {
 
     /// Creates a further API key with these scopes (`publish`, `read`, `admin`).
     pub async fn create_api_key(&self, tenant: KeyTenant<'_>, scopes: &[&str]) -> Result<String, StackError> {
-        admin::create_api_key(self.launcher.publisher_binary(), &self.database_url(), tenant, scopes).await
+        self.launcher.create_api_key(tenant, scopes).await
     }
 
     /// Starts one more gateway, with these variables besides the stack's own; returns its index.

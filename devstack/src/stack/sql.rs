@@ -8,29 +8,34 @@ use tokio::process::{Child, Command};
 impl Stack {
     /// Runs SQL as superuser and answers what `psql` prints: a row a line, columns parted by `|`.
     pub async fn sql(&self, text: &str) -> Result<String, StackError> {
-        let output = self.psql(text)?.output().await.map_err(|error| fault(&error.to_string()))?;
-        if !output.status.success() {
-            return Err(fault(String::from_utf8_lossy(&output.stderr).trim()));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        run(&self.database_url(), text).await
     }
 
     /// Runs SQL until it ends or the child is dropped: for locks that are held and snapshots that stay open.
     pub fn sql_until_dropped(&self, text: &str) -> Result<Child, StackError> {
-        let mut psql = self.psql(text)?;
+        let mut psql = psql(&self.database_url(), text)?;
         psql.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         psql.spawn().map_err(|error| fault(&error.to_string()))
     }
+}
 
-    fn psql(&self, text: &str) -> Result<Command, StackError> {
-        let mut psql = Command::new(find::servers()?.postgres_bin.join("psql"));
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text])
-            .arg(self.database_url())
-            .env_clear()
-            .envs(environment::inherited())
-            .kill_on_drop(true);
-        Ok(psql)
+/// Runs SQL as the login of the URL.
+pub(super) async fn run(url: &str, text: &str) -> Result<String, StackError> {
+    let output = psql(url, text)?.output().await.map_err(|error| fault(&error.to_string()))?;
+    if !output.status.success() {
+        return Err(fault(String::from_utf8_lossy(&output.stderr).trim()));
     }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn psql(url: &str, text: &str) -> Result<Command, StackError> {
+    let mut psql = Command::new(find::servers()?.postgres_bin.join("psql"));
+    psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text])
+        .arg(url)
+        .env_clear()
+        .envs(environment::inherited())
+        .kill_on_drop(true);
+    Ok(psql)
 }
 
 fn fault(reason: &str) -> StackError {

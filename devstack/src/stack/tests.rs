@@ -35,6 +35,24 @@ async fn a_stack_starts_grows_and_stops_without_a_trace() {
 }
 
 #[tokio::test]
+async fn services_log_in_as_the_handbook_names_when_that_is_asked_for() {
+    for (logins, wanted) in
+        [(Logins::Documented, "app_gateway|f|f\napp_publisher|f|f"), (Logins::Superuser, "carillon|t|t")]
+    {
+        let stack =
+            Stack::start(StackConfig { gateways: 1, logins, ..StackConfig::default() }).await.unwrap();
+        assert!(stack.create_api_key(KeyTenant::All, &["read"]).await.unwrap().starts_with("crln_"));
+        let seen = "SELECT DISTINCT usename, rolsuper, rolcreaterole FROM pg_stat_activity
+            JOIN pg_roles ON rolname = usename
+            WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY usename";
+        assert_eq!(stack.sql(seen).await.unwrap(), wanted);
+        let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()";
+        let migrator = if logins == Logins::Documented { "migrator" } else { "carillon" };
+        assert_eq!(stack.sql(owner).await.unwrap(), migrator);
+    }
+}
+
+#[tokio::test]
 async fn cut_links_are_felt_by_the_services_and_heal() {
     let config = StackConfig { gateways: 1, chaos: true, ..StackConfig::default() };
     let stack = Stack::start(config).await.unwrap();
