@@ -128,7 +128,7 @@ const FRAMES_REFUSED: Metric = Metric {
     name: "carillon_frames_refused_total",
     kind: MetricKind::Counter,
     labels: "code",
-    what: "error frames, by code: too_many_requests is the price of channels, 32 pieces of history under way or a second token; history_unavailable is history that had no turn or no log",
+    what: "error frames, by code. A too_many_requests is counted by what it was about: too_many_channel_changes (the price of channels), too_many_histories (32 pieces under way) or too_many_tokens (a second one while one is checked); history_unavailable is history that had no turn or no log",
 };
 const CURSORS_REFUSED: Metric = Metric {
     name: "carillon_cursor_checks_refused_total",
@@ -337,7 +337,9 @@ fn begin_at_nought() {
             "too_many_connections",
         ],
     );
-    begin(&FRAMES_REFUSED, "code", &["too_many_requests", "history_unavailable"]);
+    let refused =
+        ["too_many_channel_changes", "too_many_histories", "too_many_tokens", "history_unavailable"];
+    begin(&FRAMES_REFUSED, "code", &refused);
     begin(&CURSORS_REFUSED, "bound", &[Refused::Total, Refused::Group, Refused::Member].map(Refused::label));
     begin(&CLOSED, "reason", &["stalled", "silent", "restart", "over_capacity"]);
     begin(&TOLD_TO_LEAVE, "cause", &[Cause::Drain, Cause::Rebalance, Cause::Evacuate].map(Cause::name));

@@ -8,7 +8,9 @@ use carillon_devstack::client::socket::Socket;
 use carillon_devstack::stack::Stack;
 use serde_json::{Value, json};
 
-use crate::wire::{PATIENCE, ask, block_on, claims, is_ascending, open, publish, publisher, seqs};
+use crate::wire::{
+    PATIENCE, ask, block_on, claims, frames_refused, is_ascending, open, publish, publisher, seqs,
+};
 use crate::{PLAIN, SHORT, stack};
 
 /// Asks for a past and reads it to its end: the events that carry the id, and the `replayed`.
@@ -214,6 +216,7 @@ fn i10_so_many_pasts_may_be_under_way_and_the_next_is_refused_by_name() {
         let all = publish_past(&stack, tenant, 300).await;
         let anna = claims(tenant, "anna").channels(["*"]);
         let (mut socket, _) = open(&stack, stack.gateway(SHORT), &anna).await;
+        let before = frames_refused(stack.gateway(SHORT), "too_many_histories").await;
         for id in 0..60 {
             let request = json!({"type": "subscribe", "channel": "a:1", "history": 1_000, "id": id});
             socket.send_json(&request).await.unwrap();
@@ -237,6 +240,8 @@ fn i10_so_many_pasts_may_be_under_way_and_the_next_is_refused_by_name() {
             }
         }
         assert!(open >= 32, "{open}");
+        let counted = frames_refused(stack.gateway(SHORT), "too_many_histories").await - before;
+        assert!(refused > 0 && counted >= f64::from(refused), "{counted} of {refused}");
         assert!(counts.values().all(|count| *count == all.len() as u64), "{counts:?}");
         let marker = publish(&stack, tenant, &["tenant"], json!({})).await.seq;
         let event = socket.next_of("event", PATIENCE).await.unwrap();

@@ -7,7 +7,7 @@ use carillon_devstack::stack::Stack;
 use carillon_devstack::token::{Claims, now};
 use serde_json::json;
 
-use crate::wire::{PATIENCE, ask, block_on, claims, events_to, open, publish, seqs, token};
+use crate::wire::{PATIENCE, ask, block_on, claims, events_to, frames_refused, open, publish, seqs, token};
 use crate::{PLAIN, QUICK, stack};
 
 async fn refresh(
@@ -89,20 +89,27 @@ fn of_tokens_sent_at_once_each_is_answered_and_the_last_that_was_taken_counts() 
         let stack = stack().await;
         let tenant = "hasty";
         let (mut socket, _) = open(&stack, stack.gateway(PLAIN), &claims(tenant, "anna")).await;
-        for n in 0..40 {
+        let frame = |n| {
             let next = claims(tenant, "anna").channels([format!("only:{n}")]);
-            let frame = json!({"type": "auth", "token": token(&stack, &next), "id": n});
+            json!({"type": "auth", "token": token(&stack, &next), "id": n})
+        };
+        for frame in (0..40).map(frame).collect::<Vec<_>>() {
             socket.send_json(&frame).await.unwrap();
         }
-        let mut taken = 0;
+        let (mut taken, mut refused) = (0, 0);
         for _ in 0..40 {
             let answer = socket.next_frame(PATIENCE).await.unwrap();
             match answer.kind() {
                 "ok" => taken = taken.max(answer.number("id").unwrap()),
-                "error" => assert_eq!(answer.code(), Some("too_many_requests"), "{answer:?}"),
+                "error" => {
+                    assert_eq!(answer.code(), Some("too_many_requests"), "{answer:?}");
+                    refused += 1;
+                }
                 _ => panic!("{answer:?}"),
             }
         }
+        let counted = frames_refused(stack.gateway(PLAIN), "too_many_tokens").await;
+        assert!(refused > 0 && counted >= f64::from(refused), "{counted} of {refused}");
         for (channel, allowed) in [(taken, true), (taken + 1, false)] {
             let request = json!({"type": "subscribe", "channel": format!("only:{channel}"), "id": "s"});
             let answer = ask(&mut socket, request).await;

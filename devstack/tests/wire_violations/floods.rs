@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::wire::raw::{BINARY, GOES_ON, PING, PONG, Raw, Seen, TEXT, TEXT_BEGINS, frame, handshake};
-use crate::wire::{PATIENCE, block_on, claims, token};
+use crate::wire::{PATIENCE, block_on, claims, frames_refused, token};
 use crate::{DEAF, FLOODS, stack, undisturbed};
 
 const TOO_MANY: u16 = 4429;
@@ -97,6 +97,7 @@ fn i10_channels_are_paid_for_and_whoever_joins_a_thousand_once_can() {
     block_on(async {
         let stack = stack().await;
         let token = token(&stack, &claims("many", "mira").channels(["*"]));
+        let before = frames_refused(stack.gateway(FLOODS), "too_many_channel_changes").await;
         let mut raw = Raw::member(stack.gateway(FLOODS).addr(), &token).await;
         let names: Vec<String> = (0..990).map(|n| format!("contact:{n}")).collect();
         let mut ask = async |id: u64, kind: &str| {
@@ -120,6 +121,9 @@ fn i10_channels_are_paid_for_and_whoever_joins_a_thousand_once_can() {
             }
         }
         assert!(refused >= 20, "{refused} of 27 were refused");
+        let counted = frames_refused(stack.gateway(FLOODS), "too_many_channel_changes").await - before;
+        assert!(counted >= f64::from(refused), "{counted} of {refused}");
+        assert_eq!(frames_refused(stack.gateway(FLOODS), "too_many_requests").await, 0.0);
         raw.text(r#"{"type":"ping","id":30}"#).await;
         assert_eq!(raw.json().await["type"], "pong");
     });

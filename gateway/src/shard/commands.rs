@@ -49,7 +49,8 @@ fn refresh<W: World>(
     let Some(session) = connection.sessions_mut().get_mut(SESSION) else { return };
     if session.refreshing {
         let message = "a token is being checked; wait for its answer";
-        return tables.refuse(key, frame.as_deref(), "too_many_requests", message, context.now_ms);
+        let codes = ("too_many_requests", "too_many_tokens");
+        return tables.refuse_as(key, frame.as_deref(), codes, message, context.now_ms);
     }
     session.refreshing = true;
     let tenant = session.identity.tenant.clone();

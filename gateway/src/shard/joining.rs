@@ -68,7 +68,8 @@ fn join<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, cont
     }
     if asked.history.is_some() && session.history.len() >= JOBS {
         let message = format!("{JOBS} pieces of history are being sent; wait for one to be replayed");
-        return tables.refuse(key, asked.id.as_deref(), "too_many_requests", &message, context.now_ms);
+        let codes = ("too_many_requests", "too_many_histories");
+        return tables.refuse_as(key, asked.id.as_deref(), codes, &message, context.now_ms);
     }
     if no_past && let Position::Behind(_) = session.position {
         // It would be read forward through what is past: continuity ends here, and the client is told.
@@ -127,7 +128,8 @@ pub(super) fn pays_for<W: World>(
     if !pays {
         let message =
             "too many channels were joined and left in a short time; nothing was changed, try again later";
-        tables.refuse(key, id, "too_many_requests", message, context.now_ms);
+        let codes = ("too_many_requests", "too_many_channel_changes");
+        tables.refuse_as(key, id, codes, message, context.now_ms);
     }
     pays
 }

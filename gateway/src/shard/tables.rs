@@ -77,7 +77,19 @@ impl<S: Socket> Tables<S> {
         message: &str,
         now_ms: u64,
     ) {
-        metrics().frame_refused(code);
+        self.refuse_as(key, id, (code, code), message, now_ms);
+    }
+
+    /// The same where several reasons have one code: the second of the pair is what the metric counts it under.
+    pub(super) fn refuse_as(
+        &mut self,
+        key: u32,
+        id: Option<&str>,
+        (code, counted): (&'static str, &'static str),
+        message: &str,
+        now_ms: u64,
+    ) {
+        metrics().frame_refused(counted);
         let id = id.and_then(|id| serde_json::from_str(id).ok());
         self.say(key, &ServerFrame::Error { id, code, message, channels: None }, now_ms);
     }

@@ -53,6 +53,13 @@ impl Shared {
     }
 }
 
+/// How many error frames a gateway has counted under this code.
+pub(crate) async fn frames_refused(gateway: &Service, code: &str) -> f64 {
+    let name = format!(r#"carillon_frames_refused_total{{code="{code}"}} "#);
+    let text = gateway.metrics().await.unwrap();
+    text.lines().find_map(|line| line.strip_prefix(&name)).and_then(|value| value.parse().ok()).unwrap_or(0.0)
+}
+
 /// Gateway variables.
 pub(crate) fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
