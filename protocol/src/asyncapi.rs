@@ -93,6 +93,57 @@ mod tests {
         assert_eq!(named("3.5"), codes);
     }
 
+    /// The codes of a table's rows, by what stands in the column of statuses; `…` is no code.
+    fn codes(table: &str, status: usize, code: usize) -> BTreeSet<(String, String)> {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/PROTOCOL.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let table = page.split("\n\n").find(|text| text.starts_with(table)).unwrap();
+        let mut found = BTreeSet::new();
+        for row in table.lines().skip(2) {
+            let cells: Vec<&str> = row.split('|').collect();
+            let codes = cells[code].split('`').skip(1).step_by(2).filter(|code| !code.ends_with('…'));
+            for code in codes {
+                found.extend(
+                    cells[status].split('·').map(|status| (status.trim().to_owned(), code.to_owned())),
+                );
+            }
+        }
+        assert!(!found.is_empty(), "{table}");
+        found
+    }
+
+    const OF_TOKENS: &str = "| code | status · close | |";
+
+    #[test]
+    fn the_refusals_before_the_upgrade_are_those_of_the_contract() {
+        let document = document();
+        let listed = document["channels"]["socket"]["x-refusals"].as_object().unwrap();
+        let listed: BTreeSet<(String, String)> = listed
+            .iter()
+            .flat_map(|(status, codes)| codes.as_array().unwrap().iter().map(move |code| (status, code)))
+            .map(|(status, code)| (status.clone(), code.as_str().unwrap().to_owned()))
+            .collect();
+        let mut named = codes("| status | code | |\n|---|---|---|\n| 400 | `invalid_query`", 1, 2);
+        // One column has the status and the close code.
+        named.extend(
+            codes(OF_TOKENS, 2, 1)
+                .into_iter()
+                .filter(|(status, _)| status.len() == 3 && status.as_str() < "600"),
+        );
+        assert_eq!(listed, named);
+    }
+
+    #[test]
+    fn the_codes_of_error_frames_are_those_of_the_contract() {
+        let document = document();
+        let told = &document["components"]["messages"]["error"]["payload"]["properties"]["code"];
+        let told = told["description"].as_str().unwrap().split('`').skip(1).step_by(2);
+        let told: BTreeSet<&str> = told.filter(|word| !word.starts_with("x-")).collect();
+        let mut named = codes("| code | |\n|---|---|\n| `invalid_json`", 1, 1);
+        named.extend(codes(OF_TOKENS, 2, 1));
+        assert_eq!(told, named.iter().map(|(_, code)| code.as_str()).collect());
+    }
+
     /// A message has what its description asks for, and nothing else.
     fn assert_described(document: &Value, name: &str, message: &Value) {
         let schema = &document["components"]["messages"][name]["payload"];

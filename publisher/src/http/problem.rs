@@ -87,6 +87,8 @@ problem_codes! {
     InvalidRule = 422 "invalid_rule" "The channel rule is not valid",
     /// The idempotency key (or event id) was used before for another request. Nothing was stored.
     IdempotencyMismatch = 422 "idempotency_mismatch" "The idempotency key was used for another request",
+    /// URL and headers have more than 32 KiB together, or there are more than 100 headers.
+    HeadTooLarge = 431 "head_too_large" "Request Header Fields Too Large",
     /// Too many events of the tenant are waiting; nothing was stored. Try again after `Retry-After`.
     TenantShareFull = 429 "tenant_share_full" "Too many events of this tenant are waiting",
     /// Too many events of this API key or user are waiting; nothing was stored. Try again after `Retry-After`.

@@ -141,4 +141,39 @@ mod tests {
         let all: BTreeSet<&str> = Code::ALL.iter().map(|(code, _)| code.as_str()).collect();
         assert_eq!(told, all);
     }
+
+    /// The contract in words has the same codes with the same statuses, and each status but 405 is an operation's.
+    #[test]
+    fn the_contract_in_words_names_the_same_problems() {
+        let page =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/PROTOCOL.md")).unwrap();
+        let section = page.split("\n### ").find(|text| text.starts_with("4.5 Codes")).unwrap();
+        let table = section.split("\n\n").find(|text| text.starts_with("| status | code |")).unwrap();
+        let mut named = BTreeSet::new();
+        for row in table.lines().skip(2) {
+            let cells: Vec<&str> = row.split('|').collect();
+            let statuses: Vec<&str> = cells[1].split('·').map(str::trim).collect();
+            // A row of several statuses has as many parts, one for each; headers stand in them, too.
+            let parts: Vec<&str> =
+                if statuses.len() > 1 { cells[2].split('·').collect() } else { vec![cells[2]] };
+            assert_eq!(statuses.len(), parts.len(), "{row}");
+            for (status, part) in statuses.iter().zip(parts) {
+                let words = part.split('`').skip(1).step_by(2);
+                let codes = words.filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+                named.extend(codes.map(|code| ((*status).to_owned(), code.to_owned())));
+            }
+        }
+        let all =
+            Code::ALL.iter().map(|(code, _)| (code.status().as_str().to_owned(), code.as_str().to_owned()));
+        assert_eq!(named, all.collect());
+        let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                // Whatever it asks for, its head may be too large and its credentials none.
+                for status in ["400", "401", "403", "431", "500", "503"] {
+                    assert!(operation["responses"].get(status).is_some(), "{method} {path} has no {status}");
+                }
+            }
+        }
+    }
 }

@@ -20,6 +20,11 @@ pub(super) fn refine(document: &mut Value) {
     });
     for (path, operation) in operations {
         let of_rules = path.starts_with("/v1/channel-rules");
+        // No handler sees such a request.
+        operation.1["responses"]["431"] = json!({
+            "description": "`head_too_large`: URL and headers have more than 32 KiB together, or there are more than 100 headers",
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+        });
         for parameter in elements(operation.1, "/parameters") {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
             restrict(&name, &mut parameter["schema"]);
