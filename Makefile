@@ -15,7 +15,7 @@ RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate retention versions check pages fmt build \
-  chart chart-cluster dist image observability loadtest drill hostile generators clients proxies
+  chart chart-cluster compose dist image observability loadtest drill hostile generators clients proxies
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,7 +58,7 @@ generators: debug ## Let generators make clients of /openapi.json, compile and r
 clients: debug ## Let some sixty WebSocket clients in a dozen languages use a running stack, and write docs/CLIENTS.md (root and apt; first run half an hour; CLIENTS="Rust Jetty").
 	loadtest/clients/run.sh $(CLIENTS)
 
-proxies: debug ## Let seven proxies with their files of deploy/ stand before whole systems, three caches too, and write docs/PROXIES.md (root and apt, Go; eight minutes after the first run; PROXIES="Caddy nginx").
+proxies: debug ## Let seven proxies (HAProxy in three versions) with their files of deploy/ stand before whole systems, three caches too, and write docs/PROXIES.md (root and apt, Go; ten minutes after the first run; PROXIES="Caddy nginx").
 	loadtest/proxies/run.sh $(PROXIES)
 
 conformance: ## Run the Autobahn test suite against the codec (needs a CPython 2.7; PYTHON27=path).
@@ -78,6 +78,9 @@ fuzz: ## Look for hostile inputs with libFuzzer, MINUTES=60 in all, on every cor
 
 chart: ## Verify the Helm chart: both Helms, every value set, every Kubernetes since 1.29 (needs Go; first run ten minutes).
 	helm/verify.sh
+
+compose: ## Let Docker Compose, built from its Go module, read deploy/compose.yaml; no Docker (needs Go; first run five minutes).
+	deploy/verify-compose.sh
 
 chart-cluster: ## Install, upgrade, roll back, evict and test the chart in a real control plane with kwok's nodes (needs Go; builds it once, long).
 	helm/cluster.sh
