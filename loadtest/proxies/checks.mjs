@@ -21,6 +21,11 @@ const QUIET = 65_000
 /** As large as an event may be, to a hundred channels of the longest names. */
 const LARGEST = 65_536
 const OWN = 2
+/** At once through one proxy. */
+const SOCKETS = 2_000
+const STREAMS = 200
+/** So many are on their way in at a time. */
+const COMING = 50
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds))
 const bearer = { authorization: `Bearer ${stack.token}` }
@@ -389,6 +394,41 @@ export const checks = {
     await Promise.all(fleet.gateways.map((gateway) => gateway.revive()))
     await until(30_000, 'a welcome', () => welcomed(proxy).then(() => true, () => false))
     return `${status}`
+  },
+
+  /** More than the defaults of some proxies have room for: all come in, all hear an event, none is cut, and others get in still. */
+  async many({ proxy, fleet }) {
+    const query = { channels: 'contact:many' }
+    const sockets = []
+    const streams = []
+    const left = [...Array.from({ length: SOCKETS }, () => async () => sockets.push(await Socket.open(proxy, { query }))),
+      ...Array.from({ length: STREAMS }, () => async () => {
+        const stream = await Stream.open(proxy, { query })
+        streams.push(stream)
+        await stream.frame('welcome')
+      })]
+    const come = async () => { for (let next; (next = left.pop());) await next() }
+    try {
+      await Promise.all(Array.from({ length: COMING }, come)).catch((error) => {
+        throw new Error(`${sockets.length} sockets and ${streams.length} event streams are in, the next: ${error.message}`)
+      })
+      const nodes = new Set(sockets.map(({ hello }) => hello.node))
+      assert.equal(nodes.size, fleet.gateways.length, 'some gateway got none')
+      const published = Date.now()
+      const seq = await publish(proxy, { channels: ['contact:many'] })
+      await Promise.all([...sockets, ...streams].map((it) => (it.event ? it.event(seq) : it.frame('event', (frame) => frame.seq === seq))))
+      const heard = Date.now() - published
+      await welcomed(proxy)
+      assert.equal((await ask(proxy, '/docs')).status, 200)
+      await pause(3_000)
+      const cut = [...sockets.filter(({ closed }) => closed), ...streams.filter(({ ended }) => ended)].length
+      assert.equal(cut, 0, `${cut} were cut`)
+      if (process.env.CARILLON_PROXIES_LOUD) console.log(`    all heard the event within ${heard} ms`)
+      return 'yes'
+    } finally {
+      for (const it of [...sockets, ...streams]) it.leave()
+      left.length = 0
+    }
   },
 
   /** Whether browsers may put WebSockets on an HTTP/2 connection (RFC 8441), where all of a page share its streams. */

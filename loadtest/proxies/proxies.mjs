@@ -43,22 +43,29 @@ const envoyLines = ({ host, port, ops }) => [
   `    health_check_config: { port_value: ${ops} }`,
 ]
 
+const haproxy = (name, program) => ({
+  name,
+  main: 'haproxy.cfg',
+  room: ['`maxconn`: what the descriptors allow; for a server no limit', '`CARILLON_LB_MAXCONN` 200,000 (set it to what the descriptors allow: it does not start otherwise) and `CARILLON_GATEWAY_MAXCONN` 20,000 for each gateway'],
+  needs: '`tune.bufsize` (its default of 16 KiB bounds the head), `timeout tunnel`, `retry-on … 503`, `http-error` and `http-after-response` for what it says itself ([a line break of a variable becomes %0A](../findings/haproxy-newline-of-a-variable.sh)), `h2-workaround-bogus-websocket-clients`',
+  folder: 'haproxy',
+  version: () => first(run(program, '-v')),
+  files: { 'haproxy.cfg': { gateways: (it) => it.gateways.map(haproxyLine), publishers: (it) => it.publishers.map(haproxyLine), 'publishers alive': (it) => it.publishers.map(haproxyLine) } },
+  environment: (it) => ({ CARILLON_LB_BIND: it.listen, CARILLON_LB_OPS: `127.0.0.1:${it.ops}`, CARILLON_LB_ADMIN: `${it.place}/admin.sock`, CARILLON_LB_MAXCONN: '8000' }),
+  command: () => [program, '-W', '-db', '-f', 'haproxy.cfg'],
+  reload: (it) => it.signal('SIGUSR2'),
+})
+
 /** Each proxy: its folder and files in deploy/, what stands in their blocks, how it runs, and how it reloads. */
 export const proxies = [
-  {
-    name: 'HAProxy',
-    main: 'haproxy.cfg',
-    needs: '`tune.bufsize` (its default of 16 KiB bounds the head), `timeout tunnel`, `retry-on … 503`, `http-error` and `http-after-response` for what it says itself ([a line break of a variable becomes %0A](../findings/haproxy-newline-of-a-variable.sh)), `h2-workaround-bogus-websocket-clients`',
-    folder: 'haproxy',
-    version: () => first(run('haproxy', '-v')),
-    files: { 'haproxy.cfg': { gateways: (it) => it.gateways.map(haproxyLine), publishers: (it) => it.publishers.map(haproxyLine), 'publishers alive': (it) => it.publishers.map(haproxyLine) } },
-    environment: (it) => ({ CARILLON_LB_BIND: it.listen, CARILLON_LB_OPS: `127.0.0.1:${it.ops}`, CARILLON_LB_ADMIN: `${it.place}/admin.sock`, CARILLON_LB_MAXCONN: '8000' }),
-    command: () => ['haproxy', '-W', '-db', '-f', 'haproxy.cfg'],
-    reload: (it) => it.signal('SIGUSR2'),
-  },
+  haproxy('HAProxy', 'haproxy'),
+  // Of the Debian after this one, and of the next.
+  { ...haproxy('HAProxy 3.0', `${build}/haproxy-trixie/haproxy`), as: 'HAProxy' },
+  { ...haproxy('HAProxy 3.2', `${build}/haproxy-sid/haproxy`), as: 'HAProxy' },
   {
     name: 'nginx',
     main: 'nginx.conf',
+    room: ['`worker_connections` 512 for each worker (768 in Debian\'s file), and a socket takes two: of 2,200 came in 283 on two cores, the next were cut', '`worker_connections 65535`, `worker_rlimit_nofile 1048576`, `max_conns=20000` for each gateway'],
     needs: '`proxy_buffering off`, `large_client_header_buffers` (8 KiB), `proxy_read_timeout` (60 s), `proxy_next_upstream http_503`, `worker_shutdown_timeout`, `error_page`',
     folder: 'nginx',
     // On a port of its own: nginx 1.22 tells HTTP/2 from HTTP/1.1 by ALPN alone, and knows no WebSocket in it.
@@ -78,6 +85,7 @@ export const proxies = [
   {
     name: 'Envoy',
     main: 'envoy.yaml',
+    room: ['circuit breakers: 1,024 connections of a cluster; the next wait without a word', 'circuit breakers 200,000 for gateways, 10,000 for publishers'],
     needs: '`upgrade_configs`, `timeout: 0s` (15 s), `stream_idle_timeout`, `max_request_headers_kb` (60), circuit breakers (1,024 sockets), `no_traffic_interval` (readiness is looked at once in 60 s before the first request), `healthy_panic_threshold` (below half of the hosts ready all are asked), `local_reply_config`. Reload is a hot restart, with `--parent-shutdown-time-s`',
     folder: 'envoy',
     version: () => first(run(envoy(), '--version').split('/').at(-4)),
@@ -101,6 +109,7 @@ export const proxies = [
   {
     name: 'Caddy',
     main: 'Caddyfile',
+    room: ['none', '`unhealthy_request_count 20000`: so many for each gateway'],
     needs: '`stream_close_delay` (without it every socket is cut with 1001 at each reload that changes anything: [try it](../findings/caddy-reload-closes-sockets.sh)), `max_header_size` (16 KiB), `lb_retry_match`, `lb_policy round_robin` (least_conn tries the same server again), `handle_errors`',
     folder: 'caddy',
     h2: (it) => it.edit('Caddyfile', (text) => text.replace('max_header_size', 'protocols h1 h2c\n\t\tmax_header_size')),
@@ -124,6 +133,7 @@ export const proxies = [
   {
     name: 'Traefik',
     main: 'carillon.yml',
+    room: ['none', 'none'],
     needs: '`priority` (rules of one length are [tried in any order](../findings/traefik-rules-of-one-length.sh)), `strategy: wrr` with `retry.status`, [no `flushInterval` below 0](../findings/traefik-retry-status-flush.sh) with it, `failover` to a service of its own for what it says itself (a local plugin). Write the file in one piece',
     folder: 'traefik',
     version: () => /traefik\/v3 v(\S+)/.exec(readFileSync(`${root}/loadtest/proxies/traefik/go.mod`, 'utf8'))[1],
@@ -145,6 +155,7 @@ export const proxies = [
   {
     name: 'Apache',
     main: 'carillon.conf',
+    room: ['`MaxRequestWorkers` 400 (150 in Debian\'s file), one for each socket; more wait without a word', '`MaxRequestWorkers 4000` (16 processes of 250 threads), `ServerLimit 32` for those that end with their sockets after a reload'],
     needs: '`LimitRequestLine` and `LimitRequestFieldSize` (8 KiB), `upgrade=websocket`, `flushpackets=on`, threads (one for each socket), `hcexpr` on the public port, `mod_lua` for what it says itself',
     folder: 'apache',
     repeats: false,
@@ -165,6 +176,7 @@ export const proxies = [
   {
     name: 'lighttpd',
     main: 'lighttpd.conf',
+    room: ['`server.max-fds` 4,096 and a third of that as `server.max-connections`: 1,365 came in, more wait without a word', '`server.max-fds 65535`, `server.max-connections 30000`'],
     needs: '`server.stream-response-body` (else a stream is kept until it ends), `server.max-request-field-size` (8 KiB), `proxy.header upgrade`, started by its whole path for `graceful-restart-bg`, HTTP/2 off, `mod_magnet` for what it says itself',
     folder: 'lighttpd',
     repeats: false,

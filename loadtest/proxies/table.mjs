@@ -19,12 +19,13 @@ Written by \`make proxies\` (loadtest/proxies): each proxy runs with the file th
 | reload | the proxy reads its file again while sockets and an event stream are open and newcomers come: all stay, for at least twelve seconds |
 | outage | the database takes no events: \`database_read_only\` of the publishers comes through, though none of them is ready, and \`/docs\` stays |
 | publishers, gateways | all of them are killed: a problem with this status, \`Retry-After\`, CORS, and a preflight with any header that succeeds; \`/v1/sse\` is answered with 200 and \`retry:\`; all from the first request on. REST goes on without gateways, sockets without publishers |
+| 2,000 | 2,000 WebSockets and 200 event streams at once, fifty on their way in at a time: all come in, over all gateways, all hear an event, none is cut, another comes in beside them and REST answers |
 | HTTP/2 | whether browsers that speak HTTP/2 to it put WebSockets on that connection, where all of a page share its streams ([more](#http2)). – is not tried: nginx 1.22 has no WebSockets in HTTP/2, and lighttpd's file switches HTTP/2 off |
 | quiet | a socket and an event stream without events, for 65 s, and a poll of 50 s |
 
 `
 
-const COLUMNS = [['token', 'token'], ['sse', 'SSE'], ['poll', 'poll'], ['rest', 'REST'], ['channels', '1,000'], ['head', 'head'], ['over', 'above'], ['largest', 'largest'], ['cors', 'CORS'], ['address', 'address'], ['kill', 'kill'], ['drain', 'drain'], ['reload', 'reload'], ['outage', 'outage'], ['publishers', 'publishers'], ['gateways', 'gateways'], ['h2', 'HTTP/2'], ['quiet', 'quiet']]
+const COLUMNS = [['token', 'token'], ['sse', 'SSE'], ['poll', 'poll'], ['rest', 'REST'], ['channels', '1,000'], ['head', 'head'], ['over', 'above'], ['largest', 'largest'], ['cors', 'CORS'], ['address', 'address'], ['kill', 'kill'], ['drain', 'drain'], ['reload', 'reload'], ['outage', 'outage'], ['publishers', 'publishers'], ['gateways', 'gateways'], ['many', '2,000'], ['h2', 'HTTP/2'], ['quiet', 'quiet']]
 
 const TAIL = `
 ## HTTP/2
@@ -46,7 +47,15 @@ export function table(rows, caches) {
     '',
     '| proxy | file | settings that matter |',
     '|---|---|---|',
-    ...rows.map(({ name, folder, main, needs }) => `| ${name} | [${main}](../deploy/${folder}/${main}) | ${needs} |`),
+    ...rows.filter(({ as }) => !as).map(({ name, folder, main, needs }) => `| ${name} | [${main}](../deploy/${folder}/${main}) | ${needs} |`),
+    '',
+    '## How many connections',
+    '',
+    'A socket is two connections and two file descriptors of a proxy: give it twice as many descriptors as clients (`LimitNOFILE`, `ulimit -n`) and a few hundred more, and as many ports towards each gateway (`net.ipv4.ip_local_port_range`: some 28,000 by default, for each address of a gateway).',
+    '',
+    '| proxy | by default | in the file |',
+    '|---|---|---|',
+    ...rows.filter(({ as }) => !as).map(({ name, room }) => `| ${name} | ${room[0]} | ${room[1]} |`),
     '',
     '## Caches on the way',
     '',
