@@ -99,6 +99,47 @@ fn each_promise_of_the_readme_has_tests() {
 }
 
 /// Whether it reads as a sentence does, in the form of a function's name: no variable, metric or table has so many words.
+/// What the contract says of event stream clients is what `make clients` saw: each is named in the row of what it does.
+#[test]
+fn the_contract_says_of_event_stream_clients_what_was_seen() {
+    let table = |file: &str, heading: &str, head: &str| -> Vec<Vec<String>> {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let section = text.split(heading).nth(1).unwrap();
+        let lines = section.lines().skip_while(|line| !line.starts_with(head)).skip(2);
+        let rows = lines.take_while(|line| line.starts_with('|'));
+        rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+    };
+    let seen = table("docs/CLIENTS.md", "\n## Event streams", "| language | client |");
+    assert!(seen.len() > 20, "{}", seen.len());
+    let columns = ["200 and the end", "503, 429", "port refused"];
+    let text = std::fs::read_to_string(root().join("docs/CLIENTS.md")).unwrap();
+    let titles = text.lines().rfind(|line| line.starts_with("| language | client |")).unwrap();
+    let place = |title: &str| titles.split('|').position(|cell| cell.trim() == title).unwrap();
+    let does = |row: &[String]| columns.map(|title| row[place(title)].clone());
+    let seen: BTreeSet<(String, String, [String; 3])> = seen
+        .iter()
+        .map(|row| {
+            // A browser is named with its version.
+            let version = row[3].split('.').next().unwrap();
+            let name = if row[1] == "browser" { format!("{} {version}", row[2]) } else { row[2].clone() };
+            (row[1].clone(), name.replace('`', ""), does(row))
+        })
+        .collect();
+    let mut told = BTreeSet::new();
+    for row in table("docs/PROTOCOL.md", "\n### 3.6", "| client | 200 and the end |") {
+        for group in row[1].split(';') {
+            let (language, names) = group.split_once(':').unwrap();
+            for name in names.split(": they").next().unwrap().split(',') {
+                let note = name.find(" (throw").unwrap_or(name.len());
+                let name = name[..note].replace('`', "").replace("(with ", "(").trim().to_owned();
+                let does = [row[2].clone(), row[3].clone(), row[4].clone()];
+                told.insert((language.trim().to_owned(), name, does));
+            }
+        }
+    }
+    assert_eq!(told, seen);
+}
+
 fn is_name_of_a_test(name: &str) -> bool {
     let is_plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     is_plain && name.matches('_').count() >= 5 && !name.starts_with("carillon_")

@@ -1,6 +1,6 @@
-// Which clients are there, how is each started, and what is known of it?
+// Which clients are there, how is each started, and what is known of it? `clients` are those of WebSockets, `streams` those of event streams.
 //
-// `version` says where the version is found; `large` is the setting for messages above the library's default; `known` are
+// `version` says where the version is found; `large` is the setting for messages above the library's default, `quiet` the one for streams without events; `known` are
 // checks that do not hold, with the reason that the table gives. A check that holds though it is known not to is a failure, too.
 
 const root = process.env.CARILLON_CLIENTS
@@ -12,6 +12,13 @@ const go = (name, file, extra = {}) => ({ language: 'Go', name, version: { go: n
 const java = (name, type, artifact, extra = {}) => ({ language: 'Java', name, version: { maven: artifact }, command: ['java', '-XX:TieredStopAtLevel=1', '-cp', `@CLASSPATH`, type], ...extra })
 const rust = (name, extra = {}) => ({ language: 'Rust', name, version: { crate: name }, command: [`${build}/rust/debug/${name}`], ...extra })
 const debian = (language, name, apt, command, extra = {}) => ({ language, name, version: { apt }, command, ...extra })
+
+const BROWSERS = {
+  Chromium: { apt: 'chromium', start: ['chromium', '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--user-data-dir=FOLDER', 'PAGE'] },
+  'Firefox ESR': { apt: 'firefox-esr', start: ['firefox-esr', '--headless', '--no-remote', '--profile', 'FOLDER', 'PAGE'] },
+  WebKitGTK: { apt: 'libwebkit2gtk-4.1-0', start: ['xvfb-run', '-a', 'dbus-run-session', '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser', 'PAGE'] },
+}
+const browser = (name, file, extra) => debian('browser', name, BROWSERS[name].apt, ['node', `${root}/browser/${file}.mjs`, ...BROWSERS[name].start], extra)
 
 const page = { header: false }
 /** A frame that comes together with the answer to the handshake is lost: only who sends the token in the first frame gets a welcome. */
@@ -78,7 +85,42 @@ export const clients = [
   debian('Perl', 'AnyEvent::WebSocket::Client', 'libanyevent-websocket-client-perl', ['perl', `${root}/debian/anyevent.pl`], { large: '`max_payload_size`' }),
   debian('Ruby', 'faye-websocket', 'ruby-faye-websocket', ['ruby', `${root}/debian/faye.rb`], { known: { drain: '`goaway`, then 1002' } }),
   debian('Tcl', 'tcllib', 'tcllib', ['tclsh', `${root}/debian/tcllib.tcl`]),
-  debian('browser', 'Chromium', 'chromium', ['node', `${root}/browser/browser.mjs`, 'chromium', '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--user-data-dir=FOLDER', 'PAGE'], page),
-  debian('browser', 'Firefox ESR', 'firefox-esr', ['node', `${root}/browser/browser.mjs`, 'firefox-esr', '--headless', '--no-remote', '--profile', 'FOLDER', 'PAGE'], page),
-  debian('browser', 'WebKitGTK', 'libwebkit2gtk-4.1-0', ['node', `${root}/browser/browser.mjs`, 'xvfb-run', '-a', 'dbus-run-session', '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser', 'PAGE'], { ...page, known: { drain: '`goaway`, then 1006' } }),
+  browser('Chromium', 'browser', page),
+  browser('Firefox ESR', 'browser', page),
+  browser('WebKitGTK', 'browser', { ...page, known: { drain: '`goaway`, then 1006' } }),
 ]
+
+const nodeStream = (name, which, extra = {}) => ({ ...node(name, 'streams'), command: ['node', `${root}/node/streams.mjs`, which], ...extra })
+const pythonStream = (name, which, extra = {}) => ({ ...python(name, 'streams'), command: [`${build}/python/bin/python`, `${root}/python/streams.py`, which], ...extra })
+const goStream = (name, which, extra = {}) => ({ ...go(name, 'streams'), command: [`${build}/go/streams`, which], ...extra })
+const javaStream = (name, which, artifact, extra = {}) => ({ ...java(name, 'StreamPipe', artifact), command: ['java', '-XX:TieredStopAtLevel=1', '-cp', '@CLASSPATH', 'StreamPipe', which], ...extra })
+const eventsource = (major) => nodeStream(`eventsource ${major}`, `eventsource-${major}`, { version: { npm: `eventsource-${major}` } })
+
+export const streams = [
+  eventsource(2),
+  eventsource(3),
+  eventsource(4),
+  eventsource(5),
+  nodeStream('eventsource-client', 'eventsource-client'),
+  nodeStream('event-source-polyfill', 'event-source-polyfill'),
+  nodeStream('@microsoft/fetch-event-source', 'fetch-event-source'),
+  nodeStream('launchdarkly-eventsource', 'launchdarkly-eventsource', { quiet: '`readTimeoutMillis`' }),
+  nodeStream('undici', 'undici', page),
+  nodeStream('Deno', 'global', { ...page, version: { npm: 'deno' }, command: [`${root}/node/node_modules/@deno/linux-x64-glibc/deno`, 'run', '--allow-all', `${root}/node/streams.mjs`, 'global'] }),
+  pythonStream('httpx-sse', 'httpx_sse', { quiet: '`timeout=None`' }),
+  pythonStream('sseclient-py', 'sseclient_py'),
+  pythonStream('sseclient', 'sseclient', { version: { folder: 'sseclient' }, env: { PYTHONPATH: `${build}/python-sseclient` }, known: { large: 'a part of it: it reads the sizes of chunks as lines, and an event in two chunks is cut there ([try it](../findings/sseclient-reads-chunk-sizes.sh))' } }),
+  pythonStream('requests-sse', 'requests_sse'),
+  pythonStream('launchdarkly-eventsource', 'launchdarkly'),
+  pythonStream('launchdarkly-eventsource', 'launchdarkly', { name: 'launchdarkly-eventsource (`always_continue`)', env: { SSE_CONTINUE: '1' } }),
+  goStream('github.com/r3labs/sse/v2', 'r3labs', { large: '`ClientMaxBufferSize`' }),
+  goStream('github.com/tmaxmax/go-sse', 'tmaxmax', { large: '`Buffer`' }),
+  goStream('github.com/launchdarkly/eventsource', 'launchdarkly'),
+  javaStream('OkHttp', 'okhttp', 'okhttp-sse', { quiet: '`readTimeout`' }),
+  javaStream('okhttp-eventsource (LaunchDarkly)', 'launchdarkly', 'okhttp-eventsource', { quiet: '`readTimeout`' }),
+  rust('reqwest-eventsource'),
+  rust('eventsource-client'),
+  browser('Chromium', 'streams', page),
+  browser('Firefox ESR', 'streams', page),
+  browser('WebKitGTK', 'streams', page),
+].map((client, place) => ({ ...client, key: `stream-${place}` }))

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Which WebSocket clients can use Carillon, and what does each need?
+# Which clients of WebSockets and event streams can use Carillon, and what does each need?
 #
-#   loadtest/clients/run.sh [NAME|LANGUAGE...]
+#   loadtest/clients/run.sh [NAME|LANGUAGE|sockets|streams...]
 #
-# Builds some sixty clients that nobody here wrote (below target/clients; Debian's through apt, as root), starts a stack of its
+# Builds some eighty clients that nobody here wrote (below target/clients; Debian's through apt, as root), starts a stack of its
 # own from target/debug (or CARILLON_BIN) and lets each use it. Once all have been seen docs/CLIENTS.md is written; whoever names some renews their lines. The last line is
 # `N passed, N failed`; exit code 1 when one failed. Outside the gate: the first run takes half an hour.
 set -euo pipefail
@@ -46,10 +46,12 @@ fi
 if stale python "$here/python/requirements.txt"; then
     python3 -m venv "$build/python"
     "$build/python/bin/pip" install --quiet --disable-pip-version-check -r "$here/python/requirements.txt" >&2
+    # Two libraries have a module of the same name.
+    "$build/python/bin/pip" install --quiet --disable-pip-version-check --target "$build/python-sseclient" sseclient==0.0.27 >&2
     touch "$build/python.built"
 fi
 if stale go "$here/go"; then
-    (cd "$here/go" && mkdir -p "$build/go" && go build -o "$build/go/" ./gorilla ./coder ./gobwas ./gws ./fasthttp ./nbio ./xnet) >&2
+    (cd "$here/go" && mkdir -p "$build/go" && go build -o "$build/go/" ./gorilla ./coder ./gobwas ./gws ./fasthttp ./nbio ./xnet ./streams) >&2
     touch "$build/go.built"
 fi
 if stale java "$here/java"; then

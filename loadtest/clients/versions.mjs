@@ -12,6 +12,7 @@ export async function versions(clients) {
   const read = {
     npm: (name) => JSON.parse(readFileSync(`${root}/node/node_modules/${name}/package.json`)).version,
     pip: (name) => run(`${build}/python/bin/python`, '-c', `import importlib.metadata as m; print(m.version(${JSON.stringify(name)}))`),
+    folder: (name) => /^Version: (.*)$/m.exec(run('sh', '-c', `cat ${build}/python-${name}/${name}-*.dist-info/METADATA`))[1],
     go: (name) => new RegExp(`${name} (v\\S+)`).exec(readFileSync(`${root}/go/go.mod`, 'utf8'))[1],
     maven: (name) => new RegExp(`<artifactId>${name}</artifactId><version>([^<]+)`).exec(readFileSync(`${root}/java/pom.xml`, 'utf8'))[1],
     crate: (name) => new RegExp(`name = "${name}"\nversion = "([^"]+)"`).exec(readFileSync(`${root}/rust/Cargo.lock`, 'utf8'))[1],

@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 
-URL = os.environ["WS_URL"]
+URL = os.environ.get("WS_URL", "")
 BEARER = os.environ.get("WS_BEARER", "")
 HEADERS = {"Authorization": f"Bearer {BEARER}"} if BEARER else {}
 PROTOCOLS = [p for p in os.environ.get("WS_PROTOCOLS", "").split(",") if p]

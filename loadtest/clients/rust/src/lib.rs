@@ -35,6 +35,23 @@ pub fn large() -> bool {
     var("WS_LARGE").is_ok_and(|value| value == "1")
 }
 
+/// Where an event stream is.
+pub fn stream_url() -> String {
+    var("SSE_URL").unwrap_or_default()
+}
+
+/// The token of an event stream.
+pub fn stream_bearer() -> Option<String> {
+    var("SSE_BEARER").ok().filter(|token| !token.is_empty())
+}
+
+/// Ends the program when its input ends.
+pub async fn read_all() {
+    let mut input = lines();
+    while let Ok(Some(_)) = input.next_line().await {}
+    std::process::exit(0)
+}
+
 /// What is to be sent.
 pub fn lines() -> Lines<BufReader<Stdin>> {
     BufReader::new(tokio::io::stdin()).lines()
@@ -58,7 +75,9 @@ pub fn failed(why: impl Display) -> ! {
     std::process::exit(0)
 }
 
-fn say(line: &str) {
+/// Prints a line.
+pub fn say(line: &str) {
+    let line = line.replace('\n', " ");
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -41,6 +41,10 @@ final class Pipe {
         Runtime.getRuntime().halt(0);
     }
 
+    static synchronized void print(String line) {
+        OUT.println(line);
+    }
+
     /** Sends what comes, in a thread of its own, and ends when it ends. */
     static void feed(Consumer<String> send, Runnable end) {
         Thread reader = new Thread(() -> {
