@@ -15,6 +15,8 @@
 //! 3. It is encoded once, into the tenant's [`stream::ring`], and the shards are told that there is news.
 //! 4. Each shard takes all that is new and writes it to the sockets of those in its channels, one write a connection.
 //! 5. Whoever could not take it is behind, and reads on from the ring or the log at their own pace.
+//!
+//! What clients say to each other without the log is no event, and takes another way: [`live`].
 
 pub mod config;
 pub mod metrics;
@@ -30,6 +32,7 @@ mod edge;
 mod fate;
 mod fleet;
 mod leave;
+mod live;
 mod node;
 mod refusals;
 mod resume;

@@ -20,6 +20,8 @@ macro_rules! declare {
         pub(crate) struct Metrics {
             $(pub(crate) $handle: declare!(@type $kind),)*
             resumed: [Counter; 3],
+            /// By kind: published, typing.
+            pub(crate) signals_sent: [Counter; 2],
             /// Events that passed, for the rates that are told to other nodes.
             pub(crate) passed: AtomicU64,
             /// Frames written, likewise.
@@ -31,6 +33,7 @@ macro_rules! declare {
                 Self {
                     $($handle: declare!(@make $kind, $name),)*
                     resumed: ["live", "replay", "reset"].map(|result| counter!(RESUMES.name, "result" => result)),
+                    signals_sent: ["publish", "typing"].map(|kind| counter!(SIGNALS_SENT.name, "kind" => kind)),
                     passed: AtomicU64::new(0),
                     delivered: AtomicU64::new(0),
                 }
@@ -89,6 +92,9 @@ declare! {
     rules_read: Counter = "carillon_rules_read_total", "times the rules of a tenant were read: when it was opened here, and when they had changed";
     rules_followed: Counter = "carillon_rules_followed_total", "tenants whose rules had changed and are followed on this node";
     rules_removed: Counter = "carillon_rules_removed_total", "memberships in channels that ended because a changed rule does not allow them";
+    signals_received: Counter = "carillon_signals_received_total", "signals heard from other nodes";
+    signals_delivered: Counter = "carillon_signals_delivered_total", "signal frames written to sockets";
+    signal_writes: Counter = "carillon_signal_writes_total", "writes of signal frames; delivered per write is the coalescing";
     canary_seconds: Histogram = "carillon_canary_round_trip_seconds", "publish request sent to event received, over the public path";
     canary_gaps: Counter = "carillon_canary_gaps_total", "events the canary never saw though a later one came";
     canary_duplicates: Counter = "carillon_canary_duplicates_total", "events the canary saw twice or out of order";
@@ -166,6 +172,18 @@ const CANARY_RUNS: Metric = Metric {
     labels: "result",
     what: "rounds of the canary: ok, publish_failed, not_received or not_connected",
 };
+const SIGNALS_SENT: Metric = Metric {
+    name: "carillon_signals_sent_total",
+    kind: MetricKind::Counter,
+    labels: "kind",
+    what: "signals of this node's clients that were passed on: publish, or typing (a start, or the stop after it)",
+};
+const SIGNALS_DROPPED: Metric = Metric {
+    name: "carillon_signals_dropped_total",
+    kind: MetricKind::Counter,
+    labels: "reason",
+    what: "signals that did not reach somebody: behind (a connection that was not live, each counts), busy (too many were on their way within the node), redis (it could not be reached, or too many waited for it: other nodes' clients miss them)",
+};
 const READ_WAITS: Metric = Metric {
     name: "carillon_log_read_waits_total",
     kind: MetricKind::Counter,
@@ -186,6 +204,8 @@ const LABELLED: &[Metric] = &[
     TOLD_TO_LEAVE,
     CANARY_RUNS,
     READ_WAITS,
+    SIGNALS_SENT,
+    SIGNALS_DROPPED,
 ];
 
 impl Metrics {
@@ -195,6 +215,10 @@ impl Metrics {
             self.deliveries.increment(counts.deliveries);
             self.delivered.fetch_add(counts.deliveries, Ordering::Relaxed);
             self.writes.increment(counts.writes);
+        }
+        if counts.signals > 0 || counts.signal_writes > 0 {
+            self.signals_delivered.increment(counts.signals);
+            self.signal_writes.increment(counts.signal_writes);
         }
         if counts.sent_bytes > 0 {
             self.sent_bytes.increment(counts.sent_bytes);
@@ -219,6 +243,11 @@ impl Metrics {
     pub(crate) fn sequenced(&self, events: usize) {
         self.events_sequenced.increment(events as u64);
         self.passed.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    /// Counts signals that did not reach somebody.
+    pub(crate) fn signals_dropped(&self, reason: &'static str, count: u64) {
+        counter!(SIGNALS_DROPPED.name, "reason" => reason).increment(count);
     }
 
     /// Counts connections that were sent away.
@@ -341,6 +370,7 @@ fn begin_at_nought() {
         ["too_many_channel_changes", "too_many_histories", "too_many_tokens", "history_unavailable"];
     begin(&FRAMES_REFUSED, "code", &refused);
     begin(&CURSORS_REFUSED, "bound", &[Refused::Total, Refused::Group, Refused::Member].map(Refused::label));
+    begin(&SIGNALS_DROPPED, "reason", &["behind", "busy", "redis"]);
     begin(&CLOSED, "reason", &["stalled", "silent", "restart", "over_capacity"]);
     begin(&TOLD_TO_LEAVE, "cause", &[Cause::Drain, Cause::Rebalance, Cause::Evacuate].map(Cause::name));
     begin(&CANARY_RUNS, "result", &["ok", "publish_failed", "not_received", "not_connected"]);

@@ -13,11 +13,12 @@ use crate::fate;
 use crate::fleet::{card_writer, learn_database};
 use crate::leave::operator::Wishes;
 use crate::leave::{self, LeaveConfig, Leaver};
+use crate::live::{self, LiveBus, Rates};
 use crate::metrics::{OF_TENANTS, metrics as counted};
 use crate::serving::Serving;
 use crate::shard::{self, FrameRate, ShardConfig, Shards, StuckCursors, ToShard};
 use crate::stream::backlog::Backlog;
-use crate::stream::feed::{Feed, FeedConfig, Streams};
+use crate::stream::feed::{Feed, FeedConfig, Incoming, Streams};
 use crate::stream::ring::RingLimits;
 use carillon_backplane::api_key;
 use carillon_backplane::bus::{self, BusConfig, BusError, BusMode, Listener, NodeState, Nodes};
@@ -74,6 +75,7 @@ pub struct Node {
     serving: Serving,
     shards: Shards,
     nodes: Nodes,
+    live: LiveBus,
     wishes: Wishes,
     traces: Traces,
     threads: Vec<JoinHandle<()>>,
@@ -101,6 +103,8 @@ impl Node {
         log::describe_metrics();
         api_key::describe_metrics();
         let (fast_path, batches) = Listener::connect(&bus_config(&config)).map_err(redis_fault)?;
+        let live =
+            LiveBus::connect(&bus_config(&config), live::origin(&config.common.node)).map_err(redis_fault)?;
         if let Err(error) = verifier.load_keys(SystemTime::now()).await {
             tracing::warn!(%error, "the identity provider's keys are not there yet");
         }
@@ -116,11 +120,11 @@ impl Node {
         let (request, requests) = mpsc::unbounded_channel();
         // As many as the runtime has workers: what the machine has, or TOKIO_WORKER_THREADS in a container without a limit.
         let cores = tokio::runtime::Handle::current().metrics().num_workers().clamp(1, 64);
-        let (shards, threads) = shard::start(cores, &shard_config(&config, &traces), &request)
+        let (shards, threads) = shard::start(cores, &shard_config(&config, &traces), &request, &live)
             .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();
         let stopping = CancellationToken::new();
-        let feed_config = feed_config(&config);
+        let feed_config = feed_config(&config, &live);
         let backlog = Backlog::new(log.clone(), feed_config.replay_budget.clone());
         let (feed, streams) = Feed::new(feed_config, log.clone(), fast_path, shards.clone());
         let serving = Serving::default();
@@ -176,7 +180,7 @@ impl Node {
         let leaver = Leaver::new(leave, shards.clone(), serving.clone(), nodes.fleet());
         fate::spawn("leaver", stopping.clone(), leaver.run());
         tokio::spawn(leave::report(serving.clone(), nodes.fleet()));
-        Ok(Self { serving, shards, nodes, wishes, traces, threads, stop, stopping, leave })
+        Ok(Self { serving, shards, nodes, live, wishes, traces, threads, stop, stopping, leave })
     }
 
     /// Runs until asked to stop, then has every connection leave (I8): new ones get 503, the others are told to go, paced,
@@ -204,6 +208,8 @@ impl Node {
             // A panic would have ended the process.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
+        // Its last words: that those who typed here do not any more.
+        self.live.close().await;
         self.nodes.leave().await;
         let _ = tokio::task::spawn_blocking(move || self.traces.stop()).await;
         self.stop.cancel();
@@ -307,6 +313,7 @@ fn shard_config(config: &Config, traces: &Traces) -> ShardConfig {
         frame_rate: FrameRate { per_second: config.frames_per_second },
         traces: traces.clone(),
         stuck: StuckCursors::default(),
+        rates: Rates::default(),
     }
 }
 
@@ -319,11 +326,12 @@ fn leave_config(config: &Config) -> LeaveConfig {
     }
 }
 
-fn feed_config(config: &Config) -> FeedConfig {
+fn feed_config(config: &Config, live: &LiveBus) -> FeedConfig {
     FeedConfig {
         ring: RingLimits { events: config.ring_events as usize, bytes: config.ring_bytes },
         ring_budget: Budget::new(config.ring_budget_bytes),
         replay_budget: Budget::new(config.replay_budget_bytes),
+        live: Incoming { origin: live.origin.clone(), budget: live.budget.clone() },
         head_watch: config.head_watch,
         create_tenants: config.common.tenants == Tenants::Auto,
     }

@@ -34,6 +34,7 @@ pub(crate) struct Service {
     key: ServiceKey,
     tenant: Option<TenantId>,
     expires_at: Option<u64>,
+    publish: bool,
 }
 
 impl Services {
@@ -54,12 +55,12 @@ impl Services {
             turn.map_err(|refused| LogError::Busy(format!("too many API keys are looked up: {refused}")))
         };
         let stored = self.ring.prove(text, from, turn, |id| async move { self.log.api_key(&id).await }).await;
-        let ApiKey { id, tenant, read, expires_at_secs, .. } = stored.map_err(refusal)?;
+        let ApiKey { id, tenant, read, publish, expires_at_secs, .. } = stored.map_err(refusal)?;
         if !read {
             let message = "listening needs an API key with the scope read";
             return Err(Refusal::new("missing_scope", message, 403, CloseCode::Forbidden));
         }
-        Ok(Service { key: self.in_use(&id), tenant, expires_at: expires_at_secs })
+        Ok(Service { key: self.in_use(&id), tenant, expires_at: expires_at_secs, publish })
     }
 
     fn in_use(&self, id: &str) -> ServiceKey {
@@ -126,7 +127,7 @@ impl Service {
             (None, Some(asked)) => asked,
             (None, None) => return Err(AuthError::TenantRequired),
         };
-        Identity::of_service(self.key.clone(), tenant.clone(), self.expires_at)
+        Identity::of_service(self.key.clone(), tenant.clone(), self.expires_at, self.publish)
             .map_err(|_| AuthError::TenantForbidden)
     }
 }
@@ -137,7 +138,7 @@ mod tests {
 
     fn service(tenant: Option<&str>) -> Service {
         let tenant = tenant.map(|name| TenantId::new(name).unwrap());
-        Service { key: Arc::new("k1".into()), tenant, expires_at: Some(7) }
+        Service { key: Arc::new("k1".into()), tenant, expires_at: Some(7), publish: false }
     }
 
     #[test]

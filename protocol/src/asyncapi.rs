@@ -40,8 +40,9 @@ mod tests {
             ServerFrame::Expiring { .. } => "expiring",
             ServerFrame::Goaway { .. } => "goaway",
             ServerFrame::Replayed { .. } => "replayed",
-            ServerFrame::Ok { .. } => "ok",
-            ServerFrame::Error { .. } => "error",
+            ServerFrame::Signal { .. } => "signal",
+            ServerFrame::Ok { .. } | ServerFrame::Passed { .. } => "ok",
+            ServerFrame::Error { .. } | ServerFrame::TooSoon { .. } => "error",
             ServerFrame::Pong { .. } => "pong",
         }
     }
@@ -188,6 +189,8 @@ mod tests {
                     Request::Subscribe { .. } => "subscribe",
                     Request::Unsubscribe { .. } => "unsubscribe",
                     Request::Ping { .. } => "ping",
+                    Request::Publish(_) => "publish",
+                    Request::Typing { .. } => "typing",
                 };
                 assert_eq!(understood, name);
             }
@@ -206,5 +209,9 @@ mod tests {
         let subscribe = &document["components"]["messages"]["subscribe"]["payload"]["properties"];
         assert_eq!(subscribe["channels"]["maxItems"], limits::CHANNELS_PER_CONNECTION);
         assert_eq!(subscribe["history"]["maximum"], limits::HISTORY_EVENTS);
+        let event = &document["components"]["messages"]["publish"]["payload"]["properties"]["event"];
+        assert!(
+            event["description"].as_str().unwrap().contains(&format!("{} KiB", limits::SIGNAL_BYTES / 1024))
+        );
     }
 }

@@ -4,12 +4,15 @@
 //! in `data`, and `room` for `channel`.
 
 mod connect;
+mod publish;
 
 pub use connect::{ConnectParameters, connect_parameters, named};
+pub use publish::{ClientEvent, Publish};
 
 use crate::channel::Channel;
 use crate::ident::{Epoch, Seq};
 use crate::limits;
+use crate::signal::Typing;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -50,6 +53,15 @@ pub enum Request {
         /// At least one.
         channels: Vec<Channel>,
     },
+    /// Publish an event.
+    Publish(Box<Publish>),
+    /// Say that somebody types, or stopped.
+    Typing {
+        /// Where.
+        channel: Channel,
+        /// Which.
+        state: Typing,
+    },
     /// Ask for a `pong`.
     Ping {
         /// Raw JSON to be repeated.
@@ -72,7 +84,7 @@ pub enum History {
 }
 
 /// Every `type` of a client's frame.
-pub const TYPES: [&str; 4] = ["auth", "subscribe", "unsubscribe", "ping"];
+pub const TYPES: [&str; 6] = ["auth", "subscribe", "unsubscribe", "publish", "typing", "ping"];
 
 /// A frame that cannot be acted on. The connection stays open; the client gets an `error` with this code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -129,7 +141,7 @@ struct TokenField<'a> {
 
 /// Reads one text frame.
 pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
-    let Opening { id, kind, data } = opening(text)?;
+    let Opening { id, kind, typing, data } = opening(text)?;
     let invalid = |message: String| FrameFault { code: "invalid_frame", message, id: id.clone() };
     if kind == "ping" {
         let data = data.map(|raw| raw.get().into());
@@ -140,6 +152,14 @@ pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
     if kind == "auth" {
         let token = token(text, data).map_err(invalid)?;
         return Ok(ClientFrame { id, request: Request::Auth { token } });
+    }
+    if kind == "publish" {
+        let publish = publish::read(text, data).map_err(invalid)?;
+        return Ok(ClientFrame { id, request: Request::Publish(Box::new(publish)) });
+    }
+    if kind == "typing" {
+        let (channel, state) = publish::typing(text, data, typing).map_err(invalid)?;
+        return Ok(ClientFrame { id, request: Request::Typing { channel, state } });
     }
     let outer: Fields<'_> = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
     let inner = data.map(serde_json::from_str).transpose().map_err(|e| invalid(format!("data: {e}")))?;
@@ -156,7 +176,7 @@ pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
 
 /// The token of a first frame, which must be an `auth`. Nothing else of it is read: who sends it is not known yet.
 pub fn first_token(text: &str) -> Result<Box<str>, FrameFault> {
-    let Opening { id, kind, data } = opening(text)?;
+    let Opening { id, kind, data, .. } = opening(text)?;
     let read = if kind == "auth" { token(text, object(data)) } else { Err("auth comes first".into()) };
     read.map_err(|message| FrameFault { code: "invalid_frame", message, id })
 }
@@ -166,6 +186,8 @@ struct Opening<'a> {
     id: Option<FrameId>,
     /// One of [`TYPES`].
     kind: String,
+    /// What `typing_start` and `typing_stop` say of a `typing`.
+    typing: Option<Typing>,
     data: Option<&'a RawValue>,
 }
 
@@ -191,11 +213,15 @@ fn opening(text: &str) -> Result<Opening<'_>, FrameFault> {
     let kind: Cow<'_, str> =
         serde_json::from_str(kind.get()).map_err(|_| invalid("type must be a string".into()))?;
     let kind = kind.to_ascii_lowercase();
+    let (kind, typing) = match kind.strip_prefix("typing_").and_then(Typing::read) {
+        Some(state) => ("typing".to_owned(), Some(state)),
+        None => (kind, None),
+    };
     if !TYPES.contains(&&*kind) {
         let message = format!("unknown type {:?}; a client sends {}", shortened(&kind), TYPES.join(", "));
         return Err(fault("unknown_type", message));
     }
-    Ok(Opening { id, kind, data: envelope.data })
+    Ok(Opening { id, kind, typing, data: envelope.data })
 }
 
 /// The fields of older systems' frames, if they are there.
@@ -344,7 +370,11 @@ mod tests {
         assert_eq!(fault("{}").code, "invalid_frame");
         let unknown = fault(r#"{"type":"dance","id":7}"#);
         assert_eq!((unknown.code, unknown.id.as_deref()), ("unknown_type", Some("7")));
-        assert!(unknown.message.ends_with("auth, subscribe, unsubscribe, ping"), "{}", unknown.message);
+        assert!(
+            unknown.message.ends_with("auth, subscribe, unsubscribe, publish, typing, ping"),
+            "{}",
+            unknown.message
+        );
         for bad in [
             r#"{"type":"subscribe","id":1}"#,
             r#"{"type":"subscribe","id":1,"channels":"a"}"#,

@@ -1,4 +1,4 @@
-//! How does a batch of events, or word of changed settings, travel through Redis?
+//! How does a batch of events, word of changed settings, or something for live connections travel through Redis?
 //!
 //! A fixed binary form, so that a gateway cuts it into shared slices without parsing JSON:
 //!
@@ -13,8 +13,14 @@
 //!
 //! Beside batches there is word that a tenant's settings have changed, magic "S1" and the tenant: whoever hears it looks at the
 //! version in the database. A gateway of the release before does not know the form and passes over it; it has no settings.
+//! And there is what only those get who are connected now ([`live`]), magic "L1": it is in no log and has no number. A gateway of
+//! the release before passes over that, too: its clients get no signals until it has been replaced.
 //!
 //! The tenant stands inside as well as in the Redis channel's name: a gateway believes a message only if both agree.
+
+mod live;
+
+pub use live::{Live, LiveKind, Origin, encode_signal, is_live};
 
 use crate::channel::Channel;
 use crate::ident::{Epoch, Seq, TenantId};
@@ -34,6 +40,8 @@ pub enum Message {
     Batch(Batch),
     /// The settings of this tenant have changed.
     Settings(TenantId),
+    /// Something for those who are connected now.
+    Live(Live),
 }
 
 impl Message {
@@ -42,6 +50,7 @@ impl Message {
         match self {
             Self::Batch(batch) => &batch.tenant,
             Self::Settings(tenant) => tenant,
+            Self::Live(live) => &live.tenant,
         }
     }
 }
@@ -130,6 +139,10 @@ pub fn encode_settings(tenant: &TenantId) -> Bytes {
 
 /// Reads whatever came.
 pub fn read(mut message: Bytes) -> Result<Message, EnvelopeFault> {
+    if message.starts_with(live::MAGIC) {
+        message.advance(live::MAGIC.len());
+        return live::read(message).map(Message::Live);
+    }
     if !message.starts_with(SETTINGS) {
         return decode(message).map(Message::Batch);
     }

@@ -11,7 +11,8 @@
 //! | [`client`] | what may a client say? |
 //! | [`server`] | what does a gateway answer? |
 //! | [`close`] | why does a gateway end a connection, and may the client come back? |
-//! | [`envelope`] | how does a batch of events, or word of changed settings, travel through Redis? |
+//! | [`signal`] | what is a signal? |
+//! | [`envelope`] | how does a batch of events, word of changed settings, or something for live connections travel through Redis? |
 //! | [`epochs`] | is a cursor of an older epoch still good? |
 //! | [`settings`] | which settings of a tenant does somebody have? |
 //! | [`tag`] | what tells two events apart that have the same number in two logs? |
@@ -30,6 +31,7 @@ pub mod json;
 pub mod limits;
 pub mod server;
 pub mod settings;
+pub mod signal;
 pub mod tag;
 
 pub use channel::{Channel, ChannelPattern};
@@ -37,4 +39,5 @@ pub use close::CloseCode;
 pub use epochs::{Began, Epochs};
 pub use ident::{Cursor, DeviceId, Epoch, EventId, LastEvent, Seq, TenantId, UserId};
 pub use settings::SettingsVersion;
+pub use signal::{Signal, Typing};
 pub use tag::Tag;

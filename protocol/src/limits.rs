@@ -34,6 +34,8 @@ pub const CLIENT_MESSAGE_BYTES: usize = 64 * 1024;
 /// names, each character of which JSON writes as two, and the answer to the largest message. Clients whose libraries
 /// take less cannot come past a large event.
 pub const SERVER_FRAME_BYTES: usize = 96 * 1024;
+/// Largest event of a client that is passed on as a signal, in bytes of its JSON.
+pub const SIGNAL_BYTES: usize = 16 * 1024;
 /// Most events of history one `subscribe` may ask for.
 pub const HISTORY_EVENTS: u64 = 1_000;
 /// Deepest nesting of arrays and objects in JSON we store.

@@ -59,6 +59,8 @@ pub struct Limits {
     pub history: u64,
     /// Largest message the gateway sends, in bytes: what a client's library must take.
     pub frame_bytes: usize,
+    /// Largest event that is passed on as a signal, in bytes of JSON.
+    pub signal_bytes: usize,
 }
 
 impl Limits {
@@ -70,6 +72,7 @@ impl Limits {
             frames_per_second,
             history: limits::HISTORY_EVENTS,
             frame_bytes: limits::SERVER_FRAME_BYTES,
+            signal_bytes: limits::SIGNAL_BYTES,
         }
     }
 }
@@ -175,6 +178,38 @@ pub enum ServerFrame<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         channels: Option<&'a [Channel]>,
     },
+    /// Somebody says something to those who are connected now.
+    Signal {
+        /// Where.
+        channel: &'a Channel,
+        /// Who.
+        from: &'a UserId,
+        /// What: an object with `type`, and `data` and `id` if it has them.
+        event: &'a RawValue,
+    },
+    /// A signal was passed on.
+    #[serde(rename = "ok")]
+    Passed {
+        /// The request's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
+        /// Whether only those at this node get it.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        degraded: bool,
+    },
+    /// A request came too early; the connection stays as it was.
+    #[serde(rename = "error")]
+    TooSoon {
+        /// The request's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
+        /// `rate_limited`.
+        code: &'a str,
+        /// What is wrong, for people.
+        message: &'a str,
+        /// When there is room again.
+        retry_ms: u64,
+    },
     /// The answer to `ping`.
     Pong {
         /// The request's id.
@@ -203,6 +238,9 @@ impl ServerFrame<'_> {
             | Self::Goaway { .. }
             | Self::Replayed { .. }
             | Self::Ok { .. }
+            | Self::Signal { .. }
+            | Self::Passed { .. }
+            | Self::TooSoon { .. }
             | Self::Error { .. } => None,
         }
     }
@@ -222,7 +260,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// Every frame in every form it has, one a line.
-    pub(crate) const FROZEN: &str = r#"{"type":"welcome","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000,"frame_bytes":98304},"warning":"stuck"}
+    pub(crate) const FROZEN: &str = r#"{"type":"welcome","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000,"frame_bytes":98304,"signal_bytes":16384},"warning":"stuck"}
 {"type":"heartbeat","seq":41}
 {"type":"heartbeat","seq":41,"epoch":"e1"}
 {"type":"reset","reason":"epoch_changed","seq":7,"epoch":"e1"}
@@ -235,6 +273,10 @@ pub(crate) mod tests {
 {"type":"ok","id":"a1","channels":["tenant"],"seq":41,"epoch":"e1"}
 {"type":"ok","expires_in":60}
 {"type":"error","code":"forbidden","message":"no","channels":["tenant"]}
+{"type":"signal","channel":"tenant","from":"42","event":{"type":"moved"}}
+{"type":"ok","id":"a1","degraded":true}
+{"type":"ok","id":"a1"}
+{"type":"error","id":"a1","code":"rate_limited","message":"no","retry_ms":80}
 {"type":"pong","seq":41,"time":1700000000000,"data":"a1"}"#;
 
     fn json(frame: &ServerFrame<'_>) -> String {
@@ -247,6 +289,7 @@ pub(crate) mod tests {
         let (tenant, user) = (TenantId::new("acme").unwrap(), UserId::new("42").unwrap());
         let (epoch, channels) = (Epoch::new("e1").unwrap(), [Channel::tenant()]);
         let id: Box<RawValue> = serde_json::from_str("\"a1\"").unwrap();
+        let event: Box<RawValue> = serde_json::from_str(r#"{"type":"moved"}"#).unwrap();
         let frames = [
             ServerFrame::Welcome {
                 connection: "c1",
@@ -281,6 +324,10 @@ pub(crate) mod tests {
             },
             ServerFrame::Ok { id: None, channels: None, seq: None, epoch: None, expires_in: Some(60) },
             ServerFrame::Error { id: None, code: "forbidden", message: "no", channels: Some(&channels) },
+            ServerFrame::Signal { channel: &Channel::tenant(), from: &user, event: &event },
+            ServerFrame::Passed { id: Some(&id), degraded: true },
+            ServerFrame::Passed { id: Some(&id), degraded: false },
+            ServerFrame::TooSoon { id: Some(&id), code: "rate_limited", message: "no", retry_ms: 80 },
             ServerFrame::Pong { id: None, seq: Seq(41), time: 1_700_000_000_000, data: Some(&id) },
         ];
         let lines: Vec<String> = frames.iter().map(json).collect();

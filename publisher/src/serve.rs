@@ -190,7 +190,9 @@ fn via(announcer: &Announcer, usage: Usage) -> Announce {
 /// Tells gateways that a tenant's settings have changed.
 fn tell(announcer: &Announcer) -> Tell {
     let announcer = announcer.clone();
-    Arc::new(move |tenant| announcer.announce(tenant, envelope::encode_settings(tenant)))
+    Arc::new(move |tenant| {
+        announcer.announce(tenant, envelope::encode_settings(tenant));
+    })
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {

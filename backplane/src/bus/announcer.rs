@@ -1,4 +1,4 @@
-//! How does a publisher tell the gateways that a log grew?
+//! How does a publisher tell the gateways that a log grew, and a gateway the others what its clients say?
 //!
 //! It puts the announcement into the outbox and goes on. A thread of the announcer's own sends them, many under way at
 //! once, in the order of the calls. A connection that fails takes those under way with it, counted; they are not sent
@@ -27,7 +27,16 @@ const WINDOW: usize = 1_024;
 /// Longest time [`Announcer::close`] goes on sending.
 const FLUSH: Duration = Duration::from_millis(500);
 
-/// The publisher's side of the bus. Clones share one connection; it ends with the last of them.
+/// What is announced, and so what it means that an announcement is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carries {
+    /// Events: gateways find them in the log all the same.
+    Events,
+    /// What only those get who are connected now: the clients of other gateways do not get it.
+    Live,
+}
+
+/// The announcing side of the bus. Clones share one connection; it ends with the last of them.
 #[derive(Clone)]
 pub struct Announcer(Arc<Owner>);
 
@@ -45,11 +54,24 @@ impl Drop for Owner {
 }
 
 impl Announcer {
-    /// Starts the announcer. Returns at once, whether Redis is there or not. Needs no runtime: it has its own thread.
+    /// Starts the announcer of a publisher. Returns at once, whether Redis is there or not. Needs no runtime: it has its own
+    /// thread.
     ///
     /// # Errors
     /// [`BusError::Config`] for a configuration that can never work, [`BusError::Thread`] without a thread.
     pub fn connect(config: &BusConfig) -> Result<Self, BusError> {
+        Self::carrying(Carries::Events, config)
+    }
+
+    /// Starts the announcer of a gateway, for what only those get who are connected now. Else as [`Announcer::connect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn connect_live(config: &BusConfig) -> Result<Self, BusError> {
+        Self::carrying(Carries::Live, config)
+    }
+
+    fn carrying(carries: Carries, config: &BusConfig) -> Result<Self, BusError> {
         let dialer = Dialer::new(config)?;
         let limits = Limits {
             messages: config.queue_messages,
@@ -57,7 +79,7 @@ impl Announcer {
             age: config.timing.announcement_age,
         };
         let outbox = Arc::new(Outbox::new(limits));
-        let metrics = Arc::new(AnnouncerMetrics::new());
+        let metrics = Arc::new(AnnouncerMetrics::new(carries));
         let health = HealthCell::new("announcer", metrics.up.clone());
         let owner = Owner {
             names: Names::new(&config.prefix, ""),
@@ -66,6 +88,7 @@ impl Announcer {
             health: health.watch(),
         };
         let sender = Sender {
+            carries,
             dialer,
             timing: config.timing,
             outbox,
@@ -79,9 +102,9 @@ impl Announcer {
     }
 
     /// Announces `payload` to every gateway that listens to `tenant`. Never waits and never fails: what cannot be sent is
-    /// counted. Announcements of a tenant are sent in the order of the calls (while a cluster moves the tenant's slot,
+    /// counted. Answers whether it is on its way. Announcements of a tenant are sent in the order of the calls (while a cluster moves the tenant's slot,
     /// one may overtake another).
-    pub fn announce(&self, tenant: &TenantId, payload: Bytes) {
+    pub fn announce(&self, tenant: &TenantId, payload: Bytes) -> bool {
         let now = Instant::now();
         let announcement = Announcement::new(self.0.names.log(tenant), payload, now);
         let (put, stale) = self.0.outbox.put(announcement, now);
@@ -91,6 +114,7 @@ impl Announcer {
             Put::Full => self.0.metrics.failed(PublishFault::Full, 1),
             Put::Closed => self.0.metrics.failed(PublishFault::Stopped, 1),
         }
+        put == Put::Queued
     }
 
     /// Whether announcements get to Redis. Cheap.
@@ -115,6 +139,7 @@ impl Announcer {
 }
 
 struct Sender {
+    carries: Carries,
     dialer: Dialer,
     timing: Timing,
     outbox: Arc<Outbox>,
@@ -218,10 +243,16 @@ impl Sender {
                 self.answers.fetch_add(1, Ordering::Relaxed);
                 self.metrics.failed(PublishFault::Refused, 1);
                 if !self.is_refused.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(
-                        detail,
-                        "redis refuses announcements: events get to gateways by the slow path, from the log"
-                    );
+                    match self.carries {
+                        Carries::Events => tracing::warn!(
+                            detail,
+                            "redis refuses announcements: events get to gateways by the slow path, from the log"
+                        ),
+                        Carries::Live => tracing::warn!(
+                            detail,
+                            "redis refuses this gateway's announcements: signals reach its own clients alone"
+                        ),
+                    }
                 }
                 None
             }

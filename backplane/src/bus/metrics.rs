@@ -1,5 +1,6 @@
 //! What does the bus count? Every metric of it, declared and described here and nowhere else.
 
+use super::announcer::Carries;
 use super::inbox::Interruption;
 use ::metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
@@ -13,11 +14,15 @@ const SUBSCRIPTIONS: &str = "carillon_redis_subscriptions";
 
 /// Gives the installed recorder the meaning of every metric of the bus.
 pub fn describe() {
-    describe_counter!(PUBLISHED, "Announcements Redis took over.");
+    describe_counter!(
+        PUBLISHED,
+        "Announcements Redis took over: of a publisher events, of a gateway signals."
+    );
     describe_counter!(
         PUBLISH_FAILED,
         "Announcements that did not get to Redis, by reason: full (queue), stale (waited too long), refused (by Redis), \
-         connection (lost while under way), stopped. Nothing is lost: gateways find the events in the log."
+         connection (lost while under way), stopped. Of a publisher nothing is lost, gateways find the events in the log; \
+         of a gateway the signals reach its own clients alone."
     );
     describe_counter!(MESSAGES, "Announcements received from Redis.");
     describe_counter!(
@@ -54,11 +59,12 @@ pub(super) struct AnnouncerMetrics {
 }
 
 impl AnnouncerMetrics {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(carries: Carries) -> Self {
         let failed = ["full", "stale", "refused", "connection", "stopped"];
         Self {
             published: counter!(PUBLISHED),
-            up: gauge!(UP),
+            // A gateway's listener has the gauge.
+            up: if carries == Carries::Events { gauge!(UP) } else { Gauge::noop() },
             failed: failed.map(|reason| counter!(PUBLISH_FAILED, "reason" => reason)),
         }
     }

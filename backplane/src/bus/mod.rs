@@ -1,6 +1,6 @@
 //! How do gateways hear at once that a tenant's log grew?
 //!
-//! A publisher has an [`Announcer`], a gateway a [`Listener`]. Between them is Redis pub/sub, which loses messages
+//! A publisher has an [`Announcer`], a gateway a [`Listener`] and, for what its clients say to each other, an [`Announcer`]. Between them is Redis pub/sub, which loses messages
 //! without a word: across a reconnect, when a reader is slow, when a connection is deaf. So the bus promises little and
 //! keeps it: a message comes at most once and in order on one connection, and **whenever messages may have been lost
 //! the gateway gets [`BusEvent::Interrupted`]** and looks into the log. Losing Redis delays, it never loses.
@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `config` | where is Redis, and how long do we wait for it? |
 //! | `name` | which Redis channel carries a tenant's announcements? |
-//! | `announcer`, `outbox` | how does a publisher announce without ever waiting for Redis? |
+//! | `announcer`, `outbox` | how is something announced without ever waiting for Redis? |
 //! | `listener`, `session`, `wanted` | how does a gateway get and keep its subscriptions? |
 //! | `drain`, `inbox` | how do messages reach the gateway, and what when it is too slow? |
 //! | `nodes` | how do gateways know of each other? |

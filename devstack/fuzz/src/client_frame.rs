@@ -7,9 +7,10 @@
 use carillon_protocol::client::{
     ClientFrame, FRAME_ID_BYTES, FrameFault, History, Request, connect_parameters, first_token, parse,
 };
-use carillon_protocol::limits::{CHANNELS_PER_CONNECTION, HISTORY_EVENTS};
+use carillon_protocol::ident::plain_text;
+use carillon_protocol::limits::{ATTRIBUTE_BYTES, CHANNELS_PER_CONNECTION, HISTORY_EVENTS, JSON_DEPTH};
 use carillon_protocol::server::ServerFrame;
-use carillon_protocol::{Channel, Epoch};
+use carillon_protocol::{Channel, Epoch, EventId};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -60,7 +61,12 @@ fn within_limits(frame: &ClientFrame) {
         Request::Ping { data: Some(data) } => {
             serde_json::from_str::<&RawValue>(data).expect("what a pong repeats is JSON");
         }
-        Request::Ping { data: None } | Request::Auth { .. } => {}
+        Request::Publish(publish) => {
+            let event = publish.event.to_json();
+            serde_json::from_str::<&RawValue>(&event).expect("what others get is JSON");
+            assert!(!event.contains(['\n', '\r']), "one line: {event}");
+        }
+        Request::Ping { data: None } | Request::Auth { .. } | Request::Typing { .. } => {}
     }
 }
 
@@ -87,6 +93,44 @@ fn names(tree: &Value) -> BTreeSet<&str> {
     lists.chain(single).filter_map(Value::as_str).collect()
 }
 
+/// The one channel of a frame that has one.
+fn channel(tree: &Value) -> Option<&str> {
+    let both = [tree, &tree["data"]].into_iter().flat_map(|level| [&level["channel"], &level["room"]]);
+    both.filter_map(Value::as_str).next()
+}
+
+/// Whether the fields of a frame that sends something have their types.
+fn sends(fields: &Value) -> bool {
+    let is = |names: &[&str], typed: fn(&Value) -> bool| {
+        names.iter().all(|name| fields[*name].is_null() || typed(&fields[*name]))
+    };
+    is(&["channel", "room", "state"], Value::is_string) && is(&["ephemeral", "echo"], Value::is_boolean)
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Whether a client may publish this.
+fn is_event(event: &Value) -> bool {
+    let kind = event["type"].as_str().unwrap_or_default();
+    let is_kind = plain_text(kind, ATTRIBUTE_BYTES) && !kind.contains(char::is_whitespace);
+    let id = &event["id"];
+    event.is_object()
+        && is_kind
+        && (id.is_null() || id.as_str().is_some_and(|id| EventId::new(id).is_ok()))
+        && depth(&event["data"]) <= JSON_DEPTH
+}
+
+/// What the type of a frame says of somebody's typing, if it does.
+fn named_state(kind: &str) -> Option<&str> {
+    kind.strip_prefix("typing_").filter(|state| ["start", "stop"].contains(state))
+}
+
 /// Whether the contract takes this frame.
 fn is_good(tree: &Value) -> bool {
     let (Value::Object(_), Some(kind)) = (tree, tree["type"].as_str()) else { return false };
@@ -108,6 +152,16 @@ fn is_good(tree: &Value) -> bool {
         "auth" => fields && field("token").is_string(),
         "subscribe" => fields && channels && history,
         "unsubscribe" => fields && channels,
+        kind @ ("publish" | "typing" | "typing_start" | "typing_stop") => {
+            let typed = sends(tree) && (!tree["data"].is_object() || sends(&tree["data"]));
+            let place = channel(tree).is_some_and(|name| Channel::new(name).is_ok());
+            let state = field("state").as_str().map(str::to_ascii_lowercase);
+            let rest = match kind {
+                "publish" => is_event(field("event")),
+                _ => named_state(kind).or(state.as_deref()).is_some_and(|it| ["start", "stop"].contains(&it)),
+            };
+            typed && place && rest
+        }
         _ => false,
     };
     id && request
@@ -154,6 +208,21 @@ fn says_the_same(frame: &ClientFrame, tree: &Value, text: &str) {
         }
         Request::Unsubscribe { channels } => {
             assert_eq!((&*kind, set_of(channels)), ("unsubscribe", names()));
+        }
+        Request::Publish(publish) => {
+            assert_eq!((&*kind, Some(publish.channel.as_str())), ("publish", channel(tree)));
+            let (event, read) = (publish.event.to_json(), field("event"));
+            let sent: Value = serde_json::from_str(&event).expect("a part of a readable text is readable");
+            for name in ["type", "data", "id"] {
+                assert_eq!(sent[name], read[name], "{event}");
+            }
+            assert_eq!(publish.echo, field("echo").as_bool().unwrap_or(false));
+            assert_eq!(publish.ephemeral, field("ephemeral").as_bool());
+        }
+        Request::Typing { channel: place, state } => {
+            assert_eq!(Some(place.as_str()), channel(tree));
+            let said = field("state").as_str().map(str::to_ascii_lowercase);
+            assert_eq!(Some(state.as_str()), named_state(&kind).or(said.as_deref()));
         }
         Request::Ping { data } => {
             assert_eq!(kind, "ping");

@@ -6,8 +6,10 @@ use super::connection::Connection;
 use super::context::Context;
 use super::joining::{SESSION, pays_for, raw, subscribe};
 use super::messages::{Joining, Request};
+use super::publishing::{Refused, refuse};
 use super::rules::{end_history, end_past, may_read_past, may_stay};
 use super::session::Session;
+use super::signals::publish;
 use super::tables::Tables;
 use super::world::World;
 use crate::authorize::Refusal;
@@ -33,6 +35,11 @@ pub(super) fn carry_out<W: World>(
             subscribe(key, Joining { id, channels, history }, tables, context);
         }
         Asked::Unsubscribe { channels } => unsubscribe(key, id, &channels, tables, context),
+        Asked::Publish(asked) => publish(key, id, &asked, tables, context),
+        Asked::Typing { channel, .. } => {
+            let refused = Refused::new("unavailable", "typing is not passed on yet");
+            refuse(key, &id, &channel, refused, tables, context);
+        }
         Asked::Ping { data } => pong(key, id, data, tables, context),
     }
 }

@@ -3,6 +3,7 @@
 use super::allowance::FrameRate;
 use super::stuck::StuckCursors;
 use super::world::World;
+use crate::live::Rates;
 use crate::ws::deflate::Deflater;
 use carillon_platform::telemetry::Traces;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub(crate) struct ShardConfig {
     pub(crate) frame_rate: FrameRate,
     pub(crate) traces: Traces,
     pub(crate) stuck: StuckCursors,
+    pub(crate) rates: Rates,
 }
 
 /// The world, the limits, the time of this turn, and what it counts.
@@ -35,6 +37,8 @@ pub(super) struct Context<W: World> {
 pub(crate) struct Counts {
     pub(crate) deliveries: u64,
     pub(crate) writes: u64,
+    pub(crate) signals: u64,
+    pub(crate) signal_writes: u64,
     pub(crate) received: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) received_bytes: u64,

@@ -8,6 +8,7 @@ use super::messages::Request;
 use super::shard::{Ready, Shard};
 use super::world::Kernel;
 use crate::fate::SharedFate;
+use crate::live::{LiveBus, Outgoing};
 use mio::{Events, Poll, Token, Waker};
 use std::io;
 use std::sync::atomic::Ordering;
@@ -24,6 +25,7 @@ pub(crate) fn start(
     count: usize,
     config: &ShardConfig,
     requests: &UnboundedSender<Request>,
+    bus: &LiveBus,
 ) -> io::Result<(Shards, Vec<JoinHandle<()>>)> {
     let polls = (0..count).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
     let wakers =
@@ -32,7 +34,8 @@ pub(crate) fn start(
     let threads = (0u16..)
         .zip(polls.into_iter().zip(inboxes))
         .map(|(number, (mut poll, inbox))| {
-            let world = Kernel::new(poll.registry().try_clone()?, requests.clone());
+            let outgoing = Outgoing::new(bus.clone(), shards.clone());
+            let world = Kernel::new(poll.registry().try_clone()?, requests.clone(), outgoing);
             let shard = Shard::new(world, number, config.clone(), inbox.load.clone());
             std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
                 let fate = SharedFate::of("shard");
@@ -75,6 +78,7 @@ fn run_event_loop(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::Rates;
     use crate::shard::{FrameRate, StuckCursors};
     use carillon_platform::telemetry::Traces;
     use std::sync::Arc;
@@ -91,8 +95,9 @@ mod tests {
             frame_rate: FrameRate { per_second: 50 },
             traces: Traces::default(),
             stuck: StuckCursors::default(),
+            rates: Rates::default(),
         };
-        let world = Kernel::new(poll.registry().try_clone().unwrap(), requests);
+        let world = Kernel::new(poll.registry().try_clone().unwrap(), requests, Outgoing::nowhere());
         (Shard::new(world, 0, config, Arc::default()), inboxes.remove(0), poll)
     }
 

@@ -193,7 +193,7 @@ impl FanOut {
 }
 
 /// The session of a connection in a room, if it is live.
-fn live_session(stage: &mut Stage, room: RoomKey) -> Option<&mut Session> {
+pub(super) fn live_session(stage: &mut Stage, room: RoomKey) -> Option<&mut Session> {
     let Stage::Open(sessions) = stage else { return None };
     sessions.iter_mut().find(|session| session.room == room).filter(|session| session.is_live())
 }

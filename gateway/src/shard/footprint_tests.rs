@@ -13,6 +13,7 @@ use crate::admission::{Admission, ConnectionLimits};
 use crate::authorize::{Authorized, Resume};
 use crate::budget::Budget;
 use crate::edge::RawQuery;
+use crate::live::{Outgoing, Rates};
 use crate::stream::Stream;
 use crate::stream::entry::Entry;
 use crate::stream::ring::RingLimits;
@@ -98,8 +99,9 @@ impl Rig {
             frame_rate: FrameRate { per_second: 50 },
             traces: Traces::default(),
             stuck: StuckCursors::default(),
+            rates: Rates::default(),
         };
-        let world = Kernel::new(poll.registry().try_clone().unwrap(), asks);
+        let world = Kernel::new(poll.registry().try_clone().unwrap(), asks, Outgoing::nowhere());
         let shard = Shard::new(world, 0, config, Arc::default());
         let limits = RingLimits { events: 1_024, bytes: 1 << 20 };
         let epoch = Epoch::new("e1").unwrap();

@@ -3,6 +3,7 @@
 //! A shard sleeps in epoll. Whoever has something for it puts it into its mailbox and wakes it, once.
 
 use super::messages::{Cause, Newcomer, ToShard};
+use crate::live::Passing;
 use crate::stream::{ShardSet, Stream};
 use mio::Waker;
 use std::sync::Arc;
@@ -74,6 +75,13 @@ impl Shards {
             let shard = left.trailing_zeros() as usize;
             left &= left - 1;
             self.send(shard, ToShard::News(stream.clone()));
+        }
+    }
+
+    /// Gives some shards a signal for a stream's tenant.
+    pub(crate) fn tell_live(&self, shards: ShardSet, stream: &Arc<Stream>, passing: &Arc<Passing>) {
+        for shard in (0..64).filter(|shard| shards & (1 << shard) != 0) {
+            self.send(shard, ToShard::Live(stream.clone(), passing.clone()));
         }
     }
 

@@ -7,6 +7,7 @@ use super::wire::Wire;
 use crate::admission::Permit;
 use crate::authorize::{Authorized, Refusal};
 use crate::edge::RawQuery;
+use crate::live::Passing;
 use crate::stream::Stream;
 use crate::stream::backlog::{BacklogPage, Held, Reader};
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use mio::net::TcpStream;
 use std::sync::Arc;
 
 /// A message to a shard. The mailbox is bounded by what can be under way: a message for each connection and each of its
-/// requests, and one piece of news for each stream.
+/// requests, one piece of news for each stream, and signals within their budget.
 pub(crate) enum ToShard<S = TcpStream> {
     /// A socket that has left HTTP.
     Connect(Box<Newcomer<S>>),
@@ -27,6 +28,8 @@ pub(crate) enum ToShard<S = TcpStream> {
     News(Arc<Stream>),
     /// The rules of a stream's tenant are others now.
     Rules(Arc<Stream>),
+    /// A signal of another shard or node, for those of a stream's tenant who are connected now.
+    Live(Arc<Stream>, Arc<Passing>),
     /// The token in a first frame was checked.
     Entered(ConnectionId, Result<Box<Authorized>, Refusal>),
     /// The token of a refresh was checked.

@@ -36,9 +36,13 @@
 //! | [`generation`] | what happens when a stream lost continuity? |
 //! | [`rules`] | what happens when a tenant's rules change? |
 //! | [`fanout`] | how does an event reach everyone who is live? |
+//! | [`live`] | how does a signal reach everyone who is live? |
 //! | [`catchup`] | how does a connection that is behind become live? |
 //! | [`replay`] | how does history reach a client? |
 //! | [`joining`] | how does a session get into the channels that its client asks for? |
+//! | [`publishing`] | may a client publish this, and which way does it go? |
+//! | [`durable`] | how does a client publish into the log? |
+//! | [`signals`] | how is what clients say to each other carried out? |
 //! | [`commands`] | how is each client frame carried out? |
 //! | [`inbound`] | what becomes of what a client sends? |
 //! | [`entering`] | how does a socket become somebody in a tenant? |
@@ -58,6 +62,7 @@ mod commands;
 mod connection;
 mod context;
 mod deadlines;
+mod durable;
 mod entering;
 mod event_loop;
 mod fanout;
@@ -68,11 +73,13 @@ mod history;
 mod inbound;
 mod joining;
 mod leaving;
+mod live;
 mod mailbox;
 mod membership;
 mod messages;
 mod outbox;
 mod pace;
+mod publishing;
 mod replay;
 mod room;
 mod rules;
@@ -82,6 +89,7 @@ mod session;
     reason = "the container of all the other parts is what the folder is named after"
 )]
 mod shard;
+mod signals;
 #[cfg(test)]
 mod simulation;
 mod stuck;
@@ -94,6 +102,8 @@ pub(crate) use allowance::FrameRate;
 pub(crate) use context::{Counts, ShardConfig};
 pub(crate) use event_loop::start;
 pub(crate) use mailbox::Shards;
-pub(crate) use messages::{Cause, Coming, HistoryFrom, HistoryPage, Newcomer, Request, ToShard};
+pub(crate) use messages::{
+    Cause, Coming, ConnectionId, HistoryFrom, HistoryPage, Newcomer, Request, ToShard,
+};
 pub(crate) use stuck::StuckCursors;
 pub(crate) use wire::Wire;

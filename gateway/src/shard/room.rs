@@ -5,6 +5,7 @@
 //! instead of channels; each different pattern of a room costs every event a comparison, and nothing where there is none.
 
 use super::membership::{ChannelKey, Membership, Memberships};
+use crate::live::Passing;
 use crate::stream::{Life, Stream};
 use carillon_platform::rules::RuleSet;
 use carillon_protocol::{Channel, ChannelPattern, Seq};
@@ -29,6 +30,8 @@ pub(super) struct Room {
     pub(super) rests_until_us: u64,
     /// Whether there is news that waits.
     pub(super) has_news: bool,
+    /// Signals that wait for the next fan-out.
+    pub(super) signals: Vec<Arc<Passing>>,
     members: Vec<u32>,
     channels: Slab<Members>,
     by_name: HashMap<Channel, ChannelKey>,
@@ -57,6 +60,7 @@ impl Room {
             cursor,
             rests_until_us: 0,
             has_news: false,
+            signals: Vec::new(),
             members: Vec::new(),
             channels: Slab::new(),
             by_name: HashMap::new(),

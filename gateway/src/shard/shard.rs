@@ -16,6 +16,7 @@ use super::entering::{Accepted, accept, welcome};
 use super::fanout::FanOut;
 use super::inbound::{Inbound, on_text};
 use super::leaving::{Departures, leaves_at_head, tell_to_leave};
+use super::live::{LiveFanOut, hand_in};
 use super::messages::{Newcomer, ToShard};
 use super::pace::rest_us;
 use super::replay::{ask_next, take_history};
@@ -52,6 +53,7 @@ pub(super) struct Shard<W: World> {
     pub(super) tables: Tables<W::Socket>,
     pub(super) context: Context<W>,
     fan_out: FanOut,
+    live: LiveFanOut,
     inbound: Inbound,
     departures: Departures,
     wheel: Wheel,
@@ -76,6 +78,7 @@ impl<W: World> Shard<W> {
             tables: Tables::new(),
             context: Context::new(world, shard, config),
             fan_out: FanOut::default(),
+            live: LiveFanOut::default(),
             inbound: Inbound::new(),
             departures: Departures::default(),
             wheel: Wheel::new(),
@@ -120,7 +123,7 @@ impl<W: World> Shard<W> {
 
     /// How long, in milliseconds, the next turn may wait for sockets and messages; for ever if none.
     pub(super) fn poll_timeout_ms(&self) -> Option<u64> {
-        if !self.queue.is_empty() {
+        if !self.queue.is_empty() || !self.tables.signalled.is_empty() {
             return Some(0);
         }
         let next = self.wheel.next_ms().into_iter().chain(self.stop_ms).chain(self.rested_ms()).min()?;
@@ -147,6 +150,11 @@ impl<W: World> Shard<W> {
                 if let Some(room) = self.tables.rooms.of(&stream) {
                     follow_rules(room, &mut self.tables, &mut self.context);
                     self.settle_touched();
+                }
+            }
+            ToShard::Live(stream, passing) => {
+                if let Some(room) = self.tables.rooms.of(&stream) {
+                    hand_in(room, passing, &mut self.tables);
                 }
             }
             ToShard::Connect(newcomer) => self.connect(*newcomer),
@@ -320,6 +328,7 @@ impl<W: World> Shard<W> {
 
     /// Hands out the news of rooms that have rested.
     fn wake_rested(&mut self) {
+        self.resting.append(&mut self.tables.signalled);
         for key in std::mem::take(&mut self.resting) {
             let now_us = self.context.world.now_us();
             // It may have lost its last session, and another may have its place.
@@ -327,7 +336,6 @@ impl<W: World> Shard<W> {
             if now_us < room.rests_until_us {
                 self.resting.push(key);
             } else {
-                room.has_news = false;
                 self.hand_out(key, now_us);
             }
         }
@@ -340,11 +348,14 @@ impl<W: World> Shard<W> {
     }
 
     pub(super) fn hand_out(&mut self, key: RoomKey, began_us: u64) {
-        if let Some(room) = self.tables.rooms.get(key) {
+        if let Some(room) = self.tables.rooms.get_mut(key) {
             // What comes after this is told again.
             room.stream.seen(usize::from(self.context.shard));
+            room.has_news = false;
         }
         self.fan_out.run(key, &mut self.tables, &mut self.context);
+        self.settle_touched();
+        self.live.run(key, &mut self.tables, &mut self.context);
         self.settle_touched();
         let ended_us = self.context.world.now_us();
         let took_us = ended_us.saturating_sub(began_us);

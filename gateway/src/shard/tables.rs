@@ -25,6 +25,8 @@ pub(super) struct Tables<S> {
     pub(super) subscriptions: u64,
     /// Connections that something happened to while many were looked after: to be settled.
     pub(super) touched: Vec<u32>,
+    /// Rooms that signals wait in since a moment ago.
+    pub(super) signalled: Vec<RoomKey>,
     /// Connections that are ending and still in a table.
     ending: Vec<u32>,
 }
@@ -36,6 +38,7 @@ impl<S: Socket> Tables<S> {
             rooms: Rooms::default(),
             subscriptions: 0,
             touched: Vec::new(),
+            signalled: Vec::new(),
             ending: Vec::new(),
         }
     }

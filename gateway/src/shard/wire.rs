@@ -4,6 +4,7 @@
 //! cursors, catching up, deadlines) is the same for all of them.
 
 use crate::chunk::{LAST, chunk};
+use crate::live::Passing;
 use crate::stream::entry::Entry;
 use crate::ws::deflate::Deflater;
 use crate::ws::encode::{push_close, push_text};
@@ -69,13 +70,29 @@ impl Wire {
         match self {
             Wire::WebSocket(None) | Wire::Poll { .. } => &entry.frame,
             Wire::WebSocket(Some(deflate)) => {
-                let length = entry.json().len();
-                let worth = length >= LONG || (length >= TOO_SHORT && readers >= SHARED);
-                let shared = worth && deflate.takes(length);
+                let shared = is_shared(deflate, entry.json().len(), readers);
                 let form = shared.then(|| entry.deflate(deflater.get_or_insert_default()));
                 form.flatten().unwrap_or(&entry.frame)
             }
             Wire::EventStream { chunked } => entry.event_stream(epoch, chunked),
+        }
+    }
+
+    /// A signal as this client gets it, likewise. Polls get none.
+    pub(super) fn signal<'a>(
+        self,
+        passing: &'a Passing,
+        deflater: &mut Option<Deflater>,
+        readers: usize,
+    ) -> &'a Bytes {
+        match self {
+            Wire::WebSocket(None) | Wire::Poll { .. } => passing.frame(),
+            Wire::WebSocket(Some(deflate)) => {
+                let shared = is_shared(deflate, passing.json().len(), readers);
+                let form = shared.then(|| passing.deflate(deflater.get_or_insert_default()));
+                form.flatten().unwrap_or(passing.frame())
+            }
+            Wire::EventStream { chunked } => passing.event_stream(chunked),
         }
     }
 
@@ -104,6 +121,11 @@ impl Wire {
             Wire::Poll { .. } => {}
         }
     }
+}
+
+/// Whether JSON of this length is compressed, once for all, for a client who agreed on compression in this way.
+fn is_shared(deflate: Deflate, length: usize, readers: usize) -> bool {
+    (length >= LONG || (length >= TOO_SHORT && readers >= SHARED)) && deflate.takes(length)
 }
 
 /// Appends the answer of a poll: as many of these events as an answer of `most` bytes of JSON holds, at least one, and the cursor to come back with, which is

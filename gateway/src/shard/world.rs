@@ -3,11 +3,15 @@
 //! Sockets, a clock, and somebody who answers its requests. In a process that is the kernel ([`Kernel`]); in the
 //! simulation it is a seeded model of it. A shard is generic over both, so what is simulated is what runs.
 
-use super::messages::Request;
+use super::messages::{ConnectionId, Request};
+use crate::live::{Outgoing, Passing};
+use crate::stream::Stream;
+use carillon_protocol::Signal;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -36,6 +40,12 @@ pub(crate) trait World {
 
     /// Has something done asynchronously; the answer comes as a message.
     fn request(&mut self, request: Request);
+
+    /// Makes a signal of a connection here ready to be handed out; none when too many are on their way.
+    fn passing(&mut self, signal: Signal, except: Option<ConnectionId>) -> Option<Arc<Passing>>;
+
+    /// Hands a signal to the rest of the node and to the other nodes. False when these cannot be reached now.
+    fn pass_on(&mut self, stream: &Arc<Stream>, passing: &Arc<Passing>) -> bool;
 }
 
 impl Socket for TcpStream {
@@ -50,11 +60,12 @@ pub(super) struct Kernel {
     registry: Registry,
     began: Instant,
     requests: UnboundedSender<Request>,
+    outgoing: Outgoing,
 }
 
 impl Kernel {
-    pub(super) fn new(registry: Registry, requests: UnboundedSender<Request>) -> Self {
-        Self { registry, began: Instant::now(), requests }
+    pub(super) fn new(registry: Registry, requests: UnboundedSender<Request>, outgoing: Outgoing) -> Self {
+        Self { registry, began: Instant::now(), requests, outgoing }
     }
 }
 
@@ -81,5 +92,13 @@ impl World for Kernel {
     fn request(&mut self, request: Request) {
         // The asynchronous side ends only after the shards.
         let _ = self.requests.send(request);
+    }
+
+    fn passing(&mut self, signal: Signal, except: Option<ConnectionId>) -> Option<Arc<Passing>> {
+        self.outgoing.passing(signal, except)
+    }
+
+    fn pass_on(&mut self, stream: &Arc<Stream>, passing: &Arc<Passing>) -> bool {
+        self.outgoing.pass_on(stream, passing)
     }
 }

@@ -16,11 +16,30 @@ use std::sync::{Arc, OnceLock};
 /// allocations.
 const FIXED_BYTES: usize = size_of::<Entry>() + 2 * size_of::<usize>() + size_of::<Arc<Entry>>() + 3 * 16;
 
-/// An event as a message of an event stream, in both ways that answers of unknown length travel: the same bytes.
+/// A message of an event stream, in both ways that answers of unknown length travel: the same bytes.
 #[derive(Debug)]
-struct Message {
+pub(crate) struct Message {
     chunk: Bytes,
     bare: Bytes,
+}
+
+impl Message {
+    /// With these fields, the last of which the JSON ends.
+    pub(crate) fn new(fields: &[u8], json: &[u8]) -> Self {
+        let (chunk, within) = chunk(&[fields, json, b"\n\n"]);
+        let chunk = Bytes::from(chunk);
+        Self { bare: chunk.slice(within), chunk }
+    }
+
+    /// As a chunk, or as it is.
+    pub(crate) fn form(&self, chunked: bool) -> &Bytes {
+        if chunked { &self.chunk } else { &self.bare }
+    }
+
+    /// Bytes of memory it takes.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + self.chunk.len()
+    }
 }
 
 /// An event, ready for every socket.
@@ -98,12 +117,11 @@ impl Entry {
     pub(crate) fn event_stream(&self, epoch: &Epoch, chunked: bool) -> &Bytes {
         let message = self.event_stream.get_or_init(|| {
             let id = format!("id: {epoch}:{}\ndata: ", self.seq);
-            let (chunk, within) = chunk(&[id.as_bytes(), self.json(), b"\n\n"]);
-            let chunk = Bytes::from(chunk);
-            self.charge.add(size_of::<Message>() + chunk.len());
-            Box::new(Message { bare: chunk.slice(within), chunk })
+            let message = Message::new(id.as_bytes(), self.json());
+            self.charge.add(message.weight());
+            Box::new(message)
         });
-        if chunked { &message.chunk } else { &message.bare }
+        message.form(chunked)
     }
 }
 

@@ -208,6 +208,11 @@ impl Stream {
         let _ = progress.wait_for(|head| *head >= seq && self.lock().life.epoch == *epoch).await;
     }
 
+    /// Shards that have connections of the tenant.
+    pub(crate) fn watchers(&self) -> ShardSet {
+        self.watchers.load(Ordering::SeqCst)
+    }
+
     /// From now on `shard` is told of news.
     pub(crate) fn watch(&self, shard: usize) {
         self.watchers.fetch_or(1 << shard, Ordering::SeqCst);

@@ -40,18 +40,19 @@ pub struct Identity {
 const NEVER: u64 = 253_402_300_799;
 
 impl Identity {
-    /// A service within a tenant; `expires_at` in seconds since 1970, if its key has an end.
+    /// A service within a tenant; `expires_at` in seconds since 1970, if its key has an end; `publish`, whether its key may.
     pub fn of_service(
         key: ServiceKey,
         tenant: TenantId,
         expires_at: Option<u64>,
+        publish: bool,
     ) -> Result<Self, InvalidName> {
         Ok(Self {
             tenant,
             user: UserId::new(format!("key:{key}"))?,
             roles: Box::default(),
             patterns: Box::default(),
-            caps: Caps::default(),
+            caps: Caps { publish, admin: false },
             expires_at: expires_at.unwrap_or(NEVER),
             service: Some(key),
         })
@@ -116,7 +117,7 @@ mod tests {
         for foreign in ["user:milan", "user:Mila", "role:admin", "tenant:x", "order:7", "contact"] {
             assert!(!may(foreign), "{foreign}");
         }
-        let service = Identity::of_service(Arc::new("k1".into()), mila().tenant, None).unwrap();
+        let service = Identity::of_service(Arc::new("k1".into()), mila().tenant, None, false).unwrap();
         assert!(service.channels().is_empty() && service.may_read(&Channel::new("user:milan").unwrap()));
         let admin = Identity { caps: Caps { publish: false, admin: true }, ..mila() };
         assert!(admin.may_read(&Channel::new("user:milan").unwrap()));

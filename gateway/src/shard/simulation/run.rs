@@ -8,6 +8,7 @@ use super::world::{Pipe, SimSocket, SimWorld};
 use crate::admission::{Admission, ConnectionLimits};
 use crate::authorize::{Authorized, Refusal, Resume};
 use crate::edge::RawQuery;
+use crate::live::Rates;
 use crate::shard::allowance::FrameRate;
 use crate::shard::context::ShardConfig;
 use crate::shard::messages::{Cause, Coming, Newcomer, Request, ToShard};
@@ -82,6 +83,7 @@ impl Run {
             frame_rate: FrameRate { per_second: 50 },
             traces: Traces::default(),
             stuck: StuckCursors::default(),
+            rates: Rates::default(),
         };
         let load = Arc::new(AtomicUsize::new(0));
         let limits = ConnectionLimits { node: 0, per_second: 0, per_address: 0, per_user: 3 };
@@ -260,7 +262,7 @@ impl Run {
         if client.is_service() {
             let key = Arc::new(number.to_string());
             let patterns = PATTERNS.iter().map(|pattern| ChannelPattern::new(pattern).unwrap()).collect();
-            let service = Identity::of_service(key, tenant, Some(expires_at)).unwrap();
+            let service = Identity::of_service(key, tenant, Some(expires_at), true).unwrap();
             return Identity { patterns, ..service };
         }
         Identity {

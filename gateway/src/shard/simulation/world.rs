@@ -2,12 +2,17 @@
 //! answered.
 
 use super::tap::Tap;
-use crate::shard::messages::Request;
+use crate::budget::Budget;
+use crate::live::Passing;
+use crate::shard::messages::{ConnectionId, Request};
 use crate::shard::world::{Socket, World};
+use crate::stream::Stream;
+use carillon_protocol::{Signal, TenantId};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Bytes between a client and a shard, in both directions.
 #[derive(Debug, Default)]
@@ -139,13 +144,32 @@ impl Drop for SimSocket {
 }
 
 /// What a shard and the simulation share.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct SimWorld {
     pub(super) now_us: Rc<Cell<u64>>,
     pub(super) unix_us: Rc<Cell<u64>>,
     pub(super) requests: Rc<RefCell<Vec<Request>>>,
     /// Sockets that are watched.
     pub(super) watched: Rc<Cell<usize>>,
+    /// Bytes of signals on their way.
+    pub(super) in_flight: Arc<Budget>,
+    /// Signals for other shards and nodes.
+    pub(super) passed_on: Rc<RefCell<Vec<(TenantId, Arc<Passing>)>>>,
+    pub(super) redis_is_up: Rc<Cell<bool>>,
+}
+
+impl Default for SimWorld {
+    fn default() -> Self {
+        Self {
+            now_us: Rc::default(),
+            unix_us: Rc::default(),
+            requests: Rc::default(),
+            watched: Rc::default(),
+            in_flight: Budget::new(1 << 20),
+            passed_on: Rc::default(),
+            redis_is_up: Rc::new(Cell::new(true)),
+        }
+    }
 }
 
 impl World for SimWorld {
@@ -172,5 +196,14 @@ impl World for SimWorld {
 
     fn request(&mut self, request: Request) {
         self.requests.borrow_mut().push(request);
+    }
+
+    fn passing(&mut self, signal: Signal, except: Option<ConnectionId>) -> Option<Arc<Passing>> {
+        Passing::new(0, signal, except, &self.in_flight)
+    }
+
+    fn pass_on(&mut self, stream: &Arc<Stream>, passing: &Arc<Passing>) -> bool {
+        self.passed_on.borrow_mut().push((stream.tenant.clone(), passing.clone()));
+        self.redis_is_up.get()
     }
 }

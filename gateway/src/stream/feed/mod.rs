@@ -12,6 +12,7 @@
 //! | `watch` | does a stream still agree with its log, and what if not? |
 //! | `settings` | which rules do the streams have, and are these still what the database has? |
 //! | `repair` | who reads what Redis did not bring? |
+//! | `signals` | what becomes of a signal that Redis brings? |
 //! | `trim` | which rings give way when all of them together are too large? |
 
 mod ask;
@@ -20,12 +21,14 @@ mod opening;
 mod repair;
 mod schedule;
 mod settings;
+mod signals;
 #[cfg(test)]
 mod tests;
 mod trim;
 mod watch;
 
 pub(crate) use ask::{OpenError, Streams};
+pub(crate) use signals::Incoming;
 
 use super::Stream;
 use super::entry::Entry;
@@ -40,6 +43,7 @@ use bytes::Bytes;
 use carillon_backplane::bus::{BusEvent, BusEvents, Listener};
 use carillon_backplane::log::{Log, LogError, LogPage, Opened, Watched};
 use carillon_platform::share::FairPermits;
+use carillon_platform::telemetry::Seldom;
 use carillon_protocol::envelope::{self, Batch, Message};
 use carillon_protocol::event::event_frame;
 use carillon_protocol::{Epoch, Seq, Tag, TenantId};
@@ -71,6 +75,8 @@ pub(crate) struct FeedConfig {
     pub(crate) ring_budget: Arc<Budget>,
     /// Bytes of all replays, to be told with the others.
     pub(crate) replay_budget: Arc<Budget>,
+    /// What tells this node's own signals from those of others, and bounds these.
+    pub(crate) live: Incoming,
     pub(crate) head_watch: Duration,
     /// Whether a tenant begins by being used.
     pub(crate) create_tenants: bool,
@@ -247,6 +253,8 @@ impl Feed {
 
     fn on_message(&mut self, tenant: &TenantId, payload: Bytes) {
         match self.tracked.get_mut(tenant) {
+            // Nobody of the tenant is connected yet.
+            Some(Tracked::Opening(_)) if envelope::is_live(&payload) => {}
             Some(Tracked::Opening(opening)) => opening.early.keep(&payload),
             Some(Tracked::Open(_)) => {
                 match readable(tenant, payload) {
@@ -256,6 +264,7 @@ impl Feed {
                     }
                     // The watch reads the version with the heads.
                     Some(Message::Settings(_)) => self.heads.wish(Instant::now()),
+                    Some(Message::Live(live)) => self.take_live(live),
                     None => {}
                 }
             }
@@ -373,6 +382,9 @@ fn entry(sequenced: Sequenced, budget: &Arc<Budget>) -> Arc<Entry> {
     Arc::new(Entry::new(seq, event.channels.into(), &json, at_micros, |bytes| budget.charge(bytes)))
 }
 
+/// During an upgrade a newer release may say much that this one does not understand.
+static NOT_READ: Seldom<()> = Seldom::new();
+
 /// What a message says, if it is one of its tenant's.
 fn readable(tenant: &TenantId, payload: Bytes) -> Option<Message> {
     match envelope::read(payload) {
@@ -380,7 +392,11 @@ fn readable(tenant: &TenantId, payload: Bytes) -> Option<Message> {
         Ok(message) => {
             tracing::error!(%tenant, claims = %message.tenant(), "I5: a message of another tenant, dropped");
         }
-        Err(error) => tracing::warn!(%tenant, %error, "a batch that cannot be read, waiting for the log"),
+        Err(error) => {
+            if let Some(times) = NOT_READ.due(()) {
+                tracing::warn!(%tenant, %error, times, "a message that cannot be read; events in it come from the log");
+            }
+        }
     }
     metrics().envelopes_refused.increment(1);
     None

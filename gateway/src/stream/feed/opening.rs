@@ -193,6 +193,7 @@ impl Feed {
                     match message {
                         Message::Batch(batch) => self.offer(batch),
                         Message::Settings(_) => self.heads.wish(Instant::now()),
+                        Message::Live(_) => {}
                     }
                 }
                 for waiter in waiting {

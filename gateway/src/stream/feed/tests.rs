@@ -17,6 +17,7 @@ fn feed() -> Feed {
         ring: RingLimits { events: 100, bytes: 1_000_000 },
         ring_budget: Budget::new(1_000_000),
         replay_budget: Budget::new(1_000_000),
+        live: Incoming { origin: crate::live::origin("gateway-1"), budget: Budget::new(1_000_000) },
         head_watch: Duration::from_secs(1),
         create_tenants: true,
     };

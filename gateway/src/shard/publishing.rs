@@ -1,0 +1,206 @@
+//! May a client publish this, and which way does it go?
+//!
+//! Only a channel rule lets clients publish: it says who, which types, and whether into the log.
+
+use super::context::Context;
+use super::tables::Tables;
+use super::world::World;
+use crate::metrics::metrics;
+use carillon_platform::auth::Identity;
+use carillon_platform::rules::{Action, Decision, Rule, RuleSet};
+use carillon_protocol::Channel;
+use carillon_protocol::client::{FrameId, Publish};
+use carillon_protocol::server::ServerFrame;
+
+/// The type of the events that `typing` becomes at others: they end by themselves, so nobody may make one in another way.
+pub(super) const TYPING: &str = "typing";
+
+/// Which way a client's event goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To those who are connected now.
+    Live,
+    /// Into the log.
+    Log,
+}
+
+/// Why something a client wants to send is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    /// When it may try again.
+    pub(super) retry_ms: Option<u64>,
+}
+
+impl Refused {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_ms: None }
+    }
+}
+
+/// Which way somebody's event goes, and the rule that lets it.
+pub(super) fn may_publish<'r>(
+    rules: &'r RuleSet,
+    identity: &Identity,
+    publish: &Publish,
+) -> Result<(Way, &'r Rule), Refused> {
+    let Publish { channel, event, ephemeral, .. } = publish;
+    let rule = allowed(rules, Action::Publish, identity, channel)?;
+    if &*event.kind == TYPING {
+        return Err(Refused::new("forbidden", "typing is a frame of its own and no type of an event"));
+    }
+    if !rule.client_types.iter().any(|pattern| is_of(pattern, &event.kind)) {
+        let message = format!("the rule does not let clients publish the type {} into {channel}", event.kind);
+        return Err(Refused::new("forbidden", message));
+    }
+    match (rule.durable, ephemeral) {
+        (false, Some(false)) => {
+            let message = format!("what clients publish into {channel} does not go into the log");
+            Err(Refused::new("forbidden", message))
+        }
+        (true, None | Some(false)) => Ok((Way::Log, rule)),
+        _ => Ok((Way::Live, rule)),
+    }
+}
+
+/// The rule that lets somebody do this in a channel.
+pub(super) fn allowed<'r>(
+    rules: &'r RuleSet,
+    action: Action,
+    identity: &Identity,
+    channel: &Channel,
+) -> Result<&'r Rule, Refused> {
+    if identity.service.is_some() && !identity.caps.publish {
+        return Err(Refused::new("missing_scope", "sending needs an API key with the scope publish"));
+    }
+    let found = rules.find(channel);
+    match found.map(|found| (found.rule, found.decide(action, identity, channel))) {
+        Some((rule, Decision::Allowed(_))) => Ok(rule),
+        Some(_) => {
+            let message = format!("the rule for {channel} does not let you {}", action.name());
+            Err(Refused::new("forbidden", message))
+        }
+        None => {
+            let message = format!("no rule lets clients {} in {channel}", action.name());
+            Err(Refused::new("forbidden", message))
+        }
+    }
+}
+
+/// Whether a type fits a rule's: exact, or a beginning and a `*`.
+fn is_of(pattern: &str, kind: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => kind.starts_with(beginning),
+        None => kind == pattern,
+    }
+}
+
+/// Takes one of what the rule lets somebody send into a channel.
+pub(super) fn take_rate<W: World>(
+    rule: &Rule,
+    identity: &Identity,
+    channel: &Channel,
+    context: &Context<W>,
+) -> Result<(), Refused> {
+    let Identity { tenant, user, .. } = identity;
+    if rule.rate == 0 {
+        return Err(Refused::new("forbidden", format!("the rule for {channel} has the rate 0")));
+    }
+    let now_ms = context.world.unix_us() / 1_000;
+    context.config.rates.take(tenant, user, channel, rule.rate, now_ms).map_err(|retry_ms| Refused {
+        code: "rate_limited",
+        message: format!("at most {} a second into {channel}", rule.rate),
+        retry_ms: Some(retry_ms),
+    })
+}
+
+/// Tells a client that what it sent is refused.
+pub(super) fn refuse<W: World>(
+    key: u32,
+    id: &Option<FrameId>,
+    channel: &Channel,
+    refused: Refused,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Refused { code, message, retry_ms } = refused;
+    metrics().frame_refused(code);
+    let id = id.as_deref().and_then(|id| serde_json::from_str(id).ok());
+    let channels = (code == "forbidden").then(|| std::slice::from_ref(channel));
+    let frame = match retry_ms {
+        Some(retry_ms) => ServerFrame::TooSoon { id, code, message: &message, retry_ms },
+        None => ServerFrame::Error { id, code, message: &message, channels },
+    };
+    tables.say(key, &frame, context.now_ms);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carillon_platform::auth::Caps;
+    use carillon_platform::rules::Compiled;
+    use carillon_protocol::client::{Request, parse};
+    use carillon_protocol::{SettingsVersion, TenantId, UserId};
+    use std::sync::Arc;
+
+    fn mila() -> Identity {
+        Identity {
+            tenant: TenantId::new("acme").unwrap(),
+            user: UserId::new("mila").unwrap(),
+            roles: ["head".to_owned()].into(),
+            patterns: Box::default(),
+            caps: Caps { publish: true, admin: true },
+            expires_at: 0,
+            service: None,
+        }
+    }
+
+    fn way(rule: &str, channel: &str, rest: &str) -> Result<Way, (&'static str, String)> {
+        let (compiled, unreadable) = Compiled::of([("page:{page}", rule)]);
+        assert_eq!(unreadable, 0);
+        let rules = RuleSet::new(SettingsVersion::default(), Arc::new(compiled), Arc::default());
+        let text = format!(r#"{{"type":"publish","channel":"{channel}",{rest}}}"#);
+        let Request::Publish(publish) = parse(&text).unwrap().request else { panic!("another frame") };
+        may_publish(&rules, &mila(), &publish).map(|(way, _)| way).map_err(|why| (why.code, why.message))
+    }
+
+    #[test]
+    fn a_rule_says_who_what_and_which_way() {
+        let moved = r#""event":{"type":"cursor.moved"}"#;
+        let open = r#"{"publish":["anyone"],"client_types":["cursor.*","note"]}"#;
+        assert_eq!(way(open, "page:7", moved), Ok(Way::Live));
+        assert_eq!(way(open, "page:7", r#""event":{"type":"note"},"ephemeral":true"#), Ok(Way::Live));
+        let log = r#"{"publish":["role:head"],"durable":true}"#;
+        assert_eq!(way(log, "page:7", moved), Ok(Way::Log));
+        assert_eq!(way(log, "page:7", &format!("{moved},\"ephemeral\":false")), Ok(Way::Log));
+        assert_eq!(way(log, "page:7", &format!("{moved},\"ephemeral\":true")), Ok(Way::Live));
+        for (rule, channel, rest, word) in [
+            (open, "other:7", moved.to_owned(), "no rule"),
+            (open, "page:7", r#""event":{"type":"notes"}"#.into(), "the type notes"),
+            (open, "page:7", format!("{moved},\"ephemeral\":false"), "the log"),
+            (r#"{"publish":["role:other"]}"#, "page:7", moved.into(), "does not let you publish"),
+            (r#"{"signal":["anyone"]}"#, "page:7", moved.into(), "does not let you publish"),
+            (
+                r#"{"publish":["anyone"]}"#,
+                "page:7",
+                r#""event":{"type":"typing"}"#.into(),
+                "a frame of its own",
+            ),
+        ] {
+            let (code, message) = way(rule, channel, &rest).unwrap_err();
+            assert!(code == "forbidden" && message.contains(word), "{rule} {rest}: {message}");
+        }
+    }
+
+    #[test]
+    fn an_api_key_that_only_reads_sends_nothing() {
+        let (compiled, _) = Compiled::of([("page:{page}", r#"{"publish":["anyone"]}"#)]);
+        let rules = RuleSet::new(SettingsVersion::default(), Arc::new(compiled), Arc::default());
+        let channel = Channel::new("page:7").unwrap();
+        let key = |publish| Identity::of_service(Arc::new("k".into()), mila().tenant, None, publish).unwrap();
+        let decide = |identity| allowed(&rules, Action::Publish, &identity, &channel).map(|_| ());
+        assert_eq!(decide(key(false)).unwrap_err().code, "missing_scope");
+        assert_eq!(decide(key(true)), Ok(()));
+    }
+}
