@@ -7,10 +7,9 @@
 mod database;
 
 use carillon_backplane::log::{
-    Appended, ChannelIndex, Dropped, EventFilter, KindFilter, Log, LogError, News, Order, Progress, Reader,
-    Role, Turn,
+    Appended, ChannelIndex, Dropped, EventFilter, Log, LogError, News, Order, Progress, Reader, Role, Turn,
 };
-use carillon_protocol::{EventId, Seq, Tag, TenantId};
+use carillon_protocol::{EventId, Seq, Tag, TenantId, TypePattern};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -203,7 +202,7 @@ async fn a_log_that_is_kept_for_years_is_opened_read_searched_and_written_with_f
 
     // Searches, by walking and by the index.
     let by_channel = EventFilter::channels(&[channel("rare"), channel("nobody")]);
-    let by_type = EventFilter { kind: Some(KindFilter::Exact("order.first".into())), ..Default::default() };
+    let by_type = EventFilter { types: vec![TypePattern::new("order.first").unwrap()], ..Default::default() };
     let by_both = EventFilter { channel: Some("rare".into()), ..by_type.clone() };
     let text = EventFilter { q: Some(format!("shop-{head}\"")), ..Default::default() };
     let nothing = EventFilter::channels(&[channel("nobody")]);

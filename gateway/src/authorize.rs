@@ -16,7 +16,7 @@ use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ResetReason;
 use carillon_protocol::{
-    Channel, ChannelPattern, CloseCode, DeviceId, Epoch, Seq, SettingsVersion, TenantId,
+    Channel, ChannelPattern, CloseCode, DeviceId, Epoch, Seq, SettingsVersion, TenantId, TypeFilter,
 };
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -33,6 +33,8 @@ pub(crate) struct Authorized {
     pub(crate) rules: Option<SettingsVersion>,
     /// What they call the device they come from.
     pub(crate) device: Option<DeviceId>,
+    /// Which types of events they want of all these channels and their own.
+    pub(crate) types: Option<Arc<TypeFilter>>,
 }
 
 /// Where a connection begins.
@@ -205,7 +207,9 @@ impl Authorizer {
             resume => resume,
         };
         let rules = rules.map(|rules| rules.version());
-        Ok(Authorized { identity, stream, channels: hello.channels, resume, rules, device: hello.device })
+        let types = hello.types.map(Arc::new);
+        let (channels, device) = (hello.channels, hello.device);
+        Ok(Authorized { identity, stream, channels, resume, rules, device, types })
     }
 }
 

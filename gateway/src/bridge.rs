@@ -7,11 +7,11 @@
 use crate::authorize::{Authorized, Authorizer, Refusal};
 use crate::edge::RawQuery;
 use crate::shard::{HistoryFrom, HistoryPage, Request, Shards, ToShard};
-use crate::stream::backlog::{Backlog, Reader};
+use crate::stream::backlog::{Backlog, Reader, Selection};
 use carillon_backplane::log::LogError;
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::connect_parameters;
-use carillon_protocol::{Channel, CloseCode, Seq};
+use carillon_protocol::{CloseCode, Seq};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Carries out requests until the shards are gone.
@@ -47,8 +47,8 @@ async fn carry_out(request: Request, authorizer: &Authorizer, backlog: &Backlog)
             let page = backlog.page(&reader, life, cursor, head).await;
             (connection.shard.into(), ToShard::Page(connection, ticket, page))
         }
-        Request::History { connection, ticket, reader, channels, from, upto } => {
-            let page = history(backlog, &reader, &channels, from, upto).await;
+        Request::History { connection, ticket, reader, selection, from, upto } => {
+            let page = history(backlog, &reader, &selection, from, upto).await;
             (connection.shard.into(), ToShard::History(connection, ticket, page))
         }
     }
@@ -94,7 +94,7 @@ fn failed(request: &Request) -> (usize, ToShard) {
 async fn history(
     backlog: &Backlog,
     reader: &Reader,
-    channels: &[Channel],
+    selection: &Selection,
     from: HistoryFrom,
     upto: Seq,
 ) -> Result<HistoryPage, LogError> {
@@ -102,7 +102,7 @@ async fn history(
         HistoryFrom::After(seq) => (seq, false),
         HistoryFrom::Newest { count: 0, start, .. } => (start, false),
         HistoryFrom::Newest { count, after, below, start } => {
-            let found = backlog.history_start(reader, channels, (after, below), count, start).await?;
+            let found = backlog.history_start(reader, selection, (after, below), count, start).await?;
             if let Some(below) = found.stopped {
                 let next =
                     HistoryFrom::Newest { count: count - found.events, after, below, start: found.start };
@@ -122,7 +122,7 @@ async fn history(
     if start >= upto {
         return Ok(HistoryPage { events: Vec::new(), complete: true, more, from, next: from, _held: None });
     }
-    let (events, reached, held) = backlog.history(reader, channels, start, upto).await?;
+    let (events, reached, held) = backlog.history(reader, selection, start, upto).await?;
     let next = HistoryFrom::After(reached);
     Ok(HistoryPage { events, complete: reached >= upto, more, from, next, _held: Some(held) })
 }

@@ -213,5 +213,12 @@ mod tests {
         assert!(
             event["description"].as_str().unwrap().contains(&format!("{} KiB", limits::SIGNAL_BYTES / 1024))
         );
+        for types in [
+            &subscribe["types"],
+            &document["components"]["messages"]["auth"]["payload"]["properties"]["types"],
+        ] {
+            let bounds = (&types["maxItems"], &types["items"]["maxLength"]);
+            assert_eq!(bounds, (&limits::TYPES_PER_FILTER.into(), &limits::TYPE_PATTERN_BYTES.into()));
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::channel::Channel;
 use crate::ident::{Epoch, Seq};
 use crate::limits;
 use crate::signal::Typing;
+use crate::types::TypeFilter;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -47,6 +48,8 @@ pub enum Request {
         channels: Vec<Channel>,
         /// Which past events of these channels to send first.
         history: Option<History>,
+        /// Which types of events it wants of them; none: all.
+        types: Option<TypeFilter>,
     },
     /// Leave channels; those it is not in are ignored.
     Unsubscribe {
@@ -115,6 +118,8 @@ struct Fields<'a> {
     since: Option<u64>,
     #[serde(default)]
     epoch: Option<Cow<'a, str>>,
+    #[serde(default)]
+    types: Option<Vec<Cow<'a, str>>>,
 }
 
 impl<'a> Fields<'a> {
@@ -128,6 +133,7 @@ impl<'a> Fields<'a> {
             history: self.history.or(inner.history),
             since: self.since.or(inner.since),
             epoch: self.epoch.or(inner.epoch),
+            types: self.types.or(inner.types),
         }
     }
 }
@@ -167,7 +173,8 @@ pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
     let request = match &*kind {
         "subscribe" => {
             let history = history(&fields).map_err(invalid)?;
-            Request::Subscribe { channels: channels(&fields).map_err(invalid)?, history }
+            let types = types(fields.types.as_deref()).map_err(invalid)?;
+            Request::Subscribe { channels: channels(&fields).map_err(invalid)?, history, types }
         }
         _ => Request::Unsubscribe { channels: channels(&fields).map_err(invalid)? },
     };
@@ -298,6 +305,12 @@ fn history(fields: &Fields<'_>) -> Result<Option<History>, String> {
     }
 }
 
+/// The filter that a frame asks for, if it asks for one.
+fn types(patterns: Option<&[Cow<'_, str>]>) -> Result<Option<TypeFilter>, String> {
+    let filter = patterns.map(|patterns| TypeFilter::new(patterns.iter().map(Cow::as_ref)));
+    filter.transpose().map_err(|why| format!("types: {why}"))
+}
+
 /// The beginning of a client's text, for an error message.
 fn shortened(text: &str) -> String {
     text.chars().take(64).collect()
@@ -321,7 +334,10 @@ mod tests {
         let frame = parse(r#"{"type":"subscribe","id":"a\"1","channels":["contact:1","contact:1"],"channel":"lead:2","history":50}"#).unwrap();
         assert_eq!(frame.id.as_deref(), Some(r#""a\"1""#));
         let channels = vec![Channel::new("contact:1").unwrap(), Channel::new("lead:2").unwrap()];
-        assert_eq!(frame.request, Request::Subscribe { channels, history: Some(History::Last(50)) });
+        assert_eq!(
+            frame.request,
+            Request::Subscribe { channels, history: Some(History::Last(50)), types: None }
+        );
         assert_eq!(
             request(r#"{"type":"ping","data":{"a":[1]}}"#),
             Request::Ping { data: Some(r#"{"a":[1]}"#.into()) }
@@ -333,6 +349,13 @@ mod tests {
             request(r#"{"type":"subscribe","channel":"a","since":4,"epoch":"e1","unknown":{"x":1}}"#),
             Request::Subscribe { history: Some(History::Since { seq: Seq(4), epoch: Some(_) }), .. }
         ));
+        for frame in [
+            r#"{"type":"subscribe","channel":"a","types":["b","a.*"]}"#,
+            r#"{"type":"subscribe","data":{"channel":"a","types":["a.*","b"]}}"#,
+        ] {
+            let Request::Subscribe { types, .. } = request(frame) else { panic!("{frame}") };
+            assert_eq!(types, Some(TypeFilter::new(["a.*", "b"]).unwrap()));
+        }
     }
 
     #[test]
@@ -340,7 +363,7 @@ mod tests {
         let channels = vec![Channel::new("contact:123").unwrap()];
         assert_eq!(
             request(r#"{"type":"SUBSCRIBE","data":{"room":"contact:123"}}"#),
-            Request::Subscribe { channels: channels.clone(), history: None }
+            Request::Subscribe { channels: channels.clone(), history: None, types: None }
         );
         assert_eq!(
             request(r#"{"type":"Unsubscribe","room":"contact:123"}"#),
@@ -383,6 +406,9 @@ mod tests {
             r#"{"type":"subscribe","id":1,"channel":"a","history":1001}"#,
             r#"{"type":"subscribe","id":1,"channel":"a","history":1,"since":1}"#,
             r#"{"type":"subscribe","id":1,"channel":"a","since":99999999999999999999}"#,
+            r#"{"type":"subscribe","id":1,"channel":"a","types":[]}"#,
+            r#"{"type":"subscribe","id":1,"channel":"a","types":["a*b"]}"#,
+            r#"{"type":"subscribe","id":1,"channel":"a","types":"a"}"#,
             r#"{"type":"auth","id":1,"token":5}"#,
         ] {
             let fault = fault(bad);

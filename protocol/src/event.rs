@@ -5,7 +5,9 @@
 
 use crate::channel::Channel;
 use crate::ident::{EventId, Seq, UserId};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::io::Write;
 
 /// How urgent an event is to the person it reaches. `critical` passes quiet hours.
@@ -85,6 +87,44 @@ pub fn event_frame(seq: Seq, channels: &[Channel], body: &[u8], replay: Option<&
     out
 }
 
+/// The type of an event, from its stored bytes; none if they are no event. Nothing behind it is read, and it stands in front.
+pub fn event_type(body: &[u8]) -> Option<String> {
+    let mut found = None;
+    // Whoever stops in the middle of an object is told that it goes on.
+    let _ = FindType(&mut found).deserialize(&mut serde_json::Deserializer::from_slice(body));
+    found
+}
+
+/// Looks for the member `type` of an object and stops there.
+struct FindType<'a>(&'a mut Option<String>);
+
+impl<'de> DeserializeSeed<'de> for FindType<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FindType<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            if name == "type" {
+                *self.0 = Some(map.next_value()?);
+                return Ok(());
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +149,19 @@ mod tests {
         let id = format!("\"{}\"", "i".repeat(crate::client::FRAME_ID_BYTES - 2));
         let length = event_frame(Seq(u64::MAX), &channels, &body, Some(&id)).len();
         assert!((limits::EVENT_BYTES..=limits::SERVER_FRAME_BYTES).contains(&length), "{length}");
+    }
+
+    #[test]
+    fn the_type_of_an_event_is_found_in_its_bytes() {
+        let kind = |body: &str| event_type(body.as_bytes());
+        assert_eq!(
+            kind(r#"{"id":"type","x":{"type":"no"},"type":"a\"b","data":{"type":"c"}}"#),
+            Some("a\"b".into())
+        );
+        assert_eq!(kind(r#"{"type":"a","data":"#).as_deref(), Some("a"), "what follows is not read");
+        for none in ["{}", "[]", "", r#"{"data":{"type":"a"}}"#, r#"{"type":7}"#] {
+            assert_eq!(kind(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! | [`envelope`] | how does a batch of events, word of changed settings, or something for live connections travel through Redis? |
 //! | [`epochs`] | is a cursor of an older epoch still good? |
 //! | [`settings`] | which settings of a tenant does somebody have? |
+//! | [`types`] | which types of events does somebody want? |
 //! | [`tag`] | what tells two events apart that have the same number in two logs? |
 //! | [`limits`] | how big may anything be? |
 //! | [`asyncapi`] | what do the sockets speak, for programs? |
@@ -33,6 +34,7 @@ pub mod server;
 pub mod settings;
 pub mod signal;
 pub mod tag;
+pub mod types;
 
 pub use channel::{Channel, ChannelPattern};
 pub use close::CloseCode;
@@ -41,3 +43,4 @@ pub use ident::{Cursor, DeviceId, Epoch, EventId, LastEvent, Seq, TenantId, User
 pub use settings::SettingsVersion;
 pub use signal::{Signal, Typing};
 pub use tag::Tag;
+pub use types::{TypeFilter, TypePattern};

@@ -28,6 +28,10 @@ pub const CHANNELS_PER_EVENT: usize = 100;
 pub const CHANNELS_PER_CONNECTION: usize = 1_000;
 /// Most patterns of a connection that an API key opened: each is compared with each event of the tenant.
 pub const PATTERNS_PER_CONNECTION: usize = 32;
+/// Most patterns of types that a `subscribe` or a URL may name.
+pub const TYPES_PER_FILTER: usize = 16;
+/// Longest of them, in bytes.
+pub const TYPE_PATTERN_BYTES: usize = 128;
 /// Largest message a client may send over a WebSocket, in bytes.
 pub const CLIENT_MESSAGE_BYTES: usize = 64 * 1024;
 /// Largest frame the gateway sends, in bytes: an event of [`EVENT_BYTES`] for [`CHANNELS_PER_EVENT`] channels with the longest

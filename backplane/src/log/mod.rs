@@ -52,5 +52,5 @@ pub use migrate::{MigrateReport, migrate};
 pub use pool::{Log, LogConfig, Role};
 pub use projector::{Batch, ChannelIndex, News, Progress, Reader, Slot, Turn, Work};
 pub use read::{LogPage, LoggedEvent, PAGE_BYTES, PAGE_ROWS};
-pub use search::{EventFilter, KindFilter, Order, Search};
+pub use search::{EventFilter, Order, Search};
 pub use settings::{Owner, RuleChange, Settings, StoredRule};

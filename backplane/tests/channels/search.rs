@@ -2,8 +2,8 @@
 
 use crate::database::{Database, channel, tenant};
 use crate::index::{append, read_all};
-use carillon_backplane::log::{EventFilter, KindFilter, Log, Order, Role};
-use carillon_protocol::{EventId, Seq, TenantId};
+use carillon_backplane::log::{EventFilter, Log, Order, Role};
+use carillon_protocol::{EventId, Seq, TenantId, TypePattern};
 
 /// Everything a search finds, and by how many statements.
 async fn find(
@@ -26,6 +26,10 @@ async fn find(
     (found, statements)
 }
 
+fn types(texts: &[&str]) -> Vec<TypePattern> {
+    texts.iter().map(|text| TypePattern::new(text).unwrap()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_back_office_finds_events_by_each_field() {
     let database = Database::start().await;
@@ -42,9 +46,15 @@ async fn a_back_office_finds_events_by_each_field() {
     log.append(&batch).await.unwrap();
     let order_7 = Some("order:7".to_owned());
     let seen = Some(vec![channel("tenant"), channel("user:Mila, 2")]);
-    let questions: [(EventFilter, &[u64]); 8] = [
-        (EventFilter { kind: Some(KindFilter::Prefix("order.".into())), ..Default::default() }, &[5, 4]),
-        (EventFilter { kind: Some(KindFilter::Exact("order.paid".into())), ..Default::default() }, &[5]),
+    let questions: [(EventFilter, &[u64]); 11] = [
+        (EventFilter { types: types(&["order.*"]), ..Default::default() }, &[5, 4]),
+        (EventFilter { types: types(&["order.paid"]), ..Default::default() }, &[5]),
+        (EventFilter { types: types(&["nothing", "order.paid", "order.c*"]), ..Default::default() }, &[5, 4]),
+        (EventFilter { types: types(&["order_*", "o%*"]), ..Default::default() }, &[]),
+        (
+            EventFilter { types: types(&["order.*"]), channel: Some("tenant".into()), ..Default::default() },
+            &[5, 4],
+        ),
         (EventFilter { q: Some("0% OFF_".into()), ..Default::default() }, &[4]),
         (EventFilter { to: Some("2021-01-01T00:00:00Z".parse().unwrap()), ..Default::default() }, &[5]),
         (EventFilter { channel: order_7.clone(), ..Default::default() }, &[6]),

@@ -8,7 +8,10 @@ use carillon_protocol::client::{
     ClientFrame, FRAME_ID_BYTES, FrameFault, History, Request, connect_parameters, first_token, parse,
 };
 use carillon_protocol::ident::plain_text;
-use carillon_protocol::limits::{ATTRIBUTE_BYTES, CHANNELS_PER_CONNECTION, HISTORY_EVENTS, JSON_DEPTH};
+use carillon_protocol::limits::{
+    ATTRIBUTE_BYTES, CHANNELS_PER_CONNECTION, HISTORY_EVENTS, JSON_DEPTH, TYPE_PATTERN_BYTES,
+    TYPES_PER_FILTER,
+};
 use carillon_protocol::server::ServerFrame;
 use carillon_protocol::{Channel, Epoch, EventId};
 use serde_json::Value;
@@ -51,8 +54,10 @@ fn id_is_scalar(id: Option<&str>, text: &str) {
 
 fn within_limits(frame: &ClientFrame) {
     match &frame.request {
-        Request::Subscribe { channels, history } => {
+        Request::Subscribe { channels, history, types } => {
             set_of(channels);
+            let patterns = types.iter().map(|types| types.patterns().len());
+            assert!(patterns.into_iter().all(|count| (1..=TYPES_PER_FILTER).contains(&count)));
             if let Some(History::Last(n)) = history {
                 assert!(*n <= HISTORY_EVENTS);
             }
@@ -131,6 +136,25 @@ fn named_state(kind: &str) -> Option<&str> {
     kind.strip_prefix("typing_").filter(|state| ["start", "stop"].contains(state))
 }
 
+/// The patterns of types a frame names, if it does.
+fn types(tree: &Value) -> Option<BTreeSet<&str>> {
+    Some(field(tree, "types").as_array()?.iter().filter_map(Value::as_str).collect())
+}
+
+/// Whether these are patterns of types, by the contract.
+fn are_types(tree: &Value) -> bool {
+    let is_one = |text: &str| {
+        let name = text.strip_suffix('*').unwrap_or(text);
+        let has = |bad: fn(char) -> bool| name.chars().any(bad);
+        (1..=TYPE_PATTERN_BYTES).contains(&text.len())
+            && !has(|c| c == '*' || c.is_whitespace() || c.is_control())
+    };
+    let all = field(tree, "types").as_array();
+    all.is_none_or(|all| {
+        (1..=TYPES_PER_FILTER).contains(&all.len()) && all.iter().filter_map(Value::as_str).all(is_one)
+    })
+}
+
 /// Whether the contract takes this frame.
 fn is_good(tree: &Value) -> bool {
     let (Value::Object(_), Some(kind)) = (tree, tree["type"].as_str()) else { return false };
@@ -150,7 +174,7 @@ fn is_good(tree: &Value) -> bool {
     let request = match kind.to_ascii_lowercase().as_str() {
         "ping" => true,
         "auth" => fields && field("token").is_string(),
-        "subscribe" => fields && channels && history,
+        "subscribe" => fields && channels && history && are_types(tree),
         "unsubscribe" => fields && channels,
         kind @ ("publish" | "typing" | "typing_start" | "typing_stop") => {
             let typed = sends(tree) && (!tree["data"].is_object() || sends(&tree["data"]));
@@ -175,7 +199,7 @@ fn has_types(fields: &Value) -> bool {
     };
     is(&["token", "channel", "room", "epoch"], Value::is_string)
         && is(&["history", "since"], Value::is_u64)
-        && ["channels", "rooms"].iter().all(|name| fields[*name].is_null() || texts(&fields[*name]))
+        && ["channels", "rooms", "types"].iter().all(|name| fields[*name].is_null() || texts(&fields[*name]))
 }
 
 fn says_the_same(frame: &ClientFrame, tree: &Value, text: &str) {
@@ -202,8 +226,11 @@ fn says_the_same(frame: &ClientFrame, tree: &Value, text: &str) {
                 assert!(asked.channels.iter().all(|it| names().contains(it.as_str())), "{asked:?}");
             }
         }
-        Request::Subscribe { channels, history } => {
+        Request::Subscribe { channels, history, types: chosen } => {
             assert_eq!((&*kind, set_of(channels)), ("subscribe", names()));
+            let chosen: Option<BTreeSet<&str>> =
+                chosen.as_ref().map(|types| types.patterns().iter().map(|it| it.as_str()).collect());
+            assert_eq!(chosen, types(tree));
             assert_eq!(history, &asked());
         }
         Request::Unsubscribe { channels } => {

@@ -24,6 +24,8 @@ pub struct Listen {
     pub token: String,
     /// Channels beside the automatic ones.
     pub channels: Vec<String>,
+    /// Which types of events; empty: all.
+    pub types: Vec<String>,
     /// Another tenant than the token's own.
     pub tenant: Option<String>,
     /// Where to begin, in the URL; none begins at the head.
@@ -38,13 +40,21 @@ impl Listen {
         let http = crate::http::client(|client| client.connect_timeout(PATIENCE)).map_err(lost)?;
         let url = base_url.trim_end_matches('/').to_owned();
         let token = token.into();
-        Ok(Self { http, url, token, channels: Vec::new(), tenant: None, since: None, last_event_id: None })
+        let (channels, types) = (Vec::new(), Vec::new());
+        Ok(Self { http, url, token, channels, types, tenant: None, since: None, last_event_id: None })
     }
 
     /// Also these channels.
     #[must_use]
     pub fn channels<S: Into<String>>(mut self, channels: impl IntoIterator<Item = S>) -> Self {
         self.channels = channels.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Only events of these types.
+    #[must_use]
+    pub fn types<S: Into<String>>(mut self, types: impl IntoIterator<Item = S>) -> Self {
+        self.types = types.into_iter().map(Into::into).collect();
         self
     }
 
@@ -95,6 +105,9 @@ impl Listen {
         }
         if !self.channels.is_empty() {
             query.push(("channels", self.channels.join(",")));
+        }
+        if !self.types.is_empty() {
+            query.push(("types", self.types.join(",")));
         }
         query.extend(self.tenant.iter().map(|tenant| ("tenant", tenant.clone())));
         query.extend(wait.iter().map(|wait| ("wait", wait.as_secs().to_string())));

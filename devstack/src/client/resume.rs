@@ -200,6 +200,7 @@ impl Resuming {
             last: self.last.clone(),
             device: self.follow.device.clone(),
             channels: self.follow.channels.clone(),
+            types: Vec::new(),
             tenant: self.follow.tenant.clone(),
             origin: None,
             receive_buffer: self.follow.receive_buffer,

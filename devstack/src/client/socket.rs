@@ -50,6 +50,8 @@ pub struct Connect {
     pub device: Option<String>,
     /// Channels beside the automatic ones.
     pub channels: Vec<String>,
+    /// Which types of events; empty: all.
+    pub types: Vec<String>,
     /// Another tenant than the token's own.
     pub tenant: Option<String>,
     /// The `Origin` a browser would send.
@@ -71,6 +73,7 @@ impl Connect {
             last: None,
             device: None,
             channels: Vec::new(),
+            types: Vec::new(),
             tenant: None,
             origin: None,
             receive_buffer: None,
@@ -99,6 +102,13 @@ impl Connect {
         self
     }
 
+    /// Only events of these types.
+    #[must_use]
+    pub fn types<S: Into<String>>(mut self, types: impl IntoIterator<Item = S>) -> Self {
+        self.types = types.into_iter().map(Into::into).collect();
+        self
+    }
+
     fn request(&self) -> Result<(Request, String, u16), SocketError> {
         let fault = |why: String| SocketError::Url(format!("{}: {why}", self.url));
         let mut url = Url::parse(&self.url).map_err(|e| fault(e.to_string()))?;
@@ -121,6 +131,9 @@ impl Connect {
             }
             if !self.channels.is_empty() {
                 query.append_pair("channels", &self.channels.join(","));
+            }
+            if !self.types.is_empty() {
+                query.append_pair("types", &self.types.join(","));
             }
             if let Some(tenant) = &self.tenant {
                 query.append_pair("tenant", tenant);

@@ -21,6 +21,7 @@ mod refusals;
 mod services;
 mod slow;
 mod streams;
+mod types;
 
 use std::sync::Arc;
 

@@ -15,6 +15,7 @@ mod largest;
 mod refresh;
 mod stuck;
 mod subscriptions;
+mod types;
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use crate::authorize::Refusal;
 use carillon_platform::auth::{AuthError, bearer};
 use carillon_protocol::client::{ConnectParameters, named};
 use carillon_protocol::ident::InvalidName;
-use carillon_protocol::{CloseCode, Cursor, DeviceId, Epoch, Seq, TenantId};
+use carillon_protocol::{CloseCode, Cursor, DeviceId, Epoch, Seq, TenantId, TypeFilter};
 use http::{HeaderMap, header};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -70,6 +70,10 @@ impl UrlQuery {
                 "channels" => {
                     let names = value.split(',').filter(|name| !name.is_empty());
                     (hello.channels, hello.patterns) = named(names).map_err(|why| bad(&name, why))?;
+                }
+                "types" => {
+                    let types = value.split(',').filter(|text| !text.is_empty());
+                    hello.types = Some(TypeFilter::new(types).map_err(|why| bad(&name, why))?);
                 }
                 "wait" => read.wait = Some(wait(&value).map_err(|why| bad(&name, why))?),
                 "token" => {}
@@ -177,6 +181,8 @@ mod tests {
         assert_eq!((query.hello.channels.len(), query.hello.patterns.len()), (2, 0));
         let patterns = UrlQuery::of("channels=contact:*,lead:2,*,user:*,contact:*", None).unwrap().hello;
         assert_eq!((patterns.channels.len(), patterns.patterns.len()), (1, 3));
+        let types = UrlQuery::of("types=order.*,a%2A,order.*", None).unwrap().hello.types;
+        assert_eq!(types, TypeFilter::new(["a*", "order.*"]).ok());
         let many: Vec<String> = (0..33).map(|n| format!("c{n}:*")).collect();
         assert!(UrlQuery::of(&format!("channels={}", many.join(",")), None).is_err());
     }
@@ -232,6 +238,10 @@ mod tests {
             ("device=a/b", "device"),
             ("channels=a%20b", "channels"),
             ("channels=a*b*", "channels"),
+            ("types=", "types"),
+            ("types=a*b", "types"),
+            ("types=a%20b", "types"),
+            ("types=a&types=b", "types"),
             ("wait=51", "wait"),
             ("wait=-1", "wait"),
             ("since=1&since=2", "since"),

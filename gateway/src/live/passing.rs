@@ -10,7 +10,9 @@ use crate::ws::Opcode;
 use crate::ws::deflate::Deflater;
 use crate::ws::encode::{payload, text_frame};
 use bytes::Bytes;
+use carillon_protocol::event::event_type;
 use carillon_protocol::{Channel, Signal, Typing, UserId};
+use serde_json::value::RawValue;
 use std::sync::{Arc, OnceLock};
 
 /// What one costs beside its bytes: itself, its counts, and its places in mailboxes and rooms.
@@ -74,6 +76,17 @@ impl Passing {
         payload(&self.frame)
     }
 
+    /// The type of its event, for those who choose; empty if it has none.
+    pub(crate) fn kind(&self) -> String {
+        #[derive(serde::Deserialize)]
+        struct Frame<'a> {
+            #[serde(borrow)]
+            event: &'a RawValue,
+        }
+        let frame = serde_json::from_slice::<Frame<'_>>(self.json()).ok();
+        frame.and_then(|frame| event_type(frame.event.get().as_bytes())).unwrap_or_default()
+    }
+
     /// The compressed WebSocket message, made now if it was not; none if it would not be shorter.
     pub(crate) fn deflate(&self, deflater: &mut Deflater) -> Option<&Bytes> {
         let form = self.deflated.get_or_init(|| {
@@ -98,6 +111,20 @@ impl Passing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn its_type_is_that_of_its_event() {
+        let frame = br#"{"type":"signal","channel":"a","from":"event","event":{"type":"typing","data":{}}}"#;
+        let signal = Signal {
+            shard: 1,
+            channel: Channel::new("a").unwrap(),
+            user: UserId::new("mila").unwrap(),
+            typing: None,
+            frame: Bytes::from_static(frame),
+        };
+        let passing = Passing::new(7, signal, None, &Budget::new(4_096)).unwrap();
+        assert_eq!(passing.kind(), "typing");
+    }
 
     #[test]
     fn every_form_is_made_once_and_charged_until_it_is_gone() {

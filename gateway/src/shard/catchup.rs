@@ -133,7 +133,7 @@ fn write_matching<W: World>(
         let Position::Behind(cursor) = session.position else { return true };
         debug_assert_eq!(first.seq, cursor.next(), "I4: nothing is skipped");
         let channels = &session.channels;
-        let is_wanted = |entry: &&Arc<Entry>| room.is_for(channels, &entry.channels);
+        let is_wanted = |entry: &&Arc<Entry>| room.is_for(channels, entry);
         if let Wire::Poll { .. } = connection.wire {
             let matching: Vec<Arc<Entry>> = entries.iter().filter(is_wanted).cloned().collect();
             session.position = Position::Behind(last.seq);

@@ -17,6 +17,7 @@ use carillon_platform::auth::{Identity, ServiceKey};
 use carillon_protocol::client::{ClientFrame, FrameId, Request as Asked};
 use carillon_protocol::server::ServerFrame;
 use carillon_protocol::{Channel, CloseCode};
+use std::sync::Arc;
 
 /// Longest time before expiry that a client is told; half the token's time if that is less.
 const EXPIRING_MS: u64 = 30_000;
@@ -31,8 +32,9 @@ pub(super) fn carry_out<W: World>(
     let ClientFrame { id, request } = frame;
     match request {
         Asked::Auth { token } => refresh(key, id, token, tables, context),
-        Asked::Subscribe { channels, history } => {
-            subscribe(key, Joining { id, channels, history }, tables, context);
+        Asked::Subscribe { channels, history, types } => {
+            let types = types.map(Arc::new);
+            subscribe(key, Joining { id, channels, history, types }, tables, context);
         }
         Asked::Unsubscribe { channels } => unsubscribe(key, id, &channels, tables, context),
         Asked::Publish(asked) => publish(key, id, &asked, tables, context),
@@ -141,7 +143,8 @@ fn leave_forbidden<W: World>(
     let (had, has) = (before.channels(), session.identity.channels());
     let gained: Vec<Channel> = has.into_iter().filter(|channel| !had.contains(channel)).collect();
     tables.leave(key, SESSION, &lost);
-    tables.join(key, SESSION, &gained);
+    let types = tables.chosen(key);
+    tables.join(key, SESSION, &gained, types.as_ref());
     end_history(key, SESSION, &lost, tables, context);
     end_past(key, SESSION, &past, tables, context);
 }

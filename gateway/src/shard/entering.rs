@@ -81,7 +81,7 @@ pub(super) fn welcome<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> Vec<Box<str>> {
-    let Authorized { identity, stream, channels, resume, rules, device } = authorized;
+    let Authorized { identity, stream, channels, resume, rules, device, types } = authorized;
     let Some(connection) = tables.get_mut(key) else { return Vec::new() };
     let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };
     let held = std::mem::take(held);
@@ -115,9 +115,12 @@ pub(super) fn welcome<W: World>(
     let seq = session.cursor(room_cursor);
     tables.enter(key, session);
     let index = tables.get(key).map_or(0, |connection| connection.sessions().len().saturating_sub(1));
-    tables.join(key, index, &all);
+    tables.join(key, index, &all, types.as_ref());
     if identity.service.is_some() {
-        tables.watch(key, index, &identity.patterns);
+        tables.watch(key, index, &identity.patterns, types.as_ref());
+    }
+    if let Some(types) = types {
+        tables.choose(key, types);
     }
     metrics().resumed(resumed);
     let Some(connection) = tables.get_mut(key) else { return held };

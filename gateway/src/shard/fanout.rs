@@ -91,7 +91,7 @@ impl FanOut {
     }
 
     /// Whether the drain is a single event for a single channel. Then that channel's members are all who get it, each
-    /// once, and nobody needs to be looked at before they are written to.
+    /// once (patterns aside), and nobody needs to be looked at before they are written to.
     fn is_for_one_channel(&mut self, room: &Room) -> bool {
         let [entry] = self.entries.as_slice() else { return false };
         let [channel] = &*entry.channels else { return false };
@@ -100,6 +100,8 @@ impl FanOut {
         }
         self.readers.clear();
         self.readers.extend_from_slice(room.in_channel(channel));
+        // A member of a channel is in one of its groups at most.
+        room.wanting(entry).for_each(|(_, members)| self.readers.extend_from_slice(members));
         true
     }
 
@@ -110,7 +112,8 @@ impl FanOut {
         for (index, entry) in (0..).zip(&self.entries) {
             let by_name = entry.channels.iter().map(|channel| room.in_channel(channel));
             let by_pattern = room.watchers(&entry.channels).map(|(_, members)| members);
-            for members in by_name.chain(by_pattern) {
+            let by_type = room.wanting(entry).map(|(_, members)| members);
+            for members in by_name.chain(by_pattern).chain(by_type) {
                 for &reader in members {
                     let Some(connection) = connections.get_mut(reader as usize) else { continue };
                     if live_session(&mut connection.stage, key).is_none() {

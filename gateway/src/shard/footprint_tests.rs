@@ -141,6 +141,7 @@ impl Rig {
             resume: Resume::Fresh,
             rules: None,
             device: None,
+            types: None,
         };
         self.accept(Coming::Admitted(Box::new(authorized)));
     }

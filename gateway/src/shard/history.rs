@@ -5,10 +5,10 @@
 //! slow reader's history costs no more than its live events do.
 
 use super::messages::{HistoryFrom, HistoryPage};
+use crate::stream::backlog::Selection;
 use carillon_protocol::client::{FrameId, History};
 use carillon_protocol::server::ServerFrame;
 use carillon_protocol::{Channel, Epochs, Seq, limits};
-use std::sync::Arc;
 
 /// Pieces of history a connection may wait for at a time.
 pub(super) const JOBS: usize = 32;
@@ -18,7 +18,7 @@ const ATTEMPTS: u32 = 5;
 
 /// What is asked for next.
 pub(super) struct Question {
-    pub(super) channels: Arc<[Channel]>,
+    pub(super) selection: Selection,
     pub(super) from: HistoryFrom,
     pub(super) upto: Seq,
 }
@@ -26,7 +26,7 @@ pub(super) struct Question {
 /// History that a `subscribe` asked for and that is not complete yet.
 pub(super) struct HistoryJob {
     id: Option<FrameId>,
-    channels: Arc<[Channel]>,
+    selection: Selection,
     from: HistoryFrom,
     /// Live from here on; history goes up to here.
     upto: Seq,
@@ -37,10 +37,10 @@ pub(super) struct HistoryJob {
 }
 
 impl HistoryJob {
-    /// History of `channels` up to `upto`. A cursor that the log's epochs do not honour means nothing: everything is news.
+    /// History of a selection up to `upto`. A cursor that the log's epochs do not honour means nothing: everything is news.
     pub(super) fn new(
         id: Option<FrameId>,
-        channels: &[Channel],
+        selection: Selection,
         asked: History,
         upto: Seq,
         epochs: &Epochs,
@@ -59,7 +59,7 @@ impl HistoryJob {
         let more = after > Seq::ZERO && after.next() < oldest;
         Self {
             id,
-            channels: channels.into(),
+            selection,
             from: HistoryFrom::Newest { count, after, below: upto, start: upto },
             upto,
             count: 0,
@@ -79,7 +79,7 @@ impl HistoryJob {
 
     /// Of which channels it is.
     pub(super) fn channels(&self) -> &[Channel] {
-        &self.channels
+        &self.selection.channels
     }
 
     /// The frame's id as the client gave it.
@@ -89,7 +89,7 @@ impl HistoryJob {
 
     /// What is to be read next.
     pub(super) fn question(&self) -> Question {
-        Question { channels: self.channels.clone(), from: self.from, upto: self.upto }
+        Question { selection: self.selection.clone(), from: self.from, upto: self.upto }
     }
 
     /// A page has come.

@@ -11,6 +11,7 @@ use super::tables::Tables;
 use super::world::World;
 use crate::authorize::some;
 use crate::metrics::metrics;
+use crate::stream::backlog::Selection;
 use carillon_platform::rules::{Action, Decision};
 use carillon_protocol::Channel;
 use carillon_protocol::client::FrameId;
@@ -60,8 +61,7 @@ fn join<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, cont
             format!("neither the token nor a rule allows {}; nothing was subscribed", some(&forbidden));
         return refuse(key, &asked.id, ("forbidden", &message), &forbidden, tables, context);
     }
-    let is_new =
-        |channel: &&Channel| !room.key_of(channel).is_some_and(|channel| session.channels.contains(channel));
+    let is_new = |channel: &&Channel| room.own_key(&session.channels, channel).is_none();
     if session.channels.len() + asked.channels.iter().filter(is_new).count() > CHANNELS_PER_CONNECTION {
         let message = format!("a connection may be in {CHANNELS_PER_CONNECTION} channels");
         return tables.refuse(key, asked.id.as_deref(), "too_many_channels", &message, context.now_ms);
@@ -86,8 +86,8 @@ fn enter<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, con
     let Some(room) = tables.rooms.get(session.room) else { return };
     let (epoch, epochs, oldest) = (room.life.epoch.clone(), room.life.epochs.clone(), room.life.oldest);
     let seq = session.cursor(room.cursor);
-    let Joining { id, channels, history } = asked;
-    tables.join(key, SESSION, &channels);
+    let Joining { id, channels, history, types } = asked;
+    tables.join(key, SESSION, &channels, types.as_ref());
     let ok = ServerFrame::Ok {
         id: raw(&id),
         channels: Some(&channels),
@@ -98,7 +98,8 @@ fn enter<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, con
     tables.say(key, &ok, context.now_ms);
     let session = tables.get_mut(key).and_then(|connection| connection.sessions_mut().get_mut(SESSION));
     if let (Some(history), Some(session)) = (history, session) {
-        session.history.push_back(HistoryJob::new(id, &channels, history, seq, &epochs, oldest));
+        let selection = Selection { channels: channels.into(), types };
+        session.history.push_back(HistoryJob::new(id, selection, history, seq, &epochs, oldest));
     }
 }
 

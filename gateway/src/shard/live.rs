@@ -74,10 +74,12 @@ impl LiveFanOut {
         self.readers.clear();
         let mut missed = 0;
         for (index, signal) in (0..).zip(&self.signals) {
+            let channels = std::slice::from_ref(&signal.channel);
             let by_name = room.in_channel(&signal.channel);
-            let by_pattern =
-                room.watchers(std::slice::from_ref(&signal.channel)).flat_map(|(_, members)| members);
-            for &reader in by_name.iter().chain(by_pattern) {
+            let by_pattern = room.watchers(channels).flat_map(|(_, members)| members);
+            let kind = room.has_groups().then(|| signal.kind()).unwrap_or_default();
+            let by_type = room.wanting_type(channels, &kind).flat_map(|(_, members)| members);
+            for &reader in by_name.iter().chain(by_pattern).chain(by_type) {
                 let Some(connection) = connections.get_mut(reader as usize) else { continue };
                 if signal.except == Some(connection.id) || matches!(connection.wire, Wire::Poll { .. }) {
                     continue;

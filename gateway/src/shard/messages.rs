@@ -9,13 +9,13 @@ use crate::authorize::{Authorized, Refusal};
 use crate::edge::RawQuery;
 use crate::live::Passing;
 use crate::stream::Stream;
-use crate::stream::backlog::{BacklogPage, Held, Reader};
+use crate::stream::backlog::{BacklogPage, Held, Reader, Selection};
 use bytes::Bytes;
 use carillon_backplane::log::{LogError, LoggedEvent};
 use carillon_platform::auth::{Identity, ServiceKey};
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::{FrameId, History};
-use carillon_protocol::{Channel, Seq, TenantId};
+use carillon_protocol::{Channel, Seq, TenantId, TypeFilter};
 use mio::net::TcpStream;
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ pub(crate) enum Request {
         connection: ConnectionId,
         ticket: Ticket,
         reader: Reader,
-        channels: Arc<[Channel]>,
+        selection: Selection,
         from: HistoryFrom,
         upto: Seq,
     },
@@ -101,6 +101,8 @@ pub(crate) struct Joining {
     pub(crate) id: Option<FrameId>,
     pub(crate) channels: Vec<Channel>,
     pub(crate) history: Option<History>,
+    /// Only events of these types.
+    pub(crate) types: Option<Arc<TypeFilter>>,
 }
 
 /// Where a piece of history goes on.

@@ -28,6 +28,7 @@
 //! | [`mailbox`] | how does a message reach a shard? |
 //! | [`world`] | what does a shard need of the world around it? |
 //! | [`context`] | what do all parts of a shard use while they work? |
+//! | [`groups`] | who of a channel wants only events of some types? |
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
 //! | [`history`] | how far is the past that a `subscribe` asked for? |
 //! | [`session`] | what is known of somebody in one tenant? |
@@ -69,6 +70,7 @@ mod fanout;
 #[cfg(test)]
 mod footprint_tests;
 mod generation;
+mod groups;
 mod history;
 mod inbound;
 mod joining;

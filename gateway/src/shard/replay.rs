@@ -27,9 +27,9 @@ pub(super) fn ask_next<W: World>(connection: &mut Connection<W::Socket>, context
         let id = connection.id;
         let Some(session) = connection.sessions_mut().get_mut(index) else { return };
         let (Reading::Nothing, Some(job)) = (session.reading, session.history.front()) else { continue };
-        let Question { channels, from, upto } = job.question();
+        let Question { selection, from, upto } = job.question();
         let reader = session.reader();
-        context.world.request(Request::History { connection: id, ticket, reader, channels, from, upto });
+        context.world.request(Request::History { connection: id, ticket, reader, selection, from, upto });
         session.reading = Reading::Asked(ticket);
     }
 }

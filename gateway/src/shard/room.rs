@@ -3,12 +3,15 @@
 //! One room for each tenant and shard: the only meaning of the word here. An event finds its connections through the
 //! index from channel to members; joining and leaving cost the same however many there are. Services may have patterns
 //! instead of channels; each different pattern of a room costs every event a comparison, and nothing where there is none.
+//! Who wants only events of some types is in a group of the channel ([`groups`](super::groups)).
 
+use super::groups::{Groups, Source};
 use super::membership::{ChannelKey, Membership, Memberships};
 use crate::live::Passing;
+use crate::stream::entry::Entry;
 use crate::stream::{Life, Stream};
 use carillon_platform::rules::RuleSet;
-use carillon_protocol::{Channel, ChannelPattern, Seq};
+use carillon_protocol::{Channel, ChannelPattern, Seq, TypeFilter};
 use slab::Slab;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,6 +40,8 @@ pub(super) struct Room {
     by_name: HashMap<Channel, ChannelKey>,
     /// The patterns among `channels`. Services have them, so there are few.
     watched: Vec<ChannelKey>,
+    /// Those among `channels` that want only some types.
+    groups: Groups,
 }
 
 struct Members {
@@ -48,6 +53,22 @@ struct Members {
 enum Name {
     Channel(Channel),
     Pattern(ChannelPattern),
+    /// Boxed: whoever chooses no types pays for none.
+    Group(Box<(Source, Arc<TypeFilter>)>),
+}
+
+impl Members {
+    /// The channel they are in, if not by a pattern.
+    fn channel(&self) -> Option<&Channel> {
+        match &self.name {
+            Name::Channel(channel) => Some(channel),
+            Name::Pattern(_) => None,
+            Name::Group(group) => match &group.0 {
+                Source::Channel(channel) => Some(channel),
+                Source::Pattern(_) => None,
+            },
+        }
+    }
 }
 
 impl Room {
@@ -65,6 +86,7 @@ impl Room {
             channels: Slab::new(),
             by_name: HashMap::new(),
             watched: Vec::new(),
+            groups: Groups::default(),
         }
     }
 
@@ -89,36 +111,31 @@ impl Room {
         self.members.get(place as usize).copied()
     }
 
-    /// Every channel that has members, with them.
+    /// Every channel that has members, with them: once, and once more for each of its groups.
     pub(super) fn channels(&self) -> impl Iterator<Item = (&Channel, &[u32])> {
-        self.channels.iter().filter_map(|(_, members)| match &members.name {
-            Name::Channel(channel) => Some((channel, &*members.keys)),
-            Name::Pattern(_) => None,
-        })
+        self.channels.iter().filter_map(|(_, members)| Some((members.channel()?, &*members.keys)))
     }
 
-    /// The members of a channel.
+    /// The members of a channel that get all of its events.
     pub(super) fn in_channel(&self, channel: &Channel) -> &[u32] {
         let members = self.by_name.get(channel).and_then(|key| self.channels.get(*key as usize));
         members.map_or(&[], |members| &members.keys)
     }
 
-    /// The number of a channel that has members.
-    pub(super) fn key_of(&self, channel: &Channel) -> Option<ChannelKey> {
-        self.by_name.get(channel).copied()
+    /// The number by which somebody with these memberships is in a channel: its own, or that of a group.
+    pub(super) fn own_key(&self, own: &Memberships, channel: &Channel) -> Option<ChannelKey> {
+        let all = self.by_name.get(channel).copied();
+        all.into_iter().chain(self.groups.of_channel(channel)).find(|key| own.contains(*key))
     }
 
-    /// The name behind a number; a pattern has none.
+    /// The name of the channel behind a number; a pattern has none.
     pub(super) fn name_of(&self, channel: ChannelKey) -> Option<&Channel> {
-        match &self.channels.get(channel as usize)?.name {
-            Name::Channel(name) => Some(name),
-            Name::Pattern(_) => None,
-        }
+        self.channels.get(channel as usize)?.channel()
     }
 
     /// Whether anybody gets events by a pattern.
     pub(super) fn is_watched(&self) -> bool {
-        !self.watched.is_empty()
+        !self.watched.is_empty() || self.groups.has_patterns()
     }
 
     /// The patterns that an event in these channels matches, each with its members.
@@ -130,14 +147,60 @@ impl Room {
         })
     }
 
-    /// Whether an event in these channels is for somebody with these memberships.
-    pub(super) fn is_for(&self, memberships: &Memberships, channels: &[Channel]) -> bool {
-        let is_in = |channel: &Channel| self.key_of(channel).is_some_and(|key| memberships.contains(key));
-        channels.iter().any(is_in) || self.watchers(channels).any(|(key, _)| memberships.contains(key))
+    /// Whether anybody wants only events of some types.
+    pub(super) fn has_groups(&self) -> bool {
+        !self.groups.is_empty()
     }
 
-    /// Adds a member to a channel it is not in.
-    pub(super) fn join(&mut self, channel: &Channel, member: u32) -> Membership {
+    /// The groups that an event is for, each with its members.
+    pub(super) fn wanting(&self, event: &Entry) -> impl Iterator<Item = (ChannelKey, &[u32])> {
+        // The type is looked for only where somebody chooses.
+        let kind = if self.has_groups() { event.kind() } else { "" };
+        self.wanting_type(&event.channels, kind)
+    }
+
+    /// The groups that want something of this type in these channels, each with its members.
+    pub(super) fn wanting_type(
+        &self,
+        channels: &[Channel],
+        kind: &str,
+    ) -> impl Iterator<Item = (ChannelKey, &[u32])> {
+        self.groups.wanting(channels, kind).filter_map(|key| {
+            let members = self.channels.get(key as usize)?;
+            Some((key, &*members.keys))
+        })
+    }
+
+    /// Whether an event is for somebody with these memberships.
+    pub(super) fn is_for(&self, memberships: &Memberships, event: &Entry) -> bool {
+        let key_of = |channel: &Channel| self.by_name.get(channel).copied();
+        let is_in = |channel: &Channel| key_of(channel).is_some_and(|key| memberships.contains(key));
+        event.channels.iter().any(is_in)
+            || self.watchers(&event.channels).any(|(key, _)| memberships.contains(key))
+            || self.wanting(event).any(|(key, _)| memberships.contains(key))
+    }
+
+    /// Whether whoever joins these events of a source would come to be where a number leads.
+    pub(super) fn leads_to(&self, key: ChannelKey, channel: &Channel, types: Option<&TypeFilter>) -> bool {
+        match self.channels.get(key as usize).map(|members| &members.name) {
+            Some(Name::Channel(name)) => name == channel && types.is_none(),
+            Some(Name::Group(group)) => {
+                matches!(&group.0, Source::Channel(name) if name == channel) && types == Some(&*group.1)
+            }
+            _ => false,
+        }
+    }
+
+    /// Adds a member to a channel, or to those of its events that have these types; it is not in the channel.
+    pub(super) fn join(
+        &mut self,
+        channel: &Channel,
+        types: Option<&Arc<TypeFilter>>,
+        member: u32,
+    ) -> Membership {
+        if let Some(types) = types {
+            return self.join_group(Source::Channel(channel.clone()), types, member);
+        }
         let known = self.by_name.get(channel).copied();
         if let Some((key, members)) = known.and_then(|key| Some((key, self.channels.get_mut(key as usize)?)))
         {
@@ -150,8 +213,32 @@ impl Room {
         Membership { channel: key, place: 0 }
     }
 
-    /// Adds a member to the channels that a pattern matches; it is not there by this pattern yet.
-    pub(super) fn watch(&mut self, pattern: &ChannelPattern, member: u32) -> Membership {
+    /// Adds a member to a group, made if there was none.
+    fn join_group(&mut self, source: Source, types: &Arc<TypeFilter>, member: u32) -> Membership {
+        let known = self.groups.get(&source, types);
+        if let Some((key, members)) = known.and_then(|key| Some((key, self.channels.get_mut(key as usize)?)))
+        {
+            members.keys.push(member);
+            return Membership { channel: key, place: members.keys.len() as u32 - 1 };
+        }
+        let entry = self.channels.vacant_entry();
+        let key = entry.key() as ChannelKey;
+        self.groups.add(&source, types.clone(), key);
+        entry.insert(Members { name: Name::Group(Box::new((source, types.clone()))), keys: vec![member] });
+        Membership { channel: key, place: 0 }
+    }
+
+    /// Adds a member to the channels that a pattern matches, or to those of their events that have these types; it is not there by
+    /// this pattern yet.
+    pub(super) fn watch(
+        &mut self,
+        pattern: &ChannelPattern,
+        types: Option<&Arc<TypeFilter>>,
+        member: u32,
+    ) -> Membership {
+        if let Some(types) = types {
+            return self.join_group(Source::Pattern(pattern.clone()), types, member);
+        }
         for &key in &self.watched {
             if let Some(members) = self.channels.get_mut(key as usize)
                 && matches!(&members.name, Name::Pattern(known) if known == pattern)
@@ -178,6 +265,7 @@ impl Room {
             match self.channels.remove(channel as usize).name {
                 Name::Channel(name) => drop(self.by_name.remove(&name)),
                 Name::Pattern(_) => self.watched.retain(|key| *key != channel),
+                Name::Group(group) => self.groups.remove(&group.0, &group.1),
             }
         }
         moved
@@ -247,6 +335,7 @@ impl Rooms {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
     use crate::stream::ring::RingLimits;
     use carillon_protocol::{Epoch, TenantId};
 
@@ -260,11 +349,57 @@ mod tests {
         names.iter().map(|name| Channel::new(name).unwrap()).collect()
     }
 
+    /// An event of this type in these channels.
+    fn event(names: &[&str], kind: &str) -> Entry {
+        let json = format!(r#"{{"type":"event","event":{{"type":"{kind}"}}}}"#);
+        let budget = Budget::new(usize::MAX);
+        Entry::new(Seq(1), channels(names).into(), json.as_bytes(), 0, |bytes| budget.charge(bytes))
+    }
+
+    #[test]
+    fn members_that_want_the_same_types_are_one_group_until_the_last_has_left() {
+        let mut room = room();
+        let order = &channels(&["order:7"])[0];
+        let types = |texts: &[&str]| Arc::new(TypeFilter::new(texts.iter().copied()).unwrap());
+        let (paid, all) = (types(&["paid", "order.*"]), types(&["*"]));
+        let one = room.join(order, Some(&paid), 1);
+        let two = room.join(order, Some(&types(&["order.*", "paid"])), 2);
+        assert_eq!((two.channel, two.place), (one.channel, 1), "written in another order");
+        let three = room.join(order, Some(&all), 3);
+        let four = room.watch(&ChannelPattern::new("order:*").unwrap(), Some(&paid), 4);
+        let five = room.join(order, None, 5);
+        let wanting = |room: &Room, names: &[&str], kind: &str| {
+            let event = event(names, kind);
+            let mut all: Vec<u32> = room.wanting(&event).flat_map(|(_, members)| members.to_vec()).collect();
+            all.sort_unstable();
+            all
+        };
+        assert_eq!(wanting(&room, &["order:7"], "order.new"), [1, 2, 3, 4]);
+        assert_eq!(wanting(&room, &["order:7"], "seen"), [3]);
+        assert_eq!(wanting(&room, &["order:8"], "paid"), [4]);
+        assert_eq!(room.in_channel(order), [5]);
+        assert_eq!(room.channels().count(), 3, "the channel and its groups, without the pattern");
+        assert!(room.is_watched() && room.name_of(four.channel).is_none());
+        assert_eq!(room.name_of(one.channel), Some(order));
+        let mut session = Memberships::with_capacity(1);
+        session.insert(one);
+        assert_eq!(room.own_key(&session, order), Some(one.channel));
+        assert!(room.leads_to(one.channel, order, Some(&*paid)) && !room.leads_to(one.channel, order, None));
+        assert!(room.is_for(&session, &event(&["order:7"], "paid")));
+        assert!(!room.is_for(&session, &event(&["order:7"], "seen")));
+        assert_eq!(room.leave(one), Some(2));
+        for membership in [Membership { place: 0, ..two }, three, four, five] {
+            room.leave(membership);
+        }
+        assert!(!room.has_groups() && !room.is_watched() && room.channels().count() == 0);
+    }
+
     #[test]
     fn patterns_find_their_members_until_the_last_has_left() {
         let mut room = room();
-        let watch =
-            |room: &mut Room, text: &str, member| room.watch(&ChannelPattern::new(text).unwrap(), member);
+        let watch = |room: &mut Room, text: &str, member| {
+            room.watch(&ChannelPattern::new(text).unwrap(), None, member)
+        };
         let found = |room: &Room, names: &[&str]| -> Vec<u32> {
             let mut found: Vec<u32> =
                 room.watchers(&channels(names)).flat_map(|(_, members)| members.to_vec()).collect();
@@ -276,7 +411,7 @@ mod tests {
         let same = watch(&mut room, "contact:*", 2);
         assert_eq!((same.channel, same.place), (contacts.channel, 1));
         let people = watch(&mut room, "user:*", 2);
-        let joined = room.join(&channels(&["order:7"])[0], 3);
+        let joined = room.join(&channels(&["order:7"])[0], None, 3);
         assert_eq!(found(&room, &["contact:9"]), [1, 2]);
         assert_eq!(found(&room, &["order:7", "user:mila"]), [2]);
         assert_eq!(found(&room, &["tenant", "order:7"]), [0; 0]);
@@ -290,7 +425,7 @@ mod tests {
             (&["user:mila", "contact:1"], true),
             (&["user:mila", "contact"], false),
         ] {
-            assert_eq!(room.is_for(&session, &channels(names)), wanted, "{names:?}");
+            assert_eq!(room.is_for(&session, &event(names, "x")), wanted, "{names:?}");
         }
         assert_eq!(room.leave(contacts), Some(2), "whoever was last stands in its place");
         assert_eq!(room.leave(Membership { place: 0, ..same }), None);

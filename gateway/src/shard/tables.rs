@@ -14,8 +14,10 @@ use super::world::{Socket, World};
 use crate::metrics::metrics;
 use crate::refusals;
 use carillon_protocol::server::ServerFrame;
-use carillon_protocol::{Channel, ChannelPattern, CloseCode};
+use carillon_protocol::{Channel, ChannelPattern, CloseCode, TypeFilter};
 use slab::Slab;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The connections and rooms of a shard.
 pub(super) struct Tables<S> {
@@ -23,6 +25,8 @@ pub(super) struct Tables<S> {
     pub(super) rooms: Rooms,
     /// Memberships in channels, of all sessions.
     pub(super) subscriptions: u64,
+    /// What those connections want of all their channels that chose types when they came.
+    chosen: HashMap<u32, Arc<TypeFilter>>,
     /// Connections that something happened to while many were looked after: to be settled.
     pub(super) touched: Vec<u32>,
     /// Rooms that signals wait in since a moment ago.
@@ -37,6 +41,7 @@ impl<S: Socket> Tables<S> {
             connections: Slab::new(),
             rooms: Rooms::default(),
             subscriptions: 0,
+            chosen: HashMap::new(),
             touched: Vec::new(),
             signalled: Vec::new(),
             ending: Vec::new(),
@@ -148,26 +153,56 @@ impl<S: Socket> Tables<S> {
         }
     }
 
-    /// Adds a connection's session (by its number) to channels; those it is in already stay.
-    pub(super) fn join(&mut self, key: u32, session: usize, channels: &[Channel]) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        let Some(session) = connection.sessions_mut().get_mut(session) else { return };
-        let Some(room) = self.rooms.get_mut(session.room) else { return };
+    /// Notes the types that a connection chose for all its channels when it came.
+    pub(super) fn choose(&mut self, key: u32, types: Arc<TypeFilter>) {
+        self.chosen.insert(key, types);
+    }
+
+    /// The types that a connection chose when it came, if it did.
+    pub(super) fn chosen(&self, key: u32) -> Option<Arc<TypeFilter>> {
+        self.chosen.get(&key).cloned()
+    }
+
+    /// Adds a connection's session (by its number) to channels, or to those of their events that have these types. What it wanted of
+    /// a channel before is forgotten.
+    pub(super) fn join(
+        &mut self,
+        key: u32,
+        session: usize,
+        channels: &[Channel],
+        types: Option<&Arc<TypeFilter>>,
+    ) {
         for channel in channels {
-            if !room.key_of(channel).is_some_and(|own| session.channels.contains(own)) {
-                session.channels.insert(room.join(channel, key));
-                self.subscriptions += 1;
+            let Some(connection) = self.connections.get_mut(key as usize) else { return };
+            let Some(session) = connection.sessions_mut().get_mut(session) else { return };
+            let Some(room) = self.rooms.get_mut(session.room) else { return };
+            let before = room.own_key(&session.channels, channel);
+            if before.is_some_and(|before| room.leads_to(before, channel, types.map(Arc::as_ref))) {
+                continue;
+            }
+            let left = before.and_then(|before| session.channels.remove(before));
+            session.channels.insert(room.join(channel, types, key));
+            self.subscriptions += 1;
+            if let Some(left) = left {
+                let room = session.room;
+                self.leave_channel(room, left);
             }
         }
     }
 
     /// Adds a connection's session to what patterns match.
-    pub(super) fn watch(&mut self, key: u32, session: usize, patterns: &[ChannelPattern]) {
+    pub(super) fn watch(
+        &mut self,
+        key: u32,
+        session: usize,
+        patterns: &[ChannelPattern],
+        types: Option<&Arc<TypeFilter>>,
+    ) {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         let Some(session) = connection.sessions_mut().get_mut(session) else { return };
         let Some(room) = self.rooms.get_mut(session.room) else { return };
         for pattern in patterns {
-            session.channels.insert(room.watch(pattern, key));
+            session.channels.insert(room.watch(pattern, types, key));
             self.subscriptions += 1;
         }
     }
@@ -178,7 +213,7 @@ impl<S: Socket> Tables<S> {
             let Some(connection) = self.connections.get_mut(key as usize) else { return };
             let Some(session) = connection.sessions_mut().get_mut(session) else { return };
             let room = session.room;
-            let own = self.rooms.get(room).and_then(|room| room.key_of(channel));
+            let own = self.rooms.get(room).and_then(|room| room.own_key(&session.channels, channel));
             if let Some(membership) = own.and_then(|own| session.channels.remove(own)) {
                 self.leave_channel(room, membership);
             }
@@ -224,9 +259,11 @@ impl<S: Socket> Tables<S> {
             if let Some(watched) = connection.watched.take() {
                 context.config.stuck.ended(*watched, context.unix_s());
             }
-            for session in connection.take_sessions() {
+            let sessions = connection.take_sessions();
+            for session in sessions {
                 self.leave_room(session);
             }
+            self.chosen.remove(&key);
             if is_gone {
                 let mut connection = self.connections.remove(key as usize);
                 context.world.deregister(&mut connection.socket);

@@ -9,6 +9,7 @@ use crate::ws::Opcode;
 use crate::ws::deflate::Deflater;
 use crate::ws::encode::{payload, text_frame};
 use bytes::Bytes;
+use carillon_protocol::event::event_type;
 use carillon_protocol::{Channel, Epoch, Seq};
 use std::sync::{Arc, OnceLock};
 
@@ -53,6 +54,8 @@ pub(crate) struct Entry {
     pub(crate) at_micros: u64,
     deflated: OnceLock<Option<Bytes>>,
     event_stream: OnceLock<Box<Message>>,
+    /// Its type, for those who choose; found for the first of them.
+    kind: OnceLock<Box<str>>,
     /// What it weighs in the process's memory.
     charge: Charge,
 }
@@ -75,6 +78,7 @@ impl Entry {
             at_micros,
             deflated: OnceLock::new(),
             event_stream: OnceLock::new(),
+            kind: OnceLock::new(),
             charge,
         }
     }
@@ -101,6 +105,15 @@ impl Entry {
         let json = self.json();
         let at = json.windows(NAME.len()).position(|bytes| bytes == NAME).map_or(0, |at| at + NAME.len());
         json.get(at..json.len().saturating_sub(1)).unwrap_or_default()
+    }
+
+    /// Its type; empty if it is no event.
+    pub(crate) fn kind(&self) -> &str {
+        self.kind.get_or_init(|| {
+            let kind: Box<str> = event_type(self.body()).unwrap_or_default().into();
+            self.charge.add(kind.len());
+            kind
+        })
     }
 
     /// The compressed WebSocket message, made now if it was not; none if it would not be shorter.
@@ -160,6 +173,13 @@ mod tests {
         assert_eq!(chunk, &[&b"21\r\n"[..], bare, b"\r\n"].concat());
         assert_eq!(bare.as_ptr(), chunk[4..].as_ptr(), "made once");
         assert_eq!(budget.used(), plain + size_of::<Message>() + chunk.len());
+        let typed =
+            Entry::new(Seq(7), Box::new([]), br#"{"type":"event","event":{"type":"a.b"}}"#, 0, |bytes| {
+                budget.charge(bytes)
+            });
+        let before = budget.used();
+        assert_eq!((typed.kind(), typed.kind(), budget.used()), ("a.b", "a.b", before + 3));
+        drop(typed);
         let mut deflater = Deflater::new();
         assert!(entry.deflate(&mut deflater).is_none(), "too short to become shorter");
         let long = Entry::new(Seq(8), Box::new([]), &[b'x'; 1_000], 0, |bytes| budget.charge(bytes));

@@ -7,7 +7,7 @@
 
 use super::pattern::Pattern;
 use super::rule::{Action, Grant, Rule};
-use carillon_protocol::{Channel, limits};
+use carillon_protocol::{Channel, TypePattern};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -113,11 +113,8 @@ pub fn read(pattern: &Pattern, body: &Value) -> Result<Document, Vec<RuleFault>>
         Action::ALL.map(|action| who(&mut fields, action.name(), pattern, &mut faults));
     let subscribe = subscribe.unwrap_or_default();
     let client_types = list(&mut fields, "client_types", &mut faults, |text| {
-        let name = text.strip_suffix('*').unwrap_or(text);
-        let fits = !text.is_empty()
-            && text.len() <= limits::ATTRIBUTE_BYTES
-            && !name.contains(|c: char| c == '*' || c.is_whitespace() || c.is_control());
-        if fits { Ok(()) } else { Err("must be the type of an event, or the beginning of one and a *") }
+        let wrong = "must be the type of an event, or the beginning of one and a *";
+        TypePattern::new(text).map(drop).map_err(|_| wrong)
     });
     let document = Document {
         history: history.unwrap_or_else(|| subscribe.clone()),

@@ -1,9 +1,10 @@
 //! What does a client ask for when it connects?
 
-use super::{Opening, distinct, object, opening, shortened};
+use super::{Opening, distinct, object, opening, shortened, types};
 use crate::channel::{Channel, ChannelPattern};
 use crate::ident::{DeviceId, Epoch, InvalidName, LastEvent, Seq, TenantId};
 use crate::limits;
+use crate::types::TypeFilter;
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -24,6 +25,8 @@ pub struct ConnectParameters {
     pub epoch: Option<Epoch>,
     /// The last event the client got.
     pub last: Option<LastEvent>,
+    /// Which types of events the connection wants; none: all.
+    pub types: Option<TypeFilter>,
 }
 
 impl ConnectParameters {
@@ -47,6 +50,7 @@ impl ConnectParameters {
             since,
             epoch,
             last,
+            types: self.types.or(other.types),
         }
     }
 }
@@ -66,6 +70,8 @@ struct ConnectFields<'a> {
     epoch: Option<Cow<'a, str>>,
     #[serde(default)]
     last: Option<Cow<'a, str>>,
+    #[serde(default)]
+    types: Option<Vec<Cow<'a, str>>>,
 }
 
 /// What a first frame asks for beside its token, whose bearer is known by now. The fault in words.
@@ -87,6 +93,7 @@ fn asked(object: &str) -> Result<ConnectParameters, String> {
         since: fields.since.map(Seq),
         epoch: fields.epoch.map(|it| Epoch::new(&it).map_err(|e| fault("epoch", e))).transpose()?,
         last: fields.last.map(|it| it.parse().map_err(|e| fault("last", e))).transpose()?,
+        types: types(fields.types.as_deref())?,
     })
 }
 
@@ -133,8 +140,9 @@ mod tests {
             since: Some(Seq(4)),
             epoch: Some(Epoch::new("e1").unwrap()),
             last: Some("4:id".parse().unwrap()),
+            types: Some(TypeFilter::new(["order.*"]).unwrap()),
         };
-        let fields = r#""tenant":"acme","device":"phone","channels":["a","c:*","b","a","c:*"],"since":4,"epoch":"e1","last":"4:id""#;
+        let fields = r#""tenant":"acme","device":"phone","channels":["a","c:*","b","a","c:*"],"since":4,"epoch":"e1","last":"4:id","types":["order.*"]"#;
         assert_eq!(connect(&format!(r#"{{"type":"auth","token":"t",{fields}}}"#)), Ok(wanted.clone()));
         assert_eq!(
             connect(&format!(r#"{{"type":"auth","data":{{"token":"t",{fields}}}}}"#)),
@@ -149,6 +157,8 @@ mod tests {
             r#""epoch":"a b""#,
             r#""last":"4""#,
             r#""device":{}"#,
+            r#""types":[]"#,
+            r#""types":["a b"]"#,
         ] {
             assert!(connect(&format!(r#"{{"type":"auth","token":"t",{bad}}}"#)).is_err(), "{bad}");
         }
@@ -163,8 +173,8 @@ mod tests {
         let both = frame.or(wanted.clone());
         assert_eq!((both.since, both.epoch, both.last), (Some(Seq(9)), None, None));
         assert_eq!(
-            (both.channels, both.patterns, both.tenant, both.device),
-            (wanted.channels, wanted.patterns, wanted.tenant, wanted.device)
+            (both.channels, both.patterns, both.tenant, both.device, both.types),
+            (wanted.channels, wanted.patterns, wanted.tenant, wanted.device, wanted.types)
         );
     }
 }

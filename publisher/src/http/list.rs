@@ -11,10 +11,10 @@ use crate::event::rfc3339;
 use axum::body::Body;
 use axum::extract::{Path, State, rejection::PathRejection};
 use axum::response::{IntoResponse, Response};
-use carillon_backplane::log::{EventFilter, Head, KindFilter, LoggedEvent, Order};
+use carillon_backplane::log::{EventFilter, Head, LoggedEvent, Order};
 use carillon_platform::auth::Identity;
 use carillon_platform::rules::{Action, Decision, RuleSet};
-use carillon_protocol::{Channel, Epoch, EventId, Seq, TenantId, limits};
+use carillon_protocol::{Channel, Epoch, EventId, Seq, TenantId, TypePattern, limits};
 use http::{HeaderValue, Uri, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -242,7 +242,7 @@ fn filter(
     let attribute = |text: &str| (1..=limits::ATTRIBUTE_BYTES).contains(&text.len()).then(|| text.to_owned());
     let allowed = "1-256 bytes";
     Ok(EventFilter {
-        kind: query.parsed("type", "1-256 bytes; a * only at the end", kind)?,
+        types: query.named("type", |text| TypePattern::new(text))?.into_iter().collect(),
         source: query.parsed("source", allowed, attribute)?,
         actor: query.parsed("actor", allowed, attribute)?,
         subject: query.parsed("subject", allowed, attribute)?,
@@ -262,18 +262,6 @@ fn order(text: &str) -> Option<Order> {
         "desc" => Some(Order::Descending),
         _ => None,
     }
-}
-
-/// `appointment.created`, or `appointment.*` for all that begin so.
-fn kind(text: &str) -> Option<KindFilter> {
-    let (name, prefix) = match text.strip_suffix('*') {
-        Some(name) => (name, true),
-        None => (text, false),
-    };
-    let fits = !text.is_empty() && text.len() <= limits::ATTRIBUTE_BYTES && !name.contains('*');
-    fits.then(
-        || if prefix { KindFilter::Prefix(name.to_owned()) } else { KindFilter::Exact(name.to_owned()) },
-    )
 }
 
 /// An event as the answer shows it.
@@ -309,19 +297,4 @@ fn nothing_yet(app: &App, order: Order, cursor: Option<String>) -> Result<Respon
 
 fn invalid_cursor(name: &'static str) -> Problem {
     place::invalid(name, "is not a cursor of this log; take next or previous of a page, unchanged")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_type_is_exact_or_a_prefix() {
-        assert_eq!(kind("a.b"), Some(KindFilter::Exact("a.b".into())));
-        assert_eq!(kind("a.*"), Some(KindFilter::Prefix("a.".into())));
-        assert_eq!(kind("*"), Some(KindFilter::Prefix(String::new())));
-        for bad in ["", "a*b", "a**", &"x".repeat(257)] {
-            assert_eq!(kind(bad), None, "{bad}");
-        }
-    }
 }

@@ -1,12 +1,12 @@
 //! What may be asked for?
 
-use carillon_protocol::Channel;
+use carillon_protocol::{Channel, TypePattern};
 
 /// What to look for; an absent field matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
-    /// By type.
-    pub kind: Option<KindFilter>,
+    /// By type: one of these; any when there is none.
+    pub types: Vec<TypePattern>,
     /// By source, exactly.
     pub source: Option<String>,
     /// By actor, exactly.
@@ -23,15 +23,6 @@ pub struct EventFilter {
     pub to: Option<String>,
     /// Only events in one of these channels: what the asking person may see.
     pub audience: Option<Vec<Channel>>,
-}
-
-/// A type, or the beginning of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KindFilter {
-    /// `appointment.created`
-    Exact(String),
-    /// `appointment.` (written `appointment.*`)
-    Prefix(String),
 }
 
 impl EventFilter {
@@ -55,16 +46,20 @@ impl EventFilter {
         let both = self.channel.is_some() && self.audience.is_some();
         let attributes = [&self.source, &self.actor, &self.subject, &self.q];
         let times = [&self.from, &self.to];
-        both || self.kind.is_some()
+        both || !self.types.is_empty()
             || attributes.into_iter().any(Option::is_some)
             || times.into_iter().any(Option::is_some)
     }
 }
 
-/// A LIKE pattern that finds `text` literally.
+/// A LIKE pattern that finds `text` literally, anywhere.
 pub(super) fn like(text: &str) -> String {
+    format!("%{}", beginning(text))
+}
+
+/// A LIKE pattern for what begins with `text`.
+pub(super) fn beginning(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
-    pattern.push('%');
     for c in text.chars() {
         if matches!(c, '%' | '_' | '\\') {
             pattern.push('\\');
@@ -82,6 +77,7 @@ mod tests {
     #[test]
     fn a_search_text_is_taken_literally() {
         assert_eq!(like(r"50%_\"), r"%50\%\_\\%");
+        assert_eq!(beginning("a_b."), r"a\_b.%");
     }
 
     #[test]
@@ -90,7 +86,7 @@ mod tests {
         assert!(channels.names_channels() && !channels.asks_more_than_channels());
         let both = EventFilter { channel: Some("c".into()), ..channels.clone() };
         assert!(both.asks_more_than_channels());
-        let typed = EventFilter { kind: Some(KindFilter::Exact("t".into())), ..channels };
+        let typed = EventFilter { types: vec![TypePattern::new("t").unwrap()], ..channels };
         assert!(typed.asks_more_than_channels());
         assert!(!EventFilter::default().names_channels());
     }

@@ -23,7 +23,7 @@ use super::read::{LoggedEvent, logged_event};
 use super::scope::{scoped, scoped_in};
 use super::work::Work;
 use carillon_protocol::{Epoch, EventId, Seq, TenantId};
-pub use filter::{EventFilter, KindFilter};
+pub use filter::EventFilter;
 use parts::Stretches;
 pub use route::Order;
 use route::{Candidate, Leg, Route, Verdict, judge};

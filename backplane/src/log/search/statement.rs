@@ -5,13 +5,13 @@
 //! index range chose. Every look at `events` has an order that only its primary key has: a plan that was made while a
 //! partition was small may else go by another index that begins with the tenant, and read all of the tenant's events.
 
-use super::filter::{EventFilter, KindFilter, like};
+use super::filter::{EventFilter, beginning, like};
 use super::route::{Leg, Order};
 use crate::log::days::{Days, Moment};
 use crate::log::error::LogError;
 use crate::log::projector::{BATCH, CHANNEL_INDEX};
 use crate::log::read::signed;
-use carillon_protocol::{Channel, TenantId};
+use carillon_protocol::{Channel, TenantId, TypePattern};
 use tokio_postgres::types::ToSql;
 
 /// How far the channel index may be believed. A cursor of another epoch says nothing about this one's events.
@@ -44,7 +44,7 @@ const READABLE: &str = r#"CASE WHEN strpos(e.body, '\') = 0 THEN e.body ELSE
 /// What an event must be, for parameters in the order of [`Params`].
 fn conditions() -> String {
     format!(
-        "($4::text IS NULL OR e.type = $4) AND ($5::text IS NULL OR starts_with(e.type, $5))
+        "($4::text[] IS NULL OR e.type = ANY ($4) OR e.type LIKE ANY ($5::text[]))
     AND ($6::text IS NULL OR e.source = $6) AND ($7::text IS NULL OR e.actor = $7)
     AND ($8::text IS NULL OR e.subject = $8) AND ($9::text[] IS NULL OR e.channels && $9)
     AND ($10::text[] IS NULL OR e.channels && $10) AND ($11::text IS NULL OR {READABLE} ILIKE $11)
@@ -99,8 +99,9 @@ pub(super) struct Params<'a> {
     tenant: &'a str,
     after: i64,
     upto: i64,
-    exact: Option<&'a str>,
-    prefix: Option<&'a str>,
+    /// Types, and patterns for their beginnings: both or neither.
+    exact: Option<Vec<&'a str>>,
+    begins: Option<Vec<String>>,
     filter: &'a EventFilter,
     channel: Option<Vec<&'a str>>,
     audience: Option<Vec<&'a str>>,
@@ -128,18 +129,18 @@ impl<'a> Params<'a> {
             Leg::Index { .. } => (days.with_day_before().bounds(), Some(days.bounds()[0])),
         };
         let (Leg::Index { after, upto } | Leg::Walk { after, upto }) = leg;
-        let (exact, prefix) = match &filter.kind {
-            Some(KindFilter::Exact(kind)) => (Some(kind.as_str()), None),
-            Some(KindFilter::Prefix(kind)) => (None, Some(kind.as_str())),
-            None => (None, None),
-        };
+        let exact = filter.types.iter().filter(|pattern| pattern.prefix().is_none());
+        let begins = filter.types.iter().filter_map(|pattern| pattern.prefix());
+        let chosen = (!filter.types.is_empty())
+            .then(|| (exact.map(TypePattern::as_str).collect(), begins.map(beginning).collect()));
+        let (exact, begins) = chosen.unzip();
         Self {
             tenant: tenant.as_str(),
             after: signed(after),
             // An index row may end a batch after the range.
             upto: signed(upto).min(i64::MAX - BATCH),
             exact,
-            prefix,
+            begins,
             filter,
             channel: filter.channel.as_deref().map(|name| vec![name]),
             audience: filter.audience.as_ref().map(|all| all.iter().map(Channel::as_str).collect()),
@@ -159,7 +160,7 @@ impl<'a> Params<'a> {
             &self.after,
             &self.upto,
             &self.exact,
-            &self.prefix,
+            &self.begins,
             &self.filter.source,
             &self.filter.actor,
             &self.filter.subject,

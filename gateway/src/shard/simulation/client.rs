@@ -2,6 +2,7 @@
 
 use super::outside::{COMPRESSED, first_frame, frame, next_message};
 use super::run::chunked;
+use super::scenario::Types;
 use super::tenant::{Logged, Tenant};
 use super::world::Pipe;
 use carillon_protocol::Channel;
@@ -50,16 +51,28 @@ pub(super) struct Heard {
     pub(super) told_to_go: bool,
     /// An answer in chunks has ended.
     has_last_chunk: bool,
-    /// Channels it is in for certain, with the seq from which on.
-    certain: BTreeMap<String, u64>,
-    /// Channels it has ever asked for.
-    asked: BTreeMap<String, u64>,
+    /// What it wants of all its own channels.
+    types: Types,
+    /// Channels it is in for certain: from which seq on it wants which types.
+    certain: BTreeMap<String, Vec<(u64, Types)>>,
+    /// Channels it has ever asked for: by which request, and which types.
+    asked: BTreeMap<String, Vec<(u64, Types)>>,
     /// The newest request that left a channel.
     left: BTreeMap<String, u64>,
     /// Pings that were not answered yet, in order.
     pings: Vec<u64>,
     /// The last event of each history.
     replayed: BTreeMap<u64, (u64, u64)>,
+}
+
+/// Whether somebody who wants these types wants this one.
+fn matches(types: &Types, kind: &str) -> bool {
+    types.as_ref().is_none_or(|all| {
+        all.iter().any(|pattern| match pattern.split_once('*') {
+            Some((begins, _)) => kind.starts_with(begins),
+            None => *pattern == kind,
+        })
+    })
 }
 
 /// Nothing, or what is wrong.
@@ -120,19 +133,24 @@ impl Client {
     }
 
     /// A new connection begins.
-    pub(super) fn begin(&mut self, pipe: Rc<RefCell<Pipe>>, refused: bool) {
+    pub(super) fn begin(&mut self, pipe: Rc<RefCell<Pipe>>, refused: bool, types: Types) {
         self.pipe = Some(pipe);
         self.unsent.clear();
-        self.heard = Heard { refused, ..Heard::default() };
+        self.heard = Heard { refused, types, ..Heard::default() };
     }
 
     pub(super) fn pinged(&mut self, id: u64) {
         self.heard.pings.push(id);
     }
 
-    pub(super) fn asked_for(&mut self, id: u64, channels: &[String]) {
+    /// The types that it chose when it came.
+    pub(super) fn chosen(&self) -> Types {
+        self.heard.types.clone()
+    }
+
+    pub(super) fn asked_for(&mut self, id: u64, channels: &[String], types: &Types) {
         for channel in channels {
-            self.heard.asked.insert(channel.clone(), id);
+            self.heard.asked.entry(channel.clone()).or_default().push((id, types.clone()));
         }
     }
 
@@ -370,13 +388,32 @@ impl Client {
                 logged.seq, frame["event"]["made"]
             ));
         }
-        let mine =
-            |channel: &Channel| self.is_own(channel) || self.heard.asked.contains_key(channel.as_str());
-        if logged.channels.iter().any(mine) {
+        let kind = logged.kind();
+        let may = |channel: &Channel| {
+            let asked = self.heard.asked.get(channel.as_str());
+            // What was answered is exact; what was asked and not answered, or left, may be so or not.
+            let joined = match self.wanted(channel, logged.seq) {
+                Some(types) => matches(types, &kind),
+                None => asked.is_some_and(|all| all.iter().any(|(_, types)| matches(types, &kind))),
+            };
+            joined || self.wants_own(channel, &kind)
+        };
+        if logged.channels.iter().any(may) {
             Ok(())
         } else {
-            Err(format!("event {} is for others", logged.seq))
+            Err(format!("event {} ({kind}) is for others", logged.seq))
         }
+    }
+
+    /// Which types of a channel's events it wants for certain at this seq.
+    fn wanted(&self, channel: &Channel, seq: u64) -> Option<&Types> {
+        let spans = self.heard.certain.get(channel.as_str())?;
+        spans.iter().rev().find(|(from, _)| *from < seq).map(|(_, types)| types)
+    }
+
+    /// Whether events of this type come in this channel without asking.
+    fn wants_own(&self, channel: &Channel, kind: &str) -> bool {
+        self.is_own(channel) && matches(&self.heard.types, kind)
     }
 
     fn replay(&mut self, frame: &Value, tenant: &Tenant) -> Finding {
@@ -391,14 +428,24 @@ impl Client {
         let mut same =
             all.filter(|logged| serde_json::from_str(&logged.body).ok().as_ref() == Some(&frame["event"]));
         let logged = same.next_back().ok_or_else(|| format!("I5: history has an unknown {seq}"))?;
-        self.is_for_me(frame, logged)
+        let of_id = |channel: &Channel| {
+            let asked = self.heard.asked.get(channel.as_str());
+            asked.into_iter().flatten().any(|(asked, types)| *asked == id && matches(types, &logged.kind()))
+        };
+        match logged.channels.iter().any(of_id) {
+            true => Ok(()),
+            false => Err(format!("history {id} has {seq}, which it did not ask for")),
+        }
     }
 
     fn ok(&mut self, frame: &Value) -> Finding {
         let (Some(seq), Some(id)) = (frame["seq"].as_u64(), frame["id"].as_u64()) else { return Ok(()) };
         for channel in frame["channels"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if self.heard.left.get(channel).is_none_or(|left| *left < id) {
-                self.heard.certain.entry(channel.into()).or_insert(seq);
+                // Answers come in the order of their requests.
+                let asked = self.heard.asked.get(channel).into_iter().flatten();
+                let Some((_, types)) = asked.into_iter().find(|(asked, _)| *asked == id) else { continue };
+                self.heard.certain.entry(channel.into()).or_default().push((seq, types.clone()));
             }
         }
         Ok(())
@@ -413,7 +460,10 @@ impl Client {
         }
         (self.heard.refused, self.heard.is_welcome) = (false, true);
         // What it joined it is in from here on.
-        self.heard.certain.values_mut().for_each(|from| *from = seq);
+        for spans in self.heard.certain.values_mut() {
+            spans.drain(..spans.len() - 1);
+            spans.iter_mut().for_each(|(from, _)| *from = seq);
+        }
         self.cursor = Some((epoch, seq));
         Ok(())
     }
@@ -427,9 +477,10 @@ impl Client {
         let generation = tenant.of_epoch(&epoch).ok_or("I5: an epoch of nobody")?;
         let between = generation.events.get(cursor as usize..seq as usize);
         for logged in between.ok_or_else(|| format!("I2: {seq} is not in {epoch} yet"))? {
+            let kind = logged.kind();
             let is_due = |channel: &Channel| {
-                let joined = self.heard.certain.get(channel.as_str()).is_some_and(|from| *from < logged.seq);
-                joined || self.is_own(channel)
+                let wanted = self.wanted(channel, logged.seq);
+                wanted.is_some_and(|types| matches(types, &kind)) || self.wants_own(channel, &kind)
             };
             if logged.channels.iter().any(is_due) {
                 return Err(format!("I4: event {} of {epoch} never came, now at {seq}", logged.seq));

@@ -2,6 +2,7 @@
 
 use super::tenant::{Logged, Tenant};
 use crate::shard::messages::{HistoryFrom, HistoryPage};
+use crate::stream::backlog::Selection;
 use carillon_backplane::log::LoggedEvent;
 use carillon_protocol::{Channel, Seq};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
@@ -14,12 +15,16 @@ const FLUSHED: [u8; 4] = [0, 0, 0xff, 0xff];
 /// A page of history, as the async bridge would read it.
 pub(super) fn history(
     tenant: &Tenant,
-    channels: &[Channel],
+    selection: &Selection,
     from: HistoryFrom,
     upto: Seq,
     short: bool,
 ) -> HistoryPage {
-    let is_in = |event: &&Logged| event.channels.iter().any(|channel| channels.contains(channel));
+    let is_of_type =
+        |event: &&Logged| selection.types.as_ref().is_none_or(|types| types.matches(&event.kind()));
+    let is_in = |event: &&Logged| {
+        event.channels.iter().any(|channel| selection.channels.contains(channel)) && is_of_type(event)
+    };
     let within = |event: &&Logged| event.seq > tenant.dropped && event.seq <= upto.0;
     let all: Vec<&Logged> = tenant.now().events.iter().filter(within).filter(is_in).collect();
     let (start, more) = match from {

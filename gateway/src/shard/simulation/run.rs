@@ -22,7 +22,7 @@ use carillon_backplane::log::LogError;
 use carillon_platform::auth::{AuthError, Caps, Identity};
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{ChannelPattern, Epoch, Seq, UserId};
+use carillon_protocol::{ChannelPattern, Epoch, Seq, TypeFilter, UserId};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -188,7 +188,7 @@ impl Run {
             writable: true,
             ..Pipe::default()
         }));
-        client.begin(pipe.clone(), refused);
+        client.begin(pipe.clone(), refused, how.types.clone());
         let is_websocket = client.speech == Speech::WebSocket;
         let greets = how.greets && is_websocket;
         if greets {
@@ -252,6 +252,7 @@ impl Run {
             resume,
             rules: None,
             device: None,
+            types: client.chosen().map(|types| Arc::new(TypeFilter::new(types).unwrap())),
         }
     }
 
@@ -292,12 +293,13 @@ impl Run {
                 client.pinged(id);
                 format!(r#"{{"type":"ping","id":{id}}}"#)
             }
-            Saying::Subscribe { channels, history } => {
+            Saying::Subscribe { channels, history, types } => {
                 let channels = names(*channels);
-                client.asked_for(id, &channels);
+                client.asked_for(id, &channels, types);
+                let types = types.as_ref().map_or(String::new(), |types| format!(r#","types":{types:?}"#));
                 let history = history.map_or(String::new(), |count| format!(r#","history":{count}"#));
                 let channels = serde_json::to_string(&channels).unwrap();
-                format!(r#"{{"type":"subscribe","id":{id},"channels":{channels}{history}}}"#)
+                format!(r#"{{"type":"subscribe","id":{id},"channels":{channels}{history}{types}}}"#)
             }
             Saying::Unsubscribe { channels } => {
                 let channels = names(*channels);
@@ -397,9 +399,9 @@ impl Run {
                 let failed = (outcome == Outcome::Failed).then(failed);
                 ToShard::Page(connection, ticket, failed.map_or(Ok(Arc::new(page)), Err))
             }
-            Request::History { connection, ticket, reader, channels, from, upto } => {
+            Request::History { connection, ticket, reader, selection, from, upto } => {
                 let tenant = self.tenants.iter().find(|own| own.name == reader.group).unwrap();
-                let page = history(tenant, &channels, from, upto, outcome == Outcome::Other);
+                let page = history(tenant, &selection, from, upto, outcome == Outcome::Other);
                 let failed = (outcome == Outcome::Failed).then(failed);
                 ToShard::History(connection, ticket, failed.map_or(Ok(page), Err))
             }

@@ -70,7 +70,12 @@ pub(super) struct Connecting {
     pub(super) wait_ms: u32,
     /// How long the token is good.
     pub(super) expires_s: u64,
+    /// Which types of events it wants, of all its channels.
+    pub(super) types: Types,
 }
+
+/// Patterns of types: all of them if there is none.
+pub(super) type Types = Option<Vec<&'static str>>;
 
 /// What a client says.
 #[derive(Debug, Clone)]
@@ -79,6 +84,7 @@ pub(super) enum Saying {
     Subscribe {
         channels: u8,
         history: Option<u64>,
+        types: Types,
     },
     Unsubscribe {
         channels: u8,
@@ -158,7 +164,14 @@ fn connecting(rng: &mut Rng) -> Connecting {
         is_gone: rng.u8(..10) == 0,
         wait_ms: [0, 500, 25_000][rng.usize(..3)],
         expires_s: if rng.u8(..6) == 0 { rng.u64(1..120) } else { 100_000 },
+        types: types(rng),
     }
+}
+
+fn types(rng: &mut Rng) -> Types {
+    const ALL: [&str; 6] = ["a.*", "a.x", "b", "b*", "nothing.*", "*"];
+    let count = rng.usize(..6).saturating_sub(2);
+    (count > 0).then(|| (0..count).map(|_| ALL[rng.usize(..ALL.len())]).collect())
 }
 
 fn saying(rng: &mut Rng) -> Saying {
@@ -166,7 +179,7 @@ fn saying(rng: &mut Rng) -> Saying {
         0..4 => Saying::Ping,
         4..8 => {
             let history = (rng.bool()).then(|| [0, 2, 1_000][rng.usize(..3)]);
-            Saying::Subscribe { channels: rng.u8(1..), history }
+            Saying::Subscribe { channels: rng.u8(1..), history, types: types(rng) }
         }
         8..10 => Saying::Unsubscribe { channels: rng.u8(1..) },
         10 => [Saying::Auth, Saying::Auth, Saying::Flood][rng.usize(..3)].clone(),

@@ -25,6 +25,9 @@ pub(super) struct Logged {
     pub(super) body: String,
 }
 
+/// The types of events, one after the other.
+const KINDS: [&str; 5] = ["a.x", "a.y", "b.x", "b", "c"];
+
 /// One continuous stretch of a log.
 #[derive(Debug, Clone)]
 pub(super) struct Generation {
@@ -33,6 +36,10 @@ pub(super) struct Generation {
 }
 
 impl Logged {
+    pub(super) fn kind(&self) -> String {
+        serde_json::from_str::<serde_json::Value>(&self.body).unwrap()["type"].as_str().unwrap().into()
+    }
+
     fn envelope(&self) -> EnvelopeEvent {
         EnvelopeEvent { channels: self.channels.clone(), body: self.body.clone().into() }
     }
@@ -113,8 +120,9 @@ impl Tenant {
     pub(super) fn publish(&mut self, channels: Vec<Channel>, size: usize) {
         self.made += 1;
         let seq = self.head() + 1;
+        let (kind, pad) = (KINDS[self.made as usize % KINDS.len()], "p".repeat(size));
         let body =
-            format!(r#"{{"tenant":"{}","made":{},"pad":"{}"}}"#, self.name, self.made, "p".repeat(size));
+            format!(r#"{{"tenant":"{}","made":{},"type":"{kind}","pad":"{pad}"}}"#, self.name, self.made);
         let events = &mut self.generations.last_mut().unwrap().events;
         events.push(Logged { seq, channels, body });
     }

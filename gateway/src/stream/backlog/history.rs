@@ -7,10 +7,20 @@ use super::shares::{Kind, Reader};
 use super::{Backlog, Held};
 use crate::metrics::metrics;
 use carillon_backplane::log::{EventFilter, LogError, LoggedEvent, Order, PAGE_BYTES, PAGE_ROWS, Search};
-use carillon_protocol::{Channel, Seq};
+use carillon_protocol::{Channel, Seq, TypeFilter};
+use std::sync::Arc;
 
 /// Statements for one question of a connection.
 const STEPS: usize = 16;
+
+/// Which events history is of.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    /// In one of these channels,
+    pub(crate) channels: Arc<[Channel]>,
+    /// and of these types; none: of any.
+    pub(crate) types: Option<Arc<TypeFilter>>,
+}
 
 /// Where a piece of history begins, as far as it was looked for.
 pub(crate) struct HistoryStart {
@@ -25,17 +35,17 @@ pub(crate) struct HistoryStart {
 }
 
 impl Backlog {
-    /// Where a piece of history of `channels` begins: before the newest `count` events with `after < seq <= below`.
+    /// Where a piece of history begins: before the newest `count` events with `after < seq <= below`.
     /// `start` is where it begins as far as is known.
     pub(crate) async fn history_start(
         &self,
         reader: &Reader,
-        channels: &[Channel],
+        selection: &Selection,
         range: (Seq, Seq),
         count: u64,
         start: Seq,
     ) -> Result<HistoryStart, LogError> {
-        let mut search = self.begin(reader, channels, range, Order::Descending).await?;
+        let mut search = self.begin(reader, selection, range, Order::Descending).await?;
         let mut found = HistoryStart { start, events: 0, more: false, stopped: None };
         for _ in 0..STEPS {
             // One more than asked for is itself the place before the first.
@@ -55,17 +65,17 @@ impl Backlog {
         Ok(found)
     }
 
-    /// A page of history: the first of the events with `after < seq <= upto` in `channels`, how far they were looked
+    /// A page of history: the first of the events with `after < seq <= upto`, how far they were looked
     /// for, and what they hold.
     pub(crate) async fn history(
         &self,
         reader: &Reader,
-        channels: &[Channel],
+        selection: &Selection,
         after: Seq,
         upto: Seq,
     ) -> Result<(Vec<LoggedEvent>, Seq, Held), LogError> {
         let room = self.shared.shares.room(Kind::History, reader).await?;
-        let mut search = self.begin(reader, channels, (after, upto), Order::Ascending).await?;
+        let mut search = self.begin(reader, selection, (after, upto), Order::Ascending).await?;
         let bytes = self.reserve().await;
         metrics().history_reads.increment(1);
         let mut events = Vec::new();
@@ -85,11 +95,15 @@ impl Backlog {
     async fn begin(
         &self,
         reader: &Reader,
-        channels: &[Channel],
+        selection: &Selection,
         range: (Seq, Seq),
         order: Order,
     ) -> Result<Search, LogError> {
         let _permit = self.shared.shares.permit(Kind::History, reader).await?;
-        self.log.search(&reader.group, EventFilter::channels(channels), range, order).await
+        let mut filter = EventFilter::channels(&selection.channels);
+        if let Some(types) = &selection.types {
+            filter.types = types.patterns().to_vec();
+        }
+        self.log.search(&reader.group, filter, range, order).await
     }
 }

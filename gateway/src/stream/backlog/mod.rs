@@ -14,6 +14,7 @@ mod history;
 mod pages;
 mod shares;
 
+pub(crate) use history::Selection;
 pub(crate) use pages::BacklogPage;
 pub(crate) use shares::{Reader, Room};
 
