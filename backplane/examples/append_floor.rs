@@ -166,6 +166,7 @@ impl Shape {
                 traceparent: None,
             },
             key: self.keyed.then(|| IdempotencyKey { name: format!("i:{id}"), hash: [7; 32] }),
+            except: None,
         }
     }
 }

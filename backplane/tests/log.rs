@@ -210,6 +210,7 @@ async fn keys_are_found_by_their_id_alone_and_end_when_revoked() {
         publish: true,
         read: false,
         admin: false,
+        relay: false,
         expires_at_secs: None,
     };
     owner.create_api_key(&key).await.unwrap();

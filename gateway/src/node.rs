@@ -33,6 +33,7 @@ use carillon_platform::shutdown::Signals;
 use carillon_platform::sockets::{Places, SocketLimits};
 use carillon_platform::supervisor;
 use carillon_platform::telemetry::{MetricsHandle, TenantBoard, Traces};
+use carillon_protocol::connection::Incarnation;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -117,14 +118,16 @@ impl Node {
             &common.node,
         )
         .map_err(|error| StartError::System { what: "traces", error: io::Error::other(error) })?;
+        let run = Arc::new(Incarnation { node: common.node.as_str().into(), number: fastrand::u32(..) });
         let (request, requests) = mpsc::unbounded_channel();
         // As many as the runtime has workers: what the machine has, or TOKIO_WORKER_THREADS in a container without a limit.
         let cores = tokio::runtime::Handle::current().metrics().num_workers().clamp(1, 64);
-        let (shards, threads) = shard::start(cores, &shard_config(&config, &traces), &request, &live)
-            .map_err(|error| StartError::System { what: "shards", error })?;
+        let (shards, threads) =
+            shard::start(cores, &shard_config(&config, run.clone(), &traces), &request, &live)
+                .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();
         let stopping = CancellationToken::new();
-        let feed_config = feed_config(&config, &live);
+        let feed_config = feed_config(&config, run, &live);
         let backlog = Backlog::new(log.clone(), feed_config.replay_budget.clone());
         let (feed, streams) = Feed::new(feed_config, log.clone(), fast_path, shards.clone());
         let serving = Serving::default();
@@ -305,9 +308,9 @@ fn bind(address: std::net::SocketAddr, variable: &'static str) -> Result<TcpList
     listen(address).map_err(|error| StartError::Listen { variable, address, error })
 }
 
-fn shard_config(config: &Config, traces: &Traces) -> ShardConfig {
+fn shard_config(config: &Config, run: Arc<Incarnation>, traces: &Traces) -> ShardConfig {
     ShardConfig {
-        node: config.common.node.as_str().into(),
+        run,
         heartbeat_ms: config.heartbeat.as_millis() as u64,
         stall_ms: config.stall_timeout.as_millis() as u64,
         frame_rate: FrameRate { per_second: config.frames_per_second },
@@ -326,8 +329,9 @@ fn leave_config(config: &Config) -> LeaveConfig {
     }
 }
 
-fn feed_config(config: &Config, live: &LiveBus) -> FeedConfig {
+fn feed_config(config: &Config, run: Arc<Incarnation>, live: &LiveBus) -> FeedConfig {
     FeedConfig {
+        run,
         ring: RingLimits { events: config.ring_events as usize, bytes: config.ring_bytes },
         ring_budget: Budget::new(config.ring_budget_bytes),
         replay_budget: Budget::new(config.replay_budget_bytes),

@@ -8,6 +8,11 @@
 //! count × ( channels u8 × (length u8, bytes) · body length u32, bytes )            all integers little-endian
 //! ```
 //!
+//! Form C3 is for batches with events that somebody does not get: behind the events stands, as often as a count u16 says,
+//! which event u16 · which connection · of which person (each: length u8, bytes; no person: length 0), the events ascending. So
+//! a batch without such an event has no byte of it. A gateway of the release before does not know C3 and takes the events from
+//! the log.
+//!
 //! Form C1 has no tag. It is read, so gateways of this release understand publishers of the release before; the other way
 //! round a gateway takes the events from the log, therefore an upgrade begins with the gateways.
 //!
@@ -23,11 +28,14 @@ mod live;
 pub use live::{Live, LiveKind, Origin, encode_signal, is_live};
 
 use crate::channel::Channel;
-use crate::ident::{Epoch, Seq, TenantId};
+use crate::connection::{ConnectionName, Except};
+use crate::ident::{Epoch, Seq, TenantId, UserId};
 use crate::tag::Tag;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 const MAGIC: &[u8; 2] = b"C2";
+/// The form that says who does not get some of the events.
+const EXCEPTING: &[u8; 2] = b"C3";
 /// The form without a tag.
 const UNTAGGED: &[u8; 2] = b"C1";
 /// Word of changed settings.
@@ -79,6 +87,8 @@ pub struct EnvelopeEvent {
     pub channels: Vec<Channel>,
     /// Its CloudEvents JSON.
     pub body: Bytes,
+    /// Who does not get it.
+    pub except: Option<Box<Except>>,
 }
 
 impl Batch {
@@ -103,7 +113,8 @@ pub enum EnvelopeFault {
 pub fn encode(batch: &Batch) -> Bytes {
     let bodies: usize = batch.events.iter().map(|e| e.body.len() + 64).sum();
     let mut out = BytesMut::with_capacity(128 + bodies);
-    out.put_slice(MAGIC);
+    let excepts = batch.events.iter().filter(|event| event.except.is_some()).count();
+    out.put_slice(if excepts > 0 { EXCEPTING } else { MAGIC });
     put_name(&mut out, batch.tenant.as_str());
     put_name(&mut out, batch.epoch.as_str());
     out.put_u64_le(batch.first.0);
@@ -120,7 +131,21 @@ pub fn encode(batch: &Batch) -> Bytes {
         out.put_u32_le(event.body.len() as u32);
         out.put_slice(&event.body);
     }
+    if excepts > 0 {
+        put_excepts(&mut out, excepts, &batch.events);
+    }
     out.freeze()
+}
+
+fn put_excepts(out: &mut BytesMut, count: usize, events: &[EnvelopeEvent]) {
+    out.put_u16_le(count as u16);
+    for (index, event) in (0..).zip(events) {
+        if let Some(except) = &event.except {
+            out.put_u16_le(index);
+            put_name(out, except.connection.as_str());
+            put_name(out, except.of.as_ref().map_or("", UserId::as_str));
+        }
+    }
 }
 
 fn put_name(out: &mut BytesMut, name: &str) {
@@ -156,7 +181,8 @@ pub fn read(mut message: Bytes) -> Result<Message, EnvelopeFault> {
 
 /// Reads a batch; bodies are slices of `message`, nothing of them is copied.
 pub fn decode(mut message: Bytes) -> Result<Batch, EnvelopeFault> {
-    let tagged = message.starts_with(MAGIC);
+    let excepting = message.starts_with(EXCEPTING);
+    let tagged = excepting || message.starts_with(MAGIC);
     if !tagged && !message.starts_with(UNTAGGED) {
         return Err(EnvelopeFault::UnknownFormat);
     }
@@ -181,12 +207,31 @@ pub fn decode(mut message: Bytes) -> Result<Batch, EnvelopeFault> {
         }
         let length = message.try_get_u32_le().map_err(|_| EnvelopeFault::Malformed("body length"))?;
         let body = take(&mut message, length as usize)?;
-        events.push(EnvelopeEvent { channels, body });
+        events.push(EnvelopeEvent { channels, body, except: None });
+    }
+    if excepting {
+        take_excepts(&mut message, &mut events)?;
     }
     if message.has_remaining() {
         return Err(EnvelopeFault::Malformed("end"));
     }
     Ok(Batch { tenant, epoch, first: Seq(first), before: Tag::from_number(before), at_micros, events })
+}
+
+fn take_excepts(message: &mut Bytes, events: &mut [EnvelopeEvent]) -> Result<(), EnvelopeFault> {
+    let fault = EnvelopeFault::Malformed("except");
+    let count = message.try_get_u16_le().map_err(|_| fault)?;
+    let mut next = 0;
+    for _ in 0..count {
+        let index = usize::from(message.try_get_u16_le().map_err(|_| fault)?);
+        let connection = ConnectionName::new(take_name(message)?).map_err(|_| fault)?;
+        let of = Some(take_name(message)?).filter(|name| !name.is_empty());
+        let of = of.map(UserId::new).transpose().map_err(|_| fault)?;
+        let event = events.get_mut(index).filter(|_| index >= next).ok_or(fault)?;
+        event.except = Some(Box::new(Except { connection, of }));
+        next = index + 1;
+    }
+    if count == 0 { Err(fault) } else { Ok(()) }
 }
 
 fn take(message: &mut Bytes, length: usize) -> Result<Bytes, EnvelopeFault> {
@@ -208,13 +253,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn batch() -> impl Strategy<Value = Batch> {
+        let except = ("[a-z][a-z.-]{0,20}-[0-9a-f]{8}-[1-9]-0-[1-9]{1,19}", prop::option::of("[a-zé ]{1,9}"))
+            .prop_map(|(name, of)| {
+                let connection = ConnectionName::new(name).unwrap();
+                Box::new(Except { connection, of: of.map(|user| UserId::new(user).unwrap()) })
+            });
         let event = (
             prop::collection::vec("[A-Za-z0-9_.@-]{1,20}|user:[a-zé ]{1,9}", 0..4),
             prop::collection::vec(any::<u8>(), 0..200),
+            prop_oneof![5 => Just(None), 1 => except.prop_map(Some)],
         )
-            .prop_map(|(channels, body)| EnvelopeEvent {
+            .prop_map(|(channels, body, except)| EnvelopeEvent {
                 channels: channels.iter().map(|c| Channel::new(c).unwrap()).collect(),
                 body: body.into(),
+                except,
             });
         (
             "[a-z0-9][a-z0-9_-]{0,62}",
@@ -251,6 +303,20 @@ mod tests {
         #[test]
         fn what_was_encoded_is_decoded(batch in batch()) {
             prop_assert_eq!(decode(encode(&batch)).unwrap(), batch);
+        }
+
+        #[test]
+        fn who_excepts_nobody_pays_nothing(batch in batch()) {
+            let mut plain = batch.clone();
+            plain.events.iter_mut().for_each(|event| event.except = None);
+            let (with, without) = (encode(&batch), encode(&plain));
+            prop_assert!(without.starts_with(MAGIC), "what a gateway of the release before reads");
+            let of = |except: &Except| except.of.as_ref().map_or(0, |user| user.as_str().len());
+            let excepts = batch.events.iter().filter_map(|event| event.except.as_deref());
+            let bytes: usize = excepts.map(|except| 4 + except.connection.as_str().len() + of(except)).sum();
+            let count = if bytes > 0 { 2 } else { 0 };
+            prop_assert_eq!(with.len(), without.len() + count + bytes);
+            prop_assert_eq!(&with[2..without.len()], &without[2..]);
         }
 
         #[test]

@@ -5,6 +5,7 @@
 //! | module | question it answers |
 //! |---|---|
 //! | [`ident`] | what is a tenant, a user, a device, a seq, an epoch, and what may they look like? |
+//! | [`connection`] | which connection is meant, among all of an installation? |
 //! | [`channel`] | what is a channel, and which channels does a pattern allow? |
 //! | [`json`] | is this JSON fit for the log, and what is its compact form? |
 //! | [`event`] | how does an event look in the log and on the wire? |
@@ -24,6 +25,7 @@ pub mod asyncapi;
 pub mod channel;
 pub mod client;
 pub mod close;
+pub mod connection;
 pub mod envelope;
 pub mod epochs;
 pub mod event;
@@ -38,6 +40,7 @@ pub mod types;
 
 pub use channel::{Channel, ChannelPattern};
 pub use close::CloseCode;
+pub use connection::{ConnectionName, Except};
 pub use epochs::{Began, Epochs};
 pub use ident::{Cursor, DeviceId, Epoch, EventId, LastEvent, Seq, TenantId, UserId};
 pub use settings::SettingsVersion;

@@ -28,6 +28,7 @@ pub mod http;
 pub mod maintenance;
 pub mod metrics;
 pub mod projector;
+pub mod rates;
 pub mod readiness;
 pub mod rules;
 pub mod serve;

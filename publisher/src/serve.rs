@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::health::Health;
 use crate::http::{App, BodyBudget, Parsing, Reads, router};
 use crate::metrics::Metrics;
+use crate::rates::Rates;
 use crate::rules::{Rules, Tell};
 use crate::tenants::Tenants;
 use crate::usage::Usage;
@@ -104,6 +105,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         gate: Gate::new(verifier, log.clone(), health.clone()),
         tenants: Tenants::new(log.clone(), health.clone(), common.tenants),
         rules: Rules::new(log.clone(), health.clone(), tell(&announcer)),
+        rates: Rates::default(),
         health: health.clone(),
         bodies: BodyBudget::default(),
         reads: Reads::new(metrics.clone()),

@@ -77,6 +77,7 @@ mod tests {
             publish: true,
             read: true,
             admin: false,
+            relay: false,
             expires_at_secs: None,
         }
     }

@@ -164,6 +164,7 @@ mod tests {
             publish: false,
             read: true,
             admin: false,
+            relay: false,
             expires_at_secs: None,
         }
     }

@@ -80,6 +80,7 @@ mod tests {
             publish: true,
             read: false,
             admin: false,
+            relay: false,
             expires_at_secs: None,
         }
     }

@@ -26,7 +26,7 @@ use super::scope::{scoped, scoped_with_lock_wait};
 use super::work::Work;
 use answers::Answers;
 use carillon_protocol::event::NewEvent;
-use carillon_protocol::{Epoch, EventId, Seq, Tag, TenantId};
+use carillon_protocol::{Epoch, EventId, Except, Seq, Tag, TenantId};
 use statement::{APPEND, Columns, Groups, Outcome};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub struct Append {
     pub event: NewEvent,
     /// What makes a repeat recognisable. Within one batch no two events of a tenant may have the same.
     pub key: Option<IdempotencyKey>,
+    /// Who does not get it as it happens. The log does not keep it.
+    pub except: Option<Box<Except>>,
 }
 
 /// A name for a request and a digest of what it asked for.

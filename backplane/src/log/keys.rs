@@ -21,6 +21,8 @@ pub struct ApiKey {
     pub read: bool,
     /// May administer.
     pub admin: bool,
+    /// May publish for people, as rules let them: a gateway's own.
+    pub relay: bool,
     /// When it ends, seconds since 1970.
     pub expires_at_secs: Option<u64>,
 }
@@ -33,6 +35,7 @@ const MAINTAIN: &str = "SET LOCAL ROLE carillon_owner; SET LOCAL carillon.mainte
 const CREATE: &str = "
 INSERT INTO carillon.api_keys (id, hash, tenant_id, scopes, expires_at)
 VALUES ($1, $2, $3, $4, to_timestamp($5::bigint))";
+const ENROL: &str = "SELECT carillon.enrol_gateway($1, $2)";
 const REVOKE: &str = "UPDATE carillon.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL";
 
 impl Log {
@@ -60,10 +63,11 @@ impl Log {
 
     /// Stores a new key. Needs a login that may act as carillon_owner.
     pub async fn create_api_key(&self, key: &ApiKey) -> Result<(), LogError> {
-        let scopes: Vec<&str> = [(key.publish, "publish"), (key.read, "read"), (key.admin, "admin")]
-            .into_iter()
-            .filter_map(|(granted, scope)| granted.then_some(scope))
-            .collect();
+        let scopes: Vec<&str> =
+            [(key.publish, "publish"), (key.read, "read"), (key.admin, "admin"), (key.relay, "relay")]
+                .into_iter()
+                .filter_map(|(granted, scope)| granted.then_some(scope))
+                .collect();
         let tenant = key.tenant.as_ref().map(TenantId::as_str);
         let expires = key.expires_at_secs.map(|secs| secs as i64);
         let mut client = self.client(Work::Ask, "key").await?;
@@ -71,6 +75,16 @@ impl Log {
         transaction.batch_execute(MAINTAIN).await?;
         transaction.execute(CREATE, &[&key.id, &key.hash.as_slice(), &tenant, &scopes, &expires]).await?;
         Ok(transaction.commit().await?)
+    }
+
+    /// Stores a gateway's own key, good for a day. Nothing else is stored that way, so a gateway's login makes no other key.
+    pub async fn enrol_gateway(&self, id: &str, hash: &[u8; 32]) -> Result<(), LogError> {
+        exchange(self.client(Work::Ask, "key").await?, async |client| {
+            let enrol = client.prepare_cached(ENROL).await?;
+            client.query(&enrol, &[&id, &hash.as_slice()]).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Ends a key; false when there is none of that id that still works.
@@ -95,6 +109,7 @@ fn api_key(row: &Row) -> Result<ApiKey, LogError> {
         publish: scopes.contains(&"publish"),
         read: scopes.contains(&"read"),
         admin: scopes.contains(&"admin"),
+        relay: scopes.contains(&"relay"),
         expires_at_secs: row.get::<_, Option<i64>>("expires_at").map(|secs| secs as u64),
     })
 }

@@ -100,5 +100,6 @@ pub fn append(tenant_name: &str, request: u32, id: &str, key: Option<(&str, u8)>
             traceparent: None,
         },
         key: key.map(|(name, hash)| IdempotencyKey { name: name.into(), hash: [hash; 32] }),
+        except: None,
     }
 }

@@ -4,8 +4,9 @@
 
 use crate::script::Script;
 use bytes::Bytes;
+use carillon_protocol::connection::{Incarnation, Whereabouts};
 use carillon_protocol::envelope::{Batch, EnvelopeEvent, decode, encode};
-use carillon_protocol::{Channel, Epoch, Seq, Tag, TenantId};
+use carillon_protocol::{Channel, Epoch, Except, Seq, Tag, TenantId, UserId};
 
 /// Most events of a batch built here; more of them reach no other code.
 const EVENTS: usize = 8;
@@ -54,9 +55,18 @@ fn good_batch(script: &mut Script<'_>) -> Option<Batch> {
     while events.is_empty() || (!script.is_empty() && events.len() < EVENTS) {
         let named = script.byte() % 4;
         let channels = (0..named).map(|_| Channel::new(script.text()).ok()).collect::<Option<_>>()?;
-        events.push(EnvelopeEvent { channels, body: Bytes::copy_from_slice(script.piece()) });
+        let body = Bytes::copy_from_slice(script.piece());
+        let except = script.byte().is_multiple_of(4).then(|| Box::new(except(script)));
+        events.push(EnvelopeEvent { channels, body, except });
     }
     // A log does not reach the end of u64, and neither does a reader believe that it did.
     first.0.checked_add(events.len() as u64)?;
     Some(Batch { tenant, epoch, first, before, at_micros, events })
+}
+
+/// A connection that does not get an event, of somebody or of nobody in particular.
+fn except(script: &mut Script<'_>) -> Except {
+    let run = Incarnation { node: "gateway-1".into(), number: script.number() as u32 };
+    let at = Whereabouts { shard: 3, place: script.number() as u32, number: script.number() };
+    Except { connection: run.name(at), of: UserId::new(script.text()).ok() }
 }

@@ -7,6 +7,7 @@
 #[path = "../support/wire/mod.rs"]
 mod wire;
 
+mod excepted;
 mod faults;
 mod followed;
 mod past;

@@ -5,6 +5,7 @@
 
 use super::connection::{Connection, Stage, Standing};
 use super::context::Context;
+use super::except::keeps_from;
 use super::fanout::fall_behind;
 use super::generation::reset;
 use super::messages::{Request, Ticket};
@@ -132,8 +133,8 @@ fn write_matching<W: World>(
         let Some(session) = sessions.get_mut(index) else { return false };
         let Position::Behind(cursor) = session.position else { return true };
         debug_assert_eq!(first.seq, cursor.next(), "I4: nothing is skipped");
-        let channels = &session.channels;
-        let is_wanted = |entry: &&Arc<Entry>| room.is_for(channels, entry);
+        let (channels, id) = (&session.channels, connection.id);
+        let is_wanted = |entry: &&Arc<Entry>| room.is_for(channels, entry) && !keeps_from(entry, id, session);
         if let Wire::Poll { .. } = connection.wire {
             let matching: Vec<Arc<Entry>> = entries.iter().filter(is_wanted).cloned().collect();
             session.position = Position::Behind(last.seq);

@@ -6,12 +6,14 @@ use super::world::World;
 use crate::live::Rates;
 use crate::ws::deflate::Deflater;
 use carillon_platform::telemetry::Traces;
+use carillon_protocol::connection::Incarnation;
 use std::sync::Arc;
 
 /// How connections are treated.
 #[derive(Clone)]
 pub(crate) struct ShardConfig {
-    pub(crate) node: Arc<str>,
+    /// This run of the node: part of every connection's name.
+    pub(crate) run: Arc<Incarnation>,
     pub(crate) heartbeat_ms: u64,
     pub(crate) stall_ms: u64,
     pub(crate) frame_rate: FrameRate,

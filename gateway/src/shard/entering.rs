@@ -134,10 +134,11 @@ pub(super) fn welcome<W: World>(
     let stuck = watched.as_ref().and_then(|watched| context.config.stuck.known(watched, context.unix_s()));
     let warning = stuck.map(|at| at.to_string());
     connection.watched = watched.map(Box::new);
-    let node = &context.config.node;
+    let run = &context.config.run;
+    let name = connection.id.name(run);
     let frame = ServerFrame::Welcome {
-        connection: &connection.id.name(node),
-        node,
+        connection: name.as_str(),
+        node: &run.node,
         tenant: &identity.tenant,
         user: &identity.user,
         roles: &identity.roles,

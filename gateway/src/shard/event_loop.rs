@@ -81,6 +81,7 @@ mod tests {
     use crate::live::Rates;
     use crate::shard::{FrameRate, StuckCursors};
     use carillon_platform::telemetry::Traces;
+    use carillon_protocol::connection::Incarnation;
     use std::sync::Arc;
 
     fn shard() -> (Shard<Kernel>, Inbox, Poll) {
@@ -89,7 +90,7 @@ mod tests {
         let (_, mut inboxes) = Shards::new([waker]);
         let (requests, _) = tokio::sync::mpsc::unbounded_channel();
         let config = ShardConfig {
-            node: "gateway-1".into(),
+            run: Arc::new(Incarnation { node: "gateway-1".into(), number: 7 }),
             heartbeat_ms: 25_000,
             stall_ms: 60_000,
             frame_rate: FrameRate { per_second: 50 },

@@ -5,6 +5,7 @@
 
 use super::connection::{Connection, Gathered, Stage};
 use super::context::Context;
+use super::except::LeftOut;
 use super::generation::follow_reset;
 use super::outbox::{SLICES, Wrote, length, write, write_vectored};
 use super::room::{Room, RoomKey};
@@ -64,9 +65,9 @@ impl FanOut {
             let Some(last) = self.entries.last().map(|entry| entry.seq) else { break };
             room.cursor = last;
             let before = context.counts.deliveries;
-            let is_one = self.is_for_one_channel(room);
+            let is_one = self.is_for_one_channel(key, room, &tables.connections, context.shard);
             if !is_one {
-                self.gather(key, room, &mut tables.connections);
+                self.gather(key, room, &mut tables.connections, context.shard);
             }
             let readers = std::mem::take(&mut self.readers);
             for &reader in &readers {
@@ -92,45 +93,53 @@ impl FanOut {
 
     /// Whether the drain is a single event for a single channel. Then that channel's members are all who get it, each
     /// once (patterns aside), and nobody needs to be looked at before they are written to.
-    fn is_for_one_channel(&mut self, room: &Room) -> bool {
+    fn is_for_one_channel<S: Socket>(
+        &mut self,
+        key: RoomKey,
+        room: &Room,
+        connections: &Slab<Connection<S>>,
+        shard: u16,
+    ) -> bool {
         let [entry] = self.entries.as_slice() else { return false };
         let [channel] = &*entry.channels else { return false };
         if room.is_watched() {
             return false;
         }
         self.readers.clear();
-        self.readers.extend_from_slice(room.in_channel(channel));
+        let left_out = LeftOut::of(entry, shard, key, connections);
         // A member of a channel is in one of its groups at most.
-        room.wanting(entry).for_each(|(_, members)| self.readers.extend_from_slice(members));
+        for (channel, members) in room.in_channel(channel).into_iter().chain(room.wanting(entry)) {
+            let parts = match &left_out {
+                None => [members, &[]],
+                Some(left_out) => left_out.parted(members, channel, key, connections),
+            };
+            parts.into_iter().for_each(|part| self.readers.extend_from_slice(part));
+        }
         true
     }
 
     /// Chains for each live session the events of the drain that are for one of its channels, each event once.
-    fn gather<S: Socket>(&mut self, key: RoomKey, room: &Room, connections: &mut Slab<Connection<S>>) {
+    fn gather<S: Socket>(
+        &mut self,
+        key: RoomKey,
+        room: &Room,
+        connections: &mut Slab<Connection<S>>,
+        shard: u16,
+    ) {
         self.links.clear();
         self.readers.clear();
         for (index, entry) in (0..).zip(&self.entries) {
-            let by_name = entry.channels.iter().map(|channel| room.in_channel(channel));
-            let by_pattern = room.watchers(&entry.channels).map(|(_, members)| members);
-            let by_type = room.wanting(entry).map(|(_, members)| members);
-            for members in by_name.chain(by_pattern).chain(by_type) {
-                for &reader in members {
-                    let Some(connection) = connections.get_mut(reader as usize) else { continue };
-                    if live_session(&mut connection.stage, key).is_none() {
-                        continue;
-                    }
-                    let link = self.links.len() as u32;
-                    match self.links.get_mut(connection.gathered.last as usize) {
-                        None => {
-                            connection.gathered.first = link;
-                            self.readers.push(reader);
-                        }
-                        // It is in several of the event's channels: one copy is enough (I3).
-                        Some(last) if last.entry == index => continue,
-                        Some(last) => last.next = link,
-                    }
-                    connection.gathered.last = link;
-                    self.links.push(Link { entry: index, next: Gathered::NONE });
+            let left_out = LeftOut::of(entry, shard, key, connections);
+            let by_name = entry.channels.iter().filter_map(|channel| room.in_channel(channel));
+            let by_pattern = room.watchers(&entry.channels);
+            let by_type = room.wanting(entry);
+            for (channel, members) in by_name.chain(by_pattern).chain(by_type) {
+                let parts = match &left_out {
+                    None => [members, &[]],
+                    Some(left_out) => left_out.parted(members, channel, key, connections),
+                };
+                for part in parts {
+                    link_to(&mut self.links, &mut self.readers, index, part, key, connections);
                 }
             }
         }
@@ -192,6 +201,35 @@ impl FanOut {
         let link = |at: u32| self.links.get(at as usize);
         std::iter::successors(link(first), move |before| link(before.next))
             .filter_map(|link| self.entries.get(link.entry as usize))
+    }
+}
+
+/// Links an event of the drain to each of these members who is live and has no link to it.
+fn link_to<S: Socket>(
+    links: &mut Vec<Link>,
+    readers: &mut Vec<u32>,
+    entry: u32,
+    members: &[u32],
+    key: RoomKey,
+    connections: &mut Slab<Connection<S>>,
+) {
+    for &reader in members {
+        let Some(connection) = connections.get_mut(reader as usize) else { continue };
+        if live_session(&mut connection.stage, key).is_none() {
+            continue;
+        }
+        let link = links.len() as u32;
+        match links.get_mut(connection.gathered.last as usize) {
+            None => {
+                connection.gathered.first = link;
+                readers.push(reader);
+            }
+            // It is in several of the event's channels: one copy is enough (I3).
+            Some(last) if last.entry == entry => continue,
+            Some(last) => last.next = link,
+        }
+        connection.gathered.last = link;
+        links.push(Link { entry, next: Gathered::NONE });
     }
 }
 

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use carillon_platform::auth::{Caps, Identity};
 use carillon_platform::descriptors;
 use carillon_platform::telemetry::Traces;
+use carillon_protocol::connection::Incarnation;
 use carillon_protocol::{Channel, Epoch, Seq, TenantId, UserId};
 use mio::Poll;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -93,7 +94,7 @@ impl Rig {
         let poll = Poll::new().unwrap();
         let (asks, requests) = tokio::sync::mpsc::unbounded_channel();
         let config = ShardConfig {
-            node: "gateway-1".into(),
+            run: Arc::new(Incarnation { node: "gateway-1".into(), number: 7 }),
             heartbeat_ms: 25_000,
             stall_ms: 120_000,
             frame_rate: FrameRate { per_second: 50 },

@@ -75,7 +75,7 @@ impl LiveFanOut {
         let mut missed = 0;
         for (index, signal) in (0..).zip(&self.signals) {
             let channels = std::slice::from_ref(&signal.channel);
-            let by_name = room.in_channel(&signal.channel);
+            let by_name = room.in_channel(&signal.channel).map_or(&[][..], |(_, members)| members);
             let by_pattern = room.watchers(channels).flat_map(|(_, members)| members);
             let kind = room.has_groups().then(|| signal.kind()).unwrap_or_default();
             let by_type = room.wanting_type(channels, &kind).flat_map(|(_, members)| members);

@@ -53,6 +53,14 @@ impl Memberships {
         }
     }
 
+    /// The session's place in a channel's list, if it is in it.
+    pub(super) fn place(&self, channel: ChannelKey) -> Option<u32> {
+        match self {
+            Self::Few(few) => few.iter().find(|own| own.channel == channel).map(|own| own.place),
+            Self::Many(many) => many.get(&channel).copied(),
+        }
+    }
+
     /// Adds a channel it does not have.
     pub(super) fn insert(&mut self, membership: Membership) {
         match self {
@@ -132,6 +140,7 @@ mod tests {
                 }
                 prop_assert_eq!(memberships.len(), model.len());
                 prop_assert!((0..40).all(|channel| memberships.contains(channel) == model.contains_key(&channel)));
+                prop_assert!((0..40).all(|channel| memberships.place(channel) == model.get(&channel).copied()));
             }
             let mut all = memberships.take();
             all.sort_by_key(|own| own.channel);

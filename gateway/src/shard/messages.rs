@@ -15,7 +15,8 @@ use carillon_backplane::log::{LogError, LoggedEvent};
 use carillon_platform::auth::{Identity, ServiceKey};
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::{FrameId, History};
-use carillon_protocol::{Channel, Seq, TenantId, TypeFilter};
+use carillon_protocol::connection::{Incarnation, Whereabouts};
+use carillon_protocol::{Channel, ConnectionName, Seq, TenantId, TypeFilter};
 use mio::net::TcpStream;
 use std::sync::Arc;
 
@@ -150,8 +151,13 @@ pub(crate) struct ConnectionId {
 
 impl ConnectionId {
     /// As its client and the log know it.
-    pub(super) fn name(self, node: &str) -> String {
-        format!("{node}-{}-{}", self.shard, self.number)
+    pub(super) fn name(self, run: &Incarnation) -> ConnectionName {
+        run.name(self.whereabouts())
+    }
+
+    /// Where in this process it is found.
+    pub(super) fn whereabouts(self) -> Whereabouts {
+        Whereabouts { shard: self.shard, place: self.key, number: self.number }
     }
 }
 

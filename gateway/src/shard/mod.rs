@@ -34,6 +34,7 @@
 //! | [`session`] | what is known of somebody in one tenant? |
 //! | [`connection`] | what is known of one connection, and what may become of it? |
 //! | [`tables`] | who is here, in which room, and who goes? |
+//! | [`except`] | who does not get an event, although it is for them? |
 //! | [`generation`] | what happens when a stream lost continuity? |
 //! | [`rules`] | what happens when a tenant's rules change? |
 //! | [`fanout`] | how does an event reach everyone who is live? |
@@ -66,6 +67,7 @@ mod deadlines;
 mod durable;
 mod entering;
 mod event_loop;
+mod except;
 mod fanout;
 #[cfg(test)]
 mod footprint_tests;

@@ -50,7 +50,7 @@ pub(super) fn may_publish<'r>(
     if &*event.kind == TYPING {
         return Err(Refused::new("forbidden", "typing is a frame of its own and no type of an event"));
     }
-    if !rule.client_types.iter().any(|pattern| is_of(pattern, &event.kind)) {
+    if !rule.takes(&event.kind) {
         let message = format!("the rule does not let clients publish the type {} into {channel}", event.kind);
         return Err(Refused::new("forbidden", message));
     }
@@ -85,14 +85,6 @@ pub(super) fn allowed<'r>(
             let message = format!("no rule lets clients {} in {channel}", action.name());
             Err(Refused::new("forbidden", message))
         }
-    }
-}
-
-/// Whether a type fits a rule's: exact, or a beginning and a `*`.
-fn is_of(pattern: &str, kind: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(beginning) => kind.starts_with(beginning),
-        None => kind == pattern,
     }
 }
 

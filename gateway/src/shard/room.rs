@@ -116,10 +116,10 @@ impl Room {
         self.channels.iter().filter_map(|(_, members)| Some((members.channel()?, &*members.keys)))
     }
 
-    /// The members of a channel that get all of its events.
-    pub(super) fn in_channel(&self, channel: &Channel) -> &[u32] {
-        let members = self.by_name.get(channel).and_then(|key| self.channels.get(*key as usize));
-        members.map_or(&[], |members| &members.keys)
+    /// The members of a channel that get all of its events, with its number; none has no member.
+    pub(super) fn in_channel(&self, channel: &Channel) -> Option<(ChannelKey, &[u32])> {
+        let key = *self.by_name.get(channel)?;
+        Some((key, &self.channels.get(key as usize)?.keys))
     }
 
     /// The number by which somebody with these memberships is in a channel: its own, or that of a group.
@@ -377,7 +377,7 @@ mod tests {
         assert_eq!(wanting(&room, &["order:7"], "order.new"), [1, 2, 3, 4]);
         assert_eq!(wanting(&room, &["order:7"], "seen"), [3]);
         assert_eq!(wanting(&room, &["order:8"], "paid"), [4]);
-        assert_eq!(room.in_channel(order), [5]);
+        assert_eq!(room.in_channel(order).map(|(_, members)| members), Some(&[5][..]));
         assert_eq!(room.channels().count(), 3, "the channel and its groups, without the pattern");
         assert!(room.is_watched() && room.name_of(four.channel).is_none());
         assert_eq!(room.name_of(one.channel), Some(order));
@@ -431,6 +431,6 @@ mod tests {
         assert_eq!(room.leave(Membership { place: 0, ..same }), None);
         assert_eq!(room.leave(people), None);
         assert!(!room.is_watched() && found(&room, &["contact:9", "user:mila"]).is_empty());
-        assert_eq!(room.in_channel(&channels(&["order:7"])[0]), [3]);
+        assert_eq!(room.in_channel(&channels(&["order:7"])[0]), Some((joined.channel, &[3][..])));
     }
 }

@@ -132,7 +132,7 @@ impl<S: Socket> Tables<S> {
     ) {
         if let Some(connection) = self.get(key).filter(|connection| !connection.is_ending()) {
             metrics().turned_away(code);
-            refusals::tell_closed(|| connection.id.name(&context.config.node), close.code(), code);
+            refusals::tell_closed(|| connection.id.name(&context.config.run).to_string(), close.code(), code);
         }
         self.close(key, close, reason, context);
     }

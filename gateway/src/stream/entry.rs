@@ -9,8 +9,9 @@ use crate::ws::Opcode;
 use crate::ws::deflate::Deflater;
 use crate::ws::encode::{payload, text_frame};
 use bytes::Bytes;
+use carillon_protocol::connection::Whereabouts;
 use carillon_protocol::event::event_type;
-use carillon_protocol::{Channel, Epoch, Seq};
+use carillon_protocol::{Channel, Epoch, Seq, UserId};
 use std::sync::{Arc, OnceLock};
 
 /// What an event costs beside its bytes: the entry, its two reference counts, its place in a ring, and the heads of its
@@ -43,6 +44,14 @@ impl Message {
     }
 }
 
+/// A connection that does not get an event.
+#[derive(Debug)]
+pub(crate) struct Excepted {
+    pub(crate) at: Whereabouts,
+    /// Whose it must be; none: whosever.
+    pub(crate) of: Option<UserId>,
+}
+
 /// An event, ready for every socket.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -52,6 +61,8 @@ pub(crate) struct Entry {
     pub(crate) frame: Bytes,
     /// Commit time, microseconds since 1970; zero when unknown.
     pub(crate) at_micros: u64,
+    /// The connection of this process that does not get it, if there is one.
+    pub(crate) except: Option<Box<Excepted>>,
     deflated: OnceLock<Option<Bytes>>,
     event_stream: OnceLock<Box<Message>>,
     /// Its type, for those who choose; found for the first of them.
@@ -76,11 +87,19 @@ impl Entry {
             channels,
             frame,
             at_micros,
+            except: None,
             deflated: OnceLock::new(),
             event_stream: OnceLock::new(),
             kind: OnceLock::new(),
             charge,
         }
+    }
+
+    /// The same event, kept from one connection.
+    pub(crate) fn excepting(mut self, excepted: Excepted) -> Self {
+        self.charge.add(size_of::<Excepted>() + excepted.of.as_ref().map_or(0, |user| user.as_str().len()));
+        self.except = Some(Box::new(excepted));
+        self
     }
 
     /// Bytes of memory it takes without the forms that some of its readers want: it never changes.

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use carillon_protocol::envelope::{Batch, EnvelopeEvent};
-use carillon_protocol::{Channel, Epoch, Seq, Tag};
+use carillon_protocol::{Channel, Epoch, Except, Seq, Tag, limits};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -353,7 +353,8 @@ impl Sequencer {
 fn weight(event: &EnvelopeEvent) -> usize {
     let names: usize =
         event.channels.iter().map(|name| size_of::<Channel>() + 16 + name.as_str().len()).sum();
-    size_of::<(Seq, Held)>() + 3 * 16 + names + event.body.len()
+    let except = event.except.as_deref().map_or(0, |_| size_of::<Except>() + 2 * limits::USER_BYTES);
+    size_of::<(Seq, Held)>() + 3 * 16 + names + event.body.len() + except
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ fn epoch() -> Epoch {
 }
 
 fn event(seq: u64) -> EnvelopeEvent {
-    EnvelopeEvent { channels: Vec::new(), body: Bytes::from(seq.to_string()) }
+    EnvelopeEvent { channels: Vec::new(), body: Bytes::from(seq.to_string()), except: None }
 }
 
 fn batch(first: u64, count: u64) -> Batch {

@@ -72,6 +72,14 @@ impl Rule {
         &self.grants[action as usize]
     }
 
+    /// Whether clients may publish events of this type.
+    pub fn takes(&self, kind: &str) -> bool {
+        self.client_types.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(beginning) => kind.starts_with(beginning),
+            None => kind == pattern,
+        })
+    }
+
     /// A rule that gives nobody anything: what stands for one that cannot be read.
     pub(super) fn closed(pattern: Pattern) -> Self {
         Self {

@@ -68,6 +68,11 @@ impl RuleSet {
         self.version
     }
 
+    /// Whether there is no rule at all.
+    pub fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.defaults.is_empty()
+    }
+
     /// The rule for a channel.
     pub fn find(&self, channel: &Channel) -> Option<Found<'_>> {
         let own = self.own.find(channel).map(|rule| Found { rule, source: Source::Tenant });

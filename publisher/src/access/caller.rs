@@ -8,10 +8,12 @@ use carillon_protocol::{Channel, TenantId, UserId};
 /// What an API key can be good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Publish events.
+    /// Publish events, whatever the channels' rules say.
     Publish,
     /// Read the log.
     Read,
+    /// Publish for people, as the channels' rules let them: a gateway does.
+    Relay,
 }
 
 /// Somebody whose credentials are proven.
@@ -21,6 +23,8 @@ pub enum Caller {
     Key(ApiKey),
     /// A person.
     User(Claims),
+    /// A person whom a gateway vouches for, in the tenant that they are connected to. They have what rules give them, no more.
+    Relayed(Identity),
 }
 
 /// A caller within one tenant.
@@ -34,6 +38,8 @@ pub struct Entry {
     pub admin: bool,
     /// Who reads, when it is a person and no administrator; else the reader sees all of the tenant's events.
     person: Option<Identity>,
+    /// Who publishes by the channels' rules alone: a person without the capability.
+    by_rule: Option<Identity>,
     publish: bool,
     read: bool,
 }
@@ -53,9 +59,13 @@ impl Caller {
         match (self, scope) {
             (Caller::Key(key), Scope::Publish) => key.publish,
             (Caller::Key(key), Scope::Read) => key.read,
-            (Caller::User(claims), scope) => {
+            (Caller::Key(key), Scope::Relay) => key.relay && key.tenant.is_none(),
+            // Rules may let them, in channels that only the body names.
+            (Caller::User(_) | Caller::Relayed(_), Scope::Publish) => true,
+            (Caller::User(claims), Scope::Read) => {
                 claims.enter(None).map_or(true, |identity| person(&identity).may(scope))
             }
+            (Caller::User(_), Scope::Relay) | (Caller::Relayed(_), Scope::Read | Scope::Relay) => false,
         }
     }
 
@@ -64,6 +74,7 @@ impl Caller {
         let several_tenants = match self {
             Caller::Key(key) => key.tenant.is_none(),
             Caller::User(claims) => matches!(claims.enter(None), Err(AuthError::TenantRequired)),
+            Caller::Relayed(_) => false,
         };
         Publisher { name: self.name().into(), several_tenants }
     }
@@ -73,6 +84,7 @@ impl Caller {
         match self {
             Caller::Key(key) => format!("key:{}", key.id),
             Caller::User(claims) => format!("user:{}", claims.user()),
+            Caller::Relayed(identity) => format!("user:{}", identity.user),
         }
     }
 
@@ -85,6 +97,10 @@ impl Caller {
                 Err(AuthError::TenantRequired) => Err(TenantFault::Required),
                 Err(_) => Err(TenantFault::Forbidden),
             },
+            Caller::Relayed(identity) if asked.is_none_or(|asked| *asked == identity.tenant) => {
+                Ok(person(identity))
+            }
+            Caller::Relayed(_) => Err(TenantFault::Forbidden),
         }
     }
 }
@@ -95,7 +111,14 @@ impl Entry {
         match scope {
             Scope::Publish => self.publish,
             Scope::Read => self.read,
+            // Said for the key as a whole, before any tenant is named.
+            Scope::Relay => false,
         }
+    }
+
+    /// Who publishes here by the channels' rules alone, if somebody does.
+    pub fn by_rule(&self) -> Option<&Identity> {
+        self.by_rule.as_ref()
     }
 
     /// The channels in one of which an event of a list must be, beside that list's own filters; none: any. As on a WebSocket,
@@ -139,7 +162,8 @@ fn enter_with_key(key: &ApiKey, asked: Option<&TenantId>) -> Result<Entry, Tenan
         (None, None) => return Err(TenantFault::Required),
     };
     let (publish, read) = (key.publish, key.read);
-    Ok(Entry { tenant: tenant.clone(), user: None, admin: key.admin, person: None, publish, read })
+    let by_rule = None;
+    Ok(Entry { tenant: tenant.clone(), user: None, admin: key.admin, person: None, by_rule, publish, read })
 }
 
 /// A person reads what was sent to them; an administrator reads all of it.
@@ -149,6 +173,7 @@ fn person(identity: &Identity) -> Entry {
         user: Some(identity.user.clone()),
         admin: identity.caps.admin,
         person: (!identity.caps.admin).then(|| identity.clone()),
+        by_rule: (!identity.caps.publish).then(|| identity.clone()),
         publish: identity.caps.publish,
         read: true,
     }
@@ -170,6 +195,7 @@ mod tests {
             publish: true,
             read: false,
             admin: false,
+            relay: false,
             expires_at_secs: None,
         })
     }

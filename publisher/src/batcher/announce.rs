@@ -21,9 +21,9 @@ pub fn envelopes(appends: Vec<Append>, results: &[Appended]) -> Vec<Batch> {
     let mut tenants: BTreeMap<TenantId, Vec<(Seq, EnvelopeEvent, &Appended)>> = BTreeMap::new();
     for (append, result) in appends.into_iter().zip(results) {
         if let Appended::Stored { seq, .. } = result {
-            let event =
-                EnvelopeEvent { channels: append.event.channels, body: Bytes::from(append.event.body) };
-            tenants.entry(append.tenant).or_default().push((*seq, event, result));
+            let Append { tenant, event, except, .. } = append;
+            let event = EnvelopeEvent { channels: event.channels, body: Bytes::from(event.body), except };
+            tenants.entry(tenant).or_default().push((*seq, event, result));
         }
     }
     let mut envelopes: Vec<Batch> = Vec::with_capacity(tenants.len());
@@ -66,7 +66,10 @@ pub fn envelopes(appends: Vec<Append>, results: &[Appended]) -> Vec<Batch> {
 /// The bytes an event takes in an envelope: its body, its channels, and their lengths.
 fn weight(event: &EnvelopeEvent) -> usize {
     let channels: usize = event.channels.iter().map(|channel| channel.as_str().len() + 1).sum();
-    event.body.len() + channels + 5
+    let except = event.except.as_ref().map_or(0, |except| {
+        except.connection.as_str().len() + except.of.as_ref().map_or(0, |user| user.as_str().len()) + 4
+    });
+    event.body.len() + channels + 5 + except
 }
 
 #[cfg(test)]
@@ -88,7 +91,7 @@ mod tests {
             body: "x".repeat(bytes),
             traceparent: None,
         };
-        Append { tenant: TenantId::new(tenant).unwrap(), request: 0, event, key: None }
+        Append { tenant: TenantId::new(tenant).unwrap(), request: 0, event, key: None, except: None }
     }
 
     fn stored(seq: u64) -> Appended {

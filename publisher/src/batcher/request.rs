@@ -75,7 +75,7 @@ pub(super) mod tests {
             traceparent: None,
         };
         let key = key.map(|key| IdempotencyKey { name: format!("k:{key}"), hash: [0; 32] });
-        Append { tenant: TenantId::new(tenant).unwrap(), request: 0, event, key }
+        Append { tenant: TenantId::new(tenant).unwrap(), request: 0, event, key, except: None }
     }
 
     #[test]

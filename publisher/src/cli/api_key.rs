@@ -74,6 +74,7 @@ impl Create {
             publish: has("publish"),
             read: has("read"),
             admin: has("admin"),
+            relay: false,
             expires_at_secs: self.expires_days.map(|days| now + days * DAY_SECS),
         };
         log.create_api_key(&key).await?;

@@ -1,16 +1,16 @@
 //! What does an event in CloudEvents 1.0 JSON form say?
 //!
 //! Attributes Carillon does not know are extensions and stay in the event as they are. The attributes that say
-//! where the event goes (`tenant`, `channels`, `users`, `roles`, `tenantwide`) are read and do not stay.
+//! where the event goes (`tenant`, `channels`, `users`, `roles`, `tenantwide`, `except`) are read and do not stay.
 
 use super::draft::{Data, Draft};
 use super::fault::{Fault, FaultCode, Faults, member};
 use super::fields::{Fields, compact, read_priority, read_text};
-use super::targets::Targets;
+use super::targets::{Named, Targets};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use carillon_protocol::ident::InvalidName;
-use carillon_protocol::{Channel, EventId, TenantId, UserId, limits};
+use carillon_protocol::{Channel, ConnectionName, EventId, TenantId, UserId, limits};
 use serde_json::value::RawValue;
 
 /// Longest name of an extension attribute, in characters (CloudEvents 1.0, "Naming conventions").
@@ -33,24 +33,34 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     let source =
         fields.required("source", faults, |fields, faults| fields.attribute("source", false, faults));
     let kind = fields.required("type", faults, |fields, faults| fields.attribute("type", true, faults));
+    // Faults are told in this order.
+    let tenant = fields.named("tenant", |text| TenantId::new(text), faults);
+    let subject = fields.attribute("subject", false, faults);
+    let actor = fields.named("actor", |text| UserId::new(text), faults);
+    let priority = fields.named("priority", read_priority, faults);
+    let (channels, named) = channels(&mut fields, faults);
     Draft {
-        tenant: fields.named("tenant", |text| TenantId::new(text), faults),
+        tenant,
         id,
         kind: kind.unwrap_or_default(),
         source: source.unwrap_or_default(),
-        subject: fields.attribute("subject", false, faults),
-        actor: fields.named("actor", |text| UserId::new(text), faults),
-        priority: fields.named("priority", read_priority, faults),
-        channels: channels(&mut fields, faults),
+        subject,
+        actor,
+        priority,
+        channels,
+        named,
+        except: fields.named("except", |text| ConnectionName::new(text), faults),
         time: fields.time("time", faults),
         data: data(&mut fields, faults),
         extras: extras(fields, at, faults),
     }
 }
 
-fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<Channel> {
+fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> (Vec<Channel>, Named) {
     let before = faults.len();
+    let text = fields.is_string("channels").then_some("channels");
     let targets = Targets {
+        text,
         channels: list(fields, "channels", |text| Channel::new(text), faults),
         users: list(fields, "users", |text| UserId::new(text), faults),
         roles: list(fields, "roles", Channel::role, faults),

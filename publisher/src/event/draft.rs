@@ -1,8 +1,9 @@
 //! What is an event between the request and the log, and what are its bytes and its fingerprint?
 
 use super::rfc3339::Moment;
+use super::targets::Named;
 use carillon_protocol::event::{NewEvent, Priority};
-use carillon_protocol::{Channel, EventId, TenantId, UserId, limits};
+use carillon_protocol::{Channel, ConnectionName, EventId, TenantId, UserId, limits};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -25,6 +26,10 @@ pub struct Draft {
     pub priority: Option<Priority>,
     /// Where it goes; not empty.
     pub channels: Vec<Channel>,
+    /// Where in the request these stand.
+    pub named: Named,
+    /// The connection that does not get it as it happens. Not part of what is compared: a repeat may come from another.
+    pub except: Option<ConnectionName>,
     /// When it happened, when the publisher said so.
     pub time: Option<Moment>,
     /// Further attributes, sorted by name: the name and its compact JSON.
@@ -192,6 +197,8 @@ mod tests {
             actor: None,
             priority: None,
             channels: vec![Channel::tenant()],
+            named: Named::default(),
+            except: None,
             time: None,
             extras: Vec::new(),
             data: None,
@@ -228,6 +235,12 @@ mod tests {
         assert_ne!(first, chosen.fingerprint());
         let moved = Draft { channels: vec![Channel::new("a").unwrap()], ..draft() };
         assert_ne!(first, moved.fingerprint());
+        let connection = ConnectionName::new("gateway-1-0000000a-0-4-7").ok();
+        assert_eq!(
+            first,
+            Draft { except: connection, ..draft() }.fingerprint(),
+            "a repeat may come from another"
+        );
         let shifted = Draft { kind: "order".into(), source: ".paidapi".into(), ..draft() };
         assert_ne!(first, shifted.fingerprint(), "lengths keep the fields apart");
     }

@@ -75,6 +75,10 @@ fault_codes! {
     UnknownTenant = "unknown_tenant",
     /// Only an administrator publishes in another person's name.
     ActorForbidden = "actor_forbidden",
+    /// Neither the credentials nor a channel rule allow it.
+    Forbidden = "forbidden",
+    /// What clients publish in this channel does not go into the log: it is published on a WebSocket.
+    NotDurable = "not_durable",
     /// The idempotency key was used before for another request.
     IdempotencyMismatch = "idempotency_mismatch",
     /// The query parameter is not known.

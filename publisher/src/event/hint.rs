@@ -42,6 +42,7 @@ const KNOWN: &[&str] = &[
     "users",
     "roles",
     "tenant_wide",
+    "except",
     "id",
     "time",
 ];

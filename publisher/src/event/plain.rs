@@ -4,8 +4,8 @@ use super::draft::{Data, Draft};
 use super::fault::{Fault, FaultCode, Faults, member};
 use super::fields::{Fields, compact, read_priority};
 use super::hint;
-use super::targets::Targets;
-use carillon_protocol::{Channel, EventId, TenantId, UserId, limits};
+use super::targets::{Named, Targets};
+use carillon_protocol::{Channel, ConnectionName, EventId, TenantId, UserId, limits};
 
 /// The `source` of an event that names none.
 const DEFAULT_SOURCE: &str = "api";
@@ -14,15 +14,25 @@ const DEFAULT_SOURCE: &str = "api";
 pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     let at = fields.here();
     let kind = fields.required("type", faults, |fields, faults| fields.attribute("type", true, faults));
+    // Faults are told in this order.
+    let tenant = fields.named("tenant", |text| TenantId::new(text), faults);
+    let id = fields.named("id", |text| EventId::new(text), faults);
+    let source = fields.attribute("source", false, faults);
+    let subject = fields.attribute("subject", false, faults);
+    let actor = fields.named("actor", |text| UserId::new(text), faults);
+    let priority = fields.named("priority", read_priority, faults);
+    let (channels, named) = channels(&mut fields, faults);
     let draft = Draft {
-        tenant: fields.named("tenant", |text| TenantId::new(text), faults),
-        id: fields.named("id", |text| EventId::new(text), faults),
+        tenant,
+        id,
         kind: kind.unwrap_or_default(),
-        source: fields.attribute("source", false, faults).unwrap_or_else(|| DEFAULT_SOURCE.to_owned()),
-        subject: fields.attribute("subject", false, faults),
-        actor: fields.named("actor", |text| UserId::new(text), faults),
-        priority: fields.named("priority", read_priority, faults),
-        channels: channels(&mut fields, faults),
+        source: source.unwrap_or_else(|| DEFAULT_SOURCE.to_owned()),
+        subject,
+        actor,
+        priority,
+        channels,
+        named,
+        except: fields.named("except", |text| ConnectionName::new(text), faults),
         time: fields.time("time", faults),
         extras: Vec::new(),
         data: data(&mut fields, faults),
@@ -33,7 +43,7 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     draft
 }
 
-fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<Channel> {
+fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> (Vec<Channel>, Named) {
     let before = faults.len();
     if fields.has("channel") && fields.has("channels") {
         let detail = "give either channel or channels";
@@ -41,9 +51,12 @@ fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> Vec<Channel> {
     }
     let most = limits::CHANNELS_PER_EVENT;
     let mut channels = fields.names("channels", most, |text| Channel::new(text), faults);
-    channels.extend(fields.named("channel", |text| Channel::new(text), faults));
+    let one = fields.named("channel", |text| Channel::new(text), faults);
+    let text = one.is_some().then_some("channel");
+    channels.extend(one);
     let targets = Targets {
         channels,
+        text,
         users: fields.names("users", most, |text| UserId::new(text), faults),
         roles: fields.names("roles", most, Channel::role, faults),
         tenant_wide: fields.flag("tenant_wide", faults).unwrap_or(false),

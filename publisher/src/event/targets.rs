@@ -1,13 +1,34 @@
 //! To which channels does an event go that names channels, people, roles or the whole tenant?
 
-use super::fault::{Fault, FaultCode, Faults};
+use super::fault::{Fault, FaultCode, Faults, element};
 use carillon_protocol::{Channel, UserId, limits};
 use std::collections::HashSet;
+
+/// Where in an event its targets stand, for whoever may not publish to some of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    /// A field that names people, roles or everyone, if there is one.
+    pub beyond: Option<&'static str>,
+    /// The field that names channels; each is an element of it unless it is a text.
+    field: &'static str,
+    /// Which element each channel was, where repeats were left out. Empty: a text.
+    elements: Vec<u16>,
+}
+
+impl Named {
+    /// The pointer, within its event, to the channel of this index.
+    pub fn channel(&self, index: usize) -> String {
+        let field = format!("/{}", self.field);
+        self.elements.get(index).map_or(field.clone(), |at| element(&field, usize::from(*at)))
+    }
+}
 
 /// Whom a publisher named.
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     pub(super) channels: Vec<Channel>,
+    /// The field they stand in, if it is a text and no list.
+    pub(super) text: Option<&'static str>,
     pub(super) users: Vec<UserId>,
     pub(super) roles: Vec<Channel>,
     pub(super) tenant_wide: bool,
@@ -17,7 +38,8 @@ impl Targets {
     /// The channels: each once, in the order channels, users, roles, tenant.
     ///
     /// When reading them found faults (`faulty`), those are told and not also "no target".
-    pub(super) fn into_channels(self, faulty: bool, at: &str, faults: &mut Faults) -> Vec<Channel> {
+    pub(super) fn into_channels(self, faulty: bool, at: &str, faults: &mut Faults) -> (Vec<Channel>, Named) {
+        let named = self.named();
         let users = self.users.iter().map(Channel::user);
         let everyone = self.tenant_wide.then(Channel::tenant);
         let mut seen = HashSet::new();
@@ -36,7 +58,20 @@ impl Targets {
             );
             faults.add(Fault::at(at, FaultCode::TooMany, detail));
         }
-        channels
+        (channels, named)
+    }
+
+    fn named(&self) -> Named {
+        let named = [(!self.users.is_empty(), "users"), (!self.roles.is_empty(), "roles")];
+        let wide = (self.tenant_wide, "tenant_wide");
+        let beyond = named.into_iter().chain([wide]).find_map(|(is_named, field)| is_named.then_some(field));
+        let mut seen = HashSet::new();
+        let mut elements = Vec::new();
+        if self.text.is_none() {
+            let first = (0..).zip(&self.channels).filter(|(_, channel)| seen.insert(*channel));
+            elements.extend(first.map(|(index, _)| index));
+        }
+        Named { beyond, field: self.text.unwrap_or("channels"), elements }
     }
 }
 
@@ -47,13 +82,16 @@ mod tests {
     #[test]
     fn each_channel_comes_once_and_in_order() {
         let targets = Targets {
-            channels: ["contact:1", "user:7", "contact:1"].map(|name| Channel::new(name).unwrap()).to_vec(),
+            text: None,
+            channels: ["contact:1", "contact:1", "user:7"].map(|name| Channel::new(name).unwrap()).to_vec(),
             users: ["7", "8"].map(|name| UserId::new(name).unwrap()).to_vec(),
             roles: vec![Channel::role("admin").unwrap()],
             tenant_wide: true,
         };
         let mut faults = Faults::default();
-        let channels = targets.into_channels(false, "", &mut faults);
+        let (channels, named) = targets.into_channels(false, "", &mut faults);
+        assert_eq!((named.channel(0), named.channel(1)), ("/channels/0".into(), "/channels/2".into()));
+        assert_eq!(named.beyond, Some("users"));
         let names: Vec<_> = channels.iter().map(Channel::as_str).collect();
         assert_eq!(names, ["contact:1", "user:7", "user:8", "role:admin", "tenant"]);
         assert!(faults.is_empty());

@@ -4,8 +4,8 @@
 //! errors the problem's JSON. Handlers below it only say what is theirs.
 
 use super::App;
-use super::forms;
 use super::problem::{Code, Problem};
+use super::{forms, relay};
 use crate::metrics::Route;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -62,7 +62,9 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 fn route(method: &Method, path: &str) -> Route {
     match path {
-        path if method == Method::POST && forms::PATHS.contains(&path) => Route::Publish,
+        path if method == Method::POST && (forms::PATHS.contains(&path) || path == relay::PATH) => {
+            Route::Publish
+        }
         "/v1/events" => Route::List,
         "/v1/position" => Route::Position,
         path if path == "/v1/channel-rules" || path.starts_with("/v1/channel-rules/") => Route::Rules,

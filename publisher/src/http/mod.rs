@@ -14,6 +14,8 @@
 //! | `place` | where does a page begin that reads forward? |
 //! | `reads` | who may read the log now, and how much of the answers may be in memory? |
 //! | `prepare` | what goes to the log when this caller publishes these events? |
+//! | `permit` | may this person publish these events by the channels' rules? |
+//! | `relay` | how does a gateway publish for a person who is connected to it? |
 //! | `parsing` | who may have a large body parsed now? |
 //! | `body` | is the body small and quick enough to be read? |
 //! | [`problem`] | how does an error look? |
@@ -30,6 +32,7 @@ mod list;
 mod openapi;
 mod page;
 mod parsing;
+mod permit;
 mod place;
 mod position;
 mod prepare;
@@ -37,6 +40,7 @@ pub mod problem;
 mod publish;
 mod query;
 mod reads;
+mod relay;
 mod rules;
 mod turn;
 
@@ -48,6 +52,7 @@ use crate::access::{Caller, Denied, Gate, TenantFault};
 use crate::batcher::Intake;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::rates::Rates;
 use crate::rules::Rules;
 use crate::tenants::Tenants;
 use axum::Router;
@@ -80,6 +85,8 @@ pub struct App {
     pub tenants: Tenants,
     /// Who may do what in which channels?
     pub rules: Rules,
+    /// How much people publish into channels.
+    pub rates: Rates,
     /// Turns and memory of those who read.
     pub reads: Reads,
     /// Turns of large bodies.
@@ -103,6 +110,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/events/{id}", get(list::event))
         .route("/v1/position", get(position::position))
         .merge(forms::router())
+        .merge(relay::router())
         .merge(rules::router())
         .merge(openapi::router())
         .merge(docs::router())

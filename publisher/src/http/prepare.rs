@@ -3,15 +3,20 @@
 //! Pure: whose log, in whose name, under which idempotency key. Everything that is not allowed or does not fit is
 //! told at once, with the place.
 
+use super::permit::{Permit, RulesOf};
 use super::problem::{Code, Problem};
 use crate::access::{Caller, Scope, TenantFault};
 use crate::event::draft::array_fingerprint;
 use crate::event::request::Publication;
 use crate::event::{Draft, Fault, FaultCode, Faults};
+use crate::rates::{Lane, Use};
 use carillon_backplane::log::{Append, IdempotencyKey};
-use carillon_protocol::{EventId, TenantId};
+use carillon_protocol::{ConnectionName, EventId, Except, TenantId, UserId};
 use jiff::Timestamp;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+
+/// Said to whoever may publish nothing at all.
+pub(super) const NEEDS_SCOPE: &str = "publishing needs the scope publish of an API key, the capability publish of a user token, or a channel rule";
 
 /// What the request says beside its body.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +27,16 @@ pub(super) struct Context {
     pub(super) key: Option<String>,
     /// The header `traceparent`, when it is well formed.
     pub(super) traceparent: Option<String>,
+    /// Which connection gets none of the events that do not name one themselves: the header `X-Carillon-Connection`.
+    pub(super) except: Option<ConnectionName>,
+}
+
+/// What a request comes to.
+pub(super) struct Prepared {
+    /// Its events as they are appended.
+    pub(super) appends: Vec<Append>,
+    /// What it uses of channels' rates.
+    pub(super) uses: HashMap<Lane, Use>,
 }
 
 /// The events as they are appended, or why they are not.
@@ -29,9 +44,10 @@ pub(super) fn prepare(
     publication: Publication,
     caller: &Caller,
     context: &Context,
+    rules: &RulesOf,
     now: Timestamp,
     fresh_id: impl Fn() -> EventId,
-) -> Result<Vec<Append>, Problem> {
+) -> Result<Prepared, Problem> {
     let mut denials = Denials::default();
     let pointers: Vec<String> =
         (0..publication.drafts.len()).map(|index| publication.pointer(index)).collect();
@@ -39,15 +55,15 @@ pub(super) fn prepare(
     let mut drafts = publication.drafts;
     let mut tenants = Vec::with_capacity(drafts.len());
     for (draft, pointer) in drafts.iter_mut().zip(&pointers) {
-        tenants.extend(authorise(draft, pointer, caller, context, &mut denials));
+        tenants.extend(authorise(draft, pointer, caller, context, rules, &mut denials));
     }
-    denials.into_result()?;
+    let uses = denials.into_result()?;
 
     let whole = array.then(|| array_fingerprint(&drafts));
     let mut faults = Faults::default();
     let mut appends = Vec::with_capacity(drafts.len());
     let mut ids = HashSet::new();
-    for (index, (draft, tenant)) in drafts.into_iter().zip(tenants).enumerate() {
+    for (index, (mut draft, Whose { tenant, user, by_rule })) in drafts.into_iter().zip(tenants).enumerate() {
         // Only now is each event's tenant known, and an id is unique within its tenant.
         if let Some(id) = &draft.id
             && !ids.insert((tenant.clone(), id.clone()))
@@ -55,15 +71,18 @@ pub(super) fn prepare(
             let detail = "an earlier event of this array has the same id";
             faults.add(Fault::at(format!("{}/id", pointers[index]), FaultCode::DuplicateId, detail));
         }
-        let key = idempotency_key(&draft, context.key.as_deref(), whole.map(|hash| (index, hash)));
+        let own = user.as_ref().filter(|_| by_rule);
+        let key = idempotency_key(&draft, context.key.as_deref(), whole.map(|hash| (index, hash)), own);
+        let except = draft.except.take().or_else(|| context.except.clone());
+        let except = except.map(|connection| Box::new(Except { connection, of: user }));
         match draft.seal(now, &fresh_id, context.traceparent.clone()) {
-            Ok(event) => appends.push(Append { tenant, request: 0, event, key }),
+            Ok(event) => appends.push(Append { tenant, request: 0, event, key, except }),
             Err(large) => {
                 faults.add(Fault::at(pointers[index].clone(), FaultCode::TooLarge, large.to_string()));
             }
         }
     }
-    if faults.is_empty() { Ok(appends) } else { Err(invalid(faults.into_vec())) }
+    if faults.is_empty() { Ok(Prepared { appends, uses }) } else { Err(invalid(faults.into_vec())) }
 }
 
 /// The 422 for these faults.
@@ -75,14 +94,24 @@ pub(super) fn invalid(faults: Vec<Fault>) -> Problem {
     Problem::new(Code::Validation, detail).at(faults)
 }
 
-/// Finds the event's tenant and puts its actor right.
+/// Whose an event is.
+struct Whose {
+    tenant: TenantId,
+    /// The person who publishes it, if it is one.
+    user: Option<UserId>,
+    /// Whether they may because a rule lets them.
+    by_rule: bool,
+}
+
+/// Finds the event's tenant, and whose it is if it is a person's; puts its actor right.
 fn authorise(
     draft: &mut Draft,
     pointer: &str,
     caller: &Caller,
     context: &Context,
+    rules: &RulesOf,
     denials: &mut Denials,
-) -> Option<TenantId> {
+) -> Option<Whose> {
     let asked = draft.tenant.as_ref().or(context.tenant.as_ref());
     let entry = match caller.enter(asked) {
         Ok(entry) => entry,
@@ -91,8 +120,12 @@ fn authorise(
             return None;
         }
     };
-    if !entry.may(Scope::Publish) {
-        denials.scope();
+    match (entry.by_rule(), rules.get(&entry.tenant)) {
+        _ if entry.may(Scope::Publish) => {}
+        (Some(person), Some(rules)) if !rules.is_empty() => {
+            denials.permit.judge(draft, pointer, person, rules)
+        }
+        _ => denials.scope(),
     }
     if let Some(user) = &entry.user {
         match &draft.actor {
@@ -103,24 +136,32 @@ fn authorise(
     }
     // Naming the tenant the credentials imply makes no other request of it.
     draft.tenant = Some(entry.tenant.clone());
-    Some(entry.tenant)
+    let by_rule = !entry.may(Scope::Publish);
+    Some(Whose { tenant: entry.tenant, user: entry.user, by_rule })
 }
 
 /// The name and digest that make a repeat recognisable. `whole` is given for an event of an array: its index and
 /// the digest of all events.
 ///
-/// A space cannot be in an `Idempotency-Key`, so the key of an array's event is never that of a single one.
+/// A space cannot be in an `Idempotency-Key`, so the key of an array's event is never that of a single one. Whoever publishes
+/// by a rule (`own`) has keys of their own: no page can take an id that a service is about to use.
 fn idempotency_key(
     draft: &Draft,
     key: Option<&str>,
     whole: Option<(usize, [u8; 32])>,
+    own: Option<&UserId>,
 ) -> Option<IdempotencyKey> {
+    let of = own.map_or(String::new(), |user| format!("u{}:{user}:", user.as_str().len()));
     match (key, whole, &draft.id) {
         (Some(key), Some((index, hash)), _) => {
-            Some(IdempotencyKey { name: format!("k:{key} {index}"), hash })
+            Some(IdempotencyKey { name: format!("{of}k:{key} {index}"), hash })
         }
-        (Some(key), None, _) => Some(IdempotencyKey { name: format!("k:{key}"), hash: draft.fingerprint() }),
-        (None, _, Some(id)) => Some(IdempotencyKey { name: format!("i:{id}"), hash: draft.fingerprint() }),
+        (Some(key), None, _) => {
+            Some(IdempotencyKey { name: format!("{of}k:{key}"), hash: draft.fingerprint() })
+        }
+        (None, _, Some(id)) => {
+            Some(IdempotencyKey { name: format!("{of}i:{id}"), hash: draft.fingerprint() })
+        }
         (None, _, None) => None,
     }
 }
@@ -129,6 +170,7 @@ fn idempotency_key(
 #[derive(Default)]
 struct Denials {
     scope: bool,
+    permit: Permit,
     tenants: Faults,
     actors: Faults,
     unnamed: Faults,
@@ -157,9 +199,9 @@ impl Denials {
         self.actors.add(Fault::at(pointer, FaultCode::ActorForbidden, detail));
     }
 
-    fn into_result(self) -> Result<(), Problem> {
+    fn into_result(self) -> Result<HashMap<Lane, Use>, Problem> {
         if self.scope {
-            return Err(Problem::new(Code::MissingScope, "publishing needs the scope or capability publish"));
+            return Err(Problem::new(Code::MissingScope, NEEDS_SCOPE));
         }
         if !self.tenants.is_empty() {
             let detail = "the credentials are not for a tenant the request names";
@@ -169,6 +211,7 @@ impl Denials {
             let detail = "only an administrator publishes in another person's name";
             return Err(Problem::new(Code::ActorForbidden, detail).at(self.actors.into_vec()));
         }
-        if self.unnamed.is_empty() { Ok(()) } else { Err(invalid(self.unnamed.into_vec())) }
+        let uses = self.permit.into_result()?;
+        if self.unnamed.is_empty() { Ok(uses) } else { Err(invalid(self.unnamed.into_vec())) }
     }
 }

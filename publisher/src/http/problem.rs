@@ -67,8 +67,8 @@ problem_codes! {
     TenantForbidden = 403 "tenant_forbidden" "The credentials are not for this tenant",
     /// The tenant is not registered, and this installation makes none by itself.
     UnknownTenant = 403 "unknown_tenant" "The tenant is not known",
-    /// The user token does not allow this channel.
-    Forbidden = 403 "forbidden" "The channel is not for these credentials",
+    /// Neither the user token nor a channel rule allows this: the channel, the type of the event, or what else `errors` names.
+    Forbidden = 403 "forbidden" "Not for these credentials",
     /// Only an administrator publishes in another person's name.
     ActorForbidden = 403 "actor_forbidden" "Not in another person's name",
     /// There is nothing here, or nothing you may see.
@@ -89,6 +89,8 @@ problem_codes! {
     IdempotencyMismatch = 422 "idempotency_mismatch" "The idempotency key was used for another request",
     /// URL and headers have more than 32 KiB together, or there are more than 100 headers.
     HeadTooLarge = 431 "head_too_large" "Request Header Fields Too Large",
+    /// The person publishes more into the channel than its rule lets them a second; nothing was stored. Try again after `Retry-After`.
+    RateLimited = 429 "rate_limited" "Too many events of this person for the channel",
     /// Too many events of the tenant are waiting; nothing was stored. Try again after `Retry-After`.
     TenantShareFull = 429 "tenant_share_full" "Too many events of this tenant are waiting",
     /// Too many events of this API key or user are waiting; nothing was stored. Try again after `Retry-After`.

@@ -2,28 +2,32 @@
 
 use super::body;
 use super::content::{Accepts, Content};
-use super::prepare::{Context, invalid, prepare};
+use super::permit::rules_of;
+use super::prepare::{Context, NEEDS_SCOPE, Prepared, invalid, prepare};
 use super::problem::{Code, Problem};
 use super::query::Query;
 use super::{App, caller, unknown_tenant};
 use crate::access::{Caller, Scope};
+use crate::event::binary::Attributes;
 use crate::event::count;
 use crate::event::fault::{LISTED_FAULTS, element};
-use crate::event::request::{self, Unreadable};
+use crate::event::request::{self, Publication, Unreadable};
 use crate::event::{Fault, FaultCode};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{Append, Appended};
+use carillon_platform::share::FairPermit;
 use carillon_platform::telemetry::Sending;
-use carillon_protocol::{Epoch, EventId, Seq, TenantId, limits};
+use carillon_protocol::{ConnectionName, Epoch, EventId, Seq, TenantId, limits};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use utoipa::ToSchema;
 
+const CONNECTION: &str = "x-carillon-connection";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -72,24 +76,39 @@ pub(super) async fn publish(app: Arc<App>, request: Request, accepts: Accepts) -
         };
         app.intake.check(events, tenant.as_ref(), &publisher)?;
     }
-    let read = move || {
-        let publication = match &content {
-            Content::Events(form) => request::read(&held.bytes, *form),
-            Content::Data(attributes) => request::read_binary(&held.bytes, attributes),
-        }
-        .map_err(unreadable)?;
-        let array = publication.array;
-        prepare(publication, &caller, &context, now(), fresh_id).map(|appends| (appends, array))
+    let is_binary = matches!(content, Content::Data(_));
+    let whose = (caller, context);
+    let read = move || match &content {
+        Content::Events(form) => request::read(&held.bytes, *form),
+        Content::Data(attributes) => request::read_binary(&held.bytes, attributes),
     };
-    let (appends, array) = match turn {
-        None => read()?,
-        Some(turn) => {
-            // On a thread of its own: small requests do not wait behind it for a worker of the runtime.
-            let read = tokio::task::spawn_blocking(move || (read(), drop(turn)).0).await;
-            read.map_err(|_| Problem::new(Code::Internal, "the events could not be read"))??
+    let turn = turn.map(Arc::new);
+    let publication = in_turn(&turn, move || read().map_err(unreadable)).await?;
+    let stored = store(&app, publication, whose, turn, &mut sending, began).await;
+    stored.map_err(|mut problem| {
+        if is_binary {
+            problem.errors = problem.errors.into_iter().map(Attributes::place).collect();
         }
-    };
+        problem
+    })
+}
+
+/// Stores the events of a request and answers it.
+pub(super) async fn store(
+    app: &App,
+    publication: Publication,
+    (caller, context): (Caller, Context),
+    turn: Option<Arc<FairPermit>>,
+    sending: &mut Sending,
+    began: Instant,
+) -> Result<Response, Problem> {
+    let (publisher, array) = (caller.publisher(), publication.array);
+    let rules = rules_of(app, &caller, &publication.drafts, &context).await?;
+    let sealed = move || prepare(publication, &caller, &context, &rules, now(), fresh_id);
+    let Prepared { appends, uses } = in_turn(&turn, sealed).await?;
+    drop(turn);
     sending.events(appends.len());
+    app.rates.take(began, &uses).map_err(too_often)?;
     let tenants: BTreeSet<TenantId> = appends.iter().map(|append| append.tenant.clone()).collect();
     for tenant in &tenants {
         if !app.tenants.ensure(tenant, &publisher).await? {
@@ -109,15 +128,34 @@ pub(super) async fn publish(app: Arc<App>, request: Request, accepts: Accepts) -
     answer(ids, results, array)
 }
 
+/// Does what takes a processor for a while: where a body has a turn, on a thread of its own, so that small requests do not
+/// wait behind it for a worker of the runtime. The turn is over when the work is, also if nobody waits for it any more.
+pub(super) async fn in_turn<T: Send + 'static>(
+    turn: &Option<Arc<FairPermit>>,
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let Some(turn) = turn.clone() else { return work() };
+    let done = tokio::task::spawn_blocking(move || (work(), drop(turn)).0).await;
+    done.map_err(|_| Problem::new(Code::Internal, "the events could not be read"))?
+}
+
+fn too_often(wait: Duration) -> Problem {
+    let detail = format!(
+        "you publish more into a channel than its rule lets a person a second; nothing was stored, try again in {} ms",
+        wait.as_millis().max(1)
+    );
+    Problem::new(Code::RateLimited, detail)
+}
+
 /// The tenant of every event, if that is known before the body.
 fn only_tenant(caller: &Caller, asked: Option<&TenantId>) -> Option<TenantId> {
     match caller {
         Caller::Key(key) => key.tenant.clone(),
-        Caller::User(_) => caller.enter(asked).ok().map(|entry| entry.tenant),
+        Caller::User(_) | Caller::Relayed(_) => caller.enter(asked).ok().map(|entry| entry.tenant),
     }
 }
 
-fn unreadable(fault: Unreadable) -> Problem {
+pub(super) fn unreadable(fault: Unreadable) -> Problem {
     match fault {
         Unreadable::NotJson(detail) => Problem::new(Code::InvalidJson, detail),
         Unreadable::Faulty(faults) => invalid(faults),
@@ -141,7 +179,7 @@ async fn head(
 ) -> Result<(Caller, Context, Content), Problem> {
     let caller = caller(app, parts).await?;
     if !caller.may(Scope::Publish) {
-        return Err(Problem::new(Code::MissingScope, "publishing needs the scope or capability publish"));
+        return Err(Problem::new(Code::MissingScope, NEEDS_SCOPE));
     }
     let content = accepts.content(&parts.headers)?;
     let mut query = Query::read(&parts.uri, &["tenant"])?;
@@ -149,6 +187,7 @@ async fn head(
         tenant: query.named("tenant", |text| TenantId::new(text))?,
         key: idempotency_key(&parts.headers)?,
         traceparent: sending.traceparent().map(str::to_owned),
+        except: except(&parts.headers)?,
     };
     Ok((caller, context, content))
 }
@@ -167,8 +206,21 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Err(Problem::new(Code::InvalidHeader, format!("Idempotency-Key {detail}")).at(vec![fault]))
 }
 
+/// Which connection does not get the events.
+pub(super) fn except(headers: &HeaderMap) -> Result<Option<ConnectionName>, Problem> {
+    let mut given = headers.get_all(CONNECTION).iter();
+    let Some(value) = given.next() else { return Ok(None) };
+    let name = value.to_str().ok().and_then(|text| ConnectionName::new(text).ok());
+    if let (Some(name), None) = (name, given.next()) {
+        return Ok(Some(name));
+    }
+    let detail = format!("must be there once and be {}", ConnectionName::ALLOWED);
+    let fault = Fault::in_header("X-Carillon-Connection", FaultCode::Invalid, detail.clone());
+    Err(Problem::new(Code::InvalidHeader, format!("X-Carillon-Connection {detail}")).at(vec![fault]))
+}
+
 /// The trace context (W3C Trace Context, 3.2). A malformed one is ignored, as that document asks.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     let parts: Vec<&str> = text.split('-').collect();
     let hex = |part: &&str, length| {

@@ -18,6 +18,7 @@ use carillon_publisher::batcher::Batcher;
 use carillon_publisher::health::Health;
 use carillon_publisher::http::{App, BodyBudget, Parsing, Reads, router};
 use carillon_publisher::metrics::Metrics;
+use carillon_publisher::rates::Rates;
 use carillon_publisher::rules::Rules;
 use carillon_publisher::tenants::Tenants;
 use carillon_publisher::worker::Activation;
@@ -125,6 +126,7 @@ impl Api {
             gate: Gate::new(verifier.unwrap(), log.clone(), health.clone()),
             tenants: Tenants::new(log.clone(), health.clone(), policy),
             rules: Rules::new(log.clone(), health.clone(), tell),
+            rates: Rates::default(),
             health,
             bodies: BodyBudget::default(),
             reads: Reads::new(metrics.clone()),
@@ -197,6 +199,7 @@ pub(crate) async fn make_key(
         publish: scopes.contains("publish"),
         read: scopes.contains("read"),
         admin: scopes.contains("admin"),
+        relay: false,
         expires_at_secs: expires_at,
     };
     database.log(Role::Owner).create_api_key(&key).await.unwrap();

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod clients;
 mod cloudevents;
 mod faults;
 mod forms;

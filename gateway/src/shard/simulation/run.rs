@@ -3,7 +3,7 @@
 use super::client::{Client, Finding, Kinds, PATTERNS, Speech};
 use super::outside::{COMPRESSED, compressed, event_channels, frame, history, names};
 use super::scenario::{CLIENTS, Connecting, Outcome, Saying, Step, TENANTS};
-use super::tenant::Tenant;
+use super::tenant::{Tenant, incarnation};
 use super::world::{Pipe, SimSocket, SimWorld};
 use crate::admission::{Admission, ConnectionLimits};
 use crate::authorize::{Authorized, Refusal, Resume};
@@ -22,7 +22,7 @@ use carillon_backplane::log::LogError;
 use carillon_platform::auth::{AuthError, Caps, Identity};
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{ChannelPattern, Epoch, Seq, TypeFilter, UserId};
+use carillon_protocol::{ChannelPattern, Epoch, Except, Seq, TypeFilter, UserId};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -77,7 +77,7 @@ impl Run {
         let world = SimWorld::default();
         world.unix_us.set(BEGIN_US);
         let config = ShardConfig {
-            node: "sim".into(),
+            run: Arc::new(incarnation()),
             heartbeat_ms: HEARTBEAT_MS,
             stall_ms: 60_000,
             frame_rate: FrameRate { per_second: 50 },
@@ -121,7 +121,8 @@ impl Run {
                 let before = self.tenants[*tenant].head();
                 for number in 0..*count {
                     let channels = event_channels(channels.wrapping_add((number as u8).wrapping_mul(37)));
-                    self.tenants[*tenant].publish(channels, *size);
+                    let except = self.except(*tenant, *size + number);
+                    self.tenants[*tenant].publish(channels, *size, except);
                 }
                 self.tenants[*tenant].announce(before);
             }
@@ -157,6 +158,16 @@ impl Run {
             Step::Turn { backwards, messages } => return self.turn(*backwards, *messages).map(drop),
         }
         Ok(())
+    }
+
+    /// One event in three is kept from somebody's connection, if it has been welcomed; of those every second from one person's
+    /// alone, who may be another.
+    fn except(&self, tenant: usize, choice: usize) -> Option<Except> {
+        let client = self.clients.get(choice / 3 % CLIENTS).filter(|_| choice.is_multiple_of(3))?;
+        let connection = client.connection().filter(|_| client.tenant == tenant)?;
+        let somebody = &self.clients[choice / 7 % CLIENTS];
+        let of = (choice / 3).is_multiple_of(2).then(|| UserId::new(somebody.user()).unwrap());
+        Some(Except { connection, of })
     }
 
     /// The time as the sequencer takes it.

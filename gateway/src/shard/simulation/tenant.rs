@@ -3,19 +3,25 @@
 use super::feed::{Fate, Feed, Head};
 use super::scenario::Outcome;
 use crate::budget::Budget;
-use crate::stream::entry::Entry;
+use crate::stream::entry::{Entry, Excepted};
 use crate::stream::ring::RingLimits;
 use crate::stream::sequencer::Sequenced;
 use crate::stream::{ShardSet, Stream};
+use carillon_protocol::connection::Incarnation;
 use carillon_protocol::envelope::{Batch, EnvelopeEvent};
 use carillon_protocol::event::event_frame;
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{Began, Channel, Epoch, Epochs, Seq, Tag, TenantId};
+use carillon_protocol::{Began, Channel, Epoch, Epochs, Except, Seq, Tag, TenantId};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// What a ring holds, small enough that clients fall out of it.
 const RING: RingLimits = RingLimits { events: 12, bytes: 16 * 1024 };
+
+/// The run of the node that is simulated.
+pub(super) fn incarnation() -> Incarnation {
+    Incarnation { node: "sim".into(), number: 7 }
+}
 
 /// An event of the log.
 #[derive(Debug, Clone)]
@@ -23,6 +29,8 @@ pub(super) struct Logged {
     pub(super) seq: u64,
     pub(super) channels: Vec<Channel>,
     pub(super) body: String,
+    /// Who need not get it.
+    pub(super) except: Option<Except>,
 }
 
 /// The types of events, one after the other.
@@ -41,7 +49,13 @@ impl Logged {
     }
 
     fn envelope(&self) -> EnvelopeEvent {
-        EnvelopeEvent { channels: self.channels.clone(), body: self.body.clone().into() }
+        let except = self.except.clone().map(Box::new);
+        EnvelopeEvent { channels: self.channels.clone(), body: self.body.clone().into(), except }
+    }
+
+    /// As the log has it: it does not know who is excepted.
+    fn stored(&self) -> EnvelopeEvent {
+        EnvelopeEvent { except: None, ..self.envelope() }
     }
 }
 
@@ -117,14 +131,14 @@ impl Tenant {
     }
 
     /// Appends an event to the log.
-    pub(super) fn publish(&mut self, channels: Vec<Channel>, size: usize) {
+    pub(super) fn publish(&mut self, channels: Vec<Channel>, size: usize, except: Option<Except>) {
         self.made += 1;
         let seq = self.head() + 1;
         let (kind, pad) = (KINDS[self.made as usize % KINDS.len()], "p".repeat(size));
         let body =
             format!(r#"{{"tenant":"{}","made":{},"type":"{kind}","pad":"{pad}"}}"#, self.name, self.made);
         let events = &mut self.generations.last_mut().unwrap().events;
-        events.push(Logged { seq, channels, body });
+        events.push(Logged { seq, channels, body, except });
     }
 
     /// The events after `seq` are committed together, and announced.
@@ -163,8 +177,7 @@ impl Tenant {
         let upto =
             if outcome == Outcome::Other { missing.upto.0.min(missing.after.0 + 2) } else { missing.upto.0 };
         let known = self.now().events.get(missing.after.0.saturating_sub(1) as usize..upto as usize);
-        let events =
-            known.unwrap_or_default().iter().map(|event| (Seq(event.seq), event.envelope())).collect();
+        let events = known.unwrap_or_default().iter().map(|event| (Seq(event.seq), event.stored())).collect();
         let news = self.feed.repair((outcome != Outcome::Failed).then_some(events), now)?;
         Ok(self.push(news))
     }
@@ -175,7 +188,8 @@ impl Tenant {
             .into_iter()
             .map(|Sequenced { seq, event, .. }| {
                 let body = String::from_utf8(event.body.to_vec()).unwrap();
-                self.entry(&Logged { seq: seq.0, channels: event.channels, body })
+                let except = event.except.map(|except| *except);
+                self.entry(&Logged { seq: seq.0, channels: event.channels, body, except })
             })
             .collect();
         if entries.is_empty() { 0 } else { self.stream.push(entries) }
@@ -190,7 +204,13 @@ impl Tenant {
     pub(super) fn entry(&self, event: &Logged) -> Arc<Entry> {
         let json = event_frame(Seq(event.seq), &event.channels, event.body.as_bytes(), None);
         let channels = event.channels.clone().into();
-        Arc::new(Entry::new(Seq(event.seq), channels, &json, 1, |bytes| self.budget.charge(bytes)))
+        let entry = Entry::new(Seq(event.seq), channels, &json, 1, |bytes| self.budget.charge(bytes));
+        let except =
+            event.except.as_ref().and_then(|except| Some((incarnation().finds(&except.connection)?, except)));
+        Arc::new(match except {
+            Some((at, except)) => entry.excepting(Excepted { at, of: except.of.clone() }),
+            None => entry,
+        })
     }
 
     /// The log loses its end, or is another one altogether: a new generation begins.
@@ -213,6 +233,7 @@ impl Tenant {
             return Vec::new();
         }
         let upto = upto.min(generation.events.len() as u64);
-        generation.events.get(after as usize..upto as usize).unwrap_or_default().to_vec()
+        let events = generation.events.get(after as usize..upto as usize).unwrap_or_default();
+        events.iter().map(|event| Logged { except: None, ..event.clone() }).collect()
     }
 }

@@ -13,6 +13,7 @@ const OTHERS: Duration = Duration::from_secs(20);
 const HEARD: &[&str] = &[
     "welcome",
     "event",
+    "nothing of an event that it is excepted from",
     "history",
     "replayed",
     "compressed",

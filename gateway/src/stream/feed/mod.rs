@@ -31,7 +31,7 @@ pub(crate) use ask::{OpenError, Streams};
 pub(crate) use signals::Incoming;
 
 use super::Stream;
-use super::entry::Entry;
+use super::entry::{Entry, Excepted};
 use super::ring::RingLimits;
 use super::sequencer::{Offered, Sequenced, Sequencer};
 use crate::budget::{Budget, Charge};
@@ -44,6 +44,7 @@ use carillon_backplane::bus::{BusEvent, BusEvents, Listener};
 use carillon_backplane::log::{Log, LogError, LogPage, Opened, Watched};
 use carillon_platform::share::FairPermits;
 use carillon_platform::telemetry::Seldom;
+use carillon_protocol::connection::Incarnation;
 use carillon_protocol::envelope::{self, Batch, Message};
 use carillon_protocol::event::event_frame;
 use carillon_protocol::{Epoch, Seq, Tag, TenantId};
@@ -70,6 +71,8 @@ const BURST: usize = 256;
 /// How streams are fed.
 #[derive(Clone)]
 pub(crate) struct FeedConfig {
+    /// This run of the node, to know its own connections by.
+    pub(crate) run: Arc<Incarnation>,
     pub(crate) ring: RingLimits,
     /// Bytes of all rings together.
     pub(crate) ring_budget: Arc<Budget>,
@@ -302,7 +305,7 @@ impl Feed {
         }
         metrics().sequenced(events.len());
         let budget = &self.config.ring_budget;
-        let told = open.stream.push(events.into_iter().map(|event| entry(event, budget)));
+        let told = open.stream.push(events.into_iter().map(|event| entry(event, &self.config.run, budget)));
         self.shards.tell(told, &open.stream);
         if budget.used() > budget.limit() {
             self.trim_rings();
@@ -376,10 +379,16 @@ pub(super) async fn oldest_of(log: &Log, opened: &Opened) -> Result<Seq, LogErro
     Ok(log.oldest(&opened.head.tenant).await?.unwrap_or(opened.head.seq.next()))
 }
 
-fn entry(sequenced: Sequenced, budget: &Arc<Budget>) -> Arc<Entry> {
+fn entry(sequenced: Sequenced, run: &Incarnation, budget: &Arc<Budget>) -> Arc<Entry> {
     let Sequenced { seq, event, at_micros } = sequenced;
     let json = event_frame(seq, &event.channels, &event.body, None);
-    Arc::new(Entry::new(seq, event.channels.into(), &json, at_micros, |bytes| budget.charge(bytes)))
+    let entry = Entry::new(seq, event.channels.into(), &json, at_micros, |bytes| budget.charge(bytes));
+    // Of another node's connections nobody here has to know.
+    let except = event.except.and_then(|except| Some((run.finds(&except.connection)?, except.of)));
+    Arc::new(match except {
+        Some((at, of)) => entry.excepting(Excepted { at, of }),
+        None => entry,
+    })
 }
 
 /// During an upgrade a newer release may say much that this one does not understand.

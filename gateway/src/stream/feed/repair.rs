@@ -68,7 +68,10 @@ impl Feed {
         match result {
             Ok(page) => {
                 let events = page.events.into_iter().map(|event| {
-                    (event.seq, EnvelopeEvent { channels: event.channels, body: event.body.into() })
+                    (
+                        event.seq,
+                        EnvelopeEvent { channels: event.channels, body: event.body.into(), except: None },
+                    )
                 });
                 match open.sequencer.repaired(events, now, &mut out) {
                     Repaired::Continued => {}

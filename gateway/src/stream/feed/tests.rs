@@ -8,12 +8,14 @@ use carillon_backplane::bus::{BusConfig, BusMode};
 use carillon_backplane::log::{Head, LogConfig, Role};
 use carillon_platform::rules::RuleSet;
 use carillon_protocol::SettingsVersion;
+use carillon_protocol::connection::Incarnation;
 use carillon_protocol::envelope::{self, EnvelopeEvent};
 use tokio::sync::oneshot;
 
 /// A feed that nobody runs: its work fails (nothing listens there), and the test tells it what was found.
 fn feed() -> Feed {
     let config = FeedConfig {
+        run: Arc::new(Incarnation { node: "gateway-1".into(), number: 7 }),
         ring: RingLimits { events: 100, bytes: 1_000_000 },
         ring_budget: Budget::new(1_000_000),
         replay_budget: Budget::new(1_000_000),
@@ -69,7 +71,7 @@ fn opens(feed: &mut Feed, n: usize, seq: u64) -> Arc<Stream> {
 }
 
 fn batch(n: usize, first: u64, events: usize) -> BusEvent {
-    let bodies = (0..events).map(|_| EnvelopeEvent { channels: Vec::new(), body: "{}".into() });
+    let bodies = (0..events).map(|_| EnvelopeEvent { channels: Vec::new(), body: "{}".into(), except: None });
     let batch = Batch {
         tenant: tenant(n),
         epoch: Epoch::new("e1").unwrap(),
@@ -263,7 +265,7 @@ async fn i10_what_waits_for_its_turn_is_bounded_for_all_tenants_together() {
     let streams: Vec<_> = (0..20).map(|n| opens(&mut feed, n, 10)).collect();
     let large = |n: usize, first: u64| {
         let body = Bytes::from(vec![b'x'; 2_000_000]);
-        let events = vec![EnvelopeEvent { channels: Vec::new(), body }];
+        let events = vec![EnvelopeEvent { channels: Vec::new(), body, except: None }];
         Batch {
             tenant: tenant(n),
             epoch: Epoch::new("e1").unwrap(),

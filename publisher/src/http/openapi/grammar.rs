@@ -24,6 +24,7 @@ pub(super) fn of(name: &str) -> Option<Value> {
         "channels" => json!({"items": a_channel()}),
         "users" | "roles" => json!({"items": pattern(limits::USER_BYTES, text(limits::USER_BYTES))}),
         "time" | "from" | "to" => json!({"type": "string", "format": "date-time", "pattern": time()}),
+        "except" | "X-Carillon-Connection" => json!({"type": "string", "pattern": connection()}),
         "specversion" => json!({"enum": ["1.0"]}),
         "order" => json!({"enum": ["desc", "asc"]}),
         "data_base64" => json!({"pattern": base64()}),
@@ -83,6 +84,12 @@ pub(super) fn ascii_channel() -> String {
     format!("{all}{{1,4}}|{all}{{4}}{no_colon}|{all}{{6,{longest}}}")
 }
 
+/// The name of a connection, as gateways give it.
+pub(super) fn connection() -> String {
+    let number = |digits| format!("(?:0|[1-9][0-9]{{0,{digits}}})");
+    format!("^[A-Za-z0-9_.-]{{1,64}}-[0-9a-f]{{8}}-{}-{}-{}$", number(3), number(8), number(18))
+}
+
 /// RFC 3339. In the first and the last year only in UTC: with an offset it might be in another year.
 pub(super) fn time() -> String {
     let between = r"(?:197[1-9]|19[89][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])";
@@ -105,7 +112,7 @@ pub(super) mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use carillon_protocol::ident::plain_text;
-    use carillon_protocol::{Channel, EventId, TenantId, UserId};
+    use carillon_protocol::{Channel, ConnectionName, EventId, TenantId, UserId};
     use proptest::prelude::*;
     use proptest::string::string_regex;
 
@@ -124,6 +131,7 @@ pub(super) mod tests {
             subject in matching(&text(limits::ATTRIBUTE_BYTES)),
             kind in matching(&word(limits::ATTRIBUTE_BYTES)),
             bytes in matching(&base64()),
+            connection in matching(&connection()),
         ) {
             prop_assert!(TenantId::new(&tenant).is_ok(), "{tenant:?}");
             prop_assert!(Channel::new(&channel).is_ok(), "{channel:?}");
@@ -132,6 +140,7 @@ pub(super) mod tests {
             prop_assert!(plain_text(&subject, limits::ATTRIBUTE_BYTES), "{subject:?}");
             prop_assert!(plain_text(&kind, limits::ATTRIBUTE_BYTES), "{kind:?}");
             prop_assert!(!kind.contains(char::is_whitespace), "{kind:?}");
+            prop_assert!(ConnectionName::new(&connection).is_ok(), "{connection:?}");
             prop_assert!(STANDARD.decode(&bytes).is_ok(), "{bytes:?}");
         }
 
@@ -154,6 +163,7 @@ pub(super) mod tests {
         {
             assert!(matches(&channel(), text), "{text}");
         }
+        assert!(matches(&connection(), "gateway-1-0000000a-0-4-7"));
         for text in ["user:", "role:", "a b", "", "contact:é", &"c".repeat(129)] {
             assert!(!matches(&channel(), text), "{text}");
         }

@@ -3,7 +3,7 @@
 //! Here, too, whatever a pattern matches is taken ([`super::grammar`]). A value is visible ASCII without `"` and `%`, and
 //! percent-encoded UTF-8 with upper-case digits, as encoders write it. A client may quote and encode more than that.
 
-use super::grammar::{ascii_channel, tenant, time};
+use super::grammar::{ascii_channel, connection, tenant, time};
 use carillon_protocol::event::Priority;
 use carillon_protocol::limits;
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ pub(super) fn of(name: &str) -> Option<Value> {
         "actor" => pattern(text(limits::USER_BYTES)),
         "channels" => pattern(list(&channel(IN_COMMAS), &channel(IN_JSON))),
         "users" | "roles" => pattern(list(&user(FIRST_IN_COMMAS, IN_COMMAS), &user(IN_JSON, IN_JSON))),
+        "except" => pattern(connection()),
         "tenantwide" => json!({"enum": ["true", "false"]}),
         "priority" => json!({"enum": Priority::ALL.map(Priority::as_str)}),
         _ => return None,
@@ -78,7 +79,7 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
     use proptest::prelude::*;
 
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 14] = [
         "ce-specversion",
         "ce-id",
         "ce-source",
@@ -89,6 +90,7 @@ mod tests {
         "ce-tenant",
         "ce-actor",
         "ce-priority",
+        "ce-except",
         "ce-channels",
         "ce-users",
         "ce-roles",

@@ -43,6 +43,8 @@ pub(in crate::http) struct PlainEvent {
     roles: Option<Vec<String>>,
     /// Whether it goes to everyone of the tenant (the channel `tenant`).
     tenant_wide: Option<bool>,
+    /// A connection that does not get it as it happens: the `connection` of its `welcome`. With a user token it must be the same person's.
+    except: Option<String>,
     /// The event's name within the tenant; by default also its idempotency key.
     id: Option<String>,
     /// When it happened, 1970 to 9999; kept in UTC. Default: now.
@@ -63,7 +65,7 @@ pub(in crate::http) enum Priority {
 
 /// A CloudEvent 1.0 in JSON form.
 ///
-/// `tenant`, `channels`, `users`, `roles` and `tenantwide` say where it goes and do not stay in the event. Further attributes are extensions: names of 1-20 of a-z and 0-9; text, number or boolean.
+/// `tenant`, `channels`, `users`, `roles`, `tenantwide` and `except` say where it goes and do not stay in the event. Further attributes are extensions: names of 1-20 of a-z and 0-9; text, number or boolean.
 #[derive(ToSchema)]
 #[schema(example = json!({"specversion": "1.0", "id": "a-1", "source": "/shop", "type": "order.paid", "tenant": "studio-nova", "channels": ["order:17"], "datacontenttype": "application/json", "data": {"total": 12.50}}))]
 pub(in crate::http) struct CloudEvent {
@@ -101,6 +103,8 @@ pub(in crate::http) struct CloudEvent {
     roles: Option<Vec<String>>,
     /// Whether it goes to everyone of the tenant.
     tenantwide: Option<bool>,
+    /// A connection that does not get it as it happens.
+    except: Option<String>,
     /// Who did it.
     actor: Option<String>,
     /// How urgent it is.
@@ -174,6 +178,9 @@ pub(in crate::http) struct PublishHeaders {
     /// 1-255 visible ASCII characters. A repeat with the same key and the same body gets the first answer; with another body, 422 `idempotency_mismatch`.
     #[param(rename = "Idempotency-Key")]
     idempotency_key: Option<String>,
+    /// A connection that gets none of these events as they happen, but those that name one themselves: the `connection` of its `welcome`.
+    #[param(rename = "X-Carillon-Connection")]
+    connection: Option<String>,
     /// 1-128 of A-Z, a-z, 0-9 and `-_.:/+=@`; echoed, else one is made.
     #[param(rename = "X-Request-Id")]
     request_id: Option<String>,
@@ -221,6 +228,9 @@ pub(in crate::http) struct AttributeHeaders {
     /// Whether it goes to everyone of the tenant.
     #[param(rename = "ce-tenantwide")]
     tenantwide: Option<String>,
+    /// A connection that does not get it as it happens.
+    #[param(rename = "ce-except")]
+    except: Option<String>,
     /// Who did it.
     #[param(rename = "ce-actor")]
     actor: Option<String>,
@@ -246,7 +256,7 @@ pub(in crate::http) enum PublishProblems {
     Unauthenticated(ProblemDocument),
     #[response(
         status = 403,
-        description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `actor_forbidden`",
+        description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `actor_forbidden`; `forbidden`: without the capability `publish` a channel rule decides, and `errors` says what none allows",
         content_type = "application/problem+json"
     )]
     Forbidden(ProblemDocument),
@@ -272,7 +282,7 @@ pub(in crate::http) enum PublishProblems {
     Invalid(ProblemDocument),
     #[response(
         status = 429,
-        description = "`tenant_share_full`, `caller_share_full`: too many events of this tenant or these credentials are waiting; `body_share_full`: too many of their bodies are being read (nothing stored)",
+        description = "`tenant_share_full`, `caller_share_full`: too many events of this tenant or these credentials are waiting; `body_share_full`: too many of their bodies are being read; `rate_limited`: more than the channel's rule lets a person publish a second (nothing stored)",
         content_type = "application/problem+json",
         headers(("Retry-After" = u32, description = "Seconds to wait."))
     )]

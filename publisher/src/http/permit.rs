@@ -1,0 +1,196 @@
+//! May this person publish these events by the channels' rules?
+//!
+//! For whoever has no capability `publish`: the rule of each channel says who may, which types, whether it goes into the log,
+//! and how often. All that is not allowed is told at once, with its place, and then nothing is stored.
+
+use super::App;
+use super::prepare::Context;
+use super::problem::{Code, Problem};
+use crate::access::Caller;
+use crate::event::{Draft, Fault, FaultCode, Faults};
+use crate::rates::{Lane, Use};
+use carillon_platform::auth::Identity;
+use carillon_platform::rules::{Action, Decision, RuleSet};
+use carillon_protocol::{Channel, TenantId};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// The rules of the tenants in which a caller publishes by them.
+pub(super) type RulesOf = BTreeMap<TenantId, Arc<RuleSet>>;
+
+/// Reads them. There are none for whoever may publish whatever rules say.
+pub(super) async fn rules_of(
+    app: &App,
+    caller: &Caller,
+    drafts: &[Draft],
+    context: &Context,
+) -> Result<RulesOf, Problem> {
+    let mut found = RulesOf::new();
+    if matches!(caller, Caller::Key(_)) {
+        return Ok(found);
+    }
+    let mut asked: Vec<Option<&TenantId>> = Vec::new();
+    for draft in drafts {
+        let named = draft.tenant.as_ref().or(context.tenant.as_ref());
+        if asked.contains(&named) {
+            continue;
+        }
+        asked.push(named);
+        // Who may not enter is told so later, with everything else.
+        if let Ok(entry) = caller.enter(named)
+            && entry.by_rule().is_some()
+            && !found.contains_key(&entry.tenant)
+        {
+            let rules = app.rules.of(&entry.tenant).await?;
+            found.insert(entry.tenant, rules);
+        }
+    }
+    Ok(found)
+}
+
+/// What the rules say to the events of a request.
+#[derive(Default)]
+pub(super) struct Permit {
+    faults: Faults,
+    uses: HashMap<Lane, Use>,
+}
+
+impl Permit {
+    /// Looks at an event, which `at` points to.
+    pub(super) fn judge(&mut self, draft: &Draft, at: &str, person: &Identity, rules: &RuleSet) {
+        if let Some(field) = draft.named.beyond {
+            let detail = "a rule lets people publish in channels alone; this needs the capability publish";
+            self.forbid(format!("{at}/{field}"), FaultCode::Forbidden, detail);
+            return;
+        }
+        if draft.priority.is_some() {
+            let detail = "only the capability publish gives an event a priority";
+            self.forbid(format!("{at}/priority"), FaultCode::Forbidden, detail);
+        }
+        let mut takes_type = true;
+        for (index, channel) in draft.channels.iter().enumerate() {
+            let at = || format!("{at}{}", draft.named.channel(index));
+            let found = rules.find(channel).filter(|found| {
+                found.rule.rate > 0
+                    && matches!(found.decide(Action::Publish, person, channel), Decision::Allowed(_))
+            });
+            let Some(found) = found else {
+                let detail = "neither the capability publish nor a channel rule lets you publish here";
+                self.forbid(at(), FaultCode::Forbidden, detail);
+                continue;
+            };
+            takes_type &= found.rule.takes(&draft.kind);
+            if !found.rule.durable {
+                let detail = "what people publish in this channel is not kept: send `publish` on a WebSocket";
+                self.forbid(at(), FaultCode::NotDurable, detail);
+            } else if self.add(person, channel, found.rule.rate) {
+                let detail = format!(
+                    "one request may have {} events of a person for this channel, by its rule",
+                    found.rule.rate
+                );
+                self.forbid(at(), FaultCode::TooMany, &detail);
+            }
+        }
+        if !takes_type {
+            let detail = "a channel's rule does not let people publish events of this type";
+            self.forbid(format!("{at}/type"), FaultCode::Forbidden, detail);
+        }
+    }
+
+    /// One more event for a channel. True when they are more than its rule lets through at once.
+    fn add(&mut self, person: &Identity, channel: &Channel, rate: u32) -> bool {
+        let (tenant, user, channel) = (person.tenant.clone(), person.user.clone(), channel.clone());
+        let taken = self.uses.entry(Lane { tenant, user, channel }).or_insert(Use { rate, events: 0 });
+        taken.events += 1;
+        taken.events > rate
+    }
+
+    fn forbid(&mut self, at: String, code: FaultCode, detail: &str) {
+        self.faults.add(Fault::at(at, code, detail));
+    }
+
+    /// What is used of the channels' rates, if all of it is allowed.
+    pub(super) fn into_result(self) -> Result<HashMap<Lane, Use>, Problem> {
+        if self.faults.is_empty() {
+            return Ok(self.uses);
+        }
+        let detail = "the channels' rules do not let you publish this; nothing was stored";
+        Err(Problem::new(Code::Forbidden, detail).at(self.faults.into_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::request::{Form, read};
+    use carillon_platform::auth::Caps;
+    use carillon_platform::rules::Compiled;
+    use carillon_protocol::{SettingsVersion, UserId};
+
+    fn rules() -> RuleSet {
+        let stored = [
+            (
+                "order:{order}",
+                r#"{"publish":["role:sales"],"durable":true,"client_types":["order.*","note"],"rate":2}"#,
+            ),
+            ("staff:{user}", r#"{"publish":["self"],"durable":true}"#),
+            ("chat:*", r#"{"publish":["anyone"]}"#),
+            ("still:*", r#"{"publish":["anyone"],"durable":true,"rate":0}"#),
+        ];
+        let version = SettingsVersion::default();
+        RuleSet::new(version, Arc::new(Compiled::of(stored).0), Arc::default())
+    }
+
+    fn mila() -> Identity {
+        Identity {
+            tenant: TenantId::new("acme").unwrap(),
+            user: UserId::new("mila").unwrap(),
+            roles: ["sales".to_owned()].into(),
+            patterns: [].into(),
+            caps: Caps::default(),
+            expires_at: 0,
+            service: None,
+        }
+    }
+
+    /// The places and codes of what is wrong; or how many events for how many channels.
+    fn judged(body: &str) -> Result<(usize, u32), Vec<String>> {
+        let publication = read(body.as_bytes(), Form::Plain).unwrap();
+        let mut permit = Permit::default();
+        for (index, draft) in publication.drafts.iter().enumerate() {
+            permit.judge(draft, &publication.pointer(index), &mila(), &rules());
+        }
+        match permit.into_result() {
+            Ok(uses) => Ok((uses.len(), uses.values().map(|taken| taken.events).sum())),
+            Err(problem) => {
+                let told = |fault: Fault| format!("{:?} {}", fault.place, fault.code.as_str());
+                Err(problem.errors.into_iter().map(told).collect())
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_says_who_what_and_how_much() {
+        assert_eq!(judged(r#"{"type":"order.paid","channel":"order:7"}"#), Ok((1, 1)));
+        assert_eq!(judged(r#"{"type":"note","channels":["order:7","staff:mila"]}"#), Ok((2, 2)));
+        let two = r#"{"type":"note","channel":"order:7"}"#;
+        assert_eq!(judged(&format!("[{two},{two}]")), Ok((1, 2)));
+        let faults = |body: &str| judged(body).unwrap_err().join(", ");
+        let three = format!("[{two},{two},{two}]");
+        assert_eq!(faults(&three), r#"Pointer("/2/channel") too_many"#);
+        assert_eq!(faults(r#"{"type":"x","channel":"order:7"}"#), r#"Pointer("/type") forbidden"#);
+        assert_eq!(faults(r#"{"type":"x","channel":"staff:jan"}"#), r#"Pointer("/channel") forbidden"#);
+        assert_eq!(faults(r#"{"type":"x","channel":"chat:1"}"#), r#"Pointer("/channel") not_durable"#);
+        assert_eq!(faults(r#"{"type":"x","channel":"still:1"}"#), r#"Pointer("/channel") forbidden"#);
+        assert_eq!(
+            faults(
+                r#"[{"type":"note","channels":["order:7","order:7","tenant","else"],"priority":"critical"}]"#
+            ),
+            r#"Pointer("/0/priority") forbidden, Pointer("/0/channels/2") forbidden, Pointer("/0/channels/3") forbidden"#
+        );
+        for (field, value) in [("users", r#"["mila"]"#), ("roles", r#"["sales"]"#), ("tenant_wide", "true")] {
+            let body = format!(r#"{{"type":"note","channel":"order:7","{field}":{value}}}"#);
+            assert_eq!(faults(&body), format!("Pointer(\"/{field}\") forbidden"));
+        }
+    }
+}
