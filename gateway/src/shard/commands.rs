@@ -7,7 +7,7 @@ use super::context::Context;
 use super::joining::{SESSION, pays_for, raw, subscribe};
 use super::messages::{Joining, Request};
 use super::publishing::{Refused, refuse};
-use super::rules::{end_history, end_past, may_read_past, may_stay};
+use super::rules::{end_forbidden_history, end_history, end_past, may_read_past, may_stay};
 use super::session::Session;
 use super::signals::publish;
 use super::tables::Tables;
@@ -147,6 +147,8 @@ fn leave_forbidden<W: World>(
     tables.join(key, SESSION, &gained, types.as_ref());
     end_history(key, SESSION, &lost, tables, context);
     end_past(key, SESSION, &past, tables, context);
+    // Also of channels that it has left since it asked.
+    end_forbidden_history(key, SESSION, tables, context);
 }
 
 fn unsubscribe<W: World>(

@@ -58,6 +58,40 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
             end_past(member, index, &channels, tables, context);
         }
     }
+    end_forbidden_histories(key, tables, context);
+}
+
+/// Ends the pieces of history that members of a room may not read any more: also of channels that they have left since they asked.
+fn end_forbidden_histories<W: World>(key: RoomKey, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
+    let Some(room) = tables.rooms.get(key) else { return };
+    let reads = |member: &u32| {
+        let session = tables.get(*member).and_then(|connection| session_in(connection, key));
+        session.is_some_and(|(_, session)| !session.history.is_empty())
+    };
+    for member in room.members().iter().copied().filter(reads).collect::<Vec<u32>>() {
+        let index = tables.get(member).and_then(|connection| session_in(connection, key)).map(|it| it.0);
+        if let Some(index) = index {
+            end_forbidden_history(member, index, tables, context);
+            tables.touched.push(member);
+        }
+    }
+}
+
+/// The same for one session.
+pub(super) fn end_forbidden_history<W: World>(
+    member: u32,
+    index: usize,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Some(session) = tables.get(member).and_then(|connection| connection.sessions().get(index)) else {
+        return;
+    };
+    let Some(room) = tables.rooms.get(session.room) else { return };
+    let asked = session.history.iter().flat_map(|job| job.channels());
+    let lost: Vec<Channel> =
+        asked.filter(|channel| !may_read_past(&room.rules, &session.identity, channel)).cloned().collect();
+    end_history(member, index, &lost, tables, context);
 }
 
 /// Takes a newcomer out of channels that were allowed by other rules than its room's.
@@ -174,6 +208,9 @@ pub(super) fn end_history<W: World>(
     let epoch = tables.standing(member).map(|standing| standing.epoch);
     let Some(connection) = tables.get_mut(member) else { return };
     let Some(session) = connection.sessions_mut().get_mut(index) else { return };
+    if session.history.is_empty() || lost.is_empty() {
+        return;
+    }
     let is_lost = |channels: &[Channel]| channels.iter().any(|channel| lost.contains(channel));
     if session.history.front().is_some_and(|job| is_lost(job.channels())) {
         // What is being read may be of this piece, also when the session fell behind since: it is not the next piece's. If it is what a

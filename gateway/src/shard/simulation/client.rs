@@ -1,6 +1,8 @@
 //! A client that remembers what it was told, and notices when that cannot be true: the oracle of the simulation.
 
+use super::joined::matches;
 use super::outside::{COMPRESSED, first_frame, frame, next_message};
+use super::rules::Reading;
 use super::run::chunked;
 use super::scenario::Types;
 use super::tenant::{Logged, Tenant};
@@ -8,7 +10,7 @@ use super::world::Pipe;
 use carillon_protocol::{Channel, ConnectionName, Except, UserId};
 use serde_json::Value;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// What a client speaks.
@@ -34,7 +36,7 @@ pub(super) struct Client {
     pub(super) unsent: Vec<u8>,
     pub(super) next_id: u64,
     /// What it heard on this connection.
-    heard: Heard,
+    pub(super) heard: Heard,
     /// What it heard in all its life, by kind.
     pub(super) kinds: Kinds,
 }
@@ -52,29 +54,43 @@ pub(super) struct Heard {
     /// An answer in chunks has ended.
     has_last_chunk: bool,
     /// What it wants of all its own channels.
-    types: Types,
+    pub(super) types: Types,
     /// Channels it is in for certain: from which seq on it wants which types.
-    certain: BTreeMap<String, Vec<(u64, Types)>>,
+    pub(super) certain: BTreeMap<String, Vec<(u64, Types)>>,
     /// Channels it has ever asked for: by which request, and which types.
-    asked: BTreeMap<String, Vec<(u64, Types)>>,
+    pub(super) asked: BTreeMap<String, Vec<(u64, Types)>>,
     /// The newest request that left a channel.
-    left: BTreeMap<String, u64>,
+    pub(super) left: BTreeMap<String, u64>,
+    /// Channels it was taken out of.
+    pub(super) lost: BTreeSet<String>,
+    /// The tenant's rules when the connection began.
+    pub(super) version: u64,
+    /// Where its room stood when it was welcomed, and the rules then.
+    pub(super) entered: Option<((String, u64), u64)>,
+    /// Where the stream stood when it was let in.
+    pub(super) admitted_at: u64,
+    /// What it asked for by each `subscribe`, until that is answered.
+    pub(super) subscribes: BTreeMap<u64, Subscribe>,
+    /// History that has not ended yet.
+    pub(super) histories: BTreeMap<u64, Subscribe>,
+    /// New tokens by the request that brought them, and whether they are narrow.
+    pub(super) tokens: BTreeMap<u64, bool>,
+    pub(super) narrow: bool,
     /// Pings that were not answered yet, in order.
     pings: Vec<u64>,
     /// What the welcome calls the connection.
     connection: Option<ConnectionName>,
     /// The last event of each history.
-    replayed: BTreeMap<u64, (u64, u64)>,
+    pub(super) replayed: BTreeMap<u64, (u64, u64)>,
 }
 
-/// Whether somebody who wants these types wants this one.
-fn matches(types: &Types, kind: &str) -> bool {
-    types.as_ref().is_none_or(|all| {
-        all.iter().any(|pattern| match pattern.split_once('*') {
-            Some((begins, _)) => kind.starts_with(begins),
-            None => *pattern == kind,
-        })
-    })
+/// A `subscribe`.
+#[derive(Debug, Clone)]
+pub(super) struct Subscribe {
+    pub(super) channels: Vec<String>,
+    pub(super) history: bool,
+    /// The tenant's rules when it was sent.
+    pub(super) version: u64,
 }
 
 /// Nothing, or what is wrong.
@@ -122,12 +138,17 @@ impl Client {
     }
 
     /// Whether events of this channel come without asking: to a back end by the patterns of its URL.
-    fn is_own(&self, channel: &Channel) -> bool {
+    pub(super) fn is_own(&self, channel: &Channel) -> bool {
         let name = channel.as_str();
         match self.is_service() {
             true => PATTERNS.iter().any(|pattern| name.starts_with(pattern.trim_end_matches('*'))),
             false => ["tenant", "role:r"].contains(&name) || name == format!("user:{}", self.user()),
         }
+    }
+
+    /// Whether it is connected and welcome.
+    pub(super) fn is_there(&self) -> bool {
+        self.pipe.is_some() && self.heard.is_welcome && self.heard.closed.is_none()
     }
 
     pub(super) fn connection(&self) -> Option<ConnectionName> {
@@ -146,38 +167,14 @@ impl Client {
     }
 
     /// A new connection begins.
-    pub(super) fn begin(&mut self, pipe: Rc<RefCell<Pipe>>, refused: bool, types: Types) {
+    pub(super) fn begin(&mut self, pipe: Rc<RefCell<Pipe>>, refused: bool, types: Types, version: u64) {
         self.pipe = Some(pipe);
         self.unsent.clear();
-        self.heard = Heard { refused, types, ..Heard::default() };
+        self.heard = Heard { refused, types, version, ..Heard::default() };
     }
 
     pub(super) fn pinged(&mut self, id: u64) {
         self.heard.pings.push(id);
-    }
-
-    /// The types that it chose when it came.
-    pub(super) fn chosen(&self) -> Types {
-        self.heard.types.clone()
-    }
-
-    pub(super) fn asked_for(&mut self, id: u64, channels: &[String], types: &Types) {
-        for channel in channels {
-            self.heard.asked.entry(channel.clone()).or_default().push((id, types.clone()));
-        }
-    }
-
-    pub(super) fn left(&mut self, id: u64, channels: &[String]) {
-        for channel in channels {
-            self.heard.certain.remove(channel);
-            self.heard.left.insert(channel.clone(), id);
-        }
-    }
-
-    /// A new token may take channels away.
-    pub(super) fn refreshed(&mut self, id: u64) {
-        let asked: Vec<String> = self.heard.asked.keys().cloned().collect();
-        self.left(id, &asked);
     }
 
     /// Takes bytes and judges what they say.
@@ -197,7 +194,7 @@ impl Client {
         }
     }
 
-    fn count(&mut self, kind: String) {
+    pub(super) fn count(&mut self, kind: String) {
         *self.kinds.entry(kind).or_default() += 1;
     }
 
@@ -270,7 +267,7 @@ impl Client {
         let seq = answer["seq"].as_u64().ok_or("no seq")?;
         self.heard.closed = Some(0);
         if answer["reset"].is_string() {
-            return self.reset(epoch, seq, answer["reset"] == "too_old", tenant);
+            return self.reset(epoch, seq, answer["reset"].as_str().unwrap_or_default(), tenant);
         }
         if self.heard.refused {
             return Err("a refused cursor was not told so".into());
@@ -319,7 +316,7 @@ impl Client {
             }
             "reset" => {
                 let epoch = frame["epoch"].as_str().ok_or("no epoch")?.to_owned();
-                self.reset(epoch, seq.ok_or("no seq")?, frame["reason"] == "too_old", tenant)
+                self.reset(epoch, seq.ok_or("no seq")?, frame["reason"].as_str().unwrap_or_default(), tenant)
             }
             "ok" => self.ok(&frame),
             "goaway" => {
@@ -328,11 +325,15 @@ impl Client {
             }
             "replayed" => {
                 let id = frame["id"].as_u64().ok_or("no id")?;
+                if self.heard.histories.remove(&id).is_none() {
+                    return Err(format!("history {id} ends that was not asked for, or ends again"));
+                }
                 let (_, count) = self.heard.replayed.remove(&id).unwrap_or_default();
                 let told = frame["count"].as_u64();
                 if told == Some(count) { Ok(()) } else { Err(format!("I4: {count} of {told:?} replayed")) }
             }
-            "error" | "expiring" => Ok(()),
+            "error" => self.error(&frame, tenant),
+            "expiring" => Ok(()),
             other => Err(format!("unknown frame {other}")),
         }
     }
@@ -349,6 +350,13 @@ impl Client {
         let connection = frame["connection"].as_str().ok_or("no connection")?;
         self.heard.connection = Some(ConnectionName::new(connection).map_err(|error| error.to_string())?);
         self.heard.is_welcome = true;
+        for channel in frame["channels"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            let is_named = self.heard.asked.contains_key(channel);
+            if is_named && !self.heard.left.contains_key(channel) {
+                let types = self.heard.types.clone();
+                self.heard.certain.insert(channel.into(), vec![(seq, types)]);
+            }
+        }
         match (frame["resumed"].as_str(), &self.cursor) {
             (Some("reset"), Some(_)) => self.heard.refused = true,
             // Nothing was missed, or it is about to come.
@@ -390,6 +398,7 @@ impl Client {
         let known = tenant.of_epoch(&epoch).and_then(|generation| generation.events.get(seq as usize - 1));
         let logged = known.ok_or_else(|| format!("I2: event {seq} is not in {epoch}"))?;
         self.is_for_me(frame, logged)?;
+        self.is_not_past(seq, &epoch, logged, tenant)?;
         self.reaches(seq - 1, tenant)?;
         self.cursor = Some((epoch, seq));
         Ok(())
@@ -411,7 +420,7 @@ impl Client {
                 Some(types) => matches(types, &kind),
                 None => asked.is_some_and(|all| all.iter().any(|(_, types)| matches(types, &kind))),
             };
-            joined || self.wants_own(channel, &kind)
+            joined && !self.heard.lost.contains(channel.as_str()) || self.wants_own(channel, &kind)
         };
         if logged.channels.iter().any(may) {
             Ok(())
@@ -420,55 +429,19 @@ impl Client {
         }
     }
 
-    /// Which types of a channel's events it wants for certain at this seq.
-    fn wanted(&self, channel: &Channel, seq: u64) -> Option<&Types> {
-        let spans = self.heard.certain.get(channel.as_str())?;
-        spans.iter().rev().find(|(from, _)| *from < seq).map(|(_, types)| types)
-    }
-
-    /// Whether events of this type come in this channel without asking.
-    fn wants_own(&self, channel: &Channel, kind: &str) -> bool {
-        self.is_own(channel) && matches(&self.heard.types, kind)
-    }
-
-    fn replay(&mut self, frame: &Value, tenant: &Tenant) -> Finding {
-        let seq = frame["seq"].as_u64().ok_or("no seq")?;
-        let id = frame["replay"].as_u64().ok_or("history without an id")?;
-        let (last, count) = self.heard.replayed.entry(id).or_default();
-        if seq <= *last {
-            return Err(format!("I3: history {id} has {seq} after {last}"));
+    fn reset(&mut self, epoch: String, seq: u64, reason: &str, tenant: &Tenant) -> Finding {
+        if reason == "history_forbidden" {
+            self.count("past forbidden".into());
         }
-        (*last, *count) = (seq, *count + 1);
-        let all = tenant.generations.iter().filter_map(|generation| generation.events.get(seq as usize - 1));
-        let mut same =
-            all.filter(|logged| serde_json::from_str(&logged.body).ok().as_ref() == Some(&frame["event"]));
-        let logged = same.next_back().ok_or_else(|| format!("I5: history has an unknown {seq}"))?;
-        let of_id = |channel: &Channel| {
-            let asked = self.heard.asked.get(channel.as_str());
-            asked.into_iter().flatten().any(|(asked, types)| *asked == id && matches(types, &logged.kind()))
-        };
-        match logged.channels.iter().any(of_id) {
-            true => Ok(()),
-            false => Err(format!("history {id} has {seq}, which it did not ask for")),
-        }
-    }
-
-    fn ok(&mut self, frame: &Value) -> Finding {
-        let (Some(seq), Some(id)) = (frame["seq"].as_u64(), frame["id"].as_u64()) else { return Ok(()) };
-        for channel in frame["channels"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            if self.heard.left.get(channel).is_none_or(|left| *left < id) {
-                // Answers come in the order of their requests.
-                let asked = self.heard.asked.get(channel).into_iter().flatten();
-                let Some((_, types)) = asked.into_iter().find(|(asked, _)| *asked == id) else { continue };
-                self.heard.certain.entry(channel.into()).or_default().push((seq, types.clone()));
-            }
-        }
-        Ok(())
-    }
-
-    fn reset(&mut self, epoch: String, seq: u64, too_old: bool, tenant: &Tenant) -> Finding {
         if let (Some((own, since)), false) = (&self.cursor, self.heard.refused) {
-            let fair = if too_old { *since < tenant.dropped } else { *own != epoch };
+            let fair =
+                match reason {
+                    "too_old" => *since < tenant.dropped,
+                    "history_forbidden" => self.heard.asked.keys().any(|channel| {
+                        self.was_forbidden(self.heard.version, Reading::Past, channel, tenant)
+                    }),
+                    _ => *own != epoch,
+                };
             if !fair {
                 return Err(format!("I4: reset at {own}:{since} without a loss"));
             }

@@ -1,11 +1,13 @@
 //! What must be true after every step, when everything has come to rest, and at the end?
 
 use super::client::{Finding, Speech};
+use super::outside::names;
 use super::run::Run;
 use super::scenario::{CLIENTS, Outcome, Saying, Step, TENANTS};
 use crate::shard::connection::{Connection, Stage};
 use crate::shard::history::JOBS;
 use crate::shard::messages::{Cause, ToShard};
+use carillon_protocol::Channel;
 use std::sync::atomic::Ordering;
 
 /// Bytes of answers that one connection may have waiting (I6): what stops reading, one read's answers, and one frame.
@@ -38,6 +40,7 @@ impl Run {
                     return Err("I10: too much history".into());
                 }
                 subscriptions += session.channels.len() as u64;
+                self.check_rules(session)?;
             }
         }
         if subscriptions != shard.tables.subscriptions {
@@ -79,10 +82,22 @@ impl Run {
             self.say(number, &Saying::Ping, usize::MAX);
         }
         self.until_quiet()?;
+        for client in self.clients.iter().filter(|client| client.is_there()) {
+            let judged = client.is_in_order(&self.tenants[client.tenant]);
+            judged.map_err(|what| format!("client {}, at rest: {what}", client.number))?;
+        }
+        // Whoever is in a channel gets what comes in it now.
+        for tenant in 0..TENANTS {
+            let before = self.tenants[tenant].head();
+            for name in names(63) {
+                self.tenants[tenant].publish(vec![Channel::new(name).unwrap()], 10, None);
+            }
+            self.tenants[tenant].announce(before);
+        }
+        self.repair_all()?;
+        self.until_quiet()?;
         for (number, client) in self.clients.iter_mut().enumerate() {
-            let is_there =
-                client.pipe.is_some() && client.heard().is_welcome && client.heard().closed.is_none();
-            if is_there && client.speech != Speech::Poll && client.cursor.is_some() {
+            if client.is_there() && client.speech != Speech::Poll && client.cursor.is_some() {
                 let tenant = &self.tenants[client.tenant];
                 let epoch = client.cursor.as_ref().map(|(epoch, _)| epoch.clone());
                 if epoch.as_deref() != Some(tenant.now().epoch.as_str()) {

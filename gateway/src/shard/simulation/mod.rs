@@ -4,7 +4,7 @@
 //! at any write or were gone before they were seen; first bytes that came with the request; compression; batches that come
 //! late, twice, in another order or never; logs that
 //! lose their end; rings that let go; pages of the log that come late, partly or not; tokens that expire; clocks that are
-//! set; connections that are sent away. After every step the invariants must hold, and at the end nothing may be left.
+//! set; connections that are sent away; rules of channels that change. After every step the invariants must hold, and at the end nothing may be left.
 //!
 //! A failure prints its seed and the fewest steps that still fail. `CARILLON_SIMULATION_SEED=n` runs one seed again;
 //! `CARILLON_SIMULATION_MINUTES=n` (`make simulate`) draws seeds for so long, on every core.
@@ -16,6 +16,9 @@
 //! | [`tenant`] | what is a tenant's log in truth? |
 //! | [`feed`] | how does it get to the tenant's stream? |
 //! | [`client`] | what may a client be told? (the oracle) |
+//! | [`rules`] | which channels may a client be in, and read back, in truth? |
+//! | [`joined`] | which channels is a client in, as far as it knows? |
+//! | [`rights`] | what may a client hear, and a connection have, by its token and the rules? (the oracle of rights) |
 //! | [`tap`] | what went to a client, and when? (the oracle of time) |
 //! | [`outside`] | what does the world outside say and answer? |
 //! | [`run`] | what happens in which order? |
@@ -23,8 +26,11 @@
 
 mod client;
 mod feed;
+mod joined;
 mod judge;
 mod outside;
+mod rights;
+mod rules;
 mod run;
 mod scenario;
 mod tap;

@@ -1,7 +1,8 @@
 //! One run: a shard, its streams and its clients, step by step, judged after each.
 
-use super::client::{Client, Finding, Kinds, PATTERNS, Speech};
+use super::client::{Client, Finding, Kinds, Speech};
 use super::outside::{COMPRESSED, compressed, event_channels, frame, history, names};
+use super::rules::Reading;
 use super::scenario::{CLIENTS, Connecting, Outcome, Saying, Step, TENANTS};
 use super::tenant::{Tenant, incarnation};
 use super::world::{Pipe, SimSocket, SimWorld};
@@ -19,10 +20,10 @@ use crate::stream::backlog::BacklogPage;
 use crate::ws::Deflate;
 use bytes::Bytes;
 use carillon_backplane::log::LogError;
-use carillon_platform::auth::{AuthError, Caps, Identity};
+use carillon_platform::auth::AuthError;
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{ChannelPattern, Epoch, Except, Seq, TypeFilter, UserId};
+use carillon_protocol::{Channel, CloseCode, Epoch, Except, Seq, SettingsVersion, TypeFilter, UserId};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -146,6 +147,11 @@ impl Run {
                 tenant.dropped = (tenant.dropped + count).min(tenant.fed());
             }
             Step::Trim { tenant, weight } => drop(self.tenants[*tenant].stream.trim(*weight)),
+            Step::Rules { tenant, rules } => {
+                if self.tenants[*tenant].set_rules(*rules) != 0 {
+                    self.messages.push_back(ToShard::Rules(self.tenants[*tenant].stream.clone()));
+                }
+            }
             Step::Answer { request, outcome } => self.answer(*request, *outcome),
             Step::SendAway { count } => self.messages.push_back(ToShard::SendAway(Cause::Rebalance, *count)),
             Step::Wait { ms } => {
@@ -199,11 +205,18 @@ impl Run {
             writable: true,
             ..Pipe::default()
         }));
-        client.begin(pipe.clone(), refused, how.types.clone());
+        let version = self.tenants[client.tenant].version();
+        client.begin(pipe.clone(), refused, how.types.clone(), version);
+        let url = if client.is_service() { Vec::new() } else { names(how.channels) };
+        client.asked_for(0, &url, &how.types, false, version);
         let is_websocket = client.speech == Speech::WebSocket;
         let greets = how.greets && is_websocket;
         if greets {
-            let text = format!(r#"{{"type":"auth","token":"{number} {refused} {}"}}"#, how.expires_s);
+            let text = format!(
+                r#"{{"type":"auth","token":"{number} {refused} {} {}"}}"#,
+                how.expires_s,
+                url.join(" ")
+            );
             client.unsent.extend(frame(1, text.as_bytes()));
         }
         for _ in 0..if is_websocket { how.early } else { 0 } {
@@ -216,15 +229,20 @@ impl Run {
         if how.is_gone {
             pipe.borrow_mut().reset();
         }
+        self.note_admission(number);
         let mut permit = self.admission.enter(address).unwrap();
-        let authorized = (!greets).then(|| self.authorized(number, refused, how.expires_s));
-        if let Some(authorized) = &authorized
-            && permit.identify(&authorized.identity.tenant, &authorized.identity.user).is_err()
-        {
+        let authorized = match greets {
+            true => Ok(None),
+            false => self.authorized(number, refused, how.expires_s, url).map(Some),
+        };
+        let is_identified = |authorized: &Authorized| {
+            permit.identify(&authorized.identity.tenant, &authorized.identity.user).is_ok()
+        };
+        let Some(authorized) = authorized.ok().filter(|it| it.as_ref().is_none_or(is_identified)) else {
             // Refused by HTTP.
             self.clients[number].pipe = None;
             return;
-        }
+        };
         let wire = match self.clients[number].speech {
             Speech::WebSocket => {
                 Wire::WebSocket(self.clients[number].window_bits().map(Deflate::with_window))
@@ -245,7 +263,13 @@ impl Run {
     }
 
     /// What the authenticator makes of a client, with the cursor it has now.
-    fn authorized(&self, number: usize, refused: bool, expires_s: u64) -> Authorized {
+    fn authorized(
+        &self,
+        number: usize,
+        refused: bool,
+        expires_s: u64,
+        url: Vec<String>,
+    ) -> Result<Authorized, Refusal> {
         let client = &self.clients[number];
         let tenant = &self.tenants[client.tenant];
         let (_, head) = tenant.stream.position();
@@ -256,36 +280,25 @@ impl Run {
             Some((_, seq)) if *seq < tenant.dropped && Seq(*seq) < head => Resume::Reset(ResetReason::TooOld),
             Some((epoch, seq)) => Resume::From { epoch: Epoch::new(epoch).unwrap(), seq: Seq(*seq) },
         };
-        Authorized {
-            identity: self.identity(number, expires_s),
-            stream: tenant.stream.clone(),
-            channels: Vec::new(),
-            resume,
-            rules: None,
-            device: None,
-            types: client.chosen().map(|types| Arc::new(TypeFilter::new(types).unwrap())),
+        let identity = self.identity(number, false, expires_s);
+        let channels: Vec<Channel> = url.into_iter().map(|name| Channel::new(name).unwrap()).collect();
+        let (version, rules) = (tenant.version(), tenant.rules_at(tenant.version()));
+        let by_rule: Vec<&Channel> = channels.iter().filter(|channel| !identity.may_read(channel)).collect();
+        let all = |reading| by_rule.iter().all(|channel| rules.allow(reading, channel.as_str()));
+        if !all(Reading::Present) {
+            return Err(Refusal::new("forbidden", "", 403, CloseCode::Forbidden));
         }
-    }
-
-    fn identity(&self, number: usize, expires_s: u64) -> Identity {
-        let client = &self.clients[number];
-        let expires_at = self.world.unix_us.get() / 1_000_000 + expires_s;
-        let tenant = self.tenants[client.tenant].name.clone();
-        if client.is_service() {
-            let key = Arc::new(number.to_string());
-            let patterns = PATTERNS.iter().map(|pattern| ChannelPattern::new(pattern).unwrap()).collect();
-            let service = Identity::of_service(key, tenant, Some(expires_at), true).unwrap();
-            return Identity { patterns, ..service };
-        }
-        Identity {
-            tenant,
-            user: UserId::new(client.user()).unwrap(),
-            roles: Box::new(["r".to_owned()]),
-            patterns: Box::new([ChannelPattern::new("x:*").unwrap()]),
-            caps: Caps::default(),
-            expires_at,
-            service: None,
-        }
+        let resume = match resume {
+            // What was missed is past.
+            Resume::From { seq, .. } if !all(Reading::Past) && seq < head => {
+                Resume::Reset(ResetReason::HistoryForbidden)
+            }
+            resume => resume,
+        };
+        let rules = (!by_rule.is_empty()).then_some(SettingsVersion { tenant: version, defaults: 0 });
+        let types = client.chosen().map(|types| Arc::new(TypeFilter::new(types).unwrap()));
+        let (stream, device) = (tenant.stream.clone(), None);
+        Ok(Authorized { identity, stream, channels, resume, rules, device, types })
     }
 
     pub(super) fn say(&mut self, number: usize, what: &Saying, flow: usize) {
@@ -293,6 +306,11 @@ impl Run {
             return (0..300).for_each(|_| self.say(number, &Saying::Ping, flow));
         }
         let client = &mut self.clients[number];
+        // Those that the shard has been told of.
+        let tenant = &self.tenants[client.tenant];
+        let tables = &self.shard.tables;
+        let room = tables.rooms.of(&tenant.stream).and_then(|room| tables.rooms.get(room));
+        let version = room.map_or(tenant.version(), |room| room.rules.version().tenant);
         let Some(pipe) = client.pipe.clone() else { return };
         if client.speech != Speech::WebSocket || pipe.borrow().is_finished {
             return;
@@ -306,7 +324,7 @@ impl Run {
             }
             Saying::Subscribe { channels, history, types } => {
                 let channels = names(*channels);
-                client.asked_for(id, &channels, types);
+                client.asked_for(id, &channels, types, history.is_some(), version);
                 let types = types.as_ref().map_or(String::new(), |types| format!(r#","types":{types:?}"#));
                 let history = history.map_or(String::new(), |count| format!(r#","history":{count}"#));
                 let channels = serde_json::to_string(&channels).unwrap();
@@ -318,9 +336,9 @@ impl Run {
                 let channels = serde_json::to_string(&channels).unwrap();
                 format!(r#"{{"type":"unsubscribe","id":{id},"channels":{channels}}}"#)
             }
-            Saying::Auth => {
-                client.refreshed(id);
-                format!(r#"{{"type":"auth","id":{id},"token":"{number} false 50000"}}"#)
+            Saying::Auth { narrow } => {
+                client.refreshed(id, *narrow);
+                format!(r#"{{"type":"auth","id":{id},"token":"{number} {narrow}"}}"#)
             }
             Saying::Goodbye | Saying::Flood => String::new(),
         };
@@ -382,15 +400,19 @@ impl Run {
                 let number: usize = words.next().unwrap().parse().unwrap();
                 let (refused, expires_s) =
                     (words.next() == Some("true"), words.next().unwrap().parse().unwrap());
+                if self.shard.tables.has(connection) {
+                    self.note_admission(number);
+                }
+                let url = words.filter(|word| !word.is_empty()).map(str::to_owned).collect();
                 let result = match outcome {
-                    Outcome::Good => Ok(Box::new(self.authorized(number, refused, expires_s))),
+                    Outcome::Good => self.authorized(number, refused, expires_s, url).map(Box::new),
                     _ => Err(Refusal::from(AuthError::Missing)),
                 };
                 ToShard::Entered(connection, result)
             }
             Request::Refresh { connection, frame, token, .. } => {
-                let number: usize = token.split(' ').next().unwrap().parse().unwrap();
-                let mut identity = self.identity(number, 50_000);
+                let (number, narrow) = token.split_once(' ').unwrap();
+                let mut identity = self.identity(number.parse().unwrap(), narrow == "true", 50_000);
                 let result = match outcome {
                     Outcome::Good => Ok(identity),
                     Outcome::Other => {
@@ -442,7 +464,10 @@ impl Run {
         }
         let messages = messages.min(self.messages.len());
         let messages: Vec<ToShard<SimSocket>> = self.messages.drain(..messages).collect();
+        messages.iter().for_each(|message| self.note_welcome(message));
+        let behind = self.those_behind();
         let goes_on = self.shard.turn(ready, messages);
+        self.check_behind(&behind)?;
         self.orphans.retain(|pipe| !pipe.borrow().is_dropped);
         self.check_times(now_ms)?;
         Ok(goes_on)

@@ -1,6 +1,7 @@
 //! What happens in one run of the simulation, drawn from a seed: a list of steps, so that it can be made shorter.
 
 use super::feed::Fate;
+use super::rules::{OPEN, Rules};
 use fastrand::Rng;
 
 /// Clients of a scenario.
@@ -37,6 +38,8 @@ pub(super) enum Step {
     Drop { tenant: usize, count: u64 },
     /// The ring lets go of what weighs more than this.
     Trim { tenant: usize, weight: usize },
+    /// Its rules are others now.
+    Rules { tenant: usize, rules: Rules },
     /// One of the shard's requests is answered.
     Answer { request: usize, outcome: Outcome },
     /// Some are sent away.
@@ -56,6 +59,8 @@ pub(super) struct Connecting {
     pub(super) resumes: bool,
     /// The cursor is refused, whatever it is.
     pub(super) refused: bool,
+    /// The channels that its URL names, if it is no back end.
+    pub(super) channels: u8,
     /// The token comes as the first frame.
     pub(super) greets: bool,
     /// Pings right behind the request, of which so many bytes come with it and the rest by the socket.
@@ -89,7 +94,10 @@ pub(super) enum Saying {
     Unsubscribe {
         channels: u8,
     },
-    Auth,
+    /// A new token, which opens less than the first one if it is narrow.
+    Auth {
+        narrow: bool,
+    },
     Goodbye,
     /// More pings than it may.
     Flood,
@@ -110,7 +118,35 @@ pub(super) fn steps(seed: u64) -> Vec<Step> {
     let clients = rng.usize(1..=CLIENTS);
     let tenants = rng.usize(1..=TENANTS);
     let count = rng.usize(20..220);
-    (0..count).map(|_| step(&mut rng, clients, tenants)).collect()
+    // In one of four much of it is about history and rules.
+    let is_about_rules = rng.u8(..4) == 0;
+    let mut next = || match is_about_rules && rng.bool() {
+        true => step_about_rules(&mut rng, clients),
+        false => step(&mut rng, clients, tenants),
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// A WebSocket client of the first tenant, whose channels are opened by rules, asks for history; its answers come or do not.
+fn step_about_rules(rng: &mut Rng, clients: usize) -> Step {
+    let client = 1 % clients;
+    match rng.u32(..12) {
+        0 => {
+            let how = Connecting { resumes: true, channels: 1 << rng.u8(..6), ..connecting(rng) };
+            Step::Connect { client, how }
+        }
+        1..4 => {
+            let (channels, history) = (1 << rng.u8(..6), [None, Some(2), Some(1_000)][rng.usize(..3)]);
+            Step::Say { client, what: Saying::Subscribe { channels, history, types: None }, flow: 1 << 20 }
+        }
+        4 => Step::Publish { tenant: 0, channels: rng.u8(1..), size: 100, count: 2 },
+        5 => Step::Arrive { tenant: 0, which: 0, fate: Fate::Arrives },
+        6 => Step::Rules { tenant: 0, rules: rules(rng) },
+        7 => Step::Answer { request: rng.usize(..), outcome: outcome(rng) },
+        8 => Step::Read { client, bytes: 1 << 20 },
+        9 => Step::Narrow { client, most: [0, usize::MAX][rng.usize(..2)] },
+        _ => Step::Turn { backwards: false, messages: usize::MAX },
+    }
 }
 
 fn step(rng: &mut Rng, clients: usize, tenants: usize) -> Step {
@@ -145,6 +181,7 @@ fn step(rng: &mut Rng, clients: usize, tenants: usize) -> Step {
         72 => Step::SendAway { count: rng.usize(1..4) },
         73..78 => Step::Wait { ms: [1, 30, 600, 2_500, 6_000, 26_000, 130_000][rng.usize(..7)] },
         78 => Step::SetClock { ms: rng.i64(-4_000_000..4_000_000) },
+        79..81 => Step::Rules { tenant, rules: rules(rng) },
         _ => Step::Turn {
             backwards: rng.bool(),
             messages: if rng.bool() { usize::MAX } else { rng.usize(..4) },
@@ -152,10 +189,25 @@ fn step(rng: &mut Rng, clients: usize, tenants: usize) -> Step {
     }
 }
 
+/// Every other time as at the beginning.
+fn rules(rng: &mut Rng) -> Rules {
+    if rng.bool() {
+        return OPEN;
+    }
+    Rules {
+        named: rng.u8(..),
+        subscribe: rng.u8(..) | rng.u8(..),
+        history: rng.u8(..) | rng.u8(..),
+        others_subscribe: rng.u8(..4) > 0,
+        others_history: rng.bool(),
+    }
+}
+
 fn connecting(rng: &mut Rng) -> Connecting {
     Connecting {
         resumes: rng.u8(..4) > 0,
         refused: rng.u8(..6) == 0,
+        channels: if rng.u8(..3) > 0 { 0 } else { rng.u8(..) },
         greets: rng.u8(..4) == 0,
         early: if rng.bool() { 0 } else { rng.usize(..6) },
         with_request: rng.usize(..150),
@@ -182,7 +234,8 @@ fn saying(rng: &mut Rng) -> Saying {
             Saying::Subscribe { channels: rng.u8(1..), history, types: types(rng) }
         }
         8..10 => Saying::Unsubscribe { channels: rng.u8(1..) },
-        10 => [Saying::Auth, Saying::Auth, Saying::Flood][rng.usize(..3)].clone(),
+        10 => [Saying::Auth { narrow: false }, Saying::Auth { narrow: true }, Saying::Flood][rng.usize(..3)]
+            .clone(),
         _ => Saying::Goodbye,
     }
 }

@@ -1,6 +1,7 @@
 //! A tenant's log as it is in truth, and the stream that follows it.
 
 use super::feed::{Fate, Feed, Head};
+use super::rules::{OPEN, Reading, Rules};
 use super::scenario::Outcome;
 use crate::budget::Budget;
 use crate::stream::entry::{Entry, Excepted};
@@ -77,6 +78,8 @@ pub(super) struct Tenant {
     pub(super) dropped: u64,
     /// The epochs it has had, newest first.
     began: Vec<Began>,
+    /// All rules it ever had, the last ones now; those of version 1 stand first.
+    rules: Vec<Rules>,
     budget: Arc<Budget>,
     feed: Feed,
     /// Tells events of one seq in several generations apart.
@@ -88,12 +91,14 @@ impl Tenant {
         let name = TenantId::new(format!("tenant-{number}")).unwrap();
         let epoch = Epoch::new(format!("t{number}e1")).unwrap();
         let stream = Stream::new(name.clone(), epoch.clone(), Seq::ZERO, Seq(1), RING);
+        stream.set_rules(Arc::new(OPEN.compiled(1)));
         Self {
             name,
             stream: Arc::new(stream),
             generations: vec![Generation { epoch, events: Vec::new() }],
             dropped: 0,
             began: vec![Began { epoch: Epoch::new(format!("t{number}e1")).unwrap(), after: Seq::ZERO }],
+            rules: vec![OPEN],
             budget: Budget::new(usize::MAX),
             feed: Feed::new(Epoch::new(format!("t{number}e1")).unwrap()),
             made: 0,
@@ -124,6 +129,27 @@ impl Tenant {
 
     pub(super) fn head(&self) -> u64 {
         self.now().events.len() as u64
+    }
+
+    /// Other rules are in force. Answers who must be told.
+    pub(super) fn set_rules(&mut self, rules: Rules) -> ShardSet {
+        self.rules.push(rules);
+        self.stream.set_rules(Arc::new(rules.compiled(self.version())))
+    }
+
+    /// Of which version the present rules are.
+    pub(super) fn version(&self) -> u64 {
+        self.rules.len() as u64
+    }
+
+    /// The rules of a version.
+    pub(super) fn rules_at(&self, version: u64) -> Rules {
+        self.rules[version as usize - 1]
+    }
+
+    /// Whether some rules since a version did not allow this.
+    pub(super) fn forbade_since(&self, version: u64, reading: Reading, channel: &str) -> bool {
+        self.rules[version as usize - 1..].iter().any(|rules| !rules.allow(reading, channel))
     }
 
     pub(super) fn of_epoch(&self, epoch: &str) -> Option<&Generation> {

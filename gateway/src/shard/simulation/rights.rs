@@ -1,0 +1,278 @@
+//! What may a client hear, and a connection have, by its token and the rules? (the oracle of rights)
+
+use super::client::{Client, Finding, PATTERNS};
+use super::joined::matches;
+use super::rules::{Reading, opened_by_token, token_opens};
+use super::run::Run;
+use super::tenant::{Logged, Tenant};
+use super::world::{Pipe, SimSocket};
+use crate::shard::messages::{Coming, ConnectionId, ToShard};
+use crate::shard::room::Room;
+use crate::shard::session::Session;
+use carillon_platform::auth::{Caps, Identity};
+use carillon_protocol::{Channel, ChannelPattern, Seq, UserId};
+use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A connection that is behind: in which generation, where its room stands, and of which of its channels it may read the past.
+pub(super) struct Behind {
+    id: ConnectionId,
+    life: u32,
+    room_cursor: Seq,
+    past: BTreeMap<Channel, bool>,
+}
+
+impl Client {
+    /// It is welcomed where its room stands, by the rules of a version.
+    pub(super) fn entered(&mut self, room: (String, u64), version: u64) {
+        let (epoch, cursor) = room;
+        self.heard.entered = Some(((epoch, cursor.min(self.heard.admitted_at)), version));
+    }
+
+    /// Channels it knows itself to be in, beside its own.
+    pub(super) fn certain(&self) -> impl Iterator<Item = &str> {
+        self.heard.certain.keys().map(String::as_str)
+    }
+
+    /// Whether its present token opens a channel.
+    pub(super) fn token_opens(&self, channel: &str) -> bool {
+        self.is_service() || token_opens(self.number, self.heard.narrow, channel)
+    }
+
+    /// Whether the rules, some time since a version, were against it in a channel.
+    pub(super) fn was_forbidden(&self, since: u64, reading: Reading, channel: &str, tenant: &Tenant) -> bool {
+        let narrow = self.heard.narrow || self.heard.tokens.values().any(|narrow| *narrow);
+        let by_token = self.is_service() || token_opens(self.number, narrow, channel);
+        !by_token && tenant.forbade_since(since, reading, channel)
+    }
+
+    /// A request was refused, or something was taken away.
+    pub(super) fn error(&mut self, frame: &Value, tenant: &Tenant) -> Finding {
+        let id = frame["id"].as_u64();
+        let channels: Vec<&str> =
+            frame["channels"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if frame["code"] == "history_unavailable" {
+            let known = id.and_then(|id| self.heard.histories.remove(&id));
+            self.heard.replayed.remove(&id.unwrap_or_default());
+            return known
+                .map(drop)
+                .ok_or_else(|| format!("history {id:?} is unavailable and was not asked for"));
+        }
+        if frame["code"] != "forbidden" || !self.heard.is_welcome {
+            return Ok(());
+        }
+        if let Some(asked) = id.and_then(|id| self.heard.subscribes.remove(&id)) {
+            self.count("refused by rule".into());
+            let may_not = |channel: &&str| {
+                self.was_forbidden(asked.version, Reading::Present, channel, tenant)
+                    || asked.history && self.was_forbidden(asked.version, Reading::Past, channel, tenant)
+            };
+            let fair = !channels.is_empty() && channels.iter().all(may_not);
+            return if fair { Ok(()) } else { Err(format!("{asked:?} was refused without a rule: {frame}")) };
+        }
+        self.count("taken out by rule".into());
+        for channel in channels {
+            if !self.heard.asked.contains_key(channel) {
+                return Err(format!("taken out of {channel}, in which it never was"));
+            }
+            if !self.was_forbidden(self.heard.version, Reading::Present, channel, tenant) {
+                return Err(format!("taken out of {channel} without a rule"));
+            }
+            self.heard.certain.remove(channel);
+            self.heard.lost.insert(channel.into());
+        }
+        Ok(())
+    }
+
+    /// At rest: it is in no channel that is forbidden to it, and all history that it asked for has ended.
+    pub(super) fn is_in_order(&self, tenant: &Tenant) -> Finding {
+        let rules = tenant.rules_at(tenant.version());
+        let may = |channel: &str| self.token_opens(channel) || rules.allow(Reading::Present, channel);
+        if let Some(channel) = self.certain().find(|channel| !may(channel)) {
+            return Err(format!("it was never taken out of {channel}"));
+        }
+        match self.heard.histories.first_key_value() {
+            Some((id, asked)) => Err(format!("history {id} never ended: {asked:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// An event of history.
+    pub(super) fn replay(&mut self, frame: &Value, tenant: &Tenant) -> Finding {
+        let seq = frame["seq"].as_u64().ok_or("no seq")?;
+        let id = frame["replay"].as_u64().ok_or("history without an id")?;
+        let asked = self.heard.histories.get(&id);
+        let asked = asked.ok_or_else(|| format!("history {id} has {seq} and is not under way"))?;
+        if let Some(lost) = asked.channels.iter().find(|channel| self.heard.lost.contains(*channel)) {
+            return Err(format!("history {id} goes on with {seq} and is of {lost}, which was taken away"));
+        }
+        let asked = asked.channels.clone();
+        let (last, count) = self.heard.replayed.entry(id).or_default();
+        if seq <= *last {
+            return Err(format!("I3: history {id} has {seq} after {last}"));
+        }
+        (*last, *count) = (seq, *count + 1);
+        let all = tenant.generations.iter().filter_map(|generation| generation.events.get(seq as usize - 1));
+        let mut same =
+            all.filter(|logged| serde_json::from_str(&logged.body).ok().as_ref() == Some(&frame["event"]));
+        let logged = same.next_back().ok_or_else(|| format!("I5: history has an unknown {seq}"))?;
+        let of_id = |channel: &Channel| {
+            let requests = self.heard.asked.get(channel.as_str()).into_iter().flatten();
+            requests.into_iter().any(|(asked, types)| *asked == id && matches(types, &logged.kind()))
+        };
+        if !logged.channels.iter().any(of_id) {
+            return Err(format!("history {id} is of {asked:?}, and {seq} of {:?}", logged.channels));
+        }
+        Ok(())
+    }
+
+    /// What was missed is past when somebody comes back: it comes only from channels whose past they may read.
+    pub(super) fn is_not_past(&self, seq: u64, epoch: &str, logged: &Logged, tenant: &Tenant) -> Finding {
+        if let Some(((_, upto), version)) = self.heard.entered.as_ref().filter(|(room, _)| room.0 == *epoch)
+            && seq <= *upto
+        {
+            let rules = tenant.rules_at(*version);
+            let may = |channel: &Channel| {
+                let name = channel.as_str();
+                self.is_own(channel) || self.token_opens(name) || rules.allow(Reading::Past, name)
+            };
+            if !logged.channels.iter().any(may) {
+                return Err(format!("event {seq} of {:?} was past when it came", logged.channels));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Run {
+    /// Who a client is, with its first token or a narrow one.
+    pub(super) fn identity(&self, number: usize, narrow: bool, expires_s: u64) -> Identity {
+        let client = &self.clients[number];
+        let expires_at = self.world.unix_us.get() / 1_000_000 + expires_s;
+        let tenant = self.tenants[client.tenant].name.clone();
+        if client.is_service() {
+            let key = Arc::new(number.to_string());
+            let patterns = PATTERNS.iter().map(|pattern| ChannelPattern::new(pattern).unwrap()).collect();
+            let service = Identity::of_service(key, tenant, Some(expires_at), true).unwrap();
+            return Identity { patterns, ..service };
+        }
+        Identity {
+            tenant,
+            user: UserId::new(client.user()).unwrap(),
+            roles: Box::new(["r".to_owned()]),
+            patterns: opened_by_token(number, narrow)
+                .iter()
+                .map(|pattern| ChannelPattern::new(*pattern).unwrap())
+                .collect(),
+            caps: Caps::default(),
+            expires_at,
+            service: None,
+        }
+    }
+
+    /// Notes where the stream of somebody stands who is let in now.
+    pub(super) fn note_admission(&mut self, number: usize) {
+        let client = &mut self.clients[number];
+        client.heard.admitted_at = self.tenants[client.tenant].stream.position().1.0;
+    }
+
+    /// Notes where the room of somebody stands who is welcomed now, and by which rules.
+    pub(super) fn note_welcome(&mut self, message: &ToShard<SimSocket>) {
+        let is_it = |pipe: &Rc<RefCell<Pipe>>| match message {
+            ToShard::Connect(newcomer) => {
+                matches!(newcomer.coming, Coming::Admitted(_)) && Rc::ptr_eq(pipe, &newcomer.socket.0)
+            }
+            ToShard::Entered(id, Ok(_)) => self.shard.tables.has(*id) && pipe.borrow().key == Some(id.key),
+            _ => false,
+        };
+        let found = self.clients.iter().position(|client| client.pipe.as_ref().is_some_and(is_it));
+        let Some(client) = found.and_then(|number| self.clients.get_mut(number)) else { return };
+        let tenant = &self.tenants[client.tenant];
+        let tables = &self.shard.tables;
+        let room = tables.rooms.of(&tenant.stream).and_then(|room| tables.rooms.get(room));
+        let (life, cursor) = match room {
+            Some(room) => (room.life.clone(), room.cursor),
+            None => tenant.stream.position(),
+        };
+        client.entered((life.epoch.to_string(), cursor.0), tenant.version());
+    }
+
+    /// Nobody is in a channel, or has its past read, whom the rules do not let.
+    pub(super) fn check_rules(&self, session: &Session) -> Finding {
+        let Some(room) = self.shard.tables.rooms.get(session.room) else { return Ok(()) };
+        let Some(tenant) = self.tenants.iter().find(|tenant| tenant.name == session.identity.tenant) else {
+            return Ok(());
+        };
+        let version = room.rules.version().tenant;
+        let is_told = |message: &ToShard<SimSocket>| matches!(message, ToShard::Rules(stream) if Arc::ptr_eq(stream, &tenant.stream));
+        if version != tenant.version() && !self.messages.iter().any(is_told) {
+            return Err(format!("rules {version} are in force where there are {}", tenant.version()));
+        }
+        let rules = tenant.rules_at(version);
+        let may = |reading: Reading, channel: &Channel| {
+            session.identity.may_read(channel) || rules.allow(reading, channel.as_str())
+        };
+        let mut names = session.channels.channels().into_iter().filter_map(|channel| room.name_of(channel));
+        if let Some(channel) = names.find(|channel| !channel.is_reserved() && !may(Reading::Present, channel))
+        {
+            return Err(format!("it is in {channel}, which the rules forbid"));
+        }
+        let mut past = session.history.iter().flat_map(|job| job.channels());
+        match past.find(|channel| !channel.is_reserved() && !may(Reading::Past, channel)) {
+            Some(channel) => Err(format!("the past of {channel} is being read, which the rules forbid")),
+            None => Ok(()),
+        }
+    }
+
+    /// The connections that are behind.
+    pub(super) fn those_behind(&self) -> Vec<Behind> {
+        let of = |session: &Session| {
+            let room = self.shard.tables.rooms.get(session.room)?;
+            (!session.is_live()).then(|| (room.life.number, room.cursor, self.past_of(session, room)))
+        };
+        let connections = self.shard.tables.connections.iter();
+        let all = connections.filter_map(|(_, connection)| {
+            let (life, room_cursor, past) = connection.sessions().first().and_then(of)?;
+            Some(Behind { id: connection.id, life, room_cursor, past })
+        });
+        all.collect()
+    }
+
+    /// Of which of a session's channels it may read the past.
+    fn past_of(&self, session: &Session, room: &Room) -> BTreeMap<Channel, bool> {
+        let tenant = self.tenants.iter().find(|tenant| tenant.name == session.identity.tenant);
+        let Some(tenant) = tenant else { return BTreeMap::new() };
+        let rules = tenant.rules_at(room.rules.version().tenant);
+        let names = session.channels.channels().into_iter().filter_map(|channel| room.name_of(channel));
+        let may = |channel: &Channel| {
+            session.identity.may_read(channel) || rules.allow(Reading::Past, channel.as_str())
+        };
+        names.map(|channel| (channel.clone(), may(channel))).collect()
+    }
+
+    /// Nobody reads on, from where they were behind, in a channel that they joined in this turn, or lost the past of, and may not
+    /// read back.
+    pub(super) fn check_behind(&self, before: &[Behind]) -> Finding {
+        let tables = &self.shard.tables;
+        for Behind { id, life, room_cursor, past } in before.iter().filter(|behind| tables.has(behind.id)) {
+            let session = tables.get(id.key).and_then(|connection| connection.sessions().first());
+            let Some((session, room)) = session.and_then(|it| Some((it, tables.rooms.get(it.room)?))) else {
+                continue;
+            };
+            if room.life.number != *life || session.cursor(room.cursor) >= *room_cursor {
+                continue;
+            }
+            let now = self.past_of(session, room);
+            let hit = now.iter().find(|(channel, may)| !**may && past.get(*channel) != Some(&false));
+            if let Some((channel, _)) = hit {
+                return Err(format!(
+                    "it reads on to {room_cursor} in {channel}, and may not read back there"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
