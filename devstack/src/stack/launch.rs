@@ -33,11 +33,6 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
     if config.chaos && config.redis_cluster {
         return Err(StackError::Config("chaos links and a redis cluster exclude each other"));
     }
-    if config.logins == Logins::Documented && !config.ephemeral {
-        return Err(StackError::Config(
-            "the documented logins have no passwords: only for a stack that is thrown away",
-        ));
-    }
     if config.detached && config.data.is_none() {
         return Err(StackError::Config("a detached stack needs a data folder"));
     }
@@ -58,14 +53,14 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
     let (postgres, redis) = (postgres?, redis?);
 
     config.observer.step("migrations");
-    let (port, logins) = (postgres.port(), config.logins);
-    let database_url = Postgres::url_of(logins.migrator(), port, keys.database_password.as_deref());
+    let (port, logins, password) = (postgres.port(), config.logins, keys.database_password.clone());
+    let database_url = Postgres::url_of(logins.migrator(), port, password.as_deref());
     if postgres.is_fresh() {
-        logins.prepare(port).await?;
+        logins.prepare(port, password.as_deref()).await?;
     }
     admin::migrate(&publisher_binary, &database_url).await?;
     if postgres.is_fresh() {
-        logins.admit_services(port).await?;
+        logins.admit_services(port, password.as_deref()).await?;
     }
     let api_key = match keys.api_key.clone().filter(|_| !postgres.is_fresh()) {
         Some(known) => known,
@@ -84,7 +79,7 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
         folder: folder.path().to_path_buf(),
         postgres_port: port,
         logins,
-        password: keys.database_password.clone(),
+        password,
         redis_url: redis_url(&redis, None),
         redis_addr: redis.first().filter(|_| config.chaos).map(Redis::addr),
         common_env: common_env(&keys, redis.len() > 1),

@@ -36,11 +36,14 @@ async fn a_stack_starts_grows_and_stops_without_a_trace() {
 
 #[tokio::test]
 async fn services_log_in_as_the_handbook_names_when_that_is_asked_for() {
-    for (logins, wanted) in
-        [(Logins::Documented, "app_gateway|f|f\napp_publisher|f|f"), (Logins::Superuser, "carillon|t|t")]
-    {
-        let stack =
-            Stack::start(StackConfig { gateways: 1, logins, ..StackConfig::default() }).await.unwrap();
+    for (logins, ephemeral, wanted) in [
+        (Logins::Documented, true, "stack_gateway|f|f\nstack_publisher|f|f"),
+        // With passwords.
+        (Logins::Documented, false, "stack_gateway|f|f\nstack_publisher|f|f"),
+        (Logins::Superuser, true, "carillon|t|t"),
+    ] {
+        let config = StackConfig { gateways: 1, logins, ephemeral, ..StackConfig::default() };
+        let stack = Stack::start(config).await.unwrap();
         assert!(stack.create_api_key(KeyTenant::All, &["read"]).await.unwrap().starts_with("crln_"));
         let seen = "SELECT DISTINCT usename, rolsuper, rolcreaterole FROM pg_stat_activity
             JOIN pg_roles ON rolname = usename
