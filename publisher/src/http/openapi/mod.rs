@@ -147,7 +147,7 @@ mod tests {
     fn the_contract_in_words_names_the_same_problems() {
         let page =
             std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/PROTOCOL.md")).unwrap();
-        let section = page.split("\n### ").find(|text| text.starts_with("4.5 Codes")).unwrap();
+        let section = page.split("\n### ").find(|text| text.starts_with("Codes of REST\n")).unwrap();
         let table = section.split("\n\n").find(|text| text.starts_with("| status | code |")).unwrap();
         let mut named = BTreeSet::new();
         for row in table.lines().skip(2) {
