@@ -32,7 +32,12 @@ pub(super) fn refine(document: &mut Value) {
                 "tenant" if of_rules => parameter["schema"]["pattern"] = grammar::tenant_or_all().into(),
                 // A list in one text.
                 "roles" if of_rules => parameter["schema"] = json!({"type": "string"}),
-                "pattern" => parameter["schema"]["maxLength"] = limits::CHANNEL_BYTES.into(),
+                "pattern" => {
+                    parameter["schema"]["maxLength"] = limits::CHANNEL_BYTES.into();
+                    parameter["schema"]["minLength"] = 1.into();
+                    // Which characters; where braces and the star may stand, validation says.
+                    parameter["schema"]["pattern"] = "^[A-Za-z0-9_.@:{}*-]+$".into();
+                }
                 _ => {}
             }
         }

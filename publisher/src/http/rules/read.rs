@@ -54,6 +54,8 @@ pub(in crate::http) async fn list(
 }
 
 /// Read one channel rule.
+///
+/// Of the tenant; with `tenant=*` one of the installation. Needs the scope or the capability `admin`.
 #[utoipa::path(
     get,
     path = "/v1/channel-rules/{pattern}",
