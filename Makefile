@@ -55,7 +55,7 @@ interop: debug ## Let WebSocket clients that nobody here wrote use a running sta
 generators: debug ## Let generators make clients of /openapi.json, compile and run them, and write docs/GENERATORS.md (Node, Python, Maven, Go; a quarter of an hour).
 	loadtest/generators/run.sh
 
-clients: debug ## Let some sixty WebSocket clients in a dozen languages use a running stack, and write docs/CLIENTS.md (root and apt; first run half an hour; CLIENTS="Rust Jetty").
+clients: debug ## Let some sixty clients of WebSockets and twenty-six of event streams use a running stack, and write docs/CLIENTS.md (root and apt; first run half an hour; CLIENTS="streams Jetty").
 	loadtest/clients/run.sh $(CLIENTS)
 
 proxies: debug ## Let seven proxies (HAProxy in three versions) with their files of deploy/ stand before whole systems, three caches too, and write docs/PROXIES.md (root and apt, Go; ten minutes after the first run; PROXIES="Caddy nginx").
@@ -64,7 +64,7 @@ proxies: debug ## Let seven proxies (HAProxy in three versions) with their files
 conformance: ## Run the Autobahn test suite against the codec (needs a CPython 2.7; PYTHON27=path).
 	loadtest/conformance/run.sh
 
-versions: debug ## Run migrations, the log and whole systems with Postgres 15 to 18, and write docs/COMPATIBILITY.md (needs npm; half an hour; VERSIONS="18 installed" for some).
+versions: debug ## Run migrations, the log and whole systems with Postgres 15 to 18, as superuser and as the documented logins, and write docs/COMPATIBILITY.md (needs npm; three quarters of an hour; VERSIONS="18 installed" for some).
 	devstack/versions/run.sh $(VERSIONS)
 
 retention: ## Open, read, search and write a log of ten years: 4,000 partitions in a Postgres with its default limits (some minutes).
