@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import WebSocket from 'ws'
 
 import { Checks, until, within } from './checks.mjs'
-import { Flow, address, publish, stack } from './stack.mjs'
+import { Flow, address, publish, setRule, stack } from './stack.mjs'
 
 const [first] = stack.gateways
 const { version } = JSON.parse(readFileSync(new URL('node_modules/ws/package.json', import.meta.url)))
@@ -106,6 +106,26 @@ await checks.check('subscribe, and a forbidden channel by name', async () => {
   const older = await client.ask({ type: 'UNSUBSCRIBE', id: 'u', data: { room: 'contact:1' } })
   assert.equal(older.type, 'ok')
   await client.bye()
+})
+
+await checks.check('what one says and types the others in the channel hear', async () => {
+  await setRule('page:{page}', { subscribe: ['anyone'], publish: ['anyone'], signal: ['anyone'] })
+  const [speaker, listener] = [new Client(first), new Client(stack.gateways.at(-1))]
+  for (const client of [speaker, listener]) {
+    await client.welcome()
+    let n = 0
+    await until(5000, 'the rule', async () => (await client.ask({ type: 'subscribe', id: `s${n += 1}`, channel: 'page:1' })).type === 'ok')
+  }
+  const ok = await speaker.ask({ type: 'publish', id: 'p', channel: 'page:1', event: { type: 'moved', data: { x: 1 } } })
+  assert.deepEqual(ok, { type: 'ok', id: 'p' })
+  await speaker.ask({ type: 'typing', id: 't', channel: 'page:1', state: 'start' })
+  await listener.frame((frame) => frame.type === 'signal' && frame.event.type === 'typing' && frame.event.data.state === 'start')
+  const said = listener.frames.find((frame) => frame.type === 'signal')
+  assert.deepEqual(said, { type: 'signal', channel: 'page:1', from: 'tester', event: { type: 'moved', data: { x: 1 } } })
+  await speaker.bye()
+  await listener.frame((frame) => frame.type === 'signal' && frame.event.data.state === 'stop')
+  assert.equal(speaker.frames.some((frame) => frame.type === 'signal'), false)
+  await listener.bye()
 })
 
 await checks.check('an unknown type and bad JSON are answered, the connection stays', async () => {

@@ -7,7 +7,7 @@ import platform
 import sys
 import traceback
 import urllib.request
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import websockets
 from websockets.asyncio.client import connect
@@ -30,6 +30,15 @@ def publish(**event):
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         assert answer.status == 201, answer.status
         return json.load(answer)
+
+
+def set_rule(pattern, rule):
+    """Sets a channel rule."""
+    url = f"{PUBLISHER}/v1/channel-rules/{quote(pattern, safe='')}?tenant={TENANT}"
+    headers = {"authorization": f"Bearer {API_KEY}", "content-type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(rule).encode(), headers, method="PUT")
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        assert answer.status == 200, answer.status
 
 
 def session(gateway, *, query=None, header=True, **options):
@@ -111,6 +120,25 @@ async def a_forbidden_channel_is_named():
         assert (await ask(ws, type="subscribe", id="s", channels=["contact:1"]))["type"] == "ok"
         refused = await ask(ws, type="subscribe", id="f", channels=["contact:2", "secret:1"])
         assert (refused["code"], refused["channels"]) == ("forbidden", ["secret:1"]), refused
+
+
+async def what_one_says_and_types_the_others_in_the_channel_hear():
+    set_rule("page:{page}", {"subscribe": ["anyone"], "publish": ["anyone"], "signal": ["anyone"]})
+    async with session(FIRST) as speaker, session(GATEWAYS[-1]) as listener:
+        for ws in (speaker, listener):
+            await welcome(ws)
+            async with asyncio.timeout(PATIENCE):
+                while (await ask(ws, type="subscribe", id="s", channel="page:2"))["type"] != "ok":
+                    await asyncio.sleep(0.05)
+        event = {"type": "moved", "data": {"x": 1}}
+        assert await ask(speaker, type="publish", id="p", channel="page:2", event=event) == {"type": "ok", "id": "p"}
+        await ask(speaker, type="typing", id="t", channel="page:2", state="start")
+        said = await frame(listener, lambda f: f["type"] == "signal")
+        assert said == {"type": "signal", "channel": "page:2", "from": "tester", "event": event}, said
+        for state in ("start", "stop"):
+            typing = await frame(listener, lambda f: f["type"] == "signal")
+            assert typing["event"] == {"type": "typing", "data": {"state": state}}, typing
+            await speaker.close()
 
 
 async def unknown_types_and_bad_json_are_answered_and_the_connection_stays():
@@ -214,6 +242,7 @@ CHECKS = [
     token_in_the_first_frame,
     a_bad_token_is_refused_with_401,
     a_forbidden_channel_is_named,
+    what_one_says_and_types_the_others_in_the_channel_hear,
     unknown_types_and_bad_json_are_answered_and_the_connection_stays,
     an_unmasked_frame_is_closed_with_4400,
     text_that_is_not_utf8_is_closed_with_4400,

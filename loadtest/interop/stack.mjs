@@ -42,6 +42,16 @@ export async function publish(event) {
   return answer.json()
 }
 
+/** Sets a channel rule. */
+export async function setRule(pattern, rule) {
+  const answer = await fetch(`${stack.publisher}/v1/channel-rules/${encodeURIComponent(pattern)}?tenant=${stack.tenant}`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${stack.apiKey}`, 'content-type': 'application/json' },
+    body: JSON.stringify(rule),
+  })
+  if (answer.status !== 200) throw new Error(`rule: HTTP ${answer.status} ${await answer.text()}`)
+}
+
 /** Publishes without a pause: to `contact:1`, to everyone, and to a channel nobody here is in, in turn. */
 export class Flow {
   /** The acknowledged seqs that are for a client in `contact:1`, ascending. */

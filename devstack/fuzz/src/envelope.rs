@@ -5,7 +5,9 @@
 use crate::script::Script;
 use bytes::Bytes;
 use carillon_protocol::connection::{Incarnation, Whereabouts};
-use carillon_protocol::envelope::{Batch, EnvelopeEvent, decode, encode};
+use carillon_protocol::envelope::{
+    Batch, EnvelopeEvent, LiveKind, Message, decode, encode, encode_signal, is_live, read,
+};
 use carillon_protocol::{Channel, Epoch, Except, Seq, Tag, TenantId, UserId};
 
 /// Most events of a batch built here; more of them reach no other code.
@@ -15,11 +17,23 @@ const EVENTS: usize = 8;
 pub fn check(input: &[u8]) {
     let mut script = Script::new(input);
     if script.byte().is_multiple_of(2) {
-        any_bytes(Bytes::copy_from_slice(script.rest()));
+        let bytes = Bytes::copy_from_slice(script.rest());
+        any_live(&bytes);
+        any_bytes(bytes);
     } else if let Some(batch) = good_batch(&mut script) {
         let message = encode(&batch);
         assert_eq!(decode(message.clone()).as_ref(), Ok(&batch));
         any_bytes(message);
+    }
+}
+
+/// A signal has one spelling; a kind of a later release is passed over.
+fn any_live(message: &Bytes) {
+    let Ok(Message::Live(live)) = read(message.clone()) else { return };
+    assert!(is_live(message));
+    match &live.kind {
+        LiveKind::Signal(signal) => assert_eq!(encode_signal(&live.tenant, &live.from, signal), *message),
+        LiveKind::Unknown(kind) => assert_ne!(*kind, 1),
     }
 }
 

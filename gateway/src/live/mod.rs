@@ -17,7 +17,7 @@ pub(crate) mod rates;
 use carillon_protocol::envelope::Origin;
 
 pub(crate) use outgoing::{LiveBus, Outgoing};
-pub(crate) use passing::Passing;
+pub(crate) use passing::{Passing, Source};
 pub(crate) use rates::Rates;
 
 /// This run of this node.

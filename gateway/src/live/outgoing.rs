@@ -67,12 +67,17 @@ impl Outgoing {
         Passing::new(self.bus.origin.incarnation, signal, except, &self.bus.budget)
     }
 
+    /// Whether Redis can be reached.
+    pub(crate) fn is_up(&self) -> bool {
+        self.bus.announcer.health().is_up()
+    }
+
     /// Hands a signal of one of this node's shards to the others, and to the other nodes. False while Redis cannot be
     /// reached: then it stays on this node.
     pub(crate) fn pass_on(&self, stream: &Arc<Stream>, passing: &Arc<Passing>) -> bool {
         let own = 1 << passing.source.shard;
         self.shards.tell_live(stream.watchers() & !own, stream, passing);
-        if !self.bus.announcer.health().is_up() {
+        if !self.is_up() {
             metrics().signals_dropped("redis", 1);
             return false;
         }

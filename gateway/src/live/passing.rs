@@ -44,7 +44,8 @@ pub(crate) struct Passing {
 }
 
 impl Passing {
-    /// A signal of a node; none when as many are on their way as may be.
+    /// A signal of a node; none when as many are on their way as may be. That somebody types no more always fits: there is no
+    /// more of it than of what came before.
     pub(crate) fn new(
         incarnation: u64,
         signal: Signal,
@@ -52,7 +53,11 @@ impl Passing {
         budget: &Arc<Budget>,
     ) -> Option<Arc<Self>> {
         let Signal { shard, channel, user, typing, frame } = signal;
-        let charge = budget.try_reserve(FIXED_BYTES + frame.len())?;
+        let bytes = FIXED_BYTES + frame.len();
+        let charge = match typing {
+            Some(Typing::Stop) => budget.charge(bytes),
+            _ => budget.try_reserve(bytes)?,
+        };
         Some(Arc::new(Self {
             source: Source { incarnation, shard },
             channel,

@@ -6,10 +6,9 @@ use super::connection::Connection;
 use super::context::Context;
 use super::joining::{SESSION, pays_for, raw, subscribe};
 use super::messages::{Joining, Request};
-use super::publishing::{Refused, refuse};
 use super::rules::{end_forbidden_history, end_history, end_past, may_read_past, may_stay};
 use super::session::Session;
-use super::signals::publish;
+use super::signals::{publish, say_words, typing};
 use super::tables::Tables;
 use super::world::World;
 use crate::authorize::Refusal;
@@ -38,12 +37,11 @@ pub(super) fn carry_out<W: World>(
         }
         Asked::Unsubscribe { channels } => unsubscribe(key, id, &channels, tables, context),
         Asked::Publish(asked) => publish(key, id, &asked, tables, context),
-        Asked::Typing { channel, .. } => {
-            let refused = Refused::new("unavailable", "typing is not passed on yet");
-            refuse(key, &id, &channel, refused, tables, context);
-        }
+        Asked::Typing { channel, state } => typing(key, id, &channel, state, tables, context),
         Asked::Ping { data } => pong(key, id, data, tables, context),
     }
+    // Whoever left a channel does not type there any more, and that comes before what they say next.
+    say_words(tables, context);
 }
 
 fn refresh<W: World>(

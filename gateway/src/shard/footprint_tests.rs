@@ -3,6 +3,7 @@
 //! A shard is driven by hand on the test's own thread, with real sockets, under an allocator that counts for each thread.
 //! So the figures are exact and the same on every machine: resident memory is measured by the load tests.
 
+use super::live::hand_in;
 use super::messages::{Coming, Newcomer, Request, ToShard};
 use super::room::RoomKey;
 use super::shard::{Ready, Shard};
@@ -13,7 +14,7 @@ use crate::admission::{Admission, ConnectionLimits};
 use crate::authorize::{Authorized, Resume};
 use crate::budget::Budget;
 use crate::edge::RawQuery;
-use crate::live::{Outgoing, Rates};
+use crate::live::{Outgoing, Passing, Rates};
 use crate::stream::Stream;
 use crate::stream::entry::Entry;
 use crate::stream::ring::RingLimits;
@@ -22,7 +23,7 @@ use carillon_platform::auth::{Caps, Identity};
 use carillon_platform::descriptors;
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::connection::Incarnation;
-use carillon_protocol::{Channel, Epoch, Seq, TenantId, UserId};
+use carillon_protocol::{Channel, Epoch, Seq, Signal, TenantId, UserId};
 use mio::Poll;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -287,4 +288,38 @@ fn i6_a_delivery_allocates_nothing() {
     fan_out(&mut rig, 1..=20);
     assert_eq!(fan_out(&mut rig, 21..=40), 0, "4,000 deliveries in one drain");
     assert_eq!(fan_out(&mut rig, 41..=41), 0, "200 deliveries of one event");
+}
+
+#[test]
+fn i6_a_signal_s_delivery_allocates_nothing() {
+    const CONNECTIONS: usize = 200;
+    let mut rig = Rig::new();
+    (0..CONNECTIONS).for_each(|_| rig.connect());
+    let room = rig.room();
+    let fan_out = |rig: &mut Rig, count: usize| {
+        rig.read_all();
+        for n in 0..count {
+            let frame =
+                format!(r#"{{"type":"signal","channel":"class:7b","from":"mila","event":{{"n":{n}}}}}"#);
+            let signal = Signal {
+                shard: 1,
+                channel: Channel::new("class:7b").unwrap(),
+                user: UserId::new("mila").unwrap(),
+                typing: None,
+                frame: frame.into(),
+            };
+            let passing = Passing::new(7, signal, None, &rig.budget).unwrap();
+            hand_in(room, passing, &mut rig.shard.tables);
+        }
+        let (_, before) = LIVE.get();
+        rig.shard.hand_out(room, 0);
+        let (_, after) = LIVE.get();
+        let got = rig.read_all();
+        assert!(got.iter().all(|bytes| *bytes > 0 && *bytes == got[0]), "everyone got the same: {got:?}");
+        after - before
+    };
+    fan_out(&mut rig, 20);
+    assert_eq!(fan_out(&mut rig, 20), 0, "4,000 deliveries in one fan-out");
+    assert_eq!(fan_out(&mut rig, 1), 0, "200 deliveries of one signal");
+    assert!(rig.budget.used() == 0, "what was handed out is let go");
 }

@@ -140,7 +140,7 @@ pub(crate) struct HistoryPage {
 }
 
 /// Names a connection among all of this node; never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ConnectionId {
     pub(crate) shard: u16,
     /// Its place in the shard's table, used again after it.

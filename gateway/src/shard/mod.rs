@@ -25,6 +25,7 @@
 //! | [`stuck`] | does a client come back to the same event for ever? |
 //! | [`membership`] | which channels is a session in? |
 //! | [`messages`] | what do others tell a shard, and it them? |
+//! | [`typists`] | who types where, and what are others told of it? |
 //! | [`mailbox`] | how does a message reach a shard? |
 //! | [`world`] | what does a shard need of the world around it? |
 //! | [`context`] | what do all parts of a shard use while they work? |
@@ -98,6 +99,7 @@ mod signals;
 mod simulation;
 mod stuck;
 mod tables;
+mod typists;
 mod wheel;
 mod wire;
 mod world;

@@ -64,6 +64,15 @@ pub(super) fn may_publish<'r>(
     }
 }
 
+/// Whether somebody may type in a channel; that they are in it is another question.
+pub(super) fn may_type(rules: &RuleSet, identity: &Identity, channel: &Channel) -> Result<(), Refused> {
+    let rule = allowed(rules, Action::Signal, identity, channel)?;
+    if rule.typing {
+        return Ok(());
+    }
+    Err(Refused::new("forbidden", format!("the rule for {channel} passes no typing on")))
+}
+
 /// The rule that lets somebody do this in a channel.
 pub(super) fn allowed<'r>(
     rules: &'r RuleSet,
@@ -182,6 +191,24 @@ mod tests {
         ] {
             let (code, message) = way(rule, channel, &rest).unwrap_err();
             assert!(code == "forbidden" && message.contains(word), "{rule} {rest}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_rule_says_who_types() {
+        let channel = Channel::new("page:7").unwrap();
+        for (rule, word) in [
+            (r#"{"signal":["role:head"]}"#, None),
+            (r#"{"signal":["anyone"],"typing":false}"#, Some("passes no typing on")),
+            (r#"{"publish":["anyone"]}"#, Some("does not let you signal")),
+        ] {
+            let (compiled, _) = Compiled::of([("page:{page}", rule)]);
+            let rules = RuleSet::new(SettingsVersion::default(), Arc::new(compiled), Arc::default());
+            let may = may_type(&rules, &mila(), &channel);
+            assert_eq!(may.is_ok(), word.is_none(), "{rule}");
+            if let (Err(refused), Some(word)) = (may, word) {
+                assert!(refused.code == "forbidden" && refused.message.contains(word), "{refused:?}");
+            }
         }
     }
 

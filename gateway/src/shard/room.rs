@@ -133,6 +133,13 @@ impl Room {
         self.channels.get(channel as usize)?.channel()
     }
 
+    /// Whether anybody is in a channel, by its name or perhaps by a pattern, whatever types they want.
+    pub(super) fn has_members(&self, channel: &Channel) -> bool {
+        self.by_name.contains_key(channel)
+            || self.groups.of_channel(channel).next().is_some()
+            || self.is_watched()
+    }
+
     /// Whether anybody gets events by a pattern.
     pub(super) fn is_watched(&self) -> bool {
         !self.watched.is_empty() || self.groups.has_patterns()

@@ -16,13 +16,14 @@ use super::entering::{Accepted, accept, welcome};
 use super::fanout::FanOut;
 use super::inbound::{Inbound, on_text};
 use super::leaving::{Departures, leaves_at_head, tell_to_leave};
-use super::live::{LiveFanOut, hand_in};
+use super::live::LiveFanOut;
 use super::messages::{Newcomer, ToShard};
 use super::pace::rest_us;
 use super::replay::{ask_next, take_history};
 use super::room::RoomKey;
 use super::rules::follow_rules;
 use super::session::{Position, Session};
+use super::signals::{arrive, say_words};
 use super::tables::Tables;
 use super::wheel::{SLOT_MS, Wheel};
 use super::wire::Wire;
@@ -100,6 +101,7 @@ impl<W: World> Shard<W> {
         messages: impl IntoIterator<Item = ToShard<W::Socket>>,
     ) -> bool {
         self.context.begin_turn();
+        self.tables.typists.begin_turn(self.context.now_ms);
         for socket in ready {
             self.on_socket(socket);
         }
@@ -114,7 +116,9 @@ impl<W: World> Shard<W> {
             self.go_on(key);
         }
         self.look_after_due();
+        self.tables.typists.look_after();
         let gone = self.tables.sweep(&mut self.context);
+        say_words(&mut self.tables, &mut self.context);
         self.load.fetch_sub(gone, Ordering::Relaxed);
         self.report();
         let now_ms = self.context.now_ms;
@@ -126,7 +130,15 @@ impl<W: World> Shard<W> {
         if !self.queue.is_empty() || !self.tables.signalled.is_empty() {
             return Some(0);
         }
-        let next = self.wheel.next_ms().into_iter().chain(self.stop_ms).chain(self.rested_ms()).min()?;
+        let typing_ms = self.tables.typists.next_ms();
+        let next = self
+            .wheel
+            .next_ms()
+            .into_iter()
+            .chain(self.stop_ms)
+            .chain(self.rested_ms())
+            .chain(typing_ms)
+            .min()?;
         Some(next.saturating_sub(self.context.world.now_us() / 1_000))
     }
 
@@ -152,11 +164,7 @@ impl<W: World> Shard<W> {
                     self.settle_touched();
                 }
             }
-            ToShard::Live(stream, passing) => {
-                if let Some(room) = self.tables.rooms.of(&stream) {
-                    hand_in(room, passing, &mut self.tables);
-                }
-            }
+            ToShard::Live(stream, passing) => arrive(&stream, passing, &mut self.tables),
             ToShard::Connect(newcomer) => self.connect(*newcomer),
             ToShard::SendAway(cause, count) => {
                 self.departures.send_away(cause, count, &mut self.tables, &mut self.context);

@@ -1,19 +1,26 @@
 //! How is what clients say to each other carried out?
 //!
-//! A `publish` that does not go into the log: to the live connections in the channel, here and everywhere, and to nobody else.
+//! A `publish` that does not go into the log, and that somebody types: to the live connections in the channel, here and
+//! everywhere, and to nobody else.
 
 use super::context::Context;
 use super::durable::publish_into_log;
 use super::joining::{SESSION, raw};
 use super::live::hand_in;
-use super::publishing::{Refused, Way, may_publish, refuse, take_rate};
+use super::publishing::{Refused, TYPING, Way, may_publish, may_type, refuse, take_rate};
 use super::tables::Tables;
-use super::world::World;
+use super::typists::Place;
+use super::world::{Socket, World};
+use crate::live::Passing;
 use crate::metrics::metrics;
+use crate::stream::Stream;
 use carillon_protocol::Signal;
 use carillon_protocol::client::{FrameId, Publish};
 use carillon_protocol::limits::SIGNAL_BYTES;
 use carillon_protocol::server::ServerFrame;
+use carillon_protocol::{Channel, Typing, UserId};
+use serde_json::value::RawValue;
+use std::sync::Arc;
 
 /// A `publish` came.
 pub(super) fn publish<W: World>(
@@ -46,14 +53,14 @@ pub(super) fn publish<W: World>(
 }
 
 /// What others get.
-fn signal_of(publish: &Publish, user: &carillon_protocol::UserId, shard: u16) -> Result<Signal, Refused> {
+fn signal_of(publish: &Publish, user: &UserId, shard: u16) -> Result<Signal, Refused> {
     let event = publish.event.to_json();
     if event.len() > SIGNAL_BYTES {
         let message = format!("event must be at most {SIGNAL_BYTES} bytes of JSON, and has {}", event.len());
         return Err(Refused::new("too_large", message));
     }
     let invalid = |_| Refused::new("invalid_frame", "event is not JSON");
-    let event = serde_json::value::RawValue::from_string(event).map_err(invalid)?;
+    let event = RawValue::from_string(event).map_err(invalid)?;
     let frame = ServerFrame::Signal { channel: &publish.channel, from: user, event: &event }.to_json();
     Ok(Signal {
         shard,
@@ -84,6 +91,90 @@ fn pass_on<W: World>(
     let reached = context.world.pass_on(&stream, &passing);
     hand_in(room_key, passing, tables);
     Ok(reached)
+}
+
+/// A `typing` came.
+pub(super) fn typing<W: World>(
+    key: u32,
+    id: Option<FrameId>,
+    channel: &Channel,
+    state: Typing,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Some(connection) = tables.get(key) else { return };
+    let Some(session) = connection.sessions().get(SESSION) else { return };
+    let Some(room) = tables.rooms.get(session.room) else { return };
+    let (own, channels) = (&session.channels, std::slice::from_ref(channel));
+    let is_in = room.own_key(own, channel).is_some()
+        || room
+            .watchers(channels)
+            .chain(room.wanting_type(channels, TYPING))
+            .any(|(key, _)| own.contains(key));
+    let may = may_type(&room.rules, &session.identity, channel).and_then(|()| {
+        let outside = || Refused::new("not_subscribed", format!("who types is in the channel: {channel}"));
+        if is_in { Ok(()) } else { Err(outside()) }
+    });
+    let (place, stream, connection) =
+        (Place::of(&session.identity, channel), room.stream.clone(), connection.id);
+    match (may, state) {
+        (Ok(()), Typing::Start) => tables.typists.start(&stream, place, connection),
+        // Whoever typed may always stop.
+        (may, Typing::Stop) if tables.typists.stop(&place, connection) || may.is_ok() => {}
+        (Err(refused), _) => return refuse(key, &id, channel, refused, tables, context),
+        (Ok(()), Typing::Stop) => {}
+    }
+    say_words(tables, context);
+    let reached = context.world.reaches_others();
+    answer(key, &id, reached, tables, context);
+}
+
+/// Says what is to be said of who types.
+pub(super) fn say_words<W: World>(tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
+    for word in std::mem::take(&mut tables.typists.words) {
+        let Place { channel, user, .. } = word.place;
+        let Some(frame) = typing_frame(&channel, &user, word.state) else { continue };
+        let signal =
+            Signal { shard: context.shard, channel, user, typing: Some(word.state), frame: frame.into() };
+        let Some(passing) = context.world.passing(signal, word.except) else {
+            metrics().signals_dropped("busy", 1);
+            continue;
+        };
+        if word.to_others {
+            metrics().signals_sent[1].increment(1);
+            context.world.pass_on(&word.stream, &passing);
+        }
+        if let Some(room) = tables.rooms.of(&word.stream).filter(|_| word.here) {
+            hand_in(room, passing, tables);
+        }
+    }
+}
+
+fn typing_frame(channel: &Channel, from: &UserId, state: Typing) -> Option<Vec<u8>> {
+    let event = format!(r#"{{"type":"{TYPING}","data":{{"state":"{}"}}}}"#, state.as_str());
+    let event = RawValue::from_string(event).ok()?;
+    Some(ServerFrame::Signal { channel, from, event: &event }.to_json())
+}
+
+/// A signal of another shard or node came.
+pub(super) fn arrive<S: Socket>(stream: &Arc<Stream>, passing: Arc<Passing>, tables: &mut Tables<S>) {
+    let Some(key) = tables.rooms.of(stream) else { return };
+    let is_told = match passing.typing {
+        None => true,
+        Some(state) => {
+            let (tenant, channel, user) =
+                (stream.tenant.clone(), passing.channel.clone(), passing.user.clone());
+            let has_members = tables.rooms.get(key).is_some_and(|room| room.has_members(&channel));
+            let place = Place { tenant, channel, user };
+            match state {
+                Typing::Start => has_members && tables.typists.others_start(stream, place, passing.source),
+                Typing::Stop => tables.typists.others_stop(&place, passing.source),
+            }
+        }
+    };
+    if is_told {
+        hand_in(key, passing, tables);
+    }
 }
 
 /// Answers a frame that asked to be.

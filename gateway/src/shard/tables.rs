@@ -9,6 +9,7 @@ use super::membership::Membership;
 use super::messages::ConnectionId;
 use super::room::{RoomKey, Rooms};
 use super::session::Session;
+use super::typists::{Place, Typists};
 use super::wire::Wire;
 use super::world::{Socket, World};
 use crate::metrics::metrics;
@@ -29,6 +30,8 @@ pub(super) struct Tables<S> {
     chosen: HashMap<u32, Arc<TypeFilter>>,
     /// Connections that something happened to while many were looked after: to be settled.
     pub(super) touched: Vec<u32>,
+    /// Who types, here and elsewhere.
+    pub(super) typists: Typists,
     /// Rooms that signals wait in since a moment ago.
     pub(super) signalled: Vec<RoomKey>,
     /// Connections that are ending and still in a table.
@@ -43,6 +46,7 @@ impl<S: Socket> Tables<S> {
             subscriptions: 0,
             chosen: HashMap::new(),
             touched: Vec::new(),
+            typists: Typists::default(),
             signalled: Vec::new(),
             ending: Vec::new(),
         }
@@ -211,10 +215,14 @@ impl<S: Socket> Tables<S> {
     pub(super) fn leave(&mut self, key: u32, session: usize, channels: &[Channel]) {
         for channel in channels {
             let Some(connection) = self.connections.get_mut(key as usize) else { return };
+            let id = connection.id;
             let Some(session) = connection.sessions_mut().get_mut(session) else { return };
             let room = session.room;
             let own = self.rooms.get(room).and_then(|room| room.own_key(&session.channels, channel));
             if let Some(membership) = own.and_then(|own| session.channels.remove(own)) {
+                if !self.typists.is_empty() {
+                    self.typists.stop(&Place::of(&session.identity, channel), id);
+                }
                 self.leave_channel(room, membership);
             }
         }
@@ -252,10 +260,10 @@ impl<S: Socket> Tables<S> {
     pub(super) fn sweep<W: World<Socket = S>>(&mut self, context: &mut Context<W>) -> usize {
         let mut gone = 0;
         for key in std::mem::take(&mut self.ending) {
-            let Some(connection) = self.get_mut(key).filter(|connection| connection.is_ending()) else {
-                continue;
-            };
+            let connection = self.connections.get_mut(key as usize);
+            let Some(connection) = connection.filter(|connection| connection.is_ending()) else { continue };
             let is_gone = connection.is_gone();
+            self.typists.gone(connection.id);
             if let Some(watched) = connection.watched.take() {
                 context.config.stuck.ended(*watched, context.unix_s());
             }

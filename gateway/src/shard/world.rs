@@ -44,6 +44,9 @@ pub(crate) trait World {
     /// Makes a signal of a connection here ready to be handed out; none when too many are on their way.
     fn passing(&mut self, signal: Signal, except: Option<ConnectionId>) -> Option<Arc<Passing>>;
 
+    /// Whether the other nodes can be reached now.
+    fn reaches_others(&self) -> bool;
+
     /// Hands a signal to the rest of the node and to the other nodes. False when these cannot be reached now.
     fn pass_on(&mut self, stream: &Arc<Stream>, passing: &Arc<Passing>) -> bool;
 }
@@ -96,6 +99,10 @@ impl World for Kernel {
 
     fn passing(&mut self, signal: Signal, except: Option<ConnectionId>) -> Option<Arc<Passing>> {
         self.outgoing.passing(signal, except)
+    }
+
+    fn reaches_others(&self) -> bool {
+        self.outgoing.is_up()
     }
 
     fn pass_on(&mut self, stream: &Arc<Stream>, passing: &Arc<Passing>) -> bool {

@@ -1,4 +1,4 @@
-//! How does an event look on one line of a terminal?
+//! How does an event, or a signal, look on one line of a terminal?
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -22,7 +22,7 @@ const PLAIN: &str = "\x1b[0m";
 /// How events are shown.
 #[derive(Debug, Clone)]
 pub(super) enum Style {
-    /// The `event` frame as it came, one JSON object.
+    /// The frame as it came, one JSON object.
     Json,
     /// Time, seq, type, channels and data in columns.
     Line {
@@ -36,7 +36,7 @@ pub(super) enum Style {
 }
 
 impl Style {
-    /// The line of one `event` frame, without its end.
+    /// The line of one `event` or `signal` frame, without its end.
     pub(super) fn line(&self, frame: &Frame) -> String {
         match self {
             Self::Json => frame.0.to_string(),
@@ -48,12 +48,20 @@ impl Style {
 fn columns(frame: &Frame, width: usize, colours: bool, zone: &TimeZone) -> String {
     let event = frame.event();
     let word = |name: &str| event[name].as_str().unwrap_or_default();
-    let time = word("time").parse::<Timestamp>();
+    // A signal has no time: it is told when it comes.
+    let is_signal = frame.is("signal");
+    let time = if is_signal { Ok(Timestamp::now()) } else { word("time").parse::<Timestamp>() };
     let time = time
         .map_or_else(|_| "--:--:--".into(), |t| t.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string());
-    let seq = format!("#{}", frame.seq().unwrap_or_default());
+    let seq = if is_signal { "~".to_owned() } else { format!("#{}", frame.seq().unwrap_or_default()) };
     let kind = printable(word("type")).into_owned();
-    let channels = printable(&frame.channels().join(" ")).into_owned();
+    let channels = if is_signal {
+        let from = frame.text("from").unwrap_or_default();
+        format!("{} {from}", frame.text("channel").unwrap_or_default())
+    } else {
+        frame.channels().join(" ")
+    };
+    let channels = printable(&channels).into_owned();
     let urgent = matches!(word("priority"), "urgent" | "critical");
 
     let (mut line, mut used) = (String::new(), 0);
@@ -129,6 +137,16 @@ mod tests {
         assert_eq!(line, expected);
         let without = plain(&frame(Value::Null));
         assert!(expected.starts_with(&without), "{without:?}");
+    }
+
+    #[test]
+    fn a_signal_has_a_line_of_its_own() {
+        let event = json!({"type": "typing", "data": {"state": "start"}});
+        let line = plain(&Frame(
+            json!({"type": "signal", "channel": "contact:1", "from": "an\u{1b}na", "event": event}),
+        ));
+        assert_eq!(&line[8..], "  ~       typing                 contact:1 an·na   state=start");
+        assert_eq!(line[..8].matches(':').count(), 2, "{line}");
     }
 
     #[test]

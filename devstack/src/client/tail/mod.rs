@@ -1,6 +1,6 @@
 //! What does `carillon tail` do?
 //!
-//! Events go to stdout, one line each; what happens to the connection goes to stderr.
+//! Events go to stdout, one line each, and signals between them; what happens to the connection goes to stderr.
 
 mod line;
 
@@ -170,6 +170,7 @@ impl<E: Write, N: Write> View<E, N> {
                     frame.text("reason").unwrap_or("no reason given"),
                     frame.seq().unwrap_or_default()
                 )),
+                Happening::Other(frame) if frame.is("signal") => self.signal(&frame)?,
                 Happening::Other(frame) if frame.is("error") => self.note(&format!(
                     "the gateway says {}: {}",
                     frame.code().unwrap_or("error"),
@@ -194,6 +195,12 @@ impl<E: Write, N: Write> View<E, N> {
         writeln!(self.events, "{line}").and_then(|()| self.events.flush()).map_err(TailError::Output)?;
         self.left = self.left.map(|left| left.saturating_sub(1));
         Ok(())
+    }
+
+    /// Signals are no events: they do not count.
+    fn signal(&mut self, frame: &Frame) -> Result<(), TailError> {
+        let line = self.style.line(frame);
+        writeln!(self.events, "{line}").and_then(|()| self.events.flush()).map_err(TailError::Output)
     }
 
     fn note_first(&mut self, welcome: &Welcome) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::client::fake::{Fake, Scene, Step, event, welcome};
+use serde_json::json;
 
 async fn shown(scenes: Vec<Scene>, count: u64) -> (Vec<String>, Vec<String>, Result<(), TailError>) {
     let fake = Fake::start(scenes).await;
@@ -28,6 +29,16 @@ async fn tail_says_when_it_reconnected_and_how_much_it_caught_up() {
         notes[2].starts_with("· reconnected to gateway-2 after ")
             && notes[2].ends_with(" s, 2 events caught up")
     );
+}
+
+#[tokio::test]
+async fn tail_shows_signals_and_counts_events() {
+    let signal = json!({"type": "signal", "channel": "tenant", "from": "anna", "event": {"type": "typing"}});
+    let scene = vec![welcome("g", 4, "live"), Step::Say(signal), event(5)];
+    let (events, _, outcome) = shown(vec![Scene::Play(scene)], 1).await;
+    outcome.unwrap();
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert!(events[0].contains("typing") && events[0].ends_with("tenant anna") && events[1].contains("#5"));
 }
 
 #[tokio::test]

@@ -143,6 +143,9 @@ impl Drop for SimSocket {
     }
 }
 
+/// Signals, each with its tenant.
+type PassedOn = Vec<(TenantId, Arc<Passing>)>;
+
 /// What a shard and the simulation share.
 #[derive(Clone)]
 pub(super) struct SimWorld {
@@ -154,7 +157,7 @@ pub(super) struct SimWorld {
     /// Bytes of signals on their way.
     pub(super) in_flight: Arc<Budget>,
     /// Signals for other shards and nodes.
-    pub(super) passed_on: Rc<RefCell<Vec<(TenantId, Arc<Passing>)>>>,
+    pub(super) passed_on: Rc<RefCell<PassedOn>>,
     pub(super) redis_is_up: Rc<Cell<bool>>,
 }
 
@@ -200,6 +203,10 @@ impl World for SimWorld {
 
     fn passing(&mut self, signal: Signal, except: Option<ConnectionId>) -> Option<Arc<Passing>> {
         Passing::new(0, signal, except, &self.in_flight)
+    }
+
+    fn reaches_others(&self) -> bool {
+        self.redis_is_up.get()
     }
 
     fn pass_on(&mut self, stream: &Arc<Stream>, passing: &Arc<Passing>) -> bool {
