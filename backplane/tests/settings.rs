@@ -4,7 +4,7 @@
 
 mod database;
 
-use carillon_backplane::log::{LogError, Owner, RuleChange};
+use carillon_backplane::log::{LogError, Owner, RuleChange, StoredApplication};
 use carillon_protocol::SettingsVersion;
 use database::{Database, tenant};
 
@@ -87,4 +87,41 @@ async fn of_writes_at_the_same_time_one_moves_the_version_that_all_of_them_had_r
     let written = futures_util::future::join_all(writes).await;
     assert_eq!(written.into_iter().filter(|one| *one.as_ref().unwrap()).count(), 1);
     assert_eq!(log.settings_of(&owner).await.unwrap().unwrap().rules.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_an_application_is_set_moves_the_version_and_is_seen_by_its_tenant_alone() {
+    let database = Database::start().await;
+    let log = &database.publisher;
+    for name in ["one", "two"] {
+        log.open_tenant(&tenant(name), true).await.unwrap();
+    }
+    let application = StoredApplication {
+        url: "https://app.example/?key=hidden".into(),
+        secret: "whsec_a".into(),
+        before: Some(("whsec_b".into(), 4_000_000_000)),
+        generation: 0,
+    };
+    assert!(!format!("{application:?}").contains("whsec_") && !format!("{application:?}").contains("hidden"));
+    assert!(log.set_application(&tenant("one"), 0, Some(&application)).await.unwrap());
+    assert!(!log.set_application(&tenant("one"), 0, None).await.unwrap(), "of an older version");
+    assert!(!log.set_application(&tenant("nobody"), 0, None).await.unwrap());
+    let (_, found) = database.gateway.settings(&[tenant("one"), tenant("two")]).await.unwrap();
+    let of = |name: &str| found.iter().find(|(own, _)| own.as_str() == name).unwrap().1.clone();
+    let one = of("one");
+    let expected = StoredApplication { generation: one.version, ..application };
+    assert_eq!((one.application.as_ref(), of("two").application), (Some(&expected), None));
+    // A rule moves the version and leaves the application's generation.
+    assert!(log.change_rule(&owner("one"), one.version, "order:*", RULE).await.unwrap());
+    let later = log.settings_of(&owner("one")).await.unwrap().unwrap();
+    assert!(later.version > one.version && later.application.as_ref() == Some(&expected));
+    assert!(log.set_application(&tenant("one"), later.version, None).await.unwrap());
+    assert_eq!(log.settings_of(&owner("one")).await.unwrap().unwrap().application, None);
+    let refused = database.gateway.set_application(&tenant("one"), 0, None).await;
+    assert!(matches!(refused, Err(LogError::Database(_))), "{refused:?}");
+    for role in ["carillon_gateway", "carillon_publisher"] {
+        database.sql(&format!("SET ROLE {role}")).await;
+        assert_eq!(database.count("SELECT count(*) FROM carillon.tenant_settings").await, 0, "{role}");
+        database.sql("RESET ROLE").await;
+    }
 }

@@ -8,9 +8,11 @@ use crate::services::{Service, Services};
 use crate::shard::Shards;
 use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
+use crate::verdicts::{May, Verdicts};
 use carillon_backplane::log::Log;
+use carillon_platform::ask::{Asker, Question};
 use carillon_platform::auth::{AuthError, Claims, Identity, Refusal as Kind, Verifier};
-use carillon_platform::rules::{Action, Decision, RuleSet};
+use carillon_platform::rules::{Action, RuleSet};
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
@@ -31,6 +33,8 @@ pub(crate) struct Authorized {
     pub(crate) resume: Resume,
     /// By which rules these channels were allowed; none when the token allows all of them.
     pub(crate) rules: Option<SettingsVersion>,
+    /// What the tenant's application said about them.
+    pub(crate) verdicts: Verdicts,
     /// What they call the device they come from.
     pub(crate) device: Option<DeviceId>,
     /// Which types of events they want of all these channels and their own.
@@ -130,12 +134,18 @@ pub(crate) struct Authorizer {
     services: Arc<Services>,
     streams: Streams,
     checks: CursorChecks,
+    asker: Asker,
 }
 
 impl Authorizer {
-    pub(crate) fn new(verifier: Verifier, streams: Streams, log: Log) -> Self {
+    pub(crate) fn new(verifier: Verifier, streams: Streams, log: Log, asker: Asker) -> Self {
         let services = Arc::new(Services::new(log.clone()));
-        Self { verifier: Arc::new(verifier), services, streams, checks: CursorChecks::new(log) }
+        Self { verifier: Arc::new(verifier), services, streams, checks: CursorChecks::new(log), asker }
+    }
+
+    /// Who asks the tenants' applications.
+    pub(crate) fn asker(&self) -> &Asker {
+        &self.asker
     }
 
     /// Ends the connections of API keys that have ended, until the node stops.
@@ -193,23 +203,60 @@ impl Authorizer {
         let by_rule: Vec<Channel> =
             hello.channels.iter().filter(|channel| !identity.may_read(channel)).cloned().collect();
         let rules = (!by_rule.is_empty()).then(|| stream.rules());
-        let mut past = true;
+        let device = hello.device.as_ref();
+        let mut verdicts = Verdicts::default();
         if let Some(rules) = &rules {
-            permitted(rules, Action::Subscribe, &identity, &by_rule)?;
-            past = permitted(rules, Action::History, &identity, &by_rule).is_ok();
+            verdicts = self.permitted(rules, Action::Subscribe, &identity, &by_rule, device).await?;
         }
         let cursor = Claimed { since: hello.since, epoch: hello.epoch, last: hello.last };
         let resume = match resume(&self.streams, &self.checks, &stream, cursor, &identity).await? {
             // What was missed is the past of these channels; who has missed nothing goes on.
-            Resume::From { epoch, seq } if !past && !is_at_head(&stream, &epoch, seq) => {
-                Resume::Reset(ResetReason::HistoryForbidden)
+            Resume::From { epoch, seq } if !is_at_head(&stream, &epoch, seq) => {
+                let past = match &rules {
+                    Some(rules) => {
+                        self.permitted(rules, Action::History, &identity, &by_rule, device).await.is_ok()
+                    }
+                    None => true,
+                };
+                if past { Resume::From { epoch, seq } } else { Resume::Reset(ResetReason::HistoryForbidden) }
             }
             resume => resume,
         };
         let rules = rules.map(|rules| rules.version());
         let types = hello.types.map(Arc::new);
         let (channels, device) = (hello.channels, hello.device);
-        Ok(Authorized { identity, stream, channels, resume, rules, device, types })
+        Ok(Authorized { identity, stream, channels, resume, rules, verdicts, device, types })
+    }
+
+    /// Whether the rules let somebody do this in all of these channels, which the token does not open, and what the tenant's
+    /// application says where they leave it to that.
+    async fn permitted(
+        &self,
+        rules: &RuleSet,
+        action: Action,
+        identity: &Identity,
+        channels: &[Channel],
+        device: Option<&DeviceId>,
+    ) -> Result<Verdicts, Refusal> {
+        let of = |wanted: May, verdicts: &Verdicts| -> Vec<Channel> {
+            let is = |channel: &&Channel| verdicts.may(rules, action, identity, channel) == wanted;
+            channels.iter().filter(is).cloned().collect()
+        };
+        let nothing_said = Verdicts::default();
+        forbidden(of(May::No, &nothing_said))?;
+        let (left_to_it, Some(endpoint)) = (of(May::Ask, &nothing_said), rules.endpoint()) else {
+            return Ok(nothing_said);
+        };
+        let question = |channel: &Channel| (Question::new(identity, channel, action, device), 0);
+        let said = self.asker.ask_all(endpoint, left_to_it.iter().map(question).collect()).await;
+        let verdicts = Verdicts::new(endpoint.generation(), said);
+        forbidden(of(May::No, &verdicts))?;
+        let silent = of(May::Unavailable, &verdicts);
+        if silent.is_empty() {
+            return Ok(verdicts);
+        }
+        let message = format!("the application gave no verdict on {}; come back soon", some(&silent));
+        Err(Refusal { channels: silent, ..Refusal::unavailable(message) })
     }
 }
 
@@ -219,21 +266,14 @@ fn is_at_head(stream: &Stream, epoch: &Epoch, seq: Seq) -> bool {
     life.epoch == *epoch && seq >= head
 }
 
-/// Whether the rules let somebody do this in all of these channels, which the token does not open.
-fn permitted(
-    rules: &RuleSet,
-    action: Action,
-    identity: &Identity,
-    channels: &[Channel],
-) -> Result<(), Refusal> {
-    let may_not = |channel: &&Channel| rules.decide(action, identity, channel) == Decision::Forbidden;
-    let forbidden: Vec<Channel> = channels.iter().filter(may_not).cloned().collect();
-    if forbidden.is_empty() {
+/// The refusal of those who may not have some channels, if there are any.
+fn forbidden(channels: Vec<Channel>) -> Result<(), Refusal> {
+    if channels.is_empty() {
         return Ok(());
     }
-    let message = format!("neither the token nor a rule allows {}", some(&forbidden));
+    let message = format!("neither the token nor a rule allows {}", some(&channels));
     let refusal = Refusal::new("forbidden", message, 403, CloseCode::Forbidden);
-    Err(Refusal { channels: forbidden, ..refusal })
+    Err(Refusal { channels, ..refusal })
 }
 
 /// What names every channel of a tenant: the reserved ones need patterns that name them.

@@ -2,13 +2,16 @@
 //!
 //! A shard never waits. What needs the database or a key set is done here, beside it, and comes back as a message. At
 //! most one page and one token of a connection are under way, so the number of requests is bounded by connections; what
-//! those leave behind that come and go quickly is bounded by the shares of their users (`stream::backlog`).
+//! those leave behind that come and go quickly is bounded by the shares of their users (`stream::backlog`), and so is what is
+//! asked of tenants' applications (`carillon_platform::ask`).
 
 use crate::authorize::{Authorized, Authorizer, Refusal};
 use crate::edge::RawQuery;
 use crate::shard::{HistoryFrom, HistoryPage, Request, Shards, ToShard};
 use crate::stream::backlog::{Backlog, Reader, Selection};
+use crate::verdicts::Verdicts;
 use carillon_backplane::log::LogError;
+use carillon_platform::ask::Verdict;
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::connect_parameters;
 use carillon_protocol::{CloseCode, Seq};
@@ -51,6 +54,11 @@ async fn carry_out(request: Request, authorizer: &Authorizer, backlog: &Backlog)
             let page = history(backlog, &reader, &selection, from, upto).await;
             (connection.shard.into(), ToShard::History(connection, ticket, page))
         }
+        Request::Ask { connection, ticket, endpoint, questions } => {
+            let said = authorizer.asker().ask_all(&endpoint, questions).await;
+            let verdicts = Verdicts::new(endpoint.generation(), said);
+            (connection.shard.into(), ToShard::Asked(connection, ticket, Box::new(verdicts)))
+        }
     }
 }
 
@@ -87,6 +95,11 @@ fn failed(request: &Request) -> (usize, ToShard) {
         }
         Request::History { connection, ticket, .. } => {
             (connection.shard.into(), ToShard::History(*connection, *ticket, Err(error())))
+        }
+        Request::Ask { connection, ticket, endpoint, questions } => {
+            let none = questions.iter().map(|(question, _)| (question.clone(), Verdict::Unavailable));
+            let verdicts = Verdicts::new(endpoint.generation(), none.collect());
+            (connection.shard.into(), ToShard::Asked(*connection, *ticket, Box::new(verdicts)))
         }
     }
 }

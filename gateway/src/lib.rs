@@ -41,6 +41,7 @@ mod services;
 mod serving;
 mod shard;
 mod stream;
+mod verdicts;
 
 pub use leave::operator;
 pub use node::{Node, StartError};

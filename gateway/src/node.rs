@@ -23,12 +23,14 @@ use crate::stream::ring::RingLimits;
 use carillon_backplane::api_key;
 use carillon_backplane::bus::{self, BusConfig, BusError, BusMode, Listener, NodeState, Nodes};
 use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
+use carillon_platform::ask::Asker;
 use carillon_platform::auth::Verifier;
 use carillon_platform::config::{RedisMode, Tenants};
 use carillon_platform::descriptors;
 use carillon_platform::env::ConfigError;
 use carillon_platform::listen::listen;
 use carillon_platform::ops::{self, Readiness, State, TenantMetrics};
+use carillon_platform::outbound::{CallFault, Outbound};
 use carillon_platform::shutdown::Signals;
 use carillon_platform::sockets::{Places, SocketLimits};
 use carillon_platform::supervisor;
@@ -61,6 +63,9 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// Tenants' applications cannot be called at all.
+    #[error("the client for tenants' URLs cannot be made: {0}")]
+    Outbound(#[from] CallFault),
     /// The system refused something.
     #[error("{what}: {error}")]
     System {
@@ -143,7 +148,8 @@ impl Node {
         let leave = leave_config(&config);
         let wishes = Wishes::listen().map_err(|error| StartError::System { what: "signals", error })?;
         tokio::spawn(log::watch_pool(log.clone()));
-        let authorizer = Authorizer::new(verifier, streams.clone(), log.clone());
+        let asker = Asker::new(Outbound::new(config.common.outbound.clone())?);
+        let authorizer = Authorizer::new(verifier, streams.clone(), log.clone(), asker);
         let edge = Arc::new(Edge {
             origins: config.origins,
             query_token: config.query_token,

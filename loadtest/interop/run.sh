@@ -114,14 +114,16 @@ client node node "$here/node.mjs"
 client python "$venv/bin/python" "$here/python_client.py"
 client chromium node "$here/chromium.mjs"
 client curl node "$here/curl.mjs"
+export CARILLON_PYTHON=$venv/bin/python
 
 # What the checks before killed comes back; the page of the README kills one more.
 "$bin/carillon" --data "$work/stack" up --detach --json --no-demo >"$work/stack.json" 2>"$work/up.log" ||
     { cat "$work/up.log" >&2; fail "the killed gateways did not come back"; }
 CARILLON_PIDS=$(field 'JSON.stringify(s.pids)')
-export CARILLON_PROGRAM=$bin/carillon CARILLON_DATA=$work/stack CARILLON_PYTHON=$venv/bin/python CARILLON_JWT_SECRET
+export CARILLON_PROGRAM=$bin/carillon CARILLON_DATA=$work/stack CARILLON_JWT_SECRET
 CARILLON_JWT_SECRET=$(field s.jwt_secret)
 client page node "$here/first_page.mjs"
+client authorize node "$here/authorize.mjs"
 
 echo "$passed passed, $failed failed"
 [[ $failed == 0 ]]

@@ -5,6 +5,7 @@
 
 use crate::auth::{self, AuthConfig};
 use crate::env::{Absent, Checked, ConfigError, Count, Declared, Env, OneOf, Secret, SecretUrl, Socket, Var};
+use crate::outbound::{self, OutboundConfig};
 use crate::telemetry::{self, LogConfig};
 use std::net::SocketAddr;
 
@@ -117,6 +118,9 @@ pub const SHARED: &[&dyn Declared] = &[
     &telemetry::LOG_FORMAT,
     &telemetry::TRACE_ENDPOINT,
     &telemetry::TRACE_SAMPLES,
+    &outbound::config::ALLOW,
+    &outbound::config::HTTP,
+    &outbound::config::PORTS,
 ];
 
 /// How Redis is run.
@@ -168,6 +172,8 @@ pub struct Common {
     pub trace_endpoint: Option<reqwest::Url>,
     /// Requests of a thousand that are traced.
     pub trace_samples: u32,
+    /// What tenants' URLs may be and lead to.
+    pub outbound: OutboundConfig,
 }
 
 impl Common {
@@ -187,6 +193,7 @@ impl Common {
             log: LogConfig::read(env)?,
             trace_endpoint: env.optional(&telemetry::TRACE_ENDPOINT)?,
             trace_samples: env.get(&telemetry::TRACE_SAMPLES)?,
+            outbound: OutboundConfig::read(env)?,
         };
         // Port 0 is "any free port": two of them never collide.
         if common.listen == common.ops_listen && common.listen.port() != 0 {
@@ -260,6 +267,9 @@ mod tests {
             ("CARILLON_JWT_AUDIENCE", ""),
             ("CARILLON_LOG", "info,=x=y"),
             ("CARILLON_LOG_FORMAT", "xml"),
+            ("CARILLON_WEBHOOK_ALLOW", "10.0.0.0/33"),
+            ("CARILLON_WEBHOOK_HTTP", "yes"),
+            ("CARILLON_WEBHOOK_PORTS", "0"),
         ] {
             let error = read(&[(name, bad)]).err().unwrap_or_else(|| panic!("{name}={bad} was accepted"));
             assert_eq!(error.variable, name);

@@ -15,12 +15,15 @@
 //! | [`origin`] | which web pages may use a service? |
 //! | [`roundtrip`] | does an event get from a publisher to a client, and how fast? |
 //! | [`auth`] | who is the bearer of this user token, and what may they do? |
+//! | [`outbound`] | how is a URL called that a tenant has given? |
+//! | [`ask`] | how does a tenant's application say who may do what? |
 //! | [`rules`] | who may do what in a channel, beyond what their token says? |
 //!
 //! A service's start uses them in this order: read [`env::Env::process`] into its configuration (a
 //! [`env::ConfigError`] ends the process with [`EXIT_CONFIG`]), [`telemetry::init`] and [`telemetry::install`],
 //! [`descriptors::raise`], [`listen::listen`], [`ops::serve`], and wait for [`shutdown::Signals`].
 
+pub mod ask;
 pub mod auth;
 pub mod config;
 pub mod descriptors;
@@ -28,6 +31,7 @@ pub mod env;
 pub mod listen;
 pub mod ops;
 pub mod origin;
+pub mod outbound;
 pub mod roundtrip;
 pub mod rules;
 pub mod share;
@@ -35,6 +39,7 @@ pub mod shutdown;
 pub mod sockets;
 pub mod supervisor;
 pub mod telemetry;
+mod tls;
 
 /// The exit code of a process whose configuration is wrong (`EX_USAGE` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 64;

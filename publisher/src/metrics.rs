@@ -81,7 +81,7 @@ const READS_REFUSED: Metric = Metric {
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
     kind: MetricKind::Counter,
-    labels: "route: publish, list, event, position, rules, openapi, docs, other; status: the HTTP status",
+    labels: "route: publish, list, event, position, rules, tenants, openapi, docs, other; status: the HTTP status",
     what: "Requests answered",
 };
 
@@ -131,6 +131,8 @@ pub enum Route {
     Position,
     /// `/v1/channel-rules`
     Rules,
+    /// `/v1/tenants`
+    Tenants,
     /// `GET /openapi.json` and `GET /asyncapi.json`
     OpenApi,
     /// `GET /docs` and its assets
@@ -139,12 +141,13 @@ pub enum Route {
     Other,
 }
 
-const ROUTES: [(Route, &str); 8] = [
+const ROUTES: [(Route, &str); 9] = [
     (Route::Publish, "publish"),
     (Route::List, "list"),
     (Route::Event, "event"),
     (Route::Position, "position"),
     (Route::Rules, "rules"),
+    (Route::Tenants, "tenants"),
     (Route::OpenApi, "openapi"),
     (Route::Docs, "docs"),
     (Route::Other, "other"),

@@ -4,7 +4,8 @@
 //! gateways look now. Whoever reads the log with a user token is measured by rules that are a second old at most.
 
 use crate::health::Health;
-use carillon_backplane::log::{Log, LogError, Owner, RuleChange, Settings};
+use carillon_backplane::log::{Log, LogError, Owner, RuleChange, Settings, StoredApplication};
+use carillon_platform::ask::Endpoint;
 use carillon_platform::rules::{Compiled, RuleSet};
 use carillon_protocol::{SettingsVersion, TenantId};
 use std::collections::HashMap;
@@ -56,7 +57,8 @@ impl Rules {
         let (defaults, mut own) = self.health.ask(self.log.settings(&asked)).await?;
         let own = own.pop().map(|(_, settings)| settings).unwrap_or_default();
         let version = SettingsVersion { tenant: own.version, defaults: defaults.version };
-        let rules = Arc::new(RuleSet::new(version, compiled(&own), compiled(&defaults)));
+        let rules = RuleSet::new(version, compiled(&own), compiled(&defaults));
+        let rules = Arc::new(rules.asking(own.application.as_ref().and_then(endpoint)));
         let mut known = self.known();
         if known.len() >= TENANTS {
             known.retain(|_, (read, _)| now.duration_since(*read) < KEPT);
@@ -94,6 +96,27 @@ impl Rules {
         Err(LogError::Busy("others change these rules at the same time".into()).into())
     }
 
+    /// Sets the application that is asked to what `applied` makes of the one before. It may be asked again, when others were
+    /// quicker.
+    pub async fn set_application<E: From<LogError>>(
+        &self,
+        tenant: &TenantId,
+        mut applied: impl FnMut(Option<&StoredApplication>) -> Result<Option<StoredApplication>, E>,
+    ) -> Result<Changed, E> {
+        self.health.check_writing()?;
+        let owner = Owner::Tenant(tenant.clone());
+        for _ in 0..ATTEMPTS {
+            let Some(settings) = self.settings(&owner).await? else { return Ok(Changed::NoOwner) };
+            let application = applied(settings.application.as_ref())?;
+            let setting = self.log.set_application(tenant, settings.version, application.as_ref());
+            if self.health.ask(setting).await? {
+                self.changed(&owner);
+                return Ok(Changed::Yes);
+            }
+        }
+        Err(LogError::Busy("others change these settings at the same time".into()).into())
+    }
+
     fn changed(&self, owner: &Owner) {
         match owner {
             Owner::Tenant(tenant) => {
@@ -108,6 +131,12 @@ impl Rules {
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, (Instant, Arc<RuleSet>)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn endpoint(stored: &StoredApplication) -> Option<Endpoint> {
+    let StoredApplication { url, secret, before, generation } = stored;
+    let before = before.as_ref().map(|(secret, until)| (secret.as_str(), *until));
+    Endpoint::stored(url, secret, before, *generation)
 }
 
 fn compiled(settings: &Settings) -> Arc<Compiled> {

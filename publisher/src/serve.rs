@@ -20,10 +20,12 @@ use crate::{maintenance, projector, readiness};
 use carillon_backplane::api_key;
 use carillon_backplane::bus::{self, Announcer, BusConfig, BusError, BusMode};
 use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
+use carillon_platform::ask::Asker;
 use carillon_platform::auth::Verifier;
 use carillon_platform::config::{Common, RedisMode};
 use carillon_platform::env::ConfigError;
 use carillon_platform::listen::listen;
+use carillon_platform::outbound::{CallFault, Outbound};
 use carillon_platform::shutdown::Signals;
 use carillon_platform::sockets::{Places, Server, SocketLimits};
 use carillon_platform::telemetry::{self, TelemetryError, Traces};
@@ -57,6 +59,9 @@ pub enum ServeError {
     /// `REDIS_URL` cannot be used.
     #[error("REDIS_URL cannot be used: {0}")]
     Redis(#[from] BusError),
+    /// Tenants' applications cannot be called at all.
+    #[error("the client for tenants' URLs cannot be made: {0}")]
+    Outbound(#[from] CallFault),
     /// Logging or metrics cannot start.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -106,6 +111,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tenants: Tenants::new(log.clone(), health.clone(), common.tenants),
         rules: Rules::new(log.clone(), health.clone(), tell(&announcer)),
         rates: Rates::default(),
+        asker: Asker::new(Outbound::new(common.outbound)?),
         health: health.clone(),
         bodies: BodyBudget::default(),
         reads: Reads::new(metrics.clone()),

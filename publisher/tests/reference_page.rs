@@ -6,6 +6,7 @@
 
 use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use carillon_backplane::{api_key, bus, log};
+use carillon_platform::ask;
 use carillon_platform::auth;
 use carillon_platform::config::SHARED;
 use carillon_platform::env::{Declared, reference};
@@ -30,6 +31,7 @@ async fn the_pages_list_every_variable_and_metric_of_the_publisher_and_of_both_s
     check("METRICS.md", "runtime", &metrics_reference(telemetry::RUNTIME_METRICS));
 
     check("CONFIGURATION.md", "shared", &reference(SHARED));
+    check("METRICS.md", "ask", &metrics_reference(ask::METRICS));
     check("METRICS.md", "sockets", &metrics_reference(sockets::METRICS));
     check("METRICS.md", "tokens", &metrics_reference(auth::METRICS));
     for (part, describe) in [

@@ -53,4 +53,4 @@ pub use pool::{Log, LogConfig, Role};
 pub use projector::{Batch, ChannelIndex, News, Progress, Reader, Slot, Turn, Work};
 pub use read::{LogPage, LoggedEvent, PAGE_BYTES, PAGE_ROWS};
 pub use search::{EventFilter, Order, Search};
-pub use settings::{Owner, RuleChange, Settings, StoredRule};
+pub use settings::{Owner, RuleChange, Settings, StoredApplication, StoredRule};

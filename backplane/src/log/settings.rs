@@ -35,6 +35,28 @@ pub struct Settings {
     pub version: u64,
     /// The channel rules, by pattern.
     pub rules: Vec<StoredRule>,
+    /// The application that is asked where a rule says `ask`.
+    pub application: Option<StoredApplication>,
+}
+
+/// A tenant's application as it is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredApplication {
+    /// Where it is asked.
+    pub url: String,
+    /// What questions are signed with.
+    pub secret: String,
+    /// The secret before, and until when it signs, too: seconds since 1970.
+    pub before: Option<(String, u64)>,
+    /// Counts the changes of this; set by the write.
+    pub generation: u64,
+}
+
+impl std::fmt::Debug for StoredApplication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The secrets, and what may be one in the URL's query, are nobody's to read.
+        f.debug_struct("StoredApplication").field("generation", &self.generation).finish_non_exhaustive()
+    }
 }
 
 /// A change of one rule.
@@ -48,10 +70,12 @@ pub enum RuleChange<'a> {
 
 /// One statement, so that the version belongs to the rules.
 const SETTINGS: &str = "
-SELECT o.id, o.settings_version, r.patterns, r.rules
+SELECT o.id, o.settings_version, r.patterns, r.rules, s.authorize_url, s.authorize_secret, s.authorize_secret_before,
+       extract(epoch FROM s.authorize_before_until)::bigint AS authorize_before_until, s.authorize_generation
 FROM (SELECT id, settings_version FROM carillon.tenants
-      UNION ALL SELECT id, settings_version FROM carillon.installation) AS o,
-LATERAL (SELECT array_agg(pattern ORDER BY pattern) AS patterns, array_agg(rule::text ORDER BY pattern) AS rules
+      UNION ALL SELECT id, settings_version FROM carillon.installation) AS o
+LEFT JOIN carillon.tenant_settings AS s ON s.tenant_id = o.id
+CROSS JOIN LATERAL (SELECT array_agg(pattern ORDER BY pattern) AS patterns, array_agg(rule::text ORDER BY pattern) AS rules
          FROM carillon.channel_rules WHERE tenant_id = o.id) AS r";
 
 /// A row is answered exactly if the version was still the one that was named.
@@ -68,6 +92,18 @@ WITH moved AS (
     WHERE id = $1 AND settings_version = $2 RETURNING id)
 DELETE FROM carillon.channel_rules USING moved WHERE tenant_id = moved.id AND pattern = $3
 RETURNING pattern";
+const PUT_APPLICATION: &str = "
+WITH moved AS (
+    UPDATE carillon.tenants SET settings_version = carillon.next_version(settings_version)
+    WHERE id = $1 AND settings_version = $2 RETURNING id, settings_version)
+INSERT INTO carillon.tenant_settings AS s
+    (tenant_id, authorize_url, authorize_secret, authorize_secret_before, authorize_before_until, authorize_generation)
+SELECT id, $3, $4, $5, to_timestamp($6::bigint), settings_version FROM moved
+ON CONFLICT (tenant_id) DO UPDATE SET authorize_url = excluded.authorize_url,
+    authorize_secret = excluded.authorize_secret, authorize_secret_before = excluded.authorize_secret_before,
+    authorize_before_until = excluded.authorize_before_until,
+    authorize_generation = excluded.authorize_generation, changed_at = excluded.changed_at
+RETURNING tenant_id";
 
 impl Owner {
     /// The name that stands in the tables.
@@ -147,6 +183,27 @@ impl Log {
         };
         Ok(!rows.is_empty())
     }
+
+    /// Sets the application that is asked, or none, if the tenant's settings are still of this version, and moves that. False when
+    /// they are not: nothing was changed.
+    pub async fn set_application(
+        &self,
+        tenant: &TenantId,
+        version: u64,
+        application: Option<&StoredApplication>,
+    ) -> Result<bool, LogError> {
+        let (name, version) = (tenant.as_str(), version as i64);
+        let url = application.map(|set| set.url.as_str());
+        let secret = application.map(|set| set.secret.as_str());
+        let before = application.and_then(|set| set.before.as_ref());
+        let (before, until) =
+            (before.map(|(secret, _)| secret.as_str()), before.map(|(_, until)| *until as i64));
+        let client = self.client(Work::Ask, "application").await?;
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+            [&name, &version, &url, &secret, &before, &until];
+        let rows = scoped_by_names(client, std::iter::once(name), PUT_APPLICATION, &params).await?;
+        Ok(!rows.is_empty())
+    }
 }
 
 fn settings(row: &Row) -> Settings {
@@ -155,7 +212,18 @@ fn settings(row: &Row) -> Settings {
     Settings {
         version: row.get::<_, i64>("settings_version") as u64,
         rules: rules.map(|(pattern, rule)| StoredRule { pattern, rule }).collect(),
+        application: application(row),
     }
+}
+
+fn application(row: &Row) -> Option<StoredApplication> {
+    let until = row.get::<_, Option<i64>>("authorize_before_until").map(|until| until as u64);
+    Some(StoredApplication {
+        url: row.get::<_, Option<String>>("authorize_url")?,
+        secret: row.get::<_, Option<String>>("authorize_secret")?,
+        before: row.get::<_, Option<String>>("authorize_secret_before").zip(until),
+        generation: row.get::<_, Option<i64>>("authorize_generation")? as u64,
+    })
 }
 
 /// The versions in a row of the watch.

@@ -201,6 +201,10 @@ fn common_env(keys: &Keys, cluster: bool) -> Vec<Variable> {
         ("CARILLON_JWT_SECRET", keys.jwt_secret.as_str()),
         ("CARILLON_LOG", "info"),
         ("CARILLON_LOG_FORMAT", "text"),
+        // The developer's application runs on this machine, on any port and without a certificate.
+        ("CARILLON_WEBHOOK_ALLOW", "127.0.0.0/8,::1"),
+        ("CARILLON_WEBHOOK_HTTP", "on"),
+        ("CARILLON_WEBHOOK_PORTS", "any"),
     ]
     .map(|(name, value)| (name.into(), value.into()))
     .into()

@@ -4,7 +4,8 @@
 //! once for all tenants.
 
 use crate::metrics::metrics;
-use carillon_backplane::log::{Log, LogError, Settings};
+use carillon_backplane::log::{Log, LogError, Settings, StoredApplication};
+use carillon_platform::ask::Endpoint;
 use carillon_platform::rules::{Compiled, RuleSet};
 use carillon_protocol::{SettingsVersion, TenantId};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +32,8 @@ impl RuleBook {
         let rules = found.into_iter().map(|(tenant, settings)| {
             let version = SettingsVersion { tenant: settings.version, defaults: version };
             let own = compiled(tenant.as_str(), &settings);
-            (tenant, Arc::new(RuleSet::new(version, own, defaults.clone())))
+            let asked = settings.application.as_ref().and_then(|stored| endpoint(&tenant, stored));
+            (tenant, Arc::new(RuleSet::new(version, own, defaults.clone()).asking(asked)))
         });
         Ok(rules.collect())
     }
@@ -43,6 +45,16 @@ impl RuleBook {
         }
         known.1.clone()
     }
+}
+
+fn endpoint(tenant: &TenantId, stored: &StoredApplication) -> Option<Endpoint> {
+    let StoredApplication { url, secret, before, generation } = stored;
+    let before = before.as_ref().map(|(secret, until)| (secret.as_str(), *until));
+    let endpoint = Endpoint::stored(url, secret, before, *generation);
+    if endpoint.is_none() {
+        tracing::error!(%tenant, "the secret to ask the tenant's application with cannot be read: nobody is asked");
+    }
+    endpoint
 }
 
 fn compiled(owner: &str, settings: &Settings) -> Arc<Compiled> {

@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::context::Context;
 use super::joining::{SESSION, pays_for, raw, subscribe};
 use super::messages::{Joining, Request};
-use super::rules::{end_forbidden_history, end_history, end_past, may_read_past, may_stay};
+use super::rules::{Stay, ask_soon, end_forbidden_history, end_history, end_past, may_read_past, may_stay};
 use super::session::Session;
 use super::signals::{publish, say_words, typing};
 use super::tables::Tables;
@@ -131,8 +131,13 @@ fn leave_forbidden<W: World>(
     };
     let Some(room) = tables.rooms.get(session.room) else { return };
     let names = session.channels.channels().into_iter().filter_map(|channel| room.name_of(channel));
-    let (kept, lost): (Vec<Channel>, Vec<Channel>) =
-        names.cloned().partition(|channel| may_stay(&room.rules, session, channel));
+    let (lost, kept): (Vec<Channel>, Vec<Channel>) =
+        names.cloned().partition(|channel| may_stay(&room.rules, session, channel) == Stay::No);
+    let rules = room.rules.clone();
+    // Whoever has other roles is somebody else to the application.
+    let is_new = before.roles != session.identity.roles;
+    let (left_to_it, settled): (Vec<Channel>, Vec<Channel>) =
+        kept.iter().cloned().partition(|channel| may_stay(&rules, session, channel) == Stay::Ask);
     let reads = |identity: &Identity, channel: &Channel| may_read_past(&room.rules, identity, channel);
     let past: Vec<Channel> = kept
         .into_iter()
@@ -140,6 +145,12 @@ fn leave_forbidden<W: World>(
         .collect();
     let (had, has) = (before.channels(), session.identity.channels());
     let gained: Vec<Channel> = has.into_iter().filter(|channel| !had.contains(channel)).collect();
+    settled.iter().for_each(|channel| tables.asked.forget(key, channel));
+    for channel in left_to_it {
+        if is_new || tables.asked.held(key, &channel).is_none() {
+            ask_soon(key, &channel, &rules, tables, context);
+        }
+    }
     tables.leave(key, SESSION, &lost);
     let types = tables.chosen(key);
     tables.join(key, SESSION, &gained, types.as_ref());

@@ -5,6 +5,7 @@ use super::commands::token_deadlines;
 use super::connection::{Connection, Departure, Gathered, Stage};
 use super::context::Context;
 use super::generation::tell_reset;
+use super::joining::spread;
 use super::membership::Memberships;
 use super::messages::{Coming, ConnectionId, Newcomer};
 use super::outbox::Outbox;
@@ -17,6 +18,8 @@ use crate::authorize::{Authorized, Resume};
 use crate::metrics::metrics;
 use crate::stream::Life;
 use bytes::Bytes;
+use carillon_platform::ask::Verdict;
+use carillon_platform::rules::Action;
 use carillon_protocol::server::{Limits, ResetReason, Resumed, ServerFrame};
 use carillon_protocol::{Channel, CloseCode, Seq};
 use std::collections::VecDeque;
@@ -81,7 +84,7 @@ pub(super) fn welcome<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> Vec<Box<str>> {
-    let Authorized { identity, stream, channels, resume, rules, device, types } = authorized;
+    let Authorized { identity, stream, channels, resume, rules, verdicts, device, types } = authorized;
     let Some(connection) = tables.get_mut(key) else { return Vec::new() };
     let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };
     let held = std::mem::take(held);
@@ -116,6 +119,12 @@ pub(super) fn welcome<W: World>(
     tables.enter(key, session);
     let index = tables.get(key).map_or(0, |connection| connection.sessions().len().saturating_sub(1));
     tables.join(key, index, &all, types.as_ref());
+    for (channel, verdict) in verdicts.on(Action::Subscribe) {
+        if let Verdict::Allowed(granted) = verdict {
+            let (now_ms, spread) = (context.now_ms, spread(key, tables));
+            tables.asked.hold(key, channel, granted, verdicts.generation(), now_ms, spread);
+        }
+    }
     if identity.service.is_some() {
         tables.watch(key, index, &identity.patterns, types.as_ref());
     }
@@ -123,6 +132,7 @@ pub(super) fn welcome<W: World>(
         tables.choose(key, types);
     }
     metrics().resumed(resumed);
+    tables.asked.set_device(key, device.clone());
     let Some(connection) = tables.get_mut(key) else { return held };
     let watched = match (connection.wire, position) {
         (Wire::WebSocket(_), Position::Behind(since)) => {

@@ -142,6 +142,7 @@ impl Rig {
             channels: vec![Channel::new("class:7b").unwrap()],
             resume: Resume::Fresh,
             rules: None,
+            verdicts: crate::verdicts::Verdicts::default(),
             device: None,
             types: None,
         };

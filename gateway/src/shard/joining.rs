@@ -1,23 +1,27 @@
 //! How does a session get into the channels that its client asks for?
 //!
-//! All or none: by the token or by a rule.
+//! All or none: by the token, by a rule, or by what the tenant's application says where a rule leaves it to that.
 
+use super::asked::WAITING;
 use super::context::Context;
 use super::history::{HistoryJob, JOBS};
-use super::messages::Joining;
+use super::messages::{Joining, Request};
 use super::rules::forget_past;
 use super::session::Position;
 use super::tables::Tables;
-use super::world::World;
+use super::world::{Socket, World};
 use crate::authorize::some;
 use crate::metrics::metrics;
 use crate::stream::backlog::Selection;
-use carillon_platform::rules::{Action, Decision};
+use crate::verdicts::{May, Verdicts};
+use carillon_platform::ask::{Endpoint, Question};
+use carillon_platform::rules::Action;
 use carillon_protocol::Channel;
 use carillon_protocol::client::FrameId;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ServerFrame;
 use serde_json::value::RawValue;
+use std::sync::Arc;
 
 /// The session that frames are for.
 pub(super) const SESSION: usize = 0;
@@ -30,11 +34,18 @@ pub(super) fn subscribe<W: World>(
     context: &mut Context<W>,
 ) {
     if pays_for(key, asked.id.as_deref(), asked.channels.len(), tables, context) {
-        join(key, asked, tables, context);
+        join(key, asked, &Verdicts::default(), tables, context);
     }
 }
 
-fn join<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
+/// Joins channels, with what the tenant's application has said of them so far; what it has still to say it is asked.
+pub(super) fn join<W: World>(
+    key: u32,
+    asked: Joining,
+    verdicts: &Verdicts,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
     let Some(session) = tables.get(key).and_then(|connection| connection.sessions().get(SESSION)) else {
         return;
     };
@@ -42,24 +53,45 @@ fn join<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, cont
     let reads_back = asked.history.is_some() || !session.is_live();
     // Those that may not be joined, and whether some of the others may be heard and not read back.
     let (mut forbidden, mut no_past) = (Vec::new(), false);
+    let (mut unavailable, mut open, mut by_verdict) = (Vec::new(), Vec::new(), Vec::new());
     for channel in &asked.channels {
         // One by one for those that the token does not open; most are.
         if session.identity.may_read(channel) {
             continue;
         }
-        let may = |action: Action| {
-            matches!(room.rules.decide(action, &session.identity, channel), Decision::Allowed(_))
-        };
-        let past = !reads_back || may(Action::History);
-        if !may(Action::Subscribe) || (asked.history.is_some() && !past) {
+        let may = |action: Action| verdicts.may(&room.rules, action, &session.identity, channel);
+        let (live, past) = (may(Action::Subscribe), if reads_back { may(Action::History) } else { May::Yes });
+        if live == May::No || (asked.history.is_some() && past == May::No) {
             forbidden.push(channel.clone());
         }
-        no_past |= !past;
+        if live == May::Unavailable || (asked.history.is_some() && past == May::Unavailable) {
+            unavailable.push(channel.clone());
+        }
+        for (action, may) in [(Action::Subscribe, live), (Action::History, past)] {
+            if may == May::Ask {
+                let device = tables.asked.device(key);
+                open.push((Question::new(&session.identity, channel, action, device), 0));
+            }
+        }
+        if let May::ByVerdict(granted) = live {
+            by_verdict.push((channel.clone(), granted));
+        }
+        no_past |= matches!(past, May::No | May::Unavailable);
     }
     if !forbidden.is_empty() {
         let message =
             format!("neither the token nor a rule allows {}; nothing was subscribed", some(&forbidden));
         return refuse(key, &asked.id, ("forbidden", &message), &forbidden, tables, context);
+    }
+    if !unavailable.is_empty() {
+        let message = format!(
+            "whether you may is said by the application, and it gave no verdict on {}; nothing was subscribed",
+            some(&unavailable)
+        );
+        return refuse(key, &asked.id, ("unavailable", &message), &unavailable, tables, context);
+    }
+    if let (false, Some(endpoint)) = (open.is_empty(), room.rules.endpoint().cloned()) {
+        return ask_first(key, asked, endpoint, open, tables, context);
     }
     let is_new = |channel: &&Channel| room.own_key(&session.channels, channel).is_none();
     if session.channels.len() + asked.channels.iter().filter(is_new).count() > CHANNELS_PER_CONNECTION {
@@ -75,7 +107,37 @@ fn join<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, cont
         // It would be read forward through what is past: continuity ends here, and the client is told.
         forget_past(key, SESSION, tables, context);
     }
+    let (generation, spread) = (verdicts.generation(), spread(key, tables));
+    for channel in &asked.channels {
+        tables.asked.forget(key, channel);
+    }
     enter(key, asked, tables, context);
+    for (channel, granted) in by_verdict {
+        tables.asked.hold(key, &channel, granted, generation, context.now_ms, spread);
+    }
+}
+
+/// Has the application say what it leaves open; the `subscribe` waits for that, and nothing else does.
+fn ask_first<W: World>(
+    key: u32,
+    asked: Joining,
+    endpoint: Arc<Endpoint>,
+    questions: Vec<(Question, u64)>,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Some(connection) = tables.get(key).map(|connection| connection.id) else { return };
+    let id = asked.id.clone();
+    let Some(ticket) = tables.asked.wait(key, asked) else {
+        let message = format!("{WAITING} subscribes wait for the application's verdict; wait for an answer");
+        return tables.refuse(key, id.as_deref(), "too_many_requests", &message, context.now_ms);
+    };
+    context.world.request(Request::Ask { connection, ticket: Some(ticket), endpoint, questions });
+}
+
+/// Tells connections apart that came together.
+pub(super) fn spread<S: Socket>(key: u32, tables: &Tables<S>) -> u64 {
+    tables.get(key).map_or(0, |connection| connection.id.number.wrapping_mul(7_919))
 }
 
 /// Joins the channels, answers, and notes which past of them is wanted.

@@ -10,8 +10,10 @@ use crate::edge::RawQuery;
 use crate::live::Passing;
 use crate::stream::Stream;
 use crate::stream::backlog::{BacklogPage, Held, Reader, Selection};
+use crate::verdicts::Verdicts;
 use bytes::Bytes;
 use carillon_backplane::log::{LogError, LoggedEvent};
+use carillon_platform::ask::{Endpoint, Question};
 use carillon_platform::auth::{Identity, ServiceKey};
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::{FrameId, History};
@@ -39,6 +41,8 @@ pub(crate) enum ToShard<S = TcpStream> {
     Page(ConnectionId, Ticket, Result<Arc<BacklogPage>, LogError>),
     /// A page of history for a `subscribe`.
     History(ConnectionId, Ticket, Result<HistoryPage, LogError>),
+    /// What the tenant's application says: for the `subscribe` of this ticket; without one about memberships.
+    Asked(ConnectionId, Option<AskTicket>, Box<Verdicts>),
     /// An API key has ended.
     KeyEnded(ServiceKey),
     /// Send so many of its connections away.
@@ -93,6 +97,14 @@ pub(crate) enum Request {
         selection: Selection,
         from: HistoryFrom,
         upto: Seq,
+    },
+    /// Ask the tenant's application, each question with the number of the verdict that is known of it: for the `subscribe` of
+    /// this ticket, or about memberships.
+    Ask {
+        connection: ConnectionId,
+        ticket: Option<AskTicket>,
+        endpoint: Arc<Endpoint>,
+        questions: Vec<(Question, u64)>,
     },
 }
 
@@ -163,6 +175,8 @@ impl ConnectionId {
 
 /// Tells a question to the log from the connection's earlier ones.
 pub(crate) type Ticket = u32;
+/// Tells a `subscribe` that waits for verdicts from all others of its shard.
+pub(crate) type AskTicket = u64;
 
 /// Why connections are sent away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

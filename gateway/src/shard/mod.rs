@@ -30,6 +30,7 @@
 //! | [`world`] | what does a shard need of the world around it? |
 //! | [`context`] | what do all parts of a shard use while they work? |
 //! | [`groups`] | who of a channel wants only events of some types? |
+//! | [`asked`] | which memberships hold by an application's verdict, until when, and what waits for one? |
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
 //! | [`history`] | how far is the past that a `subscribe` asked for? |
 //! | [`session`] | what is known of somebody in one tenant? |
@@ -46,6 +47,7 @@
 //! | [`publishing`] | may a client publish this, and which way does it go? |
 //! | [`durable`] | how does a client publish into the log? |
 //! | [`signals`] | how is what clients say to each other carried out? |
+//! | [`asking`] | what happens when a tenant's application has said something, or is to say it again? |
 //! | [`commands`] | how is each client frame carried out? |
 //! | [`inbound`] | what becomes of what a client sends? |
 //! | [`entering`] | how does a socket become somebody in a tenant? |
@@ -60,6 +62,8 @@
 )]
 
 mod allowance;
+mod asked;
+mod asking;
 mod catchup;
 mod commands;
 mod connection;

@@ -31,25 +31,38 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
     let before = std::mem::replace(&mut room.rules, rules.clone());
     let mut lost: BTreeMap<u32, Vec<Channel>> = BTreeMap::new();
     let mut past: BTreeMap<u32, Vec<Channel>> = BTreeMap::new();
+    let mut left_to_it: Vec<(u32, Channel)> = Vec::new();
+    let generation = |rules: &RuleSet| rules.endpoint().map(|endpoint| endpoint.generation());
+    let same_application = generation(&before) == generation(&rules);
     for (channel, members) in room.channels() {
-        if says_the_same(before.find(channel), rules.find(channel)) {
+        let now = rules.find(channel);
+        if says_the_same(before.find(channel), now) && (same_application || !now.is_some_and(asks)) {
             continue;
         }
         for member in members {
             let connection = tables.connections.get(*member as usize);
             let session = connection.and_then(|connection| session_in(connection, key));
             let Some((_, session)) = session else { continue };
-            if !may_stay(&rules, session, channel) {
-                lost.entry(*member).or_default().push(channel.clone());
-            } else if may_read_past(&before, &session.identity, channel)
+            match may_stay(&rules, session, channel) {
+                Stay::Yes => tables.asked.forget(*member, channel),
+                Stay::Ask => left_to_it.push((*member, channel.clone())),
+                Stay::No => {
+                    lost.entry(*member).or_default().push(channel.clone());
+                    continue;
+                }
+            }
+            if may_read_past(&before, &session.identity, channel)
                 && !may_read_past(&rules, &session.identity, channel)
             {
                 past.entry(*member).or_default().push(channel.clone());
             }
         }
     }
+    for (member, channel) in left_to_it {
+        ask_soon(member, &channel, &rules, tables, context);
+    }
     for (member, channels) in lost {
-        expel(member, key, channels, tables, context);
+        expel(member, key, channels, Expelled::Forbidden, tables, context);
     }
     for (member, channels) in past {
         let index =
@@ -106,20 +119,68 @@ pub(super) fn recheck<W: World>(
     let Some((index, session)) = tables.get(member).and_then(|connection| session_in(connection, key)) else {
         return;
     };
-    let (kept, lost): (Vec<Channel>, Vec<Channel>) =
-        channels.iter().cloned().partition(|channel| may_stay(&rules, session, channel));
+    let (lost, kept): (Vec<Channel>, Vec<Channel>) =
+        channels.iter().cloned().partition(|channel| may_stay(&rules, session, channel) == Stay::No);
+    let left_to_it: Vec<Channel> =
+        kept.iter().filter(|channel| may_stay(&rules, session, channel) == Stay::Ask).cloned().collect();
     let past: Vec<Channel> =
         kept.into_iter().filter(|channel| !may_read_past(&rules, &session.identity, channel)).collect();
-    expel(member, key, lost, tables, context);
+    for channel in left_to_it {
+        let generation = rules.endpoint().map(|endpoint| endpoint.generation());
+        if tables.asked.held(member, &channel).map(|held| held.generation) != generation {
+            ask_soon(member, &channel, &rules, tables, context);
+        }
+    }
+    expel(member, key, lost, Expelled::Forbidden, tables, context);
     end_past(member, index, &past, tables, context);
 }
 
 /// Whether a session may be in a channel.
-pub(super) fn may_stay(rules: &RuleSet, session: &Session, channel: &Channel) -> bool {
-    matches!(rules.decide(Action::Subscribe, &session.identity, channel), Decision::Allowed(_))
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stay {
+    Yes,
+    /// The tenant's application says so: it is asked, and until it has answered they stay.
+    Ask,
+    No,
 }
 
-/// Whether somebody may read what was published to a channel before they came.
+pub(super) fn may_stay(rules: &RuleSet, session: &Session, channel: &Channel) -> Stay {
+    match rules.decide(Action::Subscribe, &session.identity, channel) {
+        Decision::Allowed(_) => Stay::Yes,
+        Decision::Ask => Stay::Ask,
+        Decision::Forbidden => Stay::No,
+    }
+}
+
+/// Has the application asked soon about a member of a channel.
+pub(super) fn ask_soon<W: World>(
+    member: u32,
+    channel: &Channel,
+    rules: &RuleSet,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Some(endpoint) = rules.endpoint() else { return };
+    let spread = tables.get(member).map_or(0, |connection| connection.id.number.wrapping_mul(7_919));
+    tables.asked.ask_soon(member, channel, endpoint.generation(), context.now_ms, spread);
+}
+
+/// Why members are taken out of channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expelled {
+    /// A rule says so, or the application.
+    Forbidden,
+    /// The application has not said for too long that they may stay.
+    Unavailable,
+}
+
+/// Whether a rule leaves anything about reading to the application.
+fn asks(found: Found<'_>) -> bool {
+    [Action::Subscribe, Action::History].iter().any(|action| found.rule.grant(*action).ask)
+}
+
+/// Whether somebody may read what was published to a channel before they came. Where the application says so it is asked when the
+/// past is asked for; nobody goes on reading by what it has not said.
 pub(super) fn may_read_past(rules: &RuleSet, identity: &Identity, channel: &Channel) -> bool {
     matches!(rules.decide(Action::History, identity, channel), Decision::Allowed(_))
 }
@@ -137,10 +198,11 @@ fn says_the_same(before: Option<Found<'_>>, now: Option<Found<'_>>) -> bool {
 }
 
 /// Takes a member of a room out of channels and tells it which.
-fn expel<W: World>(
+pub(super) fn expel<W: World>(
     member: u32,
     key: RoomKey,
     mut channels: Vec<Channel>,
+    why: Expelled,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
@@ -150,9 +212,15 @@ fn expel<W: World>(
     metrics().rules_removed.increment(channels.len() as u64);
     tables.leave(member, index, &channels);
     for part in channels.chunks(NAMED) {
-        let message = format!("the rules do not allow {} any more", some(part));
-        let frame =
-            ServerFrame::Error { id: None, code: "forbidden", message: &message, channels: Some(part) };
+        let (code, message) = match why {
+            Expelled::Forbidden => {
+                ("forbidden", format!("the rules or the application do not allow {} any more", some(part)))
+            }
+            Expelled::Unavailable => {
+                ("unavailable", format!("the application gave no verdict on {} for too long", some(part)))
+            }
+        };
+        let frame = ServerFrame::Error { id: None, code, message: &message, channels: Some(part) };
         tables.say(member, &frame, context.now_ms);
     }
     end_history(member, index, &channels, tables, context);

@@ -7,6 +7,7 @@
 //! after anything was done with it: it writes what waits, brings it forward, and notes when it is due. Removal happens in
 //! one place, at the end of a turn ([`Tables::sweep`]).
 
+use super::asking::{asked, renew_due};
 use super::catchup::{Progress, go_forward, take_page};
 use super::commands::{end_sessions_of, refreshed};
 use super::connection::Connection;
@@ -117,6 +118,8 @@ impl<W: World> Shard<W> {
         }
         self.look_after_due();
         self.tables.typists.look_after();
+        renew_due(&mut self.tables, &mut self.context);
+        self.settle_touched();
         let gone = self.tables.sweep(&mut self.context);
         say_words(&mut self.tables, &mut self.context);
         self.load.fetch_sub(gone, Ordering::Relaxed);
@@ -131,6 +134,7 @@ impl<W: World> Shard<W> {
             return Some(0);
         }
         let typing_ms = self.tables.typists.next_ms();
+        let asked_ms = self.tables.asked.next_ms();
         let next = self
             .wheel
             .next_ms()
@@ -138,6 +142,7 @@ impl<W: World> Shard<W> {
             .chain(self.stop_ms)
             .chain(self.rested_ms())
             .chain(typing_ms)
+            .chain(asked_ms)
             .min()?;
         Some(next.saturating_sub(self.context.world.now_us() / 1_000))
     }
@@ -180,6 +185,7 @@ impl<W: World> Shard<W> {
             | ToShard::Refreshed(id, ..)
             | ToShard::Page(id, ..)
             | ToShard::History(id, ..)
+            | ToShard::Asked(id, ..)
                 if !self.tables.has(id) => {}
             ToShard::Entered(id, result) => self.entered(id.key, result),
             ToShard::Refreshed(id, frame, result) => {
@@ -198,6 +204,11 @@ impl<W: World> Shard<W> {
                     take_history(connection, ticket, page, &mut self.context);
                 }
                 self.go_on(id.key);
+            }
+            ToShard::Asked(id, ticket, verdicts) => {
+                asked(id, ticket, &verdicts, &mut self.tables, &mut self.context);
+                self.settle(id.key);
+                self.settle_touched();
             }
         }
     }

@@ -3,6 +3,7 @@
 //! The tables of a shard and what must be done in several of them at once: entering and leaving rooms and channels. What
 //! may be gone is asked for. Nothing is removed but in [`Tables::sweep`], which the shard calls once, at the end of a turn.
 
+use super::asked::Asked;
 use super::connection::{Connection, Stage, Standing};
 use super::context::Context;
 use super::membership::Membership;
@@ -34,6 +35,8 @@ pub(super) struct Tables<S> {
     pub(super) typists: Typists,
     /// Rooms that signals wait in since a moment ago.
     pub(super) signalled: Vec<RoomKey>,
+    /// Memberships that hold by what tenants' applications say.
+    pub(super) asked: Asked,
     /// Connections that are ending and still in a table.
     ending: Vec<u32>,
 }
@@ -48,6 +51,7 @@ impl<S: Socket> Tables<S> {
             touched: Vec::new(),
             typists: Typists::default(),
             signalled: Vec::new(),
+            asked: Asked::default(),
             ending: Vec::new(),
         }
     }
@@ -213,6 +217,7 @@ impl<S: Socket> Tables<S> {
 
     /// Takes a connection's session out of channels; those it is not in are ignored.
     pub(super) fn leave(&mut self, key: u32, session: usize, channels: &[Channel]) {
+        self.asked.left(key, channels);
         for channel in channels {
             let Some(connection) = self.connections.get_mut(key as usize) else { return };
             let id = connection.id;
@@ -272,6 +277,7 @@ impl<S: Socket> Tables<S> {
                 self.leave_room(session);
             }
             self.chosen.remove(&key);
+            self.asked.gone(key);
             if is_gone {
                 let mut connection = self.connections.remove(key as usize);
                 context.world.deregister(&mut connection.socket);

@@ -16,6 +16,13 @@ CARILLON_REDIS_PREFIX: {{ $values.redis.prefix | quote }}
 CARILLON_TENANTS: {{ $values.auth.tenants | quote }}
 CARILLON_JWT_CLOCK_SKEW_MS: {{ int64 $values.auth.clockSkewMs | quote }}
 CARILLON_TENANT_METRICS: {{ int64 $values.monitoring.tenantSeries | quote }}
+CARILLON_WEBHOOK_HTTP: {{ ternary "on" "off" $values.tenantUrls.http | quote }}
+{{- with $values.tenantUrls.allow }}
+CARILLON_WEBHOOK_ALLOW: {{ join "," . | quote }}
+{{- end }}
+{{- with $values.tenantUrls.ports }}
+CARILLON_WEBHOOK_PORTS: {{ join "," . | quote }}
+{{- end }}
 CARILLON_LOG: {{ $values.log.level | quote }}
 CARILLON_LOG_FORMAT: {{ $values.log.format | quote }}
 {{ include "carillon.tokenSettings" .root }}

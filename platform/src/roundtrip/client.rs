@@ -2,6 +2,7 @@
 
 use super::bearer::TokenSource;
 use super::witness::{Findings, Witness};
+use crate::tls;
 use carillon_protocol::TenantId;
 use futures_util::{SinkExt, StreamExt};
 use reqwest::{StatusCode, Url, header};
@@ -97,8 +98,7 @@ impl RoundTrip {
     /// The system's certificates or the HTTP library cannot be set up.
     pub fn new(config: RoundTripConfig) -> Result<Self, RoundTripError> {
         let fault = |error: String| RoundTripError::NotConnected(error);
-        let tls = tls().map_err(|error| fault(error.to_string()))?;
-        // The library's own way to the system's certificates fails where there are none, also for plain HTTP.
+        let tls = tls::of_the_system().map_err(|error| fault(error.to_string()))?;
         let http = reqwest::Client::builder()
             .timeout(WITHIN)
             .redirect(reqwest::redirect::Policy::none())
@@ -279,14 +279,4 @@ impl RoundTrip {
             }
         }
     }
-}
-
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
 }

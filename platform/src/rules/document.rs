@@ -22,8 +22,7 @@ const ANYONE: &str = "anyone";
 const MYSELF: &str = "self";
 const ASK: &str = "ask";
 const ROLE: &str = "role:";
-const WHO: &str = "must be anyone, self, or role: and the name of a role";
-const NOT_BUILT: &str = "ask cannot be set: asking the application is not built yet; must be anyone, self, or role: and the name of a role";
+const WHO: &str = "must be anyone, self, ask, or role: and the name of a role";
 
 /// A rule as it is written; every field has its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +141,7 @@ impl Document {
         let document: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let Self { subscribe, publish, signal, presence, history, .. } = &document;
         let mut named = subscribe.iter().chain(publish).chain(signal).chain(presence).chain(history);
-        let known = |who: &str| matches!(who, ANYONE | MYSELF) || who.starts_with(ROLE);
+        let known = |who: &str| matches!(who, ANYONE | MYSELF | ASK) || who.starts_with(ROLE);
         if let Some(who) = named.find(|who| !known(who)) {
             return Err(format!("this release does not know who {who:?} is"));
         }
@@ -168,7 +167,7 @@ impl Document {
 fn grant(list: &[String]) -> Grant {
     let has = |word: &str| list.iter().any(|who| who == word);
     let roles = list.iter().filter_map(|who| who.strip_prefix(ROLE)).map(str::to_owned);
-    Grant { anyone: has(ANYONE), myself: has(MYSELF), roles: roles.collect() }
+    Grant { anyone: has(ANYONE), myself: has(MYSELF), roles: roles.collect(), ask: has(ASK) }
 }
 
 fn who(
@@ -178,8 +177,7 @@ fn who(
     faults: &mut Vec<RuleFault>,
 ) -> Option<Vec<String>> {
     list(fields, name, faults, |text| match text {
-        ANYONE => Ok(()),
-        ASK => Err(NOT_BUILT),
+        ANYONE | ASK => Ok(()),
         MYSELF if pattern.names_a_user() => Ok(()),
         MYSELF => Err("self needs {user} in the pattern"),
         _ => {
@@ -303,26 +301,27 @@ mod tests {
     }
 
     #[test]
-    fn to_ask_the_application_is_refused_with_the_reason_until_it_is_built() {
+    fn the_application_may_be_asked_in_every_list() {
         let pattern = Pattern::new("order:{order}").unwrap();
         let fields = Action::ALL.map(Action::name);
         let body: Map<String, Value> =
             fields.iter().map(|name| ((*name).to_owned(), json!(["role:head", "ask"]))).collect();
-        let found = read(&pattern, &Value::Object(body)).unwrap_err();
-        let places: Vec<&str> = found.iter().map(|fault| fault.pointer.as_str()).collect();
-        assert_eq!(places, fields.map(|name| format!("/{name}/1")));
-        for fault in found {
-            assert_eq!(fault.kind, FaultKind::Invalid);
-            assert!(fault.detail.contains("asking the application is not built yet"), "{}", fault.detail);
-        }
+        let document = read(&pattern, &Value::Object(body)).unwrap();
+        let stored = Document::stored(&serde_json::to_string(&document).unwrap()).unwrap();
+        let rule = stored.rule(pattern);
+        assert!(Action::ALL.iter().all(|action| rule.grant(*action).ask && !rule.grant(*action).anyone));
+        assert_eq!(
+            faults("a", json!({"subscribe": ["ask:me"]})),
+            [("/subscribe/0".to_owned(), FaultKind::Invalid)]
+        );
     }
 
     #[test]
     fn a_stored_rule_that_names_people_in_an_unknown_way_is_not_read() {
-        let known = Document::stored(r#"{"subscribe": ["anyone", "self", "role:head"], "later": 1}"#);
-        assert_eq!(known.unwrap().subscribe, ["anyone", "self", "role:head"]);
+        let known = Document::stored(r#"{"subscribe": ["anyone", "self", "role:head", "ask"], "later": 1}"#);
+        assert_eq!(known.unwrap().subscribe, ["anyone", "self", "role:head", "ask"]);
         for action in Action::ALL {
-            for who in ["ask", "group:a"] {
+            for who in ["ask:me", "group:a"] {
                 let fault = Document::stored(&json!({action.name(): ["anyone", who]}).to_string());
                 assert!(fault.unwrap_err().contains(who), "{action:?}");
             }

@@ -2,6 +2,7 @@
 
 use super::rule::Action;
 use super::*;
+use crate::ask::Endpoint;
 use crate::auth::{Caps, Identity};
 use carillon_protocol::{Channel, SettingsVersion, TenantId, UserId};
 use proptest::prelude::*;
@@ -28,7 +29,7 @@ fn channel() -> impl Strategy<Value = Channel> {
 
 /// Rules as a tenant may have them: none ties with another.
 fn rules() -> impl Strategy<Value = Vec<(Pattern, Document)>> {
-    let who = prop::sample::subsequence(vec!["anyone", "self", "role:head", "role:desk"], 0..3);
+    let who = prop::sample::subsequence(vec!["anyone", "self", "role:head", "role:desk", "ask"], 0..3);
     let document = (who.clone(), who).prop_map(|(subscribe, history)| {
         let texts = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect::<Vec<_>>();
         let nothing = serde_json::from_str::<Document>("{}").unwrap();
@@ -72,9 +73,14 @@ fn naive_may(
     let is = |who: &String| match who.as_str() {
         "anyone" => true,
         "self" => pattern.user_in(channel) == Some(identity.user.as_str()),
+        "ask" => false,
         role => identity.roles.iter().any(|own| role == format!("role:{own}")),
     };
-    if list.iter().any(is) { "yes" } else { "no" }
+    match list.iter().any(is) {
+        true => "yes",
+        false if list.iter().any(|who| who == "ask") => "ask",
+        false => "no",
+    }
 }
 
 fn identity(user: &str, roles: &[&str]) -> Identity {
@@ -97,7 +103,9 @@ proptest! {
         own in rules(), defaults in rules(), channels in prop::collection::vec(channel(), 1..40),
         user in "[ab]{1,2}", roles in prop::sample::subsequence(vec!["head", "desk"], 0..3),
     ) {
-        let set = RuleSet::new(SettingsVersion::default(), compiled(&own), compiled(&defaults));
+        let without = RuleSet::new(SettingsVersion::default(), compiled(&own), compiled(&defaults));
+        let secret = crate::outbound::SigningSecret::fresh();
+        let set = without.clone().asking(Endpoint::stored("https://app.example/", secret.expose(), None, 1));
         let identity = identity(&user, &roles);
         for channel in &channels {
             let expected = naive(&own, channel).or_else(|| naive(&defaults, channel));
@@ -108,8 +116,12 @@ proptest! {
             for action in [Action::Subscribe, Action::History] {
                 let decided = match set.decide(action, &identity, channel) {
                     Decision::Allowed(_) => "yes",
+                    Decision::Ask => "ask",
                     Decision::Forbidden => "no",
                 };
+                // Where nobody can be asked, asking is a no.
+                let unasked = without.decide(action, &identity, channel);
+                prop_assert_eq!(unasked == Decision::Forbidden, decided != "yes");
                 let expected = match expected {
                     _ if identity.may_read(channel) => "yes",
                     Some((pattern, document)) => naive_may(document, pattern, action, &identity, channel),
@@ -174,7 +186,7 @@ fn a_rule_that_cannot_be_read_gives_nobody_anything() {
         ("a:*", r#"{"subscribe": 7}"#),
         ("a**", "{}"),
         ("*", r#"{"subscribe": ["anyone"], "later": 1}"#),
-        ("order:*", r#"{"subscribe": ["anyone", "ask"], "history": ["role:head"]}"#),
+        ("order:*", r#"{"subscribe": ["anyone", "group:a"], "history": ["role:head"]}"#),
     ]);
     assert_eq!((compiled.len(), unreadable), (3, 3));
     let set = RuleSet::new(SettingsVersion::default(), Arc::new(compiled), Arc::default());

@@ -4,7 +4,7 @@ use super::pattern::Pattern;
 use crate::auth::Identity;
 
 /// What somebody does in a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Get its events as they happen.
     Subscribe,
@@ -43,6 +43,8 @@ pub struct Grant {
     pub myself: bool,
     /// Whoever has one of these roles.
     pub roles: Box<[String]>,
+    /// Whoever the tenant's application says.
+    pub ask: bool,
 }
 
 /// A rule that is in force.

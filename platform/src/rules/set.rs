@@ -5,6 +5,7 @@
 
 use super::compiled::Compiled;
 use super::rule::{Action, Grant, Rule};
+use crate::ask::Endpoint;
 use crate::auth::Identity;
 use carillon_protocol::{Channel, SettingsVersion};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub struct RuleSet {
     version: SettingsVersion,
     own: Arc<Compiled>,
     defaults: Arc<Compiled>,
+    endpoint: Option<Arc<Endpoint>>,
 }
 
 /// Whose rule it is.
@@ -40,6 +42,8 @@ pub struct Found<'a> {
 pub enum Decision<'a> {
     /// They may.
     Allowed(Because<'a>),
+    /// The tenant's application says whether they may.
+    Ask,
     /// They may not.
     Forbidden,
 }
@@ -60,7 +64,17 @@ pub enum Because<'a> {
 impl RuleSet {
     /// The rules of a tenant as they were at a version.
     pub fn new(version: SettingsVersion, own: Arc<Compiled>, defaults: Arc<Compiled>) -> Self {
-        Self { version, own, defaults }
+        Self { version, own, defaults, endpoint: None }
+    }
+
+    /// The same, with the application that is asked where a rule says `ask`.
+    pub fn asking(self, endpoint: Option<Endpoint>) -> Self {
+        Self { endpoint: endpoint.map(Arc::new), ..self }
+    }
+
+    /// The application that is asked, if one is set.
+    pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.endpoint.as_ref()
     }
 
     /// Of which version they are.
@@ -79,14 +93,18 @@ impl RuleSet {
         own.or_else(|| self.defaults.find(channel).map(|rule| Found { rule, source: Source::Defaults }))
     }
 
-    /// Whether somebody may do this in a channel. Their token opens channels for reading; rules say the rest.
+    /// Whether somebody may do this in a channel, or whether the application says so ([`crate::ask::Asker`]). Their token opens channels for reading; rules say the rest.
     pub fn decide(&self, action: Action, identity: &Identity, channel: &Channel) -> Decision<'_> {
         let reads = matches!(action, Action::Subscribe | Action::History);
         if reads && identity.may_read(channel) {
             return Decision::Allowed(Because::Token);
         }
         match self.find(channel) {
-            Some(found) => found.decide(action, identity, channel),
+            Some(found) => match found.decide(action, identity, channel) {
+                // Whoever cannot be asked has not said yes.
+                Decision::Ask if self.endpoint.is_none() => Decision::Forbidden,
+                decision => decision,
+            },
             None => Decision::Forbidden,
         }
     }
@@ -104,6 +122,7 @@ impl<'a> Found<'a> {
         }
         match grant.role_of(identity) {
             Some(role) => Decision::Allowed(Because::Role(role)),
+            None if grant.ask => Decision::Ask,
             None => Decision::Forbidden,
         }
     }

@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::extract::{Path, State, rejection::PathRejection};
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{EventFilter, Head, LoggedEvent, Order};
+use carillon_platform::ask::{Question, Verdict};
 use carillon_platform::auth::Identity;
 use carillon_platform::rules::{Action, Decision, RuleSet};
 use carillon_protocol::{Channel, Epoch, EventId, Seq, TenantId, TypePattern, limits};
@@ -24,6 +25,8 @@ use utoipa::ToSchema;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Events on a page when the request does not say.
 const DEFAULT_LIMIT: usize = 50;
+/// Channels of one event that the application is asked about.
+const ASKED: usize = 8;
 /// Longest text to search for, in bytes.
 const SEARCH_BYTES: usize = 256;
 const PARAMETERS: [&str; 13] = [
@@ -92,7 +95,7 @@ pub(super) struct EventPage {
         (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `ask_unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
@@ -159,7 +162,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
         (status = 404, description = "`not_found`: no such event, or it is not for you", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `ask_unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn event(
@@ -185,7 +188,7 @@ pub(super) async fn event(
     let (epoch, event) = found.ok_or_else(nothing)?;
     if let Audience::ByRule(person) = entry.sees(&event.channels) {
         let rules = by_rule(&app, &reader, &entry).await?;
-        if !event.channels.iter().any(|channel| reads(&rules, person, channel)) {
+        if !reads_one(&app, &rules, person, &event.channels).await? {
             return Err(nothing());
         }
     }
@@ -214,7 +217,7 @@ async fn audience(
         (Audience::Own(channels), _) => Ok(Some(channels)),
         (Audience::ByRule(person), Some(channel)) => {
             let rules = by_rule(app, reader, entry).await?;
-            if reads(&rules, person, channel) {
+            if reads_one(app, &rules, person, std::slice::from_ref(channel)).await? {
                 return Ok(None);
             }
             Err(Problem::new(Code::Forbidden, "neither the token nor a rule allows this channel"))
@@ -229,9 +232,37 @@ async fn by_rule(app: &App, reader: &Reader, entry: &Entry) -> Result<Arc<RuleSe
     Ok(app.rules.of(&entry.tenant).await?)
 }
 
-/// Whether a rule lets somebody read the past of a channel.
-fn reads(rules: &RuleSet, person: &Identity, channel: &Channel) -> bool {
-    matches!(rules.decide(Action::History, person, channel), Decision::Allowed(_))
+/// Whether a rule lets somebody read the past of one of these channels, or the application does where rules leave it to that: of
+/// an event in many such channels it is asked about the first [`ASKED`].
+async fn reads_one(
+    app: &App,
+    rules: &RuleSet,
+    person: &Identity,
+    channels: &[Channel],
+) -> Result<bool, Problem> {
+    let mut left_to_it = Vec::new();
+    for channel in channels {
+        match rules.decide(Action::History, person, channel) {
+            Decision::Allowed(_) => return Ok(true),
+            Decision::Ask => left_to_it.push(channel),
+            Decision::Forbidden => {}
+        }
+    }
+    let Some(endpoint) = rules.endpoint() else { return Ok(false) };
+    let asked = left_to_it.into_iter().take(ASKED).map(|channel| {
+        let question = Question::new(person, channel, Action::History, None);
+        app.asker.ask(endpoint, question)
+    });
+    let verdicts = futures_util::future::join_all(asked).await;
+    if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Allowed(_))) {
+        return Ok(true);
+    }
+    if verdicts.contains(&Verdict::Unavailable) {
+        let detail =
+            "whether you may read this the tenant's application says, and it gave no verdict; try again";
+        return Err(Problem::new(Code::AskUnavailable, detail));
+    }
+    Ok(false)
 }
 
 fn filter(

@@ -9,6 +9,7 @@
 //! | `publish` | how does a request to publish become acknowledged events? |
 //! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
 //! | [`rules`](self) | `/v1/channel-rules` |
+//! | `tenants` | `/v1/tenants/{tenant}`: what is set for a tenant beside its rules? |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
 //! | `position` | `GET /v1/position`: where does the log stand? |
 //! | `place` | where does a page begin that reads forward? |
@@ -42,6 +43,7 @@ mod query;
 mod reads;
 mod relay;
 mod rules;
+mod tenants;
 mod turn;
 
 pub use body::BodyBudget;
@@ -60,6 +62,7 @@ use axum::extract::FromRequestParts;
 use axum::routing::{get, post};
 use carillon_backplane::api_key::KeyFault;
 use carillon_backplane::log::Log;
+use carillon_platform::ask::Asker;
 use carillon_platform::auth::AuthError;
 use carillon_platform::origin::OriginPolicy;
 use carillon_platform::share::AddressGroup;
@@ -87,6 +90,8 @@ pub struct App {
     pub rules: Rules,
     /// How much people publish into channels.
     pub rates: Rates,
+    /// Who asks the tenants' applications, where a rule says so?
+    pub asker: Asker,
     /// Turns and memory of those who read.
     pub reads: Reads,
     /// Turns of large bodies.
@@ -112,6 +117,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(forms::router())
         .merge(relay::router())
         .merge(rules::router())
+        .merge(tenants::router())
         .merge(openapi::router())
         .merge(docs::router())
         .fallback(layer::no_such_path)

@@ -85,6 +85,8 @@ problem_codes! {
     Validation = 422 "validation" "The events are not valid",
     /// The channel rule is not valid, or could not be told from another; `errors` lists every fault. Nothing was changed.
     InvalidRule = 422 "invalid_rule" "The channel rule is not valid",
+    /// The tenant's settings are not valid; `errors` lists every fault. Nothing was changed.
+    InvalidSettings = 422 "invalid_settings" "The settings are not valid",
     /// The idempotency key (or event id) was used before for another request. Nothing was stored.
     IdempotencyMismatch = 422 "idempotency_mismatch" "The idempotency key was used for another request",
     /// URL and headers have more than 32 KiB together, or there are more than 100 headers.
@@ -107,6 +109,8 @@ problem_codes! {
     TenantBusy = 503 "tenant_busy" "The tenant's log is held by another transaction",
     /// The log cannot be reached. Whether the events were stored is not known: repeat with the same idempotency key.
     Unavailable = 503 "unavailable" "The log cannot be reached",
+    /// A channel rule leaves it to the tenant's application, and that gave no verdict. Nothing was done.
+    AskUnavailable = 503 "ask_unavailable" "The tenant's application gave no verdict",
     /// The log works and has no connection free for this kind of request, or a lock was not to be had. Nothing was done.
     LogBusy = 503 "log_busy" "The log is busy",
     /// The log took longer than two seconds and was told to stop. Nothing was done: ask for less (a shorter time, fewer events).

@@ -6,10 +6,12 @@ use carillon_backplane::api_key::Fresh;
 use carillon_backplane::log::{ApiKey, Log, LogConfig, Role, migrate};
 use carillon_devstack::find;
 use carillon_devstack::postgres::{Postgres, PostgresConfig};
+use carillon_platform::ask::Asker;
 use carillon_platform::auth::{AuthConfig, Caps, ClaimsForMint, Verifier, mint};
 use carillon_platform::config::Tenants as Policy;
 use carillon_platform::env::Secret;
 use carillon_platform::origin::OriginPolicy;
+use carillon_platform::outbound::{Outbound, OutboundConfig, Ports};
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::envelope::Batch;
 use carillon_protocol::{ChannelPattern, TenantId, UserId};
@@ -96,6 +98,11 @@ pub(crate) struct Api {
     _batcher: Batcher,
 }
 
+/// Tenants' URLs may lead to this machine, over HTTP.
+fn local_http() -> OutboundConfig {
+    OutboundConfig { opened: vec!["127.0.0.0/8".parse().unwrap()], http: true, ports: Ports::Any }
+}
+
 impl Api {
     pub(crate) async fn new() -> Self {
         Self::with(Database::shared().await, Policy::Auto).await
@@ -127,6 +134,7 @@ impl Api {
             tenants: Tenants::new(log.clone(), health.clone(), policy),
             rules: Rules::new(log.clone(), health.clone(), tell),
             rates: Rates::default(),
+            asker: Asker::new(Outbound::new(local_http()).unwrap()),
             health,
             bodies: BodyBudget::default(),
             reads: Reads::new(metrics.clone()),

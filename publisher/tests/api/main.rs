@@ -23,3 +23,4 @@ mod program;
 mod publish;
 mod reading;
 mod rules;
+mod tenants;

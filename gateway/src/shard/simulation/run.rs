@@ -17,9 +17,11 @@ use crate::shard::shard::{Ready, Shard};
 use crate::shard::stuck::StuckCursors;
 use crate::shard::wire::Wire;
 use crate::stream::backlog::BacklogPage;
+use crate::verdicts::Verdicts;
 use crate::ws::Deflate;
 use bytes::Bytes;
 use carillon_backplane::log::LogError;
+use carillon_platform::ask::{Granted, Verdict};
 use carillon_platform::auth::AuthError;
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::server::ResetReason;
@@ -298,7 +300,8 @@ impl Run {
         let rules = (!by_rule.is_empty()).then_some(SettingsVersion { tenant: version, defaults: 0 });
         let types = client.chosen().map(|types| Arc::new(TypeFilter::new(types).unwrap()));
         let (stream, device) = (tenant.stream.clone(), None);
-        Ok(Authorized { identity, stream, channels, resume, rules, device, types })
+        let verdicts = Verdicts::default();
+        Ok(Authorized { identity, stream, channels, resume, rules, verdicts, device, types })
     }
 
     pub(super) fn say(&mut self, number: usize, what: &Saying, flow: usize) {
@@ -437,6 +440,22 @@ impl Run {
                 let page = history(tenant, &selection, from, upto, outcome == Outcome::Other);
                 let failed = (outcome == Outcome::Failed).then(failed);
                 ToShard::History(connection, ticket, failed.map_or(Ok(page), Err))
+            }
+            Request::Ask { connection, ticket, endpoint, questions } => {
+                let granted = |number| {
+                    let lasts = Duration::from_secs(30);
+                    Verdict::Allowed(Granted { number: number + 1, lasts, left: lasts })
+                };
+                let said = questions.into_iter().map(|(question, number)| {
+                    let verdict = match outcome {
+                        Outcome::Good => granted(number),
+                        Outcome::Other => Verdict::Refused,
+                        Outcome::Failed => Verdict::Unavailable,
+                    };
+                    (question, verdict)
+                });
+                let verdicts = Verdicts::new(endpoint.generation(), said.collect());
+                ToShard::Asked(connection, ticket, Box::new(verdicts))
             }
         };
         self.messages.push_back(message);

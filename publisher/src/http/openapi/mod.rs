@@ -45,9 +45,11 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::rules::write::put,
         super::rules::write::delete,
         super::rules::test::test,
+        super::tenants::read,
+        super::tenants::set,
     ),
     components(schemas(shapes::Priority, shapes::StoredEvent, shapes::FaultDocument)),
-    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."))
+    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
 )]
 struct Contract;
 

@@ -5,13 +5,14 @@
 //! them, where `anyOf` beside the properties makes many of them generate a class for each alternative.
 
 use super::grammar;
+use carillon_platform::outbound::target::URL_BYTES;
 use carillon_protocol::limits;
 use serde_json::{Map, Value, json};
 
 /// Shapes of requests: their fields have patterns. An answer's have none, so that no client refuses what is in a log.
 const REQUESTS: [&str; 2] = ["PlainEvent", "CloudEvent"];
-/// The one shape in which null has a meaning.
-const WITH_NULL: &str = "EventPage";
+/// The shapes in which null has a meaning.
+const WITH_NULL: [&str; 3] = ["EventPage", "TenantSettings", "TenantSettingsBody"];
 
 /// Makes it say so.
 pub(super) fn refine(document: &mut Value) {
@@ -55,7 +56,7 @@ pub(super) fn refine(document: &mut Value) {
         for (property, schema) in members(shape, "/properties") {
             if REQUESTS.contains(&name.as_str()) {
                 restrict(property, schema);
-            } else if name != WITH_NULL {
+            } else if !WITH_NULL.contains(&name.as_str()) {
                 without_null(schema);
             }
         }
@@ -73,6 +74,16 @@ pub(super) fn refine(document: &mut Value) {
             "ChannelRuleBody" => {
                 members(shape, "/properties").for_each(|(_, schema)| without_null(schema));
                 shape["additionalProperties"] = false.into();
+            }
+            "TenantSettingsBody" => {
+                without_null(&mut shape["properties"]["rotate_authorize_secret"]);
+                shape["properties"]["authorize_url"]["maxLength"] = URL_BYTES.into();
+                shape["additionalProperties"] = false.into();
+            }
+            "TenantSettings" => {
+                for once in ["authorize_secret", "authorize_secret_before_until"] {
+                    without_null(&mut shape["properties"][once]);
+                }
             }
             "StoredEvent" => shape["additionalProperties"] = true.into(),
             _ => {}

@@ -6,7 +6,8 @@ use utoipa::{IntoParams, ToSchema};
 /// What a rule says.
 ///
 /// `subscribe`, `publish`, `signal`, `presence` and `history` list who may: `anyone` (of the tenant), `self` (whoever's id stands
-/// at `{user}` in the channel), `role:` and a role. A list that is left out is empty, but `history`, which is then as
+/// at `{user}` in the channel), `role:` and a role, `ask` (whoever the tenant's application says, which is asked when nothing else
+/// of the list lets somebody in). A list that is left out is empty, but `history`, which is then as
 /// `subscribe`. Unknown fields are refused.
 #[derive(ToSchema, Serialize)]
 #[schema(example = json!({"subscribe": ["self", "role:reception"], "signal": ["role:reception"], "history": []}))]
@@ -105,7 +106,7 @@ pub(in crate::http) struct ChannelRuleTest {
 /// A verdict.
 #[derive(ToSchema, Serialize)]
 pub(in crate::http) struct ChannelVerdict {
-    /// `allowed` or `forbidden`.
+    /// `allowed`, `forbidden`, or `ask`: the tenant's application would be asked. Trying a rule asks nobody.
     pub(super) verdict: &'static str,
     /// Why.
     pub(super) why: String,

@@ -93,6 +93,12 @@ fn tried(rules: &RuleSet, identity: &Identity, channel: &Channel) -> ChannelRule
             Decision::Allowed(Because::Role(role)) => {
                 verdict("allowed", &format!("the rule says role:{role}"))
             }
+            Decision::Ask => verdict("ask", "the rule says ask: the tenant's application would be asked"),
+            Decision::Forbidden
+                if rules.endpoint().is_none() && found.is_some_and(|found| found.rule.grant(action).ask) =>
+            {
+                verdict("forbidden", "the rule says ask, and the tenant has no authorize_url where to ask")
+            }
             Decision::Forbidden if found.is_some_and(|found| found.rule.unreadable) => {
                 verdict("forbidden", "this release cannot read the rule, so it gives nobody anything")
             }

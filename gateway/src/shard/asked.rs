@@ -1,0 +1,316 @@
+//! Which memberships hold by an application's verdict, until when, and what waits for one?
+//!
+//! Beside the connections: one that has nothing to do with applications costs nothing here. A verdict is renewed before its time
+//! is over, connections apart from one another so that those who came together are not asked about together.
+
+use super::messages::{AskTicket, Joining};
+use carillon_platform::ask::Granted;
+use carillon_protocol::{Channel, DeviceId};
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+/// Subscribes of a connection that may wait for verdicts at a time.
+pub(super) const WAITING: usize = 32;
+/// Longest time that a member stays beyond a verdict whose time is over, while the application gives none; never longer than
+/// that verdict was given for.
+const GRACE_MS: u64 = 300_000;
+/// How long somebody stays of whom the application has never said anything: a rule that let them in leaves it to that now.
+const UNSAID_MS: u64 = 5_000;
+/// How long after a change of the settings the last member is asked about.
+const SPREAD_MS: u64 = 2_000;
+/// When an application that gave no verdict is asked again, and how much later at most.
+const AGAIN_MS: (u64, u64) = (5_000, 1_000);
+/// Memberships that are looked after in one turn.
+const A_TURN: usize = 256;
+
+/// What applications have said and are to say.
+#[derive(Default)]
+pub(super) struct Asked {
+    of: HashMap<u32, OfConnection>,
+    due: BTreeSet<(u64, u32, Channel)>,
+    last_ticket: AskTicket,
+}
+
+#[derive(Default)]
+struct OfConnection {
+    device: Option<DeviceId>,
+    waiting: Vec<Waiting>,
+    held: HashMap<Channel, Held>,
+}
+
+/// A `subscribe` that waits for verdicts.
+pub(super) struct Waiting {
+    ticket: AskTicket,
+    pub(super) joining: Joining,
+    /// Channels of it that were left before it had its answer.
+    pub(super) left: Vec<Channel>,
+}
+
+/// A membership that holds by a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Which; 0 is none.
+    pub(super) number: u64,
+    /// By which setting of the application.
+    pub(super) generation: u64,
+    /// When it ends unless there is another one.
+    ends_ms: u64,
+    due_ms: u64,
+    /// Whether another one is under way.
+    asking: bool,
+}
+
+/// What is to be done about a membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The application is asked; this verdict is known.
+    Ask(u64),
+    /// It has given none for too long.
+    Over,
+}
+
+impl Asked {
+    fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// What a connection calls the device it comes from.
+    pub(super) fn set_device(&mut self, key: u32, device: Option<DeviceId>) {
+        if device.is_some() {
+            self.of.entry(key).or_default().device = device;
+        }
+    }
+
+    pub(super) fn device(&self, key: u32) -> Option<&DeviceId> {
+        self.of.get(&key)?.device.as_ref()
+    }
+
+    /// Has a `subscribe` wait for verdicts. None if as many wait as may.
+    pub(super) fn wait(&mut self, key: u32, joining: Joining) -> Option<AskTicket> {
+        let own = self.of.entry(key).or_default();
+        if own.waiting.len() >= WAITING {
+            return None;
+        }
+        self.last_ticket = self.last_ticket.wrapping_add(1);
+        own.waiting.push(Waiting { ticket: self.last_ticket, joining, left: Vec::new() });
+        Some(self.last_ticket)
+    }
+
+    /// What waited for these verdicts.
+    pub(super) fn answered(&mut self, key: u32, ticket: AskTicket) -> Option<Waiting> {
+        let own = self.of.get_mut(&key)?;
+        let at = own.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
+        let waiting = own.waiting.remove(at);
+        self.forget_if_empty(key);
+        Some(waiting)
+    }
+
+    /// What is known of a membership.
+    pub(super) fn held(&self, key: u32, channel: &Channel) -> Option<Held> {
+        self.of.get(&key)?.held.get(channel).copied()
+    }
+
+    /// A membership holds by this verdict from now on; `spread` tells connections apart.
+    pub(super) fn hold(
+        &mut self,
+        key: u32,
+        channel: &Channel,
+        granted: Granted,
+        generation: u64,
+        now_ms: u64,
+        spread: u64,
+    ) {
+        let [left, lasts] = [granted.left, granted.lasts].map(|time: Duration| time.as_millis() as u64);
+        let held = Held {
+            number: granted.number,
+            generation,
+            ends_ms: now_ms + left + lasts.min(GRACE_MS),
+            // In the last fifth of its time.
+            due_ms: now_ms + left * (800 + spread % 200) / 1_000,
+            asking: false,
+        };
+        self.put(key, channel, held);
+    }
+
+    /// The application is to be asked soon: by another rule, another setting, or about somebody with other roles.
+    pub(super) fn ask_soon(
+        &mut self,
+        key: u32,
+        channel: &Channel,
+        generation: u64,
+        now_ms: u64,
+        spread: u64,
+    ) {
+        let due_ms = now_ms + spread % SPREAD_MS;
+        let held = match self.held(key, channel) {
+            Some(held) => Held { generation, due_ms: due_ms.min(held.ends_ms), asking: false, ..held },
+            None => Held { number: 0, generation, ends_ms: now_ms + UNSAID_MS, due_ms, asking: false },
+        };
+        self.put(key, channel, held);
+    }
+
+    /// The application gave no verdict about a membership: it is asked again, until this one ends.
+    pub(super) fn ask_again(&mut self, key: u32, channel: &Channel, now_ms: u64, spread: u64) {
+        if let Some(held) = self.held(key, channel) {
+            let due_ms = (now_ms + AGAIN_MS.0 + spread % AGAIN_MS.1).min(held.ends_ms);
+            self.put(key, channel, Held { due_ms, asking: false, ..held });
+        }
+    }
+
+    /// What is due now, some of it: one that is to be asked about is due again when it ends.
+    pub(super) fn take_due(&mut self, now_ms: u64) -> Vec<(u32, Channel, Due)> {
+        let mut all = Vec::new();
+        while all.len() < A_TURN {
+            let Some((due_ms, key, channel)) = self.due.first().cloned() else { break };
+            if due_ms > now_ms {
+                break;
+            }
+            let Some(held) = self.held(key, &channel) else {
+                self.due.pop_first();
+                continue;
+            };
+            if now_ms >= held.ends_ms || held.asking {
+                self.forget(key, &channel);
+                all.push((key, channel, Due::Over));
+            } else {
+                self.put(key, &channel, Held { due_ms: held.ends_ms, asking: true, ..held });
+                all.push((key, channel, Due::Ask(held.number)));
+            }
+        }
+        all
+    }
+
+    /// When something is due.
+    pub(super) fn next_ms(&self) -> Option<u64> {
+        self.due.first().map(|(due_ms, ..)| *due_ms)
+    }
+
+    /// A membership has ended, or holds by itself now.
+    pub(super) fn forget(&mut self, key: u32, channel: &Channel) {
+        let held = self.of.get_mut(&key).and_then(|own| own.held.remove(channel));
+        if let Some(held) = held {
+            self.due.remove(&(held.due_ms, key, channel.clone()));
+            self.forget_if_empty(key);
+        }
+    }
+
+    /// A client has left channels: also those of subscribes that wait.
+    pub(super) fn left(&mut self, key: u32, channels: &[Channel]) {
+        if self.is_empty() {
+            return;
+        }
+        channels.iter().for_each(|channel| self.forget(key, channel));
+        for waiting in self.of.get_mut(&key).into_iter().flat_map(|own| &mut own.waiting) {
+            waiting
+                .left
+                .extend(channels.iter().filter(|left| waiting.joining.channels.contains(left)).cloned());
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn gone(&mut self, key: u32) {
+        if self.is_empty() {
+            return;
+        }
+        for (channel, held) in self.of.remove(&key).into_iter().flat_map(|own| own.held) {
+            self.due.remove(&(held.due_ms, key, channel));
+        }
+    }
+
+    fn put(&mut self, key: u32, channel: &Channel, held: Held) {
+        let before = self.of.entry(key).or_default().held.insert(channel.clone(), held);
+        if let Some(before) = before {
+            self.due.remove(&(before.due_ms, key, channel.clone()));
+        }
+        self.due.insert((held.due_ms, key, channel.clone()));
+    }
+
+    fn forget_if_empty(&mut self, key: u32) {
+        let is_empty =
+            |own: &OfConnection| own.device.is_none() && own.waiting.is_empty() && own.held.is_empty();
+        if self.of.get(&key).is_some_and(is_empty) {
+            self.of.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channel(name: &str) -> Channel {
+        Channel::new(name).unwrap()
+    }
+
+    fn granted(number: u64, seconds: u64) -> Granted {
+        let lasts = Duration::from_secs(seconds);
+        Granted { number, lasts, left: lasts }
+    }
+
+    #[test]
+    fn a_verdict_is_renewed_in_the_last_fifth_of_its_time_and_ends_at_twice_that() {
+        let (mut asked, order) = (Asked::default(), channel("order:1"));
+        for spread in 0..1_000 {
+            asked.hold(1, &order, granted(7, 60), 1, 1_000, spread);
+            let due = asked.next_ms().unwrap();
+            assert!((49_000..61_000).contains(&due), "{due}");
+        }
+        let due = asked.next_ms().unwrap();
+        assert!(asked.take_due(due - 1).is_empty());
+        assert_eq!(asked.take_due(due), [(1, order.clone(), Due::Ask(7))]);
+        assert_eq!(asked.next_ms(), Some(121_000), "without an answer it ends");
+        asked.ask_again(1, &order, 100_000, 500);
+        assert_eq!(asked.take_due(105_500), [(1, order.clone(), Due::Ask(7))]);
+        asked.ask_again(1, &order, 119_000, 0);
+        assert_eq!(asked.take_due(121_000), [(1, order.clone(), Due::Over)]);
+        assert!(asked.is_empty() && asked.due.is_empty());
+        asked.hold(1, &order, granted(8, 3_600), 1, 0, 0);
+        asked.take_due(3_600_000);
+        assert_eq!(asked.next_ms(), Some(3_900_000), "five minutes at most");
+        asked.gone(1);
+        assert!(asked.is_empty() && asked.due.is_empty());
+    }
+
+    #[test]
+    fn whoever_is_asked_about_for_the_first_time_is_so_within_two_seconds_and_stays_five() {
+        let (mut asked, order) = (Asked::default(), channel("order:1"));
+        asked.ask_soon(1, &order, 1, 10_000, 9_999);
+        assert!(asked.next_ms().unwrap() < 12_000);
+        assert_eq!(asked.take_due(12_000), [(1, order.clone(), Due::Ask(0))]);
+        assert_eq!(asked.take_due(15_000), [(1, order.clone(), Due::Over)]);
+        // Whoever has a verdict keeps it for its time.
+        asked.hold(1, &order, granted(7, 60), 1, 0, 0);
+        asked.ask_soon(1, &order, 2, 10_000, 0);
+        assert_eq!(asked.take_due(10_000), [(1, order.clone(), Due::Ask(7))]);
+        assert_eq!(asked.next_ms(), Some(120_000));
+        asked.left(1, &[order]);
+        assert!(asked.is_empty() && asked.due.is_empty());
+    }
+
+    #[test]
+    fn a_subscribe_that_waits_knows_what_was_left_meanwhile() {
+        let mut asked = Asked::default();
+        let joining =
+            |name: &str| Joining { id: None, channels: vec![channel(name)], history: None, types: None };
+        let ticket = asked.wait(1, joining("a")).unwrap();
+        asked.left(1, &[channel("a"), channel("b")]);
+        assert_eq!(asked.answered(1, ticket).unwrap().left, [channel("a")]);
+        assert!(asked.answered(1, ticket).is_none() && asked.is_empty());
+        assert!((0..WAITING).all(|_| asked.wait(1, joining("a")).is_some()));
+        assert!(asked.wait(1, joining("a")).is_none(), "so many at a time");
+        assert!(asked.wait(2, joining("a")).is_some());
+    }
+
+    #[test]
+    fn many_that_are_due_are_looked_after_in_several_turns() {
+        let mut asked = Asked::default();
+        for key in 0..1_000 {
+            asked.hold(key, &channel("a"), granted(1, 1), 1, 0, u64::from(key));
+        }
+        let mut turns = Vec::new();
+        while asked.next_ms().is_some_and(|due| due <= 1_000) {
+            turns.push(asked.take_due(1_000).len());
+        }
+        assert_eq!(turns, [256, 256, 256, 232]);
+    }
+}

@@ -1,0 +1,118 @@
+//! What happens when a tenant's application has said something, or is to say it again?
+//!
+//! A `subscribe` that waited goes on or is refused. A member whose verdict gets old is asked about again: a no takes it out, and
+//! so does silence that lasts ([`asked`](super::asked)).
+
+use super::asked::{Due, Waiting};
+use super::context::Context;
+use super::joining::{SESSION, join, spread};
+use super::messages::{AskTicket, ConnectionId, Request};
+use super::rules::{Expelled, expel};
+use super::session::Session;
+use super::tables::Tables;
+use super::world::{Socket, World};
+use crate::verdicts::Verdicts;
+use carillon_platform::ask::{Question, Verdict};
+use carillon_platform::rules::{Action, Decision};
+use carillon_protocol::Channel;
+use std::collections::BTreeMap;
+
+/// Verdicts have come for a `subscribe`, or about memberships that hold by verdicts. The connection is left to be settled.
+pub(super) fn asked<W: World>(
+    id: ConnectionId,
+    ticket: Option<AskTicket>,
+    verdicts: &Verdicts,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let key = id.key;
+    match ticket {
+        Some(ticket) => {
+            let Some(Waiting { joining, left, .. }) = tables.asked.answered(key, ticket) else { return };
+            join(key, joining, verdicts, tables, context);
+            if !left.is_empty() {
+                tables.leave(key, SESSION, &left);
+            }
+        }
+        None => renewed(key, verdicts, tables, context),
+    }
+}
+
+fn renewed<W: World>(
+    key: u32,
+    verdicts: &Verdicts,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Some(session) = session(key, tables) else { return };
+    let room = session.room;
+    let (now_ms, spread) = (context.now_ms, spread(key, tables));
+    let mut lost = Vec::new();
+    for (channel, verdict) in verdicts.on(Action::Subscribe) {
+        // It was left since, or another setting of the application is to be asked.
+        if tables.asked.held(key, channel).is_none_or(|held| held.generation != verdicts.generation()) {
+            continue;
+        }
+        match verdict {
+            Verdict::Allowed(granted) => {
+                tables.asked.hold(key, channel, granted, verdicts.generation(), now_ms, spread);
+            }
+            Verdict::Refused => lost.push(channel.clone()),
+            Verdict::Unavailable => tables.asked.ask_again(key, channel, now_ms, spread),
+        }
+    }
+    expel(key, room, lost, Expelled::Forbidden, tables, context);
+}
+
+/// Looks after the memberships that are due. Those that end are left touched.
+pub(super) fn renew_due<W: World>(tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
+    let mut ask: BTreeMap<u32, Vec<(Channel, u64)>> = BTreeMap::new();
+    let mut over: BTreeMap<u32, Vec<Channel>> = BTreeMap::new();
+    for (key, channel, due) in tables.asked.take_due(context.now_ms) {
+        match due {
+            Due::Ask(number) => ask.entry(key).or_default().push((channel, number)),
+            Due::Over => over.entry(key).or_default().push(channel),
+        }
+    }
+    for (key, channels) in ask {
+        ask_about(key, channels, tables, context);
+    }
+    for (key, channels) in over {
+        if let Some(room) = session(key, tables).map(|session| session.room) {
+            expel(key, room, channels, Expelled::Unavailable, tables, context);
+        }
+    }
+}
+
+fn ask_about<W: World>(
+    key: u32,
+    channels: Vec<(Channel, u64)>,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Some(connection) = tables.get(key) else { return };
+    let Some(session) = connection.sessions().get(SESSION) else { return };
+    let Some(rules) = tables.rooms.get(session.room).map(|room| room.rules.clone()) else { return };
+    let Some(endpoint) = rules.endpoint() else { return };
+    // What holds by itself by now is no question any more; what is forbidden was followed when the rules changed.
+    let is_left_to_it =
+        |channel: &Channel| rules.decide(Action::Subscribe, &session.identity, channel) == Decision::Ask;
+    let (questions, settled): (Vec<_>, Vec<_>) =
+        channels.into_iter().partition(|(channel, _)| is_left_to_it(channel));
+    let device = tables.asked.device(key);
+    let questions: Vec<(Question, u64)> = questions
+        .into_iter()
+        .map(|(channel, number)| {
+            (Question::new(&session.identity, &channel, Action::Subscribe, device), number)
+        })
+        .collect();
+    if !questions.is_empty() {
+        let (connection, endpoint) = (connection.id, endpoint.clone());
+        context.world.request(Request::Ask { connection, ticket: None, endpoint, questions });
+    }
+    settled.iter().for_each(|(channel, _)| tables.asked.forget(key, channel));
+}
+
+fn session<S: Socket>(key: u32, tables: &Tables<S>) -> Option<&Session> {
+    tables.get(key)?.sessions().get(SESSION)
+}

@@ -1,0 +1,292 @@
+//! `/v1/tenants/{tenant}`: what is set for a tenant beside its channel rules?
+//!
+//! A field that is left out stays as it is, so that each can be set by itself. Secrets are shown once, by the request that made them.
+
+use super::body;
+use super::openapi::shapes::ProblemDocument;
+use super::problem::{Code, Problem};
+use super::query::{self, Query};
+use super::{App, no_entry, unknown_tenant};
+use crate::access::{Caller, Entry};
+use crate::event::request::{Unreadable, value};
+use crate::event::{Fault, FaultCode, fault};
+use crate::rules::Changed;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use carillon_backplane::log::{Owner, StoredApplication};
+use carillon_platform::outbound::SigningSecret;
+use carillon_protocol::{TenantId, limits};
+use http::Uri;
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use utoipa::ToSchema;
+
+/// How long the secret before signs, too, after a rotation.
+const ROTATION_SECONDS: u64 = 24 * 60 * 60;
+
+/// What is to be set.
+///
+/// A field that is left out stays as it is. Unknown fields are refused.
+#[derive(ToSchema)]
+#[schema(example = json!({"authorize_url": "https://app.example/carillon/authorize"}))]
+#[expect(dead_code, reason = "it describes a body for utoipa")]
+pub(super) struct TenantSettingsBody {
+    /// Where the tenant's application is asked about channel rules that say `ask`; null: nowhere, and such rules give nobody anything.
+    /// `https`, at most 2,048 bytes, to a public address. Whatever is set here, also the same again, has all its verdicts forgotten.
+    authorize_url: Option<String>,
+    /// True: a new secret from now on; the one before signs, too, for 24 hours.
+    rotate_authorize_secret: Option<bool>,
+}
+
+/// What is set for a tenant.
+#[derive(ToSchema, Serialize)]
+pub(super) struct TenantSettings {
+    /// The tenant.
+    tenant: String,
+    /// Where its application is asked about channel rules that say `ask`; null: nowhere.
+    authorize_url: Option<String>,
+    /// What questions are signed with (Standard Webhooks): only in the answer to the request that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorize_secret: Option<String>,
+    /// Until when the secret before signs, too; left out when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorize_secret_before_until: Option<String>,
+}
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new().route("/v1/tenants/{tenant}", get(read).put(set))
+}
+
+/// Read a tenant's settings.
+///
+/// Without secrets. Needs the scope or the capability `admin`.
+#[utoipa::path(
+    get,
+    path = "/v1/tenants/{tenant}",
+    operation_id = "getTenantSettings",
+    tag = "tenants",
+    params(("tenant" = String, Path, description = "The tenant.")),
+    responses(
+        (status = 200, description = "What is set.", body = TenantSettings),
+        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn read(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Json<TenantSettings>, Problem> {
+    Query::read(&uri, &[])?;
+    let Entry { tenant, .. } = administrator(&caller, path)?;
+    let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
+    let settings = app.rules.settings(&Owner::Tenant(tenant.clone())).await?.unwrap_or_default();
+    Ok(Json(shown(&tenant, settings.application.as_ref(), None)))
+}
+
+/// Set a tenant's settings.
+///
+/// Gateways follow within a second, at once while Redis is there. Needs the scope or the capability `admin`.
+#[utoipa::path(
+    put,
+    path = "/v1/tenants/{tenant}",
+    operation_id = "putTenantSettings",
+    tag = "tenants",
+    params(("tenant" = String, Path, description = "The tenant.")),
+    request_body(content = TenantSettingsBody, description = "At most 1 MiB, no content-encoding, no member twice in one object."),
+    responses(
+        (status = 200, description = "It holds.", body = TenantSettings),
+        (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_settings`: every fault with its JSON pointer; nothing changed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`body_share_full`, `too_many_requests`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn set(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Json<TenantSettings>, Problem> {
+    let (parts, sent) = request.into_parts();
+    let judged = || {
+        Query::read(&parts.uri, &[])?;
+        let entry = administrator(&caller, path)?;
+        body::is_json(&parts.headers)?;
+        Ok(entry.tenant)
+    };
+    let tenant = match judged() {
+        Ok(tenant) => tenant,
+        Err(problem) => {
+            body::discard(&app.bodies, &parts, sent, limits::BODY_BYTES).await;
+            return Err(problem);
+        }
+    };
+    let publisher = caller.publisher();
+    let held = body::read(&app.bodies, body::holder(&publisher, Some(&tenant)), &parts, sent).await?;
+    let said = value(&held.bytes).map_err(|fault| match fault {
+        Unreadable::NotJson(detail) => Problem::new(Code::InvalidJson, detail),
+        Unreadable::Faulty(faults) => invalid(faults),
+    })?;
+    let wish = Wish::read(said, &app)?;
+    if !app.tenants.ensure(&tenant, &publisher).await? {
+        return Err(unknown_tenant());
+    }
+    let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
+    let Wish { url: None, rotate: false } = &wish else {
+        return change(&app, &caller, tenant, wish).await;
+    };
+    let settings = app.rules.settings(&Owner::Tenant(tenant.clone())).await?.unwrap_or_default();
+    Ok(Json(shown(&tenant, settings.application.as_ref(), None)))
+}
+
+async fn change(
+    app: &App,
+    caller: &Caller,
+    tenant: TenantId,
+    wish: Wish,
+) -> Result<Json<TenantSettings>, Problem> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let fresh = SigningSecret::fresh();
+    let (mut written, mut is_new) = (None, false);
+    let changed = app.rules.set_application(&tenant, |before| {
+        (written, is_new) = wish.applied(before, fresh.expose(), now)?;
+        Ok::<_, Problem>(written.clone())
+    });
+    match changed.await? {
+        Changed::Yes => {
+            tracing::info!(%tenant, asked = written.is_some(), secret = is_new, by = caller.name(), "tenant settings set");
+            Ok(Json(shown(&tenant, written.as_ref(), is_new.then(|| fresh.expose()))))
+        }
+        Changed::NoOwner => Err(unknown_tenant()),
+    }
+}
+
+/// What a request wants set.
+struct Wish {
+    /// A URL, or none; left out: as it is.
+    url: Option<Option<String>>,
+    rotate: bool,
+}
+
+impl Wish {
+    fn read(body: Value, app: &App) -> Result<Self, Problem> {
+        let Value::Object(mut fields) = body else {
+            return Err(invalid(vec![Fault::at("", FaultCode::WrongType, "must be an object: settings")]));
+        };
+        let mut faults = Vec::new();
+        let url = match fields.remove("authorize_url") {
+            None => None,
+            Some(Value::Null) => Some(None),
+            Some(Value::String(text)) => {
+                if let Err(fault) = app.asker.outbound().target(&text) {
+                    faults.push(Fault::at("/authorize_url", FaultCode::Invalid, fault.to_string()));
+                }
+                Some(Some(text))
+            }
+            Some(_) => {
+                faults.push(Fault::at("/authorize_url", FaultCode::WrongType, "must be a text or null"));
+                None
+            }
+        };
+        let rotate = match fields.remove("rotate_authorize_secret") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(rotate)) => rotate,
+            Some(_) => {
+                let detail = "must be true or false";
+                faults.push(Fault::at("/rotate_authorize_secret", FaultCode::WrongType, detail));
+                false
+            }
+        };
+        let known = "is no setting; known are authorize_url and rotate_authorize_secret";
+        faults.extend(fields.keys().take(fault::LISTED_FAULTS).map(|name| {
+            let short: String = name.chars().take(64).collect();
+            Fault::at(fault::member("", &short), FaultCode::UnknownField, known)
+        }));
+        if faults.is_empty() { Ok(Self { url, rotate }) } else { Err(invalid(faults)) }
+    }
+
+    /// What is stored after it, where this was before; and whether its secret is the fresh one.
+    fn applied(
+        &self,
+        before: Option<&StoredApplication>,
+        fresh: &str,
+        now: u64,
+    ) -> Result<(Option<StoredApplication>, bool), Problem> {
+        let url = match (&self.url, before) {
+            (Some(Some(url)), _) => url.clone(),
+            (None, Some(before)) => before.url.clone(),
+            (Some(None) | None, _) if self.rotate => {
+                let detail = "there is no secret: set an authorize_url";
+                return Err(invalid(vec![Fault::at(
+                    "/rotate_authorize_secret",
+                    FaultCode::Conflicting,
+                    detail,
+                )]));
+            }
+            (Some(None) | None, _) => return Ok((None, false)),
+        };
+        let set = |secret: &str, before| StoredApplication {
+            url,
+            secret: secret.to_owned(),
+            before,
+            generation: 0,
+        };
+        Ok(match before {
+            None => (Some(set(fresh, None)), true),
+            Some(known) if self.rotate => {
+                (Some(set(fresh, Some((known.secret.clone(), now + ROTATION_SECONDS)))), true)
+            }
+            Some(known) => {
+                let older = known.before.clone().filter(|(_, until)| now < *until);
+                (Some(set(&known.secret, older)), false)
+            }
+        })
+    }
+}
+
+fn administrator(caller: &Caller, path: Result<Path<String>, PathRejection>) -> Result<Entry, Problem> {
+    let named = path.map(|Path(text)| text).unwrap_or_default();
+    let tenant = TenantId::new(named).map_err(|fault| query::invalid("tenant", fault.allowed))?;
+    let entry = caller.enter(Some(&tenant)).map_err(no_entry)?;
+    if entry.admin {
+        return Ok(entry);
+    }
+    Err(Problem::new(Code::MissingScope, "a tenant's settings need the scope or capability admin"))
+}
+
+fn shown(tenant: &TenantId, set: Option<&StoredApplication>, secret: Option<&str>) -> TenantSettings {
+    let now = jiff::Timestamp::now();
+    let until = set.and_then(|set| set.before.as_ref()).and_then(|(_, until)| {
+        jiff::Timestamp::from_second(i64::try_from(*until).ok()?).ok().filter(|until| *until > now)
+    });
+    TenantSettings {
+        tenant: tenant.as_str().to_owned(),
+        authorize_url: set.map(|set| set.url.clone()),
+        authorize_secret: secret.map(str::to_owned),
+        authorize_secret_before_until: until.map(|until| until.to_string()),
+    }
+}
+
+fn invalid(faults: Vec<Fault>) -> Problem {
+    let detail = match &faults[..] {
+        [only] => format!("the settings have a fault: {}", only.detail),
+        several => format!("the settings have {} faults", several.len()),
+    };
+    Problem::new(Code::InvalidSettings, detail).at(faults)
+}

@@ -1,0 +1,107 @@
+//! Are a tenant's settings kept, refused with the place of a fault, and their secret shown once?
+
+use crate::harness::{ADMIN, Api, NONE, Reply, make_key, token_for};
+use carillon_platform::outbound::SigningSecret;
+use http::Method;
+use serde_json::{Value, json};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+async fn put(api: &Api, tenant: &str, body: Value) -> Reply {
+    api.call(Method::PUT, &format!("/v1/tenants/{tenant}"), &[JSON], body.to_string()).await
+}
+
+fn secret(reply: &Reply) -> Option<String> {
+    reply.json["authorize_secret"].as_str().map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authorize_url_is_kept_its_secret_shown_once_and_rotated() {
+    let api = Api::new().await;
+    assert_eq!(
+        api.get("/v1/tenants/settings-kept").await.json,
+        json!({"tenant": "settings-kept", "authorize_url": null})
+    );
+    let set = put(&api, "settings-kept", json!({"authorize_url": "https://app.example/a"})).await;
+    assert_eq!((set.status.as_u16(), &set.json["authorize_url"]), (200, &json!("https://app.example/a")));
+    let first = secret(&set).unwrap();
+    assert!(SigningSecret::read(&first).is_some(), "{first}");
+    let shown = api.get("/v1/tenants/settings-kept").await;
+    assert!(secret(&shown).is_none() && !shown.json.to_string().contains("whsec_"), "{:?}", shown.json);
+    let moved = put(&api, "settings-kept", json!({"authorize_url": "https://app.example/b"})).await;
+    assert!(secret(&moved).is_none(), "the secret stays");
+    let rotated = put(&api, "settings-kept", json!({"rotate_authorize_secret": true})).await;
+    assert_eq!(rotated.json["authorize_url"], "https://app.example/b", "what is left out stays");
+    let second = secret(&rotated).unwrap();
+    assert_ne!(first, second);
+    assert!(rotated.json["authorize_secret_before_until"].is_string(), "{:?}", rotated.json);
+    let stored = api.database.sql(
+        "select authorize_secret || ' ' || authorize_secret_before from carillon.tenant_settings where tenant_id = 'settings-kept'",
+    );
+    assert_eq!(stored, format!("{second} {first}"));
+    // Nothing in it: nothing changes.
+    let version = "select settings_version from carillon.tenants where id = 'settings-kept'";
+    let before = api.database.sql(version);
+    assert_eq!(put(&api, "settings-kept", json!({})).await.json["authorize_url"], "https://app.example/b");
+    assert_eq!(api.database.sql(version), before);
+    let off = put(&api, "settings-kept", json!({"authorize_url": null})).await;
+    assert_eq!(off.json, json!({"tenant": "settings-kept", "authorize_url": null}));
+    let left = "select count(*) from carillon.tenant_settings where authorize_secret is not null or authorize_secret_before is not null";
+    assert_eq!(api.database.sql(left), "0");
+    assert!(api.database.sql(version) > before, "each write moves it");
+    let told = api.told.lock().unwrap().iter().filter(|told| told.as_str() == "settings-kept").count();
+    assert_eq!(told, 4, "gateways hear of every write, and of nothing else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_told_with_its_place_and_nothing_changes() {
+    let api = Api::new().await;
+    for (body, pointer, code) in [
+        (json!({"authorize_url": "ftp://app.example/"}), "/authorize_url", "invalid"),
+        (json!({"authorize_url": "http://10.0.0.1/"}), "/authorize_url", "invalid"),
+        (json!({"authorize_url": "https://[fd00::1]/"}), "/authorize_url", "invalid"),
+        (json!({"authorize_url": "https://u:p@app.example/"}), "/authorize_url", "invalid"),
+        (json!({"authorize_url": 7}), "/authorize_url", "wrong_type"),
+        (json!({"rotate_authorize_secret": "yes"}), "/rotate_authorize_secret", "wrong_type"),
+        (json!({"rotate_authorize_secret": true}), "/rotate_authorize_secret", "conflicting"),
+        (
+            json!({"authorize_url": null, "rotate_authorize_secret": true}),
+            "/rotate_authorize_secret",
+            "conflicting",
+        ),
+        (json!({"authorise_url": null}), "/authorise_url", "unknown_field"),
+        (json!([]), "", "wrong_type"),
+    ] {
+        let reply = put(&api, "settings-wrong", body.clone()).await;
+        reply.problem(422, "invalid_settings");
+        assert_eq!(reply.faults(), [(pointer.to_owned(), code.to_owned())], "{body}");
+    }
+    let send = async |body: &str| {
+        api.call(Method::PUT, "/v1/tenants/settings-wrong", &[JSON], body.to_owned()).await
+    };
+    send("{").await.problem(400, "invalid_json");
+    send(r#"{"authorize_url": null, "authorize_url": null}"#).await.problem(422, "invalid_settings");
+    put(&api, "Settings", json!({})).await.problem(400, "invalid_parameter");
+    api.get("/v1/tenants/settings-wrong?a=1").await.problem(400, "invalid_parameter");
+    let stored = "select count(*) from carillon.tenant_settings where tenant_id = 'settings-wrong'";
+    assert_eq!(api.database.sql(stored), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_settings_are_for_administrators_of_the_tenant() {
+    let api = Api::new().await;
+    let reader = make_key(&api.database, Some("settings-own"), "publish,read", None).await;
+    let admin = make_key(&api.database, Some("settings-own"), "admin", None).await;
+    let bearer = |text: &str| format!("Bearer {text}");
+    let mila = |caps| token_for("mila", "settings-own", &[], caps);
+    let get = async |tenant: &str, credentials: &str| {
+        let headers = [("authorization", credentials)];
+        api.call(Method::GET, &format!("/v1/tenants/{tenant}"), &headers, "").await
+    };
+    get("settings-own", &bearer(&reader)).await.problem(403, "missing_scope");
+    get("settings-own", &mila(NONE)).await.problem(403, "missing_scope");
+    get("settings-other", &bearer(&admin)).await.problem(403, "tenant_forbidden");
+    get("settings-other", &mila(ADMIN)).await.problem(403, "tenant_forbidden");
+    assert_eq!(get("settings-own", &bearer(&admin)).await.status, 200);
+    assert_eq!(get("settings-own", &mila(ADMIN)).await.status, 200);
+}
