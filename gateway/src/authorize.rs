@@ -8,6 +8,7 @@ use crate::services::{Service, Services};
 use crate::shard::Shards;
 use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
+use crate::tickets::Tickets;
 use crate::verdicts::{May, Verdicts};
 use carillon_backplane::log::Log;
 use carillon_platform::ask::{Asker, Question};
@@ -116,6 +117,8 @@ pub(crate) enum Bearer {
     Person(Box<Claims>),
     /// With an API key.
     Service(Service),
+    /// With a ticket, which is for one tenant.
+    Ticket(Box<Identity>),
 }
 
 impl Bearer {
@@ -123,6 +126,10 @@ impl Bearer {
         match self {
             Self::Person(claims) => claims.enter(tenant),
             Self::Service(service) => service.enter(tenant),
+            Self::Ticket(identity) => match tenant {
+                Some(other) if *other != identity.tenant => Err(AuthError::TenantForbidden),
+                _ => Ok((**identity).clone()),
+            },
         }
     }
 }
@@ -132,6 +139,7 @@ impl Bearer {
 pub(crate) struct Authorizer {
     verifier: Arc<Verifier>,
     services: Arc<Services>,
+    tickets: Arc<Tickets>,
     streams: Streams,
     checks: CursorChecks,
     asker: Asker,
@@ -140,7 +148,8 @@ pub(crate) struct Authorizer {
 impl Authorizer {
     pub(crate) fn new(verifier: Verifier, streams: Streams, log: Log, asker: Asker) -> Self {
         let services = Arc::new(Services::new(log.clone()));
-        Self { verifier: Arc::new(verifier), services, streams, checks: CursorChecks::new(log), asker }
+        let (verifier, tickets) = (Arc::new(verifier), Arc::new(Tickets::new(log.clone())));
+        Self { verifier, services, tickets, streams, checks: CursorChecks::new(log), asker }
     }
 
     /// Who asks the tenants' applications.
@@ -164,6 +173,11 @@ impl Authorizer {
         }
         let claims = self.verifier.verify(credentials, SystemTime::now()).await?;
         Ok(Bearer::Person(Box::new(claims)))
+    }
+
+    /// Whom this ticket lets in, from this address.
+    pub(crate) async fn redeem(&self, ticket: &str, from: AddressGroup) -> Result<Bearer, Refusal> {
+        self.tickets.redeem(ticket, from).await.map(|identity| Bearer::Ticket(Box::new(identity)))
     }
 
     /// Who the bearer of a token is in a tenant.

@@ -41,6 +41,7 @@ mod services;
 mod serving;
 mod shard;
 mod stream;
+mod tickets;
 mod verdicts;
 
 pub use leave::operator;

@@ -16,6 +16,7 @@ mod jwk;
 mod jwks;
 mod key;
 mod mint;
+pub mod ticket;
 mod token;
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ const READS_REFUSED: Metric = Metric {
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
     kind: MetricKind::Counter,
-    labels: "route: publish, list, event, position, rules, tenants, openapi, docs, other; status: the HTTP status",
+    labels: "route: publish, list, event, position, rules, tenants, tickets, openapi, docs, other; status: the HTTP status",
     what: "Requests answered",
 };
 
@@ -133,6 +133,8 @@ pub enum Route {
     Rules,
     /// `/v1/tenants`
     Tenants,
+    /// `/v1/tickets`
+    Tickets,
     /// `GET /openapi.json` and `GET /asyncapi.json`
     OpenApi,
     /// `GET /docs` and its assets
@@ -141,13 +143,14 @@ pub enum Route {
     Other,
 }
 
-const ROUTES: [(Route, &str); 9] = [
+const ROUTES: [(Route, &str); 10] = [
     (Route::Publish, "publish"),
     (Route::List, "list"),
     (Route::Event, "event"),
     (Route::Position, "position"),
     (Route::Rules, "rules"),
     (Route::Tenants, "tenants"),
+    (Route::Tickets, "tickets"),
     (Route::OpenApi, "openapi"),
     (Route::Docs, "docs"),
     (Route::Other, "other"),

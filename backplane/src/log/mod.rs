@@ -10,6 +10,7 @@
 //! | `scope` | how does one transaction see exactly the tenants it names? |
 //! | `append` | how do many events get gapless numbers in one statement? |
 //! | `heads` | how long is each log, and which epoch is it in? |
+//! | `tickets` | whom does this ticket let in, once? |
 //! | `settings` | what is set for a tenant, and of which version is it? |
 //! | `days` | which partitions may one statement touch? |
 //! | `places` | in which days does an event of this number stand? |
@@ -40,6 +41,7 @@ mod search;
 mod session;
 mod settings;
 mod strain;
+mod tickets;
 mod work;
 
 pub use append::{Append, Appended, IdempotencyKey};

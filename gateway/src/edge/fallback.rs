@@ -8,6 +8,7 @@
 use super::handshake::Edge;
 use super::problem::Problem;
 use super::replies::LARGE;
+use super::request::no_ticket;
 use super::takeover::Takeover;
 use crate::metrics::metrics;
 use crate::shard::Wire;
@@ -46,6 +47,7 @@ pub(super) async fn event_stream(State(edge): State<Arc<Edge>>, request: Request
 pub(super) async fn poll(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let let_in = || async {
         is_get(&request)?;
+        no_ticket(request.uri().query().unwrap_or_default())?;
         edge.client(request, |query| {
             // Without a cursor the answer is the cursor to begin with, and nobody waits for that.
             let wait = query.wait.unwrap_or(if query.hello.since.is_some() { WAIT } else { Duration::ZERO });

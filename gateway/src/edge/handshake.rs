@@ -6,7 +6,7 @@
 use super::address::client_address;
 use super::problem::Problem;
 use super::replies::{Replies, SMALL};
-use super::request::{RawQuery, UrlQuery, last_event_id, token, url_token};
+use super::request::{RawQuery, UrlQuery, last_event_id, token, url_ticket, url_token};
 use super::takeover::{Client, Takeover};
 use super::windows::Windows;
 use crate::admission::{Admission, Kept, Permit};
@@ -46,8 +46,16 @@ pub(crate) struct Edge {
 struct Arrival {
     peer: Option<Peer>,
     address: IpAddr,
-    token: Option<Box<str>>,
+    token: Option<Credentials>,
     query: RawQuery,
+}
+
+/// What a request brings to say who it is from.
+enum Credentials {
+    /// A user token or an API key.
+    Token(Box<str>),
+    /// A ticket.
+    Ticket(Box<str>),
 }
 
 /// `GET /v1/ws`
@@ -116,11 +124,15 @@ impl Edge {
     /// What is needed of a request. The rest is let go: a kept header would pin the whole buffer.
     fn arrival(&self, request: Request, offered: Option<Box<str>>) -> Result<Arrival, Problem> {
         let query = request.uri().query().unwrap_or_default();
-        let token = token(request.headers(), offered, || url_token(query), self.query_token);
+        // A ticket stands where a token may, and before it: whoever sends both sends the token for those who know no tickets.
+        let ticket = url_ticket(query);
+        let of_url = || if ticket.is_none() { url_token(query) } else { None };
+        let token = token(request.headers(), offered, of_url, self.query_token).map_err(Refusal::from)?;
+        let ticket = ticket.map(Credentials::Ticket);
         Ok(Arrival {
             peer: request.extensions().get().cloned(),
             address: self.address(&request),
-            token: token.map_err(Refusal::from)?,
+            token: token.map(Credentials::Token).or(ticket),
             query: RawQuery::new(query, last_event_id(request.headers())),
         })
     }
@@ -129,7 +141,10 @@ impl Edge {
     async fn authenticate(&self, arrival: &Arrival) -> Result<Option<(Permit, Bearer)>, Problem> {
         let Some(token) = &arrival.token else { return Ok(None) };
         let permit = self.admission.enter(arrival.address)?;
-        let bearer = self.authorizer.verify(token, permit.address()).await?;
+        let bearer = match token {
+            Credentials::Token(token) => self.authorizer.verify(token, permit.address()).await?,
+            Credentials::Ticket(ticket) => self.authorizer.redeem(ticket, permit.address()).await?,
+        };
         if let Some(peer) = &arrival.peer {
             peer.authenticated();
         }

@@ -76,7 +76,7 @@ impl UrlQuery {
                     hello.types = Some(TypeFilter::new(types).map_err(|why| bad(&name, why))?);
                 }
                 "wait" => read.wait = Some(wait(&value).map_err(|why| bad(&name, why))?),
-                "token" => {}
+                "token" | "ticket" => {}
                 // Those that add it to an address at each return leave the older ones there: the last is the newest.
                 other if is_last_event_id(other) => {
                     url_id = Some((name, value));
@@ -128,8 +128,28 @@ fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
 
 /// The token in a URL, found without reading the rest. Whether it is given twice is told with the rest.
 pub(super) fn url_token(query: &str) -> Option<Box<str>> {
-    let pair = query.split('&').find(|pair| pair.starts_with("token="))?;
+    value_of(query, "token=")
+}
+
+/// The ticket in a URL, likewise.
+pub(super) fn url_ticket(query: &str) -> Option<Box<str>> {
+    value_of(query, "ticket=")
+}
+
+fn value_of(query: &str, name: &str) -> Option<Box<str>> {
+    let pair = query.split('&').find(|pair| pair.starts_with(name))?;
     pairs(pair).next().map(|(_, value)| value.into())
+}
+
+/// Who may not bring a ticket is told so: it works once.
+pub(super) fn no_ticket(query: &str) -> Result<(), Refusal> {
+    match url_ticket(query) {
+        None => Ok(()),
+        Some(_) => {
+            let why = "ticket: it works once, and a poll comes again and again; send the token in the header Authorization";
+            Err(malformed("invalid_query", why.into()))
+        }
+    }
 }
 
 fn wait(seconds: &str) -> Result<Duration, String> {
@@ -223,6 +243,8 @@ mod tests {
         assert_eq!(url_token("since=1&token=a.b%2Ec&channels=x").as_deref(), Some("a.b.c"));
         assert_eq!(url_token("channels=token=x&tokens=y"), None);
         assert_eq!(url_token(""), None);
+        assert_eq!(url_ticket("since=1&ticket=crlt_a&token=b").as_deref(), Some("crlt_a"));
+        assert!(no_ticket("token=a").is_ok() && no_ticket("since=1&ticket=crlt_a").is_err());
     }
 
     #[test]
@@ -246,6 +268,7 @@ mod tests {
             ("wait=-1", "wait"),
             ("since=1&since=2", "since"),
             ("token=a&token=b", "token"),
+            ("ticket=a&ticket=b", "ticket"),
         ] {
             let problem = query(bad).unwrap_err();
             assert!(

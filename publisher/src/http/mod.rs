@@ -10,6 +10,7 @@
 //! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
 //! | [`rules`](self) | `/v1/channel-rules` |
 //! | `tenants` | `/v1/tenants/{tenant}`: what is set for a tenant beside its rules? |
+//! | `tickets` | `POST /v1/tickets`: how does somebody connect whose client can set no header? |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
 //! | `position` | `GET /v1/position`: where does the log stand? |
 //! | `place` | where does a page begin that reads forward? |
@@ -44,6 +45,7 @@ mod reads;
 mod relay;
 mod rules;
 mod tenants;
+mod tickets;
 mod turn;
 
 pub use body::BodyBudget;
@@ -118,6 +120,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(relay::router())
         .merge(rules::router())
         .merge(tenants::router())
+        .merge(tickets::router())
         .merge(openapi::router())
         .merge(docs::router())
         .fallback(layer::no_such_path)

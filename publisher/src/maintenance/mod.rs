@@ -1,6 +1,6 @@
-//! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys?
+//! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys and tickets?
 //!
-//! Three tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
+//! Four tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
 //! take in slices and in moments, with pauses between (docs/adr/0015).
 //!
 //! | task | module | who does it |
@@ -8,11 +8,13 @@
 //! | `partitions` | `partitions` | every publisher: without today's partition nobody can publish |
 //! | `retention` | `retention` | the one that holds its lease |
 //! | `keys` | `keys` | the one that holds its lease |
+//! | `tickets` | `tickets` | every publisher, in slices that pass each other over |
 
 mod keys;
 mod metrics;
 mod partitions;
 mod retention;
+mod tickets;
 
 pub use metrics::ALL as METRICS;
 pub use partitions::today;
@@ -25,13 +27,14 @@ use std::time::Duration;
 /// How long a lease lasts; longer than any run, and renewed by each. Given back when nothing more is due.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// Begins the three tasks. `partitions` wakes the first: an append has met a day without a partition.
+/// Begins the tasks. `partitions` wakes the first: an append has met a day without a partition.
 pub fn start(driver: &Driver, log: &Log, node: &str, retention_days: u32, partitions: Activation) {
     metrics::describe_all();
     let candidate = Candidate::new(log.clone(), node);
     driver.start_with(partitions::task(log.clone(), retention_days), partitions);
     driver.start(retention::task(candidate.clone(), retention_days));
     driver.start(keys::task(candidate));
+    driver.start(tickets::task(log.clone()));
 }
 
 /// A process that may do what one of them does at a time.

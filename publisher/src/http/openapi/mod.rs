@@ -47,9 +47,10 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::rules::test::test,
         super::tenants::read,
         super::tenants::set,
+        super::tickets::issue,
     ),
     components(schemas(shapes::Priority, shapes::StoredEvent, shapes::FaultDocument)),
-    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
+    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "tickets", description = "Connecting where no header can be set."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
 )]
 struct Contract;
 
