@@ -104,7 +104,7 @@ fi
 Written by \`make versions\`. Each column is a number of tests that passed: migrations as superuser, as the login that
 [OPERATIONS](OPERATIONS.md#database) names and as others; the tests of the log (\`backplane/tests\`); and whole systems with clients, faults
 and poolers (\`devstack/tests\`: what is acknowledged is durable, ordered, delivered once and whole; sessions), once where migrations and services log in as a superuser and once as OPERATIONS names it: an owner of
-the database with CREATEROLE migrates, and each service has a login of its own. What needs a promoted standby runs with the installed version alone.
+the database with CREATEROLE migrates, and each service has a login of its own. What needs a promoted standby runs with the installed version alone. What is empty was not run.
 
 | Postgres | migrations | the log | whole systems, superuser | whole systems, documented logins |
 |---|---|---|---|---|

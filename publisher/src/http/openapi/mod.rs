@@ -145,6 +145,17 @@ mod tests {
         assert_eq!(told, all);
     }
 
+    #[test]
+    fn rules_are_tried_in_one_tenant_and_set_for_all() {
+        let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
+        for (path, expected) in [("test", grammar::tenant()), ("{pattern}", grammar::tenant_or_all())] {
+            let parameters = &document["paths"][format!("/v1/channel-rules/{path}")]["get"]["parameters"];
+            let tenant =
+                parameters.as_array().unwrap().iter().find(|parameter| parameter["name"] == "tenant");
+            assert_eq!(tenant.unwrap()["schema"]["pattern"], expected, "{path}");
+        }
+    }
+
     /// The contract in words has the same codes with the same statuses, and each status but 405 is an operation's.
     #[test]
     fn the_contract_in_words_names_the_same_problems() {
