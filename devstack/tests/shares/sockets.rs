@@ -171,6 +171,10 @@ fn sockets_without_a_token_do_not_lock_a_node() {
                     "{head}"
                 );
                 assert!(head.contains("retry-after: 5"), "{head}");
+                // Of those who are refused nothing stays.
+                assert!(head.contains("connection: close"), "{head}");
+                let end = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut Vec::new())).await;
+                assert!(end.is_ok(), "the gateway ends it");
                 refused += 1;
             }
         }

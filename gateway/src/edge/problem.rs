@@ -56,7 +56,12 @@ impl Problem {
     pub(super) fn draining() -> Self {
         let problem =
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "this node is being emptied; try again");
-        Self { headers: vec![(header::CONNECTION, HeaderValue::from_static("close"))], ..problem }.retry(1)
+        problem.last().retry(1)
+    }
+
+    /// Nothing follows on its connection.
+    fn last(self) -> Self {
+        Self { headers: vec![(header::CONNECTION, HeaderValue::from_static("close"))], ..self }
     }
 
     fn retry(self, seconds: u32) -> Self {
@@ -92,8 +97,9 @@ impl From<HandshakeFault> for Problem {
 }
 
 impl From<Full> for Problem {
+    /// A connection that stays open costs as much as twenty that were let in: who is refused for want of room has none.
     fn from(full: Full) -> Self {
-        match full {
+        let problem = match full {
             Full::Node => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "over_capacity",
@@ -129,7 +135,8 @@ impl From<Full> for Problem {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "too many of this user")
                     .retry(5)
             }
-        }
+        };
+        problem.last()
     }
 }
 
