@@ -59,6 +59,11 @@ async fn a_healthy_system_warns_of_nothing_and_what_is_well_again_is_no_warning(
     for gateway in stack.gateways() {
         logs(gateway, "redis: back").await;
     }
+    // Each has sides of its own that come back: until then it may warn of another cause.
+    for service in services() {
+        let is_ready = || async { (service.readiness().await?.status == "ready").then_some(()) };
+        wait::until(format!("{} being ready", service.name()), PATIENCE, is_ready).await.unwrap();
+    }
     let after: Vec<usize> = services().map(|service| warnings(&log_of(service))).collect();
     for service in services() {
         service.terminate().await.unwrap();

@@ -113,17 +113,25 @@ async fn tenants_have_series_apart_and_only_so_many() {
         let url = format!("{}/metrics/tenants", service.ops_url());
         async move { client().get(url).send().await.unwrap().text().await.unwrap() }
     };
-    let text = tenants(scene.stack.gateway(0)).await;
-    for line in [
+    // A shard counts behind what it writes.
+    let tell = async |service: &Service, lines: &[&str]| {
+        let all = || async {
+            let text = tenants(service).await;
+            lines.iter().all(|line| text.lines().any(|found| found == *line)).then_some(())
+        };
+        if let Err(timeout) = wait::until("each tenant's series", PATIENCE, all).await {
+            panic!("{timeout}: {lines:?} in\n{}", tenants(service).await);
+        }
+    };
+    let of_gateway = [
         "carillon_tenant_connections{tenant=\"studio-nova\"} 3",
         "carillon_tenant_connections{tenant=\"OTHER\"} 1",
         "carillon_tenant_events_total{tenant=\"studio-nova\"} 7",
         "carillon_tenant_deliveries_total{tenant=\"studio-nova\"} 21",
-    ] {
-        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
-    }
-    let text = tenants(scene.stack.publisher(0)).await;
-    assert!(text.contains("carillon_tenant_events_published_total{tenant=\"studio-nova\"} 7"), "{text}");
+    ];
+    tell(scene.stack.gateway(0), &of_gateway).await;
+    let of_publisher = "carillon_tenant_events_published_total{tenant=\"studio-nova\"} 7";
+    tell(scene.stack.publisher(0), &[of_publisher]).await;
     let everything = scene.stack.gateway(0).metrics().await.unwrap();
     assert!(!everything.contains(TENANT) && !everything.contains("green-school"), "/metrics names no tenant");
 }

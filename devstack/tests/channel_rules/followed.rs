@@ -6,6 +6,13 @@ use carillon_devstack::client::listen::Listen;
 use carillon_devstack::client::socket::{Socket, TokenPlace};
 use serde_json::json;
 use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Who takes people out on the second gateway, where one test counts them.
+async fn on_the_second_gateway() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    ALONE.lock().await
+}
 
 #[test]
 fn a_connected_client_may_subscribe_as_soon_as_the_rule_is_set() {
@@ -32,6 +39,7 @@ fn a_connected_client_may_subscribe_as_soon_as_the_rule_is_set() {
 #[test]
 fn a_rule_that_forbids_takes_people_out_on_every_node_and_touches_nothing_else() {
     block_on(async {
+        let _alone = on_the_second_gateway().await;
         let stack = stack().await;
         let rule = json!({"subscribe": ["self", "role:head"]});
         set(&stack, "closed", "staff:{user}", rule.clone()).await;
@@ -118,6 +126,7 @@ fn rules_open_channels_however_a_client_comes_in() {
 #[test]
 fn the_installations_rules_hold_where_a_tenant_has_none_for_the_channel() {
     block_on(async {
+        let _alone = on_the_second_gateway().await;
         let stack = stack().await;
         let ana = claims("by-default", "ana");
         let (mut socket, _) = open(&stack, stack.gateway(0), &ana).await;

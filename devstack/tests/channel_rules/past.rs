@@ -5,6 +5,7 @@ use crate::wire::{PATIENCE, ask, block_on, claims, client, events_to, open, publ
 use carillon_devstack::client::frame::Cursor;
 use carillon_devstack::client::listen::Listen;
 use carillon_devstack::client::socket::Socket;
+use carillon_devstack::wait;
 use serde_json::json;
 use std::time::Duration;
 
@@ -66,9 +67,12 @@ fn history_under_way_ends_with_the_rule_that_opened_it() {
         let (mut socket, _) = Socket::open(&slow).await.unwrap();
         let asked = json!({"type": "subscribe", "id": "h", "channels": ["order:1"], "history": 200});
         assert!(ask(&mut socket, asked).await.is("ok"));
+        let (mut other, _) = open(&stack, stack.gateway(0), &claims("cut-short", "ana")).await;
+        assert!(subscribe(&mut other, "order:1").await.is("ok"));
         set(&stack, "cut-short", "order:{order}", json!({"subscribe": []})).await;
         // It has not read anything yet: what is on its way arrives, and the rest does not.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        is_taken_out(&mut other, "order:1").await;
+        other.close().await;
         is_taken_out(&mut socket, "order:1").await;
         let end = socket.next_of("replayed", PATIENCE).await.unwrap();
         let count = end.number("count").unwrap();
@@ -85,19 +89,26 @@ fn whoever_has_missed_nothing_goes_on_without_the_right_to_the_past() {
         let stack = stack().await;
         set(&stack, "at-head", "room:*", json!({"subscribe": ["anyone"], "history": []})).await;
         let claims = claims("at-head", "mila");
-        let (socket, welcome) = open(&stack, stack.gateway(0), &claims).await;
+        let (socket, welcome) = open(&stack, stack.gateway(1), &claims).await;
         let cursor = Cursor::new(welcome.seq, welcome.epoch.clone());
         socket.close().await;
-        let back = client(&stack, stack.gateway(0), &claims).since(cursor.clone()).channels(["room:1"]);
+        let back = client(&stack, stack.gateway(1), &claims).since(cursor.clone()).channels(["room:1"]);
         let (mut socket, welcome) = Socket::open(&back).await.unwrap();
         assert_ne!(welcome.resumed, "reset");
-        let poll = Listen::new(&stack.gateway(0).url(), token(&stack, &claims))
+        let poll = Listen::new(&stack.gateway(1).url(), token(&stack, &claims))
             .unwrap()
             .channels(["room:1"])
             .since(cursor);
         let waiting = poll.poll(Some(Duration::from_secs(20)));
         let publishing = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            // Nobody else of this file polls the second gateway.
+            let polls = r#"carillon_fallback_requests_total{kind="poll"}"#;
+            wait::until("the poll being there", PATIENCE, || async {
+                let text = stack.gateway(1).metrics().await?;
+                text.lines().any(|line| line.starts_with(polls) && !line.ends_with(" 0")).then_some(())
+            })
+            .await
+            .unwrap();
             publish(&stack, "at-head", &["room:1"], json!({})).await.seq
         };
         let (polled, seq) = tokio::join!(waiting, publishing);
@@ -125,9 +136,14 @@ fn the_past_alone_can_be_taken_away_and_the_present_stays() {
         behind.receive_buffer = Some(4_096);
         let (mut behind, welcome) = Socket::open(&behind).await.unwrap();
         assert_eq!(welcome.resumed, "replay");
+        let (mut other, _) = open(&stack, stack.gateway(0), &claims("past-only", "ana")).await;
         set(&stack, "past-only", "order:{order}", json!({"subscribe": ["anyone"], "history": []})).await;
         // Neither has read anything yet: what is on its way arrives, and the rest does not.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let asked = json!({"type": "subscribe", "id": 1, "channels": ["order:1"], "history": 0});
+        while ask(&mut other, asked.clone()).await.code() != Some("forbidden") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        other.close().await;
         let end = socket.next_of("replayed", PATIENCE).await.unwrap();
         assert!(end.number("count").unwrap() < 200 && end.0["more"] == true, "{end:?}");
         let reset = behind.next_of("reset", PATIENCE).await.unwrap();
