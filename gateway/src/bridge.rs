@@ -7,7 +7,8 @@
 
 use crate::authorize::{Authorized, Authorizer, Refusal};
 use crate::edge::RawQuery;
-use crate::shard::{HistoryFrom, HistoryPage, Request, Shards, ToShard};
+use crate::relay::{NotPublished, Order, Relay, Turn};
+use crate::shard::{HistoryFrom, HistoryPage, Published, Request, Shards, ToShard};
 use crate::stream::backlog::{Backlog, Reader, Selection};
 use crate::verdicts::Verdicts;
 use carillon_backplane::log::LogError;
@@ -15,6 +16,7 @@ use carillon_platform::ask::Verdict;
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::connect_parameters;
 use carillon_protocol::{CloseCode, Seq};
+use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Carries out requests until the shards are gone.
@@ -23,21 +25,42 @@ pub(crate) async fn run(
     shards: Shards,
     authorizer: Authorizer,
     backlog: Backlog,
+    relay: Arc<Relay>,
 ) {
+    let mut order = Order::default();
     while let Some(request) = requests.recv().await {
         let (shards, authorizer, backlog) = (shards.clone(), authorizer.clone(), backlog.clone());
+        let relay = relay.clone();
+        // In the order in which they come from a connection.
+        let turn = match &request {
+            Request::Publish { connection, .. } => Some(order.next(connection.shard, connection.number)),
+            _ => None,
+        };
         tokio::spawn(async move {
             let failed = failed(&request);
             // Whoever waits for an answer gets one, also when finding it panics.
-            let answered = tokio::spawn(async move { carry_out(request, &authorizer, &backlog).await });
+            let answered =
+                tokio::spawn(async move { carry_out(request, turn, &authorizer, &backlog, &relay).await });
             let (shard, message) = answered.await.unwrap_or(failed);
             shards.send(shard, message);
         });
     }
 }
 
-async fn carry_out(request: Request, authorizer: &Authorizer, backlog: &Backlog) -> (usize, ToShard) {
+async fn carry_out(
+    request: Request,
+    turn: Option<Turn>,
+    authorizer: &Authorizer,
+    backlog: &Backlog,
+    relay: &Relay,
+) -> (usize, ToShard) {
     match request {
+        Request::Publish { connection, frame, relayed, under_way } => {
+            let result = relay.publish(&relayed, turn).await;
+            drop(under_way);
+            let answer = Published { frame, channel: relayed.channel, result };
+            (connection.shard.into(), ToShard::Published(connection, Box::new(answer)))
+        }
         Request::Enter { connection, from, token, frame, url } => {
             let result = enter(authorizer, &token, from, &frame, &url).await;
             (connection.shard.into(), ToShard::Entered(connection, result.map(Box::new)))
@@ -84,6 +107,12 @@ fn failed(request: &Request) -> (usize, ToShard) {
     let refusal = || Refusal::unavailable("this cannot be answered now; come back soon");
     let error = || LogError::Busy("the request was not carried out".to_owned());
     match request {
+        Request::Publish { connection, frame, relayed, .. } => {
+            let failed =
+                Err(NotPublished::unavailable("it is not known what became of it; repeat with the same id"));
+            let answer = Published { frame: frame.clone(), channel: relayed.channel.clone(), result: failed };
+            (connection.shard.into(), ToShard::Published(*connection, Box::new(answer)))
+        }
         Request::Enter { connection, .. } => {
             (connection.shard.into(), ToShard::Entered(*connection, Err(refusal())))
         }

@@ -8,7 +8,7 @@ pub use canary::CanaryConfig;
 
 use carillon_platform::config::{self, Common};
 use carillon_platform::env::{
-    Absent, Bytes, Cidr, Cidrs, ConfigError, Count, Declared, Env, Millis, ON_OFF, OneOf, Socket, Var,
+    Absent, Bytes, Cidr, Cidrs, ConfigError, Count, Declared, Env, Millis, ON_OFF, OneOf, Socket, Url, Var,
 };
 use carillon_platform::origin::{self, OriginPolicy};
 use std::net::SocketAddr;
@@ -144,6 +144,13 @@ const HANDSHAKES_PER_SECOND: Var<Count> = Var {
     what: "most new connections a second, sustained; twice as many in a burst; 0 is no limit",
 };
 
+const PUBLISHER_URL: Var<Url> = Var {
+    name: "CARILLON_PUBLISHER_URL",
+    absent: Absent::Optional("none: what clients publish into the log is unavailable"),
+    kind: Url(&["http", "https"]),
+    what: "base URL of the publishers, by which gateways have stored what clients publish; of a balancer where there are several",
+};
+
 /// The gateway's own variables but the canary's.
 const VARIABLES: &[&dyn Declared] = &[
     &LISTEN,
@@ -170,6 +177,7 @@ const VARIABLES: &[&dyn Declared] = &[
     &REBALANCE,
     &REBALANCE_PERCENT,
     &HANDSHAKES_PER_SECOND,
+    &PUBLISHER_URL,
 ];
 
 /// Every variable, those shared with the publisher included.
@@ -223,6 +231,8 @@ pub struct Config {
     pub rebalance_percent: Option<u32>,
     /// New connections a second; 0 is no limit.
     pub handshakes_per_second: u32,
+    /// Where what clients publish is stored.
+    pub publisher: Option<carillon_platform::forward::Url>,
     /// Who publishes and receives all the time to measure what users feel.
     pub canary: Option<CanaryConfig>,
 }
@@ -261,6 +271,7 @@ impl Config {
                 env.get(&REBALANCE)?.then_some(percent)
             },
             handshakes_per_second: env.get(&HANDSHAKES_PER_SECOND)?,
+            publisher: env.optional(&PUBLISHER_URL)?,
         })
     }
 }

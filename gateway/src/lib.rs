@@ -35,6 +35,7 @@ mod leave;
 mod live;
 mod node;
 mod refusals;
+mod relay;
 mod resume;
 mod rules;
 mod services;

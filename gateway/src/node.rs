@@ -15,6 +15,7 @@ use crate::leave::operator::Wishes;
 use crate::leave::{self, LeaveConfig, Leaver};
 use crate::live::{self, LiveBus, Rates};
 use crate::metrics::{OF_TENANTS, metrics as counted};
+use crate::relay::{Relay, Relays};
 use crate::serving::Serving;
 use crate::shard::{self, FrameRate, ShardConfig, Shards, StuckCursors, ToShard};
 use crate::stream::backlog::Backlog;
@@ -105,6 +106,7 @@ impl Node {
             role: Role::Gateway,
         })
         .map_err(database_fault)?;
+        let relay = Arc::new(Relay::new(config.publisher.as_ref(), log.clone())?);
         bus::describe_metrics();
         log::describe_metrics();
         api_key::describe_metrics();
@@ -165,7 +167,11 @@ impl Node {
         });
         fate::spawn("feed", stopping.clone(), feed.run(batches, stop.clone()));
         fate::spawn("keys", stopping.clone(), authorizer.watch_keys(shards.clone(), stop.clone()));
-        fate::spawn("bridge", stopping.clone(), bridge::run(requests, shards.clone(), authorizer, backlog));
+        fate::spawn(
+            "bridge",
+            stopping.clone(),
+            bridge::run(requests, shards.clone(), authorizer, backlog, relay),
+        );
         tracing::info!(node = config.common.node, listen = %config.common.listen, ops = %config.common.ops_listen, shards = cores, "gateway started");
         let readiness = {
             let serving = serving.clone();
@@ -323,6 +329,7 @@ fn shard_config(config: &Config, run: Arc<Incarnation>, traces: &Traces) -> Shar
         traces: traces.clone(),
         stuck: StuckCursors::default(),
         rates: Rates::default(),
+        relays: Relays::default(),
     }
 }
 

@@ -13,6 +13,7 @@
 //! | [`descriptors`] | how many sockets may this process open? |
 //! | [`mod@listen`] | how does a service listen? |
 //! | [`origin`] | which web pages may use a service? |
+//! | [`forward`] | how does one of our services post something to another? |
 //! | [`roundtrip`] | does an event get from a publisher to a client, and how fast? |
 //! | [`auth`] | who is the bearer of this user token, and what may they do? |
 //! | [`outbound`] | how is a URL called that a tenant has given? |
@@ -28,6 +29,7 @@ pub mod auth;
 pub mod config;
 pub mod descriptors;
 pub mod env;
+pub mod forward;
 pub mod listen;
 pub mod ops;
 pub mod origin;

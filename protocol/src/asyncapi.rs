@@ -41,7 +41,7 @@ mod tests {
             ServerFrame::Goaway { .. } => "goaway",
             ServerFrame::Replayed { .. } => "replayed",
             ServerFrame::Signal { .. } => "signal",
-            ServerFrame::Ok { .. } | ServerFrame::Passed { .. } => "ok",
+            ServerFrame::Ok { .. } | ServerFrame::Passed { .. } | ServerFrame::Published { .. } => "ok",
             ServerFrame::Error { .. } | ServerFrame::TooSoon { .. } => "error",
             ServerFrame::Pong { .. } => "pong",
         }

@@ -3,7 +3,7 @@
 //! Every frame but `event` (see [`crate::event::event_frame`]), as the JSON text of one WebSocket message.
 
 use crate::channel::Channel;
-use crate::ident::{Epoch, Seq, TenantId, UserId};
+use crate::ident::{Epoch, EventId, Seq, TenantId, UserId};
 use crate::limits;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -187,6 +187,19 @@ pub enum ServerFrame<'a> {
         /// What: an object with `type`, and `data` and `id` if it has them.
         event: &'a RawValue,
     },
+    /// An event of the client's is in the log.
+    #[serde(rename = "ok")]
+    Published {
+        /// The request's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
+        /// The event's own id.
+        event: &'a EventId,
+        /// Its number.
+        seq: Seq,
+        /// The epoch of it.
+        epoch: &'a Epoch,
+    },
     /// A signal was passed on.
     #[serde(rename = "ok")]
     Passed {
@@ -197,13 +210,13 @@ pub enum ServerFrame<'a> {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         degraded: bool,
     },
-    /// A request came too early; the connection stays as it was.
+    /// A request may succeed when it comes again later; the connection stays as it was.
     #[serde(rename = "error")]
     TooSoon {
         /// The request's id.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a RawValue>,
-        /// `rate_limited`.
+        /// Which.
         code: &'a str,
         /// What is wrong, for people.
         message: &'a str,
@@ -240,6 +253,7 @@ impl ServerFrame<'_> {
             | Self::Ok { .. }
             | Self::Signal { .. }
             | Self::Passed { .. }
+            | Self::Published { .. }
             | Self::TooSoon { .. }
             | Self::Error { .. } => None,
         }
@@ -276,6 +290,7 @@ pub(crate) mod tests {
 {"type":"signal","channel":"tenant","from":"42","event":{"type":"moved"}}
 {"type":"ok","id":"a1","degraded":true}
 {"type":"ok","id":"a1"}
+{"type":"ok","id":"a1","event":"n-1","seq":42,"epoch":"e1"}
 {"type":"error","id":"a1","code":"rate_limited","message":"no","retry_ms":80}
 {"type":"pong","seq":41,"time":1700000000000,"data":"a1"}"#;
 
@@ -289,6 +304,7 @@ pub(crate) mod tests {
         let (tenant, user) = (TenantId::new("acme").unwrap(), UserId::new("42").unwrap());
         let (epoch, channels) = (Epoch::new("e1").unwrap(), [Channel::tenant()]);
         let id: Box<RawValue> = serde_json::from_str("\"a1\"").unwrap();
+        let event_id = EventId::new("n-1").unwrap();
         let event: Box<RawValue> = serde_json::from_str(r#"{"type":"moved"}"#).unwrap();
         let frames = [
             ServerFrame::Welcome {
@@ -327,6 +343,7 @@ pub(crate) mod tests {
             ServerFrame::Signal { channel: &Channel::tenant(), from: &user, event: &event },
             ServerFrame::Passed { id: Some(&id), degraded: true },
             ServerFrame::Passed { id: Some(&id), degraded: false },
+            ServerFrame::Published { id: Some(&id), event: &event_id, seq: Seq(42), epoch: &epoch },
             ServerFrame::TooSoon { id: Some(&id), code: "rate_limited", message: "no", retry_ms: 80 },
             ServerFrame::Pong { id: None, seq: Seq(41), time: 1_700_000_000_000, data: Some(&id) },
         ];

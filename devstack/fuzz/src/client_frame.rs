@@ -243,7 +243,7 @@ fn says_the_same(frame: &ClientFrame, tree: &Value, text: &str) {
             for name in ["type", "data", "id"] {
                 assert_eq!(sent[name], read[name], "{event}");
             }
-            assert_eq!(publish.echo, field("echo").as_bool().unwrap_or(false));
+            assert_eq!(publish.echo, field("echo").as_bool());
             assert_eq!(publish.ephemeral, field("ephemeral").as_bool());
         }
         Request::Typing { channel: place, state } => {

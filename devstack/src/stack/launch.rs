@@ -85,6 +85,7 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
         common_env: common_env(&keys, redis.len() > 1),
         gateway_env: config.gateway_env.clone(),
         publisher_env: config.publisher_env.clone(),
+        publisher_url: None,
         detached: config.detached,
         ports: ports.clone(),
         observer: Arc::clone(&config.observer),
@@ -93,10 +94,12 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
     };
     config.observer.step("publishers and gateways");
     let only = config.publishers == 1;
-    let (publishers, gateways) = tokio::try_join!(
-        try_join_all((1..=config.publishers).map(|number| launcher.publisher(number.into(), only))),
-        try_join_all((1..=config.gateways).map(|number| launcher.gateway(number.into(), &[]))),
-    )?;
+    // Gateways are told where a publisher is.
+    let publishers = (1..=config.publishers).map(|number| launcher.publisher(number.into(), only));
+    let publishers = try_join_all(publishers).await?;
+    let launcher = Launcher { publisher_url: publishers.first().map(Service::url), ..launcher };
+    let gateways = (1..=config.gateways).map(|number| launcher.gateway(number.into(), &[]));
+    let gateways = try_join_all(gateways).await?;
 
     let haproxy = if config.lb {
         config.observer.step("load balancer");
@@ -224,6 +227,8 @@ pub(super) struct Launcher {
     common_env: Vec<Variable>,
     gateway_env: Vec<Variable>,
     publisher_env: Vec<Variable>,
+    /// Of the first one, once it runs.
+    publisher_url: Option<String>,
     detached: bool,
     ports: Ports,
     observer: Arc<dyn Observer>,
@@ -258,7 +263,8 @@ impl Launcher {
             ("CARILLON_MAX_CONNECTIONS_PER_USER", PER_IP.to_string()),
         ];
         let own = own.map(|(name, value)| (name.to_owned(), value));
-        let env = own.iter().chain(&self.gateway_env).chain(env).cloned().collect();
+        let publisher = self.publisher_url.clone().map(|url| ("CARILLON_PUBLISHER_URL".to_owned(), url));
+        let env = own.iter().chain(&publisher).chain(&self.gateway_env).chain(env).cloned().collect();
         self.service(format!("gateway-{number}"), &self.gateway_binary, self.logins.gateway(), env).await
     }
 

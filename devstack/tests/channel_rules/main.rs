@@ -11,6 +11,7 @@ mod excepted;
 mod faults;
 mod followed;
 mod past;
+mod stored;
 
 use carillon_devstack::client::frame::Frame;
 use carillon_devstack::client::socket::Socket;

@@ -4,6 +4,7 @@ use super::allowance::FrameRate;
 use super::stuck::StuckCursors;
 use super::world::World;
 use crate::live::Rates;
+use crate::relay::Relays;
 use crate::ws::deflate::Deflater;
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::connection::Incarnation;
@@ -20,6 +21,8 @@ pub(crate) struct ShardConfig {
     pub(crate) traces: Traces,
     pub(crate) stuck: StuckCursors,
     pub(crate) rates: Rates,
+    /// What clients publish into the log and has no end yet.
+    pub(crate) relays: Relays,
 }
 
 /// The world, the limits, the time of this turn, and what it counts.

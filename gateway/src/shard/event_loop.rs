@@ -79,6 +79,7 @@ fn run_event_loop(
 mod tests {
     use super::*;
     use crate::live::Rates;
+    use crate::relay::Relays;
     use crate::shard::{FrameRate, StuckCursors};
     use carillon_platform::telemetry::Traces;
     use carillon_protocol::connection::Incarnation;
@@ -97,6 +98,7 @@ mod tests {
             traces: Traces::default(),
             stuck: StuckCursors::default(),
             rates: Rates::default(),
+            relays: Relays::default(),
         };
         let world = Kernel::new(poll.registry().try_clone().unwrap(), requests, Outgoing::nowhere());
         (Shard::new(world, 0, config, Arc::default()), inboxes.remove(0), poll)

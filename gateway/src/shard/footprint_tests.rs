@@ -15,6 +15,7 @@ use crate::authorize::{Authorized, Resume};
 use crate::budget::Budget;
 use crate::edge::RawQuery;
 use crate::live::{Outgoing, Passing, Rates};
+use crate::relay::Relays;
 use crate::stream::Stream;
 use crate::stream::entry::Entry;
 use crate::stream::ring::RingLimits;
@@ -102,6 +103,7 @@ impl Rig {
             traces: Traces::default(),
             stuck: StuckCursors::default(),
             rates: Rates::default(),
+            relays: Relays::default(),
         };
         let world = Kernel::new(poll.registry().try_clone().unwrap(), asks, Outgoing::nowhere());
         let shard = Shard::new(world, 0, config, Arc::default());

@@ -8,6 +8,7 @@ use crate::admission::Permit;
 use crate::authorize::{Authorized, Refusal};
 use crate::edge::RawQuery;
 use crate::live::Passing;
+use crate::relay::{NotPublished, Receipt, Relayed, UnderWay};
 use crate::stream::Stream;
 use crate::stream::backlog::{BacklogPage, Held, Reader, Selection};
 use crate::verdicts::Verdicts;
@@ -43,6 +44,8 @@ pub(crate) enum ToShard<S = TcpStream> {
     History(ConnectionId, Ticket, Result<HistoryPage, LogError>),
     /// What the tenant's application says: for the `subscribe` of this ticket; without one about memberships.
     Asked(ConnectionId, Option<AskTicket>, Box<Verdicts>),
+    /// What became of an event that a connection publishes.
+    Published(ConnectionId, Box<Published>),
     /// An API key has ended.
     KeyEnded(ServiceKey),
     /// Send so many of its connections away.
@@ -89,6 +92,8 @@ pub(crate) enum Request {
     },
     /// Read the page after a cursor.
     Page { connection: ConnectionId, ticket: Ticket, reader: Reader, life: u32, cursor: Seq, head: Seq },
+    /// Publish an event of a client into the log; it is counted until it has its end.
+    Publish { connection: ConnectionId, frame: Option<FrameId>, relayed: Box<Relayed>, under_way: UnderWay },
     /// Read a page of history.
     History {
         connection: ConnectionId,
@@ -106,6 +111,13 @@ pub(crate) enum Request {
         endpoint: Arc<Endpoint>,
         questions: Vec<(Question, u64)>,
     },
+}
+
+/// What became of an event that a client publishes into the log.
+pub(crate) struct Published {
+    pub(crate) frame: Option<FrameId>,
+    pub(crate) channel: Channel,
+    pub(crate) result: Result<Receipt, NotPublished>,
 }
 
 /// A `subscribe`.

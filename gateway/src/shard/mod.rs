@@ -113,7 +113,7 @@ pub(crate) use context::{Counts, ShardConfig};
 pub(crate) use event_loop::start;
 pub(crate) use mailbox::Shards;
 pub(crate) use messages::{
-    Cause, Coming, ConnectionId, HistoryFrom, HistoryPage, Newcomer, Request, ToShard,
+    Cause, Coming, ConnectionId, HistoryFrom, HistoryPage, Newcomer, Published, Request, ToShard,
 };
 pub(crate) use stuck::StuckCursors;
 pub(crate) use wire::Wire;

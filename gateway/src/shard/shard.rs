@@ -13,12 +13,13 @@ use super::commands::{end_sessions_of, refreshed};
 use super::connection::Connection;
 use super::context::{Context, ShardConfig};
 use super::deadlines::{due_ms, look_after};
+use super::durable::published;
 use super::entering::{Accepted, accept, welcome};
 use super::fanout::FanOut;
 use super::inbound::{Inbound, on_text};
 use super::leaving::{Departures, leaves_at_head, tell_to_leave};
 use super::live::LiveFanOut;
-use super::messages::{Newcomer, ToShard};
+use super::messages::{Newcomer, Published, ToShard};
 use super::pace::rest_us;
 use super::replay::{ask_next, take_history};
 use super::room::RoomKey;
@@ -186,10 +187,16 @@ impl<W: World> Shard<W> {
             | ToShard::Page(id, ..)
             | ToShard::History(id, ..)
             | ToShard::Asked(id, ..)
+            | ToShard::Published(id, _)
                 if !self.tables.has(id) => {}
             ToShard::Entered(id, result) => self.entered(id.key, result),
             ToShard::Refreshed(id, frame, result) => {
                 refreshed(id.key, frame, result, &mut self.tables, &mut self.context);
+                self.settle(id.key);
+            }
+            ToShard::Published(id, answer) => {
+                let Published { frame, channel, result } = *answer;
+                published(id.key, &frame, &channel, result, &mut self.tables, &mut self.context);
                 self.settle(id.key);
             }
             ToShard::Page(id, ticket, page) => {

@@ -43,7 +43,7 @@ pub(super) fn publish<W: World>(
         }
         Err(refused) => Err(refused),
     };
-    match passed_on.and_then(|signal| pass_on(key, signal, publish.echo, tables, context)) {
+    match passed_on.and_then(|signal| pass_on(key, signal, publish.echo.unwrap_or(false), tables, context)) {
         Ok(reached) => {
             metrics().signals_sent[0].increment(1);
             answer(key, &id, reached, tables, context);

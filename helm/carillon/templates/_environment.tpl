@@ -113,6 +113,7 @@ CARILLON_TRUSTED_PROXIES: {{ join "," . | quote }}
 {{- if .proxyProtocol.enabled }}
 CARILLON_PROXY_LISTEN: {{ printf "%s:%d" .ports.address (int64 .proxyProtocol.port) | quote }}
 {{- end }}
+CARILLON_PUBLISHER_URL: {{ include "carillon.publisherUrl" $root | quote }}
 {{- if include "carillon.hasCanary" $root }}
 CARILLON_CANARY_PUBLISH_URL: {{ include "carillon.publisherUrl" $root | quote }}
 CARILLON_CANARY_TENANT: {{ .canary.tenant | quote }}

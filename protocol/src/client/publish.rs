@@ -18,8 +18,8 @@ pub struct Publish {
     pub event: ClientEvent,
     /// Whether it shall be a signal (true) or go into the log (false); as the channel's rule has it, if nothing is said.
     pub ephemeral: Option<bool>,
-    /// Whether its sender gets it, too.
-    pub echo: bool,
+    /// Whether its sender's connection gets it, too. If nothing is said: not a signal, but what goes into the log.
+    pub echo: Option<bool>,
 }
 
 /// What a client publishes.
@@ -105,7 +105,7 @@ pub(super) fn read(text: &str, data: Option<&str>) -> Result<Publish, String> {
     let channel = channel(&fields)?;
     let event = fields.event.ok_or("event is missing")?;
     let event = event_of(event.get()).map_err(|fault| format!("event: {fault}"))?;
-    Ok(Publish { channel, event, ephemeral: fields.ephemeral, echo: fields.echo.unwrap_or(false) })
+    Ok(Publish { channel, event, ephemeral: fields.ephemeral, echo: fields.echo })
 }
 
 fn event_of(json: &str) -> Result<ClientEvent, String> {
@@ -163,12 +163,12 @@ mod tests {
         let publish = published(
             r#"{"type":"publish","channel":"page:7","event":{"type":"moved","data":{ "x" : 1.50 },"id":"a","more":1},"echo":true}"#,
         );
-        assert_eq!((publish.channel.as_str(), publish.echo, publish.ephemeral), ("page:7", true, None));
+        assert_eq!((publish.channel.as_str(), publish.echo, publish.ephemeral), ("page:7", Some(true), None));
         assert_eq!(publish.event.to_json(), r#"{"type":"moved","data":{"x":1.50},"id":"a"}"#);
         let old = published(
             r#"{"type":"PUBLISH","data":{"room":"page:7","event":{"type":"a\"b"},"ephemeral":true}}"#,
         );
-        assert_eq!((old.channel.as_str(), old.echo, old.ephemeral), ("page:7", false, Some(true)));
+        assert_eq!((old.channel.as_str(), old.echo, old.ephemeral), ("page:7", None, Some(true)));
         assert_eq!(old.event.to_json(), r#"{"type":"a\"b"}"#);
         let null =
             published(r#"{"type":"publish","channel":"a","event":{"type":"b","data":null,"id":null}}"#);

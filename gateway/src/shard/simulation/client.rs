@@ -76,6 +76,8 @@ pub(super) struct Heard {
     /// New tokens by the request that brought them, and whether they are narrow.
     pub(super) tokens: BTreeMap<u64, bool>,
     pub(super) narrow: bool,
+    /// What it has published into the log, until that is answered.
+    pub(super) publishes: BTreeSet<u64>,
     /// Pings that were not answered yet, in order.
     pings: Vec<u64>,
     /// What the welcome calls the connection.

@@ -63,6 +63,13 @@ impl Client {
         self.is_own(channel) && matches(&self.heard.types, kind)
     }
 
+    /// It publishes something into the log, with this frame.
+    pub(super) fn published(&mut self, id: u64) -> String {
+        self.heard.publishes.insert(id);
+        let event = format!(r#"{{"type":"a.x","id":"{}-{id}"}}"#, self.number);
+        format!(r#"{{"type":"publish","id":{id},"channel":"log:1","event":{event}}}"#)
+    }
+
     /// A request was answered.
     pub(super) fn ok(&mut self, frame: &Value) -> Finding {
         let Some(id) = frame["id"].as_u64() else { return Ok(()) };
@@ -71,6 +78,12 @@ impl Client {
             // Of the others those stay that rules allow.
             let (number, is_service) = (self.number, self.is_service());
             self.heard.certain.retain(|channel, _| is_service || token_opens(number, narrow, channel));
+        }
+        if frame.get("event").is_some() {
+            self.count("published".into());
+            let is_mine =
+                self.heard.publishes.remove(&id) && frame["event"] == format!("{}-{id}", self.number);
+            return if is_mine { Ok(()) } else { Err(format!("I5: the answer to another: {frame}")) };
         }
         let Some(seq) = frame["seq"].as_u64() else { return Ok(()) };
         if let Some(asked) = self.heard.subscribes.remove(&id).filter(|asked| asked.history) {

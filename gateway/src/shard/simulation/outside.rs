@@ -1,16 +1,36 @@
 //! What does the world outside say and answer?
 
+use super::scenario::Outcome;
 use super::tenant::{Logged, Tenant};
-use crate::shard::messages::{HistoryFrom, HistoryPage};
+use super::world::SimSocket;
+use crate::relay::{NotPublished, Receipt, Relayed};
+use crate::shard::messages::{ConnectionId, HistoryFrom, HistoryPage, Published, ToShard};
 use crate::stream::backlog::Selection;
 use carillon_backplane::log::LoggedEvent;
-use carillon_protocol::{Channel, Seq};
+use carillon_protocol::client::FrameId;
+use carillon_protocol::{Channel, Epoch, EventId, Seq};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 
 /// In the first byte of a frame.
 pub(super) const COMPRESSED: u8 = 0x40;
 /// What a flush ends with, and a message leaves out.
 const FLUSHED: [u8; 4] = [0, 0, 0xff, 0xff];
+
+/// What a publisher makes of what a client publishes.
+pub(super) fn stored(
+    connection: ConnectionId,
+    frame: Option<FrameId>,
+    relayed: Relayed,
+    outcome: Outcome,
+) -> ToShard<SimSocket> {
+    let body: serde_json::Value = serde_json::from_str(&relayed.body).unwrap();
+    let id = EventId::new(body["event"]["id"].as_str().unwrap()).unwrap();
+    let result = match outcome {
+        Outcome::Good => Ok(Receipt { id, seq: Seq(1), epoch: Epoch::new("e1").unwrap() }),
+        _ => Err(NotPublished::unavailable("no answer")),
+    };
+    ToShard::Published(connection, Box::new(Published { frame, channel: relayed.channel, result }))
+}
 
 /// A page of history, as the async bridge would read it.
 pub(super) fn history(

@@ -54,6 +54,18 @@ impl Client {
         let id = frame["id"].as_u64();
         let channels: Vec<&str> =
             frame["channels"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if id.is_some_and(|id| self.heard.publishes.remove(&id)) {
+            self.count(format!("not published: {}", frame["code"].as_str().unwrap_or_default()));
+            let is_known = match self.is_service() {
+                true => ["forbidden", "missing_scope"].as_slice(),
+                false => &["unavailable", "rate_limited", "too_many_requests"],
+            };
+            let is_fair = is_known.iter().any(|code| frame["code"] == *code);
+            return if is_fair { Ok(()) } else { Err(format!("not published: {frame}")) };
+        }
+        if frame["code"] == "unavailable" && id.is_some_and(|id| !self.heard.subscribes.contains_key(&id)) {
+            return Err(format!("the answer to another: {frame}"));
+        }
         if frame["code"] == "history_unavailable" {
             let known = id.and_then(|id| self.heard.histories.remove(&id));
             self.heard.replayed.remove(&id.unwrap_or_default());
@@ -93,6 +105,9 @@ impl Client {
         let may = |channel: &str| self.token_opens(channel) || rules.allow(Reading::Present, channel);
         if let Some(channel) = self.certain().find(|channel| !may(channel)) {
             return Err(format!("it was never taken out of {channel}"));
+        }
+        if let Some(id) = self.heard.publishes.first() {
+            return Err(format!("what it published with {id} has no answer"));
         }
         match self.heard.histories.first_key_value() {
             Some((id, asked)) => Err(format!("history {id} never ended: {asked:?}")),

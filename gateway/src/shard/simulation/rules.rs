@@ -59,11 +59,14 @@ impl Rules {
         let (own, unreadable) = Compiled::of(own.iter().map(|(pattern, rule)| (&**pattern, &**rule)));
         let who = |all: bool| if all { "anyone" } else { "role:nobody" };
         let others = document(who(self.others_subscribe), who(self.others_history));
-        let (others, more) = Compiled::of([("x:*", &*others)]);
+        let (others, more) = Compiled::of([("x:*", &*others), ("log:*", KEPT)]);
         assert_eq!(unreadable + more, 0);
         RuleSet::new(SettingsVersion { tenant: version, defaults: 0 }, Arc::new(own), Arc::new(others))
     }
 }
+
+/// What clients publish there goes into the log, and nobody listens.
+const KEPT: &str = r#"{"publish":["anyone"],"client_types":["*"],"durable":true}"#;
 
 fn document(subscribe: &str, history: &str) -> String {
     format!(r#"{{"subscribe":["{subscribe}"],"history":["{history}"]}}"#)

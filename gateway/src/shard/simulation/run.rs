@@ -1,7 +1,7 @@
 //! One run: a shard, its streams and its clients, step by step, judged after each.
 
 use super::client::{Client, Finding, Kinds, Speech};
-use super::outside::{COMPRESSED, compressed, event_channels, frame, history, names};
+use super::outside::{COMPRESSED, compressed, event_channels, frame, history, names, stored};
 use super::rules::Reading;
 use super::scenario::{CLIENTS, Connecting, Outcome, Saying, Step, TENANTS};
 use super::tenant::{Tenant, incarnation};
@@ -10,6 +10,7 @@ use crate::admission::{Admission, ConnectionLimits};
 use crate::authorize::{Authorized, Refusal, Resume};
 use crate::edge::RawQuery;
 use crate::live::Rates;
+use crate::relay::Relays;
 use crate::shard::allowance::FrameRate;
 use crate::shard::context::ShardConfig;
 use crate::shard::messages::{Cause, Coming, Newcomer, Request, ToShard};
@@ -87,6 +88,7 @@ impl Run {
             traces: Traces::default(),
             stuck: StuckCursors::default(),
             rates: Rates::default(),
+            relays: Relays::default(),
         };
         let load = Arc::new(AtomicUsize::new(0));
         let limits = ConnectionLimits { node: 0, per_second: 0, per_address: 0, per_user: 3 };
@@ -343,6 +345,7 @@ impl Run {
                 client.refreshed(id, *narrow);
                 format!(r#"{{"type":"auth","id":{id},"token":"{number} {narrow}"}}"#)
             }
+            Saying::Publish => client.published(id),
             Saying::Goodbye | Saying::Flood => String::new(),
         };
         if text.is_empty() {
@@ -434,6 +437,9 @@ impl Run {
                 let page = BacklogPage::of(events.iter().map(|event| tenant.entry(event)).collect(), head);
                 let failed = (outcome == Outcome::Failed).then(failed);
                 ToShard::Page(connection, ticket, failed.map_or(Ok(Arc::new(page)), Err))
+            }
+            Request::Publish { connection, frame, relayed, .. } => {
+                stored(connection, frame, *relayed, outcome)
             }
             Request::History { connection, ticket, reader, selection, from, upto } => {
                 let tenant = self.tenants.iter().find(|own| own.name == reader.group).unwrap();

@@ -94,6 +94,8 @@ pub(super) enum Saying {
     Unsubscribe {
         channels: u8,
     },
+    /// An event for the log.
+    Publish,
     /// A new token, which opens less than the first one if it is narrow.
     Auth {
         narrow: bool,
@@ -227,7 +229,7 @@ fn types(rng: &mut Rng) -> Types {
 }
 
 fn saying(rng: &mut Rng) -> Saying {
-    match rng.u8(..12) {
+    match rng.u8(..14) {
         0..4 => Saying::Ping,
         4..8 => {
             let history = (rng.bool()).then(|| [0, 2, 1_000][rng.usize(..3)]);
@@ -236,7 +238,8 @@ fn saying(rng: &mut Rng) -> Saying {
         8..10 => Saying::Unsubscribe { channels: rng.u8(1..) },
         10 => [Saying::Auth { narrow: false }, Saying::Auth { narrow: true }, Saying::Flood][rng.usize(..3)]
             .clone(),
-        _ => Saying::Goodbye,
+        11 => Saying::Goodbye,
+        _ => Saying::Publish,
     }
 }
 
