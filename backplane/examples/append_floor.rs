@@ -164,6 +164,7 @@ impl Shape {
                 time: "2026-11-21T10:00:00Z".into(),
                 body,
                 traceparent: None,
+                latest: None,
             },
             key: self.keyed.then(|| IdempotencyKey { name: format!("i:{id}"), hash: [7; 32] }),
             except: None,

@@ -141,6 +141,11 @@ async fn history(
     upto: Seq,
 ) -> Result<HistoryPage, LogError> {
     let (start, more) = match from {
+        HistoryFrom::Latest(after) => {
+            let (events, reached, held) = backlog.latest(reader, selection, after, upto).await?;
+            let (complete, next) = (reached >= upto, HistoryFrom::Latest(reached));
+            return Ok(HistoryPage { events, complete, more: false, from, next, _held: Some(held) });
+        }
         HistoryFrom::After(seq) => (seq, false),
         HistoryFrom::Newest { count: 0, start, .. } => (start, false),
         HistoryFrom::Newest { count, after, below, start } => {

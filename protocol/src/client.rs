@@ -84,6 +84,8 @@ pub enum History {
         /// The life of the log it was seen in; none means the current one.
         epoch: Option<Epoch>,
     },
+    /// The latest event of every key.
+    Latest,
 }
 
 /// Every `type` of a client's frame.
@@ -120,6 +122,8 @@ struct Fields<'a> {
     epoch: Option<Cow<'a, str>>,
     #[serde(default)]
     types: Option<Vec<Cow<'a, str>>>,
+    #[serde(default)]
+    latest: Option<bool>,
 }
 
 impl<'a> Fields<'a> {
@@ -134,6 +138,7 @@ impl<'a> Fields<'a> {
             since: self.since.or(inner.since),
             epoch: self.epoch.or(inner.epoch),
             types: self.types.or(inner.types),
+            latest: self.latest.or(inner.latest),
         }
     }
 }
@@ -291,6 +296,14 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<Channel>, St
 }
 
 fn history(fields: &Fields<'_>) -> Result<Option<History>, String> {
+    if fields.latest == Some(true) {
+        let alone = fields.history.is_none() && fields.since.is_none();
+        return if alone {
+            Ok(Some(History::Latest))
+        } else {
+            Err("latest excludes history and since".into())
+        };
+    }
     match (fields.history, fields.since) {
         (Some(_), Some(_)) => Err("history and since exclude each other".into()),
         (Some(n), None) if n > limits::HISTORY_EVENTS => {
@@ -349,6 +362,13 @@ mod tests {
             request(r#"{"type":"subscribe","channel":"a","since":4,"epoch":"e1","unknown":{"x":1}}"#),
             Request::Subscribe { history: Some(History::Since { seq: Seq(4), epoch: Some(_) }), .. }
         ));
+        for (frame, history) in [
+            (r#"{"type":"subscribe","channel":"a","latest":true}"#, Some(History::Latest)),
+            (r#"{"type":"subscribe","data":{"channel":"a","latest":true}}"#, Some(History::Latest)),
+            (r#"{"type":"subscribe","channel":"a","latest":false,"history":1}"#, Some(History::Last(1))),
+        ] {
+            assert!(matches!(request(frame), Request::Subscribe { history: read, .. } if read == history));
+        }
         for frame in [
             r#"{"type":"subscribe","channel":"a","types":["b","a.*"]}"#,
             r#"{"type":"subscribe","data":{"channel":"a","types":["a.*","b"]}}"#,
@@ -407,6 +427,9 @@ mod tests {
             r#"{"type":"subscribe","id":1,"channel":"a","history":1,"since":1}"#,
             r#"{"type":"subscribe","id":1,"channel":"a","since":99999999999999999999}"#,
             r#"{"type":"subscribe","id":1,"channel":"a","types":[]}"#,
+            r#"{"type":"subscribe","id":1,"channel":"a","latest":1}"#,
+            r#"{"type":"subscribe","id":1,"channel":"a","latest":true,"history":1}"#,
+            r#"{"type":"subscribe","id":1,"channel":"a","latest":true,"since":1}"#,
             r#"{"type":"subscribe","id":1,"channel":"a","types":["a*b"]}"#,
             r#"{"type":"subscribe","id":1,"channel":"a","types":"a"}"#,
             r#"{"type":"auth","id":1,"token":5}"#,

@@ -4,7 +4,7 @@
 //! bytes and never parse them.
 
 use crate::channel::Channel;
-use crate::ident::{EventId, Seq, UserId};
+use crate::ident::{EventId, LatestKey, Seq, UserId};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -65,7 +65,21 @@ pub struct NewEvent {
     pub body: String,
     /// W3C trace context of the publish request.
     pub traceparent: Option<String>,
+    /// What it is the latest value of.
+    pub latest: Option<Latest>,
 }
+
+/// What an event does with a key, in each of its channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Latest {
+    /// Which.
+    pub key: LatestKey,
+    /// Whether the key has no value any more.
+    pub deletes: bool,
+}
+
+/// The attribute of an event that names its key.
+pub const LATEST_KEY: &str = "latestkey";
 
 /// The JSON of an `event` frame around an event's stored bytes.
 ///

@@ -124,6 +124,14 @@ name!(
 );
 
 name!(
+    /// What an event is the latest value of, in each of its channels.
+    LatestKey,
+    "key",
+    "1-128 bytes of UTF-8 without control characters",
+    |t| plain_text(t, limits::LATEST_KEY_BYTES)
+);
+
+name!(
     /// Names one epoch of a tenant's log. A seq means nothing without it: after a restore the epoch differs.
     Epoch,
     "epoch",

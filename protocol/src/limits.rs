@@ -12,6 +12,8 @@ pub const DEVICE_BYTES: usize = 64;
 pub const EVENT_ID_BYTES: usize = 128;
 /// Longest `type`, `source` or `subject` of an event, in bytes of UTF-8.
 pub const ATTRIBUTE_BYTES: usize = 256;
+/// Longest key of a latest value, in bytes of UTF-8.
+pub const LATEST_KEY_BYTES: usize = 128;
 /// Longest epoch, in bytes.
 pub const EPOCH_BYTES: usize = 32;
 /// Longest `Idempotency-Key`, in bytes.

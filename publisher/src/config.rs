@@ -15,6 +15,13 @@ const RETENTION_DAYS: Var<Count> = Var {
     what: "days an event stays in the log; older ones are dropped with their day's partition",
 };
 
+const LATEST_DAYS: Var<Count> = Var {
+    name: "CARILLON_LATEST_DAYS",
+    absent: Absent::Optional("as many as CARILLON_RETENTION_DAYS"),
+    kind: Count { min: 1, max: 3_650 },
+    what: "days after which the key of a latest value goes that no event has touched; at most CARILLON_RETENTION_DAYS, since what a key points at is in the log",
+};
+
 const DRAIN_DELAY_MS: Var<Millis> = Var {
     name: "CARILLON_DRAIN_DELAY_MS",
     absent: Absent::Default("2000"),
@@ -31,8 +38,8 @@ const DRAIN_MS: Var<Millis> = Var {
 
 /// Every variable of this service, in the order of the reference.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    let own: [&'static dyn Declared; 6] =
-        [&LISTEN, &OPS_LISTEN, &origin::ALLOWED, &RETENTION_DAYS, &DRAIN_DELAY_MS, &DRAIN_MS];
+    let own: [&'static dyn Declared; 7] =
+        [&LISTEN, &OPS_LISTEN, &origin::ALLOWED, &RETENTION_DAYS, &LATEST_DAYS, &DRAIN_DELAY_MS, &DRAIN_MS];
     own.into_iter().chain(SHARED.iter().copied()).collect()
 }
 
@@ -45,6 +52,8 @@ pub struct Config {
     pub origins: OriginPolicy,
     /// Days an event stays in the log.
     pub retention_days: u32,
+    /// Days a key is remembered that nothing touches.
+    pub latest_days: u32,
     /// From unready to refusing connections.
     pub drain_delay: Duration,
     /// Longest time the stop then waits for what is under way.
@@ -54,10 +63,18 @@ pub struct Config {
 impl Config {
     /// Reads and checks all of it; the first fault ends it.
     pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        let retention_days = env.get(&RETENTION_DAYS)?;
+        let latest_days = env.optional(&LATEST_DAYS)?.unwrap_or(retention_days);
+        if latest_days > retention_days {
+            let fault =
+                format!("is {latest_days}, more than CARILLON_RETENTION_DAYS, which is {retention_days}");
+            return Err(LATEST_DAYS.error(fault));
+        }
         Ok(Self {
             common: Common::read(env, &LISTEN, &OPS_LISTEN)?,
             origins: env.get(&origin::ALLOWED)?,
-            retention_days: env.get(&RETENTION_DAYS)?,
+            retention_days,
+            latest_days,
             drain_delay: env.get(&DRAIN_DELAY_MS)?,
             drain: env.get(&DRAIN_MS)?,
         })
@@ -87,10 +104,31 @@ mod tests {
         ]);
         let config = Config::read(&env).unwrap();
         assert_eq!((config.retention_days, config.drain), (30, Duration::from_secs(10)));
+        assert_eq!(config.latest_days, 30);
         assert_eq!(config.drain_delay, Duration::from_secs(2));
         let names: Vec<&str> = variables().iter().map(|var| var.name()).collect();
         assert!(names.contains(&"CARILLON_RETENTION_DAYS") && names.contains(&"CARILLON_TENANTS"));
         assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), names.len());
+    }
+
+    #[test]
+    fn a_key_lives_no_longer_than_the_event_it_points_at() {
+        let read = |retention: &str, latest: &str| {
+            let env = Env::of([
+                ("DATABASE_URL", "postgres://localhost/carillon"),
+                ("REDIS_URL", "redis://localhost"),
+                ("CARILLON_JWT_SECRET", "0123456789abcdef"),
+                ("CARILLON_RETENTION_DAYS", retention),
+                ("CARILLON_LATEST_DAYS", latest),
+            ]);
+            Config::read(&env).map(|config| config.latest_days)
+        };
+        assert_eq!(read("7", "3").unwrap(), 3);
+        assert_eq!(read("7", "7").unwrap(), 7);
+        let error = read("7", "8").unwrap_err();
+        assert!(
+            error.variable == "CARILLON_LATEST_DAYS" && error.to_string().contains("CARILLON_RETENTION_DAYS")
+        );
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub enum ServeError {
 
 /// Runs until the process is asked to stop. Logging has begun.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
-    let Config { common, origins, retention_days, drain_delay, drain } = config;
+    let Config { common, origins, retention_days, latest_days, drain_delay, drain } = config;
     let scrape = telemetry::install("publisher", env!("CARGO_PKG_VERSION"))?;
     bus::describe_metrics();
     log::describe_metrics();
@@ -133,7 +133,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tokio::spawn(supervisor::tell_when_ready(ready.clone()));
     let driver = Driver::default();
     maintenance::today(&log).await;
-    maintenance::start(&driver, &log, &common.node, retention_days, partitions);
+    let ages = maintenance::Ages { retention_days, latest_days };
+    maintenance::start(&driver, &log, &common.node, ages, partitions);
     let projectors = projector::start(&driver, &log, format!("{}/{}", common.node, Uuid::new_v4()));
     let pages = worker::page(driver.statuses());
     let ops = tokio::spawn(ops::serve(ops_listener, scrape, tenants, ready, pages, closing.clone()));

@@ -27,7 +27,7 @@ use super::work::Work;
 use answers::Answers;
 use carillon_protocol::event::NewEvent;
 use carillon_protocol::{Epoch, EventId, Except, Seq, Tag, TenantId};
-use statement::{APPEND, Columns, Groups, Outcome};
+use statement::{Columns, Groups, Outcome};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -155,7 +155,7 @@ impl Log {
         for attempt in 1.. {
             let tenants = groups.tenants.iter().copied();
             let client = self.client(Work::Append, "append").await?;
-            match scoped_with_lock_wait(client, tenants, lock_wait, APPEND, &columns.params()).await {
+            match scoped_with_lock_wait(client, tenants, lock_wait, columns.sql(), &columns.params()).await {
                 Ok(rows) => return Outcome::of(&rows),
                 Err(LogError::Database(text)) if attempt < ATTEMPTS && text.contains("idempotency_pkey") => {
                     tracing::debug!(attempt, "idempotency key committed meanwhile, appending again");

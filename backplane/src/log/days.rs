@@ -35,6 +35,12 @@ impl Days {
         self == Self::ALL
     }
 
+    /// Those of these moments and between.
+    pub(super) fn between(first: Timestamp, last: Timestamp) -> Self {
+        let day = |moment: Timestamp| moment.to_zoned(TimeZone::UTC).date();
+        Self { from: Some(day(first)), to: Some(plus(day(last), 1)) }
+    }
+
     /// From this day on, as long as these.
     pub(super) fn since(self, day: Option<Date>) -> Self {
         Self { from: self.from.max(day), to: self.to }

@@ -1,4 +1,4 @@
-//! How do partitions come and go, and how are idempotency keys forgotten?
+//! How do partitions come and go, and how are keys forgotten?
 //!
 //! Outside the write path and without holding it up: what needs a table for itself waits 50 ms for it at most, and what
 //! is much is done in slices. Each call is one transaction; `migrations/V7__maintenance_blocks_nobody.sql` has the
@@ -18,6 +18,7 @@ const LEASE: &str = "SELECT carillon.lease_maintenance($1, $2, $3)";
 const CREATE: &str = "SELECT carillon.create_partitions($1)";
 const STATE: &str = "SELECT ahead, due FROM carillon.partition_state($1)";
 const DROP: &str = "SELECT dropped, busy, due FROM carillon.drop_due_partition($1)";
+const FORGET_LATEST: &str = "SELECT forgotten, overdue FROM carillon.forget_some_latest($1, $2)";
 const FORGET: &str = "SELECT forgotten, overdue FROM carillon.forget_some_keys($1, $2)";
 
 /// A task that one process of the installation does at a time.
@@ -27,6 +28,8 @@ pub enum Maintenance {
     Retention,
     /// Forgetting idempotency keys.
     Keys,
+    /// Forgetting keys of latest values.
+    Latest,
 }
 
 /// What partitions there are.
@@ -82,6 +85,7 @@ impl Log {
         let name = match task {
             Maintenance::Retention => "retention",
             Maintenance::Keys => "keys",
+            Maintenance::Latest => "latest",
         };
         let seconds = lease.as_secs() as i32;
         Ok(self.maintain(LEASE, &[&name, &holder, &seconds]).await?.get(0))
@@ -115,7 +119,17 @@ impl Log {
 
     /// Forgets at most `most` idempotency keys that are older than two days, the oldest first.
     pub async fn forget_keys(&self, most: u32) -> Result<ForgottenKeys, LogError> {
-        let row = self.maintain(FORGET, &[&KEY_HOURS, &(most as i32)]).await?;
+        self.forget(FORGET, KEY_HOURS, most).await
+    }
+
+    /// Forgets at most `most` keys of latest values that no event has touched for so many days, the oldest first, and as many whose
+    /// deletion is past.
+    pub async fn forget_latest(&self, days: u32, most: u32) -> Result<ForgottenKeys, LogError> {
+        self.forget(FORGET_LATEST, days as i32, most).await
+    }
+
+    async fn forget(&self, sql: &str, age: i32, most: u32) -> Result<ForgottenKeys, LogError> {
+        let row = self.maintain(sql, &[&age, &(most as i32)]).await?;
         let overdue = Duration::from_secs_f64(row.get::<_, f64>("overdue").max(0.0));
         Ok(ForgottenKeys { forgotten: row.get::<_, i64>("forgotten") as u64, overdue })
     }

@@ -15,6 +15,7 @@
 //! | `days` | which partitions may one statement touch? |
 //! | `places` | in which days does an event of this number stand? |
 //! | `read` | which events stand after a cursor? |
+//! | `latest` | which is the latest event of every key? |
 //! | `search` | which events match a question, however long the log is? |
 //! | `projector` | who reads every tenant's log with a stored cursor? |
 //! | `probe` | could an event be stored now? |
@@ -28,6 +29,7 @@ mod days;
 mod error;
 mod heads;
 mod keys;
+mod latest;
 mod maintenance;
 mod metrics;
 mod migrate;
@@ -48,6 +50,7 @@ pub use append::{Append, Appended, IdempotencyKey};
 pub use error::{LogError, Unwritable};
 pub use heads::{Head, Opened, Watched};
 pub use keys::ApiKey;
+pub use latest::{LATEST_ROWS, LatestPage};
 pub use maintenance::{Dropped, ForgottenKeys, Maintenance, PartitionState};
 pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};

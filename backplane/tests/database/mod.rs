@@ -98,6 +98,7 @@ pub fn append(tenant_name: &str, request: u32, id: &str, key: Option<(&str, u8)>
             time: "2026-11-21T10:00:00.123456Z".into(),
             body: format!("{{\"id\":\"{id}\"}}"),
             traceparent: None,
+            latest: None,
         },
         key: key.map(|(name, hash)| IdempotencyKey { name: name.into(), hash: [hash; 32] }),
         except: None,

@@ -166,6 +166,7 @@ fn is_good(tree: &Value) -> bool {
         && named.into_iter().all(|name| Channel::new(name).is_ok());
     let fields = has_types(tree) && (!tree["data"].is_object() || has_types(&tree["data"]));
     let history = match (field("history").as_u64(), field("since").as_u64()) {
+        (Some(_), _) | (_, Some(_)) if field("latest") == true => false,
         (Some(_), Some(_)) => false,
         (Some(n), None) => n <= HISTORY_EVENTS,
         (None, Some(_)) => field("epoch").as_str().is_none_or(|epoch| Epoch::new(epoch).is_ok()),
@@ -199,6 +200,7 @@ fn has_types(fields: &Value) -> bool {
     };
     is(&["token", "channel", "room", "epoch"], Value::is_string)
         && is(&["history", "since"], Value::is_u64)
+        && is(&["latest"], Value::is_boolean)
         && ["channels", "rooms", "types"].iter().all(|name| fields[*name].is_null() || texts(&fields[*name]))
 }
 
@@ -209,6 +211,7 @@ fn says_the_same(frame: &ClientFrame, tree: &Value, text: &str) {
     let names = || names(tree);
     // Only a subscribe asks; what stands under these names in a ping's data is anything.
     let asked = || match (field("history").as_u64(), field("since").as_u64()) {
+        _ if field("latest") == true => Some(History::Latest),
         (Some(n), None) => Some(History::Last(n)),
         (None, Some(seq)) => {
             let epoch = field("epoch").as_str().map(|epoch| Epoch::new(epoch).expect("a good epoch"));

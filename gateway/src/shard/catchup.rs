@@ -74,6 +74,9 @@ fn session_forward<W: World>(
         let Some(room) = rooms.get(session.room) else { return Progress::Waits };
         let Position::Behind(cursor) = session.position else { return Progress::Live };
         debug_assert!(cursor <= room.cursor, "I3: nobody is ahead of their room");
+        if session.is_held() {
+            return Progress::Waits;
+        }
         if cursor >= room.cursor {
             session.position = Position::Live;
             return Progress::Live;

@@ -3,6 +3,9 @@
 //! A piece of history is a cursor, too: over the events of some channels, up to where the subscription became live.
 //! It is read in pages, one at a time, and a page the socket cannot take is let go and read again later, so that a
 //! slow reader's history costs no more than its live events do.
+//!
+//! The latest events of keys are such a piece, too. While one is under way its session gets nothing else: what comes after
+//! it is newer.
 
 use super::messages::{HistoryFrom, HistoryPage};
 use crate::stream::backlog::Selection;
@@ -46,12 +49,13 @@ impl HistoryJob {
         epochs: &Epochs,
         oldest: Seq,
     ) -> Self {
-        let (count, after) = match asked {
-            History::Last(count) => (count, Seq::ZERO),
+        let (count, after) = match &asked {
+            History::Latest => (0, Seq::ZERO),
+            History::Last(count) => (*count, Seq::ZERO),
             History::Since { seq, epoch: seen }
-                if seen.as_ref().is_none_or(|seen| epochs.honours(seen, seq)) =>
+                if seen.as_ref().is_none_or(|seen| epochs.honours(seen, *seq)) =>
             {
-                (limits::HISTORY_EVENTS, seq)
+                (limits::HISTORY_EVENTS, *seq)
             }
             History::Since { .. } => (limits::HISTORY_EVENTS, Seq::ZERO),
         };
@@ -60,7 +64,10 @@ impl HistoryJob {
         Self {
             id,
             selection,
-            from: HistoryFrom::Newest { count, after, below: upto, start: upto },
+            from: match asked {
+                History::Latest => HistoryFrom::Latest(Seq::ZERO),
+                _ => HistoryFrom::Newest { count, after, below: upto, start: upto },
+            },
             upto,
             count: 0,
             more,
@@ -82,6 +89,11 @@ impl HistoryJob {
         &self.selection.channels
     }
 
+    /// Whether it is of the latest events of keys.
+    pub(super) fn is_latest(&self) -> bool {
+        matches!(self.from, HistoryFrom::Latest(_))
+    }
+
     /// The frame's id as the client gave it.
     pub(super) fn id(&self) -> Option<&str> {
         self.id.as_deref()
@@ -101,7 +113,7 @@ impl HistoryJob {
 
     /// An event of it was sent, or has begun to be.
     pub(super) fn sent(&mut self, seq: Seq) {
-        self.from = HistoryFrom::After(seq);
+        self.from = self.from.past(seq);
         self.count += 1;
     }
 

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::history::{HistoryJob, JOBS};
 use super::messages::{Joining, Request};
 use super::rules::forget_past;
-use super::session::Position;
+use super::session::{Position, Reading};
 use super::tables::Tables;
 use super::world::{Socket, World};
 use crate::authorize::some;
@@ -161,7 +161,15 @@ fn enter<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, con
     let session = tables.get_mut(key).and_then(|connection| connection.sessions_mut().get_mut(SESSION));
     if let (Some(history), Some(session)) = (history, session) {
         let selection = Selection { channels: channels.into(), types };
-        session.history.push_back(HistoryJob::new(id, selection, history, seq, &epochs, oldest));
+        let job = HistoryJob::new(id, selection, history, seq, &epochs, oldest);
+        if job.is_latest() {
+            if !session.is_live() && !session.is_held() {
+                // What is being read is what it missed, which comes after.
+                session.reading = Reading::Nothing;
+            }
+            session.position = Position::Behind(seq);
+        }
+        session.history.push_back(job);
     }
 }
 

@@ -146,6 +146,18 @@ pub(crate) enum HistoryFrom {
     },
     /// After this one.
     After(Seq),
+    /// Of the latest events of keys, after this one.
+    Latest(Seq),
+}
+
+impl HistoryFrom {
+    /// The same when everything up to an event was sent.
+    pub(super) fn past(self, seq: Seq) -> Self {
+        match self {
+            Self::Latest(_) => Self::Latest(seq),
+            Self::Newest { .. } | Self::After(_) => Self::After(seq),
+        }
+    }
 }
 
 /// A page of history.

@@ -1,6 +1,6 @@
 //! How does history reach a client?
 //!
-//! One page at a time, for the first job of a session that is live. A page that the socket cannot take is let go and read
+//! One page at a time, for the first job of a session that is live, or held for the latest events of keys. A page that the socket cannot take is let go and read
 //! again later, so that a slow reader's history costs no more than its live events do.
 
 use super::catchup::ASK_AGAIN_MS;
@@ -26,6 +26,9 @@ pub(super) fn ask_next<W: World>(connection: &mut Connection<W::Socket>, context
         let ticket = connection.next_ticket();
         let id = connection.id;
         let Some(session) = connection.sessions_mut().get_mut(index) else { return };
+        if !session.is_live() && !session.is_held() {
+            continue;
+        }
         let (Reading::Nothing, Some(job)) = (session.reading, session.history.front()) else { continue };
         let Question { selection, from, upto } = job.question();
         let reader = session.reader();

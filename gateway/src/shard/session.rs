@@ -68,6 +68,11 @@ impl Session {
         self.position == Position::Live
     }
 
+    /// Whether it gets nothing live before the latest events of keys that it asked for.
+    pub(super) fn is_held(&self) -> bool {
+        !self.is_live() && self.history.iter().any(HistoryJob::is_latest)
+    }
+
     /// Whether this is the answer that is waited for; if so it is not waited for any more.
     pub(super) fn answered(&mut self, ticket: Ticket) -> bool {
         let awaited = self.reading == Reading::Asked(ticket);

@@ -314,7 +314,7 @@ impl<W: World> Shard<W> {
                 }
             }
             Progress::More => self.enqueue(key),
-            Progress::Waits => {}
+            Progress::Waits => ask_next(connection, &mut self.context),
         }
         // What was said meanwhile: an answer to a poll, a word of leave.
         if let Some(connection) = self.tables.get_mut(key) {

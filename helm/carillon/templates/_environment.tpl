@@ -128,6 +128,9 @@ CARILLON_CANARY_SOCKET_URL: {{ . | quote }}
 {{- define "carillon.publisherSettings" -}}
 CARILLON_ALLOWED_ORIGINS: {{ join "," .values.allowedOrigins | quote }}
 CARILLON_RETENTION_DAYS: {{ int64 .values.retentionDays | quote }}
+{{- with int64 .values.latestDays }}
+CARILLON_LATEST_DAYS: {{ . | quote }}
+{{- end }}
 {{- end -}}
 
 {{/* The secrets of a component: a list of {name: variable, secret, key}. */}}

@@ -90,6 +90,7 @@ mod tests {
             time: "1970-01-01T00:00:00Z".into(),
             body: "x".repeat(bytes),
             traceparent: None,
+            latest: None,
         };
         Append { tenant: TenantId::new(tenant).unwrap(), request: 0, event, key: None, except: None }
     }

@@ -73,6 +73,7 @@ pub(super) mod tests {
             time: "1970-01-01T00:00:00Z".into(),
             body: "x".repeat(bytes),
             traceparent: None,
+            latest: None,
         };
         let key = key.map(|key| IdempotencyKey { name: format!("k:{key}"), hash: [0; 32] });
         Append { tenant: TenantId::new(tenant).unwrap(), request: 0, event, key, except: None }

@@ -1,7 +1,8 @@
 //! What does an event in CloudEvents 1.0 JSON form say?
 //!
 //! Attributes Carillon does not know are extensions and stay in the event as they are. The attributes that say
-//! where the event goes (`tenant`, `channels`, `users`, `roles`, `tenantwide`, `except`) are read and do not stay.
+//! where the event goes (`tenant`, `channels`, `users`, `roles`, `tenantwide`, `except`) are read and do not stay; `latestkey` is read and
+//! stays.
 
 use super::draft::{Data, Draft};
 use super::fault::{Fault, FaultCode, Faults, member};
@@ -9,8 +10,9 @@ use super::fields::{Fields, compact, read_priority, read_text};
 use super::targets::{Named, Targets};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use carillon_protocol::event::LATEST_KEY;
 use carillon_protocol::ident::InvalidName;
-use carillon_protocol::{Channel, ConnectionName, EventId, TenantId, UserId, limits};
+use carillon_protocol::{Channel, ConnectionName, EventId, LatestKey, TenantId, UserId, limits};
 use serde_json::value::RawValue;
 
 /// Longest name of an extension attribute, in characters (CloudEvents 1.0, "Naming conventions").
@@ -33,11 +35,13 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     let source =
         fields.required("source", faults, |fields, faults| fields.attribute("source", false, faults));
     let kind = fields.required("type", faults, |fields, faults| fields.attribute("type", true, faults));
+    let deletes = fields.has(LATEST_KEY) && fields.is_null("data");
     // Faults are told in this order.
     let tenant = fields.named("tenant", |text| TenantId::new(text), faults);
     let subject = fields.attribute("subject", false, faults);
     let actor = fields.named("actor", |text| UserId::new(text), faults);
     let priority = fields.named("priority", read_priority, faults);
+    let key = fields.named(LATEST_KEY, |text| LatestKey::new(text), faults);
     let (channels, named) = channels(&mut fields, faults);
     Draft {
         tenant,
@@ -47,11 +51,12 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
         subject,
         actor,
         priority,
+        key,
         channels,
         named,
         except: fields.named("except", |text| ConnectionName::new(text), faults),
         time: fields.time("time", faults),
-        data: data(&mut fields, faults),
+        data: data(&mut fields, faults).or(deletes.then_some(Data::Null)),
         extras: extras(fields, at, faults),
     }
 }

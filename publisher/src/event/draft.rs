@@ -2,8 +2,8 @@
 
 use super::rfc3339::Moment;
 use super::targets::Named;
-use carillon_protocol::event::{NewEvent, Priority};
-use carillon_protocol::{Channel, ConnectionName, EventId, TenantId, UserId, limits};
+use carillon_protocol::event::{LATEST_KEY, Latest, NewEvent, Priority};
+use carillon_protocol::{Channel, ConnectionName, EventId, LatestKey, TenantId, UserId, limits};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -24,6 +24,8 @@ pub struct Draft {
     pub actor: Option<UserId>,
     /// How urgent it is.
     pub priority: Option<Priority>,
+    /// What it is the latest value of.
+    pub key: Option<LatestKey>,
     /// Where it goes; not empty.
     pub channels: Vec<Channel>,
     /// Where in the request these stand.
@@ -45,6 +47,8 @@ pub enum Data {
     Json(String),
     /// The member `data_base64`: a JSON string.
     Base64(String),
+    /// `null`, said with a key: the key has no value any more.
+    Null,
 }
 
 /// The event's CloudEvents JSON has this many bytes, more than [`limits::EVENT_BYTES`].
@@ -77,6 +81,9 @@ impl Draft {
         if let Some(priority) = self.priority {
             put("priority", priority.as_str());
         }
+        if let Some(key) = &self.key {
+            put(LATEST_KEY, key.as_str());
+        }
         if let Some(time) = self.time {
             put("time", &time.to_string());
         }
@@ -89,6 +96,7 @@ impl Draft {
         match &self.data {
             Some(Data::Json(json)) => put("data", json),
             Some(Data::Base64(json)) => put("data_base64", json),
+            Some(Data::Null) => put("data", "null"),
             None => {}
         }
         digest.finalize().into()
@@ -107,6 +115,7 @@ impl Draft {
         if body.len() > limits::EVENT_BYTES {
             return Err(TooLarge(body.len()));
         }
+        let deletes = self.data == Some(Data::Null);
         Ok(NewEvent {
             id,
             kind: self.kind,
@@ -118,6 +127,7 @@ impl Draft {
             time,
             body,
             traceparent,
+            latest: self.key.map(|key| Latest { key, deletes }),
         })
     }
 
@@ -126,6 +136,7 @@ impl Draft {
     fn body(&self, id: &EventId, time: &str, traceparent: Option<&str>) -> String {
         let data = self.data.as_ref().map_or(0, |data| match data {
             Data::Json(json) | Data::Base64(json) => json.len(),
+            Data::Null => 4,
         });
         let mut out = String::with_capacity(data + 256);
         out.push_str("{\"specversion\":\"1.0\"");
@@ -148,6 +159,9 @@ impl Draft {
         if let Some(priority) = self.priority {
             put("priority", &quoted(priority.as_str()));
         }
+        if let Some(key) = &self.key {
+            put(LATEST_KEY, &quoted(key.as_str()));
+        }
         for (name, json) in &self.extras {
             put(name, json);
         }
@@ -159,6 +173,7 @@ impl Draft {
         match &self.data {
             Some(Data::Json(json)) => put("data", json),
             Some(Data::Base64(json)) => put("data_base64", json),
+            Some(Data::Null) => put("data", "null"),
             None => {}
         }
         out.push('}');
@@ -196,6 +211,7 @@ mod tests {
             subject: None,
             actor: None,
             priority: None,
+            key: None,
             channels: vec![Channel::tenant()],
             named: Named::default(),
             except: None,
@@ -216,15 +232,20 @@ mod tests {
             subject: Some("o\"1".into()),
             actor: Some(UserId::new("Mila Kovač").unwrap()),
             priority: Some(Priority::High),
+            key: LatestKey::new("k\"1").ok(),
             extras: vec![("region".into(), "\"eu\"".into())],
             data: Some(Data::Json("{\"price\":1.10}".into())),
             ..draft()
         };
         assert_eq!(
             seal(full, 0).body,
-            r#"{"specversion":"1.0","id":"fresh","source":"api","type":"order.paid","time":"1970-01-01T00:00:00Z","subject":"o\"1","actor":"Mila Kovač","priority":"high","region":"eu","data":{"price":1.10}}"#
+            r#"{"specversion":"1.0","id":"fresh","source":"api","type":"order.paid","time":"1970-01-01T00:00:00Z","subject":"o\"1","actor":"Mila Kovač","priority":"high","latestkey":"k\"1","region":"eu","data":{"price":1.10}}"#
         );
         assert!(!seal(draft(), 0).body.contains("data"), "no data, no member");
+        let gone = Draft { key: LatestKey::new("a").ok(), data: Some(Data::Null), ..draft() };
+        let gone = seal(gone, 0);
+        assert!(gone.body.ends_with(r#","latestkey":"a","data":null}"#), "{}", gone.body);
+        assert!(gone.latest.is_some_and(|latest| latest.deletes));
     }
 
     #[test]
@@ -241,6 +262,10 @@ mod tests {
             Draft { except: connection, ..draft() }.fingerprint(),
             "a repeat may come from another"
         );
+        let keyed = Draft { key: LatestKey::new("a").ok(), ..draft() };
+        assert_ne!(first, keyed.fingerprint());
+        let deletes = Draft { data: Some(Data::Null), ..keyed.clone() };
+        assert_ne!(keyed.fingerprint(), deletes.fingerprint());
         let shifted = Draft { kind: "order".into(), source: ".paidapi".into(), ..draft() };
         assert_ne!(first, shifted.fingerprint(), "lengths keep the fields apart");
     }

@@ -59,6 +59,11 @@ impl<'a> Fields<'a> {
         self.members.iter().any(|(have, value)| have == name && value.get() != "null")
     }
 
+    /// Whether a member is there and null.
+    pub(super) fn is_null(&self, name: &str) -> bool {
+        self.members.iter().any(|(have, value)| have == name && value.get() == "null")
+    }
+
     /// What was not taken.
     pub(super) fn rest(self) -> Vec<(Cow<'a, str>, &'a RawValue)> {
         self.members

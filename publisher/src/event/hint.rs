@@ -24,6 +24,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("tenant_id", "tenant"),
     ("tenantId", "tenant"),
     ("organization_id", "tenant"),
+    ("latestkey", "key"),
     ("actor_id", "actor"),
     ("user_name", "actor"),
 ];
@@ -37,6 +38,7 @@ const KNOWN: &[&str] = &[
     "subject",
     "actor",
     "priority",
+    "key",
     "channel",
     "channels",
     "users",

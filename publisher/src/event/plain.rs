@@ -5,7 +5,7 @@ use super::fault::{Fault, FaultCode, Faults, member};
 use super::fields::{Fields, compact, read_priority};
 use super::hint;
 use super::targets::{Named, Targets};
-use carillon_protocol::{Channel, ConnectionName, EventId, TenantId, UserId, limits};
+use carillon_protocol::{Channel, ConnectionName, EventId, LatestKey, TenantId, UserId, limits};
 
 /// The `source` of an event that names none.
 const DEFAULT_SOURCE: &str = "api";
@@ -14,6 +14,7 @@ const DEFAULT_SOURCE: &str = "api";
 pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     let at = fields.here();
     let kind = fields.required("type", faults, |fields, faults| fields.attribute("type", true, faults));
+    let deletes = fields.has("key") && fields.is_null("data");
     // Faults are told in this order.
     let tenant = fields.named("tenant", |text| TenantId::new(text), faults);
     let id = fields.named("id", |text| EventId::new(text), faults);
@@ -21,6 +22,7 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     let subject = fields.attribute("subject", false, faults);
     let actor = fields.named("actor", |text| UserId::new(text), faults);
     let priority = fields.named("priority", read_priority, faults);
+    let key = fields.named("key", |text| LatestKey::new(text), faults);
     let (channels, named) = channels(&mut fields, faults);
     let draft = Draft {
         tenant,
@@ -30,12 +32,13 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
         subject,
         actor,
         priority,
+        key,
         channels,
         named,
         except: fields.named("except", |text| ConnectionName::new(text), faults),
         time: fields.time("time", faults),
         extras: Vec::new(),
-        data: data(&mut fields, faults),
+        data: data(&mut fields, faults).or(deletes.then_some(Data::Null)),
     };
     for (name, _) in fields.rest() {
         faults.add(Fault::at(member(at, &name), FaultCode::UnknownField, hint::unknown_field(&name)));

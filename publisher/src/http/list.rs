@@ -103,10 +103,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
     let asked = query.named("tenant", |text| TenantId::new(text))?;
     let entry = may_read(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
     let reader = app.reads.reader(entry.tenant.as_str(), &caller.name());
-    let limit = query.parsed("limit", "a whole number from 1 to 200", |text| {
-        text.parse().ok().filter(|limit| (1..=limits::PAGE_ROWS).contains(limit))
-    })?;
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    let limit = limit(&mut query)?.unwrap_or(DEFAULT_LIMIT);
     let (after, before) = (query.take("after"), query.take("before"));
     if after.is_some() && before.is_some() {
         return Err(query::invalid("before", "left out when after is given"));
@@ -204,6 +201,23 @@ pub(super) fn may_read(entry: Entry) -> Result<Entry, Problem> {
     } else {
         Err(Problem::new(Code::MissingScope, "reading the log needs an API key with the scope read"))
     }
+}
+
+/// How many events a page may have, if the request says so.
+pub(super) fn limit(query: &mut Query) -> Result<Option<usize>, Problem> {
+    query.parsed("limit", "a whole number from 1 to 200", |text| {
+        text.parse().ok().filter(|limit| (1..=limits::PAGE_ROWS).contains(limit))
+    })
+}
+
+/// Refuses who may not read the past of a channel.
+pub(super) async fn allowed(
+    app: &App,
+    reader: &Reader,
+    entry: &Entry,
+    channel: &Channel,
+) -> Result<(), Problem> {
+    audience(app, reader, entry, Some(channel)).await.map(drop)
 }
 
 /// The channels in one of which an event of the list must be; none: any.

@@ -13,6 +13,7 @@
 //! | `tickets` | `POST /v1/tickets`: how does somebody connect whose client can set no header? |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
 //! | `position` | `GET /v1/position`: where does the log stand? |
+//! | `latest` | `GET /v1/latest`: which is the latest event of every key? |
 //! | `place` | where does a page begin that reads forward? |
 //! | `reads` | who may read the log now, and how much of the answers may be in memory? |
 //! | `prepare` | what goes to the log when this caller publishes these events? |
@@ -29,6 +30,7 @@ mod cors;
 pub mod cursor;
 mod docs;
 mod forms;
+mod latest;
 mod layer;
 mod list;
 mod openapi;
@@ -115,6 +117,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/events", post(forms::event).get(list::list))
         .route("/v1/events/{id}", get(list::event))
+        .route("/v1/latest", get(latest::latest))
         .route("/v1/position", get(position::position))
         .merge(forms::router())
         .merge(relay::router())

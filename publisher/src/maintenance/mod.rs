@@ -1,6 +1,6 @@
-//! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys and tickets?
+//! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys, keys of latest values and tickets?
 //!
-//! Four tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
+//! Five tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
 //! take in slices and in moments, with pauses between (docs/adr/0015).
 //!
 //! | task | module | who does it |
@@ -9,8 +9,10 @@
 //! | `retention` | `retention` | the one that holds its lease |
 //! | `keys` | `keys` | the one that holds its lease |
 //! | `tickets` | `tickets` | every publisher, in slices that pass each other over |
+//! | `latest` | `latest` | the one that holds its lease |
 
 mod keys;
+mod latest;
 mod metrics;
 mod partitions;
 mod retention;
@@ -27,13 +29,24 @@ use std::time::Duration;
 /// How long a lease lasts; longer than any run, and renewed by each. Given back when nothing more is due.
 const LEASE: Duration = Duration::from_secs(30);
 
+/// How old what may become.
+#[derive(Debug, Clone, Copy)]
+pub struct Ages {
+    /// Events.
+    pub retention_days: u32,
+    /// Keys of latest values that nothing touches.
+    pub latest_days: u32,
+}
+
 /// Begins the tasks. `partitions` wakes the first: an append has met a day without a partition.
-pub fn start(driver: &Driver, log: &Log, node: &str, retention_days: u32, partitions: Activation) {
+pub fn start(driver: &Driver, log: &Log, node: &str, ages: Ages, partitions: Activation) {
+    let Ages { retention_days, latest_days } = ages;
     metrics::describe_all();
     let candidate = Candidate::new(log.clone(), node);
     driver.start_with(partitions::task(log.clone(), retention_days), partitions);
     driver.start(retention::task(candidate.clone(), retention_days));
-    driver.start(keys::task(candidate));
+    driver.start(keys::task(candidate.clone()));
+    driver.start(latest::task(candidate, latest_days));
     driver.start(tickets::task(log.clone()));
 }
 

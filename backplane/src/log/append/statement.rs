@@ -13,16 +13,11 @@ use std::time::SystemTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-/// Stores all events, or nothing when a key is known or a tenant is not.
-///
-/// The transaction's scope is the list of the batch's tenants, so the policy on `tenants` chooses the counters (naming
-/// them once more would make Postgres 15 try each pair of the two lists). `known` looks each key up by index whatever
-/// the planner thinks of the table's size: `OFFSET 0` keeps it from a hash of the whole table.
-///
-/// Nor does it store anything when an epoch is not of this database's lineage, or a head was set back behind its tag:
-/// the next number would be given twice. The lineage is null where it is not known. It is asked for once a session, which
-/// keeps it in a setting: a server never changes it while it can write, and reading a setting costs a tenth of the call.
-pub(super) const APPEND: &str = r"
+/// The statement, and what else is written with the events.
+macro_rules! append {
+    ($more:literal) => {
+        concat!(
+            r"
 WITH known AS MATERIALIZED (
     SELECT array_agg(k.t) AS ts, array_agg(k.n) AS ns, array_agg(i.id) AS ids, array_agg(i.seq) AS seqs,
         array_agg(i.epoch) AS epochs, array_agg(i.hash = k.hash) AS same
@@ -62,11 +57,41 @@ WITH known AS MATERIALIZED (
     FROM m, (SELECT unnest($1::text[]) AS tenant_id, unnest($2::int[]) AS t, unnest($3::int[]) AS n,
             unnest($4::text[]) AS id, unnest($14::text[]) AS key, unnest($15::bytea[]) AS hash) AS b
     WHERE m.storable AND b.key IS NOT NULL
-)
+)",
+            $more,
+            r"
 SELECT m.storable, (extract(epoch FROM m.at) * 1000000)::bigint AS at_micros, m.ids AS tenants, m.heads, m.epochs,
     m.tags, m.settled,
     known.ts, known.ns, known.ids, known.seqs, known.epochs AS known_epochs, known.same
-FROM m, known";
+FROM m, known"
+        )
+    };
+}
+
+/// Stores all events, or nothing when a key is known or a tenant is not.
+///
+/// The transaction's scope is the list of the batch's tenants, so the policy on `tenants` chooses the counters (naming
+/// them once more would make Postgres 15 try each pair of the two lists). `known` looks each key up by index whatever
+/// the planner thinks of the table's size: `OFFSET 0` keeps it from a hash of the whole table.
+///
+/// Nor does it store anything when an epoch is not of this database's lineage, or a head was set back behind its tag:
+/// the next number would be given twice. The lineage is null where it is not known. It is asked for once a session, which
+/// keeps it in a setting: a server never changes it while it can write, and reading a setting costs a tenth of the call.
+pub(super) const APPEND: &str = append!("");
+
+/// The same for a batch with keys: the last event of each key in each channel is its latest now. Who comes second waits for the
+/// tenant's row, so the order of these writes is that of the numbers. A deletion is written like any other: deleting would not see
+/// a row that came between this statement's snapshot and the lock.
+pub(super) const APPEND_WITH_KEYS: &str = append!(
+    r", w AS (
+    INSERT INTO carillon.latest (tenant_id, channel, key, seq, at, gone)
+    SELECT b.tenant_id, b.channel, b.key, m.heads[b.t] + b.n, m.at, b.gone
+    FROM m, (SELECT unnest($19::text[]) AS tenant_id, unnest($20::int[]) AS t, unnest($21::int[]) AS n,
+            unnest($22::text[]) AS channel, unnest($23::text[]) AS key, unnest($24::bool[]) AS gone) AS b
+    WHERE m.storable
+    ON CONFLICT (tenant_id, channel, key) DO UPDATE SET seq = excluded.seq, at = excluded.at, gone = excluded.gone
+)"
+);
 
 /// Joins channel names in one SQL text: a control character, which no name holds.
 const SEPARATOR: &str = "\u{1f}";
@@ -207,11 +232,41 @@ pub(super) struct Columns<'a> {
     events: Vec<i64>,
     /// The tag of each tenant's last event.
     tags: Vec<i64>,
+    keys: Keys<'a>,
+}
+
+/// The keys of a batch: for each of a tenant's channels its last event.
+#[derive(Default)]
+struct Keys<'a> {
+    tenant: Vec<&'a str>,
+    group: Vec<i32>,
+    number: Vec<i32>,
+    channel: Vec<&'a str>,
+    key: Vec<&'a str>,
+    gone: Vec<bool>,
+}
+
+/// Who wins: by the number of the tenant, the channel and the key.
+type Last<'a> = BTreeMap<(i32, &'a str, &'a str), (i32, bool)>;
+
+impl<'a> Keys<'a> {
+    fn of(last: Last<'a>, tenants: &[&'a str]) -> Self {
+        let mut keys = Self::default();
+        for ((group, channel, key), (number, gone)) in last {
+            keys.tenant.push(tenants[group as usize - 1]);
+            keys.group.push(group);
+            keys.number.push(number);
+            keys.channel.push(channel);
+            keys.key.push(key);
+            keys.gone.push(gone);
+        }
+        keys
+    }
 }
 
 impl<'a> Columns<'a> {
     pub(super) fn of(batch: &'a [Append], groups: &Groups<'a>) -> Result<Self, LogError> {
-        let mut columns = Self::default();
+        let (mut columns, mut keys) = (Self::default(), Last::new());
         for (group, (tenant, places)) in groups.tenants.iter().zip(&groups.places).enumerate() {
             columns.tenants.push(tenant.as_str());
             columns.events.push(places.len() as i64);
@@ -222,8 +277,16 @@ impl<'a> Columns<'a> {
                 columns.group.push(group as i32 + 1);
                 columns.number.push(member as i32 + 1);
                 columns.push(&batch[place])?;
+                let event = &batch[place].event;
+                for (latest, channel) in
+                    event.latest.iter().flat_map(|it| event.channels.iter().map(move |c| (it, c)))
+                {
+                    let place = (group as i32 + 1, channel.as_str(), latest.key.as_str());
+                    keys.insert(place, (member as i32 + 1, latest.deletes));
+                }
             }
         }
+        columns.keys = Keys::of(keys, &columns.tenants);
         Ok(columns)
     }
 
@@ -247,8 +310,13 @@ impl<'a> Columns<'a> {
         Ok(())
     }
 
-    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 18] {
-        [
+    /// The statement for them: what is not there costs nothing.
+    pub(super) fn sql(&self) -> &'static str {
+        if self.keys.key.is_empty() { APPEND } else { APPEND_WITH_KEYS }
+    }
+
+    pub(super) fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
+        let mut all: Vec<&(dyn ToSql + Sync)> = vec![
             &self.tenant,
             &self.group,
             &self.number,
@@ -267,7 +335,12 @@ impl<'a> Columns<'a> {
             &self.tenants,
             &self.events,
             &self.tags,
-        ]
+        ];
+        if !self.keys.key.is_empty() {
+            let Keys { tenant, group, number, channel, key, gone } = &self.keys;
+            all.extend([tenant as &(dyn ToSql + Sync), group, number, channel, key, gone]);
+        }
+        all
     }
 }
 
@@ -279,4 +352,62 @@ fn moment(text: &str) -> Result<SystemTime, jiff::Error> {
         .duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
     // Events have no time before 1970 (the contract's range).
     Ok(SystemTime::UNIX_EPOCH + since.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carillon_protocol::event::{Latest, NewEvent};
+    use carillon_protocol::{Channel, LatestKey};
+
+    fn append(id: &str, key: Option<(&str, bool)>) -> Append {
+        let latest = key.map(|(key, deletes)| Latest { key: LatestKey::new(key).unwrap(), deletes });
+        Append {
+            tenant: TenantId::new("acme").unwrap(),
+            request: 0,
+            event: NewEvent {
+                id: EventId::new(id).unwrap(),
+                kind: "t".into(),
+                source: "s".into(),
+                subject: None,
+                actor: None,
+                priority: None,
+                channels: ["a", "b"].map(|name| Channel::new(name).unwrap()).into(),
+                time: "2026-11-21T10:00:00Z".into(),
+                body: "{}".into(),
+                traceparent: None,
+                latest,
+            },
+            key: None,
+        }
+    }
+
+    #[test]
+    fn a_batch_without_keys_is_the_statement_that_knows_of_none() {
+        let batch = [append("1", None), append("2", None)];
+        let columns = Columns::of(&batch, &Groups::of(&batch, &[0, 1])).unwrap();
+        assert_eq!((columns.sql(), columns.params().len()), (APPEND, 18));
+        assert!(!APPEND.contains("latest"));
+        assert_eq!(
+            APPEND_WITH_KEYS.replace(
+                &APPEND_WITH_KEYS[APPEND_WITH_KEYS.find(", w AS").unwrap()
+                    ..APPEND_WITH_KEYS.rfind("\nSELECT m.storable").unwrap()],
+                ""
+            ),
+            APPEND
+        );
+    }
+
+    #[test]
+    fn of_two_events_of_one_key_the_later_counts_in_each_channel() {
+        let batch = [append("1", Some(("k", false))), append("2", None), append("3", Some(("k", true)))];
+        let columns = Columns::of(&batch, &Groups::of(&batch, &[0, 1, 2])).unwrap();
+        let Keys { tenant, group, number, channel, key, gone } = &columns.keys;
+        assert_eq!((&tenant[..], &group[..], &number[..]), (&["acme"; 2][..], &[1, 1][..], &[3, 3][..]));
+        assert_eq!(
+            (&channel[..], &key[..], &gone[..]),
+            (&["a", "b"][..], &["k", "k"][..], &[true, true][..])
+        );
+        assert_eq!((columns.sql(), columns.params().len()), (APPEND_WITH_KEYS, 24));
+    }
 }

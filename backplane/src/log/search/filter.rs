@@ -52,13 +52,20 @@ impl EventFilter {
     }
 }
 
+/// Types as a statement takes them: those that are named, and patterns for how others begin. Both or neither.
+pub(in crate::log) fn type_params(types: &[TypePattern]) -> (Option<Vec<&str>>, Option<Vec<String>>) {
+    let exact = types.iter().filter(|pattern| pattern.prefix().is_none()).map(TypePattern::as_str);
+    let begins = types.iter().filter_map(|pattern| pattern.prefix()).map(beginning);
+    (!types.is_empty()).then(|| (exact.collect(), begins.collect())).unzip()
+}
+
 /// A LIKE pattern that finds `text` literally, anywhere.
 pub(super) fn like(text: &str) -> String {
     format!("%{}", beginning(text))
 }
 
 /// A LIKE pattern for what begins with `text`.
-pub(super) fn beginning(text: &str) -> String {
+fn beginning(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     for c in text.chars() {
         if matches!(c, '%' | '_' | '\\') {

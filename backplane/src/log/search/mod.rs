@@ -24,6 +24,7 @@ use super::scope::{scoped, scoped_in};
 use super::work::Work;
 use carillon_protocol::{Epoch, EventId, Seq, TenantId};
 pub use filter::EventFilter;
+pub(super) use filter::type_params;
 use parts::Stretches;
 pub use route::Order;
 use route::{Candidate, Leg, Route, Verdict, judge};

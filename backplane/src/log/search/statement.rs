@@ -5,13 +5,13 @@
 //! index range chose. Every look at `events` has an order that only its primary key has: a plan that was made while a
 //! partition was small may else go by another index that begins with the tenant, and read all of the tenant's events.
 
-use super::filter::{EventFilter, beginning, like};
+use super::filter::{EventFilter, like, type_params};
 use super::route::{Leg, Order};
 use crate::log::days::{Days, Moment};
 use crate::log::error::LogError;
 use crate::log::projector::{BATCH, CHANNEL_INDEX};
 use crate::log::read::signed;
-use carillon_protocol::{Channel, TenantId, TypePattern};
+use carillon_protocol::{Channel, TenantId};
 use tokio_postgres::types::ToSql;
 
 /// How far the channel index may be believed. A cursor of another epoch says nothing about this one's events.
@@ -129,11 +129,7 @@ impl<'a> Params<'a> {
             Leg::Index { .. } => (days.with_day_before().bounds(), Some(days.bounds()[0])),
         };
         let (Leg::Index { after, upto } | Leg::Walk { after, upto }) = leg;
-        let exact = filter.types.iter().filter(|pattern| pattern.prefix().is_none());
-        let begins = filter.types.iter().filter_map(|pattern| pattern.prefix());
-        let chosen = (!filter.types.is_empty())
-            .then(|| (exact.map(TypePattern::as_str).collect(), begins.map(beginning).collect()));
-        let (exact, begins) = chosen.unzip();
+        let (exact, begins) = type_params(&filter.types);
         Self {
             tenant: tenant.as_str(),
             after: signed(after),

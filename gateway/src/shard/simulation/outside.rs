@@ -49,6 +49,7 @@ pub(super) fn history(
     let all: Vec<&Logged> = tenant.now().events.iter().filter(within).filter(is_in).collect();
     let (start, more) = match from {
         HistoryFrom::After(seq) => (seq.0, false),
+        HistoryFrom::Latest(_) => panic!("nobody here asks for the latest values of keys"),
         HistoryFrom::Newest { count, after, below, start } => {
             let older: Vec<&&Logged> = all.iter().filter(|event| event.seq <= below.0).collect();
             let skipped = older.len().saturating_sub(count as usize);

@@ -6,12 +6,20 @@
 use super::shares::{Kind, Reader};
 use super::{Backlog, Held};
 use crate::metrics::metrics;
-use carillon_backplane::log::{EventFilter, LogError, LoggedEvent, Order, PAGE_BYTES, PAGE_ROWS, Search};
+use carillon_backplane::log::{
+    EventFilter, LATEST_ROWS, LogError, LoggedEvent, Order, PAGE_BYTES, PAGE_ROWS, Search,
+};
 use carillon_protocol::{Channel, Seq, TypeFilter};
 use std::sync::Arc;
 
 /// Statements for one question of a connection.
 const STEPS: usize = 16;
+
+/// What events take in memory.
+fn weight(events: &[LoggedEvent]) -> usize {
+    let one = |event: &LoggedEvent| size_of::<LoggedEvent>() + event.body.len() + 32 * event.channels.len();
+    events.iter().map(one).sum()
+}
 
 /// Which events history is of.
 #[derive(Debug, Clone)]
@@ -86,10 +94,30 @@ impl Backlog {
                 break;
             }
         }
-        let weight =
-            |event: &LoggedEvent| size_of::<LoggedEvent>() + event.body.len() + 32 * event.channels.len();
-        bytes.set(events.iter().map(weight).sum::<usize>().min(bytes.bytes()));
+        bytes.set(weight(&events).min(bytes.bytes()));
         Ok((events, search.left().0, Held { _bytes: bytes, _room: room }))
+    }
+
+    /// A page of the latest events of keys with `after < seq <= upto`, how far they were looked for, and what they hold.
+    pub(crate) async fn latest(
+        &self,
+        reader: &Reader,
+        selection: &Selection,
+        after: Seq,
+        upto: Seq,
+    ) -> Result<(Vec<LoggedEvent>, Seq, Held), LogError> {
+        let room = self.shared.shares.room(Kind::History, reader).await?;
+        let bytes = self.reserve().await;
+        let _permit = self.shared.shares.permit(Kind::History, reader).await?;
+        metrics().history_reads.increment(1);
+        let types = selection.types.as_ref().map_or(&[][..], |types| types.patterns());
+        let most = (LATEST_ROWS, PAGE_BYTES);
+        let page = self.log.latest(&reader.group, &selection.channels, types, (after, upto), most).await?;
+        let page = page.filter(|page| page.head >= upto);
+        // Whoever is asked may be behind the node: what it does not have yet may be the latest.
+        let page = page.ok_or_else(|| LogError::Busy("the log has not come to this event yet".into()))?;
+        bytes.set(weight(&page.events).min(bytes.bytes()));
+        Ok((page.events, page.reached, Held { _bytes: bytes, _room: room }))
     }
 
     async fn begin(

@@ -19,6 +19,7 @@ pub(super) fn of(name: &str) -> Option<Value> {
             pattern(limits::ATTRIBUTE_BYTES, text(limits::ATTRIBUTE_BYTES))
         }
         "actor" => pattern(limits::USER_BYTES, text(limits::USER_BYTES)),
+        "key" | "latestkey" => pattern(limits::LATEST_KEY_BYTES, text(limits::LATEST_KEY_BYTES)),
         "id" => pattern(limits::EVENT_ID_BYTES, text(limits::EVENT_ID_BYTES)),
         "channel" => a_channel(),
         "channels" => json!({"items": a_channel()}),

@@ -20,6 +20,7 @@ pub(super) fn of(name: &str) -> Option<Value> {
         "time" => pattern(time()),
         "tenant" => pattern(tenant()),
         "actor" => pattern(text(limits::USER_BYTES)),
+        "latestkey" => pattern(text(limits::LATEST_KEY_BYTES)),
         "channels" => pattern(list(&channel(IN_COMMAS), &channel(IN_JSON))),
         "users" | "roles" => pattern(list(&user(FIRST_IN_COMMAS, IN_COMMAS), &user(IN_JSON, IN_JSON))),
         "except" => pattern(connection()),
@@ -79,7 +80,7 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
     use proptest::prelude::*;
 
-    const NAMES: [&str; 14] = [
+    const NAMES: [&str; 15] = [
         "ce-specversion",
         "ce-id",
         "ce-source",
@@ -94,6 +95,7 @@ mod tests {
         "ce-channels",
         "ce-users",
         "ce-roles",
+        "ce-latestkey",
     ];
 
     /// What validation finds fault with.

@@ -40,6 +40,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::list::list,
         super::list::event,
         super::position::position,
+        super::latest::latest,
         super::rules::read::list,
         super::rules::read::one,
         super::rules::write::put,

@@ -30,6 +30,8 @@ pub(in crate::http) struct PlainEvent {
     actor: Option<String>,
     /// How urgent it is.
     priority: Option<Priority>,
+    /// What it is the latest value of, in each of its channels. With `data: null` the key has none any more.
+    key: Option<String>,
     /// Channels it goes to: `[A-Za-z0-9_.@:-]{1,128}`; after `user:` and `role:` any name.
     #[schema(max_items = 100)]
     channels: Option<Vec<String>>,
@@ -109,6 +111,8 @@ pub(in crate::http) struct CloudEvent {
     actor: Option<String>,
     /// How urgent it is.
     priority: Option<Priority>,
+    /// What it is the latest value of, in each of its channels; kept. With `data: null` the key has none any more.
+    latestkey: Option<String>,
 }
 
 /// An event as it is stored and delivered: CloudEvents 1.0 JSON, with the publisher's extension attributes.
@@ -124,6 +128,8 @@ pub(in crate::http) struct StoredEvent {
     subject: Option<String>,
     actor: Option<String>,
     priority: Option<Priority>,
+    /// What it is the latest value of, in each of its channels.
+    latestkey: Option<String>,
     data: Option<serde_json::Value>,
     /// Instead of `data`, when the publisher sent bytes.
     data_base64: Option<String>,
@@ -237,6 +243,9 @@ pub(in crate::http) struct AttributeHeaders {
     /// How urgent it is.
     #[param(rename = "ce-priority")]
     priority: Option<String>,
+    /// What it is the latest value of, in each of its channels; kept. With the body `null` the key has none any more.
+    #[param(rename = "ce-latestkey")]
+    latestkey: Option<String>,
 }
 
 /// What may go wrong with a request to publish.
