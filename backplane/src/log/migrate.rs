@@ -27,7 +27,7 @@ pub struct MigrateReport {
 const LOCK: i64 = 0x63_61_72_69_6c_6c_6f_6e;
 const ATTEMPTS: u32 = 5;
 
-/// Makes the three roles unless they exist (they belong to the whole server, and somebody else may have made them),
+/// Makes the roles unless they exist (they belong to the whole server, and somebody else may have made them),
 /// and lets the login act as the owner; as the services' roles, too, where it may allow itself to. Since Postgres 16 who
 /// makes a role is a member of it, and may give it away, and still may not act as it.
 const PREPARE: &str = "
@@ -36,14 +36,18 @@ DECLARE
     role text;
     acts text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['carillon_owner', 'carillon_publisher', 'carillon_gateway'] LOOP
+    FOREACH role IN ARRAY ARRAY['carillon_owner', 'carillon_publisher', 'carillon_gateway', 'carillon_app'] LOOP
         BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', role);
             END IF;
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+        EXCEPTION
+            WHEN duplicate_object OR unique_violation THEN NULL;
+            WHEN insufficient_privilege THEN
+                RAISE EXCEPTION 'the login may not make the role %: CREATE ROLE % NOLOGIN NOINHERIT', role, role
+                    USING ERRCODE = 'insufficient_privilege';
         END;
-        IF NOT pg_has_role(current_user, role, acts) THEN
+        IF role <> 'carillon_app' AND NOT pg_has_role(current_user, role, acts) THEN
             BEGIN
                 EXECUTE format('GRANT %I TO %I', role, current_user);
             EXCEPTION WHEN insufficient_privilege THEN
