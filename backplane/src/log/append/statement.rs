@@ -379,6 +379,7 @@ mod tests {
                 latest,
             },
             key: None,
+            except: None,
         }
     }
 
