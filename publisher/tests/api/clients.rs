@@ -166,7 +166,7 @@ async fn who_is_excepted_goes_along_and_into_no_comparison() {
     let event = json!({"type": "order.paid", "channel": "order:7", "except": one});
     assert_eq!(send(&api, &mila, event).await.seq(), 4);
     let announced: Vec<_> = {
-        let batches = api.announced.lock().unwrap();
+        let batches = api.announced(4).await;
         let events = batches.iter().flat_map(|batch| &batch.events);
         let told = events.map(|event| {
             assert!(

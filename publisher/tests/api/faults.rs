@@ -111,7 +111,7 @@ async fn one_poisoned_request_does_not_fail_the_others() {
         }
     }
     assert_eq!(api.database.sql("select head from carillon.tenants where id = 'poison'"), "30");
-    let announced: usize = api.announced.lock().unwrap().iter().map(|batch| batch.events.len()).sum();
+    let announced: usize = api.announced(30).await.iter().map(|batch| batch.events.len()).sum();
     assert_eq!(announced, 30);
 }
 

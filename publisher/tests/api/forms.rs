@@ -87,6 +87,9 @@ async fn an_operation_has_one_media_type_one_answer_and_a_path_that_is_there() {
     assert_eq!(next, &json!(["string", "null"]));
     for name in ["PlainEvent", "CloudEvent", "ChannelRuleBody"] {
         for (field, schema) in schemas[name]["properties"].as_object().unwrap() {
+            let mut schema = schema.clone();
+            // Its text may say what null means in data.
+            schema.as_object_mut().unwrap().remove("description");
             assert!(!schema.to_string().contains("null"), "{name}.{field}: {schema}");
         }
     }

@@ -314,3 +314,18 @@ impl Reply {
         self.json["seq"].as_u64().unwrap()
     }
 }
+
+impl Api {
+    /// What was announced, once it is as many events: an answer may come a moment before its announcement.
+    pub(crate) async fn announced(&self, events: usize) -> Vec<Batch> {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            let batches = self.announced.lock().unwrap().clone();
+            let now: usize = batches.iter().map(|batch| batch.events.len()).sum();
+            if now >= events || std::time::Instant::now() > deadline {
+                return batches;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+}

@@ -28,7 +28,7 @@ async fn a_repeat_gets_the_first_answer() {
     let spaced = format!("  {} ", serde_json::to_string_pretty(&event("idem-repeat", 1)).unwrap());
     assert!(replayed(&api.post_with(&key, spaced).await), "white space is not another request");
     assert_eq!(rows(&api, "idem-repeat"), "1");
-    assert_eq!(api.announced.lock().unwrap().len(), 1, "a repeat is not announced again");
+    assert_eq!(api.announced(1).await.len(), 1, "a repeat is not announced again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ async fn an_event_is_acknowledged_stored_and_announced() {
     let stored =
         api.database.sql("select body || traceparent from carillon.events where tenant_id = 'pub-one'");
     assert_eq!(stored, format!("{body}{trace}"));
-    let announced = api.announced.lock().unwrap();
+    let announced = api.announced(1).await;
     let [envelope] = &announced[..] else { panic!("{announced:?}") };
     assert_eq!((envelope.tenant.as_str(), envelope.first.0), ("pub-one", 1));
     let channels: Vec<&str> = envelope.events[0].channels.iter().map(|channel| channel.as_str()).collect();
