@@ -227,12 +227,10 @@ impl Authorizer {
             // What was missed is the past of these channels; who has missed nothing goes on.
             Resume::From { epoch, seq } if !is_at_head(&stream, &epoch, seq) => {
                 let past = match &rules {
-                    Some(rules) => {
-                        self.permitted(rules, Action::History, &identity, &by_rule, device).await.is_ok()
-                    }
-                    None => true,
+                    Some(rules) => self.permitted(rules, Action::History, &identity, &by_rule, device).await,
+                    None => Ok(Verdicts::default()),
                 };
-                if past { Resume::From { epoch, seq } } else { Resume::Reset(ResetReason::HistoryForbidden) }
+                after_the_past(past, Resume::From { epoch, seq })?
             }
             resume => resume,
         };
@@ -274,6 +272,16 @@ impl Authorizer {
     }
 }
 
+/// Where somebody begins who would go on like this, when this is what is said of the past of their channels.
+fn after_the_past(said: Result<Verdicts, Refusal>, resume: Resume) -> Result<Resume, Refusal> {
+    match said {
+        Ok(_) => Ok(resume),
+        // Whoever comes back soon still gets what was missed.
+        Err(refusal) if refusal.code == "unavailable" => Err(refusal),
+        Err(_) => Ok(Resume::Reset(ResetReason::HistoryForbidden)),
+    }
+}
+
 /// Whether somebody with this cursor has missed nothing.
 fn is_at_head(stream: &Stream, epoch: &Epoch, seq: Seq) -> bool {
     let (life, head) = stream.position();
@@ -307,6 +315,17 @@ pub(crate) fn some(channels: &[Channel]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_no_to_the_past_costs_a_backlog() {
+        let from = Resume::From { epoch: Epoch::new("e1").unwrap(), seq: Seq(7) };
+        assert_eq!(after_the_past(Ok(Verdicts::default()), from.clone()), Ok(from.clone()));
+        let no = forbidden(vec![Channel::tenant()]).unwrap_err();
+        let reset = Resume::Reset(ResetReason::HistoryForbidden);
+        assert_eq!(after_the_past(Err(no), from.clone()), Ok(reset));
+        let silent = Refusal::unavailable("no verdict");
+        assert_eq!(after_the_past(Err(silent.clone()), from), Err(silent));
+    }
 
     #[test]
     fn everything_is_every_channel_there_can_be() {

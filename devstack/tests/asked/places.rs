@@ -1,8 +1,8 @@
 //! Is the application asked wherever somebody comes in or reads: the URL, the first frame, event streams, polls, history, REST?
 
-use super::application::{Application, no, yes};
+use super::application::{Application, no, raw, yes};
 use super::{put, set_rule, stack, tenant_that_asks};
-use crate::wire::{ask, block_on, claims, client, open, publish, token};
+use crate::wire::{ask, block_on, claims, client, events_to, open, publish, seqs, token};
 use carillon_devstack::client::frame::Cursor;
 use carillon_devstack::client::listen::Listen;
 use carillon_devstack::client::socket::{Socket, TokenPlace};
@@ -93,6 +93,29 @@ fn the_past_is_a_question_of_its_own_live_over_rest_and_after_a_break() {
         assert_eq!((status, page["events"].as_array().map(Vec::len)), (200, Some(1)), "{page}");
         let again = ask(&mut socket, history).await;
         assert!(again.is("ok"), "{again:?}");
+        socket.close().await;
+    });
+}
+
+#[test]
+fn an_application_without_a_verdict_on_the_past_costs_nobody_what_they_missed() {
+    block_on(async {
+        let stack = stack().await;
+        let application = Application::start(|asked| match asked["action"] == "history" {
+            true => raw("500 Internal Server Error", "", ""),
+            false => yes(300),
+        })
+        .await;
+        tenant_that_asks(&stack, "backlog", &application).await;
+        let event = publish(&stack, "backlog", &["order:1"], json!({})).await;
+        let mila = claims("backlog", "mila");
+        let back = client(&stack, stack.gateway(0), &mila).channels(["order:1"]);
+        let back = back.since(Cursor::new(0, event.epoch.clone()));
+        let error = format!("{:?}", Socket::open(&back).await.unwrap_err());
+        assert!(error.contains("503") && error.contains("unavailable"), "{error}");
+        application.says(|_| yes(300));
+        let (mut socket, _) = Socket::open(&back).await.unwrap();
+        assert_eq!(seqs(&events_to(&mut socket, event.seq).await), [event.seq]);
         socket.close().await;
     });
 }

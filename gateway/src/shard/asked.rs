@@ -4,6 +4,7 @@
 //! is over, connections apart from one another so that those who came together are not asked about together.
 
 use super::messages::{AskTicket, Joining};
+use crate::verdicts::Verdicts;
 use carillon_platform::ask::Granted;
 use carillon_protocol::{Channel, DeviceId};
 use std::collections::{BTreeSet, HashMap};
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 /// Subscribes of a connection that may wait for verdicts at a time.
 pub(super) const WAITING: usize = 32;
+/// Times that one of them is asked about: what may be done with the first answer may have changed when it comes.
+const ROUNDS: u8 = 3;
 /// Longest time that a member stays beyond a verdict whose time is over, while the application gives none; never longer than
 /// that verdict was given for.
 const GRACE_MS: u64 = 300_000;
@@ -40,10 +43,36 @@ struct OfConnection {
 
 /// A `subscribe` that waits for verdicts.
 pub(super) struct Waiting {
+    /// 0: it has not waited yet.
     ticket: AskTicket,
     pub(super) joining: Joining,
     /// Channels of it that were left before it had its answer.
     pub(super) left: Vec<Channel>,
+    /// What the application has said about it so far.
+    pub(super) verdicts: Verdicts,
+    /// When that was.
+    said_ms: u64,
+    /// How often it was asked about.
+    rounds: u8,
+}
+
+impl Waiting {
+    /// A `subscribe` that was not asked about.
+    pub(super) fn new(joining: Joining) -> Self {
+        Self { ticket: 0, joining, left: Vec::new(), verdicts: Verdicts::default(), said_ms: 0, rounds: 0 }
+    }
+
+    /// The application has said this about it.
+    pub(super) fn hear(&mut self, verdicts: Verdicts, now_ms: u64) {
+        let elapsed = Duration::from_millis(now_ms.saturating_sub(self.said_ms));
+        self.verdicts = verdicts.after(std::mem::take(&mut self.verdicts), elapsed);
+        self.said_ms = now_ms;
+    }
+
+    /// Whether the application is asked no more about it.
+    pub(super) fn was_asked_enough(&self) -> bool {
+        self.rounds >= ROUNDS
+    }
 }
 
 /// A membership that holds by a verdict.
@@ -85,15 +114,21 @@ impl Asked {
         self.of.get(&key)?.device.as_ref()
     }
 
-    /// Has a `subscribe` wait for verdicts. None if as many wait as may.
-    pub(super) fn wait(&mut self, key: u32, joining: Joining) -> Option<AskTicket> {
+    /// Has a `subscribe` wait for verdicts, once more if it has before. None if as many wait as may.
+    pub(super) fn wait(&mut self, key: u32, waiting: Waiting) -> Option<AskTicket> {
         let own = self.of.entry(key).or_default();
         if own.waiting.len() >= WAITING {
             return None;
         }
-        self.last_ticket = self.last_ticket.wrapping_add(1);
-        own.waiting.push(Waiting { ticket: self.last_ticket, joining, left: Vec::new() });
-        Some(self.last_ticket)
+        let ticket = match waiting.ticket {
+            0 => {
+                self.last_ticket += 1;
+                self.last_ticket
+            }
+            ticket => ticket,
+        };
+        own.waiting.push(Waiting { ticket, rounds: waiting.rounds + 1, ..waiting });
+        Some(ticket)
     }
 
     /// What waited for these verdicts.
@@ -194,16 +229,28 @@ impl Asked {
         }
     }
 
-    /// A client has left channels: also those of subscribes that wait.
+    /// Memberships have ended.
     pub(super) fn left(&mut self, key: u32, channels: &[Channel]) {
-        if self.is_empty() {
-            return;
+        if !self.is_empty() {
+            channels.iter().for_each(|channel| self.forget(key, channel));
         }
-        channels.iter().for_each(|channel| self.forget(key, channel));
+    }
+
+    /// A client wants to be in channels no more: it leaves them also when a `subscribe` that waits now has joined them.
+    pub(super) fn unwanted(&mut self, key: u32, channels: &[Channel]) {
         for waiting in self.of.get_mut(&key).into_iter().flat_map(|own| &mut own.waiting) {
             waiting
                 .left
                 .extend(channels.iter().filter(|left| waiting.joining.channels.contains(left)).cloned());
+        }
+    }
+
+    /// A `subscribe` has joined channels: an `unsubscribe` from before it came leaves them no more.
+    pub(super) fn wanted(&mut self, key: u32, joined: &Waiting, channels: &[Channel]) {
+        let stays = |channel: &Channel| channels.contains(channel) && !joined.left.contains(channel);
+        let is_older = |other: &&mut Waiting| joined.ticket == 0 || other.ticket < joined.ticket;
+        for older in self.of.get_mut(&key).into_iter().flat_map(|own| &mut own.waiting).filter(is_older) {
+            older.left.retain(|channel| !stays(channel));
         }
     }
 
@@ -290,12 +337,24 @@ mod tests {
     #[test]
     fn a_subscribe_that_waits_knows_what_was_left_meanwhile() {
         let mut asked = Asked::default();
-        let joining =
-            |name: &str| Joining { id: None, channels: vec![channel(name)], history: None, types: None };
+        let joining = |name: &str| {
+            let channels = vec![channel(name)];
+            Waiting::new(Joining { id: None, channels, history: None, types: None })
+        };
         let ticket = asked.wait(1, joining("a")).unwrap();
-        asked.left(1, &[channel("a"), channel("b")]);
-        assert_eq!(asked.answered(1, ticket).unwrap().left, [channel("a")]);
+        asked.unwanted(1, &[channel("a"), channel("b")]);
+        let waiting = asked.answered(1, ticket).unwrap();
+        assert_eq!(waiting.left, [channel("a")]);
         assert!(asked.answered(1, ticket).is_none() && asked.is_empty());
+        // And it still knows when it has to wait once more; one that came later wants it again.
+        assert_eq!(asked.wait(1, waiting), Some(ticket));
+        let later = asked.wait(1, joining("a")).unwrap();
+        let later = asked.answered(1, later).unwrap();
+        let waiting = asked.answered(1, ticket).unwrap();
+        assert_eq!((&later.left[..], &waiting.left[..]), (&[][..], &[channel("a")][..]));
+        asked.wait(1, waiting);
+        asked.wanted(1, &later, &later.joining.channels);
+        assert!(asked.answered(1, ticket).unwrap().left.is_empty());
         assert!((0..WAITING).all(|_| asked.wait(1, joining("a")).is_some()));
         assert!(asked.wait(1, joining("a")).is_none(), "so many at a time");
         assert!(asked.wait(2, joining("a")).is_some());

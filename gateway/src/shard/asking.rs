@@ -3,7 +3,7 @@
 //! A `subscribe` that waited goes on or is refused. A member whose verdict gets old is asked about again: a no takes it out, and
 //! so does silence that lasts ([`asked`](super::asked)).
 
-use super::asked::{Due, Waiting};
+use super::asked::Due;
 use super::context::Context;
 use super::joining::{SESSION, join, spread};
 use super::messages::{AskTicket, ConnectionId, Request};
@@ -21,20 +21,18 @@ use std::collections::BTreeMap;
 pub(super) fn asked<W: World>(
     id: ConnectionId,
     ticket: Option<AskTicket>,
-    verdicts: &Verdicts,
+    verdicts: Verdicts,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
     let key = id.key;
     match ticket {
         Some(ticket) => {
-            let Some(Waiting { joining, left, .. }) = tables.asked.answered(key, ticket) else { return };
-            join(key, joining, verdicts, tables, context);
-            if !left.is_empty() {
-                tables.leave(key, SESSION, &left);
-            }
+            let Some(mut waiting) = tables.asked.answered(key, ticket) else { return };
+            waiting.hear(verdicts, context.now_ms);
+            join(key, waiting, tables, context);
         }
-        None => renewed(key, verdicts, tables, context),
+        None => renewed(key, &verdicts, tables, context),
     }
 }
 
@@ -46,6 +44,10 @@ fn renewed<W: World>(
 ) {
     let Some(session) = session(key, tables) else { return };
     let room = session.room;
+    // They are about somebody who had other roles: since those changed the application is being asked again.
+    if !verdicts.are_about(&session.identity.roles) {
+        return;
+    }
     let (now_ms, spread) = (context.now_ms, spread(key, tables));
     let mut lost = Vec::new();
     for (channel, verdict) in verdicts.on(Action::Subscribe) {

@@ -168,6 +168,7 @@ fn unsubscribe<W: World>(
     context: &mut Context<W>,
 ) {
     if pays_for(key, id.as_deref(), channels.len(), tables, context) {
+        tables.asked.unwanted(key, channels);
         tables.leave(key, SESSION, channels);
         let (id, channels) = (raw(&id), Some(channels));
         tables.say(

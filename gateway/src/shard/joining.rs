@@ -2,7 +2,7 @@
 //!
 //! All or none: by the token, by a rule, or by what the tenant's application says where a rule leaves it to that.
 
-use super::asked::WAITING;
+use super::asked::{WAITING, Waiting};
 use super::context::Context;
 use super::history::{HistoryJob, JOBS};
 use super::messages::{Joining, Request};
@@ -13,7 +13,7 @@ use super::world::{Socket, World};
 use crate::authorize::some;
 use crate::metrics::metrics;
 use crate::stream::backlog::Selection;
-use crate::verdicts::{May, Verdicts};
+use crate::verdicts::May;
 use carillon_platform::ask::{Endpoint, Question};
 use carillon_platform::rules::Action;
 use carillon_protocol::Channel;
@@ -34,15 +34,14 @@ pub(super) fn subscribe<W: World>(
     context: &mut Context<W>,
 ) {
     if pays_for(key, asked.id.as_deref(), asked.channels.len(), tables, context) {
-        join(key, asked, &Verdicts::default(), tables, context);
+        join(key, Waiting::new(asked), tables, context);
     }
 }
 
 /// Joins channels, with what the tenant's application has said of them so far; what it has still to say it is asked.
 pub(super) fn join<W: World>(
     key: u32,
-    asked: Joining,
-    verdicts: &Verdicts,
+    waiting: Waiting,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
@@ -50,6 +49,7 @@ pub(super) fn join<W: World>(
         return;
     };
     let Some(room) = tables.rooms.get(session.room) else { return };
+    let (asked, verdicts) = (&waiting.joining, &waiting.verdicts);
     let reads_back = asked.history.is_some() || !session.is_live();
     // Those that may not be joined, and whether some of the others may be heard and not read back.
     let (mut forbidden, mut no_past) = (Vec::new(), false);
@@ -64,7 +64,7 @@ pub(super) fn join<W: World>(
         if live == May::No || (asked.history.is_some() && past == May::No) {
             forbidden.push(channel.clone());
         }
-        if live == May::Unavailable || (asked.history.is_some() && past == May::Unavailable) {
+        if live == May::Unavailable || past == May::Unavailable {
             unavailable.push(channel.clone());
         }
         for (action, may) in [(Action::Subscribe, live), (Action::History, past)] {
@@ -76,7 +76,7 @@ pub(super) fn join<W: World>(
         if let May::ByVerdict(granted) = live {
             by_verdict.push((channel.clone(), granted));
         }
-        no_past |= matches!(past, May::No | May::Unavailable);
+        no_past |= past == May::No;
     }
     if !forbidden.is_empty() {
         let message =
@@ -91,7 +91,16 @@ pub(super) fn join<W: World>(
         return refuse(key, &asked.id, ("unavailable", &message), &unavailable, tables, context);
     }
     if let (false, Some(endpoint)) = (open.is_empty(), room.rules.endpoint().cloned()) {
-        return ask_first(key, asked, endpoint, open, tables, context);
+        if !waiting.was_asked_enough() {
+            return ask_first(key, waiting, endpoint, open, tables, context);
+        }
+        let mut channels: Vec<Channel> = open.into_iter().map(|(question, _)| question.channel).collect();
+        channels.dedup();
+        let message = format!(
+            "what the application has to be asked about {} changed again and again; nothing was subscribed, try again",
+            some(&channels)
+        );
+        return refuse(key, &asked.id, ("unavailable", &message), &channels, tables, context);
     }
     let is_new = |channel: &&Channel| room.own_key(&session.channels, channel).is_none();
     if session.channels.len() + asked.channels.iter().filter(is_new).count() > CHANNELS_PER_CONNECTION {
@@ -111,24 +120,29 @@ pub(super) fn join<W: World>(
     for channel in &asked.channels {
         tables.asked.forget(key, channel);
     }
-    enter(key, asked, tables, context);
+    tables.asked.wanted(key, &waiting, &waiting.joining.channels);
+    let Waiting { joining, left, .. } = waiting;
+    enter(key, joining, tables, context);
     for (channel, granted) in by_verdict {
         tables.asked.hold(key, &channel, granted, generation, context.now_ms, spread);
+    }
+    if !left.is_empty() {
+        tables.leave(key, SESSION, &left);
     }
 }
 
 /// Has the application say what it leaves open; the `subscribe` waits for that, and nothing else does.
 fn ask_first<W: World>(
     key: u32,
-    asked: Joining,
+    waiting: Waiting,
     endpoint: Arc<Endpoint>,
     questions: Vec<(Question, u64)>,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
     let Some(connection) = tables.get(key).map(|connection| connection.id) else { return };
-    let id = asked.id.clone();
-    let Some(ticket) = tables.asked.wait(key, asked) else {
+    let id = waiting.joining.id.clone();
+    let Some(ticket) = tables.asked.wait(key, waiting) else {
         let message = format!("{WAITING} subscribes wait for the application's verdict; wait for an answer");
         return tables.refuse(key, id.as_deref(), "too_many_requests", &message, context.now_ms);
     };

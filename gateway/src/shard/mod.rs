@@ -64,6 +64,8 @@
 mod allowance;
 mod asked;
 mod asking;
+#[cfg(test)]
+mod asking_tests;
 mod catchup;
 mod commands;
 mod connection;

@@ -213,7 +213,7 @@ impl<W: World> Shard<W> {
                 self.go_on(id.key);
             }
             ToShard::Asked(id, ticket, verdicts) => {
-                asked(id, ticket, &verdicts, &mut self.tables, &mut self.context);
+                asked(id, ticket, *verdicts, &mut self.tables, &mut self.context);
                 self.settle(id.key);
                 self.settle_touched();
             }
