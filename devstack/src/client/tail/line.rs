@@ -145,7 +145,7 @@ mod tests {
         let line = plain(&Frame(
             json!({"type": "signal", "channel": "contact:1", "from": "an\u{1b}na", "event": event}),
         ));
-        assert_eq!(&line[8..], "  ~       typing                 contact:1 an·na   state=start");
+        assert_eq!(&line[8..], "  ~       typing                 contact:1 an·na    state=start");
         assert_eq!(line[..8].matches(':').count(), 2, "{line}");
     }
 
