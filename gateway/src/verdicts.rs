@@ -98,7 +98,7 @@ impl Verdicts {
                 match actions.and_then(|actions| *actions.get(action as usize)?) {
                     Some(Verdict::Allowed(granted)) => May::ByVerdict(granted),
                     Some(Verdict::Refused) => May::No,
-                    Some(Verdict::Unavailable) => May::Unavailable,
+                    Some(Verdict::Unavailable | Verdict::Busy) => May::Unavailable,
                     None => May::Ask,
                 }
             }

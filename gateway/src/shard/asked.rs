@@ -20,7 +20,7 @@ const GRACE_MS: u64 = 300_000;
 /// How long somebody stays of whom the application has never said anything: a rule that let them in leaves it to that now.
 const UNSAID_MS: u64 = 5_000;
 /// How long after a change of the settings the last member is asked about.
-const SPREAD_MS: u64 = 2_000;
+const SPREAD_MS: u64 = 1_500;
 /// When an application that gave no verdict is asked again, and how much later at most.
 const AGAIN_MS: (u64, u64) = (5_000, 1_000);
 /// Memberships that are looked after in one turn.
@@ -84,6 +84,8 @@ pub(super) struct Held {
     pub(super) generation: u64,
     /// When it ends unless there is another one.
     ends_ms: u64,
+    /// When it ends at the latest, if we are too busy to ask.
+    latest_ms: u64,
     due_ms: u64,
     /// Whether another one is under way.
     asking: bool,
@@ -160,6 +162,7 @@ impl Asked {
             number: granted.number,
             generation,
             ends_ms: now_ms + left + lasts.min(GRACE_MS),
+            latest_ms: now_ms + left + GRACE_MS,
             // In the last fifth of its time.
             due_ms: now_ms + left * (800 + spread % 200) / 1_000,
             asking: false,
@@ -179,7 +182,10 @@ impl Asked {
         let due_ms = now_ms + spread % SPREAD_MS;
         let held = match self.held(key, channel) {
             Some(held) => Held { generation, due_ms: due_ms.min(held.ends_ms), asking: false, ..held },
-            None => Held { number: 0, generation, ends_ms: now_ms + UNSAID_MS, due_ms, asking: false },
+            None => {
+                let (ends_ms, latest_ms) = (now_ms + UNSAID_MS, now_ms + GRACE_MS);
+                Held { number: 0, generation, ends_ms, latest_ms, due_ms, asking: false }
+            }
         };
         self.put(key, channel, held);
     }
@@ -189,6 +195,16 @@ impl Asked {
         if let Some(held) = self.held(key, channel) {
             let due_ms = (now_ms + AGAIN_MS.0 + spread % AGAIN_MS.1).min(held.ends_ms);
             self.put(key, channel, Held { due_ms, asking: false, ..held });
+        }
+    }
+
+    /// The application was not asked about a membership, because too much was to be asked: it is so later, and has its time to
+    /// answer then.
+    pub(super) fn ask_later(&mut self, key: u32, channel: &Channel, now_ms: u64, spread: u64) {
+        if let Some(held) = self.held(key, channel) {
+            let again_ms = now_ms + AGAIN_MS.0 + spread % AGAIN_MS.1;
+            let ends_ms = held.ends_ms.max((again_ms + UNSAID_MS).min(held.latest_ms));
+            self.put(key, channel, Held { ends_ms, due_ms: again_ms.min(ends_ms), asking: false, ..held });
         }
     }
 
@@ -332,6 +348,30 @@ mod tests {
         assert_eq!(asked.next_ms(), Some(120_000));
         asked.left(1, &[order]);
         assert!(asked.is_empty() && asked.due.is_empty());
+    }
+
+    #[test]
+    fn a_queue_of_ours_that_is_full_is_no_silence_of_the_application() {
+        let (mut asked, order) = (Asked::default(), channel("order:1"));
+        asked.ask_soon(1, &order, 1, 0, 1_000);
+        assert_eq!(asked.take_due(1_000), [(1, order.clone(), Due::Ask(0))]);
+        let mut now_ms = 4_000;
+        let mut rounds = 0;
+        let over = loop {
+            asked.ask_later(1, &order, now_ms, 500);
+            now_ms = asked.next_ms().unwrap();
+            match asked.take_due(now_ms)[..] {
+                [(1, _, Due::Ask(0))] => rounds += 1,
+                [(1, _, Due::Over)] => break now_ms,
+                ref other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((over, rounds), (GRACE_MS, 53), "every 5.5 s, and not for ever");
+        // Silence is.
+        asked.ask_soon(1, &order, 1, 0, 1_000);
+        asked.take_due(1_000);
+        asked.ask_again(1, &order, 4_000, 500);
+        assert_eq!(asked.take_due(5_000), [(1, order, Due::Over)]);
     }
 
     #[test]

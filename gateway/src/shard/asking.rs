@@ -61,6 +61,7 @@ fn renewed<W: World>(
             }
             Verdict::Refused => lost.push(channel.clone()),
             Verdict::Unavailable => tables.asked.ask_again(key, channel, now_ms, spread),
+            Verdict::Busy => tables.asked.ask_later(key, channel, now_ms, spread),
         }
     }
     expel(key, room, lost, Expelled::Forbidden, tables, context);
@@ -108,8 +109,9 @@ fn ask_about<W: World>(
             (Question::new(&session.identity, &channel, Action::Subscribe, device), number)
         })
         .collect();
-    if !questions.is_empty() {
-        let (connection, endpoint) = (connection.id, endpoint.clone());
+    // Each by itself: that there is no verdict on one says nothing of the others, and none of them waits for it.
+    for question in questions {
+        let (connection, endpoint, questions) = (connection.id, endpoint.clone(), vec![question]);
         context.world.request(Request::Ask { connection, ticket: None, endpoint, questions });
     }
     settled.iter().for_each(|(channel, _)| tables.asked.forget(key, channel));

@@ -342,3 +342,26 @@ fn the_last_word_about_a_channel_holds_whatever_waits() {
     rig.answer(before, |_| yes(4));
     assert!(rig.is_in("a:3"));
 }
+
+#[test]
+fn memberships_are_asked_about_one_by_one() {
+    let mut rig = Rig::new();
+    rig.subscribe(&["a:1", "a:2", "a:3"]);
+    let asked = rig.asked().unwrap();
+    rig.answer(asked, |_| yes(1));
+    // Another setting: each is asked about, within moments.
+    rig.set_rules(2);
+    let began = std::time::Instant::now();
+    let mut about = Vec::new();
+    while about.len() < 3 {
+        assert!(began.elapsed() < Duration::from_secs(5), "{about:?}");
+        assert!(rig.shard.turn([], []));
+        if let Some(asked) = rig.asked() {
+            assert_eq!((asked.ticket, asked.questions.len()), (None, 1));
+            about.extend(asked.about());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    about.sort_unstable();
+    assert_eq!(about, ["subscribe a:1", "subscribe a:2", "subscribe a:3"]);
+}

@@ -152,7 +152,7 @@ impl Asker {
             }
             let asked = self.ask_again(endpoint, question.clone(), newer_than);
             let verdict = tokio::time::timeout_at(deadline, asked).await.unwrap_or(Verdict::Unavailable);
-            if verdict == Verdict::Unavailable {
+            if matches!(verdict, Verdict::Unavailable | Verdict::Busy) {
                 ended.store(true, Ordering::Relaxed);
             }
             (question, verdict)
@@ -162,30 +162,31 @@ impl Asker {
 
     async fn carry_out(self, endpoint: Arc<Endpoint>, key: Key, number: u64) -> Verdict {
         let (asker, question) = (self.clone(), key.1.clone());
-        let said =
-            tokio::spawn(async move { asker.0.call(&endpoint, &question).await }).await.unwrap_or(None);
+        let said = tokio::spawn(async move { asker.0.call(&endpoint, &question).await }).await;
+        let said = said.unwrap_or(Err(Verdict::Unavailable));
         count(match said {
-            Some(Said { allowed: true, .. }) => "allowed",
-            Some(_) => "refused",
-            None => "unavailable",
+            Ok(Said { allowed: true, .. }) => "allowed",
+            Ok(_) => "refused",
+            Err(_) => "unavailable",
         });
         let mut known = self.0.known();
-        let verdict = known.end(&key, number, said, Instant::now());
+        let verdict = known.end(&key, number, said.ok(), Instant::now());
         gauge!(KNOWN.name).set(known.len() as f64);
-        verdict
+        said.err().unwrap_or(verdict)
     }
 }
 
 impl Inner {
-    /// What the application says; none: it said nothing that counts.
-    async fn call(&self, endpoint: &Endpoint, question: &Question) -> Option<Said> {
+    /// What the application says; or that it said nothing that counts, or was not asked.
+    async fn call(&self, endpoint: &Endpoint, question: &Question) -> Result<Said, Verdict> {
         let holder = Holder { group: question.tenant.clone(), member: question.user.clone() };
         let Ok(Ok(_turn)) = tokio::time::timeout(TURN, self.turns.acquire(holder)).await else {
-            return self.unavailable(question, "busy", "too many questions are before this one");
+            self.unavailable(question, "busy", "too many questions are before this one");
+            return Err(Verdict::Busy);
         };
         let target = match self.outbound.target(endpoint.url()) {
             Ok(target) => target,
-            Err(fault) => return self.unavailable(question, "address", &fault.to_string()),
+            Err(fault) => return Err(self.unavailable(question, "address", &fault.to_string())),
         };
         let body = question.body();
         let id = format!("ask_{}", uuid::Uuid::new_v4().simple());
@@ -197,17 +198,18 @@ impl Inner {
         histogram!(SECONDS.name).record(began.elapsed().as_secs_f64());
         match answer {
             Ok(answer) => match read(&answer) {
-                Ok(said) => Some(said),
+                Ok(said) => Ok(said),
                 Err(why) if answer.status != 200 => {
-                    self.unavailable(question, "status", &format!("{why} but {}", answer.status.as_u16()))
+                    let why = format!("{why} but {}", answer.status.as_u16());
+                    Err(self.unavailable(question, "status", &why))
                 }
-                Err(why) => self.unavailable(question, "answer", why),
+                Err(why) => Err(self.unavailable(question, "answer", why)),
             },
-            Err(fault) => self.unavailable(question, fault.label(), &fault.to_string()),
+            Err(fault) => Err(self.unavailable(question, fault.label(), &fault.to_string())),
         }
     }
 
-    fn unavailable(&self, question: &Question, reason: &'static str, why: &str) -> Option<Said> {
+    fn unavailable(&self, question: &Question, reason: &'static str, why: &str) -> Verdict {
         counter!(UNAVAILABLE.name, "reason" => reason).increment(1);
         // Few lines, and for each tenant some: its administrators look for theirs.
         let apart =
@@ -215,7 +217,7 @@ impl Inner {
         if let Some(times) = self.told.due(apart % TOLD) {
             warn!(tenant = %question.tenant, reason, why, times, "the tenant's application gave no verdict");
         }
-        None
+        Verdict::Unavailable
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

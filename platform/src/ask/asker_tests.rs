@@ -177,3 +177,18 @@ async fn a_tenant_whose_application_is_slow_leaves_the_others_theirs() {
     assert!(verdicts.iter().all(|verdict| matches!(verdict, Ok(Verdict::Allowed(_)))), "each in its turn");
     assert_eq!(slow.most.load(Ordering::SeqCst), AT_A_TIME.per_group, "never more at a time");
 }
+
+#[tokio::test]
+async fn what_was_never_asked_is_told_from_an_application_s_silence() {
+    let silent = application(http("200 OK", r#"{"allow": true}"#), Duration::from_secs(30)).await;
+    let (asker, endpoint) = (asker(&[silent.port]), silent.endpoint());
+    let all = (0..AT_A_TIME.per_member + AT_A_TIME.waiting_per_member + 10).map(|order| {
+        let channel = Channel::new(format!("order:{order}")).unwrap();
+        asker.ask(&endpoint, Question { channel, ..question("acme", "mila") })
+    });
+    let verdicts = futures_util::future::join_all(all).await;
+    let count = |of| verdicts.iter().filter(|verdict| **verdict == of).count();
+    assert_eq!(count(Verdict::Unavailable), silent.asked());
+    assert!(silent.asked() >= AT_A_TIME.per_member, "{}", silent.asked());
+    assert!(count(Verdict::Busy) >= 10 && count(Verdict::Busy) + silent.asked() == verdicts.len());
+}

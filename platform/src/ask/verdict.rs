@@ -21,6 +21,8 @@ pub enum Verdict {
     Refused,
     /// It did not say. They may not now, and whoever was allowed before is asked about again.
     Unavailable,
+    /// It was not asked: too many other questions were before this one. They may not now; that is none of its silence.
+    Busy,
 }
 
 /// A yes.

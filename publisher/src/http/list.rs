@@ -271,7 +271,7 @@ async fn reads_one(
     if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Allowed(_))) {
         return Ok(true);
     }
-    if verdicts.contains(&Verdict::Unavailable) {
+    if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Unavailable | Verdict::Busy)) {
         let detail =
             "whether you may read this the tenant's application says, and it gave no verdict; try again";
         return Err(Problem::new(Code::AskUnavailable, detail));
