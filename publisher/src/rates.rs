@@ -47,7 +47,12 @@ struct Used {
 
 impl Rates {
     /// Takes what a request uses: all of it, or nothing and how long it has to wait.
-    pub fn take(&self, now: Instant, uses: &HashMap<Lane, Use>) -> Result<(), Duration> {
+    pub fn take(&self, uses: &HashMap<Lane, Use>) -> Result<(), Duration> {
+        // Not when the request began: its body may have taken longer than what others have used since is remembered.
+        self.take_at(Instant::now(), uses)
+    }
+
+    fn take_at(&self, now: Instant, uses: &HashMap<Lane, Use>) -> Result<(), Duration> {
         if uses.is_empty() {
             return Ok(());
         }
@@ -87,7 +92,7 @@ mod tests {
     fn a_second_s_worth_comes_at_once_and_the_rest_as_time_gives_it_back() {
         let (rates, start) = (Rates::default(), Instant::now());
         let take = |ms: u64, events| {
-            rates.take(start + Duration::from_millis(ms), &one("mila", "order:1", 4, events))
+            rates.take_at(start + Duration::from_millis(ms), &one("mila", "order:1", 4, events))
         };
         assert_eq!((take(0, 3), take(0, 1)), (Ok(()), Ok(())));
         assert_eq!(take(0, 1), Err(Duration::from_millis(250)));
@@ -105,14 +110,14 @@ mod tests {
     #[test]
     fn each_person_and_channel_has_its_own_and_a_request_takes_all_or_nothing() {
         let (rates, now) = (Rates::default(), Instant::now());
-        assert_eq!(rates.take(now, &one("mila", "order:1", 1, 1)), Ok(()));
-        assert!(rates.take(now, &one("mila", "order:1", 1, 1)).is_err());
-        assert_eq!(rates.take(now, &one("jan", "order:1", 1, 1)), Ok(()));
+        assert_eq!(rates.take_at(now, &one("mila", "order:1", 1, 1)), Ok(()));
+        assert!(rates.take_at(now, &one("mila", "order:1", 1, 1)).is_err());
+        assert_eq!(rates.take_at(now, &one("jan", "order:1", 1, 1)), Ok(()));
         let both: HashMap<Lane, Use> =
             one("mila", "order:1", 1, 1).into_iter().chain(one("mila", "order:2", 1, 1)).collect();
-        assert!(rates.take(now, &both).is_err());
-        assert_eq!(rates.take(now, &one("mila", "order:2", 1, 1)), Ok(()), "nothing of it was taken");
-        assert_eq!(rates.take(now, &HashMap::new()), Ok(()));
+        assert!(rates.take_at(now, &both).is_err());
+        assert_eq!(rates.take_at(now, &one("mila", "order:2", 1, 1)), Ok(()), "nothing of it was taken");
+        assert_eq!(rates.take_at(now, &HashMap::new()), Ok(()));
     }
 
     #[test]
@@ -120,7 +125,7 @@ mod tests {
         let (rates, start) = (Rates::default(), Instant::now());
         for n in 0..20_000u32 {
             let now = start + Duration::from_millis(u64::from(n));
-            rates.take(now, &one(&format!("u{n}"), "order:1", 10, 1)).unwrap();
+            rates.take_at(now, &one(&format!("u{n}"), "order:1", 10, 1)).unwrap();
             assert!(rates.0.lock().unwrap().full_at.len() <= SWEPT_FROM);
         }
     }

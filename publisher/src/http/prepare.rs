@@ -127,16 +127,18 @@ fn authorise(
         }
         _ => denials.scope(),
     }
+    let by_rule = !entry.may(Scope::Publish);
     if let Some(user) = &entry.user {
         match &draft.actor {
             None => draft.actor = Some(user.clone()),
-            Some(actor) if actor != user && !entry.admin => denials.actor(format!("{pointer}/actor")),
+            Some(actor) if actor != user && (!entry.admin || by_rule) => {
+                denials.actor(format!("{pointer}/actor"))
+            }
             Some(_) => {}
         }
     }
     // Naming the tenant the credentials imply makes no other request of it.
     draft.tenant = Some(entry.tenant.clone());
-    let by_rule = !entry.may(Scope::Publish);
     Some(Whose { tenant: entry.tenant, user: entry.user, by_rule })
 }
 

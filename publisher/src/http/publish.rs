@@ -108,7 +108,7 @@ pub(super) async fn store(
     let Prepared { appends, uses } = in_turn(&turn, sealed).await?;
     drop(turn);
     sending.events(appends.len());
-    app.rates.take(began, &uses).map_err(too_often)?;
+    app.rates.take(&uses).map_err(too_often)?;
     let tenants: BTreeSet<TenantId> = appends.iter().map(|append| append.tenant.clone()).collect();
     for tenant in &tenants {
         if !app.tenants.ensure(tenant, &publisher).await? {

@@ -5,12 +5,13 @@
 //! channels' rules decide, here as over REST. So the key is good for what rules let people do, and for nothing else.
 
 use super::body;
-use super::prepare::Context;
+use super::prepare::{Context, invalid};
 use super::problem::{Code, Problem};
 use super::publish::{except, in_turn, store, traceparent, unreadable};
 use super::{App, caller};
 use crate::access::{Caller, Scope};
 use crate::event::request::{self, Form};
+use crate::event::{Fault, FaultCode};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -74,6 +75,13 @@ async fn relay(State(app): State<Arc<App>>, request: Request) -> Result<Response
 fn read(body: &[u8]) -> Result<(Caller, Box<RawValue>), Problem> {
     let Relayed { tenant, user, roles, event } =
         serde_json::from_slice(body).map_err(|fault| Problem::new(Code::InvalidJson, fault.to_string()))?;
+    if event.get().starts_with('[') {
+        return Err(invalid(vec![Fault::at(
+            "/event",
+            FaultCode::WrongType,
+            "must be one event, not an array",
+        )]));
+    }
     let identity = Identity {
         tenant,
         user,

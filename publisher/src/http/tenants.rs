@@ -194,10 +194,16 @@ impl Wish {
             None => None,
             Some(Value::Null) => Some(None),
             Some(Value::String(text)) => {
-                if let Err(fault) = app.asker.outbound().target(&text) {
-                    faults.push(Fault::at("/authorize_url", FaultCode::Invalid, fault.to_string()));
+                // As it is called: not every text that can be read as a URL can be stored.
+                let outbound = app.asker.outbound();
+                let called = outbound.target(&text).map(|target| target.url().to_string());
+                match called.and_then(|called| outbound.target(&called).map(|_| called)) {
+                    Ok(called) => Some(Some(called)),
+                    Err(fault) => {
+                        faults.push(Fault::at("/authorize_url", FaultCode::Invalid, fault.to_string()));
+                        None
+                    }
                 }
-                Some(Some(text))
             }
             Some(_) => {
                 faults.push(Fault::at("/authorize_url", FaultCode::WrongType, "must be a text or null"));

@@ -3,6 +3,7 @@
 use crate::harness::{Api, Database, NONE, PUBLISH, Reply, make_key, token};
 use carillon_backplane::api_key::Fresh;
 use carillon_backplane::log::Role;
+use carillon_platform::auth::Caps;
 use carillon_protocol::UserId;
 use http::Method;
 use serde_json::{Value, json};
@@ -42,7 +43,10 @@ async fn a_person_publishes_what_a_rule_lets_them_in_their_own_name() {
     assert_eq!((again.seq(), again.header("idempotency-replayed")), (1, Some("true")));
     let stored = api.get("/v1/events/o-1?tenant=cli-own").await.json;
     assert_eq!((&stored["event"]["actor"], &stored["channels"]), (&json!("mila"), &json!(["order:7"])));
-    // Somebody else's name is refused, whatever rules say; also in CloudEvents form.
+    // Somebody else's name is refused, whatever rules say, also for an administrator; also in CloudEvents form.
+    let head = token("head", &[("cli-own", &["sales"])], Caps { admin: true, ..NONE });
+    let other = json!({"type": "order.paid", "channel": "order:7", "actor": "jan"});
+    send(&api, &head, other).await.problem(403, "actor_forbidden");
     let other = send(&api, &mila, json!({"type": "order.paid", "channel": "order:7", "actor": "jan"})).await;
     other.problem(403, "actor_forbidden");
     let cloud = json!({"specversion": "1.0", "id": "c-1", "source": "/till", "type": "order.paid", "channels": "order:8"});
@@ -224,6 +228,8 @@ async fn a_gateway_publishes_for_a_person_as_rules_let_them_and_nothing_else() {
     foreign["tenant"] = json!("cli-own");
     call(&key, relayed("mila", &["sales"], foreign)).await.problem(403, "tenant_forbidden");
     call(&key, "{}".into()).await.problem(400, "invalid_json");
+    let several = call(&key, relayed("mila", &["sales"], json!([event, event]))).await;
+    several.invalid(&[("/event", "wrong_type")]);
     // The key is good for nothing else, and no other key for this.
     let with_key = [("x-api-key", key.as_str())];
     let plain = json!({"tenant": "cli-relay", "type": "order.paid", "channel": "order:7"});

@@ -39,6 +39,12 @@ async fn an_authorize_url_is_kept_its_secret_shown_once_and_rotated() {
         "select authorize_secret || ' ' || authorize_secret_before from carillon.tenant_settings where tenant_id = 'settings-kept'",
     );
     assert_eq!(stored, format!("{second} {first}"));
+    // It is kept as it is called, also where that is not as it was written.
+    let odd = put(&api, "settings-kept", json!({"authorize_url": "HTTPS://App.example/\0?a\n=ä"})).await;
+    assert_eq!(odd.json["authorize_url"], "https://app.example/%00?a=%C3%A4", "{:?}", odd.json);
+    let long = format!("https://app.example/{}", "\u{e4}".repeat(1_000));
+    put(&api, "settings-kept", json!({"authorize_url": long})).await.problem(422, "invalid_settings");
+    put(&api, "settings-kept", json!({"authorize_url": "https://app.example/b"})).await;
     // Nothing in it: nothing changes.
     let version = "select settings_version from carillon.tenants where id = 'settings-kept'";
     let before = api.database.sql(version);
@@ -50,7 +56,7 @@ async fn an_authorize_url_is_kept_its_secret_shown_once_and_rotated() {
     assert_eq!(api.database.sql(left), "0");
     assert!(api.database.sql(version) > before, "each write moves it");
     let told = api.told.lock().unwrap().iter().filter(|told| told.as_str() == "settings-kept").count();
-    assert_eq!(told, 4, "gateways hear of every write, and of nothing else");
+    assert_eq!(told, 6, "gateways hear of every write, and of nothing else");
 }
 
 #[tokio::test(flavor = "multi_thread")]
