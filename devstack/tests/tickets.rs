@@ -90,25 +90,16 @@ fn of_two_handshakes_that_race_on_two_nodes_one_gets_in() {
     block_on(async {
         let stack = stack().await;
         let mila = claims("race", "mila");
-        let mut by = [0, 0];
         for round in 0..60 {
             let text = ticket(&stack, &mila).await;
             let both = tokio::join!(enter(&stack, 0, &text), enter(&stack, 1, &text));
             let (ok, refused) = match both {
-                (Ok(ok), Err(refused)) => {
-                    by[0] += 1;
-                    (ok, refused)
-                }
-                (Err(refused), Ok(ok)) => {
-                    by[1] += 1;
-                    (ok, refused)
-                }
+                (Ok(ok), Err(refused)) | (Err(refused), Ok(ok)) => (ok, refused),
                 (one, other) => panic!("round {round}: {:?} {:?}", one.err(), other.err()),
             };
             assert!(refused.contains("ticket_invalid"), "{refused}");
             ok.0.close().await;
         }
-        assert!(by[0] + by[1] == 60, "{by:?}");
         assert_eq!(
             stack.sql("select count(*) from carillon.tickets where tenant_id = 'race'").await.unwrap().trim(),
             "0"

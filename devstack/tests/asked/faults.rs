@@ -111,7 +111,7 @@ fn a_tenant_with_a_slow_application_delays_no_other() {
                 assert_eq!(told.code(), Some("unavailable"));
             }
         }
-        assert!(slow.most() <= 64, "{} at a time", slow.most());
+        assert!(slow.most() <= 32, "{} at a time", slow.most());
         mila.close().await;
     });
 }
