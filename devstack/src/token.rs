@@ -31,6 +31,9 @@ pub struct Claims {
     /// `publish`, `admin`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub caps: Vec<String>,
+    /// What they say about themselves to whoever sees who is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meta: Option<serde_json::Value>,
     /// Issued at, Unix seconds.
     pub iat: u64,
     /// Valid until, Unix seconds.
@@ -47,6 +50,7 @@ impl Claims {
             tenants: BTreeMap::new(),
             channels: Vec::new(),
             caps: Vec::new(),
+            meta: None,
             iat: now,
             exp: now.saturating_add(ttl),
         }

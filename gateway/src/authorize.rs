@@ -40,6 +40,8 @@ pub(crate) struct Authorized {
     pub(crate) device: Option<DeviceId>,
     /// Which types of events they want of all these channels and their own.
     pub(crate) types: Option<Arc<TypeFilter>>,
+    /// What their token says about them to whoever sees who is there.
+    pub(crate) meta: Option<Arc<str>>,
 }
 
 /// Where a connection begins.
@@ -122,6 +124,14 @@ pub(crate) enum Bearer {
 }
 
 impl Bearer {
+    fn meta(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Person(claims) => claims.meta().map(Arc::from),
+            // A ticket says who somebody is in one tenant, not what others see of them.
+            Self::Service(_) | Self::Ticket(_) => None,
+        }
+    }
+
     fn enter(&self, tenant: Option<&TenantId>) -> Result<Identity, AuthError> {
         match self {
             Self::Person(claims) => claims.enter(tenant),
@@ -236,8 +246,8 @@ impl Authorizer {
         };
         let rules = rules.map(|rules| rules.version());
         let types = hello.types.map(Arc::new);
-        let (channels, device) = (hello.channels, hello.device);
-        Ok(Authorized { identity, stream, channels, resume, rules, verdicts, device, types })
+        let (channels, device, meta) = (hello.channels, hello.device, bearer.meta());
+        Ok(Authorized { identity, stream, channels, resume, rules, verdicts, device, types, meta })
     }
 
     /// Whether the rules let somebody do this in all of these channels, which the token does not open, and what the tenant's

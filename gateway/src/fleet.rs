@@ -20,6 +20,7 @@ pub(crate) fn card_writer(
     shards: Shards,
     streams: Streams,
     database: Arc<OnceLock<String>>,
+    incarnation: u64,
 ) -> impl FnMut(u64) -> NodeCard + Send + 'static {
     let started_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let mut events = Rate::of(&metrics().passed);
@@ -34,6 +35,7 @@ pub(crate) fn card_writer(
         events_per_second: events.since_last(),
         deliveries_per_second: deliveries.since_last(),
         started_ms,
+        incarnation,
         beat,
     }
 }

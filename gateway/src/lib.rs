@@ -34,6 +34,7 @@ mod fleet;
 mod leave;
 mod live;
 mod node;
+mod presence;
 mod refusals;
 mod relay;
 mod resume;

@@ -95,6 +95,14 @@ declare! {
     signals_received: Counter = "carillon_signals_received_total", "signals heard from other nodes";
     signals_delivered: Counter = "carillon_signals_delivered_total", "signal frames written to sockets";
     signal_writes: Counter = "carillon_signal_writes_total", "writes of signal frames; delivered per write is the coalescing";
+    presence_people: Gauge = "carillon_presence_people", "people in channels, each once a channel, that this node says are connected to it or were a moment ago";
+    presence_channels: Gauge = "carillon_presence_channels", "channels whose people somebody on this node watches";
+    presence_frames: Counter = "carillon_presence_frames_total", "presence frames written to sockets";
+    presence_changes: Counter = "carillon_presence_changes_total", "times the watchers of a channel were told what had changed, several changes together";
+    presence_reads: Counter = "carillon_presence_reads_total", "times another node's hash was read: when a tenant was first asked about, and when something that it said was missing";
+    presence_rewrites: Counter = "carillon_presence_rewrites_total", "times this node wrote its hash of a tenant anew: at its beginning, and when Redis had lost it or might have";
+    presence_repeated: Counter = "carillon_presence_repeated_total", "changes of other nodes that had come before";
+    presence_dropped: Counter = "carillon_presence_dropped_total", "changes of other nodes that did not fit; what they said is read";
     canary_seconds: Histogram = "carillon_canary_round_trip_seconds", "publish request sent to event received, over the public path";
     canary_gaps: Counter = "carillon_canary_gaps_total", "events the canary never saw though a later one came";
     canary_duplicates: Counter = "carillon_canary_duplicates_total", "events the canary saw twice or out of order";
@@ -219,6 +227,9 @@ impl Metrics {
         if counts.signals > 0 || counts.signal_writes > 0 {
             self.signals_delivered.increment(counts.signals);
             self.signal_writes.increment(counts.signal_writes);
+        }
+        if counts.presence > 0 {
+            self.presence_frames.increment(counts.presence);
         }
         if counts.sent_bytes > 0 {
             self.sent_bytes.increment(counts.sent_bytes);

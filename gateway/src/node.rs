@@ -15,6 +15,7 @@ use crate::leave::operator::Wishes;
 use crate::leave::{self, LeaveConfig, Leaver};
 use crate::live::{self, LiveBus, Rates};
 use crate::metrics::{OF_TENANTS, metrics as counted};
+use crate::presence::{PresenceTask, Surroundings};
 use crate::relay::{Relay, Relays};
 use crate::serving::Serving;
 use crate::shard::{self, FrameRate, ShardConfig, Shards, StuckCursors, ToShard};
@@ -22,7 +23,9 @@ use crate::stream::backlog::Backlog;
 use crate::stream::feed::{Feed, FeedConfig, Incoming, Streams};
 use crate::stream::ring::RingLimits;
 use carillon_backplane::api_key;
-use carillon_backplane::bus::{self, BusConfig, BusError, BusMode, Listener, NodeState, Nodes};
+use carillon_backplane::bus::{
+    self, BusConfig, BusError, BusMode, Listener, NodeState, Nodes, PresenceStore,
+};
 use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
 use carillon_platform::ask::Asker;
 use carillon_platform::auth::Verifier;
@@ -37,6 +40,7 @@ use carillon_platform::sockets::{Places, SocketLimits};
 use carillon_platform::supervisor;
 use carillon_platform::telemetry::{MetricsHandle, TenantBoard, Traces};
 use carillon_protocol::connection::Incarnation;
+use carillon_protocol::presence::Origin;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -127,15 +131,23 @@ impl Node {
         .map_err(|error| StartError::System { what: "traces", error: io::Error::other(error) })?;
         let run = Arc::new(Incarnation { node: common.node.as_str().into(), number: fastrand::u32(..) });
         let (request, requests) = mpsc::unbounded_channel();
+        let (happen, happened) = mpsc::unbounded_channel();
         // As many as the runtime has workers: what the machine has, or TOKIO_WORKER_THREADS in a container without a limit.
         let cores = tokio::runtime::Handle::current().metrics().num_workers().clamp(1, 64);
+        let me = Origin { node: config.common.node.as_str().into(), incarnation: fastrand::u64(1..) };
+        let incarnation = me.incarnation;
         let (shards, threads) =
-            shard::start(cores, &shard_config(&config, run.clone(), &traces), &request, &live)
+            shard::start(cores, &shard_config(&config, run.clone(), &traces), &request, &live, &happen)
                 .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();
         let stopping = CancellationToken::new();
-        let feed_config = feed_config(&config, run, &live);
+        let mut feed_config = feed_config(&config, run, &live);
         let backlog = Backlog::new(log.clone(), feed_config.replay_budget.clone());
+        let bus_health = fast_path.health_changes();
+        let store = PresenceStore::connect(&bus_config(&config)).map_err(redis_fault)?;
+        let around = Surroundings { me, store, bus: bus_health, shards: shards.clone() };
+        let (presence, presence_inbox) = PresenceTask::new(around, happened);
+        feed_config.presence = Some(presence_inbox);
         let (feed, streams) = Feed::new(feed_config, log.clone(), fast_path, shards.clone());
         let serving = Serving::default();
         let database = learn_database(log.clone());
@@ -145,6 +157,7 @@ impl Node {
             shards.clone(),
             streams.clone(),
             database,
+            incarnation,
         );
         let nodes = Nodes::join(&bus_config(&config), card).map_err(redis_fault)?;
         let leave = leave_config(&config);
@@ -172,6 +185,7 @@ impl Node {
             stopping.clone(),
             bridge::run(requests, shards.clone(), authorizer, backlog, relay),
         );
+        fate::spawn("presence", stopping.clone(), presence.run(nodes.fleet(), stop.clone()));
         tracing::info!(node = config.common.node, listen = %config.common.listen, ops = %config.common.ops_listen, shards = cores, "gateway started");
         let readiness = {
             let serving = serving.clone();
@@ -351,6 +365,7 @@ fn feed_config(config: &Config, run: Arc<Incarnation>, live: &LiveBus) -> FeedCo
         live: Incoming { origin: live.origin.clone(), budget: live.budget.clone() },
         head_watch: config.head_watch,
         create_tenants: config.common.tenants == Tenants::Auto,
+        presence: None,
     }
 }
 

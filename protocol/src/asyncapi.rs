@@ -44,6 +44,7 @@ mod tests {
             ServerFrame::Ok { .. } | ServerFrame::Passed { .. } | ServerFrame::Published { .. } => "ok",
             ServerFrame::Error { .. } | ServerFrame::TooSoon { .. } => "error",
             ServerFrame::Pong { .. } => "pong",
+            ServerFrame::Presence { .. } => "presence",
         }
     }
 
@@ -191,6 +192,7 @@ mod tests {
                     Request::Ping { .. } => "ping",
                     Request::Publish(_) => "publish",
                     Request::Typing { .. } => "typing",
+                    Request::Presence { .. } => "presence",
                 };
                 assert_eq!(understood, name);
             }

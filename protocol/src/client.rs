@@ -4,6 +4,7 @@
 //! in `data`, and `room` for `channel`.
 
 mod connect;
+mod presence;
 mod publish;
 
 pub use connect::{ConnectParameters, connect_parameters, named};
@@ -50,6 +51,15 @@ pub enum Request {
         history: Option<History>,
         /// Which types of events it wants of them; none: all.
         types: Option<TypeFilter>,
+        /// Whether to tell who is there, now and from now on.
+        presence: bool,
+    },
+    /// Ask who is in a channel, or say something about oneself to those who see it.
+    Presence {
+        /// Which channel; none, with `meta`: all.
+        channel: Option<Channel>,
+        /// What is said; none: nothing, who is there is asked for.
+        meta: Option<Meta>,
     },
     /// Leave channels; those it is not in are ignored.
     Unsubscribe {
@@ -72,6 +82,9 @@ pub enum Request {
     },
 }
 
+/// What somebody says about themselves: raw JSON of at most [`limits::META_BYTES`]; none takes it back.
+pub type Meta = Option<Box<str>>;
+
 /// Which past events a `subscribe` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum History {
@@ -89,13 +102,13 @@ pub enum History {
 }
 
 /// Every `type` of a client's frame.
-pub const TYPES: [&str; 6] = ["auth", "subscribe", "unsubscribe", "publish", "typing", "ping"];
+pub const TYPES: [&str; 7] = ["auth", "subscribe", "unsubscribe", "publish", "typing", "presence", "ping"];
 
 /// A frame that cannot be acted on. The connection stays open; the client gets an `error` with this code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FrameFault {
-    /// `invalid_json`, `invalid_frame` or `unknown_type`.
+    /// `invalid_json`, `invalid_frame`, `unknown_type` or `meta_too_large`.
     pub code: &'static str,
     /// What is wrong and what is allowed.
     pub message: String,
@@ -124,6 +137,15 @@ struct Fields<'a> {
     types: Option<Vec<Cow<'a, str>>>,
     #[serde(default)]
     latest: Option<bool>,
+    #[serde(default)]
+    presence: Option<bool>,
+    /// Kept as it stands: `null` is said, too.
+    #[serde(borrow, default, deserialize_with = "said")]
+    meta: Option<&'a RawValue>,
+}
+
+fn said<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl<'a> Fields<'a> {
@@ -139,6 +161,8 @@ impl<'a> Fields<'a> {
             epoch: self.epoch.or(inner.epoch),
             types: self.types.or(inner.types),
             latest: self.latest.or(inner.latest),
+            presence: self.presence.or(inner.presence),
+            meta: self.meta.or(inner.meta),
         }
     }
 }
@@ -174,12 +198,27 @@ pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
     }
     let outer: Fields<'_> = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
     let inner = data.map(serde_json::from_str).transpose().map_err(|e| invalid(format!("data: {e}")))?;
-    let fields = outer.or(inner.unwrap_or_default());
+    let inner = inner.unwrap_or_default();
+    if kind == "presence" {
+        let request = presence::read(outer, inner).map_err(|(code, message)| FrameFault {
+            code,
+            message,
+            id: id.clone(),
+        })?;
+        return Ok(ClientFrame { id, request });
+    }
+    let fields = outer.or(inner);
     let request = match &*kind {
         "subscribe" => {
             let history = history(&fields).map_err(invalid)?;
             let types = types(fields.types.as_deref()).map_err(invalid)?;
-            Request::Subscribe { channels: channels(&fields).map_err(invalid)?, history, types }
+            let presence = fields.presence.unwrap_or_default();
+            if presence && history == Some(History::Latest) {
+                return Err(invalid(
+                    "latest and presence exclude each other: ask for them one after the other".into(),
+                ));
+            }
+            Request::Subscribe { channels: channels(&fields).map_err(invalid)?, history, types, presence }
         }
         _ => Request::Unsubscribe { channels: channels(&fields).map_err(invalid)? },
     };
@@ -349,7 +388,7 @@ mod tests {
         let channels = vec![Channel::new("contact:1").unwrap(), Channel::new("lead:2").unwrap()];
         assert_eq!(
             frame.request,
-            Request::Subscribe { channels, history: Some(History::Last(50)), types: None }
+            Request::Subscribe { channels, history: Some(History::Last(50)), types: None, presence: false }
         );
         assert_eq!(
             request(r#"{"type":"ping","data":{"a":[1]}}"#),
@@ -383,7 +422,7 @@ mod tests {
         let channels = vec![Channel::new("contact:123").unwrap()];
         assert_eq!(
             request(r#"{"type":"SUBSCRIBE","data":{"room":"contact:123"}}"#),
-            Request::Subscribe { channels: channels.clone(), history: None, types: None }
+            Request::Subscribe { channels: channels.clone(), history: None, types: None, presence: false }
         );
         assert_eq!(
             request(r#"{"type":"Unsubscribe","room":"contact:123"}"#),
@@ -414,7 +453,7 @@ mod tests {
         let unknown = fault(r#"{"type":"dance","id":7}"#);
         assert_eq!((unknown.code, unknown.id.as_deref()), ("unknown_type", Some("7")));
         assert!(
-            unknown.message.ends_with("auth, subscribe, unsubscribe, publish, typing, ping"),
+            unknown.message.ends_with("auth, subscribe, unsubscribe, publish, typing, presence, ping"),
             "{}",
             unknown.message
         );
@@ -433,6 +472,10 @@ mod tests {
             r#"{"type":"subscribe","id":1,"channel":"a","types":["a*b"]}"#,
             r#"{"type":"subscribe","id":1,"channel":"a","types":"a"}"#,
             r#"{"type":"auth","id":1,"token":5}"#,
+            r#"{"type":"subscribe","id":1,"channel":"a","presence":1}"#,
+            r#"{"type":"subscribe","id":1,"channel":"a","presence":true,"latest":true}"#,
+            r#"{"type":"presence","id":1}"#,
+            r#"{"type":"presence","id":1,"channel":"a b"}"#,
         ] {
             let fault = fault(bad);
             assert_eq!((fault.code, fault.id.as_deref()), ("invalid_frame", Some("1")), "{bad}: {fault}");

@@ -30,6 +30,7 @@ pub use live::{Live, LiveKind, Origin, encode_signal, is_live};
 use crate::channel::Channel;
 use crate::connection::{ConnectionName, Except};
 use crate::ident::{Epoch, Seq, TenantId, UserId};
+use crate::presence::{self, Change, read_envelope};
 use crate::tag::Tag;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -50,6 +51,8 @@ pub enum Message {
     Settings(TenantId),
     /// Something for those who are connected now.
     Live(Live),
+    /// A gateway says who is connected to it.
+    Presence(TenantId, presence::Origin, Change),
 }
 
 impl Message {
@@ -57,7 +60,7 @@ impl Message {
     pub fn tenant(&self) -> &TenantId {
         match self {
             Self::Batch(batch) => &batch.tenant,
-            Self::Settings(tenant) => tenant,
+            Self::Settings(tenant) | Self::Presence(tenant, ..) => tenant,
             Self::Live(live) => &live.tenant,
         }
     }
@@ -167,6 +170,9 @@ pub fn read(mut message: Bytes) -> Result<Message, EnvelopeFault> {
     if message.starts_with(live::MAGIC) {
         message.advance(live::MAGIC.len());
         return live::read(message).map(Message::Live);
+    }
+    if let Some(said) = read_envelope(message.clone()) {
+        return said.map(|(tenant, from, change)| Message::Presence(tenant, from, change));
     }
     if !message.starts_with(SETTINGS) {
         return decode(message).map(Message::Batch);

@@ -14,6 +14,7 @@
 //! | [`close`] | why does a gateway end a connection, and may the client come back? |
 //! | [`signal`] | what is a signal? |
 //! | [`envelope`] | how does a batch of events, word of changed settings, or something for live connections travel through Redis? |
+//! | [`presence`] | what do gateways tell each other about who is in a channel? |
 //! | [`epochs`] | is a cursor of an older epoch still good? |
 //! | [`settings`] | which settings of a tenant does somebody have? |
 //! | [`types`] | which types of events does somebody want? |
@@ -32,6 +33,7 @@ pub mod event;
 pub mod ident;
 pub mod json;
 pub mod limits;
+pub mod presence;
 pub mod server;
 pub mod settings;
 pub mod signal;

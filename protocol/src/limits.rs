@@ -44,6 +44,8 @@ pub const SERVER_FRAME_BYTES: usize = 96 * 1024;
 pub const SIGNAL_BYTES: usize = 16 * 1024;
 /// Most events of history one `subscribe` may ask for.
 pub const HISTORY_EVENTS: u64 = 1_000;
+/// Largest `meta` somebody may say about themselves where they are seen, in bytes of JSON.
+pub const META_BYTES: usize = 1_024;
 /// Deepest nesting of arrays and objects in JSON we store.
 pub const JSON_DEPTH: usize = 64;
 /// Most rows of one page of `GET /v1/events`.

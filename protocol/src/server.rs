@@ -164,6 +164,31 @@ pub enum ServerFrame<'a> {
         /// After `auth`: seconds until the new token expires.
         #[serde(skip_serializing_if = "Option::is_none")]
         expires_in: Option<u64>,
+        /// After `subscribe` with `presence`, and after `presence`: who is in each channel.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        presence: Option<&'a RawValue>,
+    },
+    /// Who came and went in a channel, or all that is known of it.
+    Presence {
+        /// Which channel.
+        channel: &'a Channel,
+        /// How many people are in it.
+        count: usize,
+        /// With `members`: this takes the place of all that was told before.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sync: Option<bool>,
+        /// Who is there.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        members: Option<&'a RawValue>,
+        /// Who came.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        joined: Option<&'a RawValue>,
+        /// Who went.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        left: Option<&'a [UserId]>,
+        /// Who says something else about themselves.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        updated: Option<&'a RawValue>,
     },
     /// A request was refused; the connection stays as it was.
     Error {
@@ -255,6 +280,7 @@ impl ServerFrame<'_> {
             | Self::Passed { .. }
             | Self::Published { .. }
             | Self::TooSoon { .. }
+            | Self::Presence { .. }
             | Self::Error { .. } => None,
         }
     }
@@ -284,8 +310,10 @@ pub(crate) mod tests {
 {"type":"expiring","in_ms":30000}
 {"type":"goaway","reconnect_ms":1500}
 {"type":"replayed","id":"a1","count":3,"more":false}
-{"type":"ok","id":"a1","channels":["tenant"],"seq":41,"epoch":"e1"}
+{"type":"ok","id":"a1","channels":["tenant"],"seq":41,"epoch":"e1","presence":{"tenant":{"count":0,"members":[]}}}
 {"type":"ok","expires_in":60}
+{"type":"presence","channel":"tenant","count":1,"joined":[{"user":"42","since":7}],"left":["42"],"updated":[{"user":"42","since":7}]}
+{"type":"presence","channel":"tenant","count":1,"sync":true,"members":[{"user":"42","since":7}]}
 {"type":"error","code":"forbidden","message":"no","channels":["tenant"]}
 {"type":"signal","channel":"tenant","from":"42","event":{"type":"moved"}}
 {"type":"ok","id":"a1","degraded":true}
@@ -306,6 +334,8 @@ pub(crate) mod tests {
         let id: Box<RawValue> = serde_json::from_str("\"a1\"").unwrap();
         let event_id = EventId::new("n-1").unwrap();
         let event: Box<RawValue> = serde_json::from_str(r#"{"type":"moved"}"#).unwrap();
+        let presence: Box<RawValue> = serde_json::from_str(r#"{"tenant":{"count":0,"members":[]}}"#).unwrap();
+        let members: Box<RawValue> = serde_json::from_str(r#"[{"user":"42","since":7}]"#).unwrap();
         let frames = [
             ServerFrame::Welcome {
                 connection: "c1",
@@ -337,8 +367,34 @@ pub(crate) mod tests {
                 seq: Some(Seq(41)),
                 epoch: Some(&epoch),
                 expires_in: None,
+                presence: Some(&presence),
             },
-            ServerFrame::Ok { id: None, channels: None, seq: None, epoch: None, expires_in: Some(60) },
+            ServerFrame::Ok {
+                id: None,
+                channels: None,
+                seq: None,
+                epoch: None,
+                expires_in: Some(60),
+                presence: None,
+            },
+            ServerFrame::Presence {
+                channel: &channels[0],
+                count: 1,
+                sync: None,
+                members: None,
+                joined: Some(&members),
+                left: Some(std::slice::from_ref(&user)),
+                updated: Some(&members),
+            },
+            ServerFrame::Presence {
+                channel: &channels[0],
+                count: 1,
+                sync: Some(true),
+                members: Some(&members),
+                joined: None,
+                left: None,
+                updated: None,
+            },
             ServerFrame::Error { id: None, code: "forbidden", message: "no", channels: Some(&channels) },
             ServerFrame::Signal { channel: &Channel::tenant(), from: &user, event: &event },
             ServerFrame::Passed { id: Some(&id), degraded: true },

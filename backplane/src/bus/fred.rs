@@ -298,6 +298,74 @@ impl Link {
         answer.map(drop).map_err(|error| failure(&error, DownCause::Closed))
     }
 
+    /// Carries out commands on keys of one slot, all or none; `key` is one of them. Answers the numbers they answered.
+    pub(super) async fn transaction(
+        &self,
+        key: &str,
+        commands: Vec<(&'static str, Vec<Word>)>,
+    ) -> Result<Vec<Option<i64>>, Failure> {
+        let all = std::iter::once(("MULTI", Vec::new())).chain(commands).chain([("EXEC", Vec::new())]);
+        match self.commands(key, all.collect()).await?.pop() {
+            Some(Value::Array(answers)) => Ok(answers.iter().map(Value::as_i64).collect()),
+            _ => Err(Failure::new(DownCause::Refused, "redis did not carry out a transaction")),
+        }
+    }
+
+    /// Sends commands on keys of one slot in one piece; fails with the first that does.
+    async fn commands(
+        &self,
+        key: &str,
+        commands: Vec<(&'static str, Vec<Word>)>,
+    ) -> Result<Vec<Value>, Failure> {
+        let (pipeline, lost) = (self.client.pipeline(), |error: Error| failure(&error, DownCause::Closed));
+        let slot = ClusterHash::Custom(fred::util::redis_keyslot(key.as_bytes()));
+        for (name, words) in commands {
+            let words: Vec<Value> = words.into_iter().map(|Word(value)| value).collect();
+            let _: Value = pipeline
+                .custom(CustomCommand::new_static(name, slot.clone(), false), words)
+                .await
+                .map_err(lost)?;
+        }
+        let answers: Vec<Result<Value, Error>> = pipeline.try_all().await;
+        answers.into_iter().collect::<Result<_, _>>().map_err(lost)
+    }
+
+    /// Whether PUBLISH is SPUBLISH here.
+    pub(super) fn is_sharded(&self) -> bool {
+        self.sharded
+    }
+
+    /// All of a hash. For small ones.
+    pub(super) async fn hash(&self, key: &str) -> Result<HashMap<String, String>, Failure> {
+        let get = CustomCommand::new_static("HGETALL", ClusterHash::FirstKey, false);
+        self.client.custom(get, vec![key]).await.map_err(|error| failure(&error, DownCause::Closed))
+    }
+
+    /// A field of a hash.
+    pub(super) async fn field(&self, key: &str, field: &str) -> Result<Option<String>, Failure> {
+        let get = CustomCommand::new_static("HGET", ClusterHash::FirstKey, false);
+        self.client.custom(get, vec![key, field]).await.map_err(|error| failure(&error, DownCause::Closed))
+    }
+
+    /// About so many fields of a hash, those that match, and where it goes on: at `0` it is over.
+    pub(super) async fn page(
+        &self,
+        key: &str,
+        cursor: &str,
+        count: usize,
+        pattern: Option<&str>,
+    ) -> Result<(String, Vec<(String, String)>), Failure> {
+        let scan = CustomCommand::new_static("HSCAN", ClusterHash::FirstKey, false);
+        let count = count.to_string();
+        let matching = pattern.into_iter().flat_map(|pattern| ["MATCH", pattern]);
+        let words: Vec<&str> = [key, cursor, "COUNT", &count].into_iter().chain(matching).collect();
+        let answer: Result<(String, Vec<String>), Error> = self.client.custom(scan, words).await;
+        let (next, flat) = answer.map_err(|error| failure(&error, DownCause::Closed))?;
+        let mut flat = flat.into_iter();
+        let pairs = std::iter::from_fn(|| Some((flat.next()?, flat.next()?)));
+        Ok((next, pairs.collect()))
+    }
+
     /// Sends a PUBLISH. It is in fred's queue, behind all earlier ones, when this returns; the result comes later.
     pub(super) async fn publish(&self, channel: String, payload: Bytes) -> Publishing {
         let (client, sharded) = (self.client.clone(), self.sharded);
@@ -320,6 +388,27 @@ impl Link {
             Poll::Ready(result) => Box::pin(std::future::ready(result)),
             Poll::Pending => publishing,
         }
+    }
+}
+
+/// A word of a command.
+pub(super) struct Word(Value);
+
+impl From<&str> for Word {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<String> for Word {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Bytes> for Word {
+    fn from(bytes: Bytes) -> Self {
+        Self(Value::Bytes(bytes))
     }
 }
 

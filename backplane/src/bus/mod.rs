@@ -19,13 +19,14 @@
 //! | `listener`, `session`, `wanted` | how does a gateway get and keep its subscriptions? |
 //! | `drain`, `inbox` | how do messages reach the gateway, and what when it is too slow? |
 //! | `nodes` | how do gateways know of each other? |
+//! | `presence` | where does it stand who is connected where? |
 //! | `pulse`, `probe` | is the connection alive, and is it deaf? |
 //! | `fred` | how is Redis spoken to? (the only file that imports the client library) |
 //! | `health`, `backoff`, `metrics` | what is told to others, how fast do we come back, what is counted? |
 //!
 //! Commands used, for an ACL: `HELLO`, `CLIENT`, `PING`, `PUBLISH` and `SUBSCRIBE`/`UNSUBSCRIBE`, on a cluster
 //! `SPUBLISH`, `SSUBSCRIBE`/`SUNSUBSCRIBE` and `CLUSTER SLOTS`, on channels `<prefix>:*`; of a gateway also `HSET`,
-//! `HGETALL` and `HDEL` on the key `<prefix>:nodes`. (The library also tries `INFO`
+//! `HGETALL` and `HDEL` on the key `<prefix>:nodes` and what [`presence`] lists on keys `<prefix>:presence:*`. (The library also tries `INFO`
 //! and does without it when refused.)
 
 mod announcer;
@@ -40,6 +41,7 @@ mod metrics;
 mod name;
 mod nodes;
 mod outbox;
+mod presence;
 mod probe;
 mod pulse;
 mod session;
@@ -52,6 +54,7 @@ pub use inbox::{BusEvent, BusEvents, Interruption};
 pub use listener::Listener;
 pub use metrics::describe as describe_metrics;
 pub use nodes::{BEAT, Fleet, NodeCard, NodeState, Nodes};
+pub use presence::{LEASE_S, Page, PresenceReader, PresenceStore, Somebody, StoreFault, Written};
 
 /// Why the bus could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]

@@ -4,6 +4,7 @@
 //! the prefix nor a tenant name can contain a brace, so names cannot collide and reading them back is unambiguous.
 
 use carillon_protocol::ident::TenantId;
+use carillon_protocol::presence::Origin;
 
 /// The names of one installation.
 #[derive(Debug, Clone)]
@@ -32,6 +33,16 @@ impl Names {
 
     pub(super) fn log(&self, tenant: &TenantId) -> String {
         format!("{}:{{{}}}:log", self.prefix, tenant)
+    }
+
+    /// The key of what a gateway says of who is in a tenant's channels.
+    pub(super) fn presence(&self, tenant: &TenantId, origin: &Origin) -> String {
+        format!("{}:presence:{{{}}}:{origin}", self.prefix, tenant)
+    }
+
+    /// The key of the list of gateways that say something of a tenant.
+    pub(super) fn presence_heads(&self, tenant: &TenantId) -> String {
+        format!("{}:presence:{{{}}}", self.prefix, tenant)
     }
 
     pub(super) fn probe(&self) -> &str {

@@ -9,7 +9,7 @@ use carillon_protocol::client::{
 };
 use carillon_protocol::ident::plain_text;
 use carillon_protocol::limits::{
-    ATTRIBUTE_BYTES, CHANNELS_PER_CONNECTION, HISTORY_EVENTS, JSON_DEPTH, TYPE_PATTERN_BYTES,
+    ATTRIBUTE_BYTES, CHANNELS_PER_CONNECTION, HISTORY_EVENTS, JSON_DEPTH, META_BYTES, TYPE_PATTERN_BYTES,
     TYPES_PER_FILTER,
 };
 use carillon_protocol::server::ServerFrame;
@@ -54,7 +54,7 @@ fn id_is_scalar(id: Option<&str>, text: &str) {
 
 fn within_limits(frame: &ClientFrame) {
     match &frame.request {
-        Request::Subscribe { channels, history, types } => {
+        Request::Subscribe { channels, history, types, .. } => {
             set_of(channels);
             let patterns = types.iter().map(|types| types.patterns().len());
             assert!(patterns.into_iter().all(|count| (1..=TYPES_PER_FILTER).contains(&count)));
@@ -63,6 +63,13 @@ fn within_limits(frame: &ClientFrame) {
             }
         }
         Request::Unsubscribe { channels } => drop(set_of(channels)),
+        Request::Presence { channel, meta } => {
+            assert!(channel.is_some() || meta.is_some());
+            if let Some(Some(meta)) = meta {
+                assert!(meta.len() <= META_BYTES);
+                serde_json::from_str::<&RawValue>(meta).expect("what others see is JSON");
+            }
+        }
         Request::Ping { data: Some(data) } => {
             serde_json::from_str::<&RawValue>(data).expect("what a pong repeats is JSON");
         }
@@ -175,8 +182,18 @@ fn is_good(tree: &Value) -> bool {
     let request = match kind.to_ascii_lowercase().as_str() {
         "ping" => true,
         "auth" => fields && field("token").is_string(),
-        "subscribe" => fields && channels && history && are_types(tree),
+        "subscribe" => {
+            let both = field("latest") == true && field("presence") == true;
+            fields && channels && history && !both && are_types(tree)
+        }
         "unsubscribe" => fields && channels,
+        "presence" => {
+            let meta = tree.get("meta").or_else(|| tree["data"].get("meta"));
+            let fits = meta.is_none_or(|meta| meta.is_null() || meta.to_string().len() <= META_BYTES);
+            let place = channel(tree);
+            let is_place = place.is_none_or(|name| Channel::new(name).is_ok());
+            fields && fits && is_place && (place.is_some() || meta.is_some())
+        }
         kind @ ("publish" | "typing" | "typing_start" | "typing_stop") => {
             let typed = sends(tree) && (!tree["data"].is_object() || sends(&tree["data"]));
             let place = channel(tree).is_some_and(|name| Channel::new(name).is_ok());
@@ -200,7 +217,7 @@ fn has_types(fields: &Value) -> bool {
     };
     is(&["token", "channel", "room", "epoch"], Value::is_string)
         && is(&["history", "since"], Value::is_u64)
-        && is(&["latest"], Value::is_boolean)
+        && is(&["latest", "presence"], Value::is_boolean)
         && ["channels", "rooms", "types"].iter().all(|name| fields[*name].is_null() || texts(&fields[*name]))
 }
 
@@ -229,7 +246,8 @@ fn says_the_same(frame: &ClientFrame, tree: &Value, text: &str) {
                 assert!(asked.channels.iter().all(|it| names().contains(it.as_str())), "{asked:?}");
             }
         }
-        Request::Subscribe { channels, history, types: chosen } => {
+        Request::Subscribe { channels, history, types: chosen, presence } => {
+            assert_eq!(*presence, field("presence").as_bool().unwrap_or_default());
             assert_eq!((&*kind, set_of(channels)), ("subscribe", names()));
             let chosen: Option<BTreeSet<&str>> =
                 chosen.as_ref().map(|types| types.patterns().iter().map(|it| it.as_str()).collect());
@@ -254,6 +272,9 @@ fn says_the_same(frame: &ClientFrame, tree: &Value, text: &str) {
             let said = field("state").as_str().map(str::to_ascii_lowercase);
             assert_eq!(Some(state.as_str()), named_state(&kind).or(said.as_deref()));
         }
+        Request::Presence { channel: place, .. } => {
+            assert_eq!((&*kind, place.as_ref().map(Channel::as_str)), ("presence", channel(tree)));
+        }
         Request::Ping { data } => {
             assert_eq!(kind, "ping");
             let repeated = data.as_deref().map_or(Value::Null, |data| {
@@ -266,7 +287,10 @@ fn says_the_same(frame: &ClientFrame, tree: &Value, text: &str) {
 
 /// The answer is one JSON object that carries the id, and is not much longer than what was asked.
 fn can_be_told(fault: &FrameFault, text: &str) {
-    assert!(["invalid_json", "invalid_frame", "unknown_type"].contains(&fault.code), "{fault:?}");
+    assert!(
+        ["invalid_json", "invalid_frame", "unknown_type", "meta_too_large"].contains(&fault.code),
+        "{fault:?}"
+    );
     assert!(!fault.message.is_empty());
     id_is_scalar(fault.id.as_deref(), text);
     let id = fault.id.as_deref().map(|id| serde_json::from_str::<&RawValue>(id).expect("an id is JSON"));

@@ -25,7 +25,7 @@ fn the_welcome_says_who_where_from_when_and_how_much() {
         assert!((3_500..=3_600).contains(&welcome.expires_in), "{}", welcome.expires_in);
         let limits = json!({
             "message_bytes": 65_536, "channels": 1_000, "frames_per_second": 50, "history": 1_000,
-            "frame_bytes": 98_304,
+            "frame_bytes": 98_304, "signal_bytes": 16_384,
         });
         assert_eq!(welcome.limits, limits);
         let (other, again) = Socket::open(&wanted).await.unwrap();

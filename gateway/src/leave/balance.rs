@@ -59,6 +59,7 @@ mod tests {
             events_per_second: 0.0,
             deliveries_per_second: 0.0,
             started_ms: 0,
+            incarnation: 0,
             beat: 1,
         };
         Fleet { nodes: loads.iter().enumerate().map(card).collect(), settled_since }

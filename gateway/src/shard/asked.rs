@@ -379,7 +379,7 @@ mod tests {
         let mut asked = Asked::default();
         let joining = |name: &str| {
             let channels = vec![channel(name)];
-            Waiting::new(Joining { id: None, channels, history: None, types: None })
+            Waiting::new(Joining { id: None, channels, history: None, types: None, presence: false })
         };
         let ticket = asked.wait(1, joining("a")).unwrap();
         asked.unwanted(1, &[channel("a"), channel("b")]);

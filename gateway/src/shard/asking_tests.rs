@@ -91,7 +91,8 @@ impl Rig {
             rates: Rates::default(),
             relays: Relays::default(),
         };
-        let world = Kernel::new(poll.registry().try_clone().unwrap(), asks, Outgoing::nowhere());
+        let (presence, _) = tokio::sync::mpsc::unbounded_channel();
+        let world = Kernel::new(poll.registry().try_clone().unwrap(), asks, Outgoing::nowhere(), presence);
         let mut shard = Shard::new(world, 0, config, Arc::default());
         let limits = RingLimits { events: 16, bytes: 1 << 10 };
         let (tenant, epoch) = (TenantId::new("acme").unwrap(), Epoch::new("e1").unwrap());
@@ -111,6 +112,7 @@ impl Rig {
             verdicts: Verdicts::default(),
             device: None,
             types: None,
+            meta: None,
         };
         let newcomer = Newcomer {
             socket: mio::net::TcpStream::from_std(socket),
@@ -149,7 +151,7 @@ impl Rig {
 
     fn subscribe(&mut self, channels: &[&str]) {
         let channels = channels.iter().map(|name| channel(name)).collect();
-        let joining = Joining { id: Some("1".into()), channels, history: None, types: None };
+        let joining = Joining { id: Some("1".into()), channels, history: None, types: None, presence: false };
         subscribe(self.id.key, joining, &mut self.shard.tables, &mut self.shard.context);
     }
 

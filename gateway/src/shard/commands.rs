@@ -10,10 +10,12 @@ use super::rules::{Stay, ask_soon, end_forbidden_history, end_history, end_past,
 use super::session::Session;
 use super::signals::{publish, say_words, typing};
 use super::tables::Tables;
+use super::watching::{look, see_anew, unseen, why_unseen};
 use super::world::World;
 use crate::authorize::Refusal;
+use crate::metrics::metrics;
 use carillon_platform::auth::{Identity, ServiceKey};
-use carillon_protocol::client::{ClientFrame, FrameId, Request as Asked};
+use carillon_protocol::client::{ClientFrame, FrameId, Meta, Request as Asked};
 use carillon_protocol::server::ServerFrame;
 use carillon_protocol::{Channel, CloseCode};
 use std::sync::Arc;
@@ -31,10 +33,11 @@ pub(super) fn carry_out<W: World>(
     let ClientFrame { id, request } = frame;
     match request {
         Asked::Auth { token } => refresh(key, id, token, tables, context),
-        Asked::Subscribe { channels, history, types } => {
+        Asked::Subscribe { channels, history, types, presence } => {
             let types = types.map(Arc::new);
-            subscribe(key, Joining { id, channels, history, types }, tables, context);
+            subscribe(key, Joining { id, channels, history, types, presence }, tables, context);
         }
+        Asked::Presence { channel, meta } => presence(key, id, channel, meta, tables, context),
         Asked::Unsubscribe { channels } => unsubscribe(key, id, &channels, tables, context),
         Asked::Publish(asked) => publish(key, id, &asked, tables, context),
         Asked::Typing { channel, state } => typing(key, id, &channel, state, tables, context),
@@ -91,7 +94,14 @@ pub(super) fn refreshed<W: World>(
     let before = std::mem::replace(&mut session.identity, identity);
     leave_forbidden(key, &before, tables, context);
     let id = raw(&frame);
-    let ok = ServerFrame::Ok { id, channels: None, seq: None, epoch: None, expires_in: Some(expires_in) };
+    let ok = ServerFrame::Ok {
+        id,
+        channels: None,
+        seq: None,
+        epoch: None,
+        expires_in: Some(expires_in),
+        presence: None,
+    };
     tables.say(key, &ok, context.now_ms);
 }
 
@@ -154,6 +164,7 @@ fn leave_forbidden<W: World>(
     tables.leave(key, SESSION, &lost);
     let types = tables.chosen(key);
     tables.join(key, SESSION, &gained, types.as_ref());
+    see_anew(key, SESSION, tables, context);
     end_history(key, SESSION, &lost, tables, context);
     end_past(key, SESSION, &past, tables, context);
     // Also of channels that it has left since it asked.
@@ -173,9 +184,47 @@ fn unsubscribe<W: World>(
         let (id, channels) = (raw(&id), Some(channels));
         tables.say(
             key,
-            &ServerFrame::Ok { id, channels, seq: None, epoch: None, expires_in: None },
+            &ServerFrame::Ok { id, channels, seq: None, epoch: None, expires_in: None, presence: None },
             context.now_ms,
         );
+    }
+}
+
+/// Asks who is in a channel, or sets what somebody says about themselves: in a channel, or in all they are seen in.
+fn presence<W: World>(
+    key: u32,
+    id: Option<FrameId>,
+    channel: Option<Channel>,
+    meta: Option<Meta>,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    if let Some(channel) = &channel
+        && !unseen(key, SESSION, std::slice::from_ref(channel), tables).is_empty()
+    {
+        metrics().frame_refused("forbidden");
+        let channels = std::slice::from_ref(channel);
+        let message = why_unseen(key, SESSION, channels, tables);
+        let channels = Some(channels);
+        let error = ServerFrame::Error { id: raw(&id), code: "forbidden", message: &message, channels };
+        return tables.say(key, &error, context.now_ms);
+    }
+    let meta = match (channel, meta) {
+        (Some(channel), None) => return look(key, SESSION, id, channel, tables),
+        (Some(channel), Some(meta)) if !tables.set_meta(key, SESSION, Some(&channel), &meta) => {
+            let message = format!("this connection is not seen in {channel}: subscribe to it first");
+            return tables.refuse(key, id.as_deref(), "not_present", &message, context.now_ms);
+        }
+        (None, Some(meta)) => Some(meta),
+        _ => None,
+    };
+    if let Some(meta) = meta {
+        tables.set_meta(key, SESSION, None, &meta);
+    }
+    if let Some(id) = raw(&id) {
+        let (channels, seq, epoch, expires_in, presence) = (None, None, None, None, None);
+        let ok = ServerFrame::Ok { id: Some(id), channels, seq, epoch, expires_in, presence };
+        tables.say(key, &ok, context.now_ms);
     }
 }
 

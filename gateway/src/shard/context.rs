@@ -45,6 +45,7 @@ pub(crate) struct Counts {
     pub(crate) signals: u64,
     pub(crate) signal_writes: u64,
     pub(crate) received: u64,
+    pub(crate) presence: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) received_bytes: u64,
 }

@@ -84,7 +84,7 @@ pub(super) fn welcome<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> Vec<Box<str>> {
-    let Authorized { identity, stream, channels, resume, rules, verdicts, device, types } = authorized;
+    let Authorized { identity, stream, channels, resume, rules, verdicts, device, types, meta } = authorized;
     let Some(connection) = tables.get_mut(key) else { return Vec::new() };
     let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };
     let held = std::mem::take(held);
@@ -117,6 +117,9 @@ pub(super) fn welcome<W: World>(
     };
     let seq = session.cursor(room_cursor);
     tables.enter(key, session);
+    if let Some(meta) = meta {
+        tables.meta.insert(key, meta);
+    }
     let index = tables.get(key).map_or(0, |connection| connection.sessions().len().saturating_sub(1));
     tables.join(key, index, &all, types.as_ref());
     for (channel, verdict) in verdicts.on(Action::Subscribe) {

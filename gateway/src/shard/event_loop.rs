@@ -4,7 +4,7 @@
 
 use super::context::ShardConfig;
 use super::mailbox::{Inbox, Shards};
-use super::messages::Request;
+use super::messages::{PresenceNews, Request};
 use super::shard::{Ready, Shard};
 use super::world::Kernel;
 use crate::fate::SharedFate;
@@ -20,12 +20,13 @@ const WAKE: Token = Token(usize::MAX);
 /// Sockets looked at in one turn.
 const EVENTS: usize = 1_024;
 
-/// Starts the shards. Whoever reads `requests` answers them.
+/// Starts the shards. Whoever reads `requests` answers them; `presence` hears who comes and goes.
 pub(crate) fn start(
     count: usize,
     config: &ShardConfig,
     requests: &UnboundedSender<Request>,
     bus: &LiveBus,
+    presence: &UnboundedSender<(u16, Vec<PresenceNews>)>,
 ) -> io::Result<(Shards, Vec<JoinHandle<()>>)> {
     let polls = (0..count).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
     let wakers =
@@ -35,7 +36,8 @@ pub(crate) fn start(
         .zip(polls.into_iter().zip(inboxes))
         .map(|(number, (mut poll, inbox))| {
             let outgoing = Outgoing::new(bus.clone(), shards.clone());
-            let world = Kernel::new(poll.registry().try_clone()?, requests.clone(), outgoing);
+            let world =
+                Kernel::new(poll.registry().try_clone()?, requests.clone(), outgoing, presence.clone());
             let shard = Shard::new(world, number, config.clone(), inbox.load.clone());
             std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
                 let fate = SharedFate::of("shard");
@@ -100,7 +102,9 @@ mod tests {
             rates: Rates::default(),
             relays: Relays::default(),
         };
-        let world = Kernel::new(poll.registry().try_clone().unwrap(), requests, Outgoing::nowhere());
+        let (presence, _) = tokio::sync::mpsc::unbounded_channel();
+        let world =
+            Kernel::new(poll.registry().try_clone().unwrap(), requests, Outgoing::nowhere(), presence);
         (Shard::new(world, 0, config, Arc::default()), inboxes.remove(0), poll)
     }
 

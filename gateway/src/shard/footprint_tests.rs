@@ -105,7 +105,8 @@ impl Rig {
             rates: Rates::default(),
             relays: Relays::default(),
         };
-        let world = Kernel::new(poll.registry().try_clone().unwrap(), asks, Outgoing::nowhere());
+        let (presence, _) = tokio::sync::mpsc::unbounded_channel();
+        let world = Kernel::new(poll.registry().try_clone().unwrap(), asks, Outgoing::nowhere(), presence);
         let shard = Shard::new(world, 0, config, Arc::default());
         let limits = RingLimits { events: 1_024, bytes: 1 << 20 };
         let epoch = Epoch::new("e1").unwrap();
@@ -147,6 +148,7 @@ impl Rig {
             verdicts: crate::verdicts::Verdicts::default(),
             device: None,
             types: None,
+            meta: None,
         };
         self.accept(Coming::Admitted(Box::new(authorized)));
     }

@@ -138,6 +138,7 @@ fn on_message<W: World>(
         }
         Incoming::Close(why) => {
             // The client closes: it gets its own farewell back.
+            let is_goodbye = matches!(why, None | Some((1000, _)));
             let reason = match why {
                 Some((MESSAGE_TOO_BIG, _)) => {
                     metrics().frames_too_big.increment(1);
@@ -153,6 +154,9 @@ fn on_message<W: World>(
                 }
                 Some(_) => String::new(),
             };
+            if is_goodbye {
+                tables.say_goodbye(key);
+            }
             tables.close(key, CloseCode::Bye, &reason, context);
             if let Some(connection) = tables.get_mut(key) {
                 connection.farewell_answered();

@@ -5,10 +5,12 @@
 use super::asked::{WAITING, Waiting};
 use super::context::Context;
 use super::history::{HistoryJob, JOBS};
-use super::messages::{Joining, Request};
+use super::messages::{Joined, Joining, Request};
+use super::present::CHANNELS as PRESENCE_CHANNELS;
 use super::rules::forget_past;
 use super::session::{Position, Reading};
 use super::tables::Tables;
+use super::watching::{has_room_to_watch, unseen, watch, why_unseen};
 use super::world::{Socket, World};
 use crate::authorize::some;
 use crate::metrics::metrics;
@@ -107,6 +109,17 @@ pub(super) fn join<W: World>(
         let message = format!("a connection may be in {CHANNELS_PER_CONNECTION} channels");
         return tables.refuse(key, asked.id.as_deref(), "too_many_channels", &message, context.now_ms);
     }
+    if asked.presence {
+        let unseen = unseen(key, SESSION, &asked.channels, tables);
+        if !unseen.is_empty() {
+            let message = format!("{}; nothing was subscribed", why_unseen(key, SESSION, &unseen, tables));
+            return refuse(key, &asked.id, ("forbidden", &message), &unseen, tables, context);
+        }
+        if !has_room_to_watch(key, SESSION, &asked.channels, tables) {
+            let message = format!("a connection sees who is in {PRESENCE_CHANNELS} channels");
+            return tables.refuse(key, asked.id.as_deref(), "too_many_channels", &message, context.now_ms);
+        }
+    }
     if asked.history.is_some() && session.history.len() >= JOBS {
         let message = format!("{JOBS} pieces of history are being sent; wait for one to be replayed");
         let codes = ("too_many_requests", "too_many_histories");
@@ -162,14 +175,19 @@ fn enter<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, con
     let Some(room) = tables.rooms.get(session.room) else { return };
     let (epoch, epochs, oldest) = (room.life.epoch.clone(), room.life.epochs.clone(), room.life.oldest);
     let seq = session.cursor(room.cursor);
-    let Joining { id, channels, history, types } = asked;
-    tables.join(key, SESSION, &channels, types.as_ref());
+    tables.join(key, SESSION, &asked.channels, asked.types.as_ref());
+    if asked.presence {
+        // Answered when it is known who is there.
+        return watch(key, SESSION, Joined { asked, seq, epoch }, tables);
+    }
+    let Joining { id, channels, history, types, .. } = asked;
     let ok = ServerFrame::Ok {
         id: raw(&id),
         channels: Some(&channels),
         seq: Some(seq),
         epoch: Some(&epoch),
         expires_in: None,
+        presence: None,
     };
     tables.say(key, &ok, context.now_ms);
     let session = tables.get_mut(key).and_then(|connection| connection.sessions_mut().get_mut(SESSION));
@@ -185,6 +203,29 @@ fn enter<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, con
         }
         session.history.push_back(job);
     }
+}
+
+/// Who is there has been told to whoever subscribed: now the past that was asked for comes.
+pub(super) fn joined<S: Socket>(key: u32, joined: Joined, tables: &mut Tables<S>) {
+    let Joined { asked: Joining { id, channels, history: Some(history), types, .. }, seq, epoch } = joined
+    else {
+        return;
+    };
+    let Tables { connections, rooms, .. } = tables;
+    let session =
+        connections.get_mut(key as usize).and_then(|connection| connection.sessions_mut().get_mut(SESSION));
+    let Some(session) = session else { return };
+    let Some(room) = rooms.get(session.room) else { return };
+    let upto = if room.life.epoch == epoch { seq } else { session.cursor(room.cursor) };
+    let selection = Selection { channels: channels.into(), types };
+    session.history.push_back(HistoryJob::new(
+        id,
+        selection,
+        history,
+        upto,
+        &room.life.epochs,
+        room.life.oldest,
+    ));
 }
 
 fn refuse<W: World>(

@@ -8,6 +8,7 @@ use crate::admission::Permit;
 use crate::authorize::{Authorized, Refusal};
 use crate::edge::RawQuery;
 use crate::live::Passing;
+use crate::presence::{Event, PresenceFrame, Told};
 use crate::relay::{NotPublished, Receipt, Relayed, UnderWay};
 use crate::stream::Stream;
 use crate::stream::backlog::{BacklogPage, Held, Reader, Selection};
@@ -19,7 +20,7 @@ use carillon_platform::auth::{Identity, ServiceKey};
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::{FrameId, History};
 use carillon_protocol::connection::{Incarnation, Whereabouts};
-use carillon_protocol::{Channel, ConnectionName, Seq, TenantId, TypeFilter};
+use carillon_protocol::{Channel, ConnectionName, Epoch, Seq, TenantId, TypeFilter};
 use mio::net::TcpStream;
 use std::sync::Arc;
 
@@ -46,6 +47,10 @@ pub(crate) enum ToShard<S = TcpStream> {
     Asked(ConnectionId, Option<AskTicket>, Box<Verdicts>),
     /// What became of an event that a connection publishes.
     Published(ConnectionId, Box<Published>),
+    /// What watchers of a channel are told.
+    Presence(TenantId, Channel, Arc<PresenceFrame>),
+    /// Who is in channels, for somebody who asked; whether it may be out of date.
+    WhoIsThere(Box<Asker>, TenantId, Vec<(Channel, Told)>, bool),
     /// An API key has ended.
     KeyEnded(ServiceKey),
     /// Send so many of its connections away.
@@ -120,6 +125,36 @@ pub(crate) struct Published {
     pub(crate) result: Result<Receipt, NotPublished>,
 }
 
+/// Something that happened in a turn, for the node's presence.
+pub(crate) type PresenceNews = (TenantId, Event<Asker>);
+
+/// Who wants to know who is in channels.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(crate) connection: ConnectionId,
+    pub(crate) wants: Wants,
+}
+
+/// What for.
+#[derive(Debug)]
+pub(crate) enum Wants {
+    /// The answer to a `subscribe` that was carried out.
+    Joined(Box<Joined>),
+    /// The answer to a `presence`.
+    Once(Option<FrameId>),
+    /// It missed something.
+    Sync,
+}
+
+/// A `subscribe` whose answer waits.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) asked: Joining,
+    /// Live from here on.
+    pub(crate) seq: Seq,
+    pub(crate) epoch: Epoch,
+}
+
 /// A `subscribe`.
 #[derive(Debug, Clone)]
 pub(crate) struct Joining {
@@ -128,6 +163,8 @@ pub(crate) struct Joining {
     pub(crate) history: Option<History>,
     /// Only events of these types.
     pub(crate) types: Option<Arc<TypeFilter>>,
+    /// Whether it wants to know who is there.
+    pub(crate) presence: bool,
 }
 
 /// Where a piece of history goes on.

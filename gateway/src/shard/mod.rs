@@ -31,13 +31,16 @@
 //! | [`context`] | what do all parts of a shard use while they work? |
 //! | [`groups`] | who of a channel wants only events of some types? |
 //! | [`asked`] | which memberships hold by an application's verdict, until when, and what waits for one? |
+//! | [`present`] | which sessions of a room are seen in its channels, and who watches? |
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
 //! | [`history`] | how far is the past that a `subscribe` asked for? |
 //! | [`session`] | what is known of somebody in one tenant? |
 //! | [`connection`] | what is known of one connection, and what may become of it? |
+//! | [`seen`] | who is seen in a channel, and who is not any more? |
 //! | [`tables`] | who is here, in which room, and who goes? |
 //! | [`except`] | who does not get an event, although it is for them? |
 //! | [`generation`] | what happens when a stream lost continuity? |
+//! | [`watching`] | how is a client told who is in a channel? |
 //! | [`rules`] | what happens when a tenant's rules change? |
 //! | [`fanout`] | how does an event reach everyone who is live? |
 //! | [`live`] | how does a signal reach everyone who is live? |
@@ -90,10 +93,12 @@ mod membership;
 mod messages;
 mod outbox;
 mod pace;
+mod present;
 mod publishing;
 mod replay;
 mod room;
 mod rules;
+mod seen;
 mod session;
 #[expect(
     clippy::module_inception,
@@ -106,6 +111,7 @@ mod simulation;
 mod stuck;
 mod tables;
 mod typists;
+mod watching;
 mod wheel;
 mod wire;
 mod world;
@@ -115,7 +121,8 @@ pub(crate) use context::{Counts, ShardConfig};
 pub(crate) use event_loop::start;
 pub(crate) use mailbox::Shards;
 pub(crate) use messages::{
-    Cause, Coming, ConnectionId, HistoryFrom, HistoryPage, Newcomer, Published, Request, ToShard,
+    Asker, Cause, Coming, ConnectionId, HistoryFrom, HistoryPage, Newcomer, PresenceNews, Published, Request,
+    ToShard,
 };
 pub(crate) use stuck::StuckCursors;
 pub(crate) use wire::Wire;

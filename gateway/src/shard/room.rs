@@ -7,11 +7,12 @@
 
 use super::groups::{Groups, Source};
 use super::membership::{ChannelKey, Membership, Memberships};
+use super::present::Present;
 use crate::live::Passing;
 use crate::stream::entry::Entry;
 use crate::stream::{Life, Stream};
 use carillon_platform::rules::RuleSet;
-use carillon_protocol::{Channel, ChannelPattern, Seq, TypeFilter};
+use carillon_protocol::{Channel, ChannelPattern, Seq, TenantId, TypeFilter};
 use slab::Slab;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub(super) struct Room {
     pub(super) has_news: bool,
     /// Signals that wait for the next fan-out.
     pub(super) signals: Vec<Arc<Passing>>,
+    /// Who is seen and who watches, once somebody is or does.
+    pub(super) present: Option<Box<Present>>,
     members: Vec<u32>,
     channels: Slab<Members>,
     by_name: HashMap<Channel, ChannelKey>,
@@ -82,6 +85,7 @@ impl Room {
             rests_until_us: 0,
             has_news: false,
             signals: Vec::new(),
+            present: None,
             members: Vec::new(),
             channels: Slab::new(),
             by_name: HashMap::new(),
@@ -283,7 +287,7 @@ impl Room {
 #[derive(Default)]
 pub(super) struct Rooms {
     rooms: Slab<Room>,
-    by_tenant: HashMap<carillon_protocol::TenantId, RoomKey>,
+    by_tenant: HashMap<TenantId, RoomKey>,
     /// Those that may have lost their last session in this turn.
     left: Vec<RoomKey>,
 }
@@ -299,7 +303,12 @@ impl Rooms {
 
     /// The room of a stream's tenant, if anybody of it is here.
     pub(super) fn of(&self, stream: &Stream) -> Option<RoomKey> {
-        self.by_tenant.get(&stream.tenant).copied()
+        self.of_tenant(&stream.tenant)
+    }
+
+    /// The room of a tenant, if anybody of it is here.
+    pub(super) fn of_tenant(&self, tenant: &TenantId) -> Option<RoomKey> {
+        self.by_tenant.get(tenant).copied()
     }
 
     /// The room of a stream's tenant, made if there was none. It is forgotten at the end of the turn if nobody enters.
@@ -344,7 +353,7 @@ mod tests {
     use super::*;
     use crate::budget::Budget;
     use crate::stream::ring::RingLimits;
-    use carillon_protocol::{Epoch, TenantId};
+    use carillon_protocol::Epoch;
 
     fn room() -> Room {
         let limits = RingLimits { events: 16, bytes: 1 << 10 };

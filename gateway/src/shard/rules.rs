@@ -9,6 +9,7 @@ use super::generation::reset;
 use super::room::RoomKey;
 use super::session::{Reading, Session};
 use super::tables::Tables;
+use super::watching::see_anew;
 use super::world::{Socket, World};
 use crate::authorize::some;
 use crate::metrics::metrics;
@@ -58,6 +59,8 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
             }
         }
     }
+    let changed = before.is_granted(Action::Presence) || rules.is_granted(Action::Presence);
+    let members: Vec<u32> = if changed { room.members().to_vec() } else { Vec::new() };
     for (member, channel) in left_to_it {
         ask_soon(member, &channel, &rules, tables, context);
     }
@@ -69,6 +72,13 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
             tables.get(member).and_then(|connection| session_in(connection, key)).map(|(index, _)| index);
         if let Some(index) = index {
             end_past(member, index, &channels, tables, context);
+        }
+    }
+    for member in members {
+        let index =
+            tables.get(member).and_then(|connection| session_in(connection, key)).map(|(index, _)| index);
+        if let Some(index) = index {
+            see_anew(member, index, tables, context);
         }
     }
     end_forbidden_histories(key, tables, context);

@@ -17,6 +17,7 @@ use super::durable::published;
 use super::entering::{Accepted, accept, welcome};
 use super::fanout::FanOut;
 use super::inbound::{Inbound, on_text};
+use super::joining::joined;
 use super::leaving::{Departures, leaves_at_head, tell_to_leave};
 use super::live::LiveFanOut;
 use super::messages::{Newcomer, Published, ToShard};
@@ -27,6 +28,7 @@ use super::rules::follow_rules;
 use super::session::{Position, Session};
 use super::signals::{arrive, say_words};
 use super::tables::Tables;
+use super::watching::{answered, catch_up, tell};
 use super::wheel::{SLOT_MS, Wheel};
 use super::wire::Wire;
 use super::world::World;
@@ -123,6 +125,10 @@ impl<W: World> Shard<W> {
         self.settle_touched();
         let gone = self.tables.sweep(&mut self.context);
         say_words(&mut self.tables, &mut self.context);
+        if !self.tables.presence.is_empty() {
+            let news = std::mem::take(&mut self.tables.presence);
+            self.context.world.tell_presence(self.context.shard, news);
+        }
         self.load.fetch_sub(gone, Ordering::Relaxed);
         self.report();
         let now_ms = self.context.now_ms;
@@ -179,6 +185,19 @@ impl<W: World> Shard<W> {
             ToShard::KeyEnded(key) => {
                 end_sessions_of(&key, &mut self.tables, &mut self.context);
                 self.settle_touched();
+            }
+            ToShard::Presence(tenant, channel, frame) => {
+                tell(&tenant, &channel, &frame, &mut self.tables, &mut self.context);
+                self.settle_touched();
+            }
+            ToShard::WhoIsThere(asker, ..) if !self.tables.has(asker.connection) => {}
+            ToShard::WhoIsThere(asker, tenant, told, stale) => {
+                let key = asker.connection.key;
+                let answer = answered(*asker, &tenant, &told, stale, &mut self.tables, &mut self.context);
+                if let Some(answer) = answer {
+                    joined(key, answer, &mut self.tables);
+                }
+                self.settle(key);
             }
             ToShard::Stop => self.stop(),
             // What follows may come when its connection is gone; another may have its place.
@@ -308,6 +327,10 @@ impl<W: World> Shard<W> {
         }
         match go_forward(connection, rooms, &mut self.entries, &mut self.context) {
             Progress::Live => {
+                if !self.tables.missed.is_empty() {
+                    catch_up(key, &mut self.tables);
+                }
+                let Some(connection) = self.tables.get_mut(key) else { return };
                 ask_next(connection, &mut self.context);
                 if leaves_at_head(key, &self.tables) {
                     tell_to_leave(key, &mut self.tables, &mut self.context);

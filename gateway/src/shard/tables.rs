@@ -7,18 +7,23 @@ use super::asked::Asked;
 use super::connection::{Connection, Stage, Standing};
 use super::context::Context;
 use super::membership::Membership;
-use super::messages::ConnectionId;
+use super::messages::{ConnectionId, PresenceNews};
+use super::present::Watch;
 use super::room::{RoomKey, Rooms};
+use super::seen::{hide, hide_all, show};
 use super::session::Session;
 use super::typists::{Place, Typists};
 use super::wire::Wire;
 use super::world::{Socket, World};
 use crate::metrics::metrics;
+use crate::presence::Event;
 use crate::refusals;
+use carillon_platform::rules::Action;
+use carillon_protocol::client::Meta;
 use carillon_protocol::server::ServerFrame;
 use carillon_protocol::{Channel, ChannelPattern, CloseCode, TypeFilter};
 use slab::Slab;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The connections and rooms of a shard.
@@ -29,6 +34,14 @@ pub(super) struct Tables<S> {
     pub(super) subscriptions: u64,
     /// What those connections want of all their channels that chose types when they came.
     chosen: HashMap<u32, Arc<TypeFilter>>,
+    /// What happened in this turn, for the node's presence.
+    pub(super) presence: Vec<PresenceNews>,
+    /// What clients say about themselves in each channel that they join; few do.
+    pub(super) meta: HashMap<u32, Arc<str>>,
+    /// Connections that may have missed who came or went.
+    pub(super) missed: HashSet<u32>,
+    /// Those who are being told, kept between two times.
+    pub(super) watchers: Vec<(u32, Watch)>,
     /// Connections that something happened to while many were looked after: to be settled.
     pub(super) touched: Vec<u32>,
     /// Who types, here and elsewhere.
@@ -48,6 +61,10 @@ impl<S: Socket> Tables<S> {
             rooms: Rooms::default(),
             subscriptions: 0,
             chosen: HashMap::new(),
+            presence: Vec::new(),
+            meta: HashMap::new(),
+            missed: HashSet::new(),
+            watchers: Vec::new(),
             touched: Vec::new(),
             typists: Typists::default(),
             signalled: Vec::new(),
@@ -119,6 +136,9 @@ impl<S: Socket> Tables<S> {
         reason: &str,
         context: &mut Context<W>,
     ) {
+        if code == CloseCode::Disconnected {
+            self.say_goodbye(key);
+        }
         let standing = self.standing(key);
         let Some(connection) = self.get_mut(key) else { return };
         match (connection.wire, standing) {
@@ -191,6 +211,9 @@ impl<S: Socket> Tables<S> {
             let left = before.and_then(|before| session.channels.remove(before));
             session.channels.insert(room.join(channel, types, key));
             self.subscriptions += 1;
+            if room.rules.is_granted(Action::Presence) {
+                show(key, session, room, channel, self.meta.get(&key), &mut self.presence);
+            }
             if let Some(left) = left {
                 let room = session.room;
                 self.leave_channel(room, left);
@@ -223,12 +246,83 @@ impl<S: Socket> Tables<S> {
             let id = connection.id;
             let Some(session) = connection.sessions_mut().get_mut(session) else { return };
             let room = session.room;
-            let own = self.rooms.get(room).and_then(|room| room.own_key(&session.channels, channel));
-            if let Some(membership) = own.and_then(|own| session.channels.remove(own)) {
+            let Some(own) = self.rooms.get(room).and_then(|room| room.own_key(&session.channels, channel))
+            else {
+                continue;
+            };
+            if let Some(room) = self.rooms.get_mut(room) {
+                hide(key, session, room, channel, true, &mut self.presence);
+            }
+            if let Some(membership) = session.channels.remove(own) {
                 if !self.typists.is_empty() {
                     self.typists.stop(&Place::of(&session.identity, channel), id);
                 }
                 self.leave_channel(room, membership);
+            }
+        }
+    }
+
+    /// A session watches channels from now on: those it is in.
+    pub(super) fn watch_presence(&mut self, key: u32, session: usize, channels: &[Channel]) {
+        let Some(session) =
+            self.connections.get(key as usize).and_then(|connection| connection.sessions().get(session))
+        else {
+            return;
+        };
+        let (tenant, room) = (session.identity.tenant.clone(), session.room);
+        let Some(room) = self.rooms.get_mut(room) else { return };
+        for channel in channels {
+            if room.own_key(&session.channels, channel).is_some()
+                && room.present.get_or_insert_default().watch(channel, key)
+            {
+                self.presence.push((tenant.clone(), Event::Watch { channel: channel.clone() }));
+            }
+        }
+    }
+
+    /// Sets what somebody says about themselves: in a channel, or in all they are seen in and those they join later. Whether
+    /// they are seen there.
+    pub(super) fn set_meta(
+        &mut self,
+        key: u32,
+        session: usize,
+        channel: Option<&Channel>,
+        meta: &Meta,
+    ) -> bool {
+        let meta: Option<Arc<str>> = meta.as_deref().map(Arc::from);
+        if channel.is_none() {
+            match &meta {
+                Some(meta) => drop(self.meta.insert(key, meta.clone())),
+                None => drop(self.meta.remove(&key)),
+            }
+        }
+        let Some(session) = self.get(key).and_then(|connection| connection.sessions().get(session)) else {
+            return false;
+        };
+        let Some(room) = self.rooms.get(session.room) else { return false };
+        let Some(present) = &room.present else { return false };
+        let own = session.channels.channels();
+        let is_meant = |name: &&Channel| channel.is_none_or(|channel| *name == channel);
+        let (tenant, user) = (session.identity.tenant.clone(), session.identity.user.clone());
+        let names = own.into_iter().filter_map(|own| room.name_of(own)).filter(is_meant);
+        let news: Vec<PresenceNews> = names
+            .filter(|name| present.is_seen(name, key))
+            .map(|channel| {
+                let (channel, user, meta) = (channel.clone(), user.clone(), meta.clone());
+                (tenant.clone(), Event::Meta { channel, user, meta })
+            })
+            .collect();
+        let is_seen = !news.is_empty();
+        self.presence.extend(news);
+        is_seen
+    }
+
+    /// A connection will not come back: nobody waits for its person.
+    pub(super) fn say_goodbye(&mut self, key: u32) {
+        let Some(connection) = self.connections.get(key as usize) else { return };
+        for session in connection.sessions() {
+            if let Some(room) = self.rooms.get_mut(session.room) {
+                hide_all(key, session, room, true, &mut self.presence);
             }
         }
     }
@@ -243,7 +337,10 @@ impl<S: Socket> Tables<S> {
     }
 
     /// Takes a session out of everything it is in.
-    fn leave_room(&mut self, mut session: Session) {
+    fn leave_room(&mut self, key: u32, mut session: Session) {
+        if let Some(room) = self.rooms.get_mut(session.room) {
+            hide_all(key, &session, room, false, &mut self.presence);
+        }
         for membership in session.channels.take() {
             self.leave_channel(session.room, membership);
         }
@@ -274,10 +371,12 @@ impl<S: Socket> Tables<S> {
             }
             let sessions = connection.take_sessions();
             for session in sessions {
-                self.leave_room(session);
+                self.leave_room(key, session);
             }
             self.chosen.remove(&key);
             self.asked.gone(key);
+            self.meta.remove(&key);
+            self.missed.remove(&key);
             if is_gone {
                 let mut connection = self.connections.remove(key as usize);
                 context.world.deregister(&mut connection.socket);

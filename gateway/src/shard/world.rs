@@ -3,7 +3,7 @@
 //! Sockets, a clock, and somebody who answers its requests. In a process that is the kernel ([`Kernel`]); in the
 //! simulation it is a seeded model of it. A shard is generic over both, so what is simulated is what runs.
 
-use super::messages::{ConnectionId, Request};
+use super::messages::{ConnectionId, PresenceNews, Request};
 use crate::live::{Outgoing, Passing};
 use crate::stream::Stream;
 use carillon_protocol::Signal;
@@ -49,6 +49,9 @@ pub(crate) trait World {
 
     /// Hands a signal to the rest of the node and to the other nodes. False when these cannot be reached now.
     fn pass_on(&mut self, stream: &Arc<Stream>, passing: &Arc<Passing>) -> bool;
+
+    /// Tells the node's presence what happened on this shard.
+    fn tell_presence(&mut self, shard: u16, news: Vec<PresenceNews>);
 }
 
 impl Socket for TcpStream {
@@ -64,11 +67,17 @@ pub(super) struct Kernel {
     began: Instant,
     requests: UnboundedSender<Request>,
     outgoing: Outgoing,
+    presence: UnboundedSender<(u16, Vec<PresenceNews>)>,
 }
 
 impl Kernel {
-    pub(super) fn new(registry: Registry, requests: UnboundedSender<Request>, outgoing: Outgoing) -> Self {
-        Self { registry, began: Instant::now(), requests, outgoing }
+    pub(super) fn new(
+        registry: Registry,
+        requests: UnboundedSender<Request>,
+        outgoing: Outgoing,
+        presence: UnboundedSender<(u16, Vec<PresenceNews>)>,
+    ) -> Self {
+        Self { registry, began: Instant::now(), requests, outgoing, presence }
     }
 }
 
@@ -107,5 +116,9 @@ impl World for Kernel {
 
     fn pass_on(&mut self, stream: &Arc<Stream>, passing: &Arc<Passing>) -> bool {
         self.outgoing.pass_on(stream, passing)
+    }
+
+    fn tell_presence(&mut self, shard: u16, news: Vec<PresenceNews>) {
+        let _ = self.presence.send((shard, news));
     }
 }

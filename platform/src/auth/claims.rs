@@ -2,6 +2,7 @@
 
 use super::error::AuthError;
 use super::identity::{Caps, Identity};
+use carillon_protocol::limits::META_BYTES;
 use carillon_protocol::{Channel, ChannelPattern, TenantId, UserId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -35,6 +36,7 @@ pub struct Claims {
     patterns: Vec<ChannelPattern>,
     caps: Caps,
     expires_at: u64,
+    meta: Option<Box<str>>,
 }
 
 /// The payload as it arrives. `serde` refuses a claim that is there twice, so no two readers can disagree.
@@ -51,6 +53,7 @@ struct Payload {
     nbf: Option<Value>,
     aud: Option<Value>,
     iss: Option<Value>,
+    meta: Option<Value>,
 }
 
 impl Claims {
@@ -96,7 +99,13 @@ impl Claims {
             // A cap we do not know gives nothing: a newer issuer does not lock its users out.
             caps: Caps { publish: has("publish"), admin: has("admin") },
             expires_at,
+            meta: meta(raw.meta)?,
         })
+    }
+
+    /// What the bearer says about themselves where they are seen: JSON.
+    pub fn meta(&self) -> Option<&str> {
+        self.meta.as_deref()
     }
 
     /// Who the token is for.
@@ -143,6 +152,15 @@ impl Claims {
         let mut listed = self.tenants.keys();
         self.tenant.as_ref().or_else(|| listed.next().filter(|_| self.tenants.len() == 1))
     }
+}
+
+fn meta(value: Option<Value>) -> Result<Option<Box<str>>, AuthError> {
+    let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(None) };
+    let json = value.to_string();
+    if json.len() > META_BYTES {
+        return Err(wrong("meta", format!("has more than {META_BYTES} bytes")));
+    }
+    Ok(Some(json.into()))
 }
 
 fn wrong(claim: &'static str, fault: impl Into<String>) -> AuthError {

@@ -6,7 +6,7 @@
 
 use super::document::Document;
 use super::pattern::{Pattern, Segment};
-use super::rule::Rule;
+use super::rule::{Action, Rule};
 use carillon_protocol::Channel;
 use std::collections::HashMap;
 
@@ -16,6 +16,8 @@ pub struct Compiled {
     rules: Vec<Rule>,
     /// The first is the root.
     nodes: Vec<Node>,
+    /// Which actions any of them grants.
+    granted: [bool; Action::ALL.len()],
 }
 
 type Rank = (usize, bool);
@@ -58,7 +60,7 @@ impl Compiled {
     /// Makes rules of patterns and their documents as they are stored. One that cannot be read gives nobody anything; a pattern
     /// that cannot be read is for no channel. Both are counted in the answer.
     pub fn of<'a>(stored: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Self, usize) {
-        let (mut compiled, mut unreadable) = (Self { rules: Vec::new(), nodes: vec![Node::default()] }, 0);
+        let (mut compiled, mut unreadable) = (Self { nodes: vec![Node::default()], ..Self::default() }, 0);
         for (pattern, document) in stored {
             let Ok(pattern) = Pattern::new(pattern) else {
                 unreadable += 1;
@@ -73,6 +75,11 @@ impl Compiled {
             });
         }
         (compiled, unreadable)
+    }
+
+    /// Whether any of them lets anybody do this.
+    pub fn is_granted(&self, action: Action) -> bool {
+        self.granted[action as usize]
     }
 
     /// How many there are.
@@ -92,6 +99,9 @@ impl Compiled {
 
     fn add(&mut self, rule: Rule) {
         let (number, rank) = (self.rules.len(), rule.pattern.rank());
+        for action in Action::ALL {
+            self.granted[action as usize] |= rule.grant(action).is_any();
+        }
         let mut at = 0;
         for segment in rule.pattern.segments() {
             self.nodes[at].most = self.nodes[at].most.max(rank);

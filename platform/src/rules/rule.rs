@@ -98,6 +98,11 @@ impl Rule {
 }
 
 impl Grant {
+    /// Whether there is anybody who may.
+    pub(super) fn is_any(&self) -> bool {
+        self.anyone || self.myself || !self.roles.is_empty()
+    }
+
     /// The role that lets somebody in, if one does.
     pub(super) fn role_of<'a>(&'a self, identity: &Identity) -> Option<&'a str> {
         self.roles.iter().find(|role| identity.roles.contains(role)).map(String::as_str)

@@ -87,6 +87,11 @@ impl RuleSet {
         self.own.is_empty() && self.defaults.is_empty()
     }
 
+    /// Whether any rule lets anybody do this.
+    pub fn is_granted(&self, action: Action) -> bool {
+        self.own.is_granted(action) || self.defaults.is_granted(action)
+    }
+
     /// The rule for a channel.
     pub fn find(&self, channel: &Channel) -> Option<Found<'_>> {
         let own = self.own.find(channel).map(|rule| Found { rule, source: Source::Tenant });

@@ -36,6 +36,9 @@ pub struct NodeCard {
     pub deliveries_per_second: f64,
     /// When it started: milliseconds since 1970, by its own clock.
     pub started_ms: u64,
+    /// Tells the runs of a node apart, with its name; 0 for a release that does not say.
+    #[serde(default)]
+    pub incarnation: u64,
     /// Goes up with every card it writes.
     pub beat: u64,
 }
@@ -66,6 +69,7 @@ mod tests {
             events_per_second: 12.5,
             deliveries_per_second: 0.0,
             started_ms: 1_795_000_000_000,
+            incarnation: 7,
             beat: 3,
         };
         let json = card.to_json();

@@ -124,6 +124,7 @@ mod tests {
             events_per_second: 0.0,
             deliveries_per_second: 0.0,
             started_ms: 0,
+            incarnation: 0,
             beat,
         };
         (format!("instance of {node}"), card)

@@ -303,7 +303,7 @@ impl Run {
         let types = client.chosen().map(|types| Arc::new(TypeFilter::new(types).unwrap()));
         let (stream, device) = (tenant.stream.clone(), None);
         let verdicts = Verdicts::default();
-        Ok(Authorized { identity, stream, channels, resume, rules, verdicts, device, types })
+        Ok(Authorized { identity, stream, channels, resume, rules, verdicts, device, types, meta: None })
     }
 
     pub(super) fn say(&mut self, number: usize, what: &Saying, flow: usize) {

@@ -4,7 +4,7 @@
 use super::tap::Tap;
 use crate::budget::Budget;
 use crate::live::Passing;
-use crate::shard::messages::{ConnectionId, Request};
+use crate::shard::messages::{ConnectionId, PresenceNews, Request};
 use crate::shard::world::{Socket, World};
 use crate::stream::Stream;
 use carillon_protocol::{Signal, TenantId};
@@ -213,4 +213,7 @@ impl World for SimWorld {
         self.passed_on.borrow_mut().push((stream.tenant.clone(), passing.clone()));
         self.redis_is_up.get()
     }
+
+    /// Nobody is seen in the simulation: its rules show nobody.
+    fn tell_presence(&mut self, _: u16, _: Vec<PresenceNews>) {}
 }

@@ -36,6 +36,7 @@ use super::ring::RingLimits;
 use super::sequencer::{Offered, Sequenced, Sequencer};
 use crate::budget::{Budget, Charge};
 use crate::metrics::metrics;
+use crate::presence::PresenceInbox;
 use crate::rules::RuleBook;
 use crate::shard::Shards;
 use ask::{Ask, FeedHealth};
@@ -83,6 +84,8 @@ pub(crate) struct FeedConfig {
     pub(crate) head_watch: Duration,
     /// Whether a tenant begins by being used.
     pub(crate) create_tenants: bool,
+    /// Who is told what other nodes say about who is connected to them.
+    pub(crate) presence: Option<PresenceInbox>,
 }
 
 enum Tracked {
@@ -250,6 +253,9 @@ impl Feed {
             BusEvent::Interrupted { cause } => {
                 tracing::info!(?cause, "redis: interrupted, comparing every stream with the log");
                 self.heads.wish(Instant::now());
+                if let Some(presence) = &self.config.presence {
+                    presence.lost();
+                }
             }
         }
     }
@@ -268,6 +274,11 @@ impl Feed {
                     // The watch reads the version with the heads.
                     Some(Message::Settings(_)) => self.heads.wish(Instant::now()),
                     Some(Message::Live(live)) => self.take_live(live),
+                    Some(Message::Presence(tenant, from, change)) => {
+                        if let Some(presence) = &self.config.presence {
+                            presence.heard(tenant, from, change);
+                        }
+                    }
                     None => {}
                 }
             }

@@ -194,6 +194,8 @@ impl Feed {
                         Message::Batch(batch) => self.offer(batch),
                         Message::Settings(_) => self.heads.wish(Instant::now()),
                         Message::Live(_) => {}
+                        // Nobody is here yet who could have asked.
+                        Message::Presence(..) => {}
                     }
                 }
                 for waiter in waiting {
