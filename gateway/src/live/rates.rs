@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const PARTS: usize = 16;
 /// Buckets of a part before full ones are looked for.
 const FEW: usize = 256;
+/// A clock that goes back by more was set.
+const SET_BACK_MS: u64 = 1_000;
 
 /// Counts what people send. Clones are the same count.
 #[derive(Clone, Default)]
@@ -40,6 +42,12 @@ struct Bucket {
 }
 
 impl Bucket {
+    /// The time it is measured from at this time. It takes a clock that was set back as it is; a little is not that: several
+    /// threads take from it.
+    fn counts_from_ms(self, now_ms: u64) -> u64 {
+        if self.at_ms > now_ms + SET_BACK_MS { now_ms } else { now_ms.max(self.at_ms) }
+    }
+
     /// What is in it at a time.
     fn at(self, now_ms: u64) -> u64 {
         let most = u64::from(self.rate) * 1_000;
@@ -62,14 +70,16 @@ impl Rates {
         let part = &self.0.parts[key as usize % PARTS];
         let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
         if part.buckets.len() >= part.look_at.max(FEW) {
-            part.buckets.retain(|_, bucket| bucket.at(now_ms) < u64::from(bucket.rate) * 1_000);
+            let is_full = |bucket: &Bucket| bucket.at(now_ms) >= u64::from(bucket.rate) * 1_000;
+            let is_of_now = |bucket: &Bucket| bucket.at_ms <= now_ms + SET_BACK_MS;
+            part.buckets.retain(|_, bucket| is_of_now(bucket) && !is_full(bucket));
             part.look_at = part.buckets.len() * 2;
         }
         let full = Bucket { milli: u64::from(rate) * 1_000, at_ms: now_ms, rate };
         let bucket = part.buckets.entry(key).or_insert(full);
         let has = Bucket { rate, ..*bucket }.at(now_ms);
         let left = has.checked_sub(1_000);
-        *bucket = Bucket { milli: left.unwrap_or(has), at_ms: now_ms.max(bucket.at_ms), rate };
+        *bucket = Bucket { milli: left.unwrap_or(has), at_ms: bucket.counts_from_ms(now_ms), rate };
         left.map(|_| ()).ok_or_else(|| (1_000 - has).div_ceil(u64::from(rate)))
     }
 
@@ -97,7 +107,11 @@ mod tests {
         assert_eq!(take(1_000_099), Err(1));
         assert_eq!(take(1_000_100), Ok(()));
         assert_eq!((1_000_101..1_010_101).filter(|now_ms| take(*now_ms).is_ok()).count(), 100);
-        assert!(take(900_000).is_err(), "a clock that goes back gives nothing");
+        assert!(take(1_009_900).is_err(), "another thread, a little earlier, gets nothing");
+        assert!(take(1_010_150).is_err(), "and has not put the time back");
+        assert_eq!(take(900_000), Err(50), "a clock that is set back gives nothing");
+        assert_eq!(take(900_050), Ok(()), "and locks nobody out");
+        assert_eq!((900_051..901_051).filter(|now_ms| take(*now_ms).is_ok()).count(), 10);
         let (tenant, other, channel) = names("jan", "page:7");
         assert!(rates.take(&tenant, &other, &channel, 1, 0).is_ok(), "each person by itself");
         let (tenant, user, channel) = names("mila", "page:8");
@@ -121,6 +135,20 @@ mod tests {
             assert!(rates.take(&tenant, &user, &channel, 10, 1_000 + n).is_ok());
         }
         // Each is full again after 100 ms.
+        assert!(rates.len() <= PARTS * FEW * 2, "{}", rates.len());
+    }
+
+    #[test]
+    fn i10_buckets_of_a_time_before_the_clock_was_set_back_are_forgotten() {
+        let rates = Rates::default();
+        for n in 0..20_000u64 {
+            let (tenant, user, channel) = names("mila", &format!("page:{n}"));
+            assert!(rates.take(&tenant, &user, &channel, 10, 10_000_000).is_ok());
+        }
+        for n in 20_000..60_000u64 {
+            let (tenant, user, channel) = names("mila", &format!("page:{n}"));
+            assert!(rates.take(&tenant, &user, &channel, 10, n).is_ok());
+        }
         assert!(rates.len() <= PARTS * FEW * 2, "{}", rates.len());
     }
 }
