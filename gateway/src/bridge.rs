@@ -147,7 +147,7 @@ async fn history(
             return Ok(HistoryPage { events, complete, more: false, from, next, _held: Some(held) });
         }
         HistoryFrom::After(seq) => (seq, false),
-        HistoryFrom::Newest { count: 0, start, .. } => (start, false),
+        HistoryFrom::Newest { start, .. } if from.asks_for_none(upto) => (start, false),
         HistoryFrom::Newest { count, after, below, start } => {
             let found = backlog.history_start(reader, selection, (after, below), count, start).await?;
             if let Some(below) = found.stopped {

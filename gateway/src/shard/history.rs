@@ -19,6 +19,10 @@ pub(super) const JOBS: usize = 32;
 /// Reads of one page that may fail before its history is refused.
 const ATTEMPTS: u32 = 5;
 
+/// Questions without an event that a piece of history has: some statements each, so about a million events of the channels are
+/// looked at. As many again when it was found where it begins.
+const FRUITLESS: u32 = 64;
+
 /// What is asked for next.
 pub(super) struct Question {
     pub(super) selection: Selection,
@@ -37,6 +41,8 @@ pub(super) struct HistoryJob {
     more: bool,
     /// Reads that failed since the last one that did not.
     failures: u32,
+    /// Reads that found no event to send.
+    fruitless: u32,
 }
 
 impl HistoryJob {
@@ -72,6 +78,7 @@ impl HistoryJob {
             count: 0,
             more,
             failures: 0,
+            fruitless: 0,
         }
     }
 
@@ -117,9 +124,28 @@ impl HistoryJob {
         self.count += 1;
     }
 
-    /// All events of a page were sent.
-    pub(super) fn passed(&mut self, page: &HistoryPage) {
+    /// All events of a page were sent. Answers whether it was the last one.
+    ///
+    /// Where nothing is found for long, as among events of other types, it ends as if older ones were left out: a question costs the
+    /// log more than the client.
+    pub(super) fn passed(&mut self, page: &HistoryPage) -> bool {
         self.from = page.next;
+        if page.complete || !page.events.is_empty() || self.is_latest() {
+            return page.complete;
+        }
+        self.fruitless += 1;
+        if self.fruitless < FRUITLESS {
+            return false;
+        }
+        (self.more, self.fruitless) = (true, 0);
+        match self.from {
+            // What was found until now is sent.
+            HistoryFrom::Newest { start, .. } if start < self.upto => {
+                self.from = HistoryFrom::After(start);
+                false
+            }
+            _ => true,
+        }
     }
 
     /// What is said when all of it was sent.
@@ -132,5 +158,62 @@ impl HistoryJob {
     pub(super) fn failed(&mut self) -> bool {
         self.failures += 1;
         self.failures < ATTEMPTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carillon_protocol::Epoch;
+
+    const UPTO: Seq = Seq(1_000_000);
+
+    fn job(asked: History) -> HistoryJob {
+        let channels = [Channel::new("order:7").unwrap()].into();
+        let epochs = Epochs::new(&Epoch::new("e1").unwrap(), Vec::new());
+        HistoryJob::new(None, Selection { channels, types: None }, asked, UPTO, &epochs, Seq(1))
+    }
+
+    /// A read that came so far, and found nothing to send.
+    fn nothing(from: HistoryFrom, next: HistoryFrom) -> HistoryPage {
+        HistoryPage { events: Vec::new(), complete: false, more: false, from, next, _held: None }
+    }
+
+    #[test]
+    fn whoever_found_as_many_as_asked_for_still_asks_whether_there_are_older_ones() {
+        assert!(job(History::Last(0)).question().from.asks_for_none(UPTO));
+        let mut job = job(History::Last(1));
+        let from = job.question().from;
+        assert!(!from.asks_for_none(UPTO));
+        // The newest was found; behind it, nothing was up to here.
+        let next = HistoryFrom::Newest { count: 0, after: Seq::ZERO, below: Seq(700), start: Seq(899_999) };
+        let page = nothing(from, next);
+        job.took(&page);
+        assert!(!job.passed(&page) && job.question().from == next && !next.asks_for_none(UPTO));
+    }
+
+    #[test]
+    fn i10_what_finds_nothing_ends_and_says_that_older_events_may_be_left_out() {
+        let fruitless = |job: &mut HistoryJob, step: &dyn Fn(u64) -> HistoryFrom| {
+            let ended = (1..1_000).find(|n| {
+                let page = nothing(job.question().from, step(*n));
+                job.took(&page);
+                job.passed(&page)
+                    || matches!((page.next, job.from), (HistoryFrom::Newest { .. }, HistoryFrom::After(_)))
+            });
+            assert_eq!(ended, Some(u64::from(FRUITLESS)));
+        };
+        let backwards = |start: Seq| {
+            move |n| HistoryFrom::Newest { count: 9, after: Seq::ZERO, below: Seq(UPTO.0 - 2 - n), start }
+        };
+        let mut none = job(History::Last(10));
+        fruitless(&mut none, &backwards(UPTO));
+        assert!(none.complete().to_json().ends_with(br#""count":0,"more":true}"#));
+        // What was found is sent, and no longer looked for than that.
+        let mut one = job(History::Last(10));
+        fruitless(&mut one, &backwards(UPTO.previous()));
+        assert_eq!(one.question().from, HistoryFrom::After(UPTO.previous()));
+        fruitless(&mut one, &|n| HistoryFrom::After(Seq(n)));
+        assert!(one.more);
     }
 }

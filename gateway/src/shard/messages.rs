@@ -188,6 +188,12 @@ pub(crate) enum HistoryFrom {
 }
 
 impl HistoryFrom {
+    /// Whether no event up to here is asked for. With as many found as were asked for it is still to be known whether there are
+    /// older ones.
+    pub(crate) fn asks_for_none(self, upto: Seq) -> bool {
+        matches!(self, Self::Newest { count: 0, start, .. } if start >= upto)
+    }
+
     /// The same when everything up to an event was sent.
     pub(super) fn past(self, seq: Seq) -> Self {
         match self {

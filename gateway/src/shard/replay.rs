@@ -79,8 +79,7 @@ pub(super) fn take_history<W: World>(
     }
     let Some(session) = connection.sessions_mut().get_mut(index) else { return };
     let Some(job) = session.history.front_mut() else { return };
-    job.passed(&page);
-    if page.complete {
+    if job.passed(&page) {
         let Some(job) = session.history.pop_front() else { return };
         connection.say(&job.complete(), None, context.now_ms);
     }

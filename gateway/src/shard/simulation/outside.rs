@@ -49,11 +49,12 @@ pub(super) fn history(
     let all: Vec<&Logged> = tenant.now().events.iter().filter(within).filter(is_in).collect();
     let (start, more) = match from {
         HistoryFrom::After(seq) => (seq.0, false),
+        HistoryFrom::Newest { start, .. } if from.asks_for_none(upto) => (start.0, false),
         HistoryFrom::Latest(_) => panic!("nobody here asks for the latest values of keys"),
         HistoryFrom::Newest { count, after, below, start } => {
             let older: Vec<&&Logged> = all.iter().filter(|event| event.seq <= below.0).collect();
             let skipped = older.len().saturating_sub(count as usize);
-            if let (true, Some(stopped)) = (short && older.len() > 1 && count > 1, older.last()) {
+            if let (true, Some(stopped)) = (short && older.len() > 1 && count > 0, older.last()) {
                 // It came one event further back, and is asked to go on from there.
                 let (below, start) = (Seq(stopped.seq - 1), Seq(stopped.seq - 1));
                 let next = HistoryFrom::Newest { count: count - 1, after, below, start };
@@ -67,7 +68,7 @@ pub(super) fn history(
                 };
             }
             let first = older.get(skipped).filter(|_| count > 0).map_or(start.0, |event| event.seq - 1);
-            (first.max(after.0), skipped > 0 && count > 0)
+            (first.max(after.0), skipped > 0)
         }
     };
     let mut events: Vec<&Logged> = all.into_iter().filter(|event| event.seq > start).collect();
