@@ -3,8 +3,9 @@
 //! **Invariant I10.** Limits of single tenants do not bound a node with many tenants. A [`Budget`] counts what is alive,
 //! byte by byte: whatever holds a [`Charge`] gives it back by being dropped, so no path can forget it.
 //!
-//! There are two: what rings keep (at the budget the largest rings let their oldest events go; readers get those from the
-//! log), and what replays hold between the log and the sockets (at the budget further reads wait for earlier ones).
+//! There are three: what rings keep (at the budget the largest rings let their oldest events go; readers get those from the
+//! log), what replays hold between the log and the sockets (at the budget further reads wait for earlier ones), and what is
+//! on its way of signals (at the budget a signal is let go).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

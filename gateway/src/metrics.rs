@@ -190,7 +190,7 @@ const SIGNALS_DROPPED: Metric = Metric {
     name: "carillon_signals_dropped_total",
     kind: MetricKind::Counter,
     labels: "reason",
-    what: "signals that did not reach somebody: behind (a connection that was not live, each counts), busy (too many were on their way within the node), redis (it could not be reached, or too many waited for it: other nodes' clients miss them)",
+    what: "signals that did not reach somebody: behind (a connection that was not live, each counts), busy (too many were on their way within the node, or waited for the connections of one tenant on a shard), redis (it could not be reached, or too many waited for it: other nodes' clients miss them)",
 };
 const READ_WAITS: Metric = Metric {
     name: "carillon_log_read_waits_total",

@@ -32,7 +32,9 @@ pub const CHANNELS_PER_CONNECTION: usize = 1_000;
 pub const PATTERNS_PER_CONNECTION: usize = 32;
 /// Most patterns of types that a `subscribe` or a URL may name.
 pub const TYPES_PER_FILTER: usize = 16;
-/// Longest of them, in bytes.
+/// Most different lists of them that a connection may have at a time: of its channels, and of the connection as a whole.
+pub const TYPE_FILTERS_PER_CONNECTION: usize = 16;
+/// Longest pattern of types, in bytes.
 pub const TYPE_PATTERN_BYTES: usize = 128;
 /// Largest message a client may send over a WebSocket, in bytes.
 pub const CLIENT_MESSAGE_BYTES: usize = 64 * 1024;

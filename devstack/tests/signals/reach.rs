@@ -1,8 +1,9 @@
 //! Whom does a signal reach?
 
 use super::{PATIENCE, join, moved, next_signal, open_pages, signals_until_now, stack};
-use crate::wire::{ask, block_on, claims, token};
+use crate::wire::{ask, block_on, claims, client, token};
 use carillon_devstack::client::listen::Listen;
+use carillon_devstack::client::socket::Socket;
 use serde_json::json;
 
 #[test]
@@ -52,6 +53,46 @@ fn a_signal_reaches_everybody_in_the_channel_on_every_node_and_not_its_sender() 
         for socket in readers.into_iter().chain([mila, elsewhere]) {
             socket.close().await;
         }
+    });
+}
+
+#[test]
+fn types_let_signals_through_as_they_do_events() {
+    block_on(async {
+        let stack = stack().await;
+        let tenant = "reach-types";
+        open_pages(&stack, tenant).await;
+        let mut mila = join(&stack, 0, tenant, "mila", "page:1").await;
+        let mut readers = Vec::new();
+        for gateway in [0, 1] {
+            let mut reader = join(&stack, gateway, tenant, "ana", "page:2").await;
+            let types = json!(["cursor.*", "note"]);
+            let frame = json!({"type": "subscribe", "id": 1, "channel": "page:1", "types": types});
+            assert!(ask(&mut reader, frame).await.is("ok"));
+            let wanted = client(&stack, stack.gateway(gateway), &claims(tenant, "jan"));
+            let wanted = wanted.channels(["page:1"]).types(["typing"]);
+            readers.push((reader, Socket::open(&wanted).await.unwrap().0));
+        }
+        let other = json!({"type": "publish", "id": 1, "channel": "page:1", "event": {"type": "other"}});
+        let note = json!({"type": "publish", "id": 1, "channel": "page:1", "event": {"type": "note"}});
+        for frame in [other, moved("page:1", 7), super::typing("page:1", "start"), note] {
+            assert!(ask(&mut mila, frame).await.is("ok"));
+        }
+        for (reader, typing) in &mut readers {
+            assert_eq!(next_signal(reader).await.event()["data"]["n"], 7);
+            assert_eq!(next_signal(reader).await.event()["type"], "note");
+            let event = next_signal(typing).await;
+            assert_eq!(event.event(), &json!({"type": "typing", "data": {"state": "start"}}));
+        }
+        // To send typing it is enough to be in the channel, whatever one chose.
+        assert!(ask(&mut readers[0].0, super::typing("page:1", "start")).await.is("ok"));
+        assert_eq!(next_signal(&mut readers[1].1).await.text("from"), Some("ana"));
+        assert!(ask(&mut readers[0].0, super::typing("page:1", "stop")).await.is("ok"));
+        for (reader, typing) in readers {
+            reader.close().await;
+            typing.close().await;
+        }
+        mila.close().await;
     });
 }
 

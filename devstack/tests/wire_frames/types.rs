@@ -112,6 +112,55 @@ fn types_of_the_url_or_the_first_frame_hold_for_all_channels_until_a_subscribe_s
         assert!(ok.is("ok"), "{ok:?}");
         let sent = publish(&stack, tenant, &[("paid", &["role:head"]), ("order.d", &["role:head"])]).await;
         assert_eq!(seqs(&events_to(&mut by_url, sent[1]).await), [sent[1]]);
+        // One that it has joined by itself, with types of its own, stays as it was chosen there.
+        let own = json!({"type": "subscribe", "id": 3, "channel": "role:staff", "types": ["paid"]});
+        let some = claims(tenant, "anna").roles(["head"]).channels(["*", "role:*"]);
+        let refresh =
+            |id: u64, claims| json!({"type": "auth", "id": id, "token": crate::wire::token(&stack, claims)});
+        for frame in [refresh(4, &some), own, refresh(5, &promoted)] {
+            let ok = ask(&mut by_url, frame).await;
+            assert!(ok.is("ok"), "{ok:?}");
+        }
+        let sent = publish(&stack, tenant, &[("order.e", &["role:staff"]), ("paid", &["role:staff"])]).await;
+        assert_eq!(seqs(&events_to(&mut by_url, sent[1]).await), [sent[1]]);
+    });
+}
+
+#[test]
+fn i10_a_connection_has_sixteen_different_lists_of_types_and_not_one_more() {
+    block_on(async {
+        let stack = stack().await;
+        let tenant = "typed-many";
+        let anna = claims(tenant, "anna").channels(["a:*"]);
+        let wanted = client(&stack, stack.gateway(PLAIN), &anna).types(["of-url"]);
+        let (mut socket, _) = Socket::open(&wanted).await.unwrap();
+        let subscribe = |n: usize, types: &[&str]| json!({"type": "subscribe", "id": n, "channel": format!("a:{n}"), "types": types});
+        for n in 0..15 {
+            let ok = ask(&mut socket, subscribe(n, &["z", &format!("t{n}")])).await;
+            assert!(ok.is("ok"), "{ok:?}");
+        }
+        let one_more = subscribe(15, &["another"]);
+        let error = ask(&mut socket, one_more.clone()).await;
+        assert_eq!((error.code(), &error.0["id"]), (Some("too_many_types"), &json!(15)), "{error:?}");
+        // One that it has, in another order, and none at all are nothing new; nor is another in the place of one.
+        for fits in [
+            subscribe(15, &["t3", "z"]),
+            subscribe(16, &["of-url"]),
+            json!({"type": "subscribe", "id": 17, "channel": "a:17"}),
+            subscribe(7, &["instead"]),
+        ] {
+            let ok = ask(&mut socket, fits).await;
+            assert!(ok.is("ok"), "{ok:?}");
+        }
+        assert_eq!(ask(&mut socket, one_more.clone()).await.code(), Some("too_many_types"));
+        let leave = json!({"type": "unsubscribe", "id": 18, "channel": "a:1"});
+        assert!(ask(&mut socket, leave).await.is("ok"));
+        assert!(ask(&mut socket, one_more).await.is("ok"), "one is free");
+        let events: &[(&str, &[&str])] =
+            &[("another", &["a:14"]), ("another", &["a:15"]), ("t3", &["a:15"]), ("instead", &["a:7"])];
+        let sent = publish(&stack, tenant, events).await;
+        assert_eq!(seqs(&events_to(&mut socket, sent[3]).await), chosen(&sent, &[1, 3]));
+        socket.close().await;
     });
 }
 

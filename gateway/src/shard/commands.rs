@@ -163,6 +163,9 @@ fn leave_forbidden<W: World>(
     }
     tables.leave(key, SESSION, &lost);
     let types = tables.chosen(key);
+    // What it has joined by itself it has with the types that it chose there.
+    let is_in = |channel: &Channel| tables.is_in(key, SESSION, channel);
+    let gained: Vec<Channel> = gained.into_iter().filter(|channel| !is_in(channel)).collect();
     tables.join(key, SESSION, &gained, types.as_ref());
     see_anew(key, SESSION, tables, context);
     end_history(key, SESSION, &lost, tables, context);

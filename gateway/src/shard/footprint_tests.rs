@@ -7,6 +7,7 @@ use super::live::hand_in;
 use super::messages::{Coming, Newcomer, Request, ToShard};
 use super::room::RoomKey;
 use super::shard::{Ready, Shard};
+use super::waiting::WAITING;
 use super::wire::Wire;
 use super::world::Kernel;
 use super::{FrameRate, ShardConfig, StuckCursors};
@@ -327,4 +328,43 @@ fn i6_a_signal_s_delivery_allocates_nothing() {
     assert_eq!(fan_out(&mut rig, 20), 0, "4,000 deliveries in one fan-out");
     assert_eq!(fan_out(&mut rig, 1), 0, "200 deliveries of one signal");
     assert!(rig.budget.used() == 0, "what was handed out is let go");
+}
+
+#[test]
+fn i10_a_fan_out_takes_a_bounded_part_of_what_waits_in_a_room_and_what_is_too_much_is_let_go() {
+    let mut rig = Rig::new();
+    (0..3).for_each(|_| rig.connect());
+    let room = rig.room();
+    rig.read_all();
+    let signal = |rig: &Rig, channel: &str| {
+        let (channel, user) = (Channel::new(channel).unwrap(), UserId::new("mila").unwrap());
+        let signal = Signal { shard: 1, channel, user, typing: None, frame: Bytes::from_static(&[b'x'; 98]) };
+        Passing::new(7, signal, None, &rig.budget).unwrap()
+    };
+    for _ in 0..WAITING + 44 {
+        let passing = signal(&rig, "class:7b");
+        hand_in(room, passing, &mut rig.shard.tables);
+    }
+    let mut handed_out = Vec::new();
+    rig.shard.hand_out(room, 0);
+    handed_out.push(rig.read_all());
+    for turn in 1.. {
+        // Also when others come meanwhile, it is in the list of those that wait once.
+        assert!(rig.shard.tables.signalled.len() <= 1);
+        rig.shard.wake_rested();
+        let got = rig.read_all();
+        if got[0] > 0 {
+            handed_out.push(got);
+        }
+        if rig.shard.tables.signalled.is_empty() && handed_out.len() == 4 {
+            break;
+        }
+        assert!(turn < 1_000_000, "{handed_out:?}");
+    }
+    assert_eq!(handed_out, vec![vec![64 * 100; 3]; 4], "in four parts");
+    assert_eq!(rig.budget.used(), 0);
+    // A channel that nobody here is in is no work.
+    let passing = signal(&rig, "class:8a");
+    hand_in(room, passing, &mut rig.shard.tables);
+    assert!(rig.shard.tables.signalled.is_empty() && rig.budget.used() == 0);
 }

@@ -37,6 +37,11 @@ impl Groups {
         !self.by_pattern.is_empty()
     }
 
+    /// Whether anybody wants some types of a channel by a pattern.
+    pub(super) fn has_pattern_for(&self, channel: &Channel) -> bool {
+        self.by_pattern.iter().any(|(pattern, _)| pattern.allows(channel))
+    }
+
     /// The group of a source that wants these types, if anybody does.
     pub(super) fn get(&self, source: &Source, types: &TypeFilter) -> Option<ChannelKey> {
         let groups = match source {
@@ -86,6 +91,13 @@ impl Groups {
     /// The groups of a channel.
     pub(super) fn of_channel(&self, channel: &Channel) -> impl Iterator<Item = ChannelKey> {
         self.by_channel.get(channel).into_iter().flatten().map(|(_, key)| *key)
+    }
+
+    /// How many groups those of some channels are, with those of all patterns.
+    pub(super) fn count(&self, channels: &[Channel]) -> usize {
+        let by_name = channels.iter().filter_map(|channel| self.by_channel.get(channel));
+        let by_pattern = self.by_pattern.iter().map(|(_, groups)| groups);
+        by_name.chain(by_pattern).map(OfSource::len).sum()
     }
 
     /// The groups that an event of this type in these channels is for.

@@ -5,8 +5,10 @@
 use super::asked::{WAITING, Waiting};
 use super::context::Context;
 use super::history::{HistoryJob, JOBS};
+use super::membership::{ChannelKey, Memberships};
 use super::messages::{Joined, Joining, Request};
 use super::present::CHANNELS as PRESENCE_CHANNELS;
+use super::room::Room;
 use super::rules::forget_past;
 use super::session::{Position, Reading};
 use super::tables::Tables;
@@ -18,11 +20,12 @@ use crate::stream::backlog::Selection;
 use crate::verdicts::May;
 use carillon_platform::ask::{Endpoint, Question};
 use carillon_platform::rules::Action;
-use carillon_protocol::Channel;
 use carillon_protocol::client::FrameId;
-use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
+use carillon_protocol::limits::{CHANNELS_PER_CONNECTION, TYPE_FILTERS_PER_CONNECTION};
 use carillon_protocol::server::ServerFrame;
+use carillon_protocol::{Channel, TypeFilter};
 use serde_json::value::RawValue;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The session that frames are for.
@@ -120,6 +123,12 @@ pub(super) fn join<W: World>(
             return tables.refuse(key, asked.id.as_deref(), "too_many_channels", &message, context.now_ms);
         }
     }
+    let Some(types) = own_types(room, &session.channels, asked, tables.chosen(key)) else {
+        let message = format!(
+            "a connection may choose {TYPE_FILTERS_PER_CONNECTION} different types; nothing was subscribed"
+        );
+        return tables.refuse(key, asked.id.as_deref(), "too_many_types", &message, context.now_ms);
+    };
     if asked.history.is_some() && session.history.len() >= JOBS {
         let message = format!("{JOBS} pieces of history are being sent; wait for one to be replayed");
         let codes = ("too_many_requests", "too_many_histories");
@@ -135,13 +144,39 @@ pub(super) fn join<W: World>(
     }
     tables.asked.wanted(key, &waiting, &waiting.joining.channels);
     let Waiting { joining, left, .. } = waiting;
-    enter(key, joining, tables, context);
+    enter(key, Joining { types, ..joining }, tables, context);
     for (channel, granted) in by_verdict {
         tables.asked.hold(key, &channel, granted, generation, context.now_ms, spread);
     }
     if !left.is_empty() {
         tables.leave(key, SESSION, &left);
     }
+}
+
+/// The types that a `subscribe` chooses: those that the connection has already where they are the same, so that they are kept once.
+/// None when it would have too many different ones.
+fn own_types(
+    room: &Room,
+    own: &Memberships,
+    asked: &Joining,
+    chosen: Option<Arc<TypeFilter>>,
+) -> Option<Option<Arc<TypeFilter>>> {
+    let Some(types) = &asked.types else { return Some(None) };
+    // What it has of these channels it has no more.
+    let replaced: HashSet<ChannelKey> =
+        asked.channels.iter().filter_map(|channel| room.own_key(own, channel)).collect();
+    let mut different: Vec<&Arc<TypeFilter>> = Vec::new();
+    let of_channels = own.channels();
+    let kept = of_channels.iter().filter(|key| !replaced.contains(key)).filter_map(|key| room.types_of(*key));
+    for kept in chosen.iter().chain(kept) {
+        if kept == types {
+            return Some(Some(kept.clone()));
+        }
+        if !different.contains(&kept) {
+            different.push(kept);
+        }
+    }
+    (different.len() < TYPE_FILTERS_PER_CONNECTION).then(|| Some(types.clone()))
 }
 
 /// Has the application say what it leaves open; the `subscribe` waits for that, and nothing else does.

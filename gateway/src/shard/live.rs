@@ -19,13 +19,22 @@ use slab::Slab;
 use std::io::IoSlice;
 use std::sync::Arc;
 
-/// Has the next fan-out of a room hand a signal to the live members of its channel. Nothing, if it has none here.
+/// Signals of a room that are handed out at a time; what else waits comes after the room has rested.
+const TAKEN: usize = 64;
+/// Links that are kept from one fan-out to the next.
+const LINKS: usize = 1 << 20;
+
+/// Has the next fan-outs of a room hand a signal to the live members of its channel. Nothing, if it has none here.
 pub(super) fn hand_in<S: Socket>(key: RoomKey, passing: Arc<Passing>, tables: &mut Tables<S>) {
     let Some(room) = tables.rooms.get_mut(key) else { return };
-    room.signals.push(passing);
-    if !std::mem::replace(&mut room.has_news, true) {
-        tables.signalled.push(key);
+    if !room.has_members(&passing.channel) {
+        return;
     }
+    let dropped = room.signals.push(passing);
+    if dropped > 0 {
+        metrics().signals_dropped("busy", dropped);
+    }
+    tables.has_signals(key);
 }
 
 /// What a fan-out of signals needs while it runs, kept between runs so that it allocates nothing.
@@ -45,7 +54,7 @@ struct Link {
 }
 
 impl LiveFanOut {
-    /// Hands everything that waits in a room to its live sessions. Whoever did not just take it is left touched.
+    /// Hands the first of what waits in a room to its live sessions. Whoever did not just take it is left touched.
     pub(super) fn run<W: World>(
         &mut self,
         key: RoomKey,
@@ -53,7 +62,8 @@ impl LiveFanOut {
         context: &mut Context<W>,
     ) {
         let Some(room) = tables.rooms.get_mut(key).filter(|room| !room.signals.is_empty()) else { return };
-        self.signals.append(&mut room.signals);
+        room.signals.take(TAKEN, &mut self.signals);
+        let are_left = !room.signals.is_empty();
         let missed = self.gather(key, room, &mut tables.connections);
         if missed > 0 {
             metrics().signals_dropped("behind", missed);
@@ -65,6 +75,12 @@ impl LiveFanOut {
             }
         }
         self.signals.clear();
+        if self.links.capacity() > LINKS {
+            self.links = Vec::new();
+        }
+        if are_left {
+            tables.has_signals(key);
+        }
     }
 
     /// Chains for each live session the signals that are for one of its channels, each once. Answers how many members were not

@@ -92,6 +92,14 @@ impl Memberships {
         own.map(|own| *own = place).is_some()
     }
 
+    /// The first of its channels that is what is looked for.
+    pub(super) fn find(&self, mut is: impl FnMut(ChannelKey) -> bool) -> Option<ChannelKey> {
+        match self {
+            Self::Few(few) => few.iter().map(|own| own.channel).find(|key| is(*key)),
+            Self::Many(many) => many.keys().copied().find(|key| is(*key)),
+        }
+    }
+
     pub(super) fn channels(&self) -> Vec<ChannelKey> {
         match self {
             Self::Few(few) => few.iter().map(|own| own.channel).collect(),

@@ -32,6 +32,7 @@
 //! | [`groups`] | who of a channel wants only events of some types? |
 //! | [`asked`] | which memberships hold by an application's verdict, until when, and what waits for one? |
 //! | [`present`] | which sessions of a room are seen in its channels, and who watches? |
+//! | [`waiting`] | which signals wait in a room, and which are let go when there are too many? |
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
 //! | [`history`] | how far is the past that a `subscribe` asked for? |
 //! | [`session`] | what is known of somebody in one tenant? |
@@ -111,6 +112,7 @@ mod simulation;
 mod stuck;
 mod tables;
 mod typists;
+mod waiting;
 mod watching;
 mod wheel;
 mod wire;

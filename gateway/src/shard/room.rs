@@ -8,7 +8,7 @@
 use super::groups::{Groups, Source};
 use super::membership::{ChannelKey, Membership, Memberships};
 use super::present::Present;
-use crate::live::Passing;
+use super::waiting::Waiting;
 use crate::stream::entry::Entry;
 use crate::stream::{Life, Stream};
 use carillon_platform::rules::RuleSet;
@@ -34,8 +34,10 @@ pub(super) struct Room {
     pub(super) rests_until_us: u64,
     /// Whether there is news that waits.
     pub(super) has_news: bool,
-    /// Signals that wait for the next fan-out.
-    pub(super) signals: Vec<Arc<Passing>>,
+    /// Whether it is among the rooms that are looked at for news that waits.
+    pub(super) is_listed: bool,
+    /// Signals that wait for the next fan-outs.
+    pub(super) signals: Waiting,
     /// Who is seen and who watches, once somebody is or does.
     pub(super) present: Option<Box<Present>>,
     members: Vec<u32>,
@@ -84,7 +86,8 @@ impl Room {
             cursor,
             rests_until_us: 0,
             has_news: false,
-            signals: Vec::new(),
+            is_listed: false,
+            signals: Waiting::default(),
             present: None,
             members: Vec::new(),
             channels: Slab::new(),
@@ -128,8 +131,32 @@ impl Room {
 
     /// The number by which somebody with these memberships is in a channel: its own, or that of a group.
     pub(super) fn own_key(&self, own: &Memberships, channel: &Channel) -> Option<ChannelKey> {
-        let all = self.by_name.get(channel).copied();
-        all.into_iter().chain(self.groups.of_channel(channel)).find(|key| own.contains(*key))
+        let all = self.by_name.get(channel).copied().filter(|key| own.contains(*key));
+        all.or_else(|| self.own_group(own, channel))
+    }
+
+    /// The group of a channel that somebody is in, looked for among the fewer: theirs, or the channel's.
+    fn own_group(&self, own: &Memberships, channel: &Channel) -> Option<ChannelKey> {
+        if self.groups.count(std::slice::from_ref(channel)) <= own.len() {
+            return self.groups.of_channel(channel).find(|key| own.contains(*key));
+        }
+        own.find(|key| {
+            let is = |(source, _): &(Source, _)| matches!(source, Source::Channel(name) if name == channel);
+            self.group(key).is_some_and(is)
+        })
+    }
+
+    /// The group behind a number, if it is one.
+    fn group(&self, key: ChannelKey) -> Option<&(Source, Arc<TypeFilter>)> {
+        match &self.channels.get(key as usize)?.name {
+            Name::Group(group) => Some(group),
+            Name::Channel(_) | Name::Pattern(_) => None,
+        }
+    }
+
+    /// The types that whoever is behind a number wants, if they chose some.
+    pub(super) fn types_of(&self, key: ChannelKey) -> Option<&Arc<TypeFilter>> {
+        self.group(key).map(|(_, types)| types)
     }
 
     /// The name of the channel behind a number; a pattern has none.
@@ -137,11 +164,12 @@ impl Room {
         self.channels.get(channel as usize)?.channel()
     }
 
-    /// Whether anybody is in a channel, by its name or perhaps by a pattern, whatever types they want.
+    /// Whether anybody is in a channel, by its name or by a pattern, whatever types they want.
     pub(super) fn has_members(&self, channel: &Channel) -> bool {
         self.by_name.contains_key(channel)
             || self.groups.of_channel(channel).next().is_some()
-            || self.is_watched()
+            || self.watchers(std::slice::from_ref(channel)).next().is_some()
+            || self.groups.has_pattern_for(channel)
     }
 
     /// Whether anybody gets events by a pattern.
@@ -188,7 +216,23 @@ impl Room {
         let is_in = |channel: &Channel| key_of(channel).is_some_and(|key| memberships.contains(key));
         event.channels.iter().any(is_in)
             || self.watchers(&event.channels).any(|(key, _)| memberships.contains(key))
-            || self.wanting(event).any(|(key, _)| memberships.contains(key))
+            || (self.has_groups() && self.group_is_for(memberships, event))
+    }
+
+    /// Whether an event is for a group that somebody is in, looked for among the fewer: theirs, or the event's.
+    fn group_is_for(&self, own: &Memberships, event: &Entry) -> bool {
+        if self.groups.count(&event.channels) <= own.len() {
+            return self.wanting(event).any(|(key, _)| own.contains(key));
+        }
+        let kind = event.kind();
+        let is_for = |(source, types): &(Source, Arc<TypeFilter>)| {
+            let is_in = event.channels.iter().any(|channel| match source {
+                Source::Channel(name) => name == channel,
+                Source::Pattern(pattern) => pattern.allows(channel),
+            });
+            is_in && types.matches(kind)
+        };
+        own.find(|key| self.group(key).is_some_and(is_for)).is_some()
     }
 
     /// Whether whoever joins these events of a source would come to be where a number leads.
@@ -349,104 +393,5 @@ impl Rooms {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::budget::Budget;
-    use crate::stream::ring::RingLimits;
-    use carillon_protocol::Epoch;
-
-    fn room() -> Room {
-        let limits = RingLimits { events: 16, bytes: 1 << 10 };
-        let (tenant, epoch) = (TenantId::new("acme").unwrap(), Epoch::new("e1").unwrap());
-        Room::new(Arc::new(Stream::new(tenant, epoch, Seq::ZERO, Seq(1), limits)))
-    }
-
-    fn channels(names: &[&str]) -> Vec<Channel> {
-        names.iter().map(|name| Channel::new(name).unwrap()).collect()
-    }
-
-    /// An event of this type in these channels.
-    fn event(names: &[&str], kind: &str) -> Entry {
-        let json = format!(r#"{{"type":"event","event":{{"type":"{kind}"}}}}"#);
-        let budget = Budget::new(usize::MAX);
-        Entry::new(Seq(1), channels(names).into(), json.as_bytes(), 0, |bytes| budget.charge(bytes))
-    }
-
-    #[test]
-    fn members_that_want_the_same_types_are_one_group_until_the_last_has_left() {
-        let mut room = room();
-        let order = &channels(&["order:7"])[0];
-        let types = |texts: &[&str]| Arc::new(TypeFilter::new(texts.iter().copied()).unwrap());
-        let (paid, all) = (types(&["paid", "order.*"]), types(&["*"]));
-        let one = room.join(order, Some(&paid), 1);
-        let two = room.join(order, Some(&types(&["order.*", "paid"])), 2);
-        assert_eq!((two.channel, two.place), (one.channel, 1), "written in another order");
-        let three = room.join(order, Some(&all), 3);
-        let four = room.watch(&ChannelPattern::new("order:*").unwrap(), Some(&paid), 4);
-        let five = room.join(order, None, 5);
-        let wanting = |room: &Room, names: &[&str], kind: &str| {
-            let event = event(names, kind);
-            let mut all: Vec<u32> = room.wanting(&event).flat_map(|(_, members)| members.to_vec()).collect();
-            all.sort_unstable();
-            all
-        };
-        assert_eq!(wanting(&room, &["order:7"], "order.new"), [1, 2, 3, 4]);
-        assert_eq!(wanting(&room, &["order:7"], "seen"), [3]);
-        assert_eq!(wanting(&room, &["order:8"], "paid"), [4]);
-        assert_eq!(room.in_channel(order).map(|(_, members)| members), Some(&[5][..]));
-        assert_eq!(room.channels().count(), 3, "the channel and its groups, without the pattern");
-        assert!(room.is_watched() && room.name_of(four.channel).is_none());
-        assert_eq!(room.name_of(one.channel), Some(order));
-        let mut session = Memberships::with_capacity(1);
-        session.insert(one);
-        assert_eq!(room.own_key(&session, order), Some(one.channel));
-        assert!(room.leads_to(one.channel, order, Some(&*paid)) && !room.leads_to(one.channel, order, None));
-        assert!(room.is_for(&session, &event(&["order:7"], "paid")));
-        assert!(!room.is_for(&session, &event(&["order:7"], "seen")));
-        assert_eq!(room.leave(one), Some(2));
-        for membership in [Membership { place: 0, ..two }, three, four, five] {
-            room.leave(membership);
-        }
-        assert!(!room.has_groups() && !room.is_watched() && room.channels().count() == 0);
-    }
-
-    #[test]
-    fn patterns_find_their_members_until_the_last_has_left() {
-        let mut room = room();
-        let watch = |room: &mut Room, text: &str, member| {
-            room.watch(&ChannelPattern::new(text).unwrap(), None, member)
-        };
-        let found = |room: &Room, names: &[&str]| -> Vec<u32> {
-            let mut found: Vec<u32> =
-                room.watchers(&channels(names)).flat_map(|(_, members)| members.to_vec()).collect();
-            found.sort_unstable();
-            found
-        };
-        assert!(!room.is_watched());
-        let contacts = watch(&mut room, "contact:*", 1);
-        let same = watch(&mut room, "contact:*", 2);
-        assert_eq!((same.channel, same.place), (contacts.channel, 1));
-        let people = watch(&mut room, "user:*", 2);
-        let joined = room.join(&channels(&["order:7"])[0], None, 3);
-        assert_eq!(found(&room, &["contact:9"]), [1, 2]);
-        assert_eq!(found(&room, &["order:7", "user:mila"]), [2]);
-        assert_eq!(found(&room, &["tenant", "order:7"]), [0; 0]);
-        assert_eq!((room.name_of(people.channel), room.name_of(joined.channel).is_some()), (None, true));
-        let mut session = Memberships::with_capacity(2);
-        session.insert(same);
-        session.insert(joined);
-        for (names, wanted) in [
-            (&["contact:1"][..], true),
-            (&["order:7"], true),
-            (&["user:mila", "contact:1"], true),
-            (&["user:mila", "contact"], false),
-        ] {
-            assert_eq!(room.is_for(&session, &event(names, "x")), wanted, "{names:?}");
-        }
-        assert_eq!(room.leave(contacts), Some(2), "whoever was last stands in its place");
-        assert_eq!(room.leave(Membership { place: 0, ..same }), None);
-        assert_eq!(room.leave(people), None);
-        assert!(!room.is_watched() && found(&room, &["contact:9", "user:mila"]).is_empty());
-        assert_eq!(room.in_channel(&channels(&["order:7"])[0]), Some((joined.channel, &[3][..])));
-    }
-}
+#[path = "room_tests.rs"]
+mod tests;

@@ -369,20 +369,27 @@ impl<W: World> Shard<W> {
         let Some(room) = self.tables.rooms.get_mut(key) else { return };
         if now_us >= room.rests_until_us {
             self.hand_out(key, now_us);
-        } else if !room.has_news {
-            room.has_news = true;
+            return;
+        }
+        room.has_news = true;
+        if !std::mem::replace(&mut room.is_listed, true) {
             self.resting.push(key);
         }
     }
 
     /// Hands out the news of rooms that have rested.
-    fn wake_rested(&mut self) {
+    pub(super) fn wake_rested(&mut self) {
         self.resting.append(&mut self.tables.signalled);
         for key in std::mem::take(&mut self.resting) {
             let now_us = self.context.world.now_us();
             // It may have lost its last session, and another may have its place.
-            let Some(room) = self.tables.rooms.get_mut(key).filter(|room| room.has_news) else { continue };
+            let Some(room) = self.tables.rooms.get_mut(key) else { continue };
+            room.is_listed = false;
+            if !room.has_news {
+                continue;
+            }
             if now_us < room.rests_until_us {
+                room.is_listed = true;
                 self.resting.push(key);
             } else {
                 self.hand_out(key, now_us);

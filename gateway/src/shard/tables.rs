@@ -81,6 +81,15 @@ impl<S: Socket> Tables<S> {
         self.connections.get_mut(key as usize)
     }
 
+    /// Notes that signals wait in a room.
+    pub(super) fn has_signals(&mut self, key: RoomKey) {
+        let Some(room) = self.rooms.get_mut(key) else { return };
+        room.has_news = true;
+        if !std::mem::replace(&mut room.is_listed, true) {
+            self.signalled.push(key);
+        }
+    }
+
     /// Whether the connection with this name is still here.
     pub(super) fn has(&self, id: ConnectionId) -> bool {
         self.get(id.key).is_some_and(|connection| connection.id == id && !connection.is_gone())
@@ -189,6 +198,15 @@ impl<S: Socket> Tables<S> {
     /// The types that a connection chose when it came, if it did.
     pub(super) fn chosen(&self, key: u32) -> Option<Arc<TypeFilter>> {
         self.chosen.get(&key).cloned()
+    }
+
+    /// Whether a connection's session is in a channel by its name, whatever types it wants.
+    pub(super) fn is_in(&self, key: u32, session: usize, channel: &Channel) -> bool {
+        let session = self.get(key).and_then(|connection| connection.sessions().get(session));
+        session.is_some_and(|session| {
+            let room = self.rooms.get(session.room);
+            room.is_some_and(|room| room.own_key(&session.channels, channel).is_some())
+        })
     }
 
     /// Adds a connection's session (by its number) to channels, or to those of their events that have these types. What it wanted of
