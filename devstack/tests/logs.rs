@@ -275,7 +275,8 @@ async fn an_unknown_type_is_answered_with_those_there_are() {
     let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
     let token = Claims::new("acme", "anna", now(), 3600).sign(stack.jwt_secret()).unwrap();
     let (mut socket, _) = Socket::open(&Connect::new(stack.gateway(0).ws_url(), token)).await.unwrap();
-    let (answer, _) = socket.ask(&json!({"type": "publish", "id": 1}), PATIENCE).await.unwrap();
+    let (answer, _) = socket.ask(&json!({"type": "reserve", "id": 1}), PATIENCE).await.unwrap();
     assert_eq!((answer.code(), &answer.0["id"]), (Some("unknown_type"), &Value::from(1)));
-    assert!(answer.text("message").unwrap().contains("auth, subscribe, unsubscribe, ping"), "{answer:?}");
+    let types = "auth, subscribe, unsubscribe, publish, typing, presence, ping";
+    assert!(answer.text("message").unwrap().contains(types), "{answer:?}");
 }
