@@ -61,7 +61,8 @@ fn a_ticket_lets_in_whom_the_token_named_and_once() {
         assert!(joined.is("ok"), "{joined:?}");
         // It goes on with a token of the same person.
         let fresh = token(&stack, &mila);
-        assert!(wire::ask(&mut socket, json!({"type": "auth", "id": 2, "token": fresh})).await.is("ok"));
+        let refreshed = wire::ask(&mut socket, json!({"type": "auth", "id": 2, "token": fresh})).await;
+        assert!(refreshed.is("ok"), "{refreshed:?}");
         for gateway in [0, 1] {
             let refused = enter(&stack, gateway, &text).await.err().unwrap();
             assert!(refused.contains("401") && refused.contains("ticket_invalid"), "{refused}");

@@ -30,12 +30,12 @@ impl Bystanders {
     pub(crate) async fn watch(stack: &Arc<Stack>, gateway: &Service, tenant: &str) -> Self {
         let from = publish(stack, tenant, &["tenant"], json!({})).await.seq;
         let shards = std::thread::available_parallelism().map_or(1, usize::from).min(64);
-        // The gateway gives a newcomer to its emptiest shard; the connection's name ends in its shard and number.
+        // The gateway gives a newcomer to its emptiest shard; the connection's name ends in its shard, place and number.
         let mut by_shard: BTreeMap<String, Socket> = BTreeMap::new();
         for _ in 0..shards * 4 {
             let (socket, welcome) = open(stack, gateway, &claims(tenant, "bystander")).await;
             assert_eq!(welcome.seq, from);
-            let shard = welcome.connection.rsplit('-').nth(1).unwrap_or_default().to_owned();
+            let shard = welcome.connection.rsplit('-').nth(2).unwrap_or_default().to_owned();
             by_shard.entry(shard).or_insert(socket);
             if by_shard.len() == shards {
                 break;
