@@ -8,7 +8,7 @@ import { connect } from 'node:net'
 import { Webhook } from 'standardwebhooks'
 import WebSocket from 'ws'
 import { Checks, within } from './checks.mjs'
-import { address, need, stack } from './stack.mjs'
+import { address, alive, need, stack } from './stack.mjs'
 
 const checks = new Checks('authorize')
 const python = need('CARILLON_PYTHON')
@@ -39,7 +39,9 @@ async function ask(url) {
 /** The answer to a subscribe, on a gateway that follows the settings. */
 async function subscribe(channel) {
   await new Promise((resolve) => setTimeout(resolve, 1500))
-  const socket = new WebSocket(address(stack.gateways[0]), { headers: { authorization: `Bearer ${stack.token}` } })
+  const [name] = await alive() // other checks have killed one
+  const gateway = stack.gateways[Number(name.split('-')[1]) - 1]
+  const socket = new WebSocket(address(gateway), { headers: { authorization: `Bearer ${stack.token}` } })
   const answered = new Promise((resolve, reject) => {
     socket.on('error', reject)
     socket.on('message', (data) => {
