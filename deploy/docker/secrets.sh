@@ -45,14 +45,14 @@ redis publisher redis_password_publisher | keep redis_url_publisher
 redis gateway redis_password_gateway | keep redis_url_gateway
 
 keep redis_conf <<CONF
-# Pub/sub only: nothing is stored. Accounts may do what docs/OPERATIONS.md lists and nothing else.
+# Nothing is written to disk. Accounts may do what docs/OPERATIONS.md lists and nothing else.
 bind * -::*
 port 6379
 save ""
 appendonly no
 # Whoever gives no password may ask whether the server lives.
 user default on nopass resetkeys resetchannels -@all +ping
-user publisher on >$(cat redis_password_publisher) resetkeys resetchannels &carillon:* -@all +hello +client +ping +publish
-user gateway on >$(cat redis_password_gateway) ~carillon:nodes resetchannels &carillon:* -@all +hello +client +ping +publish +subscribe +unsubscribe +hset +hgetall +hdel
+user publisher on >$(cat redis_password_publisher) resetkeys ~carillon:presence:* resetchannels &carillon:* -@all +hello +client +ping +publish +hget +hgetall +hscan
+user gateway on >$(cat redis_password_gateway) ~carillon:nodes ~carillon:presence:* resetchannels &carillon:* -@all +hello +client +ping +publish +subscribe +unsubscribe +multi +exec +hset +hget +hgetall +hscan +hdel +del +expire
 CONF
 echo "$(pwd) is complete"

@@ -16,6 +16,7 @@
 //! `GET /v1/events` reads the same log back. While the log does not answer, [`health`] refuses everybody at once.
 //! [`worker`] runs what no request asks for: the [`maintenance`] of partitions and keys, and each [`projector`], which
 //! reads every log with a stored cursor; the first writes the channel index.
+//! [`presence`] asks Redis who is in a channel.
 //! [`readiness`] tells probes how it is, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
 
 pub mod access;
@@ -27,6 +28,7 @@ pub mod health;
 pub mod http;
 pub mod maintenance;
 pub mod metrics;
+pub mod presence;
 pub mod projector;
 pub mod rates;
 pub mod readiness;

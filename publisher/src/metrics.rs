@@ -75,14 +75,21 @@ const BODIES_CUT: Metric = Metric {
 const READS_REFUSED: Metric = Metric {
     name: "carillon_reads_refused_total",
     kind: MetricKind::Counter,
-    labels: "resource: turn (to ask the database), memory (of unread answers); bound: total, group (tenant), member (key or user)",
-    what: "Requests that read the log or channel rules and that a share refused",
+    labels: "resource: turn (to ask the database), memory (of unread answers), presence (to ask Redis who is here); bound: total, group (tenant), member (key or user)",
+    what: "Requests that read the log, channel rules or who is here and that a share refused",
 };
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
     kind: MetricKind::Counter,
-    labels: "route: publish, list, event, position, rules, tenants, tickets, openapi, docs, other; status: the HTTP status",
+    labels: "route: publish, list, event, position, presence, rules, tenants, tickets, openapi, docs, other; status: the HTTP status",
     what: "Requests answered",
+};
+
+const PRESENCE_ANSWERS: Metric = Metric {
+    name: "carillon_presence_answers_total",
+    kind: MetricKind::Counter,
+    labels: "state: fresh, stale (Redis is away or was just now: as it was before), unavailable (nothing is known)",
+    what: "Questions over REST who is in a channel or where somebody is, by how they were answered",
 };
 
 /// Every metric of this service, for `/metrics` and the reference page.
@@ -98,6 +105,7 @@ pub const ALL: &[Metric] = &[
     LOOKUPS_REFUSED,
     BODIES_CUT,
     READS_REFUSED,
+    PRESENCE_ANSWERS,
     HTTP_REQUESTS,
 ];
 
@@ -129,6 +137,8 @@ pub enum Route {
     Event,
     /// `GET /v1/position`
     Position,
+    /// `GET /v1/presence`
+    Presence,
     /// `/v1/channel-rules`
     Rules,
     /// `/v1/tenants`
@@ -143,11 +153,12 @@ pub enum Route {
     Other,
 }
 
-const ROUTES: [(Route, &str); 10] = [
+const ROUTES: [(Route, &str); 11] = [
     (Route::Publish, "publish"),
     (Route::List, "list"),
     (Route::Event, "event"),
     (Route::Position, "position"),
+    (Route::Presence, "presence"),
     (Route::Rules, "rules"),
     (Route::Tenants, "tenants"),
     (Route::Tickets, "tickets"),
@@ -205,13 +216,16 @@ impl Metrics {
         for status in ["201", "500", "503"] {
             counter!(HTTP_REQUESTS.name, "route" => "publish", "status" => status).increment(0);
         }
-        for resource in ["turn", "memory"] {
+        for resource in ["turn", "memory", "presence"] {
             for bound in [Refused::Total, Refused::Group, Refused::Member] {
                 counter!(READS_REFUSED.name, "resource" => resource, "bound" => bound.label()).increment(0);
             }
         }
         for bound in [Refused::Total, Refused::Group, Refused::Member] {
             counter!(PARSING_REFUSED.name, "bound" => bound.label()).increment(0);
+        }
+        for state in ["fresh", "stale", "unavailable"] {
+            counter!(PRESENCE_ANSWERS.name, "state" => state).increment(0);
         }
         for metric in [LOOKUPS_REFUSED, BODIES_CUT] {
             for bound in [Refused::Total, Refused::Group] {
@@ -286,6 +300,17 @@ impl Metrics {
     /// Counts a request that a share of reading refused. Rare, so it has no handle.
     pub fn read_refused(&self, resource: &'static str, bound: Refused) {
         counter!(READS_REFUSED.name, "resource" => resource, "bound" => bound.label()).increment(1);
+    }
+
+    /// Counts an answer who is here.
+    pub fn presence_answered(&self, stale: bool) {
+        let state = if stale { "stale" } else { "fresh" };
+        counter!(PRESENCE_ANSWERS.name, "state" => state).increment(1);
+    }
+
+    /// Counts a question who is here that got no answer.
+    pub fn presence_unanswered(&self) {
+        counter!(PRESENCE_ANSWERS.name, "state" => "unavailable").increment(1);
     }
 
     /// Counts a large body that found too many waiting.

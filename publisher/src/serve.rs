@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::health::Health;
 use crate::http::{App, BodyBudget, Parsing, Reads, router};
 use crate::metrics::Metrics;
+use crate::presence::Presence;
 use crate::rates::Rates;
 use crate::rules::{Rules, Tell};
 use crate::tenants::Tenants;
@@ -18,7 +19,7 @@ use crate::usage::Usage;
 use crate::worker::{self, Activation, Driver};
 use crate::{maintenance, projector, readiness};
 use carillon_backplane::api_key;
-use carillon_backplane::bus::{self, Announcer, BusConfig, BusError, BusMode};
+use carillon_backplane::bus::{Announcer, BusConfig, BusError, BusMode, PresenceReader};
 use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
 use carillon_platform::ask::Asker;
 use carillon_platform::auth::Verifier;
@@ -77,14 +78,15 @@ pub enum ServeError {
 pub async fn serve(config: Config) -> Result<(), ServeError> {
     let Config { common, origins, retention_days, latest_days, drain_delay, drain } = config;
     let scrape = telemetry::install("publisher", env!("CARGO_PKG_VERSION"))?;
-    bus::describe_metrics();
+    carillon_backplane::bus::describe_metrics();
     log::describe_metrics();
     api_key::describe_metrics();
     let mut signals = Signals::listen()?;
     let descriptors = descriptors::raise()?;
 
     let (leaving, stopping, closing) = <(CancellationToken, CancellationToken, CancellationToken)>::default();
-    let (log, announcer) = (connect_log(&common)?, connect_announcer(&common)?);
+    let (log, announcer) = (connect_log(&common)?, Announcer::connect(&bus(&common))?);
+    let presence = PresenceReader::connect(&bus(&common))?;
     let metrics = Arc::new(Metrics::new());
     let partitions = Activation::default();
     let health = Health::new(log.clone(), partitions.clone(), closing.clone());
@@ -110,6 +112,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         gate: Gate::new(verifier, log.clone(), health.clone()),
         tenants: Tenants::new(log.clone(), health.clone(), common.tenants),
         rules: Rules::new(log.clone(), health.clone(), tell(&announcer)),
+        presence: Presence::new(presence, metrics.clone()),
         rates: Rates::default(),
         asker: Asker::new(Outbound::new(common.outbound)?),
         health: health.clone(),
@@ -179,13 +182,13 @@ fn connect_log(common: &Common) -> Result<Log, LogError> {
     Log::connect(LogConfig { url, role: Role::Publisher })
 }
 
-fn connect_announcer(common: &Common) -> Result<Announcer, BusError> {
+fn bus(common: &Common) -> BusConfig {
     let mode = match common.redis_mode {
         RedisMode::Standalone => BusMode::Standalone,
         RedisMode::Sentinel => BusMode::Sentinel,
         RedisMode::Cluster => BusMode::Cluster,
     };
-    Announcer::connect(&BusConfig::new(common.redis_url.expose(), mode, &common.redis_prefix))
+    BusConfig::new(common.redis_url.expose(), mode, &common.redis_prefix)
 }
 
 fn via(announcer: &Announcer, usage: Usage) -> Announce {

@@ -54,7 +54,9 @@ pub use inbox::{BusEvent, BusEvents, Interruption};
 pub use listener::Listener;
 pub use metrics::describe as describe_metrics;
 pub use nodes::{BEAT, Fleet, NodeCard, NodeState, Nodes};
-pub use presence::{LEASE_S, Page, PresenceReader, PresenceStore, Somebody, StoreFault, Written};
+pub use presence::{
+    LEASE_S, Page, PresenceReader, PresenceStore, Somebody, StoreFault, Whereabouts, Written,
+};
 
 /// Why the bus could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]

@@ -51,6 +51,8 @@ export const publisher = dashboard({
       lines('Announcements', 'cps', 'Announcements that Redis took over, a second.', [query(rate('carillon_redis_published_total', on, 'instance'), '{{instance}}')]),
       lines('Failed announcements', 'cps', 'Announcements that did not get to Redis, by reason, a second. Gateways find the events in the log.',
         [query(rate('carillon_redis_publish_failed_total', on, 'reason'), '{{reason}}')]),
+      lines('Who is here', 'cps', 'Questions over REST who is in a channel or where somebody is, by how they were answered, a second: fresh; stale (Redis is away or was just now: as it was before); unavailable (nothing is known).',
+        [query(rate('carillon_presence_answers_total', on, 'state'), '{{state}}')]),
     ),
     row('Background work',
       lines('Runs', 'cps', 'Runs of background tasks by what they came to: done; more (and more is due); elsewhere (another publisher does it); postponed (somebody uses what is needed); failed, timed out, panicked.',

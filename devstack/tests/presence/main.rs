@@ -13,6 +13,7 @@ mod crowd;
 mod faults;
 mod people;
 mod person;
+mod rest;
 
 use carillon_devstack::stack::{Stack, StackConfig};
 use serde_json::{Value, json};

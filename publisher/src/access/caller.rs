@@ -40,6 +40,8 @@ pub struct Entry {
     person: Option<Identity>,
     /// Who publishes by the channels' rules alone: a person without the capability.
     by_rule: Option<Identity>,
+    /// Who asks who is here, when it is a person: rules decide, for administrators, too.
+    seen_by_rule: Option<Identity>,
     publish: bool,
     read: bool,
 }
@@ -116,6 +118,11 @@ impl Entry {
         }
     }
 
+    /// Who asks, when it is a person: an administrator, too.
+    pub fn person(&self) -> Option<&Identity> {
+        self.seen_by_rule.as_ref()
+    }
+
     /// Who publishes here by the channels' rules alone, if somebody does.
     pub fn by_rule(&self) -> Option<&Identity> {
         self.by_rule.as_ref()
@@ -163,7 +170,8 @@ fn enter_with_key(key: &ApiKey, asked: Option<&TenantId>) -> Result<Entry, Tenan
     };
     let (publish, read) = (key.publish, key.read);
     let by_rule = None;
-    Ok(Entry { tenant: tenant.clone(), user: None, admin: key.admin, person: None, by_rule, publish, read })
+    let (tenant, admin, seen_by_rule) = (tenant.clone(), key.admin, None);
+    Ok(Entry { tenant, user: None, admin, person: None, by_rule, seen_by_rule, publish, read })
 }
 
 /// A person reads what was sent to them; an administrator reads all of it.
@@ -174,6 +182,7 @@ fn person(identity: &Identity) -> Entry {
         admin: identity.caps.admin,
         person: (!identity.caps.admin).then(|| identity.clone()),
         by_rule: (!identity.caps.publish).then(|| identity.clone()),
+        seen_by_rule: Some(identity.clone()),
         publish: identity.caps.publish,
         read: true,
     }

@@ -67,6 +67,7 @@ fn route(method: &Method, path: &str) -> Route {
         }
         "/v1/events" => Route::List,
         "/v1/position" => Route::Position,
+        path if path == "/v1/presence" || path.starts_with("/v1/presence/") => Route::Presence,
         path if path == "/v1/channel-rules" || path.starts_with("/v1/channel-rules/") => Route::Rules,
         "/v1/tickets" => Route::Tickets,
         path if path.starts_with("/v1/tenants/") => Route::Tenants,

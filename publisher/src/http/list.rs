@@ -241,7 +241,7 @@ async fn audience(
 }
 
 /// The rules of a tenant, for somebody whose token does not open a channel.
-async fn by_rule(app: &App, reader: &Reader, entry: &Entry) -> Result<Arc<RuleSet>, Problem> {
+pub(super) async fn by_rule(app: &App, reader: &Reader, entry: &Entry) -> Result<Arc<RuleSet>, Problem> {
     let _turn = reader.turn().await?;
     Ok(app.rules.of(&entry.tenant).await?)
 }

@@ -14,6 +14,7 @@
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
 //! | `position` | `GET /v1/position`: where does the log stand? |
 //! | `latest` | `GET /v1/latest`: which is the latest event of every key? |
+//! | `presence` | `GET /v1/presence`: who is in a channel, and where is somebody? |
 //! | `place` | where does a page begin that reads forward? |
 //! | `reads` | who may read the log now, and how much of the answers may be in memory? |
 //! | `prepare` | what goes to the log when this caller publishes these events? |
@@ -40,6 +41,7 @@ mod permit;
 mod place;
 mod position;
 mod prepare;
+mod presence;
 pub mod problem;
 mod publish;
 mod query;
@@ -58,6 +60,7 @@ use crate::access::{Caller, Denied, Gate, TenantFault};
 use crate::batcher::Intake;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::presence::Presence;
 use crate::rates::Rates;
 use crate::rules::Rules;
 use crate::tenants::Tenants;
@@ -96,6 +99,8 @@ pub struct App {
     pub rates: Rates,
     /// Who asks the tenants' applications, where a rule says so?
     pub asker: Asker,
+    /// Who is where?
+    pub presence: Presence,
     /// Turns and memory of those who read.
     pub reads: Reads,
     /// Turns of large bodies.
@@ -119,6 +124,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/events/{id}", get(list::event))
         .route("/v1/latest", get(latest::latest))
         .route("/v1/position", get(position::position))
+        .route("/v1/presence", get(presence::user))
+        .route("/v1/presence/{channel}", get(presence::channel))
         .merge(forms::router())
         .merge(relay::router())
         .merge(rules::router())

@@ -113,6 +113,8 @@ problem_codes! {
     Unavailable = 503 "unavailable" "The log cannot be reached",
     /// A channel rule leaves it to the tenant's application, and that gave no verdict. Nothing was done.
     AskUnavailable = 503 "ask_unavailable" "The tenant's application gave no verdict",
+    /// Redis, where it stands who is here, is away, and this publisher does not know it from before. Try again after `Retry-After`.
+    PresenceUnavailable = 503 "presence_unavailable" "Who is here is not known",
     /// The log works and has no connection free for this kind of request, or a lock was not to be had. Nothing was done.
     LogBusy = 503 "log_busy" "The log is busy",
     /// The log took longer than two seconds and was told to stop. Nothing was done: ask for less (a shorter time, fewer events).

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::body::{Body, Bytes};
 use carillon_backplane::api_key::Fresh;
+use carillon_backplane::bus::{BusConfig, BusMode, PresenceReader};
 use carillon_backplane::log::{ApiKey, Log, LogConfig, Role, migrate};
 use carillon_devstack::find;
 use carillon_devstack::postgres::{Postgres, PostgresConfig};
@@ -20,6 +21,7 @@ use carillon_publisher::batcher::Batcher;
 use carillon_publisher::health::Health;
 use carillon_publisher::http::{App, BodyBudget, Parsing, Reads, router};
 use carillon_publisher::metrics::Metrics;
+use carillon_publisher::presence::Presence;
 use carillon_publisher::rates::Rates;
 use carillon_publisher::rules::Rules;
 use carillon_publisher::tenants::Tenants;
@@ -103,6 +105,11 @@ fn local_http() -> OutboundConfig {
     OutboundConfig { opened: vec!["127.0.0.0/8".parse().unwrap()], http: true, ports: Ports::Any }
 }
 
+/// A Redis that is away.
+fn nowhere() -> PresenceReader {
+    PresenceReader::connect(&BusConfig::new("redis://127.0.0.1:1", BusMode::Standalone, "crln")).unwrap()
+}
+
 impl Api {
     pub(crate) async fn new() -> Self {
         Self::with(Database::shared().await, Policy::Auto).await
@@ -133,6 +140,7 @@ impl Api {
             gate: Gate::new(verifier.unwrap(), log.clone(), health.clone()),
             tenants: Tenants::new(log.clone(), health.clone(), policy),
             rules: Rules::new(log.clone(), health.clone(), tell),
+            presence: Presence::new(nowhere(), metrics.clone()),
             rates: Rates::default(),
             asker: Asker::new(Outbound::new(local_http()).unwrap()),
             health,

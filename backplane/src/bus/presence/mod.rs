@@ -8,9 +8,10 @@
 //! Commands, for an ACL: `MULTI`, `EXEC`, `HSET`, `HDEL`, `HGET`, `HGETALL`, `HSCAN`, `DEL`, `EXPIRE` on keys `<prefix>:presence:*`,
 //! and `PUBLISH`, on a cluster `SPUBLISH`, on channels `<prefix>:*`.
 
+mod known;
 mod read;
 
-pub use read::{Page, PresenceReader, Somebody};
+pub use read::{Page, PresenceReader, Somebody, Whereabouts};
 
 use super::BusError;
 use super::backoff::Backoff;
@@ -22,6 +23,7 @@ use super::pulse::pulse;
 use bytes::Bytes;
 use carillon_protocol::presence::{Change, Entry, Origin, What, field, read_field};
 use carillon_protocol::{Channel, TenantId, UserId};
+use std::time::Instant;
 use tokio::sync::watch;
 
 /// Seconds that what a gateway says stays without being prolonged: as long as it takes to see that it is dead, and the usual grace.
@@ -35,9 +37,17 @@ const NUMBER: &str = "n";
 #[derive(Clone)]
 pub struct PresenceStore {
     names: Names,
-    link: watch::Receiver<Option<Link>>,
+    link: watch::Receiver<Option<Connected>>,
     /// Dropped last of all: the thread sees it.
     _stop: std::sync::Arc<watch::Sender<()>>,
+}
+
+/// A connection to Redis.
+#[derive(Clone)]
+struct Connected {
+    link: Link,
+    /// Since when it stands, if there was another before it.
+    again: Option<Instant>,
 }
 
 /// Redis did not do what it was asked to; what became of it is not known.
@@ -80,7 +90,8 @@ impl PresenceStore {
     }
 
     fn link(&self) -> Result<Link, StoreFault> {
-        self.link.borrow().clone().ok_or_else(|| StoreFault("there is no connection".into()))
+        let link = self.link.borrow().as_ref().map(|connected| connected.link.clone());
+        link.ok_or_else(|| StoreFault("there is no connection".into()))
     }
 
     /// Writes a change and tells it, both or neither. `payload` is its envelope. Whether there was what it changes: if not, what is
@@ -150,8 +161,11 @@ impl PresenceStore {
         n: u64,
         payload: Bytes,
     ) -> Vec<(&'static str, Vec<Word>)> {
-        let publish =
-            if self.link.borrow().as_ref().is_some_and(Link::is_sharded) { "SPUBLISH" } else { "PUBLISH" };
+        let publish = if self.link.borrow().as_ref().is_some_and(|connected| connected.link.is_sharded()) {
+            "SPUBLISH"
+        } else {
+            "PUBLISH"
+        };
         let heads = self.names.presence_heads(tenant);
         let mut all = vec![("HSET", vec![Word::from(heads), me.to_string().into(), n.to_string().into()])];
         all.extend(self.prolong(tenant, me));
@@ -206,6 +220,11 @@ impl PresenceStore {
         }
     }
 
+    /// Since when the connection stands, if there was another before it.
+    fn connected_again(&self) -> Option<Instant> {
+        self.link.borrow().as_ref().and_then(|connected| connected.again)
+    }
+
     /// Takes away what is left of a gateway that is gone.
     ///
     /// # Errors
@@ -230,7 +249,7 @@ fn read_written(field: &str, json: &str) -> Option<Written> {
 struct Keeper {
     dialer: Dialer,
     timing: Timing,
-    links: watch::Sender<Option<Link>>,
+    links: watch::Sender<Option<Connected>>,
 }
 
 impl Keeper {
@@ -244,13 +263,14 @@ impl Keeper {
 
     async fn keep(&self) {
         let mut backoff = Backoff::new(self.timing.backoff_min, self.timing.backoff_max);
-        let mut is_told = false;
+        let (mut is_told, mut is_first) = (false, true);
         loop {
             let failure = match self.dialer.dial(Purpose::Publish).await {
                 Err(failure) => failure,
                 Ok((link, mut end)) => {
                     backoff.reset();
-                    self.links.send_replace(Some(link.clone()));
+                    let again = (!std::mem::replace(&mut is_first, false)).then(Instant::now);
+                    self.links.send_replace(Some(Connected { link: link.clone(), again }));
                     let failure = tokio::select! {
                         failure = end.wait() => failure,
                         failure = pulse(&link, &self.timing, || 0) => failure,

@@ -1,14 +1,24 @@
 //! Who is in a channel, and where is somebody, as Redis has it?
 //!
-//! For whoever is no gateway and keeps nothing: each question reads the hashes of all gateways that say something of the tenant, in
-//! pages. What is known is kept for the time that Redis is away, within bounds, and told as what it is: old.
+//! For whoever is no gateway: each question reads the hashes of all gateways that say something of the tenant, in pages. A gateway
+//! that is gone has no hash any more when its lease is over, and so nobody in it counts. What was answered last is kept for the time
+//! that Redis is away, within bounds ([`super::known`]), and is told as what it is: old.
 
-use super::{FIELDS, PresenceStore, StoreFault, Written, read_written};
+use super::known::{KEPT, Known, Seen, Subject};
+use super::{FIELDS, NUMBER, PresenceStore, StoreFault, Written, read_written};
 use crate::bus::{BusConfig, BusError};
-use carillon_protocol::presence::Entry;
+use carillon_protocol::presence::{Entry, Origin};
 use carillon_protocol::{Channel, TenantId, UserId};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// After Redis was away: until then gateways may not have written anew what it has lost.
+const SETTLED: Duration = Duration::from_secs(10);
+/// How often a hash is looked at that a gateway is just writing anew.
+const LOOKS: usize = 5;
+/// Time between two such looks.
+const BETWEEN: Duration = Duration::from_millis(100);
 
 /// Somebody who is in a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +31,17 @@ pub struct Somebody {
     pub meta: Option<Arc<str>>,
 }
 
+/// A channel that somebody is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Which.
+    pub channel: Channel,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// What they say about themselves there: JSON.
+    pub meta: Option<Arc<str>>,
+}
+
 /// Some of the people in a channel, in the order of their coming.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
@@ -30,11 +51,16 @@ pub struct Page {
     pub members: Vec<Somebody>,
     /// Whether there are more after these.
     pub more: bool,
+    /// Whether it may be out of date: Redis is away, or was just now.
+    pub stale: bool,
 }
 
 /// Reads who is where.
 #[derive(Clone)]
-pub struct PresenceReader(PresenceStore);
+pub struct PresenceReader {
+    store: PresenceStore,
+    known: Arc<Mutex<Known>>,
+}
 
 impl PresenceReader {
     /// Starts a thread that keeps a connection. Returns at once, whether Redis is there or not.
@@ -42,13 +68,13 @@ impl PresenceReader {
     /// # Errors
     /// [`BusError::Config`] for a configuration that can never work, [`BusError::Thread`] without a thread.
     pub fn connect(config: &BusConfig) -> Result<Self, BusError> {
-        PresenceStore::connect(config).map(Self)
+        Ok(Self { store: PresenceStore::connect(config)?, known: Arc::default() })
     }
 
     /// Up to `limit` people of a channel after the one who came at that time and has that name.
     ///
     /// # Errors
-    /// When Redis does not answer.
+    /// When Redis does not answer and nothing is known of the channel.
     pub async fn channel(
         &self,
         tenant: &TenantId,
@@ -56,77 +82,156 @@ impl PresenceReader {
         after: Option<&(u64, UserId)>,
         limit: usize,
     ) -> Result<Page, StoreFault> {
-        let pattern = format!("{}\n*", escaped(channel.as_str()));
-        let mut people: HashMap<UserId, Entry> = HashMap::new();
-        self.each(tenant, &pattern, |(_, user, _, entry)| match people.get_mut(&user) {
-            Some(known) => *known = merged(known, &entry),
-            None => drop(people.insert(user, entry)),
-        })
-        .await?;
-        let count = people.len();
-        let is_after = |(user, entry): &(UserId, Entry)| {
-            after.is_none_or(|(since_ms, name)| (entry.since_ms, user) > (*since_ms, name))
+        let subject = Subject::Channel(channel.clone());
+        let read = self.people(tenant, channel).await;
+        let (count, people, stale) = match (read, self.last(tenant, &subject)) {
+            // Redis has been there all along.
+            (Ok((people, true)), _) => (people.len(), people, false),
+            (_, Some(Seen::People(count, people))) => (count, people.to_vec(), true),
+            (Ok((people, false)), _) => (people.len(), people, true),
+            (Err(away), _) => return Err(away),
         };
-        let mut people: Vec<(UserId, Entry)> = people.into_iter().filter(is_after).collect();
-        people.sort_unstable_by(|(one, first), (other, second)| {
-            (first.since_ms, one).cmp(&(second.since_ms, other))
-        });
-        let more = people.len() > limit;
-        people.truncate(limit);
-        let somebody =
-            |(user, entry): (UserId, Entry)| Somebody { user, since_ms: entry.since_ms, meta: entry.meta };
-        Ok(Page { count, members: people.into_iter().map(somebody).collect(), more })
+        if !stale {
+            let first = people.get(..KEPT).unwrap_or(&people);
+            self.keep(tenant, subject, Seen::People(count, first.into()));
+        }
+        let is_before = |one: &Somebody| {
+            after.is_some_and(|(since_ms, name)| (one.since_ms, &one.user) <= (*since_ms, name))
+        };
+        let begin = people.partition_point(is_before);
+        let kept = people.len();
+        let members: Vec<Somebody> = people.into_iter().skip(begin).take(limit).collect();
+        let more = begin + members.len() < count;
+        if stale && members.is_empty() && more && kept < count {
+            return Err(StoreFault("only the first people of the channel are known".into()));
+        }
+        Ok(Page { count, members, more, stale })
     }
 
-    /// The channels that somebody is in, by name.
+    /// The channels that somebody is in, by name, and whether that may be out of date.
     ///
     /// # Errors
-    /// When Redis does not answer.
+    /// When Redis does not answer and nothing is known of them.
     pub async fn user(
         &self,
         tenant: &TenantId,
         user: &UserId,
-    ) -> Result<Vec<(Channel, Somebody)>, StoreFault> {
-        let pattern = format!("*\n{}", escaped(user.as_str()));
-        let mut channels: HashMap<Channel, Entry> = HashMap::new();
-        self.each(tenant, &pattern, |(channel, found, _, entry)| {
-            if found != *user {
-                return;
+    ) -> Result<(Vec<Whereabouts>, bool), StoreFault> {
+        let subject = Subject::User(user.clone());
+        match (self.channels(tenant, user).await, self.last(tenant, &subject)) {
+            (Ok((channels, true)), _) => {
+                self.keep(tenant, subject, Seen::Channels(channels.as_slice().into()));
+                Ok((channels, false))
             }
-            match channels.get_mut(&channel) {
-                Some(known) => *known = merged(known, &entry),
-                None => drop(channels.insert(channel, entry)),
-            }
-        })
-        .await?;
-        let somebody =
-            |entry: Entry| Somebody { user: user.clone(), since_ms: entry.since_ms, meta: entry.meta };
-        let mut all: Vec<(Channel, Somebody)> =
-            channels.into_iter().map(|(channel, entry)| (channel, somebody(entry))).collect();
-        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(all)
+            (_, Some(Seen::Channels(channels))) => Ok((channels.to_vec(), true)),
+            (Ok((channels, false)), _) => Ok((channels, true)),
+            (Err(away), _) => Err(away),
+        }
     }
 
-    /// Everybody whose field matches, of all gateways.
+    fn last(&self, tenant: &TenantId, subject: &Subject) -> Option<Seen> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(tenant, subject, Instant::now())
+    }
+
+    fn keep(&self, tenant: &TenantId, subject: Subject, seen: Seen) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.keep(tenant, subject, seen, Instant::now());
+    }
+
+    /// Everybody in a channel, in the order of their coming, and whether that is all there is.
+    async fn people(
+        &self,
+        tenant: &TenantId,
+        channel: &Channel,
+    ) -> Result<(Vec<Somebody>, bool), StoreFault> {
+        let pattern = format!("{}\n*", escaped(channel.as_str()));
+        let mut people: HashMap<UserId, Entry> = HashMap::new();
+        let is_whole = self
+            .each(tenant, &pattern, |(_, user, _, entry)| match people.get_mut(&user) {
+                Some(known) => *known = merged(known, &entry),
+                None => drop(people.insert(user, entry)),
+            })
+            .await?;
+        let somebody =
+            |(user, entry): (UserId, Entry)| Somebody { user, since_ms: entry.since_ms, meta: entry.meta };
+        let mut people: Vec<Somebody> = people.into_iter().map(somebody).collect();
+        people.sort_unstable_by(|one, other| (one.since_ms, &one.user).cmp(&(other.since_ms, &other.user)));
+        Ok((people, is_whole))
+    }
+
+    async fn channels(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+    ) -> Result<(Vec<Whereabouts>, bool), StoreFault> {
+        let pattern = format!("*\n{}", escaped(user.as_str()));
+        let mut channels: HashMap<Channel, Entry> = HashMap::new();
+        let is_whole = self
+            .each(tenant, &pattern, |(channel, _, _, entry)| match channels.get_mut(&channel) {
+                Some(known) => *known = merged(known, &entry),
+                None => drop(channels.insert(channel, entry)),
+            })
+            .await?;
+        let place = |(channel, entry): (Channel, Entry)| Whereabouts {
+            channel,
+            since_ms: entry.since_ms,
+            meta: entry.meta,
+        };
+        let mut all: Vec<Whereabouts> = channels.into_iter().map(place).collect();
+        all.sort_unstable_by(|one, other| one.channel.cmp(&other.channel));
+        Ok((all, is_whole))
+    }
+
+    /// Everybody whose field matches, of all gateways; whether all of them could be read as a whole, from a Redis that was there
+    /// long enough.
     async fn each(
         &self,
         tenant: &TenantId,
         pattern: &str,
         mut found: impl FnMut(Written),
-    ) -> Result<(), StoreFault> {
-        let link = self.0.link()?;
-        for (origin, _) in self.0.heads(tenant, None).await? {
-            let (key, mut cursor) = (self.0.names.presence(tenant, &origin), "0".to_owned());
-            loop {
-                let (next, fields) = link.page(&key, &cursor, FIELDS * 4, Some(pattern)).await?;
-                fields.iter().filter_map(|(field, json)| read_written(field, json)).for_each(&mut found);
-                if next == "0" {
-                    break;
-                }
-                cursor = next;
-            }
+    ) -> Result<bool, StoreFault> {
+        let again = self.store.connected_again();
+        let mut is_whole = again.is_none_or(|since| since.elapsed() >= SETTLED);
+        for (origin, _) in self.store.heads(tenant, None).await? {
+            is_whole &= self.of_one(tenant, &origin, pattern, &mut found).await?;
         }
-        Ok(())
+        Ok(is_whole)
+    }
+
+    /// The same of one gateway. One that is just being written anew is waited for.
+    async fn of_one(
+        &self,
+        tenant: &TenantId,
+        origin: &Origin,
+        pattern: &str,
+        found: &mut impl FnMut(Written),
+    ) -> Result<bool, StoreFault> {
+        let (key, link) = (self.store.names.presence(tenant, origin), self.store.link()?);
+        let mut looks = 0;
+        while link.field(&key, NUMBER).await?.is_none() {
+            let (next, fields) = link.page(&key, "0", 1, None).await?;
+            if fields.is_empty() && next == "0" {
+                // Its lease is over, or it has nobody.
+                return Ok(true);
+            }
+            looks += 1;
+            if looks == LOOKS {
+                return Ok(false);
+            }
+            tokio::time::sleep(BETWEEN).await;
+        }
+        let mut cursor = "0".to_owned();
+        loop {
+            let (next, fields) = link.page(&key, &cursor, FIELDS * 4, Some(pattern)).await?;
+            fields.iter().filter_map(|(field, json)| read_written(field, json)).for_each(&mut *found);
+            if next == "0" {
+                break;
+            }
+            cursor = next;
+        }
+        // Without it what was read is from while it was written anew, or its lease has just ended.
+        Ok(link.field(&key, NUMBER).await?.is_some())
     }
 }
 

@@ -41,6 +41,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::list::event,
         super::position::position,
         super::latest::latest,
+        super::presence::channel,
+        super::presence::user,
         super::rules::read::list,
         super::rules::read::one,
         super::rules::write::put,
@@ -51,7 +53,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::tickets::issue,
     ),
     components(schemas(shapes::Priority, shapes::StoredEvent, shapes::FaultDocument)),
-    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "tickets", description = "Connecting where no header can be set."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
+    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "presence", description = "Who is in a channel, over all gateways together."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "tickets", description = "Connecting where no header can be set."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
 )]
 struct Contract;
 
