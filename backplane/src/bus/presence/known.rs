@@ -116,7 +116,7 @@ mod tests {
     }
 
     fn channel(n: usize) -> Subject {
-        Subject::Channel(Channel::new(&format!("branch:{n}")).unwrap())
+        Subject::Channel(Channel::new(format!("branch:{n}")).unwrap())
     }
 
     fn people(count: usize) -> Seen {
