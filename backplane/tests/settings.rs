@@ -58,7 +58,8 @@ async fn i5_settings_are_seen_by_their_tenant_alone_and_the_installations_by_all
     let patterns = |rules: &[carillon_backplane::log::StoredRule]| -> Vec<String> {
         rules.iter().map(|rule| rule.pattern.clone()).collect()
     };
-    let (defaults, found) = database.gateway.settings(&[tenant("one"), tenant("nobody")]).await.unwrap();
+    let (defaults, found) =
+        database.gateway.settings(&[(tenant("one"), 0), (tenant("nobody"), 0)]).await.unwrap();
     assert_eq!(patterns(&defaults.rules), ["*"]);
     let found: Vec<_> = found.iter().map(|(tenant, own)| (tenant.as_str(), patterns(&own.rules))).collect();
     assert_eq!(found, [("one", vec!["one:*".to_owned()])]);
@@ -106,7 +107,7 @@ async fn i5_an_application_is_set_moves_the_version_and_is_seen_by_its_tenant_al
     assert!(log.set_application(&tenant("one"), 0, Some(&application)).await.unwrap());
     assert!(!log.set_application(&tenant("one"), 0, None).await.unwrap(), "of an older version");
     assert!(!log.set_application(&tenant("nobody"), 0, None).await.unwrap());
-    let (_, found) = database.gateway.settings(&[tenant("one"), tenant("two")]).await.unwrap();
+    let (_, found) = database.gateway.settings(&[(tenant("one"), 0), (tenant("two"), 0)]).await.unwrap();
     let of = |name: &str| found.iter().find(|(own, _)| own.as_str() == name).unwrap().1.clone();
     let one = of("one");
     let expected = StoredApplication { generation: one.version, ..application };

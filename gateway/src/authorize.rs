@@ -81,6 +81,12 @@ impl Refusal {
         Self::new("log_busy", message, 503, CloseCode::OverCapacity)
     }
 
+    /// Somebody disconnected the token's bearer after it was issued.
+    pub(crate) fn revoked() -> Self {
+        let error = AuthError::Revoked;
+        Self::new(error.code(), error.to_string(), error.refusal().status(), CloseCode::Disconnected)
+    }
+
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new("unavailable", message, 503, CloseCode::OverCapacity)
     }
@@ -224,6 +230,10 @@ impl Authorizer {
             return Err(Refusal::new("too_many_channels", message, 400, CloseCode::ProtocolError));
         }
         let stream = self.streams.open(&identity.tenant).await?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        if stream.rules().revoked().refuses(&identity, hello.device.as_ref(), now) {
+            return Err(Refusal::revoked());
+        }
         let by_rule: Vec<Channel> =
             hello.channels.iter().filter(|channel| !identity.may_read(channel)).cloned().collect();
         let rules = (!by_rule.is_empty()).then(|| stream.rules());

@@ -291,7 +291,7 @@ const PASSED_ON: [&str; 18] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carillon_platform::auth::Caps;
+    use carillon_platform::auth::{Caps, IssuedAt};
     use carillon_protocol::UserId;
     use carillon_protocol::client::{Request, parse};
 
@@ -326,6 +326,7 @@ mod tests {
             roles: ["sales".to_owned()].into(),
             patterns: [].into(),
             caps: Caps { publish: true, admin: true },
+            issued_at: IssuedAt::UNKNOWN,
             expires_at: 0,
             service: None,
         };

@@ -16,6 +16,7 @@ mod jwk;
 mod jwks;
 mod key;
 mod mint;
+mod revoked;
 pub mod ticket;
 mod token;
 
@@ -28,6 +29,7 @@ pub use error::{AuthError, Refusal};
 pub use identity::{Caps, Identity, ServiceKey};
 pub use jwks::METRICS;
 pub use mint::{ClaimsForMint, mint};
+pub use revoked::{IssuedAt, Revocation, Revoked, Target};
 pub use token::{TOKEN_BYTES, bearer};
 
 use crate::env::ConfigError;

@@ -22,6 +22,13 @@ const LATEST_DAYS: Var<Count> = Var {
     what: "days after which the key of a latest value goes that no event has touched; at most CARILLON_RETENTION_DAYS, since what a key points at is in the log",
 };
 
+const REVOCATION_DAYS: Var<Count> = Var {
+    name: "CARILLON_REVOCATION_DAYS",
+    absent: Absent::Default("90"),
+    kind: Count { min: 1, max: 3_650 },
+    what: "days for which it holds that somebody was disconnected: a token issued before that lives longer works again after them",
+};
+
 const DRAIN_DELAY_MS: Var<Millis> = Var {
     name: "CARILLON_DRAIN_DELAY_MS",
     absent: Absent::Default("2000"),
@@ -38,8 +45,16 @@ const DRAIN_MS: Var<Millis> = Var {
 
 /// Every variable of this service, in the order of the reference.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    let own: [&'static dyn Declared; 7] =
-        [&LISTEN, &OPS_LISTEN, &origin::ALLOWED, &RETENTION_DAYS, &LATEST_DAYS, &DRAIN_DELAY_MS, &DRAIN_MS];
+    let own: [&'static dyn Declared; 8] = [
+        &LISTEN,
+        &OPS_LISTEN,
+        &origin::ALLOWED,
+        &RETENTION_DAYS,
+        &LATEST_DAYS,
+        &REVOCATION_DAYS,
+        &DRAIN_DELAY_MS,
+        &DRAIN_MS,
+    ];
     own.into_iter().chain(SHARED.iter().copied()).collect()
 }
 
@@ -54,6 +69,8 @@ pub struct Config {
     pub retention_days: u32,
     /// Days a key is remembered that nothing touches.
     pub latest_days: u32,
+    /// Days for which it holds that somebody was disconnected.
+    pub revocation_days: u32,
     /// From unready to refusing connections.
     pub drain_delay: Duration,
     /// Longest time the stop then waits for what is under way.
@@ -75,6 +92,7 @@ impl Config {
             origins: env.get(&origin::ALLOWED)?,
             retention_days,
             latest_days,
+            revocation_days: env.get(&REVOCATION_DAYS)?,
             drain_delay: env.get(&DRAIN_DELAY_MS)?,
             drain: env.get(&DRAIN_MS)?,
         })

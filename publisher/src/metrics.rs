@@ -81,7 +81,7 @@ const READS_REFUSED: Metric = Metric {
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
     kind: MetricKind::Counter,
-    labels: "route: publish, list, event, position, presence, rules, tenants, tickets, openapi, docs, other; status: the HTTP status",
+    labels: "route: publish, list, event, position, presence, rules, tenants, tickets, connections, openapi, docs, other; status: the HTTP status",
     what: "Requests answered",
 };
 
@@ -145,6 +145,8 @@ pub enum Route {
     Tenants,
     /// `/v1/tickets`
     Tickets,
+    /// `/v1/connections`.
+    Connections,
     /// `GET /openapi.json` and `GET /asyncapi.json`
     OpenApi,
     /// `GET /docs` and its assets
@@ -153,7 +155,7 @@ pub enum Route {
     Other,
 }
 
-const ROUTES: [(Route, &str); 11] = [
+const ROUTES: [(Route, &str); 12] = [
     (Route::Publish, "publish"),
     (Route::List, "list"),
     (Route::Event, "event"),
@@ -162,6 +164,7 @@ const ROUTES: [(Route, &str); 11] = [
     (Route::Rules, "rules"),
     (Route::Tenants, "tenants"),
     (Route::Tickets, "tickets"),
+    (Route::Connections, "connections"),
     (Route::OpenApi, "openapi"),
     (Route::Docs, "docs"),
     (Route::Other, "other"),

@@ -4,13 +4,16 @@
 //! gateways look now. Whoever reads the log with a user token is measured by rules that are a second old at most.
 
 use crate::health::Health;
-use carillon_backplane::log::{Log, LogError, Owner, RuleChange, Settings, StoredApplication};
+use carillon_backplane::log::{
+    Log, LogError, Owner, Revoke, RevokeOutcome, RuleChange, Settings, StoredApplication, StoredRevocation,
+};
 use carillon_platform::ask::Endpoint;
+use carillon_platform::auth::{Claims, Revocation, Revoked};
 use carillon_platform::rules::{Compiled, RuleSet};
 use carillon_protocol::{SettingsVersion, TenantId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long rules are believed that somebody reads by.
 const KEPT: Duration = Duration::from_secs(1);
@@ -47,26 +50,87 @@ impl Rules {
 
     /// The rules that somebody in this tenant reads the log by.
     pub async fn of(&self, tenant: &TenantId) -> Result<Arc<RuleSet>, LogError> {
-        let now = Instant::now();
-        if let Some((read, rules)) = self.known().get(tenant)
-            && now.duration_since(*read) < KEPT
+        let mut found = self.of_all(std::slice::from_ref(tenant)).await?;
+        Ok(found.pop().unwrap_or_default())
+    }
+
+    /// The rules of these tenants, in their order: what is not known is read in one query.
+    async fn of_all(&self, tenants: &[TenantId]) -> Result<Vec<Arc<RuleSet>>, LogError> {
+        let (now, now_s) = (Instant::now(), seconds_now());
+        let mut found: HashMap<&TenantId, Arc<RuleSet>> = HashMap::with_capacity(tenants.len());
+        let mut asked: Vec<(TenantId, u64)> = Vec::new();
+        let mut before: HashMap<&TenantId, Arc<RuleSet>> = HashMap::new();
         {
-            return Ok(rules.clone());
+            let known = self.known();
+            for tenant in tenants {
+                match known.get(tenant) {
+                    Some((read, rules)) if now.duration_since(*read) < KEPT => {
+                        found.insert(tenant, rules.clone());
+                    }
+                    Some((_, rules)) => {
+                        asked.push((tenant.clone(), Revoked::read_from(rules.version().tenant, now_s)));
+                        before.insert(tenant, rules.clone());
+                    }
+                    None => asked.push((tenant.clone(), 0)),
+                }
+            }
         }
-        let asked = [tenant.clone()];
-        let (defaults, mut own) = self.health.ask(self.log.settings(&asked)).await?;
-        let own = own.pop().map(|(_, settings)| settings).unwrap_or_default();
-        let version = SettingsVersion { tenant: own.version, defaults: defaults.version };
-        let rules = RuleSet::new(version, compiled(&own), compiled(&defaults));
-        let rules = Arc::new(rules.asking(own.application.as_ref().and_then(endpoint)));
-        let mut known = self.known();
-        if known.len() >= TENANTS {
-            known.retain(|_, (read, _)| now.duration_since(*read) < KEPT);
+        if !asked.is_empty() {
+            let (defaults, own) = self.health.ask(self.log.settings(&asked)).await?;
+            let mut own: HashMap<TenantId, Settings> = own.into_iter().collect();
+            let compiled_defaults = compiled(&defaults);
+            let mut known = self.known();
+            for (name, read_from) in &asked {
+                let own = own.remove(name).unwrap_or_default();
+                let version = SettingsVersion { tenant: own.version, defaults: defaults.version };
+                let earlier = before.get(name).map(|rules| rules.revoked());
+                let read = own.revoked.iter().filter_map(revocation);
+                let revoked = Revoked::followed(earlier, *read_from, read, now_s);
+                let rules = RuleSet::new(version, compiled(&own), compiled_defaults.clone());
+                let application = own.application.as_ref().and_then(endpoint);
+                let rules = Arc::new(rules.asking(application).revoking(revoked));
+                if known.len() >= TENANTS {
+                    known.retain(|_, (read, _)| now.duration_since(*read) < KEPT);
+                }
+                if known.len() < TENANTS {
+                    known.insert(name.clone(), (now, rules.clone()));
+                }
+                if let Some(tenant) = tenants.iter().find(|tenant| *tenant == name) {
+                    found.insert(tenant, rules);
+                }
+            }
         }
-        if known.len() < TENANTS {
-            known.insert(tenant.clone(), (now, rules.clone()));
+        Ok(tenants.iter().map(|tenant| found.get(tenant).cloned().unwrap_or_default()).collect())
+    }
+
+    /// Notes in which of its tenants a token is refused, because its bearer was disconnected after it was issued.
+    pub async fn measure(&self, claims: &mut Claims) -> Result<(), LogError> {
+        let tenants: Vec<TenantId> = claims.tenants().cloned().collect();
+        let (found, now) = (self.of_all(&tenants).await?, seconds_now());
+        for (tenant, rules) in tenants.into_iter().zip(found) {
+            let refused =
+                claims.enter(Some(&tenant)).is_ok_and(|who| rules.revoked().refuses(&who, None, now));
+            if refused {
+                claims.revoke_in(tenant);
+            }
         }
-        Ok(rules)
+        Ok(())
+    }
+
+    /// Disconnects whoever this is.
+    pub async fn revoke(
+        &self,
+        tenant: &TenantId,
+        whom: Revoke<'_>,
+        lasts: Duration,
+        most: u32,
+    ) -> Result<RevokeOutcome, LogError> {
+        self.health.check_writing()?;
+        let outcome = self.health.ask(self.log.revoke(tenant, whom, lasts, most)).await?;
+        if let RevokeOutcome::Revoked { .. } = outcome {
+            self.changed(&Owner::Tenant(tenant.clone()));
+        }
+        Ok(outcome)
     }
 
     /// What is set for an owner; none if there is no such tenant.
@@ -131,6 +195,15 @@ impl Rules {
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, (Instant, Arc<RuleSet>)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn revocation(stored: &StoredRevocation) -> Option<Revocation> {
+    let StoredRevocation { user, device, connection, at_us, until } = stored;
+    Revocation::stored(user, device, connection, *at_us, *until)
 }
 
 fn endpoint(stored: &StoredApplication) -> Option<Endpoint> {

@@ -76,7 +76,7 @@ pub enum ServeError {
 
 /// Runs until the process is asked to stop. Logging has begun.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
-    let Config { common, origins, retention_days, latest_days, drain_delay, drain } = config;
+    let Config { common, origins, retention_days, latest_days, revocation_days, drain_delay, drain } = config;
     let scrape = telemetry::install("publisher", env!("CARGO_PKG_VERSION"))?;
     carillon_backplane::bus::describe_metrics();
     log::describe_metrics();
@@ -118,6 +118,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         health: health.clone(),
         bodies: BodyBudget::default(),
         reads: Reads::new(metrics.clone()),
+        revocations_last: Duration::from_secs(u64::from(revocation_days) * 86_400),
         parsing: Parsing::new(processors, metrics.clone()),
         metrics,
         traces: traces.clone(),

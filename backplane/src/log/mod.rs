@@ -11,6 +11,7 @@
 //! | `append` | how do many events get gapless numbers in one statement? |
 //! | `heads` | how long is each log, and which epoch is it in? |
 //! | `tickets` | whom does this ticket let in, once? |
+//! | `revocations` | who was disconnected, and since when? |
 //! | `settings` | what is set for a tenant, and of which version is it? |
 //! | `days` | which partitions may one statement touch? |
 //! | `places` | in which days does an event of this number stand? |
@@ -38,6 +39,7 @@ mod pool;
 mod probe;
 mod projector;
 mod read;
+mod revocations;
 mod scope;
 mod search;
 mod session;
@@ -57,5 +59,6 @@ pub use migrate::{MigrateReport, migrate};
 pub use pool::{Log, LogConfig, Role};
 pub use projector::{Batch, ChannelIndex, News, Progress, Reader, Slot, Turn, Work};
 pub use read::{LogPage, LoggedEvent, PAGE_BYTES, PAGE_ROWS};
+pub use revocations::{Revoke, RevokeOutcome, StoredRevocation};
 pub use search::{EventFilter, Order, Search};
 pub use settings::{Owner, RuleChange, Settings, StoredApplication, StoredRule};

@@ -5,6 +5,7 @@
 
 use super::error::LogError;
 use super::pool::Log;
+use super::revocations::{StoredRevocation, revoked};
 use super::scope::scoped_by_names;
 use super::work::Work;
 use carillon_protocol::{SettingsVersion, TenantId};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub rules: Vec<StoredRule>,
     /// The application that is asked where a rule says `ask`.
     pub application: Option<StoredApplication>,
+    /// Who was disconnected, of what was asked for.
+    pub revoked: Vec<StoredRevocation>,
 }
 
 /// A tenant's application as it is stored.
@@ -68,15 +71,23 @@ pub enum RuleChange<'a> {
     Delete,
 }
 
-/// One statement, so that the version belongs to the rules.
+/// One statement, so that the version belongs to the rules and to the revocations. Of these it has what came after a version that
+/// the asker names for each tenant; who has none gets those that still hold.
 const SETTINGS: &str = "
 SELECT o.id, o.settings_version, r.patterns, r.rules, s.authorize_url, s.authorize_secret, s.authorize_secret_before,
-       extract(epoch FROM s.authorize_before_until)::bigint AS authorize_before_until, s.authorize_generation
+       extract(epoch FROM s.authorize_before_until)::bigint AS authorize_before_until, s.authorize_generation,
+       v.users, v.devices, v.connections, v.moments, v.ends
 FROM (SELECT id, settings_version FROM carillon.tenants
       UNION ALL SELECT id, settings_version FROM carillon.installation) AS o
 LEFT JOIN carillon.tenant_settings AS s ON s.tenant_id = o.id
 CROSS JOIN LATERAL (SELECT array_agg(pattern ORDER BY pattern) AS patterns, array_agg(rule::text ORDER BY pattern) AS rules
-         FROM carillon.channel_rules WHERE tenant_id = o.id) AS r";
+         FROM carillon.channel_rules WHERE tenant_id = o.id) AS r
+LEFT JOIN unnest($1::text[], $2::bigint[]) AS known (tenant, version) ON known.tenant = o.id
+CROSS JOIN LATERAL (SELECT array_agg(user_id) AS users, array_agg(device) AS devices, array_agg(connection) AS connections,
+             array_agg((extract(epoch FROM revoked_at) * 1000000)::bigint) AS moments,
+             array_agg(extract(epoch FROM until)::bigint) AS ends
+         FROM carillon.revocations WHERE tenant_id = o.id AND version > coalesce(known.version, 0)
+             AND (known.version > 0 OR until > now())) AS v";
 
 /// A row is answered exactly if the version was still the one that was named.
 const PUT: &str = "
@@ -126,14 +137,17 @@ impl Owner {
 const INSTALLATION: &str = "*";
 
 impl Log {
-    /// The settings of the installation and of these tenants, in one query whatever their number. Unknown tenants are left out.
+    /// The settings of the installation and of these tenants, in one query whatever their number. Unknown tenants are left out. With
+    /// each tenant the version up to which its revocations are known, to have the later ones; with 0 all that hold.
     pub async fn settings(
         &self,
-        tenants: &[TenantId],
+        tenants: &[(TenantId, u64)],
     ) -> Result<(Settings, Vec<(TenantId, Settings)>), LogError> {
-        let scope = tenants.iter().map(TenantId::as_str).chain([INSTALLATION]);
+        let names: Vec<&str> = tenants.iter().map(|(tenant, _)| tenant.as_str()).collect();
+        let known: Vec<i64> = tenants.iter().map(|(_, version)| *version as i64).collect();
+        let scope = names.iter().copied().chain([INSTALLATION]);
         let client = self.client(Work::Ask, "settings").await?;
-        let rows = scoped_by_names(client, scope, SETTINGS, &[]).await?;
+        let rows = scoped_by_names(client, scope, SETTINGS, &[&names, &known]).await?;
         let (mut defaults, mut found) = (Settings::default(), Vec::with_capacity(tenants.len()));
         for row in &rows {
             match row.get::<_, &str>("id") {
@@ -152,7 +166,7 @@ impl Log {
     pub async fn settings_of(&self, owner: &Owner) -> Result<Option<Settings>, LogError> {
         match owner {
             Owner::Tenant(tenant) => {
-                let (_, mut found) = self.settings(std::slice::from_ref(tenant)).await?;
+                let (_, mut found) = self.settings(&[(tenant.clone(), 0)]).await?;
                 Ok(found.pop().map(|(_, settings)| settings))
             }
             Owner::Installation => Ok(Some(self.settings(&[]).await?.0)),
@@ -213,6 +227,7 @@ fn settings(row: &Row) -> Settings {
         version: row.get::<_, i64>("settings_version") as u64,
         rules: rules.map(|(pattern, rule)| StoredRule { pattern, rule }).collect(),
         application: application(row),
+        revoked: revoked(row),
     }
 }
 

@@ -4,11 +4,16 @@
 //! once for all tenants.
 
 use crate::metrics::metrics;
-use carillon_backplane::log::{Log, LogError, Settings, StoredApplication};
+use carillon_backplane::log::{Log, LogError, Settings, StoredApplication, StoredRevocation};
 use carillon_platform::ask::Endpoint;
+use carillon_platform::auth::{Revocation, Revoked};
 use carillon_platform::rules::{Compiled, RuleSet};
 use carillon_protocol::{SettingsVersion, TenantId};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A tenant, and the rules that are known of it.
+pub(crate) type Known = (TenantId, Option<Arc<RuleSet>>);
 
 /// Reads rules. Clones share the installation's defaults.
 #[derive(Clone)]
@@ -24,8 +29,14 @@ impl RuleBook {
     }
 
     /// The rules of tenants as they are now, in one query. A tenant that is not there is left out.
-    pub(crate) async fn read(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, Arc<RuleSet>)>, LogError> {
-        let (defaults, found) = self.log.settings(tenants).await?;
+    pub(crate) async fn read(&self, tenants: &[Known]) -> Result<Vec<(TenantId, Arc<RuleSet>)>, LogError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let read_from = |known: &Option<Arc<RuleSet>>| {
+            known.as_ref().map_or(0, |rules| Revoked::read_from(rules.version().tenant, now))
+        };
+        let asked: Vec<(TenantId, u64)> =
+            tenants.iter().map(|(tenant, known)| (tenant.clone(), read_from(known))).collect();
+        let (defaults, found) = self.log.settings(&asked).await?;
         metrics().rules_read.increment(found.len() as u64);
         let version = defaults.version;
         let defaults = self.defaults(&defaults);
@@ -33,7 +44,13 @@ impl RuleBook {
             let version = SettingsVersion { tenant: settings.version, defaults: version };
             let own = compiled(tenant.as_str(), &settings);
             let asked = settings.application.as_ref().and_then(|stored| endpoint(&tenant, stored));
-            (tenant, Arc::new(RuleSet::new(version, own, defaults.clone()).asking(asked)))
+            let known =
+                tenants.iter().find(|(name, _)| *name == tenant).and_then(|(_, known)| known.as_ref());
+            let from = known.map_or(0, |rules| Revoked::read_from(rules.version().tenant, now));
+            let read = settings.revoked.iter().filter_map(revocation);
+            let revoked = Revoked::followed(known.map(|rules| rules.revoked()), from, read, now);
+            let rules = RuleSet::new(version, own, defaults.clone()).asking(asked).revoking(revoked);
+            (tenant, Arc::new(rules))
         });
         Ok(rules.collect())
     }
@@ -45,6 +62,11 @@ impl RuleBook {
         }
         known.1.clone()
     }
+}
+
+fn revocation(stored: &StoredRevocation) -> Option<Revocation> {
+    let StoredRevocation { user, device, connection, at_us, until } = stored;
+    Revocation::stored(user, device, connection, *at_us, *until)
 }
 
 fn endpoint(tenant: &TenantId, stored: &StoredApplication) -> Option<Endpoint> {

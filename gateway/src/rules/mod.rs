@@ -8,4 +8,4 @@
 
 mod book;
 
-pub(crate) use book::RuleBook;
+pub(crate) use book::{Known, RuleBook};

@@ -18,7 +18,7 @@ use crate::stream::ring::RingLimits;
 use crate::verdicts::Verdicts;
 use bytes::Bytes;
 use carillon_platform::ask::{Endpoint, Granted, Question, Verdict};
-use carillon_platform::auth::{Caps, Identity};
+use carillon_platform::auth::{Caps, Identity, IssuedAt};
 use carillon_platform::outbound::SigningSecret;
 use carillon_platform::rules::{Compiled, RuleSet};
 use carillon_platform::telemetry::Traces;
@@ -63,6 +63,7 @@ fn identity(roles: &[&str]) -> Identity {
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         patterns: Box::new([]),
         caps: Caps::default(),
+        issued_at: IssuedAt::UNKNOWN,
         expires_at: 4_000_000_000,
         service: None,
     }

@@ -6,6 +6,7 @@ use super::connection::Connection;
 use super::context::Context;
 use super::joining::{SESSION, pays_for, raw, subscribe};
 use super::messages::{Joining, Request};
+use super::revoked::keeps_out;
 use super::rules::{Stay, ask_soon, end_forbidden_history, end_history, end_past, may_read_past, may_stay};
 use super::session::Session;
 use super::signals::{publish, say_words, typing};
@@ -75,6 +76,11 @@ pub(super) fn refreshed<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
+    let session = tables.get(key).and_then(|connection| connection.sessions().get(SESSION));
+    let room = session.and_then(|session| tables.rooms.get(session.room));
+    let result = result.and_then(|identity| {
+        keeps_out(&identity, tables.asked.device(key), room, context).map_or(Ok(identity), Err)
+    });
     let Some(connection) = tables.get_mut(key) else { return };
     let Some(session) = connection.sessions_mut().get_mut(SESSION) else { return };
     session.refreshing = false;

@@ -9,12 +9,13 @@ use super::joining::spread;
 use super::membership::Memberships;
 use super::messages::{Coming, ConnectionId, Newcomer};
 use super::outbox::Outbox;
+use super::revoked::keeps_out;
 use super::rules::{follow_rules, recheck};
 use super::session::{Position, Reading, Session};
 use super::tables::Tables;
 use super::wire::Wire;
 use super::world::World;
-use crate::authorize::{Authorized, Resume};
+use crate::authorize::{Authorized, Refusal, Resume};
 use crate::metrics::metrics;
 use crate::stream::Life;
 use bytes::Bytes;
@@ -96,6 +97,12 @@ pub(super) fn welcome<W: World>(
     let room_key = tables.rooms.open(stream, context.shard);
     follow_rules(room_key, tables, context);
     let Some(room) = tables.rooms.get(room_key) else { return Vec::new() };
+    // The room may know of a revocation that has come since the token was looked at.
+    if let Some(refusal) = keeps_out(&identity, device.as_ref(), Some(room), context) {
+        let Refusal { code, close, message, .. } = refusal;
+        tables.turn_away(key, code, close, &message, context);
+        return Vec::new();
+    }
     let Beginning { position, resumed, reset } = Beginning::of(resume, &room.life, room.cursor);
     let (epoch, room_cursor) = (room.life.epoch.clone(), room.cursor);
     let (expires_ms, expiring_ms) = token_deadlines(identity.expires_at, context);

@@ -21,7 +21,7 @@ use crate::stream::Stream;
 use crate::stream::entry::Entry;
 use crate::stream::ring::RingLimits;
 use bytes::Bytes;
-use carillon_platform::auth::{Caps, Identity};
+use carillon_platform::auth::{Caps, Identity, IssuedAt};
 use carillon_platform::descriptors;
 use carillon_platform::telemetry::Traces;
 use carillon_protocol::connection::Incarnation;
@@ -137,6 +137,7 @@ impl Rig {
             roles: Box::new(["teacher".to_owned()]),
             patterns: Box::new([]),
             caps: Caps::default(),
+            issued_at: IssuedAt::UNKNOWN,
             expires_at: 4_000_000_000,
             service: None,
         };

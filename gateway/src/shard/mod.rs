@@ -42,6 +42,7 @@
 //! | [`except`] | who does not get an event, although it is for them? |
 //! | [`generation`] | what happens when a stream lost continuity? |
 //! | [`watching`] | how is a client told who is in a channel? |
+//! | [`revoked`] | who is out when an administrator disconnects somebody? |
 //! | [`rules`] | what happens when a tenant's rules change? |
 //! | [`fanout`] | how does an event reach everyone who is live? |
 //! | [`live`] | how does a signal reach everyone who is live? |
@@ -97,6 +98,7 @@ mod pace;
 mod present;
 mod publishing;
 mod replay;
+mod revoked;
 mod room;
 mod rules;
 mod seen;

@@ -139,7 +139,7 @@ pub(super) fn refuse<W: World>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carillon_platform::auth::Caps;
+    use carillon_platform::auth::{Caps, IssuedAt};
     use carillon_platform::rules::Compiled;
     use carillon_protocol::client::{Request, parse};
     use carillon_protocol::{SettingsVersion, TenantId, UserId};
@@ -152,6 +152,7 @@ mod tests {
             roles: ["head".to_owned()].into(),
             patterns: Box::default(),
             caps: Caps { publish: true, admin: true },
+            issued_at: IssuedAt::UNKNOWN,
             expires_at: 0,
             service: None,
         }

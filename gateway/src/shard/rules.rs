@@ -6,6 +6,7 @@
 use super::connection::{Connection, Standing};
 use super::context::Context;
 use super::generation::reset;
+use super::revoked::end_revoked;
 use super::room::RoomKey;
 use super::session::{Reading, Session};
 use super::tables::Tables;
@@ -18,6 +19,7 @@ use carillon_platform::rules::{Action, Decision, Found, RuleSet};
 use carillon_protocol::Channel;
 use carillon_protocol::server::{ResetReason, ServerFrame};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Channels that one frame names at most: their names fit into the largest frame, whatever they are.
 const NAMED: usize = 256;
@@ -30,6 +32,10 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
         return;
     }
     let before = std::mem::replace(&mut room.rules, rules.clone());
+    if !Arc::ptr_eq(before.revoked(), rules.revoked()) {
+        end_revoked(key, tables, context);
+    }
+    let Some(room) = tables.rooms.get_mut(key) else { return };
     let mut lost: BTreeMap<u32, Vec<Channel>> = BTreeMap::new();
     let mut past: BTreeMap<u32, Vec<Channel>> = BTreeMap::new();
     let mut left_to_it: Vec<(u32, Channel)> = Vec::new();

@@ -131,6 +131,7 @@ CARILLON_RETENTION_DAYS: {{ int64 .values.retentionDays | quote }}
 {{- with int64 .values.latestDays }}
 CARILLON_LATEST_DAYS: {{ . | quote }}
 {{- end }}
+CARILLON_REVOCATION_DAYS: {{ int64 .values.revocationDays | quote }}
 {{- end -}}
 
 {{/* The secrets of a component: a list of {name: variable, secret, key}. */}}

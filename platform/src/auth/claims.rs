@@ -2,6 +2,7 @@
 
 use super::error::AuthError;
 use super::identity::{Caps, Identity};
+use super::revoked::IssuedAt;
 use carillon_protocol::limits::META_BYTES;
 use carillon_protocol::{Channel, ChannelPattern, TenantId, UserId};
 use serde::Deserialize;
@@ -35,7 +36,10 @@ pub struct Claims {
     tenants: BTreeMap<TenantId, Vec<String>>,
     patterns: Vec<ChannelPattern>,
     caps: Caps,
+    issued_at: IssuedAt,
     expires_at: u64,
+    /// Tenants in which the token is refused.
+    revoked: Vec<TenantId>,
     meta: Option<Box<str>>,
 }
 
@@ -66,8 +70,9 @@ impl Claims {
         if let Some(ago) = now.as_secs().checked_sub(expires_at) {
             return Err(AuthError::Expired { ago });
         }
-        for (claim, value) in [("nbf", raw.nbf), ("iat", raw.iat)] {
-            let ahead = time(claim, value)?.unwrap_or_default().saturating_sub(now);
+        let issued = time("iat", raw.iat)?;
+        for (claim, value) in [("nbf", time("nbf", raw.nbf)?), ("iat", issued)] {
+            let ahead = value.unwrap_or_default().saturating_sub(now);
             if ahead > rules.clock_skew {
                 let (ahead, allowed) = (ahead.as_secs_f64().ceil() as u64, rules.clock_skew);
                 return Err(AuthError::NotYetValid { claim, ahead, allowed });
@@ -98,7 +103,9 @@ impl Claims {
             patterns: patterns.map_err(|_| wrong("channels", must_be(ChannelPattern::ALLOWED)))?,
             // A cap we do not know gives nothing: a newer issuer does not lock its users out.
             caps: Caps { publish: has("publish"), admin: has("admin") },
+            issued_at: issued.map_or(IssuedAt::UNKNOWN, IssuedAt::new),
             expires_at,
+            revoked: Vec::new(),
             meta: meta(raw.meta)?,
         })
     }
@@ -131,6 +138,9 @@ impl Claims {
         if !is_default && listed.is_none() {
             return Err(AuthError::TenantForbidden);
         }
+        if self.revoked.contains(tenant) {
+            return Err(AuthError::Revoked);
+        }
         let mut roles = if is_default { self.roles.clone() } else { Vec::new() };
         for role in listed.into_iter().flatten() {
             if !roles.contains(role) {
@@ -143,9 +153,21 @@ impl Claims {
             roles: roles.into(),
             patterns: self.patterns.clone().into(),
             caps: self.caps,
+            issued_at: self.issued_at,
             expires_at: self.expires_at,
             service: None,
         })
+    }
+
+    /// The tenants that the token is for.
+    pub fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        let also = self.tenant.iter().filter(|tenant| !self.tenants.contains_key(*tenant));
+        self.tenants.keys().chain(also)
+    }
+
+    /// In this tenant the token is refused from now on: its bearer was disconnected after it was issued.
+    pub fn revoke_in(&mut self, tenant: TenantId) {
+        self.revoked.push(tenant);
     }
 
     fn default_tenant(&self) -> Option<&TenantId> {

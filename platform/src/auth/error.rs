@@ -53,6 +53,9 @@ pub enum AuthError {
     /// The token is not for the tenant that was named.
     #[error("the token is not valid for this tenant")]
     TenantForbidden,
+    /// An administrator disconnected its bearer after it was issued.
+    #[error("the token was issued before an administrator disconnected its bearer: it takes a new one")]
+    Revoked,
     /// The identity provider's keys were never fetched.
     #[error("the keys to check tokens with cannot be fetched at the moment")]
     KeysUnavailable,
@@ -94,6 +97,7 @@ impl AuthError {
             AuthError::Claims { .. } => "token_claims",
             AuthError::TenantRequired => "tenant_required",
             AuthError::TenantForbidden => "tenant_forbidden",
+            AuthError::Revoked => "token_revoked",
             AuthError::KeysUnavailable => "keys_unavailable",
         }
     }

@@ -1,5 +1,6 @@
 //! Who is someone within a tenant, and which channels are theirs?
 
+use super::revoked::IssuedAt;
 use carillon_protocol::ident::InvalidName;
 use carillon_protocol::{Channel, ChannelPattern, TenantId, UserId};
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct Identity {
     pub patterns: Box<[ChannelPattern]>,
     /// What else they may do.
     pub caps: Caps,
+    /// When the token was issued.
+    pub issued_at: IssuedAt,
     /// When this ends, in seconds since 1970: from this second on the identity is not valid.
     pub expires_at: u64,
     /// The API key, when it is a service and no person.
@@ -53,6 +56,7 @@ impl Identity {
             roles: Box::default(),
             patterns: Box::default(),
             caps: Caps { publish, admin: false },
+            issued_at: IssuedAt::UNKNOWN,
             expires_at: expires_at.unwrap_or(NEVER),
             service: Some(key),
         })
@@ -98,6 +102,7 @@ mod tests {
             roles: ["reception".to_owned(), "head: north".to_owned()].into(),
             patterns: [ChannelPattern::new("contact:*").unwrap()].into(),
             caps: Caps::default(),
+            issued_at: IssuedAt::UNKNOWN,
             expires_at: 0,
             service: None,
         }

@@ -4,6 +4,7 @@
 //! it works once, for seconds. What is stored of it is a hash and whom it lets in, as the token said.
 
 use super::identity::{Caps, Identity};
+use super::revoked::IssuedAt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use carillon_protocol::{ChannelPattern, TenantId, UserId};
@@ -47,12 +48,15 @@ struct Bearer {
     channels: Vec<ChannelPattern>,
     publish: bool,
     admin: bool,
+    /// In microseconds since 1970; 0: the token did not say, or a release before this one wrote it.
+    #[serde(default)]
+    issued_at: u64,
     expires_at: u64,
 }
 
 /// A person in a tenant, to be stored with a ticket; none if it is a service.
 pub fn stored(identity: &Identity) -> Option<String> {
-    let Identity { tenant, user, roles, patterns, caps, expires_at, service } = identity;
+    let Identity { tenant, user, roles, patterns, caps, issued_at, expires_at, service } = identity;
     let bearer = Bearer {
         tenant: tenant.clone(),
         user: user.clone(),
@@ -60,6 +64,7 @@ pub fn stored(identity: &Identity) -> Option<String> {
         channels: patterns.to_vec(),
         publish: caps.publish,
         admin: caps.admin,
+        issued_at: issued_at.as_micros(),
         expires_at: *expires_at,
     };
     service.is_none().then(|| serde_json::to_string(&bearer).ok()).flatten()
@@ -67,10 +72,11 @@ pub fn stored(identity: &Identity) -> Option<String> {
 
 /// Whom a ticket lets in, from what was stored with it.
 pub fn bearer(stored: &str) -> Option<Identity> {
-    let Bearer { tenant, user, roles, channels, publish, admin, expires_at } =
+    let Bearer { tenant, user, roles, channels, publish, admin, issued_at, expires_at } =
         serde_json::from_str(stored).ok()?;
     let (roles, patterns, caps) = (roles.into(), channels.into(), Caps { publish, admin });
-    Some(Identity { tenant, user, roles, patterns, caps, expires_at, service: None })
+    let issued_at = IssuedAt::from_micros(issued_at);
+    Some(Identity { tenant, user, roles, patterns, caps, issued_at, expires_at, service: None })
 }
 
 #[cfg(test)]
@@ -95,6 +101,7 @@ mod tests {
             roles: ["head: north".to_owned()].into(),
             patterns: [ChannelPattern::new("contact:*").unwrap()].into(),
             caps: Caps { publish: true, admin: false },
+            issued_at: IssuedAt::from_micros(1_700_000_000_250_000),
             expires_at: 4_000_000_000,
             service: None,
         };

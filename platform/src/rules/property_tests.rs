@@ -3,7 +3,7 @@
 use super::rule::Action;
 use super::*;
 use crate::ask::Endpoint;
-use crate::auth::{Caps, Identity};
+use crate::auth::{Caps, Identity, IssuedAt};
 use carillon_protocol::{Channel, SettingsVersion, TenantId, UserId};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -90,6 +90,7 @@ fn identity(user: &str, roles: &[&str]) -> Identity {
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         patterns: Box::default(),
         caps: Caps::default(),
+        issued_at: IssuedAt::UNKNOWN,
         expires_at: 0,
         service: None,
     }

@@ -6,7 +6,7 @@
 use super::compiled::Compiled;
 use super::rule::{Action, Grant, Rule};
 use crate::ask::Endpoint;
-use crate::auth::Identity;
+use crate::auth::{Identity, Revoked};
 use carillon_protocol::{Channel, SettingsVersion};
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ pub struct RuleSet {
     own: Arc<Compiled>,
     defaults: Arc<Compiled>,
     endpoint: Option<Arc<Endpoint>>,
+    revoked: Arc<Revoked>,
 }
 
 /// Whose rule it is.
@@ -64,7 +65,7 @@ pub enum Because<'a> {
 impl RuleSet {
     /// The rules of a tenant as they were at a version.
     pub fn new(version: SettingsVersion, own: Arc<Compiled>, defaults: Arc<Compiled>) -> Self {
-        Self { version, own, defaults, endpoint: None }
+        Self { version, own, defaults, endpoint: None, revoked: Arc::default() }
     }
 
     /// The same, with the application that is asked where a rule says `ask`.
@@ -75,6 +76,16 @@ impl RuleSet {
     /// The application that is asked, if one is set.
     pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
         self.endpoint.as_ref()
+    }
+
+    /// The same, with those who were disconnected.
+    pub fn revoking(self, revoked: Arc<Revoked>) -> Self {
+        Self { revoked, ..self }
+    }
+
+    /// Whose tokens are refused in this tenant.
+    pub fn revoked(&self) -> &Arc<Revoked> {
+        &self.revoked
     }
 
     /// Of which version they are.

@@ -53,6 +53,8 @@ pub enum TenantFault {
     Required,
     /// The credentials are not for the tenant that was named.
     Forbidden,
+    /// In this tenant the token is refused: its bearer was disconnected after it was issued.
+    Revoked,
 }
 
 impl Caller {
@@ -97,6 +99,7 @@ impl Caller {
             Caller::User(claims) => match claims.enter(asked) {
                 Ok(identity) => Ok(person(&identity)),
                 Err(AuthError::TenantRequired) => Err(TenantFault::Required),
+                Err(AuthError::Revoked) => Err(TenantFault::Revoked),
                 Err(_) => Err(TenantFault::Forbidden),
             },
             Caller::Relayed(identity) if asked.is_none_or(|asked| *asked == identity.tenant) => {

@@ -10,6 +10,7 @@
 //! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
 //! | [`rules`](self) | `/v1/channel-rules` |
 //! | `tenants` | `/v1/tenants/{tenant}`: what is set for a tenant beside its rules? |
+//! | `disconnect` | `DELETE /v1/connections`: how is somebody disconnected who must not come back? |
 //! | `tickets` | `POST /v1/tickets`: how does somebody connect whose client can set no header? |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
 //! | `position` | `GET /v1/position`: where does the log stand? |
@@ -29,6 +30,7 @@ mod body;
 mod content;
 mod cors;
 pub mod cursor;
+mod disconnect;
 mod docs;
 mod forms;
 mod latest;
@@ -79,6 +81,7 @@ use http::request::Parts;
 use problem::{Code, Problem};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What the handlers work with.
@@ -107,6 +110,8 @@ pub struct App {
     pub parsing: Parsing,
     /// The memory bodies may take.
     pub bodies: BodyBudget,
+    /// How long it holds that somebody was disconnected: longer than their tokens.
+    pub revocations_last: Duration,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The spans.
@@ -131,6 +136,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(rules::router())
         .merge(tenants::router())
         .merge(tickets::router())
+        .merge(disconnect::router())
         .merge(openapi::router())
         .merge(docs::router())
         .fallback(layer::no_such_path)
@@ -151,18 +157,26 @@ impl FromRequestParts<Arc<App>> for Caller {
 
 /// The caller, or the answer that says why there is none.
 async fn caller(app: &App, parts: &Parts) -> Result<Caller, Problem> {
-    let caller = app.gate.identify(&parts.headers, address(parts)).await.map_err(|denied| match denied {
-        Denied::Missing => Problem::new(Code::CredentialsMissing, denied.to_string()),
-        Denied::Unclear(_) | Denied::Key(KeyFault::Invalid) => {
-            Problem::new(Code::CredentialsInvalid, denied.to_string())
-        }
-        Denied::Token(AuthError::Expired { .. }) => Problem::new(Code::TokenExpired, denied.to_string()),
-        Denied::Token(AuthError::KeysUnavailable) => Problem::new(Code::Unavailable, denied.to_string()),
-        Denied::Token(_) => Problem::new(Code::TokenInvalid, denied.to_string()),
-        Denied::Key(KeyFault::Log(error)) => error.into(),
-    })?;
+    let mut caller =
+        app.gate.identify(&parts.headers, address(parts)).await.map_err(|denied| match denied {
+            Denied::Missing => Problem::new(Code::CredentialsMissing, denied.to_string()),
+            Denied::Unclear(_) | Denied::Key(KeyFault::Invalid) => {
+                Problem::new(Code::CredentialsInvalid, denied.to_string())
+            }
+            Denied::Token(AuthError::Expired { .. }) => Problem::new(Code::TokenExpired, denied.to_string()),
+            Denied::Token(AuthError::KeysUnavailable) => Problem::new(Code::Unavailable, denied.to_string()),
+            Denied::Token(_) => Problem::new(Code::TokenInvalid, denied.to_string()),
+            Denied::Key(KeyFault::Log(error)) => error.into(),
+        })?;
     if let Some(peer) = parts.extensions.get::<Peer>() {
         peer.authenticated();
+    }
+    if let Caller::User(claims) = &mut caller {
+        app.rules.measure(claims).await?;
+        // Of several tenants it is known later which is meant.
+        if let Err(AuthError::Revoked) = claims.enter(None) {
+            return Err(no_entry(TenantFault::Revoked));
+        }
     }
     Ok(caller)
 }
@@ -181,6 +195,7 @@ fn no_entry(fault: TenantFault) -> Problem {
             let fault = Fault::in_parameter("tenant", FaultCode::TenantRequired, detail);
             Problem::new(Code::InvalidParameter, "the parameter tenant is required").at(vec![fault])
         }
+        TenantFault::Revoked => Problem::new(Code::TokenRevoked, AuthError::Revoked.to_string()),
         TenantFault::Forbidden => {
             Problem::new(Code::TenantForbidden, "the credentials are not for this tenant")
         }

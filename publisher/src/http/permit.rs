@@ -123,7 +123,7 @@ impl Permit {
 mod tests {
     use super::*;
     use crate::event::request::{Form, read};
-    use carillon_platform::auth::Caps;
+    use carillon_platform::auth::{Caps, IssuedAt};
     use carillon_platform::rules::Compiled;
     use carillon_protocol::{SettingsVersion, UserId};
 
@@ -148,6 +148,7 @@ mod tests {
             roles: ["sales".to_owned()].into(),
             patterns: [].into(),
             caps: Caps::default(),
+            issued_at: IssuedAt::UNKNOWN,
             expires_at: 0,
             service: None,
         }

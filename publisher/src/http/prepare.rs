@@ -3,6 +3,7 @@
 //! Pure: whose log, in whose name, under which idempotency key. Everything that is not allowed or does not fit is
 //! told at once, with the place.
 
+use super::no_entry;
 use super::permit::{Permit, RulesOf};
 use super::problem::{Code, Problem};
 use crate::access::{Caller, Scope, TenantFault};
@@ -171,6 +172,8 @@ fn idempotency_key(
 /// What the caller may not do, and where.
 #[derive(Default)]
 struct Denials {
+    /// In one of the tenants the token is refused.
+    revoked: bool,
     scope: bool,
     permit: Permit,
     tenants: Faults,
@@ -189,6 +192,7 @@ impl Denials {
                 let detail = "the credentials are for several tenants: name the event's";
                 self.unnamed.add(Fault::at(pointer, FaultCode::TenantRequired, detail));
             }
+            TenantFault::Revoked => self.revoked = true,
             TenantFault::Forbidden => {
                 let detail = "the credentials are not for this tenant";
                 self.tenants.add(Fault::at(pointer, FaultCode::TenantForbidden, detail));
@@ -202,6 +206,9 @@ impl Denials {
     }
 
     fn into_result(self) -> Result<HashMap<Lane, Use>, Problem> {
+        if self.revoked {
+            return Err(no_entry(TenantFault::Revoked));
+        }
         if self.scope {
             return Err(Problem::new(Code::MissingScope, NEEDS_SCOPE));
         }

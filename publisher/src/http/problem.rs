@@ -61,6 +61,8 @@ problem_codes! {
     TokenInvalid = 401 "token_invalid" "The user token is not valid",
     /// The user token was valid and has expired: fetch a new one.
     TokenExpired = 401 "token_expired" "The user token has expired",
+    /// An administrator disconnected the person after the user token was issued: it takes a new one.
+    TokenRevoked = 401 "token_revoked" "The user token was revoked",
     /// The API key lacks the scope, or the user token the capability.
     MissingScope = 403 "missing_scope" "The credentials do not allow this",
     /// The credentials are not for this tenant.
@@ -75,6 +77,8 @@ problem_codes! {
     NotFound = 404 "not_found" "Not found",
     /// The path exists, but not for this method; `Allow` lists those it has.
     MethodNotAllowed = 405 "method_not_allowed" "Method not allowed",
+    /// The tenant has as many revocations as it may; nobody was disconnected.
+    TooManyRevocations = 409 "too_many_revocations" "Too many revocations",
     /// The body did not arrive in time.
     RequestTimeout = 408 "request_timeout" "The request took too long to arrive",
     /// The body is larger than 1 MiB.

@@ -48,7 +48,7 @@ pub(super) fn router() -> Router<Arc<App>> {
     responses(
         (status = 201, description = "The ticket.", body = Ticket),
         (status = 400, description = "`invalid_body`, `invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope` (an API key), `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -109,6 +109,7 @@ fn person(caller: &Caller, tenant: Option<&TenantId>) -> Result<Identity, Proble
     };
     claims.enter(tenant).map_err(|error| match error {
         AuthError::TenantRequired => no_entry(TenantFault::Required),
+        AuthError::Revoked => no_entry(TenantFault::Revoked),
         _ => no_entry(TenantFault::Forbidden),
     })
 }

@@ -1,6 +1,7 @@
-//! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys, keys of latest values and tickets?
+//! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys, keys of latest values, tickets and
+//! revocations?
 //!
-//! Five tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
+//! Six tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
 //! take in slices and in moments, with pauses between (docs/adr/0015).
 //!
 //! | task | module | who does it |
@@ -9,6 +10,7 @@
 //! | `retention` | `retention` | the one that holds its lease |
 //! | `keys` | `keys` | the one that holds its lease |
 //! | `tickets` | `tickets` | every publisher, in slices that pass each other over |
+//! | `revocations` | `revocations` | every publisher, in slices that pass each other over |
 //! | `latest` | `latest` | the one that holds its lease |
 
 mod keys;
@@ -16,6 +18,7 @@ mod latest;
 mod metrics;
 mod partitions;
 mod retention;
+mod revocations;
 mod tickets;
 
 pub use metrics::ALL as METRICS;
@@ -48,6 +51,7 @@ pub fn start(driver: &Driver, log: &Log, node: &str, ages: Ages, partitions: Act
     driver.start(keys::task(candidate.clone()));
     driver.start(latest::task(candidate, latest_days));
     driver.start(tickets::task(log.clone()));
+    driver.start(revocations::task(log.clone()));
 }
 
 /// A process that may do what one of them does at a time.

@@ -146,6 +146,7 @@ impl Api {
             health,
             bodies: BodyBudget::default(),
             reads: Reads::new(metrics.clone()),
+            revocations_last: std::time::Duration::from_secs(90 * 86_400),
             parsing: Parsing::new(2, metrics.clone()),
             metrics,
             traces: Traces::default(),

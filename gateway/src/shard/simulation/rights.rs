@@ -9,7 +9,7 @@ use super::world::{Pipe, SimSocket};
 use crate::shard::messages::{Coming, ConnectionId, ToShard};
 use crate::shard::room::Room;
 use crate::shard::session::Session;
-use carillon_platform::auth::{Caps, Identity};
+use carillon_platform::auth::{Caps, Identity, IssuedAt};
 use carillon_protocol::{Channel, ChannelPattern, Seq, UserId};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -183,6 +183,7 @@ impl Run {
                 .map(|pattern| ChannelPattern::new(*pattern).unwrap())
                 .collect(),
             caps: Caps::default(),
+            issued_at: IssuedAt::UNKNOWN,
             expires_at,
             service: None,
         }

@@ -66,7 +66,8 @@ async fn open(
     create: bool,
 ) -> Result<Option<Newly>, LogError> {
     let Some(opened) = log.open_tenant(tenant, create).await? else { return Ok(None) };
-    let (oldest, rules) = tokio::join!(oldest_of(log, &opened), rules.read(std::slice::from_ref(tenant)));
+    let asked = [(tenant.clone(), None)];
+    let (oldest, rules) = tokio::join!(oldest_of(log, &opened), rules.read(&asked));
     let rules = rules?.pop().map(|(_, rules)| rules).unwrap_or_default();
     Ok(Some(Newly { log: opened, oldest: oldest?, rules }))
 }

@@ -7,6 +7,7 @@
 
 use super::{Feed, Found, Tracked};
 use crate::metrics::metrics;
+use crate::rules::Known;
 use carillon_backplane::log::LogError;
 use carillon_platform::rules::RuleSet;
 use carillon_platform::telemetry::Seldom;
@@ -87,6 +88,14 @@ impl Feed {
         }
         let (tenants, again) = self.batches.begin(tenants);
         self.settings = Reading::UnderWay { again };
+        let known = |tenant: TenantId| {
+            let rules = match self.tracked.get(&tenant) {
+                Some(Tracked::Open(open)) => Some(open.stream.rules()),
+                _ => None,
+            };
+            (tenant, rules)
+        };
+        let tenants: Vec<Known> = tenants.into_iter().map(known).collect();
         let (rules, finder) = (self.rules.clone(), self.finder.clone());
         tokio::spawn(async move {
             let read = rules.read(&tenants).await;

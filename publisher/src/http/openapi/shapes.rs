@@ -259,7 +259,7 @@ pub(in crate::http) enum PublishProblems {
     Malformed(ProblemDocument),
     #[response(
         status = 401,
-        description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`",
+        description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`",
         content_type = "application/problem+json"
     )]
     Unauthenticated(ProblemDocument),

@@ -10,7 +10,7 @@ use crate::http::query::{self, Query};
 use axum::Json;
 use axum::extract::State;
 use carillon_backplane::log::Owner;
-use carillon_platform::auth::{Caps, Identity};
+use carillon_platform::auth::{Caps, Identity, IssuedAt};
 use carillon_platform::rules::{Action, Because, Decision, RuleSet, Source};
 use carillon_protocol::{Channel, UserId};
 use http::Uri;
@@ -34,7 +34,7 @@ use std::sync::Arc;
     responses(
         (status = 200, description = "What they would be allowed, and why.", body = ChannelRuleTest),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -76,8 +76,16 @@ pub(in crate::http) async fn test(
         app.rules.of(&tenant).await?
     };
     let (roles, patterns) = (roles.into(), Box::default());
-    let identity =
-        Identity { tenant, user, roles, patterns, caps: Caps::default(), expires_at: 0, service: None };
+    let identity = Identity {
+        tenant,
+        user,
+        roles,
+        patterns,
+        caps: Caps::default(),
+        issued_at: IssuedAt::UNKNOWN,
+        expires_at: 0,
+        service: None,
+    };
     Ok(Json(tried(&rules, &identity, &channel)))
 }
 

@@ -1,0 +1,64 @@
+//! Who is out when an administrator disconnects somebody?
+//!
+//! Revocations come with the tenant's rules. Whoever is in the tenant's room by a token that is refused now is closed, and so is a
+//! connection that was named; whoever comes in later is measured by the same.
+
+use super::connection::Connection;
+use super::context::Context;
+use super::messages::ConnectionId;
+use super::room::{Room, RoomKey};
+use super::session::Session;
+use super::tables::Tables;
+use super::world::{Socket, World};
+use crate::authorize::Refusal;
+use carillon_platform::auth::Identity;
+use carillon_protocol::connection::Whereabouts;
+use carillon_protocol::{CloseCode, DeviceId};
+
+const REASON: &str = "an administrator has disconnected this connection";
+
+/// Ends who is in a room and was disconnected. They are left touched.
+pub(super) fn end_revoked<W: World>(
+    room_key: RoomKey,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Some(room) = tables.rooms.get(room_key) else { return };
+    let revoked = room.rules.revoked().clone();
+    if revoked.is_empty() {
+        return;
+    }
+    let now = context.unix_s();
+    let is_out = |key: &u32| {
+        let session = tables.get(*key).and_then(|connection| session_in(connection, room_key));
+        session.is_some_and(|session| revoked.refuses(&session.identity, tables.asked.device(*key), now))
+    };
+    let mut out: Vec<u32> = room.members().iter().copied().filter(is_out).collect();
+    let own = revoked.connections().filter_map(|name| context.config.run.finds(name));
+    for Whereabouts { shard, place, number } in own.filter(|at| at.shard == context.shard) {
+        let is_here = tables.has(ConnectionId { shard, key: place, number })
+            && tables.get(place).is_some_and(|connection| session_in(connection, room_key).is_some());
+        if is_here && !out.contains(&place) {
+            out.push(place);
+        }
+    }
+    for key in out {
+        tables.close(key, CloseCode::Disconnected, REASON, context);
+        tables.touched.push(key);
+    }
+}
+
+/// What keeps somebody, on what a connection calls its device, out of a room, if they were disconnected.
+pub(super) fn keeps_out<W: World>(
+    identity: &Identity,
+    device: Option<&DeviceId>,
+    room: Option<&Room>,
+    context: &Context<W>,
+) -> Option<Refusal> {
+    let revoked = room?.rules.revoked();
+    revoked.refuses(identity, device, context.unix_s()).then(Refusal::revoked)
+}
+
+fn session_in<S: Socket>(connection: &Connection<S>, room: RoomKey) -> Option<&Session> {
+    connection.sessions().iter().find(|session| session.room == room)
+}

@@ -1,0 +1,31 @@
+//! When are revocations forgotten?
+//!
+//! Within minutes after their time, in slices. Every publisher does it: what one deletes another passes over.
+
+use super::report;
+use crate::worker::{Outcome, Report, Schedule, Task};
+use carillon_backplane::log::{Log, LogError};
+use std::time::Duration;
+
+/// Revocations in a slice.
+const SLICE: u32 = 5_000;
+const SCHEDULE: Schedule = Schedule {
+    period: Duration::from_secs(60),
+    more: Duration::from_millis(300),
+    retry: Duration::from_secs(5),
+    deadline: Duration::from_secs(15),
+};
+
+pub(super) fn task(log: Log) -> Task {
+    Task::new("revocations", SCHEDULE, move || {
+        let log = log.clone();
+        async move { report(run(&log).await) }
+    })
+}
+
+async fn run(log: &Log) -> Result<Report, LogError> {
+    let forgotten = log.forget_revocations(SLICE).await?;
+    // A full slice: there may be more.
+    let outcome = if forgotten < u64::from(SLICE) { Outcome::Done } else { Outcome::More };
+    Ok(Report::new(outcome, format!("{forgotten} forgotten")))
+}
