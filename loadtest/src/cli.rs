@@ -40,6 +40,12 @@ pub(crate) enum Command {
     Kill(crate::kill::KillArgs),
     /// Readers that stall, crawl or stay away: what do they cost, and do they get everything in the end?
     Slow(crate::slow::SlowArgs),
+    /// People who send each other signals: CPU per delivery, beside events.
+    Signals(crate::people::SignalsArgs),
+    /// People who publish into the log: how soon it is acknowledged, by frame and over HTTP.
+    Durable(crate::people::DurableArgs),
+    /// A crowd that comes into one channel and sees who is there: frames, CPU and a page over REST.
+    Presence(crate::people::PresenceArgs),
     /// One process of the clients of `jitter`, `kill` and `slow`.
     #[command(hide = true)]
     CrowdPart,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::Request;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::TcpStream;
@@ -95,7 +95,20 @@ impl Poster {
     }
 
     async fn once(&mut self, body: Bytes) -> Result<(u16, Bytes), String> {
-        let request = Request::post(&self.address.path)
+        let path = self.address.path.clone();
+        self.request(Method::POST, &path, body).await
+    }
+
+    /// Sends one request and says how it was answered.
+    pub(crate) async fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(u16, Bytes), String> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header("host", &self.address.authority)
             .header("authorization", format!("Bearer {}", self.api_key))
             .header("content-type", "application/json")

@@ -23,6 +23,7 @@ mod latency;
 mod ledger;
 mod ops;
 mod peer;
+mod people;
 mod procfs;
 mod publish;
 mod reader;
@@ -54,6 +55,9 @@ fn main() -> ExitCode {
         Command::Jitter(args) => jitter::run(args).and_then(|report| say(&report, cli.json)),
         Command::Kill(args) => kill::run(args).and_then(|report| say(&report, cli.json)),
         Command::Slow(args) => slow::run(args).and_then(|report| say(&report, cli.json)),
+        Command::Signals(args) => people::signals(args).and_then(|report| say(&report, cli.json)),
+        Command::Durable(args) => people::durable(args).and_then(|report| say(&report, cli.json)),
+        Command::Presence(args) => people::presence(args).and_then(|report| say(&report, cli.json)),
         Command::CrowdPart => crowd::play().map(|()| true),
         Command::BareWelcomer => connect::answer_bare().map(|()| true),
         Command::Peer(args) => peer::run(args).and_then(|report| say(&report, cli.json)),

@@ -111,6 +111,15 @@ pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// A client's text frame. The mask is zero, as that of [`pong`].
+pub(crate) fn client_text(payload: &[u8]) -> Vec<u8> {
+    let mut frame = server_text(payload);
+    let head = frame.len() - payload.len();
+    frame[1] |= 0x80;
+    frame.splice(head..head, [0; 4]);
+    frame
+}
+
 /// A close frame that says 1000.
 pub(crate) const BYE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
 
@@ -209,9 +218,12 @@ mod tests {
     #[test]
     fn our_frames_are_understood_by_another_implementation() {
         let mut bytes = pong(b"abc");
+        let texts = [3, 125, 126, 70_000].map(|length| "x".repeat(length));
+        texts.iter().for_each(|text| bytes.extend_from_slice(&client_text(text.as_bytes())));
         bytes.extend_from_slice(&BYE);
         let mut server = WebSocket::from_raw_socket(std::io::Cursor::new(bytes), Role::Server, None);
         assert_eq!(server.read().unwrap(), Message::Pong(b"abc".to_vec().into()));
+        texts.iter().for_each(|text| assert_eq!(server.read().unwrap(), Message::text(text)));
         assert!(
             matches!(server.read().unwrap(), Message::Close(Some(frame)) if u16::from(frame.code) == 1000)
         );

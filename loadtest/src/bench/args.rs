@@ -61,16 +61,38 @@ pub(super) enum Measure {
     /// Events compressed once for all.
     #[value(name = "C1")]
     C1,
+    /// Signals beside events.
+    #[value(name = "P1")]
+    P1,
+    /// Publishing into the log by frame beside requests.
+    #[value(name = "P2")]
+    P2,
+    /// A crowd that sees who is there.
+    #[value(name = "P3")]
+    P3,
 }
 
 impl Measure {
     /// In the order they run: memory first, while the gateway is fresh.
-    pub(super) const IN_TURN: [Self; 10] =
-        [Self::B3, Self::B1, Self::B2, Self::C1, Self::B7, Self::B4, Self::B5, Self::B6, Self::B8, Self::B9];
+    pub(super) const IN_TURN: [Self; 13] = [
+        Self::B3,
+        Self::B1,
+        Self::B2,
+        Self::C1,
+        Self::P1,
+        Self::B7,
+        Self::B4,
+        Self::B5,
+        Self::P2,
+        Self::B6,
+        Self::P3,
+        Self::B8,
+        Self::B9,
+    ];
 
     /// What the table says for it.
     pub(super) fn name(self) -> &'static str {
-        ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1"][self as usize]
+        ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1", "P1", "P2", "P3"][self as usize]
     }
 
     /// What a line says of which nothing could be measured.
@@ -86,6 +108,9 @@ impl Measure {
             Self::B8 => "clients that come and go",
             Self::B9 => "a node killed",
             Self::C1 => "events compressed once for all",
+            Self::P1 => "signals beside events",
+            Self::P2 => "publishing into the log by frame",
+            Self::P3 => "a crowd that sees who is there",
         }
     }
 

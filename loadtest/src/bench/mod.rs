@@ -1,7 +1,7 @@
 //! What does `make bench` do? Everything is measured on one private stack, each measure beside its floor in the same run.
 //!
 //! [`Suite`] holds what the measures share; each file (`delivery`, `compression`, `growth`, `memory`, `latency`, `durable`,
-//! `reconnects`) runs other measurements of this program as processes of their own and adds rows and points. A measure that
+//! `reconnects`, `people`) runs other measurements of this program as processes of their own and adds rows and points. A measure that
 //! fails becomes a row that says so, and the next one runs. The exit code is 1 then, and when an event was lost, doubled or
 //! out of order; a goal that was missed is a result.
 
@@ -14,6 +14,7 @@ mod growth;
 mod latency;
 mod machine;
 mod memory;
+mod people;
 mod plan;
 mod plot;
 mod reconnects;
@@ -92,6 +93,9 @@ impl Suite {
             Measure::B8 => reconnects::jitter(self).await,
             Measure::B9 => reconnects::kill(self).await,
             Measure::C1 => compression::measure(self).await,
+            Measure::P1 => people::signals(self).await,
+            Measure::P2 => people::durable(self).await,
+            Measure::P3 => people::presence(self).await,
         }
     }
 }

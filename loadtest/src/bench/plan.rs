@@ -3,9 +3,9 @@
 /// Sizes and times of one run of the suite. Times in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    /// Turns of Carillon and floor in B1 and B2, of plain and compressed in C1; the medians count.
+    /// Turns of Carillon and floor in B1 and B2, of plain and compressed in C1, of both ways in P1 and P2; the medians count.
     pub(super) rounds: usize,
-    /// Each turn of B1.
+    /// Each turn of B1 and P1.
     pub(super) single_seconds: u32,
     /// Each turn of B2.
     pub(super) coalesced_seconds: u32,
@@ -23,7 +23,7 @@ pub(super) struct Plan {
     pub(super) statement_seconds: u32,
     /// B6: each of the four measurements of `connect`.
     pub(super) connect_seconds: u32,
-    /// B8 and B9: clients that come and go, or lose their node.
+    /// B8, B9 and P3: clients that come and go, lose their node, or come at once.
     pub(super) clients: u32,
     /// B8: how long they come and go.
     pub(super) jitter_seconds: u32,

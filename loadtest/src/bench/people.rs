@@ -1,0 +1,135 @@
+//! P1 to P3: what do people cost who signal, publish and see each other?
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Suite;
+use super::args::Measure;
+use super::delivery::{AROUND, SINGLE_SOCKETS};
+use super::row::{Goal, Row, Unit};
+use super::runner::number;
+use super::statistics::Repeats;
+use crate::failure::Failure;
+
+/// P1: a signal beside an event.
+const SIGNAL: Goal = Goal::RatioAtMost(1.10);
+/// P2: a frame beside a request.
+const DURABLE: Goal = Goal::RatioAtMost(1.50);
+/// P3: presence frames written to one client while ten seconds of people come.
+const FRAMES: Goal = Goal::AtMost(14.0);
+/// P3: what watching adds for each frame, in µs.
+const FRAME: Goal = Goal::AtMost(2.0);
+/// P3: what watching adds for each person, in a crowd four times as large. People times people would be 4.
+const GROWTH: Goal = Goal::RatioAtMost(1.50);
+/// P3: a page of who is here, in ms.
+const PAGE: Goal = Goal::AtMost(50.0);
+/// P3: how long a crowd takes to come, in seconds.
+const COMING: u32 = 10;
+
+/// P1
+pub(super) async fn signals(suite: &mut Suite) -> Result<(), Failure> {
+    let (turns, seconds) = (suite.plan.rounds.max(2), suite.plan.single_seconds);
+    let args = format!("signals --people {SINGLE_SOCKETS} --turns {turns} --seconds {seconds}");
+    let report = suite.runner.measure(Measure::P1, &args, AROUND).await?;
+    let signal = over_turns(&report, "/signal/total_us")?;
+    let event = over_turns(&report, "/event/total_us")?;
+    let what = format!("gateway CPU per signal delivered, beside an event, {SINGLE_SOCKETS} sockets");
+    let row = Row::new(Measure::P1, what, Unit::Microseconds, signal.median()).floor(event.median());
+    let note = format!("{:.0} a second{}", number(&report, "/rate")?, turns_note(&signal, &event));
+    suite.rows.push(row.goal(SIGNAL).note(note));
+    Ok(())
+}
+
+/// P2
+pub(super) async fn durable(suite: &mut Suite) -> Result<(), Failure> {
+    let turns = suite.plan.rounds.max(3);
+    let report = suite.runner.measure(Measure::P2, &format!("durable --turns {turns}"), AROUND).await?;
+    let of = |path: &str| -> Result<Repeats, Failure> { over_turns(&report, path) };
+    let (frame, post) = (of("/frame/p99_us")?, of("/post/p99_us")?);
+    let ms = |repeats: &Repeats| repeats.median() / 1_000.0;
+    let what = "p99 until a publish frame is in the log, beside a request of the same person";
+    let row = Row::new(Measure::P2, what, Unit::Milliseconds, ms(&frame)).floor(ms(&post)).goal(DURABLE);
+    let (frame, post) = (of("/frame/p50_us")?, of("/post/p50_us")?);
+    let note = format!(
+        "{:.0} people, one event after another; p50 {:.2} ms beside {:.2} ms",
+        number(&report, "/people")?,
+        ms(&frame),
+        ms(&post)
+    );
+    suite.rows.push(row.note(note));
+    Ok(())
+}
+
+/// P3
+pub(super) async fn presence(suite: &mut Suite) -> Result<(), Failure> {
+    let most = suite.plan.clients;
+    let (few, many) = (crowd(suite, most / 4).await?, crowd(suite, most).await?);
+    let row = |what: String, unit, value| Row::new(Measure::P3, what, unit, value);
+    let came = format!("{most} people come within {COMING} s and all watch");
+    let note = format!("{:.0} in all; everybody was in after {:.1} s", many.frames, many.arrived_in);
+    let frames = row(format!("presence frames to one client, {came}"), Unit::Count, many.most_frames);
+    suite.rows.push(frames.goal(FRAMES).note(note));
+    let added = row("gateway CPU that watching adds per frame".into(), Unit::Microseconds, many.per_frame_us);
+    suite.rows.push(added.goal(FRAME));
+    let what = format!("gateway CPU that watching adds per person, {most} beside {} people", most / 4);
+    let growth = row(what, Unit::Microseconds, many.per_person_us).floor(few.per_person_us);
+    suite.rows.push(growth.goal(GROWTH));
+    let page = row("first page of who is here over REST".into(), Unit::Milliseconds, many.page_ms);
+    suite.rows.push(page.goal(PAGE));
+    Ok(())
+}
+
+/// What one crowd cost.
+struct Crowd {
+    frames: f64,
+    most_frames: f64,
+    arrived_in: f64,
+    per_frame_us: f64,
+    per_person_us: f64,
+    page_ms: f64,
+}
+
+async fn crowd(suite: &mut Suite, people: u32) -> Result<Crowd, Failure> {
+    let args = format!("presence --people {people} --seconds {COMING}");
+    let limit = AROUND + 2 * Duration::from_secs(COMING.into());
+    let report = suite.runner.measure(Measure::P3, &args, limit).await?;
+    let of = |path: &str| number(&report, path);
+    Ok(Crowd {
+        frames: of("/frames")?,
+        most_frames: of("/most_frames")?,
+        arrived_in: of("/arrived_in")?,
+        per_frame_us: of("/added_per_frame_us")?,
+        per_person_us: of("/watching/total_us")? - of("/unseen/total_us")?,
+        page_ms: of("/page_ms")?,
+    })
+}
+
+/// A figure of every turn.
+fn over_turns(report: &Value, path: &str) -> Result<Repeats, Failure> {
+    let mut repeats = Repeats::default();
+    let turns = report.get("turns").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for turn in turns {
+        repeats.add(number(turn, path)?);
+    }
+    Ok(repeats)
+}
+
+fn turns_note(one: &Repeats, other: &Repeats) -> String {
+    match (one.range(), other.range()) {
+        (Some(one), Some(other)) => format!("; turns {one}, events {other}"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_of_every_turn_counts() {
+        let report = serde_json::json!({"turns": [{"a": {"b": 1.0}}, {"a": {"b": 4.0}}, {"a": {"b": 2.0}}]});
+        assert_eq!(over_turns(&report, "/a/b").unwrap().median(), 2.0);
+        assert!(over_turns(&report, "/a/c").is_err());
+    }
+}
