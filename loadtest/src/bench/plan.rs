@@ -29,7 +29,7 @@ pub(super) struct Plan {
     pub(super) jitter_seconds: u32,
     /// B9: how long to publish after the kill.
     pub(super) after_kill_seconds: u32,
-    /// B7: turns of Carillon and floor.
+    /// B7: turns of Carillon and floor; P3: of crowds that do not watch and do.
     pub(super) growth_rounds: usize,
     /// B7 and C1: each turn.
     pub(super) growth_seconds: u32,

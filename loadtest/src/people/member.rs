@@ -10,7 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, Notify};
 
 use crate::socket::{Arrived, Visit};
-use crate::wire::{Inbox, Kind, client_text, close_code, pong};
+use crate::wire::{BYE, Inbox, Kind, client_text, close_code, pong};
 
 /// Bytes one read takes at most.
 const SCRATCH: usize = 64 * 1024;
@@ -33,6 +33,7 @@ pub(super) struct Member {
     writer: Mutex<OwnedWriteHalf>,
     pub(super) heard: Heard,
     moved: Notify,
+    left: Cell<bool>,
 }
 
 impl Member {
@@ -40,8 +41,8 @@ impl Member {
     pub(super) async fn arrive(visit: Visit<'_>, scratch: &Scratch) -> Result<Rc<Self>, String> {
         let Arrived { stream, inbox, early, .. } = visit.open(None).await?;
         let (reader, writer) = stream.into_split();
-        let (heard, moved) = Default::default();
-        let member = Rc::new(Self { writer: Mutex::new(writer), heard, moved });
+        let (heard, moved, left) = Default::default();
+        let member = Rc::new(Self { writer: Mutex::new(writer), heard, moved, left });
         for (kind, payload) in early {
             member.hear(kind, &payload);
         }
@@ -68,6 +69,15 @@ impl Member {
         Ok(())
     }
 
+    /// Says goodbye and ends the connection.
+    pub(super) async fn leave(&self) {
+        self.left.set(true);
+        let mut writer = self.writer.lock().await;
+        // Politeness; a server that is gone already does not matter any more.
+        let _ = writer.write_all(&BYE).await;
+        let _ = writer.shutdown().await;
+    }
+
     async fn read(self: Rc<Self>, mut reader: OwnedReadHalf, mut inbox: Inbox, scratch: Scratch) {
         let why = loop {
             match self.read_once(&mut reader, &mut inbox, &scratch).await {
@@ -80,7 +90,9 @@ impl Member {
                 Err(why) => break why,
             }
         };
-        self.wrong(why);
+        if !self.left.get() {
+            self.wrong(why);
+        }
     }
 
     async fn read_once(
@@ -118,6 +130,7 @@ impl Member {
                 &self.heard.answers
             }
             (Kind::Text, Frame::Error) => return self.wrong(String::from_utf8_lossy(payload).into_owned()),
+            (Kind::Close, _) if self.left.get() => return,
             (Kind::Close, _) => return self.wrong(format!("closed with {}", close_code(payload))),
             _ => return,
         };

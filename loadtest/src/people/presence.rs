@@ -27,6 +27,9 @@ pub(crate) struct PresenceArgs {
     /// How many people come.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=19_000))]
     people: u32,
+    /// How often they come: nobody watching, and then everybody.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    turns: u32,
     /// Within how long they come, one after another.
     #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
@@ -36,36 +39,42 @@ pub(crate) struct PresenceArgs {
 #[derive(Debug, Serialize)]
 pub(crate) struct Presence {
     people: u32,
+    turns: Vec<Turn>,
+    faults: u64,
+    first_faults: Vec<String>,
+}
+
+/// A crowd that nobody watched, and one that watched itself.
+#[derive(Debug, Serialize)]
+struct Turn {
     /// How long it took until everybody was in, in seconds.
     arrived_in: f64,
     /// Frames of presence, answers aside, of all together.
     frames: u64,
     /// Of whoever got the most.
     most_frames: u64,
-    /// The gateways' CPU time for each person, when nobody watches and when everybody does.
+    /// The gateways' CPU time for each person.
     unseen: CpuPerDelivery,
     watching: CpuPerDelivery,
-    /// The gateways' CPU time that watching adds, for each frame.
+    /// What watching adds to it, for each frame.
     added_per_frame_us: f64,
     /// `GET /v1/presence/{channel}`: its first page, the median of some.
     page_ms: f64,
-    faults: u64,
-    first_faults: Vec<String>,
 }
 
 impl crate::Report for Presence {
     fn table(&self) -> Table {
         let mut table = Table::default();
         table.heading(format!("{} people come into one channel", grouped(self.people.into())));
-        table.figure("all in after", format!("{:.1} s", self.arrived_in));
-        table.figure(
-            "presence frames",
-            format!("{}, at most {} to one", grouped(self.frames), self.most_frames),
-        );
-        table.figure("CPU per person, nobody watching", self.unseen);
-        table.figure("CPU per person, everybody watching", self.watching);
-        table.figure("added by watching, per frame", format!("{:.2} µs", self.added_per_frame_us));
-        table.figure("first page over REST", format!("{:.1} ms", self.page_ms));
+        for turn in &self.turns {
+            table.figure("all in after", format!("{:.1} s", turn.arrived_in));
+            let frames = format!("{}, at most {} to one", grouped(turn.frames), turn.most_frames);
+            table.figure("presence frames", frames);
+            table.figure("CPU per person, nobody watching", turn.unseen);
+            table.figure("CPU per person, everybody watching", turn.watching);
+            table.figure("added by watching, per frame", format!("{:.2} µs", turn.added_per_frame_us));
+            table.figure("first page over REST", format!("{:.1} ms", turn.page_ms));
+        }
         table.figure("faults", self.faults);
         self.first_faults.iter().for_each(|fault| table.figure("", fault));
         table
@@ -79,35 +88,50 @@ impl crate::Report for Presence {
 /// `carillon-loadtest presence`
 pub(crate) fn run(args: &PresenceArgs) -> Result<Presence, Failure> {
     alone(args.people, async {
-        let (alone, _) = crowd(args, false).await?;
-        let (together, page_ms) = crowd(args, true).await?;
-        let frames = together.members.iter().map(|member| member.heard.presence.get());
-        let added = together.each.total_us() - alone.each.total_us();
-        let (faults, first_faults) = faults(&together.members);
-        Ok(Presence {
-            people: args.people,
-            arrived_in: together.arrived_in,
-            frames: frames.clone().sum(),
-            most_frames: frames.clone().max().unwrap_or_default(),
-            unseen: alone.each,
-            watching: together.each,
-            added_per_frame_us: added * f64::from(args.people) / frames.sum::<u64>().max(1) as f64,
-            page_ms,
-            faults,
-            first_faults,
-        })
+        let mut found =
+            Presence { people: args.people, turns: Vec::new(), faults: 0, first_faults: Vec::new() };
+        for _ in 0..args.turns {
+            let unseen = leave(crowd(args, false).await?, &mut found).await.each;
+            let came = leave(crowd(args, true).await?, &mut found).await;
+            let added = (came.each.total_us() - unseen.total_us()) * f64::from(args.people);
+            found.turns.push(Turn {
+                arrived_in: came.arrived_in,
+                frames: came.frames.iter().sum(),
+                most_frames: came.frames.iter().copied().max().unwrap_or_default(),
+                unseen,
+                watching: came.each,
+                added_per_frame_us: added / came.frames.iter().sum::<u64>().max(1) as f64,
+                page_ms: came.page_ms,
+            });
+        }
+        Ok(found)
     })
+}
+
+/// Everybody says goodbye, and what went wrong before is noted.
+async fn leave(mut came: Came, found: &mut Presence) -> Came {
+    let (faults, first_faults) = faults(&came.members);
+    found.faults += faults;
+    found.first_faults.extend(first_faults);
+    for member in came.members.drain(..) {
+        member.leave().await;
+    }
+    sleep(QUIET).await;
+    came
 }
 
 /// Those who came, and what it cost.
 struct Came {
     members: Vec<Rc<Member>>,
+    /// Frames of presence that each of them got.
+    frames: Vec<u64>,
+    page_ms: f64,
     arrived_in: f64,
     each: CpuPerDelivery,
 }
 
-/// A crowd of its own tenant; with `watch` everybody watches. Says, too, how long a page of who is here takes.
-async fn crowd(args: &PresenceArgs, watch: bool) -> Result<(Came, f64), Failure> {
+/// A crowd of its own tenant; with `watch` everybody watches.
+async fn crowd(args: &PresenceArgs, watch: bool) -> Result<Came, Failure> {
     let mut room = Room::new(&args.target, RULE).await?;
     let subscribe = format!(r#"{{"type":"subscribe","id":1,"channels":["{CHANNEL}"],"presence":{watch}}}"#);
     let first = room.first(&subscribe).await?;
@@ -129,7 +153,8 @@ async fn crowd(args: &PresenceArgs, watch: bool) -> Result<(Came, f64), Failure>
     let each = room_ref.each(&mark, u64::from(args.people))?;
     room = Rc::into_inner(room_ref).ok_or_else(|| Failure::Usage("somebody is still coming".into()))?;
     let page_ms = if watch { page(&mut room, args.people).await? } else { 0.0 };
-    Ok((Came { members, arrived_in, each }, page_ms))
+    let frames = members.iter().map(|member| member.heard.presence.get()).collect();
+    Ok(Came { members, frames, page_ms, arrived_in, each })
 }
 
 /// The median time of some first pages.
