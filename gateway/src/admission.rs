@@ -9,9 +9,9 @@ use carillon_platform::share::{AddressGroup, Holder, Holding, HoldingLimits, Hol
 use carillon_protocol::{TenantId, UserId};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many connections there may be; zero is no limit.
@@ -50,21 +50,24 @@ struct Inner {
     limits: ConnectionLimits,
     pace: Option<DefaultDirectRateLimiter>,
     counts: Mutex<Counts>,
+    /// What people are counted under is their keyed hash, so a connection keeps a number and no names. Two people who share one
+    /// share a limit: among a million connected at once one pair in some fifty million such nodes does.
+    hashed: RandomState,
     unauthenticated: Holdings<AddressGroup, ()>,
 }
 
 #[derive(Default)]
 struct Counts {
     node: usize,
-    by_address: HashMap<AddressGroup, usize>,
-    by_user: HashMap<(TenantId, UserId), usize>,
+    by_address: HashMap<AddressGroup, u32>,
+    by_user: HashMap<NonZeroU64, u32>,
 }
 
 /// One connection's place.
 pub(crate) struct Permit {
     admission: Arc<Inner>,
     address: AddressGroup,
-    user: Option<Box<(TenantId, UserId)>>,
+    user: Option<NonZeroU64>,
     /// There until it is known who it is.
     unauthenticated: Option<Box<Holding<AddressGroup, ()>>>,
     /// What it holds beside its place.
@@ -87,7 +90,8 @@ impl Admission {
         let places = if limits.node > 0 { limits.node } else { usize::MAX };
         let total = (places / UNAUTHENTICATED).max(1);
         let unauthenticated = Holdings::new(HoldingLimits { total, per_group: total, per_member: total });
-        Self(Arc::new(Inner { limits, pace, counts: Mutex::default(), unauthenticated }))
+        let hashed = RandomState::new();
+        Self(Arc::new(Inner { limits, pace, counts: Mutex::default(), hashed, unauthenticated }))
     }
 
     /// A place for a connection from `address` that will say later who it is.
@@ -138,11 +142,12 @@ impl Permit {
         self.unauthenticated = None;
         let limit = self.admission.limits.per_user;
         if limit > 0 && self.user.is_none() {
-            let key = (tenant.clone(), user.clone());
+            let hash = self.admission.hashed.hash_one((tenant, user));
+            let key = NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN);
             let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
-            add(&mut counts.by_user, key.clone(), limit).ok_or(Full::User)?;
+            add(&mut counts.by_user, key, limit).ok_or(Full::User)?;
             drop(counts);
-            self.user = Some(Box::new(key));
+            self.user = Some(key);
         }
         Ok(())
     }
@@ -166,12 +171,12 @@ impl Drop for Permit {
     }
 }
 
-fn add<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K, limit: usize) -> Option<()> {
+fn add<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K, limit: usize) -> Option<()> {
     let count = counts.entry(key).or_insert(0);
-    (*count < limit).then(|| *count += 1)
+    ((*count as usize) < limit).then(|| *count += 1)
 }
 
-fn subtract<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+fn subtract<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {

@@ -119,7 +119,7 @@ impl Rig {
                 node: 0,
                 per_second: 0,
                 per_address: 0,
-                per_user: 0,
+                per_user: 1_000,
             }),
             budget: Budget::new(usize::MAX),
             requests,
