@@ -17,11 +17,13 @@
 //! [`worker`] runs what no request asks for: the [`maintenance`] of partitions and keys, and each [`projector`], which
 //! reads every log with a stored cursor; the first writes the channel index.
 //! [`presence`] asks Redis who is in a channel.
-//! [`readiness`] tells probes how it is, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
+//! [`readiness`] tells probes how this process is, [`subsystems`] back offices how the installation is, [`commits`] when events were
+//! committed last, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
 
 pub mod access;
 pub mod batcher;
 pub mod cli;
+pub mod commits;
 pub mod config;
 pub mod event;
 pub mod health;
@@ -34,6 +36,7 @@ pub mod rates;
 pub mod readiness;
 pub mod rules;
 pub mod serve;
+pub mod subsystems;
 pub mod tenants;
 pub mod usage;
 pub mod worker;

@@ -3,6 +3,7 @@
 //! Handles are made once; the hot path touches them without a lookup. No label names a tenant.
 
 use crate::batcher::NotAppended;
+use crate::commits::Commits;
 use crate::http::problem::Code;
 use carillon_backplane::log::{Appended, Unwritable};
 use carillon_platform::auth;
@@ -81,7 +82,7 @@ const READS_REFUSED: Metric = Metric {
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
     kind: MetricKind::Counter,
-    labels: "route: publish, list, event, position, presence, rules, tenants, tickets, connections, openapi, docs, other; status: the HTTP status",
+    labels: "route: publish, list, event, position, presence, rules, tenants, tickets, connections, health, openapi, docs, other; status: the HTTP status",
     what: "Requests answered",
 };
 
@@ -147,6 +148,8 @@ pub enum Route {
     Tickets,
     /// `/v1/connections`.
     Connections,
+    /// `/v1/health`
+    Health,
     /// `GET /openapi.json` and `GET /asyncapi.json`
     OpenApi,
     /// `GET /docs` and its assets
@@ -155,7 +158,7 @@ pub enum Route {
     Other,
 }
 
-const ROUTES: [(Route, &str); 12] = [
+const ROUTES: [(Route, &str); 13] = [
     (Route::Publish, "publish"),
     (Route::List, "list"),
     (Route::Event, "event"),
@@ -165,6 +168,7 @@ const ROUTES: [(Route, &str); 12] = [
     (Route::Tenants, "tenants"),
     (Route::Tickets, "tickets"),
     (Route::Connections, "connections"),
+    (Route::Health, "health"),
     (Route::OpenApi, "openapi"),
     (Route::Docs, "docs"),
     (Route::Other, "other"),
@@ -206,6 +210,8 @@ pub struct Metrics {
     pub total_seconds: Histogram,
     /// Events in one transaction.
     pub batch_events: Histogram,
+    /// The last commit of events.
+    pub commits: Commits,
     /// By route and status; made on first use, so that `/metrics` shows no series nobody has seen.
     requests: [[OnceLock<Counter>; STATUSES.len() + 1]; ROUTES.len()],
 }
@@ -256,6 +262,7 @@ impl Metrics {
             database_seconds: seconds("db"),
             total_seconds: seconds("total"),
             batch_events: histogram!(BATCH_EVENTS.name),
+            commits: Commits::default(),
             requests: Default::default(),
         }
     }

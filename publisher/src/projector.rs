@@ -4,7 +4,7 @@
 //! of its slots have news, and reads on, a batch of each in turn, so that a long log holds up no other. Any number of
 //! publishers do this: each holds its share of the slots.
 //!
-//! To add a reader: a file beside `backplane/src/log/projector/channel_index.rs`, and a line in [`start`].
+//! To add a reader: a file beside `backplane/src/log/projector/channel_index.rs`, and a line in `readers`.
 
 use crate::worker::{Driver, Outcome, Report, Schedule, Task};
 use carillon_backplane::log::{ChannelIndex, Log, LogError, News, Progress, Reader, Slot, Turn};
@@ -65,12 +65,20 @@ pub struct Projectors {
     names: Vec<&'static str>,
 }
 
+/// Every reader there is.
+fn readers() -> Vec<Arc<dyn Reader>> {
+    vec![Arc::new(ChannelIndex)]
+}
+
+/// Their names.
+pub fn names() -> Vec<&'static str> {
+    readers().iter().map(|reader| reader.name()).collect()
+}
+
 /// Starts every reader. `worker` is this process's name among all that ever were.
 pub fn start(driver: &Driver, log: &Log, worker: String) -> Projectors {
     describe(METRICS);
-    let readers: [Arc<dyn Reader>; 1] = [Arc::new(ChannelIndex)];
-    let names = readers.iter().map(|reader| reader.name()).collect();
-    for reader in readers {
+    for reader in readers() {
         let name = reader.name();
         let projector = Arc::new(Projector::new(log.clone(), reader, worker.clone()));
         driver.start(Task::new(name, SCHEDULE, move || {
@@ -78,7 +86,7 @@ pub fn start(driver: &Driver, log: &Log, worker: String) -> Projectors {
             async move { projector.run().await }
         }));
     }
-    Projectors { log: log.clone(), worker, names }
+    Projectors { log: log.clone(), worker, names: names() }
 }
 
 impl Projectors {

@@ -32,7 +32,8 @@ pub async fn check(health: Health, announcer: Announcer, leaving: CancellationTo
     readiness
 }
 
-fn reason(error: &LogError) -> &'static str {
+/// The stable name of a fault of the log.
+pub(crate) fn reason(error: &LogError) -> &'static str {
     match error {
         LogError::Unwritable(why, _) => why.code(),
         LogError::Session(_) => "database_session",

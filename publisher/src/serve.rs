@@ -14,12 +14,13 @@ use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::rates::Rates;
 use crate::rules::{Rules, Tell};
+use crate::subsystems::Subsystems;
 use crate::tenants::Tenants;
 use crate::usage::Usage;
 use crate::worker::{self, Activation, Driver};
 use crate::{maintenance, projector, readiness};
 use carillon_backplane::api_key;
-use carillon_backplane::bus::{Announcer, BusConfig, BusError, BusMode, PresenceReader};
+use carillon_backplane::bus::{Announcer, BusConfig, BusError, BusMode, NodesWatch, PresenceReader};
 use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
 use carillon_platform::ask::Asker;
 use carillon_platform::auth::Verifier;
@@ -87,6 +88,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let (leaving, stopping, closing) = <(CancellationToken, CancellationToken, CancellationToken)>::default();
     let (log, announcer) = (connect_log(&common)?, Announcer::connect(&bus(&common))?);
     let presence = PresenceReader::connect(&bus(&common))?;
+    let nodes = NodesWatch::connect(&bus(&common))?;
     let metrics = Arc::new(Metrics::new());
     let partitions = Activation::default();
     let health = Health::new(log.clone(), partitions.clone(), closing.clone());
@@ -105,6 +107,11 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     if let Err(error) = verifier.load_keys(SystemTime::now()).await {
         tracing::warn!(%error, "user tokens are refused until the keys can be fetched");
     }
+    let subsystems = {
+        let (announcer, parts) = (announcer.clone(), (log.clone(), health.clone(), metrics.clone()));
+        let redis = move || announcer.health();
+        Subsystems::new(parts, projector::names(), retention_days, redis, move || nodes.now())
+    };
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let app = App {
         log: log.clone(),
@@ -116,6 +123,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         rates: Rates::default(),
         asker: Asker::new(Outbound::new(common.outbound)?),
         health: health.clone(),
+        subsystems,
         bodies: BodyBudget::default(),
         reads: Reads::new(metrics.clone()),
         revocations_last: Duration::from_secs(u64::from(revocation_days) * 86_400),

@@ -286,8 +286,13 @@ impl Link {
         let lost = |error: Error| failure(&error, DownCause::Closed);
         let set = CustomCommand::new_static("HSET", ClusterHash::FirstKey, false);
         let _: Value = self.client.custom(set, vec![key, field, &value]).await.map_err(lost)?;
+        self.fields(key).await
+    }
+
+    /// Reads all of a small hash.
+    pub(super) async fn fields(&self, key: &str) -> Result<HashMap<String, String>, Failure> {
         let get = CustomCommand::new_static("HGETALL", ClusterHash::FirstKey, false);
-        self.client.custom(get, vec![key]).await.map_err(lost)
+        self.client.custom(get, vec![key]).await.map_err(|error| failure(&error, DownCause::Closed))
     }
 
     /// Removes fields of a hash.

@@ -26,7 +26,7 @@
 //!
 //! Commands used, for an ACL: `HELLO`, `CLIENT`, `PING`, `PUBLISH` and `SUBSCRIBE`/`UNSUBSCRIBE`, on a cluster
 //! `SPUBLISH`, `SSUBSCRIBE`/`SUNSUBSCRIBE` and `CLUSTER SLOTS`, on channels `<prefix>:*`; of a gateway also `HSET`,
-//! `HGETALL` and `HDEL` on the key `<prefix>:nodes` and what [`presence`] lists on keys `<prefix>:presence:*`. (The library also tries `INFO`
+//! `HGETALL` and `HDEL` on the key `<prefix>:nodes` (a publisher: `HGETALL`) and what [`presence`] lists on keys `<prefix>:presence:*`. (The library also tries `INFO`
 //! and does without it when refused.)
 
 mod announcer;
@@ -53,7 +53,7 @@ pub use health::{BusHealth, DownCause};
 pub use inbox::{BusEvent, BusEvents, Interruption};
 pub use listener::Listener;
 pub use metrics::describe as describe_metrics;
-pub use nodes::{BEAT, Fleet, NodeCard, NodeState, Nodes};
+pub use nodes::{BEAT, Fleet, NodeCard, NodeState, Nodes, NodesWatch, Registry};
 pub use presence::{
     LEASE_S, Page, PresenceReader, PresenceStore, Somebody, StoreFault, Whereabouts, Written,
 };

@@ -19,7 +19,7 @@ pub fn describe() {
     describe_counter!(
         QUERIES,
         "Exchanges with Postgres, by query: append, locked (whose rows others hold), heads (of all tenants of a node), open, oldest, rotate, settle (new epochs after a change of lineage), read (a page \
-         after a cursor), span (which numbers some days have, in a log of many partitions), bounds, index and walk (the steps of a search), lease, news, project and maintain (readers of the log), event, \
+         after a cursor), span (which numbers some days have, in a log of many partitions), bounds, index and walk (the steps of a search), lease, news, lag, project and maintain (readers of the log), event, \
          key, maintenance (partitions and retention), prove (that an event could be stored), database (which one it is), ping."
     );
     describe_counter!(

@@ -57,7 +57,7 @@ pub use maintenance::{Dropped, ForgottenKeys, Maintenance, PartitionState};
 pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};
 pub use pool::{Log, LogConfig, Role};
-pub use projector::{Batch, ChannelIndex, News, Progress, Reader, Slot, Turn, Work};
+pub use projector::{Batch, ChannelIndex, Lag, News, Progress, Reader, Slot, Turn, Work};
 pub use read::{LogPage, LoggedEvent, PAGE_BYTES, PAGE_ROWS};
 pub use revocations::{Revoke, RevokeOutcome, StoredRevocation};
 pub use search::{EventFilter, Order, Search};

@@ -157,6 +157,7 @@ impl Runner {
         self.trace(&appends, "append to the log", begun);
         match result {
             Ok(results) => {
+                self.metrics.commits.note(began.elapsed());
                 answer(members, &results);
                 self.publish(appends, &results);
                 Outcome::Answered

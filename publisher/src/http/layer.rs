@@ -72,6 +72,7 @@ fn route(method: &Method, path: &str) -> Route {
         "/v1/tickets" => Route::Tickets,
         "/v1/connections" => Route::Connections,
         path if path.starts_with("/v1/tenants/") => Route::Tenants,
+        path if path == "/v1/health" || path.starts_with("/v1/health/") => Route::Health,
         "/openapi.json" | "/asyncapi.json" => Route::OpenApi,
         "/" | "/docs" | "/docs/page.js" | "/docs/page.css" | "/docs/rapidoc-min.js" => Route::Docs,
         path if path.strip_prefix("/v1/events/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => {

@@ -12,6 +12,7 @@
 //! | `tenants` | `/v1/tenants/{tenant}`: what is set for a tenant beside its rules? |
 //! | `disconnect` | `DELETE /v1/connections`: how is somebody disconnected who must not come back? |
 //! | `tickets` | `POST /v1/tickets`: how does somebody connect whose client can set no header? |
+//! | `health` | `/v1/health`: how is the installation, why, and by which numbers? |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
 //! | `position` | `GET /v1/position`: where does the log stand? |
 //! | `latest` | `GET /v1/latest`: which is the latest event of every key? |
@@ -33,6 +34,7 @@ pub mod cursor;
 mod disconnect;
 mod docs;
 mod forms;
+mod health;
 mod latest;
 mod layer;
 mod list;
@@ -65,6 +67,7 @@ use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::rates::Rates;
 use crate::rules::Rules;
+use crate::subsystems::Subsystems;
 use crate::tenants::Tenants;
 use axum::Router;
 use axum::extract::FromRequestParts;
@@ -92,6 +95,8 @@ pub struct App {
     pub intake: Intake,
     /// Whether the log answers.
     pub health: Health,
+    /// How each part of the installation is.
+    pub subsystems: Subsystems,
     /// Who is asking?
     pub gate: Gate,
     /// Which tenants are there?
@@ -137,6 +142,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(tenants::router())
         .merge(tickets::router())
         .merge(disconnect::router())
+        .merge(health::router())
         .merge(openapi::router())
         .merge(docs::router())
         .fallback(layer::no_such_path)

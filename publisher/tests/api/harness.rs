@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::{Body, Bytes};
 use carillon_backplane::api_key::Fresh;
-use carillon_backplane::bus::{BusConfig, BusMode, PresenceReader};
+use carillon_backplane::bus::{BusConfig, BusHealth, BusMode, DownCause, PresenceReader, Registry};
 use carillon_backplane::log::{ApiKey, Log, LogConfig, Role, migrate};
 use carillon_devstack::find;
 use carillon_devstack::postgres::{Postgres, PostgresConfig};
@@ -22,8 +22,10 @@ use carillon_publisher::health::Health;
 use carillon_publisher::http::{App, BodyBudget, Parsing, Reads, router};
 use carillon_publisher::metrics::Metrics;
 use carillon_publisher::presence::Presence;
+use carillon_publisher::projector;
 use carillon_publisher::rates::Rates;
 use carillon_publisher::rules::Rules;
+use carillon_publisher::subsystems::Subsystems;
 use carillon_publisher::tenants::Tenants;
 use carillon_publisher::worker::Activation;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -135,6 +137,13 @@ impl Api {
             issuers: Vec::new(),
             clock_skew: std::time::Duration::from_secs(5),
         });
+        let subsystems = Subsystems::new(
+            (log.clone(), health.clone(), metrics.clone()),
+            projector::names(),
+            30,
+            || BusHealth::Up,
+            || Registry::Unknown(DownCause::Starting),
+        );
         let app = App {
             intake: batcher.intake(),
             gate: Gate::new(verifier.unwrap(), log.clone(), health.clone()),
@@ -144,6 +153,7 @@ impl Api {
             rates: Rates::default(),
             asker: Asker::new(Outbound::new(local_http()).unwrap()),
             health,
+            subsystems,
             bodies: BodyBudget::default(),
             reads: Reads::new(metrics.clone()),
             revocations_last: std::time::Duration::from_secs(90 * 86_400),

@@ -4,12 +4,16 @@
 //! machine's clock: a node is present while its beat goes up, measured by the reader's own clock. A card whose beat
 //! stands still is removed by whoever notices. Without Redis the fleet is unknown, and nothing is decided by it.
 //!
-//! Commands, for an ACL: `HSET`, `HGETALL` and `HDEL` on the key `<prefix>:nodes`.
+//! A process that is no gateway reads the cards, too ([`NodesWatch`]).
+//!
+//! Commands, for an ACL: `HSET`, `HGETALL` and `HDEL` on the key `<prefix>:nodes`; of who only reads, `HGETALL`.
 
 mod card;
+mod registry;
 mod roll;
 
 pub use card::{NodeCard, NodeState};
+pub use registry::{NodesWatch, Registry};
 pub use roll::Fleet;
 
 use super::BusError;

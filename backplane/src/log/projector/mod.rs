@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `lease` | which tenants does this worker read, and which of them have news? |
 //! | `step` | how does one batch of a tenant's events become a result and a cursor? |
+//! | `lag` | how far behind the log is a projector? |
 //! | `channel_index` | the reader that writes which events went to which channel |
 //!
 //! A further reader is a file with a [`Reader`] and a line where the publisher starts them. What it writes must be in the
@@ -14,12 +15,14 @@
 //! (`migrations/V6`); a worker that was replaced is fenced off by the lease's number, which its transaction renews first.
 
 mod channel_index;
+mod lag;
 mod lease;
 mod step;
 
 use super::error::LogError;
 use carillon_protocol::{Seq, TenantId};
 pub use channel_index::ChannelIndex;
+pub use lag::Lag;
 pub use lease::{News, Slot};
 use std::future::Future;
 use std::pin::Pin;

@@ -12,7 +12,15 @@ use serde_json::{Map, Value, json};
 /// Shapes of requests: their fields have patterns. An answer's have none, so that no client refuses what is in a log.
 const REQUESTS: [&str; 2] = ["PlainEvent", "CloudEvent"];
 /// The shapes in which null has a meaning.
-const WITH_NULL: [&str; 3] = ["EventPage", "TenantSettings", "TenantSettingsBody"];
+const WITH_NULL: [&str; 7] = [
+    "EventPage",
+    "EventsHealth",
+    "LogNumbers",
+    "RedisNumbers",
+    "TenantSettings",
+    "TenantSettingsBody",
+    "WebsocketHealth",
+];
 
 /// Makes it say so.
 pub(super) fn refine(document: &mut Value) {
@@ -86,6 +94,11 @@ pub(super) fn refine(document: &mut Value) {
             "TenantSettings" => {
                 for once in ["authorize_secret", "authorize_secret_before_until"] {
                     without_null(&mut shape["properties"][once]);
+                }
+            }
+            "WebsocketHealth" => {
+                for whole in ["connections", "gateways"] {
+                    without_null(&mut shape["properties"][whole]);
                 }
             }
             "StoredEvent" => shape["additionalProperties"] = true.into(),
