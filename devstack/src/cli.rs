@@ -274,6 +274,9 @@ pub struct DemoArgs {
     /// Only this demo tenant.
     #[arg(long, value_parser = crate::client::demo::tenant_name)]
     pub tenant: Option<String>,
+    /// Most people who are there at a time, each with a WebSocket; 0: nobody comes.
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = people)]
+    pub people: usize,
     /// The same seed tells the same story.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -295,6 +298,15 @@ fn rate(text: &str) -> Result<f64, String> {
         Ok(rate) if rate.is_finite() && rate > 0.0 && rate <= 10_000.0 => Ok(rate),
         _ => Err("must be a number above 0 and at most 10000".into()),
     }
+}
+
+/// As many as there are at the most.
+fn people(text: &str) -> Result<usize, String> {
+    let most = crate::client::demo::MOST;
+    text.parse()
+        .ok()
+        .filter(|people| *people <= most)
+        .ok_or_else(|| format!("must be a number of at most {most}"))
 }
 
 /// `90`, `90s`, `15m`, `12h`, `7d` in seconds; at most ten years.

@@ -107,7 +107,7 @@ async fn a_projector_that_is_held_up_is_seen_in_events_and_seconds() {
     scene.publish(3).await;
     // It reads, and cannot move its cursor.
     let lock = "begin; lock table carillon.projector_cursors in exclusive mode; select pg_sleep(600)";
-    let mut holder = scene.stack.sql_until_dropped(lock).unwrap();
+    let holder = scene.stack.sql_until_dropped(lock).unwrap();
     let held = "select count(*) from pg_locks where relation = 'carillon.projector_cursors'::regclass and mode = 'ExclusiveLock' and granted";
     wait::until("the table to be locked", PATIENCE, || async {
         (scene.stack.sql(held).await.unwrap() == "1").then_some(())
@@ -130,7 +130,9 @@ async fn a_projector_that_is_held_up_is_seen_in_events_and_seconds() {
     assert_eq!(other["projectors"][0]["behind"], json!({"events": 0, "seconds": 0.0}), "{other}");
     let (status, _) = becomes(&scene.stack, "/v1/health/events", "degraded", &["projector_behind"]).await;
     assert_eq!(status, 200, "degraded does its work");
-    holder.kill().await.unwrap();
+    let end = "select pg_terminate_backend(pid) from pg_locks where relation = 'carillon.projector_cursors'::regclass and mode = 'ExclusiveLock'";
+    scene.stack.sql(end).await.unwrap();
+    drop(holder);
     becomes(&scene.stack, "/v1/health/events", "up", &[]).await;
 }
 

@@ -31,6 +31,9 @@ pub struct Post {
     /// low, normal, high, urgent, critical.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
+    /// Of which key it is the latest value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Channels it goes to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,
@@ -57,6 +60,7 @@ impl Post {
             subject: None,
             actor: None,
             priority: None,
+            key: None,
             channels: Vec::new(),
             users: Vec::new(),
             roles: Vec::new(),
@@ -96,6 +100,13 @@ impl Post {
     #[must_use]
     pub fn priority(mut self, priority: impl Into<String>) -> Self {
         self.priority = Some(priority.into());
+        self
+    }
+
+    /// The latest value of this key in its channels.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
         self
     }
 

@@ -62,7 +62,7 @@ pub(super) async fn all(
     caller: Result<Caller, Problem>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let view = match view(&app, caller, &uri)? {
+    let view = match view(&app, caller, &uri).await? {
         Ok(view) => view,
         Err(down) => return Ok(down),
     };
@@ -96,7 +96,7 @@ pub(super) async fn events(
     caller: Result<Caller, Problem>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let view = match view(&app, caller, &uri)? {
+    let view = match view(&app, caller, &uri).await? {
         Ok(view) => view,
         Err(down) => return Ok(down),
     };
@@ -128,19 +128,9 @@ pub(super) async fn websocket(
     caller: Result<Caller, Problem>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let caller = match (caller, app.health.check()) {
-        // Of the gateways there is something to say all the same, and nothing of it is anybody's secret.
-        (Err(problem), Err(_)) if problem.code.status() == StatusCode::SERVICE_UNAVAILABLE => {
-            let health = app.subsystems.websocket(false);
-            return Ok(answer(health.state, health));
-        }
-        (caller, _) => caller,
-    };
-    let view = match view(&app, caller, &uri)? {
-        Ok(view) => view,
-        Err(down) => return Ok(down),
-    };
-    let health = app.subsystems.websocket(view.is_whole());
+    // Of the gateways there is something to say all the same, and nothing of it is anybody's secret.
+    let whole = view(&app, caller, &uri).await?.is_ok_and(|view| view.is_whole());
+    let health = app.subsystems.websocket(whole);
     Ok(answer(health.state, health))
 }
 
@@ -166,15 +156,20 @@ impl View {
 
 /// What the caller may see. While the log is away nobody can say whose an API key is: then the inner error is the answer, without
 /// a number.
-fn view(app: &App, caller: Result<Caller, Problem>, uri: &Uri) -> Result<Result<View, Response>, Problem> {
-    let caller = match (caller, app.health.check()) {
-        (Ok(caller), _) => caller,
-        (Err(problem), Err(fault)) if problem.code.status() == StatusCode::SERVICE_UNAVAILABLE => {
+async fn view(
+    app: &App,
+    caller: Result<Caller, Problem>,
+    uri: &Uri,
+) -> Result<Result<View, Response>, Problem> {
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(problem) if problem.code.status() == StatusCode::SERVICE_UNAVAILABLE => {
+            let Err(fault) = app.subsystems.writable().await else { return Err(problem) };
             let reason = json!({"code": crate::readiness::reason(&fault), "message": fault.to_string()});
             let body = json!({"state": Condition::Down, "reasons": [reason]});
             return Ok(Err(answer(Condition::Down, body)));
         }
-        (Err(problem), _) => return Err(problem),
+        Err(problem) => return Err(problem),
     };
     let mut query = Query::read(uri, &["tenant"])?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;

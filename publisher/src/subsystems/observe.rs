@@ -55,9 +55,7 @@ impl Subsystems {
 
     /// How the log and what follows it are: for this tenant, or for all.
     pub async fn events(&self, tenant: Option<&TenantId>) -> EventsHealth {
-        let proof = tokio::time::timeout(PROOF, self.health.prove_writable()).await;
-        let late = |_| Err(LogError::Down("it does not answer in time".to_owned()));
-        let writable = proof.unwrap_or_else(late);
+        let writable = self.writable().await;
         let numbers = match &writable {
             // Nothing that is known to be away is asked.
             Err(fault) if fault.is_down() => Err(fault.clone()),
@@ -70,6 +68,12 @@ impl Subsystems {
             commit: self.metrics.commits.last(),
             redis: (self.redis)(),
         })
+    }
+
+    /// Whether the log takes events, found out within a second.
+    pub async fn writable(&self) -> Result<(), LogError> {
+        let proof = tokio::time::timeout(PROOF, self.health.prove_writable()).await;
+        proof.unwrap_or_else(|_| Err(LogError::Down("it does not answer in time".to_owned())))
     }
 
     /// How the gateways are. `whole`: whoever asks may know about all tenants.

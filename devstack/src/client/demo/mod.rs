@@ -2,6 +2,7 @@
 //!
 //! A [`Story`] is pure: the same seed and the same times tell the same story. Each business is a tenant with its own
 //! people and rooms, and what happens to one thing happens in order: an appointment is booked, then confirmed, then over.
+//! Beside it go the [`Visits`]: people who come, type, say something, are free or busy, and go.
 
 mod appointments;
 mod crm;
@@ -10,6 +11,8 @@ mod people;
 mod run;
 mod school;
 mod shop;
+mod visitors;
+mod visits;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +23,7 @@ use super::dice::Dice;
 use super::post::Post;
 
 pub use run::{DemoError, play, run};
+pub use visits::{Act, MOST, Somebody, Visits};
 
 /// The demo tenants: appointments of a photo studio, a wellness company, a marketing team, a WhatsApp shop, a school.
 pub const TENANTS: [&str; 5] =

@@ -4,9 +4,11 @@ use std::io::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::Story;
+use super::visitors::Visitors;
+use super::{Story, Visits};
 use crate::cli::DemoArgs;
 use crate::client::dice::Dice;
 use crate::client::ledger::Ack;
@@ -60,7 +62,13 @@ pub async fn play(
     Ok(())
 }
 
-/// `carillon demo`: tells the story and prints one line for each event, until `--count` or Ctrl-C.
+/// Steps of people for each event: somebody who types is followed by eye.
+const STEPS: f64 = 0.3;
+/// Most of them a second, however many events there are.
+const MOST_STEPS: f64 = 5.0;
+
+/// `carillon demo`: tells the story and prints one line for each event and for what people do, until `--count`, Ctrl-C or SIGTERM. Then
+/// everybody who is there says goodbye.
 pub async fn run(args: &DemoArgs, info: &StackInfo) -> Result<(), DemoError> {
     let publisher = Publisher::new(&info.lb, &info.api_key)?;
     let seed = args.seed.unwrap_or_else(|| Dice::fresh().bits());
@@ -69,11 +77,18 @@ pub async fn run(args: &DemoArgs, info: &StackInfo) -> Result<(), DemoError> {
         writeln!(std::io::stdout().lock(), "{:<16} #{:<6} {}", post.tenant, ack.seq, post.kind)
     };
     let playing = play(&publisher, story, args.rate, args.count, &mut told);
-    tokio::select! {
-        outcome = playing => match outcome {
-            Err(DemoError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        },
+    let visits = Visits::new(seed, args.tenant.as_deref(), args.people);
+    let mut visitors = Visitors::new(info, &publisher, visits);
+    let mut terminated = signal(SignalKind::terminate())?;
+    let outcome = tokio::select! {
+        outcome = playing => outcome,
+        Err(error) = visitors.run((args.rate * STEPS).min(MOST_STEPS)) => Err(error.into()),
         _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = terminated.recv() => Ok(()),
+    };
+    visitors.leave().await;
+    match outcome {
+        Err(DemoError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }

@@ -1,0 +1,143 @@
+//! Does the demo have people who come, type, say something and go, for whoever watches?
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+#[path = "support/wire/mod.rs"]
+mod wire;
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use carillon_devstack::client::demo::TENANTS;
+use carillon_devstack::client::socket::{Connect, Socket};
+use carillon_devstack::find;
+use carillon_devstack::process::{Signal, signal};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use wire::{PATIENCE, ask, claims};
+
+/// A `carillon` in this data folder.
+fn carillon(data: &tempfile::TempDir, words: &[&str]) -> Command {
+    let mut command = Command::new(find::own_binary("carillon").unwrap());
+    command.arg("--data").arg(data.path()).args(words);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Ends the stack of a data folder.
+struct Down<'a>(&'a tempfile::TempDir);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        let mut down = std::process::Command::new(find::own_binary("carillon").unwrap());
+        down.arg("--data").arg(self.0.path()).arg("down").stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(down.status().unwrap().success() || std::thread::panicking(), "the stack did not stop");
+    }
+}
+
+fn people(members: &Value) -> BTreeSet<String> {
+    let name = |member: &Value| member["user"].as_str().or(member.as_str()).unwrap().to_owned();
+    members.as_array().map(|all| all.iter().map(name).collect()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_has_people_who_come_type_say_something_and_go_when_it_ends() {
+    let data = tempfile::tempdir().unwrap();
+    let _down = Down(&data);
+    let up = carillon(&data, &["up", "--detach", "--json", "--no-demo"]).output().await.unwrap();
+    let info: Value = serde_json::from_slice(&up.stdout).unwrap();
+    let mut demo =
+        carillon(&data, &["demo", "--rate", "15", "--seed", "7", "--people", "6"]).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let mut printed = Vec::new();
+    // Whoever comes first shows that the rules are there.
+    while !printed.iter().any(|line: &String| line.ends_with(" comes") && line.starts_with(TENANTS[0])) {
+        printed.push(tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap());
+    }
+    let reading = tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            printed.push(line);
+        }
+        printed
+    });
+    let secret = info["jwt_secret"].as_str().unwrap();
+    let url = format!("{}/v1/ws", info["lb"].as_str().unwrap().replacen("http", "ws", 1));
+    let token = claims(TENANTS[0], "watcher").sign(secret).unwrap();
+    let wanted = Connect { patience: PATIENCE, ..Connect::new(url, token) };
+    let (mut socket, _) = Socket::open(&wanted).await.unwrap();
+    let watched = json!({"type": "subscribe", "id": 1, "channels": ["tenant"], "presence": true});
+    let answer = ask(&mut socket, watched).await;
+    assert!(answer.is("ok"), "{answer:?}");
+    let mut here = people(&answer.0["presence"]["tenant"]["members"]);
+    let (mut joined, mut left, mut typing, mut notes) = (0, 0, BTreeSet::new(), 0);
+    let mut most = here.len();
+    let mut statuses = 0;
+    let deadline = Instant::now() + 2 * PATIENCE;
+    while joined < 2 || left < 2 || typing.len() < 2 || notes < 2 || statuses < 2 {
+        let seen =
+            format!("{joined} joined, {left} left, {typing:?} typed, {notes} notes, {statuses} statuses");
+        assert!(Instant::now() < deadline, "{seen}");
+        let frame = socket.next_frame(PATIENCE).await.unwrap();
+        match frame.kind() {
+            "presence" => {
+                joined += people(&frame.0["joined"]).len();
+                left += people(&frame.0["left"]).len();
+                here.extend(people(&frame.0["joined"]));
+                here = &here - &people(&frame.0["left"]);
+                most = most.max(here.len());
+            }
+            "signal" if frame.0["event"]["type"] == "typing" => {
+                typing.insert(frame.0["event"]["data"]["state"].as_str().unwrap().to_owned());
+            }
+            "signal" if frame.0["event"]["type"] == "note" => notes += 1,
+            "event" if frame.0["event"]["type"] == "staff.status" => statuses += 1,
+            _ => {}
+        }
+    }
+    assert!(most <= 7, "six at most, and whoever watches");
+    // Who is free, for whoever opens the page now.
+    let free =
+        ask(&mut socket, json!({"type": "subscribe", "id": 2, "channels": ["staff"], "latest": true})).await;
+    assert!(free.is("ok"), "{free:?}");
+    let latest = loop {
+        let event = socket.next_of("event", PATIENCE).await.unwrap();
+        if event.is_history() {
+            break event;
+        }
+    };
+    assert_eq!(latest.0["event"]["latestkey"], latest.0["event"]["data"]["staff"], "{latest:?}");
+
+    // A tail shows it between the events.
+    let mut tail = carillon(&data, &["tail"]).spawn().unwrap();
+    let mut shown = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let signals = async {
+        loop {
+            let line = shown.next_line().await.unwrap().unwrap();
+            if line.contains('~') && (line.contains("typing") || line.contains("note")) {
+                return line;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, signals).await.unwrap();
+    tail.kill().await.unwrap();
+
+    // Told to end, everybody says goodbye: nobody is there any more, without the ten seconds of grace.
+    let told = Instant::now();
+    signal(demo.id().unwrap(), Signal::TERM).unwrap();
+    assert!(demo.wait().await.unwrap().success());
+    while here.iter().any(|user| user != "watcher") {
+        let frame = socket.next_of("presence", PATIENCE).await.unwrap();
+        here.extend(people(&frame.0["joined"]));
+        here = &here - &people(&frame.0["left"]);
+    }
+    assert!(told.elapsed() < Duration::from_secs(9), "{:?}", told.elapsed());
+    let printed = reading.await.unwrap();
+    let tenants: BTreeSet<&str> = printed
+        .iter()
+        .filter(|line| line.ends_with(" comes"))
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect();
+    assert!(tenants.len() >= 3, "{tenants:?}");
+}
