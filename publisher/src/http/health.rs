@@ -51,7 +51,7 @@ pub(super) fn router() -> Router<Arc<App>> {
     responses(
         (status = 200, description = "It works, as a whole or in part.", body = InstallationHealth),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "A part is down: the same body. Or, as a problem, `unavailable`, `log_busy`: whose the credentials are is not known.", content((InstallationHealth = "application/json"), (ProblemDocument = "application/problem+json"))),
@@ -85,7 +85,7 @@ pub(super) async fn all(
     responses(
         (status = 200, description = "It works, as a whole or in part.", body = EventsHealth),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "No events can be published: the same body. Or, as a problem, `unavailable`, `log_busy`: whose the credentials are is not known.", content((EventsHealth = "application/json"), (ProblemDocument = "application/problem+json"))),
@@ -117,7 +117,7 @@ pub(super) async fn events(
     responses(
         (status = 200, description = "It works, as a whole or in part.", body = WebsocketHealth),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "No gateway takes connections: the same body. Or, as a problem, `unavailable`, `log_busy`: whose the credentials are is not known.", content((WebsocketHealth = "application/json"), (ProblemDocument = "application/problem+json"))),
