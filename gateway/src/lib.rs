@@ -35,6 +35,7 @@ mod leave;
 mod live;
 mod node;
 mod presence;
+mod records;
 mod refusals;
 mod relay;
 mod resume;

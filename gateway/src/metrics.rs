@@ -80,7 +80,10 @@ declare! {
     sent_bytes: Counter = "carillon_sent_bytes_total", "bytes written to clients' sockets, WebSocket framing included";
     received_bytes: Counter = "carillon_received_bytes_total", "bytes read from clients' sockets after their handshake";
     handshake_seconds: Histogram = "carillon_handshake_duration_seconds", "from a WebSocket request's headers to its 101: token, stream, channels";
-    ping_seconds: Histogram = "carillon_ping_rtt_seconds", "from a WebSocket ping to the next sign of life";
+    ping_seconds: Histogram = "carillon_ping_rtt_seconds", "from a WebSocket ping to its pong";
+    pings_lost: Counter = "carillon_pings_lost_total", "WebSocket pings whose pong had not come when the next one was due";
+    acks: Counter = "carillon_acks_total", "acknowledgements of clients that were taken";
+    record_seconds: Histogram = "carillon_records_write_duration_seconds", "one statement that writes records of one kind, its wait for a connection included";
     broadcast_seconds: Histogram = "carillon_broadcast_duration_seconds", "one fan-out of a shard: everything new of one tenant to all its connections there";
     bus_lag_seconds: Histogram = "carillon_bus_lag_seconds", "commit in the database to received from Redis, once for each batch";
     head_lag: Gauge = "carillon_head_lag_events", "events the log was ahead of this node at the last head watch, all tenants together";
@@ -160,7 +163,7 @@ const FALLBACKS: Metric = Metric {
     name: "carillon_fallback_requests_total",
     kind: MetricKind::Counter,
     labels: "kind",
-    what: "clients let in without a WebSocket: sse, poll or command",
+    what: "clients let in without a WebSocket: sse or poll",
 };
 const BEHIND: Metric = Metric {
     name: "carillon_behind",
@@ -192,6 +195,30 @@ const SIGNALS_DROPPED: Metric = Metric {
     labels: "reason",
     what: "signals that did not reach somebody: behind (a connection that was not live, each counts), busy (too many were on their way within the node, or waited for the connections of one tenant on a shard), redis (it could not be reached, or too many waited for it: other nodes' clients miss them)",
 };
+const RECORDS_WAITING: Metric = Metric {
+    name: "carillon_records_waiting",
+    kind: MetricKind::Gauge,
+    labels: "kind",
+    what: "records that wait to be written: devices (how far each is, one record a device)",
+};
+const RECORDS_WRITTEN: Metric = Metric {
+    name: "carillon_records_written_total",
+    kind: MetricKind::Counter,
+    labels: "kind",
+    what: "records written",
+};
+const RECORDS_DROPPED: Metric = Metric {
+    name: "carillon_records_dropped_total",
+    kind: MetricKind::Counter,
+    labels: "kind",
+    what: "records that were let go: too many waited, because Postgres was away or could not keep up, or the node stopped while it was away. What a device acknowledges next says as much again",
+};
+const RECORDS_FAILED: Metric = Metric {
+    name: "carillon_records_write_failures_total",
+    kind: MetricKind::Counter,
+    labels: "kind",
+    what: "statements that wrote nothing; their records wait for the next",
+};
 const READ_WAITS: Metric = Metric {
     name: "carillon_log_read_waits_total",
     kind: MetricKind::Counter,
@@ -214,6 +241,10 @@ const LABELLED: &[Metric] = &[
     READ_WAITS,
     SIGNALS_SENT,
     SIGNALS_DROPPED,
+    RECORDS_WAITING,
+    RECORDS_WRITTEN,
+    RECORDS_DROPPED,
+    RECORDS_FAILED,
 ];
 
 impl Metrics {
@@ -259,6 +290,26 @@ impl Metrics {
     /// Counts signals that did not reach somebody.
     pub(crate) fn signals_dropped(&self, reason: &'static str, count: u64) {
         counter!(SIGNALS_DROPPED.name, "reason" => reason).increment(count);
+    }
+
+    /// Notes how many records of a kind wait.
+    pub(crate) fn records_waiting(&self, kind: &'static str, count: usize) {
+        gauge!(RECORDS_WAITING.name, "kind" => kind).set(count as f64);
+    }
+
+    /// Counts records that were written.
+    pub(crate) fn records_written(&self, kind: &'static str, count: u64) {
+        counter!(RECORDS_WRITTEN.name, "kind" => kind).increment(count);
+    }
+
+    /// Counts records that were let go.
+    pub(crate) fn records_dropped(&self, kind: &'static str, count: u64) {
+        counter!(RECORDS_DROPPED.name, "kind" => kind).increment(count);
+    }
+
+    /// Counts a statement that wrote nothing.
+    pub(crate) fn records_failed(&self, kind: &'static str) {
+        counter!(RECORDS_FAILED.name, "kind" => kind).increment(1);
     }
 
     /// Counts connections that were sent away.
@@ -382,6 +433,9 @@ fn begin_at_nought() {
     begin(&FRAMES_REFUSED, "code", &refused);
     begin(&CURSORS_REFUSED, "bound", &[Refused::Total, Refused::Group, Refused::Member].map(Refused::label));
     begin(&SIGNALS_DROPPED, "reason", &["behind", "busy", "redis"]);
+    for metric in [&RECORDS_DROPPED, &RECORDS_FAILED] {
+        begin(metric, "kind", &["devices"]);
+    }
     begin(&CLOSED, "reason", &["stalled", "silent", "restart", "over_capacity"]);
     begin(&TOLD_TO_LEAVE, "cause", &[Cause::Drain, Cause::Rebalance, Cause::Evacuate].map(Cause::name));
     begin(&CANARY_RUNS, "result", &["ok", "publish_failed", "not_received", "not_connected"]);

@@ -16,6 +16,7 @@ use crate::leave::{self, LeaveConfig, Leaver};
 use crate::live::{self, LiveBus, Rates};
 use crate::metrics::{OF_TENANTS, metrics as counted};
 use crate::presence::{PresenceTask, Surroundings};
+use crate::records::{RecordWriter, Records};
 use crate::relay::{Relay, Relays};
 use crate::serving::Serving;
 use crate::shard::{self, FrameRate, ShardConfig, Shards, StuckCursors, ToShard};
@@ -87,6 +88,7 @@ pub struct Node {
     shards: Shards,
     nodes: Nodes,
     live: LiveBus,
+    writer: RecordWriter,
     wishes: Wishes,
     traces: Traces,
     threads: Vec<JoinHandle<()>>,
@@ -136,9 +138,10 @@ impl Node {
         let cores = tokio::runtime::Handle::current().metrics().num_workers().clamp(1, 64);
         let me = Origin { node: config.common.node.as_str().into(), incarnation: fastrand::u64(1..) };
         let incarnation = me.incarnation;
-        let (shards, threads) =
-            shard::start(cores, &shard_config(&config, run.clone(), &traces), &request, &live, &happen)
-                .map_err(|error| StartError::System { what: "shards", error })?;
+        let records = Records::default();
+        let of_shards = shard_config(&config, run.clone(), &traces, &records);
+        let (shards, threads) = shard::start(cores, &of_shards, &request, &live, &happen)
+            .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();
         let stopping = CancellationToken::new();
         let mut feed_config = feed_config(&config, run, &live);
@@ -163,6 +166,7 @@ impl Node {
         let leave = leave_config(&config);
         let wishes = Wishes::listen().map_err(|error| StartError::System { what: "signals", error })?;
         tokio::spawn(log::watch_pool(log.clone()));
+        let writer = RecordWriter::start(records, log.clone());
         let asker = Asker::new(Outbound::new(config.common.outbound.clone())?);
         let authorizer = Authorizer::new(verifier, streams.clone(), log.clone(), asker);
         let edge = Arc::new(Edge {
@@ -177,8 +181,6 @@ impl Node {
             shards: shards.clone(),
             serving: serving.clone(),
             user_timeout: config.stall_timeout + Duration::from_secs(5),
-            commands: Rates::default(),
-            command_rate: config.frames_per_second,
         });
         fate::spawn("feed", stopping.clone(), feed.run(batches, stop.clone()));
         fate::spawn("keys", stopping.clone(), authorizer.watch_keys(shards.clone(), stop.clone()));
@@ -211,7 +213,7 @@ impl Node {
         let leaver = Leaver::new(leave, shards.clone(), serving.clone(), nodes.fleet());
         fate::spawn("leaver", stopping.clone(), leaver.run());
         tokio::spawn(leave::report(serving.clone(), nodes.fleet()));
-        Ok(Self { serving, shards, nodes, live, wishes, traces, threads, stop, stopping, leave })
+        Ok(Self { serving, shards, nodes, live, writer, wishes, traces, threads, stop, stopping, leave })
     }
 
     /// Runs until asked to stop, then has every connection leave (I8): new ones get 503, the others are told to go, paced,
@@ -241,6 +243,7 @@ impl Node {
         }
         // Its last words: that those who typed here do not any more.
         self.live.close().await;
+        self.writer.close().await;
         self.nodes.leave().await;
         let _ = tokio::task::spawn_blocking(move || self.traces.stop()).await;
         self.stop.cancel();
@@ -336,7 +339,7 @@ fn bind(address: std::net::SocketAddr, variable: &'static str) -> Result<TcpList
     listen(address).map_err(|error| StartError::Listen { variable, address, error })
 }
 
-fn shard_config(config: &Config, run: Arc<Incarnation>, traces: &Traces) -> ShardConfig {
+fn shard_config(config: &Config, run: Arc<Incarnation>, traces: &Traces, records: &Records) -> ShardConfig {
     ShardConfig {
         run,
         heartbeat_ms: config.heartbeat.as_millis() as u64,
@@ -346,6 +349,7 @@ fn shard_config(config: &Config, run: Arc<Incarnation>, traces: &Traces) -> Shar
         stuck: StuckCursors::default(),
         rates: Rates::default(),
         relays: Relays::default(),
+        records: records.clone(),
     }
 }
 

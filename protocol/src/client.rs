@@ -3,10 +3,12 @@
 //! One JSON object per text frame. Clients of older systems are understood too: upper-case types, fields wrapped
 //! in `data`, and `room` for `channel`.
 
+mod ack;
 mod connect;
 mod presence;
 mod publish;
 
+pub use ack::Ack;
 pub use connect::{ConnectParameters, connect_parameters, named};
 pub use publish::{ClientEvent, Publish};
 
@@ -75,6 +77,8 @@ pub enum Request {
         /// Which.
         state: Typing,
     },
+    /// Say what this device has handled.
+    Ack(Ack),
     /// Ask for a `pong`.
     Ping {
         /// Raw JSON to be repeated.
@@ -102,7 +106,8 @@ pub enum History {
 }
 
 /// Every `type` of a client's frame.
-pub const TYPES: [&str; 7] = ["auth", "subscribe", "unsubscribe", "publish", "typing", "presence", "ping"];
+pub const TYPES: [&str; 8] =
+    ["auth", "subscribe", "unsubscribe", "ack", "publish", "typing", "presence", "ping"];
 
 /// A frame that cannot be acted on. The connection stays open; the client gets an `error` with this code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -195,6 +200,10 @@ pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
     if kind == "typing" {
         let (channel, state) = publish::typing(text, data, typing).map_err(invalid)?;
         return Ok(ClientFrame { id, request: Request::Typing { channel, state } });
+    }
+    if kind == "ack" {
+        let request = Request::Ack(ack::read(text, data).map_err(invalid)?);
+        return Ok(ClientFrame { id, request });
     }
     let outer: Fields<'_> = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
     let inner = data.map(serde_json::from_str).transpose().map_err(|e| invalid(format!("data: {e}")))?;
@@ -453,7 +462,7 @@ mod tests {
         let unknown = fault(r#"{"type":"dance","id":7}"#);
         assert_eq!((unknown.code, unknown.id.as_deref()), ("unknown_type", Some("7")));
         assert!(
-            unknown.message.ends_with("auth, subscribe, unsubscribe, publish, typing, presence, ping"),
+            unknown.message.ends_with("auth, subscribe, unsubscribe, ack, publish, typing, presence, ping"),
             "{}",
             unknown.message
         );

@@ -260,6 +260,9 @@ pub enum ServerFrame<'a> {
         /// What the `ping` carried.
         #[serde(skip_serializing_if = "Option::is_none")]
         data: Option<&'a RawValue>,
+        /// How long the gateway's last own ping took to be answered, in milliseconds; left out until one was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rtt_ms: Option<u32>,
     },
 }
 
@@ -282,26 +285,6 @@ impl ServerFrame<'_> {
             | Self::TooSoon { .. }
             | Self::Presence { .. }
             | Self::Error { .. } => None,
-        }
-    }
-
-    /// Whether it is what a client's frame is answered with.
-    pub fn is_answer(&self) -> bool {
-        match self {
-            Self::Ok { .. }
-            | Self::Passed { .. }
-            | Self::Published { .. }
-            | Self::TooSoon { .. }
-            | Self::Pong { .. }
-            | Self::Error { .. } => true,
-            Self::Welcome { .. }
-            | Self::Heartbeat { .. }
-            | Self::Reset { .. }
-            | Self::Expiring { .. }
-            | Self::Goaway { .. }
-            | Self::Replayed { .. }
-            | Self::Signal { .. }
-            | Self::Presence { .. } => false,
         }
     }
 
@@ -340,7 +323,8 @@ pub(crate) mod tests {
 {"type":"ok","id":"a1"}
 {"type":"ok","id":"a1","event":"n-1","seq":42,"epoch":"e1"}
 {"type":"error","id":"a1","code":"rate_limited","message":"no","retry_ms":80}
-{"type":"pong","seq":41,"time":1700000000000,"data":"a1"}"#;
+{"type":"pong","seq":41,"time":1700000000000,"data":"a1"}
+{"type":"pong","seq":41,"time":1700000000000,"rtt_ms":12}"#;
 
     fn json(frame: &ServerFrame<'_>) -> String {
         String::from_utf8(frame.to_json()).unwrap()
@@ -421,7 +405,20 @@ pub(crate) mod tests {
             ServerFrame::Passed { id: Some(&id), degraded: false },
             ServerFrame::Published { id: Some(&id), event: &event_id, seq: Seq(42), epoch: &epoch },
             ServerFrame::TooSoon { id: Some(&id), code: "rate_limited", message: "no", retry_ms: 80 },
-            ServerFrame::Pong { id: None, seq: Seq(41), time: 1_700_000_000_000, data: Some(&id) },
+            ServerFrame::Pong {
+                id: None,
+                seq: Seq(41),
+                time: 1_700_000_000_000,
+                data: Some(&id),
+                rtt_ms: None,
+            },
+            ServerFrame::Pong {
+                id: None,
+                seq: Seq(41),
+                time: 1_700_000_000_000,
+                data: None,
+                rtt_ms: Some(12),
+            },
         ];
         let lines: Vec<String> = frames.iter().map(json).collect();
         assert_eq!(lines.join("\n"), FROZEN);

@@ -29,6 +29,13 @@ const REVOCATION_DAYS: Var<Count> = Var {
     what: "days for which it holds that somebody was disconnected: a token issued before that lives longer works again after them",
 };
 
+const DEVICE_DAYS: Var<Count> = Var {
+    name: "CARILLON_DEVICE_DAYS",
+    absent: Absent::Default("90"),
+    kind: Count { min: 1, max: 3_650 },
+    what: "days after which a device is forgotten that was not connected: it belongs to no event's audience any more",
+};
+
 const DRAIN_DELAY_MS: Var<Millis> = Var {
     name: "CARILLON_DRAIN_DELAY_MS",
     absent: Absent::Default("2000"),
@@ -45,13 +52,14 @@ const DRAIN_MS: Var<Millis> = Var {
 
 /// Every variable of this service, in the order of the reference.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    let own: [&'static dyn Declared; 8] = [
+    let own: [&'static dyn Declared; 9] = [
         &LISTEN,
         &OPS_LISTEN,
         &origin::ALLOWED,
         &RETENTION_DAYS,
         &LATEST_DAYS,
         &REVOCATION_DAYS,
+        &DEVICE_DAYS,
         &DRAIN_DELAY_MS,
         &DRAIN_MS,
     ];
@@ -71,6 +79,8 @@ pub struct Config {
     pub latest_days: u32,
     /// Days for which it holds that somebody was disconnected.
     pub revocation_days: u32,
+    /// Days a device is remembered that nobody sees.
+    pub device_days: u32,
     /// From unready to refusing connections.
     pub drain_delay: Duration,
     /// Longest time the stop then waits for what is under way.
@@ -93,6 +103,7 @@ impl Config {
             retention_days,
             latest_days,
             revocation_days: env.get(&REVOCATION_DAYS)?,
+            device_days: env.get(&DEVICE_DAYS)?,
             drain_delay: env.get(&DRAIN_DELAY_MS)?,
             drain: env.get(&DRAIN_MS)?,
         })

@@ -77,7 +77,16 @@ pub enum ServeError {
 
 /// Runs until the process is asked to stop. Logging has begun.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
-    let Config { common, origins, retention_days, latest_days, revocation_days, drain_delay, drain } = config;
+    let Config {
+        common,
+        origins,
+        retention_days,
+        latest_days,
+        revocation_days,
+        device_days,
+        drain_delay,
+        drain,
+    } = config;
     let scrape = telemetry::install("publisher", env!("CARGO_PKG_VERSION"))?;
     carillon_backplane::bus::describe_metrics();
     log::describe_metrics();
@@ -145,7 +154,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tokio::spawn(supervisor::tell_when_ready(ready.clone()));
     let driver = Driver::default();
     maintenance::today(&log).await;
-    let ages = maintenance::Ages { retention_days, latest_days };
+    let ages = maintenance::Ages { retention_days, latest_days, device_days };
     maintenance::start(&driver, &log, &common.node, ages, partitions);
     let projectors = projector::start(&driver, &log, format!("{}/{}", common.node, Uuid::new_v4()));
     let pages = worker::page(driver.statuses());

@@ -30,6 +30,8 @@ pub enum Maintenance {
     Keys,
     /// Forgetting keys of latest values.
     Latest,
+    /// Forgetting devices.
+    Devices,
 }
 
 /// What partitions there are.
@@ -86,6 +88,7 @@ impl Log {
             Maintenance::Retention => "retention",
             Maintenance::Keys => "keys",
             Maintenance::Latest => "latest",
+            Maintenance::Devices => "devices",
         };
         let seconds = lease.as_secs() as i32;
         Ok(self.maintain(LEASE, &[&name, &holder, &seconds]).await?.get(0))

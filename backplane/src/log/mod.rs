@@ -13,6 +13,7 @@
 //! | `tickets` | whom does this ticket let in, once? |
 //! | `revocations` | who was disconnected, and since when? |
 //! | `settings` | what is set for a tenant, and of which version is it? |
+//! | `devices` | how far is each device, and which of an event's audience are not so far? |
 //! | `days` | which partitions may one statement touch? |
 //! | `places` | in which days does an event of this number stand? |
 //! | `read` | which events stand after a cursor? |
@@ -27,6 +28,7 @@
 
 mod append;
 mod days;
+mod devices;
 mod error;
 mod heads;
 mod keys;
@@ -49,6 +51,7 @@ mod tickets;
 mod work;
 
 pub use append::{Append, Appended, IdempotencyKey};
+pub use devices::{Deliveries, DevicePlace, DeviceState, Pending, Receipts};
 pub use error::{LogError, Unwritable};
 pub use heads::{Head, Opened, Watched};
 pub use keys::ApiKey;

@@ -5,7 +5,7 @@
 //! only about texts it can read, and about refusals only after the tree was written out again.
 
 use carillon_protocol::client::{
-    ClientFrame, FRAME_ID_BYTES, FrameFault, History, Request, connect_parameters, first_token, parse,
+    Ack, ClientFrame, FRAME_ID_BYTES, FrameFault, History, Request, connect_parameters, first_token, parse,
 };
 use carillon_protocol::ident::plain_text;
 use carillon_protocol::limits::{
@@ -78,7 +78,7 @@ fn within_limits(frame: &ClientFrame) {
             serde_json::from_str::<&RawValue>(&event).expect("what others get is JSON");
             assert!(!event.contains(['\n', '\r']), "one line: {event}");
         }
-        Request::Ping { data: None } | Request::Auth { .. } | Request::Typing { .. } => {}
+        Request::Ping { data: None } | Request::Auth { .. } | Request::Typing { .. } | Request::Ack(_) => {}
     }
 }
 
@@ -187,6 +187,15 @@ fn is_good(tree: &Value) -> bool {
             fields && channels && history && !both && are_types(tree)
         }
         "unsubscribe" => fields && channels,
+        "ack" => {
+            let typed = |level: &Value| {
+                (level["seq"].is_null() || level["seq"].is_u64())
+                    && (level["epoch"].is_null() || level["epoch"].is_string())
+            };
+            let epoch = field("epoch").as_str().is_none_or(|epoch| Epoch::new(epoch).is_ok());
+            let typed = typed(tree) && (!tree["data"].is_object() || typed(&tree["data"]));
+            typed && epoch && field("seq").is_u64()
+        }
         "presence" => {
             let meta = tree.get("meta").or_else(|| tree["data"].get("meta"));
             let fits = meta.is_none_or(|meta| meta.is_null() || meta.to_string().len() <= META_BYTES);
@@ -274,6 +283,10 @@ fn says_the_same(frame: &ClientFrame, tree: &Value, text: &str) {
         }
         Request::Presence { channel: place, .. } => {
             assert_eq!((&*kind, place.as_ref().map(Channel::as_str)), ("presence", channel(tree)));
+        }
+        Request::Ack(Ack { seq, epoch }) => {
+            assert_eq!((&*kind, Some(seq.0)), ("ack", field("seq").as_u64()));
+            assert_eq!(epoch.as_ref().map(Epoch::as_str), field("epoch").as_str());
         }
         Request::Ping { data } => {
             assert_eq!(kind, "ping");

@@ -49,11 +49,7 @@ impl Problem {
     }
 
     pub(super) fn not_found() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "a gateway has /v1/ws, /v1/sse, /v1/poll and /v1/commands",
-        )
+        Self::new(StatusCode::NOT_FOUND, "not_found", "a gateway has /v1/ws, /v1/sse and /v1/poll")
     }
 
     /// The node is stopping.
@@ -68,13 +64,7 @@ impl Problem {
         Self { headers: vec![(header::CONNECTION, HeaderValue::from_static("close"))], ..self }
     }
 
-    /// With this header.
-    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
-        self
-    }
-
-    pub(super) fn retry(self, seconds: u32) -> Self {
+    fn retry(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
 

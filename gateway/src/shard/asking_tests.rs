@@ -12,6 +12,7 @@ use super::{FrameRate, ShardConfig, StuckCursors};
 use crate::admission::{Admission, ConnectionLimits};
 use crate::authorize::{Authorized, Resume};
 use crate::live::{Outgoing, Rates};
+use crate::records::Records;
 use crate::relay::Relays;
 use crate::stream::Stream;
 use crate::stream::ring::RingLimits;
@@ -91,6 +92,7 @@ impl Rig {
             stuck: StuckCursors::default(),
             rates: Rates::default(),
             relays: Relays::default(),
+            records: Records::default(),
         };
         let (presence, _) = tokio::sync::mpsc::unbounded_channel();
         let world = Kernel::new(poll.registry().try_clone().unwrap(), asks, Outgoing::nowhere(), presence);
@@ -114,8 +116,6 @@ impl Rig {
             device: None,
             types: None,
             meta: None,
-            presence: false,
-            command: None,
         };
         let newcomer = Newcomer {
             socket: mio::net::TcpStream::from_std(socket),

@@ -2,6 +2,7 @@
 //!
 //! A frame is for the connection's session; it has one today. What it asks of the log or of a key set is only noted here.
 
+use super::acks::ack;
 use super::connection::Connection;
 use super::context::Context;
 use super::joining::{SESSION, pays_for, raw, subscribe};
@@ -42,6 +43,7 @@ pub(super) fn carry_out<W: World>(
         Asked::Unsubscribe { channels } => unsubscribe(key, id, &channels, tables, context),
         Asked::Publish(asked) => publish(key, id, &asked, tables, context),
         Asked::Typing { channel, state } => typing(key, id, &channel, state, tables, context),
+        Asked::Ack(said) => ack(key, id, &said, tables, context),
         Asked::Ping { data } => pong(key, id, data, tables, context),
     }
     // Whoever left a channel does not type there any more, and that comes before what they say next.
@@ -246,7 +248,8 @@ fn pong<W: World>(
 ) {
     let Some(standing) = tables.standing(key) else { return };
     let time = context.world.unix_us() / 1_000;
-    let pong = ServerFrame::Pong { id: raw(&id), seq: standing.cursor, time, data: raw(&data) };
+    let rtt_ms = tables.get(key).and_then(|connection| connection.quality.rtt_ms());
+    let pong = ServerFrame::Pong { id: raw(&id), seq: standing.cursor, time, data: raw(&data), rtt_ms };
     tables.say(key, &pong, context.now_ms);
 }
 

@@ -8,6 +8,7 @@ use super::allowance::Allowance;
 use super::context::Context;
 use super::messages::{ConnectionId, Ticket};
 use super::outbox::{Outbox, Wrote};
+use super::quality::Quality;
 use super::room::RoomKey;
 use super::session::Session;
 use super::stuck::Watched;
@@ -48,6 +49,8 @@ pub(super) struct Connection<S> {
     pub(super) writable: bool,
     /// When a ping was sent that waits for any sign of life.
     pub(super) pinged_ms: Option<NonZeroU64>,
+    /// What its pings have shown.
+    pub(super) quality: Quality,
     /// The socket may have bytes that were not read because the client has answers to take first.
     pub(super) unread: bool,
     /// Whether it stands in the list of those the shard goes on with.
@@ -176,9 +179,6 @@ impl<S: Socket> Connection<S> {
             if frame.cursor().is_some() {
                 self.told_ms = now_ms;
             }
-            if self.wire == Wire::Command && frame.is_answer() {
-                self.answered(now_ms);
-            }
         }
     }
 
@@ -203,13 +203,6 @@ impl<S: Socket> Connection<S> {
         // A WebSocket's farewell is short. An answer may be long, and its reader slow: it has the time a reader has.
         let within_ms = if self.wire.is_websocket() { FAREWELL_MS } else { context.config.stall_ms };
         let until_ms = context.now_ms + within_ms;
-        self.stage = Stage::Closing { until_ms, answered: false, sessions: self.take_sessions() };
-    }
-
-    /// A command has its answer, which ends it.
-    fn answered(&mut self, now_ms: u64) {
-        metrics().closed(CloseReason::Answered.label());
-        let until_ms = now_ms + FAREWELL_MS;
         self.stage = Stage::Closing { until_ms, answered: false, sessions: self.take_sessions() };
     }
 

@@ -4,6 +4,7 @@ use super::allowance::FrameRate;
 use super::stuck::StuckCursors;
 use super::world::World;
 use crate::live::Rates;
+use crate::records::Records;
 use crate::relay::Relays;
 use crate::ws::deflate::Deflater;
 use carillon_platform::telemetry::Traces;
@@ -23,6 +24,8 @@ pub(crate) struct ShardConfig {
     pub(crate) rates: Rates,
     /// What clients publish into the log and has no end yet.
     pub(crate) relays: Relays,
+    /// What is stored about clients.
+    pub(crate) records: Records,
 }
 
 /// The world, the limits, the time of this turn, and what it counts.

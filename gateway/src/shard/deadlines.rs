@@ -3,6 +3,7 @@
 //! Heartbeats, pings, silence, stalls, expiring tokens, late greetings and farewells, and departures: one
 //! look at a connection does what is due and tells when to look again.
 
+use super::acks::ping;
 use super::connection::{Connection, Departure, Stage};
 use super::context::{Context, ShardConfig};
 use super::leaving::depart;
@@ -11,17 +12,13 @@ use super::stuck::PASSED_MS;
 use super::tables::Tables;
 use super::wire::Wire;
 use super::world::{Socket, World};
-use crate::ws::encode::push_ping;
 use carillon_protocol::CloseCode;
 use carillon_protocol::server::ServerFrame;
-use std::num::NonZeroU64;
 
 /// How long a connection without a token may wait with its first frame.
 const GREETING_MS: u64 = 5_000;
 /// How long a token may be checked and a stream opened.
 const ENTERING_MS: u64 = 10_000;
-/// How long the answer to a command may take: longer than anything that it waits for.
-const COMMAND_MS: u64 = 10_000;
 
 /// When a connection must be looked at next; never once it is gone.
 pub(super) fn due_ms<S: Socket>(connection: &Connection<S>, config: &ShardConfig) -> Option<u64> {
@@ -42,7 +39,6 @@ pub(super) fn due_ms<S: Socket>(connection: &Connection<S>, config: &ShardConfig
                 }
                 (None, Wire::EventStream { .. }) => connection.told_ms + config.heartbeat_ms,
                 (None, Wire::Poll { wait_ms, .. }) => connection.opened_ms + poll_ms(wait_ms, sessions),
-                (None, Wire::Command) => connection.opened_ms + COMMAND_MS,
             };
             let leave = match connection.departure {
                 Departure::Stays => u64::MAX,
@@ -133,12 +129,6 @@ fn look_after_client<W: World>(key: u32, tables: &mut Tables<W::Socket>, context
         }
         return;
     }
-    if connection.wire == Wire::Command {
-        if now_ms >= connection.opened_ms + COMMAND_MS {
-            tables.refuse(key, None, "unavailable", "there was no answer in time", now_ms);
-        }
-        return;
-    }
     let (told_ms, heard_ms, pinged_ms) = (connection.told_ms, connection.heard_ms, connection.pinged_ms);
     let is_websocket = connection.wire.is_websocket();
     if pinged_ms.is_some_and(|pinged_ms| now_ms >= silent_at_ms(heard_ms, pinged_ms.get(), config)) {
@@ -147,15 +137,25 @@ fn look_after_client<W: World>(key: u32, tables: &mut Tables<W::Socket>, context
     let is_heartbeat_due = now_ms >= told_ms + config.heartbeat_ms;
     // A ping goes along with a heartbeat, in one write, where it would be due before the next one.
     let unheard_ms = if is_heartbeat_due { config.heartbeat_ms / 2 } else { config.heartbeat_ms };
-    let is_ping_due = is_websocket && pinged_ms.is_none() && now_ms >= heard_ms + unheard_ms;
+    let is_unheard = now_ms >= heard_ms + unheard_ms;
+    let is_ping_due =
+        is_websocket && pinged_ms.is_none() && (is_unheard || is_asked_again(key, tables, context));
     if let Some(standing) = tables.standing(key).filter(|_| is_heartbeat_due) {
         tables.say(key, &ServerFrame::Heartbeat { seq: standing.cursor, epoch: None }, now_ms);
     }
-    if let Some(connection) = tables.get_mut(key).filter(|_| is_ping_due) {
-        // Any bytes count as a sign of life; clients that never speak answer pings by themselves.
-        connection.pinged_ms = NonZeroU64::new(now_ms.max(1));
-        push_ping(connection.outbox.control(), b"");
+    if is_ping_due {
+        ping(key, tables, context);
     }
+}
+
+/// Whether a device is to be asked, also when it says something all the time, what has reached it.
+fn is_asked_again<W: World>(key: u32, tables: &Tables<W::Socket>, context: &Context<W>) -> bool {
+    if tables.devices.is_empty() {
+        return false;
+    }
+    let before_us = context.world.now_us().saturating_sub(context.config.heartbeat_ms * 1_000);
+    let sessions = tables.get(key).map(Connection::sessions).unwrap_or_default();
+    sessions.iter().any(|session| tables.devices.was_pinged_before(key, session.room, before_us))
 }
 
 /// When a client that has not answered a ping is given up: 2.5 heartbeats after it was heard, and 1.5 after it was asked.

@@ -4,20 +4,22 @@ use super::allowance::Allowance;
 use super::commands::token_deadlines;
 use super::connection::{Connection, Departure, Gathered, Stage};
 use super::context::Context;
+use super::devices::Device;
 use super::generation::tell_reset;
 use super::joining::spread;
 use super::membership::Memberships;
 use super::messages::{Coming, ConnectionId, Newcomer};
 use super::outbox::Outbox;
+use super::quality::Quality;
 use super::revoked::keeps_out;
 use super::rules::{follow_rules, recheck};
 use super::session::{Position, Reading, Session};
 use super::tables::Tables;
-use super::watching::watch_all;
 use super::wire::Wire;
 use super::world::World;
 use crate::authorize::{Authorized, Refusal, Resume};
 use crate::metrics::metrics;
+use crate::records::DeviceKey;
 use crate::stream::Life;
 use bytes::Bytes;
 use carillon_platform::ask::Verdict;
@@ -66,6 +68,7 @@ pub(super) fn accept<W: World>(
         blocked_ms: None,
         writable: true,
         pinged_ms: None,
+        quality: Quality::default(),
         unread: true,
         queued: false,
         place: u64::MAX,
@@ -86,9 +89,7 @@ pub(super) fn welcome<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> Vec<Box<str>> {
-    let Authorized {
-        identity, stream, channels, resume, rules, verdicts, device, types, meta, presence, ..
-    } = authorized;
+    let Authorized { identity, stream, channels, resume, rules, verdicts, device, types, meta } = authorized;
     let Some(connection) = tables.get_mut(key) else { return Vec::new() };
     let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };
     let held = std::mem::take(held);
@@ -106,16 +107,16 @@ pub(super) fn welcome<W: World>(
         tables.turn_away(key, code, close, &message, context);
         return Vec::new();
     }
+    // Whoever comes back with a cursor has got everything up to there.
+    let comes_back = matches!(resume, Resume::From { .. });
     let Beginning { position, resumed, reset } = Beginning::of(resume, &room.life, room.cursor);
-    let (epoch, room_cursor) = (room.life.epoch.clone(), room.cursor);
+    let (life, room_cursor) = (room.life.clone(), room.cursor);
+    let epoch = life.epoch.clone();
     let (expires_ms, expiring_ms) = token_deadlines(identity.expires_at, context);
     let expires_in = identity.expires_at.saturating_sub(context.world.unix_us() / 1_000_000);
     let own = identity.channels();
-    let watched_channels = if presence { channels.clone() } else { Vec::new() };
     let more: Vec<Channel> = channels.into_iter().filter(|channel| !own.contains(channel)).collect();
-    let is_command = tables.get(key).is_some_and(|connection| connection.wire == Wire::Command);
-    // A command is in no channel: it is answered, and that is all.
-    let all = if is_command { Vec::new() } else { [own, more].concat() };
+    let all = [own, more].concat();
     let session = Session {
         room: room_key,
         place: 0,
@@ -136,13 +137,10 @@ pub(super) fn welcome<W: World>(
     let index = tables.get(key).map_or(0, |connection| connection.sessions().len().saturating_sub(1));
     tables.join(key, index, &all, types.as_ref());
     for (channel, verdict) in verdicts.on(Action::Subscribe) {
-        if let (Verdict::Allowed(granted), false) = (verdict, is_command) {
+        if let Verdict::Allowed(granted) = verdict {
             let (now_ms, spread) = (context.now_ms, spread(key, tables));
             tables.asked.hold(key, channel, granted, verdicts.generation(), now_ms, spread);
         }
-    }
-    if is_command {
-        return held;
     }
     if identity.service.is_some() {
         tables.watch(key, index, &identity.patterns, types.as_ref());
@@ -152,6 +150,13 @@ pub(super) fn welcome<W: World>(
     }
     metrics().resumed(resumed);
     tables.asked.set_device(key, device.clone());
+    if let Some(device) = device.clone() {
+        let (tenant, user) = (identity.tenant.clone(), identity.user.clone());
+        let (came_ms, has) =
+            (context.world.unix_us() / 1_000, (comes_back && reset.is_none()).then_some(seq));
+        let device = Device::new(DeviceKey { tenant, user, device }, came_ms, &life, has);
+        tables.devices.enter(key, room_key, device);
+    }
     let Some(connection) = tables.get_mut(key) else { return held };
     let watched = match (connection.wire, position) {
         (Wire::WebSocket(_), Position::Behind(since)) => {
@@ -187,9 +192,6 @@ pub(super) fn welcome<W: World>(
     if rules.is_some_and(|rules| tables.rooms.get(room_key).is_some_and(|room| room.rules.version() != rules))
     {
         recheck(key, room_key, &all, tables, context);
-    }
-    if !watched_channels.is_empty() {
-        watch_all(key, index, watched_channels, tables);
     }
     held
 }

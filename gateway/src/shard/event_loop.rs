@@ -81,6 +81,7 @@ fn run_event_loop(
 mod tests {
     use super::*;
     use crate::live::Rates;
+    use crate::records::Records;
     use crate::relay::Relays;
     use crate::shard::{FrameRate, StuckCursors};
     use carillon_platform::telemetry::Traces;
@@ -101,6 +102,7 @@ mod tests {
             stuck: StuckCursors::default(),
             rates: Rates::default(),
             relays: Relays::default(),
+            records: Records::default(),
         };
         let (presence, _) = tokio::sync::mpsc::unbounded_channel();
         let world =

@@ -16,6 +16,7 @@ use crate::authorize::{Authorized, Resume};
 use crate::budget::Budget;
 use crate::edge::RawQuery;
 use crate::live::{Outgoing, Passing, Rates};
+use crate::records::Records;
 use crate::relay::Relays;
 use crate::stream::Stream;
 use crate::stream::entry::Entry;
@@ -105,6 +106,7 @@ impl Rig {
             stuck: StuckCursors::default(),
             rates: Rates::default(),
             relays: Relays::default(),
+            records: Records::default(),
         };
         let (presence, _) = tokio::sync::mpsc::unbounded_channel();
         let world = Kernel::new(poll.registry().try_clone().unwrap(), asks, Outgoing::nowhere(), presence);
@@ -151,8 +153,6 @@ impl Rig {
             device: None,
             types: None,
             meta: None,
-            presence: false,
-            command: None,
         };
         self.accept(Coming::Admitted(Box::new(authorized)));
     }

@@ -1,5 +1,6 @@
 //! What becomes of what a client sends?
 
+use super::acks::ponged;
 use super::commands::carry_out;
 use super::connection::Stage;
 use super::context::Context;
@@ -52,10 +53,7 @@ impl Inbound {
                 Ok(length) => {
                     connection.heard_ms = context.now_ms;
                     context.counts.received_bytes += length as u64;
-                    if let Some(at_ms) = connection.pinged_ms.take() {
-                        let took_ms = context.now_ms.saturating_sub(at_ms.get());
-                        metrics().ping_seconds.record(took_ms as f64 / 1e3);
-                    }
+                    connection.pinged_ms = None;
                     let mut input = std::mem::take(&mut self.input);
                     self.take_in(key, input.get_mut(..length).unwrap_or_default(), tables, context);
                     self.input = input;
@@ -126,7 +124,7 @@ fn on_message<W: World>(
         context.counts.received += 1;
     }
     match incoming {
-        Incoming::Pong(_) => {}
+        Incoming::Pong(payload) => ponged(key, payload, tables, context),
         Incoming::Text(text) => on_text(key, text, tables, context),
         Incoming::Binary(_) => {
             tables.refuse(key, None, "invalid_frame", "frames are JSON text, not binary", context.now_ms);

@@ -36,7 +36,9 @@
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
 //! | [`history`] | how far is the past that a `subscribe` asked for? |
 //! | [`session`] | what is known of somebody in one tenant? |
+//! | [`quality`] | how well is a client reached? |
 //! | [`connection`] | what is known of one connection, and what may become of it? |
+//! | [`devices`] | which sessions are those of a device, and how far is it? |
 //! | [`seen`] | who is seen in a channel, and who is not any more? |
 //! | [`tables`] | who is here, in which room, and who goes? |
 //! | [`except`] | who does not get an event, although it is for them? |
@@ -52,6 +54,7 @@
 //! | [`publishing`] | may a client publish this, and which way does it go? |
 //! | [`durable`] | how does a client publish into the log? |
 //! | [`signals`] | how is what clients say to each other carried out? |
+//! | [`acks`] | how does a device say what it has handled, and how is it seen what has reached it? |
 //! | [`asking`] | what happens when a tenant's application has said something, or is to say it again? |
 //! | [`commands`] | how is each client frame carried out? |
 //! | [`inbound`] | what becomes of what a client sends? |
@@ -66,6 +69,7 @@
     deny(clippy::indexing_slicing, clippy::panic, clippy::unreachable, clippy::expect_used)
 )]
 
+mod acks;
 mod allowance;
 mod asked;
 mod asking;
@@ -76,6 +80,7 @@ mod commands;
 mod connection;
 mod context;
 mod deadlines;
+mod devices;
 mod durable;
 mod entering;
 mod event_loop;
@@ -97,6 +102,7 @@ mod outbox;
 mod pace;
 mod present;
 mod publishing;
+mod quality;
 mod replay;
 mod revoked;
 mod room;
@@ -128,6 +134,5 @@ pub(crate) use messages::{
     Asker, Cause, Coming, ConnectionId, HistoryFrom, HistoryPage, Newcomer, PresenceNews, Published, Request,
     ToShard,
 };
-pub(crate) use present::CHANNELS as PRESENCE_CHANNELS;
 pub(crate) use stuck::StuckCursors;
 pub(crate) use wire::Wire;

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A room's place in the shard's table; good until the room's last session has left it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct RoomKey(pub(super) u32);
 
 /// The sessions of one tenant on this shard, each known by its connection's key.

@@ -9,10 +9,11 @@
 
 use super::asking::{asked, renew_due};
 use super::catchup::{Progress, go_forward, take_page};
-use super::commands::{carry_out, end_sessions_of, refreshed};
+use super::commands::{end_sessions_of, refreshed};
 use super::connection::Connection;
 use super::context::{Context, ShardConfig};
 use super::deadlines::{due_ms, look_after};
+use super::devices::hand_on;
 use super::durable::published;
 use super::entering::{Accepted, accept, welcome};
 use super::fanout::FanOut;
@@ -106,6 +107,7 @@ impl<W: World> Shard<W> {
     ) -> bool {
         self.context.begin_turn();
         self.tables.typists.begin_turn(self.context.now_ms);
+        self.tables.devices.begin_turn(self.context.now_ms);
         for socket in ready {
             self.on_socket(socket);
         }
@@ -132,7 +134,10 @@ impl<W: World> Shard<W> {
         self.load.fetch_sub(gone, Ordering::Relaxed);
         self.report();
         let now_ms = self.context.now_ms;
-        !self.stop_ms.is_some_and(|at_ms| self.tables.connections.is_empty() || now_ms >= at_ms)
+        let ends = self.stop_ms.is_some_and(|at_ms| self.tables.connections.is_empty() || now_ms >= at_ms);
+        let Tables { connections, rooms, devices, .. } = &mut self.tables;
+        hand_on(devices, connections, rooms, ends, &self.context);
+        !ends
     }
 
     /// How long, in milliseconds, the next turn may wait for sockets and messages; for ever if none.
@@ -150,6 +155,7 @@ impl<W: World> Shard<W> {
             .chain(self.rested_ms())
             .chain(typing_ms)
             .chain(asked_ms)
+            .chain(self.tables.devices.next_ms())
             .min()?;
         Some(next.saturating_sub(self.context.world.now_us() / 1_000))
     }
@@ -272,15 +278,9 @@ impl<W: World> Shard<W> {
         }
     }
 
-    fn welcome(&mut self, key: u32, mut authorized: Authorized) {
-        let command = authorized.command.take();
+    fn welcome(&mut self, key: u32, authorized: Authorized) {
         for text in welcome(key, authorized, &mut self.tables, &mut self.context) {
             on_text(key, &text, &mut self.tables, &mut self.context);
-        }
-        if let Some(frame) = command
-            && self.tables.get(key).is_some_and(Connection::is_open)
-        {
-            carry_out(key, *frame, &mut self.tables, &mut self.context);
         }
         self.settle(key);
         // Their room may have followed the rules that they came by.

@@ -6,6 +6,7 @@
 use super::asked::Asked;
 use super::connection::{Connection, Stage, Standing};
 use super::context::Context;
+use super::devices::{Devices, seen_ms};
 use super::membership::Membership;
 use super::messages::{ConnectionId, PresenceNews};
 use super::present::Watch;
@@ -50,6 +51,8 @@ pub(super) struct Tables<S> {
     pub(super) signalled: Vec<RoomKey>,
     /// Memberships that hold by what tenants' applications say.
     pub(super) asked: Asked,
+    /// Sessions that tell how far their device is.
+    pub(super) devices: Devices,
     /// Connections that are ending and still in a table.
     ending: Vec<u32>,
 }
@@ -69,6 +72,7 @@ impl<S: Socket> Tables<S> {
             typists: Typists::default(),
             signalled: Vec::new(),
             asked: Asked::default(),
+            devices: Devices::default(),
             ending: Vec::new(),
         }
     }
@@ -229,6 +233,7 @@ impl<S: Socket> Tables<S> {
             let left = before.and_then(|before| session.channels.remove(before));
             session.channels.insert(room.join(channel, types, key));
             self.subscriptions += 1;
+            self.devices.moved(key, session.room);
             if room.rules.is_granted(Action::Presence) {
                 show(key, session, room, channel, self.meta.get(&key), &mut self.presence);
             }
@@ -272,6 +277,7 @@ impl<S: Socket> Tables<S> {
                 hide(key, session, room, channel, true, &mut self.presence);
             }
             if let Some(membership) = session.channels.remove(own) {
+                self.devices.moved(key, session.room);
                 if !self.typists.is_empty() {
                     self.typists.stop(&Place::of(&session.identity, channel), id);
                 }
@@ -355,7 +361,10 @@ impl<S: Socket> Tables<S> {
     }
 
     /// Takes a session out of everything it is in.
-    fn leave_room(&mut self, key: u32, mut session: Session) {
+    fn leave_room(&mut self, key: u32, mut session: Session, seen_ms: u64) {
+        if !self.devices.is_empty() {
+            self.devices.leave(key, &session, self.rooms.get(session.room), seen_ms);
+        }
         if let Some(room) = self.rooms.get_mut(session.room) {
             hide_all(key, &session, room, false, &mut self.presence);
         }
@@ -387,9 +396,9 @@ impl<S: Socket> Tables<S> {
             if let Some(watched) = connection.watched.take() {
                 context.config.stuck.ended(*watched, context.unix_s());
             }
-            let sessions = connection.take_sessions();
+            let (sessions, seen_ms) = (connection.take_sessions(), seen_ms(connection, context));
             for session in sessions {
-                self.leave_room(key, session);
+                self.leave_room(key, session, seen_ms);
             }
             self.chosen.remove(&key);
             self.asked.gone(key);

@@ -132,6 +132,7 @@ CARILLON_RETENTION_DAYS: {{ int64 .values.retentionDays | quote }}
 CARILLON_LATEST_DAYS: {{ . | quote }}
 {{- end }}
 CARILLON_REVOCATION_DAYS: {{ int64 .values.revocationDays | quote }}
+CARILLON_DEVICE_DAYS: {{ int64 .values.deviceDays | quote }}
 {{- end -}}
 
 {{/* The secrets of a component: a list of {name: variable, secret, key}. */}}

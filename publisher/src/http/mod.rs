@@ -17,6 +17,8 @@
 //! | `position` | `GET /v1/position`: where does the log stand? |
 //! | `latest` | `GET /v1/latest`: which is the latest event of every key? |
 //! | `presence` | `GET /v1/presence`: who is in a channel, and where is somebody? |
+//! | `deliveries` | `GET /v1/events/{id}/deliveries`: which devices have an event, and which have not? |
+//! | `names` | where does a page go on that is in the order of names? |
 //! | `place` | where does a page begin that reads forward? |
 //! | `reads` | who may read the log now, and how much of the answers may be in memory? |
 //! | `prepare` | what goes to the log when this caller publishes these events? |
@@ -31,6 +33,7 @@ mod body;
 mod content;
 mod cors;
 pub mod cursor;
+mod deliveries;
 mod disconnect;
 mod docs;
 mod forms;
@@ -38,6 +41,7 @@ mod health;
 mod latest;
 mod layer;
 mod list;
+mod names;
 mod openapi;
 mod page;
 mod parsing;
@@ -132,6 +136,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/events", post(forms::event).get(list::list))
         .route("/v1/events/{id}", get(list::event))
+        .route("/v1/events/{id}/deliveries", get(deliveries::deliveries))
         .route("/v1/latest", get(latest::latest))
         .route("/v1/position", get(position::position))
         .route("/v1/presence", get(presence::user))

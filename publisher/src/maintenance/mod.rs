@@ -1,7 +1,7 @@
-//! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys, keys of latest values, tickets and
-//! revocations?
+//! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys, keys of latest values, tickets,
+//! revocations and devices?
 //!
-//! Six tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
+//! Seven tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
 //! take in slices and in moments, with pauses between (docs/adr/0015).
 //!
 //! | task | module | who does it |
@@ -12,7 +12,9 @@
 //! | `tickets` | `tickets` | every publisher, in slices that pass each other over |
 //! | `revocations` | `revocations` | every publisher, in slices that pass each other over |
 //! | `latest` | `latest` | the one that holds its lease |
+//! | `devices` | `devices` | the one that holds its lease |
 
+mod devices;
 mod keys;
 mod latest;
 mod metrics;
@@ -39,17 +41,20 @@ pub struct Ages {
     pub retention_days: u32,
     /// Keys of latest values that nothing touches.
     pub latest_days: u32,
+    /// Devices that nobody saw.
+    pub device_days: u32,
 }
 
 /// Begins the tasks. `partitions` wakes the first: an append has met a day without a partition.
 pub fn start(driver: &Driver, log: &Log, node: &str, ages: Ages, partitions: Activation) {
-    let Ages { retention_days, latest_days } = ages;
+    let Ages { retention_days, latest_days, device_days } = ages;
     metrics::describe_all();
     let candidate = Candidate::new(log.clone(), node);
     driver.start_with(partitions::task(log.clone(), retention_days), partitions);
     driver.start(retention::task(candidate.clone(), retention_days));
     driver.start(keys::task(candidate.clone()));
-    driver.start(latest::task(candidate, latest_days));
+    driver.start(latest::task(candidate.clone(), latest_days));
+    driver.start(devices::task(candidate, device_days));
     driver.start(tickets::task(log.clone()));
     driver.start(revocations::task(log.clone()));
 }

@@ -10,7 +10,6 @@ use crate::admission::{Admission, ConnectionLimits};
 use crate::authorize::{Authorized, Refusal, Resume};
 use crate::edge::RawQuery;
 use crate::live::Rates;
-use crate::relay::Relays;
 use crate::shard::allowance::FrameRate;
 use crate::shard::context::ShardConfig;
 use crate::shard::messages::{Cause, Coming, Newcomer, Request, ToShard};
@@ -88,7 +87,8 @@ impl Run {
             traces: Traces::default(),
             stuck: StuckCursors::default(),
             rates: Rates::default(),
-            relays: Relays::default(),
+            relays: Default::default(),
+            records: Default::default(),
         };
         let load = Arc::new(AtomicUsize::new(0));
         let limits = ConnectionLimits { node: 0, per_second: 0, per_address: 0, per_user: 3 };
@@ -301,8 +301,9 @@ impl Run {
         };
         let rules = (!by_rule.is_empty()).then_some(SettingsVersion { tenant: version, defaults: 0 });
         let types = client.chosen().map(|types| Arc::new(TypeFilter::new(types).unwrap()));
-        let stream = tenant.stream.clone();
-        Ok(Authorized { rules, types, ..Authorized::plain(identity, stream, channels, resume) })
+        let (stream, device) = (tenant.stream.clone(), None);
+        let verdicts = Verdicts::default();
+        Ok(Authorized { identity, stream, channels, resume, rules, verdicts, device, types, meta: None })
     }
 
     pub(super) fn say(&mut self, number: usize, what: &Saying, flow: usize) {

@@ -39,6 +39,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::forms::binary_cloudevent,
         super::list::list,
         super::list::event,
+        super::deliveries::deliveries,
         super::position::position,
         super::latest::latest,
         super::presence::channel,

@@ -1,0 +1,202 @@
+//! Is what is stored of devices never ahead of the truth, and is it found quickly who has not got an event?
+
+#![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
+
+mod database;
+
+use carillon_backplane::log::{Deliveries, DevicePlace, DeviceState, Log, Pending, Role};
+use carillon_protocol::{EventId, Seq};
+use database::{Database, append, tenant};
+use std::time::{Duration, Instant};
+
+fn state<'a>(user: &'a str, epoch: &'a str, delivered: u64, acked: u64) -> DeviceState<'a> {
+    DeviceState {
+        tenant: "acme",
+        user,
+        device: "phone",
+        epoch,
+        delivered: Seq(delivered),
+        acked: Seq(acked),
+        first_ms: 60_000,
+        seen_ms: 0,
+        channels: Some("tenant\u{1f}user:mila"),
+    }
+}
+
+/// A log of so many events to everyone; its epoch.
+async fn log_of(log: &Log, events: u32) -> String {
+    log.open_tenant(&tenant("acme"), true).await.unwrap().unwrap();
+    for n in 0..events {
+        log.append(&[append("acme", n, &format!("e{}", n + 1), None)]).await.unwrap();
+    }
+    log.open_tenant(&tenant("acme"), false).await.unwrap().unwrap().head.epoch.as_str().to_owned()
+}
+
+async fn deliveries(log: &Log, event: &str, pending: Pending, from: DevicePlace<'_>) -> Deliveries {
+    let tenant = tenant("acme");
+    let epochs = log.open_tenant(&tenant, false).await.unwrap().unwrap().epochs;
+    log.deliveries((&tenant, &epochs), &EventId::new(event).unwrap(), pending, from).await.unwrap().unwrap()
+}
+
+const FIRST: DevicePlace<'_> = DevicePlace { user: "", device: "", limit: 50 };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_only_moves_forwards_and_never_beyond_the_log() {
+    let database = Database::start().await;
+    let (gateway, publisher) = (database.log(Role::Gateway), database.log(Role::Publisher));
+    let epoch = log_of(&publisher, 9).await;
+    let row = async || {
+        let superuser = database.superuser().await;
+        let row = superuser
+            .query_one("SELECT delivered, acked, channels FROM carillon.devices WHERE user_id = 'mila'", &[])
+            .await
+            .unwrap();
+        (row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, Option<Vec<String>>>(2))
+    };
+    let channels = || Some(vec!["tenant".to_owned(), "user:mila".to_owned()]);
+    // What is not known yet of its channels is told later; what was told stays.
+    gateway.store_devices(&[DeviceState { channels: None, ..state("mila", &epoch, 1, 0) }]).await.unwrap();
+    assert_eq!(row().await, (1, 0, None));
+    gateway.store_devices(&[state("mila", &epoch, 4, 3)]).await.unwrap();
+    gateway.store_devices(&[DeviceState { channels: None, ..state("mila", &epoch, 2, 7) }]).await.unwrap();
+    assert_eq!(row().await, (4, 7, channels()));
+    gateway.store_devices(&[state("mila", &epoch, 500, 400)]).await.unwrap();
+    assert_eq!(row().await, (9, 9, channels()), "there are nine events");
+    // Nobody knows this epoch: it says nothing about the present log.
+    gateway.store_devices(&[state("mila", "unknown", 9, 9), state("ana", "unknown", 9, 9)]).await.unwrap();
+    assert_eq!(row().await, (9, 9, channels()));
+    let found = deliveries(&publisher, "e9", Pending::NotAcked, FIRST).await;
+    assert_eq!((found.audience, found.delivered, found.acked), (2, 1, 1));
+    assert_eq!((&*found.pending[0].user, found.pending[0].acked), ("ana", Seq::ZERO));
+    // Tenants that are not there are passed over.
+    let stranger = DeviceState { tenant: "nobody", ..state("mila", &epoch, 1, 1) };
+    gateway.store_devices(&[stranger, state("zoe", &epoch, 9, 9)]).await.unwrap();
+    assert_eq!(deliveries(&publisher, "e9", Pending::NotAcked, FIRST).await.acked, 2);
+    // No role reaches the table past the function.
+    let superuser = database.superuser().await;
+    for role in ["carillon_gateway", "carillon_publisher"] {
+        let write = format!("SET ROLE {role}; UPDATE carillon.devices SET acked = 0; RESET ROLE");
+        assert!(superuser.batch_execute(&write).await.is_err(), "{role}");
+        superuser.batch_execute("RESET ROLE").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_that_write_the_same_devices_at_once_never_wait_in_a_circle() {
+    let database = Database::start().await;
+    let publisher = database.log(Role::Publisher);
+    let epoch = log_of(&publisher, 9).await;
+    let users: Vec<String> = (0..200).map(|n| format!("user-{n:03}")).collect();
+    let writers = (0..6u64).map(|writer| {
+        let (gateway, users, epoch) = (database.log(Role::Gateway), users.clone(), epoch.clone());
+        tokio::spawn(async move {
+            for round in 0..10u64 {
+                let mut states: Vec<_> =
+                    users.iter().map(|user| state(user, &epoch, 0, (writer + round) % 10)).collect();
+                states.rotate_left((writer as usize * 37 + round as usize * 11) % 200);
+                if writer % 2 == 0 {
+                    states.reverse();
+                }
+                gateway.store_devices(&states).await.unwrap();
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    let found = deliveries(&publisher, "e9", Pending::NotAcked, FIRST).await;
+    assert_eq!((found.audience, found.acked), (200, 200), "each was told nine once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_nobody_saw_for_so_many_days_is_forgotten_in_slices() {
+    let database = Database::start().await;
+    let (gateway, publisher) = (database.log(Role::Gateway), database.log(Role::Publisher));
+    let epoch = log_of(&publisher, 1).await;
+    let day = 24 * 3_600_000;
+    for (user, seen_ms) in [("a", 91 * day), ("b", 92 * day), ("c", 89 * day), ("d", 0), ("e", 93 * day)] {
+        gateway.store_devices(&[DeviceState { seen_ms, ..state(user, &epoch, 0, 0) }]).await.unwrap();
+    }
+    assert_eq!(publisher.forget_devices(90, 2).await.unwrap(), 2);
+    assert_eq!(publisher.forget_devices(90, 2).await.unwrap(), 1);
+    assert_eq!(publisher.forget_devices(90, 2).await.unwrap(), 0);
+    let superuser = database.superuser().await;
+    let left = superuser.query("SELECT user_id FROM carillon.devices ORDER BY 1", &[]).await.unwrap();
+    assert_eq!(left.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), ["c", "d"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn among_a_hundred_thousand_devices_it_is_found_quickly_who_has_not_got_an_event() {
+    let database = Database::start().await;
+    let (gateway, publisher) = (database.log(Role::Gateway), database.log(Role::Publisher));
+    let epoch = log_of(&publisher, 9).await;
+    let fill = format!(
+        "INSERT INTO carillon.devices SELECT 'acme', 'user-' || n, md5(n::text), '{epoch}', 9, 9,
+             now() - interval '1 day', now(), current_date, ARRAY['tenant', 'user:user-' || n, 'role:r' || n % 10]
+         FROM generate_series(1, 100000) n ORDER BY random();
+         UPDATE carillon.devices SET acked = 3, delivered = 3 WHERE user_id IN ('user-5', 'user-99999');
+         VACUUM ANALYZE carillon.devices"
+    );
+    let superuser = database.superuser().await;
+    for sql in fill.split(';') {
+        superuser.batch_execute(sql).await.unwrap();
+    }
+    // Two of all, so the list is looked for to its end.
+    let mut best = Duration::MAX;
+    for _ in 0..10 {
+        let began = Instant::now();
+        let found = deliveries(&publisher, "e9", Pending::NotAcked, FIRST).await;
+        best = best.min(began.elapsed());
+        assert_eq!((found.audience, found.acked, found.pending.len()), (100_000, 99_998, 2));
+    }
+    println!("who of 100,000 has not got an event: {best:?}");
+    assert!(best < Duration::from_millis(150), "{best:?}");
+    // Page by page through many.
+    let mut from = (String::new(), String::new());
+    let mut seen = 0;
+    superuser
+        .batch_execute("UPDATE carillon.devices SET acked = 0 WHERE 'role:r3' = ANY (channels)")
+        .await
+        .unwrap();
+    loop {
+        let place = DevicePlace { user: &from.0, device: &from.1, limit: 1_000 };
+        let page = deliveries(&publisher, "e9", Pending::NotAcked, place).await;
+        seen += page.pending.len();
+        let Some(last) = page.pending.last().filter(|_| page.more) else { break };
+        from = (last.user.clone(), last.device.clone());
+    }
+    assert_eq!(seen, 10_002);
+    // A write of what moves touches no index.
+    let names: Vec<(String, String)> = superuser
+        .query("SELECT user_id, device_id FROM carillon.devices ORDER BY random() LIMIT 2000", &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect();
+    let mut took = Duration::MAX;
+    for _ in 0..5 {
+        let states: Vec<DeviceState<'_>> = names
+            .iter()
+            .map(|(user, device)| DeviceState { device, channels: None, ..state(user, &epoch, 9, 9) })
+            .collect();
+        let began = Instant::now();
+        gateway.store_devices(&states).await.unwrap();
+        took = took.min(began.elapsed());
+    }
+    println!("2,000 devices are written in {took:?}");
+    superuser.batch_execute("SELECT pg_stat_force_next_flush()").await.unwrap();
+    let counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'devices'";
+    let hot = async || {
+        let row = superuser.query_one(counts, &[]).await.unwrap();
+        (row.get::<_, i64>(0), row.get::<_, i64>(1))
+    };
+    let began = Instant::now();
+    while hot().await.0 < 10_000 {
+        assert!(began.elapsed() < Duration::from_secs(20), "the statistics do not come");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let (updated, in_place) = hot().await;
+    println!("{in_place} of {updated} stayed on their page");
+    assert!(in_place * 10 >= updated * 9, "{in_place} of {updated}");
+}

@@ -1,0 +1,195 @@
+//! Which records of a kind wait to be written?
+//!
+//! Records about the same thing are one: the later one is merged into the earlier one and keeps its place in the row. So what waits is
+//! bounded by the number of things, not by how often they change, and nothing waits longer than all that came before it take.
+
+use crate::metrics::metrics;
+use carillon_backplane::log::{Log, LogError};
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Something that is stored.
+pub(crate) trait Record: Sized + Send + Sync + 'static {
+    /// What it is about.
+    type Key: Clone + Eq + Hash + Send;
+    /// As the metrics' label spells the kind.
+    const KIND: &'static str;
+    /// Most bytes that wait, counted by [`Record::bytes`].
+    const MOST_BYTES: usize;
+    /// Most that one statement writes; one is run a second.
+    const BATCH: usize;
+
+    /// What it is about.
+    fn key(&self) -> Self::Key;
+    /// About what it takes in memory, its place among the others included.
+    fn bytes(&self) -> usize;
+    /// Takes in what was noted of the same thing later.
+    fn merge(&mut self, later: Self);
+    /// Writes records, each about another thing.
+    fn store(log: &Log, records: &[Self]) -> impl Future<Output = Result<(), LogError>> + Send;
+}
+
+/// What waits of one kind.
+pub(crate) struct Waiting<R: Record> {
+    records: HashMap<R::Key, R>,
+    order: VecDeque<R::Key>,
+    bytes: usize,
+}
+
+impl<R: Record> Waiting<R> {
+    fn new() -> Self {
+        Self { records: HashMap::new(), order: VecDeque::new(), bytes: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Notes something. False if there was no room for it: it is let go, and counted.
+    pub(crate) fn put(&mut self, record: R) -> bool {
+        let key = record.key();
+        if let Some(known) = self.records.get_mut(&key) {
+            let before = known.bytes();
+            known.merge(record);
+            self.bytes = self.bytes - before + known.bytes();
+            return true;
+        }
+        if self.bytes + record.bytes() > R::MOST_BYTES {
+            metrics().records_dropped(R::KIND, 1);
+            return false;
+        }
+        self.bytes += record.bytes();
+        self.order.push_back(key.clone());
+        self.records.insert(key, record);
+        true
+    }
+
+    /// Takes the first ones, as many as one statement writes.
+    pub(super) fn take(&mut self) -> Vec<R> {
+        let keys = self.order.drain(..self.order.len().min(R::BATCH));
+        let taken: Vec<R> = keys.filter_map(|key| self.records.remove(&key)).collect();
+        self.bytes -= taken.iter().map(R::bytes).sum::<usize>();
+        if self.records.is_empty() {
+            // What a storm has needed is given back.
+            *self = Self::new();
+        }
+        taken
+    }
+
+    /// Puts back what could not be written: before all others, and with what was noted meanwhile merged in. They had their room, so
+    /// they have it again.
+    pub(super) fn put_back(&mut self, taken: Vec<R>) {
+        for mut record in taken.into_iter().rev() {
+            let key = record.key();
+            match self.records.remove(&key) {
+                Some(later) => {
+                    self.bytes -= later.bytes();
+                    record.merge(later);
+                }
+                None => self.order.push_front(key.clone()),
+            }
+            self.bytes += record.bytes();
+            self.records.insert(key, record);
+        }
+    }
+}
+
+/// One kind of records. Cloning is cheap.
+pub(crate) struct Kind<R: Record>(Arc<Mutex<Waiting<R>>>);
+
+impl<R: Record> Kind<R> {
+    /// What waits, for as long as the guard is held: moments.
+    pub(crate) fn waiting(&self) -> MutexGuard<'_, Waiting<R>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R: Record> Clone for Kind<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<R: Record> Default for Kind<R> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Waiting::new())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Counts up: the highest of a thing.
+    #[derive(Debug, Clone, PartialEq)]
+    struct Height(u8, u64);
+
+    impl Record for Height {
+        type Key = u8;
+        const KIND: &'static str = "test";
+        const MOST_BYTES: usize = 1_000;
+        const BATCH: usize = 3;
+
+        fn key(&self) -> u8 {
+            self.0
+        }
+
+        fn bytes(&self) -> usize {
+            100
+        }
+
+        fn merge(&mut self, later: Self) {
+            self.1 = self.1.max(later.1);
+        }
+
+        async fn store(_: &Log, _: &[Self]) -> Result<(), LogError> {
+            Ok(())
+        }
+    }
+
+    proptest! {
+        /// Whatever is noted, taken and put back: of each thing that had room the highest is written, and nothing is more than is allowed.
+        #[test]
+        fn whatever_fails_and_comes_meanwhile_nothing_that_had_room_is_lost(
+            steps in proptest::collection::vec((0..12u8, 0..100u64, 0..4u8), 1..200),
+        ) {
+            let mut waiting = Waiting::<Height>::new();
+            let (mut expected, mut written) = (HashMap::<u8, u64>::new(), HashMap::<u8, u64>::new());
+            let mut write = |taken: Vec<Height>| {
+                for Height(key, height) in taken {
+                    let known = written.entry(key).or_default();
+                    *known = height.max(*known);
+                }
+            };
+            for (key, height, step) in steps {
+                let taken = if step > 1 { waiting.take() } else { Vec::new() };
+                prop_assert!(taken.len() <= Height::BATCH);
+                if waiting.put(Height(key, height)) {
+                    let known = expected.entry(key).or_default();
+                    *known = height.max(*known);
+                }
+                if step == 2 { waiting.put_back(taken) } else { write(taken) }
+                prop_assert_eq!(waiting.bytes, waiting.len() * 100);
+                prop_assert_eq!(waiting.order.len(), waiting.len());
+                // What was put back had its room before what came meanwhile.
+                prop_assert!(waiting.bytes <= Height::MOST_BYTES + Height::BATCH * 100);
+            }
+            while waiting.len() > 0 {
+                write(waiting.take());
+            }
+            prop_assert_eq!(written, expected);
+        }
+    }
+
+    #[test]
+    fn the_newest_thing_is_let_go_when_there_is_no_room_and_those_that_wait_go_on() {
+        let mut waiting = Waiting::<Height>::new();
+        assert!((0..10).all(|key| waiting.put(Height(key, 1))));
+        assert!(!waiting.put(Height(10, 1)), "there is room for ten");
+        assert!(waiting.put(Height(9, 7)));
+        assert_eq!(waiting.take(), [Height(0, 1), Height(1, 1), Height(2, 1)]);
+        assert!(waiting.put(Height(10, 1)));
+    }
+}

@@ -1,0 +1,356 @@
+//! Which sessions are those of a device, and how far is it?
+//!
+//! A table beside the rooms: a connection that names no device is not in it and costs nothing. What changes is noted here and handed to the
+//! node's writer twice a second, so that what a device acknowledges in between is one record.
+
+use super::connection::Connection;
+use super::context::Context;
+use super::room::{Room, RoomKey, Rooms};
+use super::session::Session;
+use super::world::World;
+use crate::records::{DeviceKey, DeviceRecord};
+use crate::stream::Life;
+use carillon_protocol::{Epoch, Seq};
+use slab::Slab;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How long a change waits for further ones.
+const WAIT_MS: u64 = 500;
+/// Between the names of channels in a record: no name holds it.
+const BETWEEN: &str = "\u{1f}";
+
+/// The sessions of devices, by connection and room.
+#[derive(Default)]
+pub(super) struct Devices {
+    of: HashMap<(u32, RoomKey), Device>,
+    changed: Vec<(u32, RoomKey)>,
+    /// What is known of sessions that have gone, and of generations that have ended.
+    last: Vec<DeviceRecord>,
+    /// When what has changed is handed on.
+    due_ms: Option<u64>,
+    /// When this turn began, in the shard's time.
+    now_ms: u64,
+}
+
+/// The device of a session.
+pub(super) struct Device {
+    key: Arc<DeviceKey>,
+    /// When it came, in milliseconds since 1970.
+    came_ms: u64,
+    /// In which generation of the stream, and epoch, the cursors count.
+    generation: u32,
+    epoch: Epoch,
+    delivered: Option<Seq>,
+    acked: Option<Seq>,
+    /// When the last ping was sent, in the shard's microseconds, and where the session stood.
+    pinged: Option<(u64, Seq)>,
+    /// Whether its channels are others than those that were stored.
+    has_moved: bool,
+    is_listed: bool,
+}
+
+/// What is wrong with an acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AckFault {
+    /// It is beyond what the connection was sent.
+    Ahead,
+    /// The connection has acknowledged more already.
+    Behind(Seq),
+    /// It is of an epoch in which this number means another event, or none.
+    Epoch,
+}
+
+impl Device {
+    /// A device that has come now, and has got everything up to `delivered`, if that is known.
+    pub(super) fn new(key: DeviceKey, came_ms: u64, life: &Life, delivered: Option<Seq>) -> Self {
+        Self {
+            key: Arc::new(key),
+            came_ms,
+            generation: life.number,
+            epoch: life.epoch.clone(),
+            delivered,
+            acked: None,
+            pinged: None,
+            has_moved: true,
+            is_listed: false,
+        }
+    }
+
+    fn record(&self, seen_ms: u64, channels: Option<Box<str>>) -> DeviceRecord {
+        let acked = self.acked.unwrap_or(Seq::ZERO);
+        DeviceRecord {
+            key: self.key.clone(),
+            generation: self.generation,
+            epoch: self.epoch.clone(),
+            // What it has handled has reached it.
+            delivered: self.delivered.unwrap_or(Seq::ZERO).max(acked),
+            acked,
+            first_ms: self.came_ms,
+            seen_ms,
+            channels,
+        }
+    }
+}
+
+impl Devices {
+    /// A turn begins.
+    pub(super) fn begin_turn(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// When something is to be handed on, in the shard's time.
+    pub(super) fn next_ms(&self) -> Option<u64> {
+        self.due_ms
+    }
+
+    /// A session is that of a device.
+    pub(super) fn enter(&mut self, key: u32, room: RoomKey, device: Device) {
+        self.of.insert((key, room), device);
+        self.note(key, room);
+    }
+
+    /// Whether a session is that of a device.
+    pub(super) fn knows(&self, key: u32, room: RoomKey) -> bool {
+        self.of.contains_key(&(key, room))
+    }
+
+    /// Something about a device has changed.
+    fn note(&mut self, key: u32, room: RoomKey) {
+        let Some(device) = self.of.get_mut(&(key, room)) else { return };
+        if !std::mem::replace(&mut device.is_listed, true) {
+            self.changed.push((key, room));
+        }
+        self.due_ms.get_or_insert(self.now_ms + WAIT_MS);
+    }
+
+    /// A session has joined or left channels.
+    pub(super) fn moved(&mut self, key: u32, room: RoomKey) {
+        if let Some(device) = self.of.get_mut(&(key, room)) {
+            device.has_moved = true;
+            self.note(key, room);
+        }
+    }
+
+    /// A device in the present generation of its stream: what it said in one before counts there.
+    fn present(&mut self, key: u32, room: RoomKey, life: &Life, seen_ms: u64) -> Option<&mut Device> {
+        let device = self.of.get_mut(&(key, room))?;
+        if device.generation != life.number {
+            self.last.push(device.record(seen_ms, None));
+            (device.generation, device.epoch) = (life.number, life.epoch.clone());
+            (device.delivered, device.acked, device.pinged) = (None, None, None);
+        }
+        Some(device)
+    }
+
+    /// The device of a session has handled everything up to a number, it says. The session stands at `cursor`.
+    pub(super) fn ack(
+        &mut self,
+        (key, room): (u32, RoomKey),
+        (seq, epoch): (Seq, Option<&Epoch>),
+        (life, cursor): (&Life, Seq),
+        seen_ms: u64,
+    ) -> Result<(), AckFault> {
+        let Some(device) = self.present(key, room, life, seen_ms) else { return Ok(()) };
+        if epoch.is_some_and(|epoch| *epoch != life.epoch && !life.epochs.honours(epoch, seq)) {
+            return Err(AckFault::Epoch);
+        }
+        if seq > cursor {
+            return Err(AckFault::Ahead);
+        }
+        match device.acked {
+            Some(acked) if seq < acked => return Err(AckFault::Behind(acked)),
+            Some(acked) if seq == acked => {}
+            _ => {
+                device.acked = Some(seq);
+                self.note(key, room);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last ping of a session was longer ago than this; none was sent before the first.
+    pub(super) fn was_pinged_before(&self, key: u32, room: RoomKey, before_us: u64) -> bool {
+        let device = self.of.get(&(key, room));
+        device.is_some_and(|device| device.pinged.is_none_or(|(sent_us, _)| sent_us <= before_us))
+    }
+
+    /// A ping is sent behind everything up to `cursor`.
+    pub(super) fn pinged(
+        &mut self,
+        (key, room): (u32, RoomKey),
+        (life, cursor): (&Life, Seq),
+        sent_us: u64,
+        seen_ms: u64,
+    ) {
+        if let Some(device) = self.present(key, room, life, seen_ms) {
+            device.pinged = Some((sent_us, cursor));
+        }
+    }
+
+    /// The pong of a ping has come: what was written before that ping has reached the client's network stack.
+    pub(super) fn answered(&mut self, (key, room): (u32, RoomKey), life: &Life, sent_us: u64, seen_ms: u64) {
+        let Some(device) = self.present(key, room, life, seen_ms) else { return };
+        if let Some((_, cursor)) = device.pinged.filter(|(pinged_us, _)| *pinged_us == sent_us) {
+            device.delivered = device.delivered.max(Some(cursor));
+            self.note(key, room);
+        }
+    }
+
+    /// A session leaves its room; it is still in its channels.
+    pub(super) fn leave(&mut self, key: u32, session: &Session, room: Option<&Room>, seen_ms: u64) {
+        let Some(device) = self.of.remove(&(key, session.room)) else { return };
+        let channels = room.filter(|_| device.has_moved).map(|room| names(session, room));
+        self.last.push(device.record(seen_ms, channels));
+        self.due_ms.get_or_insert(0);
+    }
+}
+
+/// The channels that a session is in.
+fn names(session: &Session, room: &Room) -> Box<str> {
+    let own = session.channels.channels();
+    let names: Vec<&str> = own.iter().filter_map(|own| Some(room.name_of(*own)?.as_str())).collect();
+    names.join(BETWEEN).into()
+}
+
+/// Hands on what has changed, if it is time or the shard ends.
+pub(super) fn hand_on<W: World>(
+    devices: &mut Devices,
+    connections: &Slab<Connection<W::Socket>>,
+    rooms: &Rooms,
+    ends: bool,
+    context: &Context<W>,
+) {
+    if devices.due_ms.is_none_or(|due_ms| context.now_ms < due_ms && !ends) {
+        return;
+    }
+    devices.due_ms = None;
+    let mut waiting = context.config.records.devices.waiting();
+    for record in devices.last.drain(..) {
+        waiting.put(record);
+    }
+    for (key, room) in devices.changed.drain(..) {
+        let Some(device) = devices.of.get_mut(&(key, room)) else { continue };
+        device.is_listed = false;
+        let Some(connection) = connections.get(key as usize) else { continue };
+        let Some(session) = connection.sessions().iter().find(|session| session.room == room) else {
+            continue;
+        };
+        let Some(place) = rooms.get(room) else { continue };
+        let channels = device.has_moved.then(|| names(session, place));
+        // What was let go is said again with the next change.
+        let was_put = waiting.put(device.record(seen_ms(connection, context), channels));
+        device.has_moved &= !was_put;
+    }
+}
+
+/// When a connection was last heard, in milliseconds since 1970.
+pub(super) fn seen_ms<W: World>(connection: &Connection<W::Socket>, context: &Context<W>) -> u64 {
+    let ago_ms = context.now_ms.saturating_sub(connection.heard_ms);
+    (context.world.unix_us() / 1_000).saturating_sub(ago_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::Stream;
+    use crate::stream::ring::RingLimits;
+    use carillon_protocol::{DeviceId, TenantId, UserId};
+    use proptest::prelude::*;
+
+    const AT: (u32, RoomKey) = (3, RoomKey(1));
+
+    fn life() -> Life {
+        let limits = RingLimits { events: 16, bytes: 1 << 20 };
+        let epoch = Epoch::new("e1").unwrap();
+        Stream::new(TenantId::new("acme").unwrap(), epoch, Seq::ZERO, Seq(1), limits).position().0
+    }
+
+    fn devices(life: &Life) -> Devices {
+        let key = DeviceKey {
+            tenant: TenantId::new("acme").unwrap(),
+            user: UserId::new("mila").unwrap(),
+            device: DeviceId::new("phone").unwrap(),
+        };
+        let mut devices = Devices::default();
+        devices.enter(AT.0, AT.1, Device::new(key, 5, life, None));
+        devices
+    }
+
+    fn cursors(devices: &Devices) -> (Seq, Seq) {
+        let record = devices.of[&AT].record(0, None);
+        (record.delivered, record.acked)
+    }
+
+    proptest! {
+        /// Whatever is acknowledged, pinged and answered in whatever order: the cursors only move forwards, never past what was sent, and
+        /// what was refused has changed nothing.
+        #[test]
+        fn a_device_is_never_further_than_what_it_was_sent(steps in proptest::collection::vec((0..4u8, 0..50u64), 1..100)) {
+            let life = life();
+            let mut devices = devices(&life);
+            let (mut cursor, mut pings) = (Seq(0), vec![(0, Seq(0))]);
+            for (now, (step, value)) in (1u64..).zip(steps) {
+                let before = cursors(&devices);
+                match step {
+                    0 => cursor = cursor.max(Seq(value)),
+                    1 => {
+                        let result = devices.ack(AT, (Seq(value), None), (&life, cursor), now);
+                        if result.is_err() {
+                            prop_assert_eq!(cursors(&devices), before);
+                        } else {
+                            prop_assert_eq!(cursors(&devices).1, Seq(value));
+                        }
+                        prop_assert_eq!(result == Err(AckFault::Ahead), Seq(value) > cursor);
+                    }
+                    2 => {
+                        devices.pinged(AT, (&life, cursor), now, now);
+                        pings.push((now, cursor));
+                    }
+                    _ => {
+                        // Of this ping or an older one: only the last counts, and no other time means anything.
+                        let (sent_us, at) = pings[value as usize % pings.len()];
+                        devices.answered(AT, &life, sent_us, now);
+                        let is_last = pings.len() > 1 && pings.last() == Some(&(sent_us, at));
+                        if !is_last {
+                            prop_assert_eq!(cursors(&devices), before);
+                        } else {
+                            prop_assert!(cursors(&devices).0 >= at);
+                        }
+                    }
+                }
+                let after = cursors(&devices);
+                prop_assert!(after.0 >= before.0 && after.1 >= before.1);
+                prop_assert!(after.0 <= cursor && after.1 <= after.0);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_a_new_epoch_does_not_count_in_it() {
+        let before = life();
+        let after = Life { number: before.number + 1, epoch: Epoch::new("e2").unwrap(), ..life() };
+        let mut devices = devices(&before);
+        assert_eq!(devices.ack(AT, (Seq(9), None), (&before, Seq(9)), 0), Ok(()));
+        devices.pinged(AT, (&before, Seq(9)), 7, 0);
+        devices.answered(AT, &after, 7, 0);
+        assert_eq!(cursors(&devices), (Seq::ZERO, Seq::ZERO));
+        let old = Epoch::new("e1").unwrap();
+        let ack = |devices: &mut Devices, seq, epoch: Option<&Epoch>| {
+            devices.ack(AT, (Seq(seq), epoch), (&after, Seq(12)), 0)
+        };
+        assert_eq!(ack(&mut devices, 13, None), Err(AckFault::Ahead));
+        let unknown = Epoch::new("e0").unwrap();
+        assert_eq!(ack(&mut devices, 3, Some(&unknown)), Err(AckFault::Epoch));
+        assert_eq!(ack(&mut devices, 3, None), Ok(()));
+        assert_eq!(ack(&mut devices, 2, None), Err(AckFault::Behind(Seq(3))));
+        assert_eq!(ack(&mut devices, 3, None), Ok(()));
+        // What it had said in the epoch before is handed on as such.
+        let last: Vec<_> = devices.last.iter().map(|record| (record.epoch.clone(), record.acked)).collect();
+        assert_eq!(last, [(old, Seq(9))]);
+    }
+}

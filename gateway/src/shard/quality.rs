@@ -1,0 +1,58 @@
+//! How well is a client reached?
+//!
+//! By our own pings: each carries the time at which it was sent, so its pong says by itself how long it took. Four bytes of a connection,
+//! in what would else be padding.
+
+/// What the pings of a connection have shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Quality {
+    /// What the last one that was answered took, in milliseconds, plus one; 0: none was.
+    took: u16,
+    lost: u8,
+    /// Whether the pong of the last one is still to come.
+    awaits: bool,
+}
+
+impl Quality {
+    /// A ping is sent. True if the one before was not answered.
+    pub(super) fn pinged(&mut self) -> bool {
+        let is_lost = std::mem::replace(&mut self.awaits, true);
+        self.lost = self.lost.saturating_add(is_lost.into());
+        is_lost
+    }
+
+    /// A pong has come, so long after its ping. False if none is waited for.
+    pub(super) fn answered(&mut self, took_us: u64) -> bool {
+        let awaited = std::mem::take(&mut self.awaits);
+        if awaited {
+            self.took = u16::try_from(took_us / 1_000).unwrap_or(u16::MAX).saturating_add(1);
+        }
+        awaited
+    }
+
+    /// The last round trip, in milliseconds, at most 65,534; none before the first pong.
+    pub(super) fn rtt_ms(self) -> Option<u32> {
+        self.took.checked_sub(1).map(u32::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pong_counts_once_and_a_ping_without_one_is_lost() {
+        let mut quality = Quality::default();
+        assert!(!quality.answered(5_000), "nobody asked");
+        assert_eq!(quality.rtt_ms(), None);
+        assert!(!quality.pinged());
+        assert!(quality.answered(12_999));
+        assert_eq!(quality.rtt_ms(), Some(12));
+        assert!(!quality.answered(1));
+        assert!(!quality.pinged() && quality.pinged() && quality.pinged());
+        assert_eq!((quality.lost, quality.rtt_ms()), (2, Some(12)));
+        assert!(quality.answered(100_000_000));
+        assert_eq!(quality.rtt_ms(), Some(65_534));
+        assert_eq!(size_of::<Quality>(), 4);
+    }
+}
