@@ -34,7 +34,8 @@ pub enum Command {
     Publish(PublishArgs),
     /// Show events live, here or of any installation; resumes by itself after an interruption.
     Tail(TailArgs),
-    /// Say whom an installation sees in a token, or what it lets an API key do.
+    /// Say who is in a channel, or where somebody is; without either whom an installation sees in a token, or what it lets an API
+    /// key do.
     Who(WhoArgs),
     /// Publish believable events of five businesses until stopped.
     Demo(DemoArgs),
@@ -227,6 +228,9 @@ pub struct TailArgs {
     /// A further channel to subscribe to; may be repeated.
     #[arg(long = "channel", value_name = "CHANNEL")]
     pub channels: Vec<String>,
+    /// Also show who is in the channels, and who comes and goes.
+    #[arg(long, requires = "channels")]
+    pub presence: bool,
     /// Begin after this sequence number instead of now (needs no epoch: the current one is taken).
     #[arg(long, value_name = "SEQ")]
     pub since: Option<u64>,
@@ -248,11 +252,17 @@ pub struct TailArgs {
 /// `carillon who`
 #[derive(Debug, Args)]
 pub struct WhoArgs {
+    /// Who is in this channel? Without a token or key the running stack's key asks, in studio-nova.
+    #[arg(value_name = "CHANNEL", conflicts_with = "user")]
+    pub channel: Option<String>,
+    /// Where is this user?
+    #[arg(long)]
+    pub user: Option<String>,
     /// The installation's URL, instead of the running stack's.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// A user token; @FILE reads it from a file.
-    #[arg(long, value_name = "TOKEN", value_parser = secret, required_unless_present = "api_key")]
+    #[arg(long, value_name = "TOKEN", value_parser = secret, required_unless_present_any = ["api_key", "channel", "user"])]
     pub token: Option<String>,
     /// An API key; @FILE reads it from a file.
     #[arg(long, value_name = "KEY", value_parser = secret, conflicts_with = "token")]

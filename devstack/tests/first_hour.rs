@@ -214,6 +214,17 @@ async fn publish_tail_and_who_serve_any_installation() {
     );
     assert!(!who.to_string().contains(key));
 
+    let who = elsewhere(
+        vec!["who", "room:1", "--tenant", "studio-nova", "--json"],
+        ["--url", lb, "--api-key", key],
+    );
+    let who: Value = serde_json::from_str(&said(&who.await)).unwrap();
+    assert_eq!(who, serde_json::json!({"channel": "room:1", "count": 0, "members": []}));
+    let who = elsewhere(vec!["who", "--user", "mila"], ["--url", lb, "--token", token]).await;
+    assert_eq!(said(&who), "mila is in no channel that you see\n");
+    let refused = elsewhere(vec!["who", "room:1"], ["--url", lb, "--token", token]).await;
+    assert!(told(&refused).contains("forbidden"), "{}", told(&refused));
+
     let mistyped = elsewhere(vec!["who"], ["--url", lb, "--token", "a.b.c"]).await;
     assert!(told(&mistyped).contains("token_malformed"), "{}", told(&mistyped));
     let nobody = carillon(nowhere.path(), &["publish", "a.b", "--url", lb]).await;

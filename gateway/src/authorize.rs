@@ -5,7 +5,7 @@
 
 use crate::resume::{Claimed, CursorChecks, resume};
 use crate::services::{Service, Services};
-use crate::shard::Shards;
+use crate::shard::{PRESENCE_CHANNELS, Shards};
 use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
 use crate::tickets::Tickets;
@@ -13,9 +13,9 @@ use crate::verdicts::{May, Verdicts};
 use carillon_backplane::log::Log;
 use carillon_platform::ask::{Asker, Question};
 use carillon_platform::auth::{AuthError, Claims, Identity, Refusal as Kind, Verifier};
-use carillon_platform::rules::{Action, RuleSet};
+use carillon_platform::rules::{Action, Decision, RuleSet};
 use carillon_platform::share::AddressGroup;
-use carillon_protocol::client::ConnectParameters;
+use carillon_protocol::client::{ClientFrame, ConnectParameters};
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ResetReason;
 use carillon_protocol::{
@@ -42,6 +42,35 @@ pub(crate) struct Authorized {
     pub(crate) types: Option<Arc<TypeFilter>>,
     /// What their token says about them to whoever sees who is there.
     pub(crate) meta: Option<Arc<str>>,
+    /// Whether they are told who is in these channels.
+    pub(crate) presence: bool,
+    /// All that they want: the answer to this frame.
+    pub(crate) command: Option<Box<ClientFrame>>,
+}
+
+#[cfg(test)]
+impl Authorized {
+    /// Somebody who wants nothing beside these channels.
+    pub(crate) fn plain(
+        identity: Identity,
+        stream: Arc<Stream>,
+        channels: Vec<Channel>,
+        resume: Resume,
+    ) -> Self {
+        Self {
+            identity,
+            stream,
+            channels,
+            resume,
+            rules: None,
+            verdicts: Verdicts::default(),
+            device: None,
+            types: None,
+            meta: None,
+            presence: false,
+            command: None,
+        }
+    }
 }
 
 /// Where a connection begins.
@@ -237,6 +266,10 @@ impl Authorizer {
         let by_rule: Vec<Channel> =
             hello.channels.iter().filter(|channel| !identity.may_read(channel)).cloned().collect();
         let rules = (!by_rule.is_empty()).then(|| stream.rules());
+        let presence = hello.presence.unwrap_or(false);
+        if presence {
+            shown(&stream.rules(), &identity, &hello.channels)?;
+        }
         let device = hello.device.as_ref();
         let mut verdicts = Verdicts::default();
         if let Some(rules) = &rules {
@@ -257,7 +290,20 @@ impl Authorizer {
         let rules = rules.map(|rules| rules.version());
         let types = hello.types.map(Arc::new);
         let (channels, device, meta) = (hello.channels, hello.device, bearer.meta());
-        Ok(Authorized { identity, stream, channels, resume, rules, verdicts, device, types, meta })
+        let command = None;
+        Ok(Authorized {
+            identity,
+            stream,
+            channels,
+            resume,
+            rules,
+            verdicts,
+            device,
+            types,
+            meta,
+            presence,
+            command,
+        })
     }
 
     /// Whether the rules let somebody do this in all of these channels, which the token does not open, and what the tenant's
@@ -316,6 +362,28 @@ fn forbidden(channels: Vec<Channel>) -> Result<(), Refusal> {
     let message = format!("neither the token nor a rule allows {}", some(&channels));
     let refusal = Refusal::new("forbidden", message, 403, CloseCode::Forbidden);
     Err(Refusal { channels, ..refusal })
+}
+
+/// Refuses who wants to be told who is in channels without a rule that shows it.
+fn shown(rules: &RuleSet, identity: &Identity, channels: &[Channel]) -> Result<(), Refusal> {
+    let bad = |code, message: String| Refusal::new(code, message, 400, CloseCode::ProtocolError);
+    if channels.is_empty() {
+        let message = "presence: name the channels in which you want to see who is there";
+        return Err(bad("invalid_query", message.into()));
+    }
+    if channels.len() > PRESENCE_CHANNELS {
+        let message = format!("presence: a connection sees who is in {PRESENCE_CHANNELS} channels");
+        return Err(bad("too_many_channels", message));
+    }
+    let is_shown = |channel: &&Channel| {
+        matches!(rules.decide(Action::Presence, identity, channel), Decision::Allowed(_))
+    };
+    let hidden: Vec<Channel> = channels.iter().filter(|channel| !is_shown(channel)).cloned().collect();
+    if hidden.is_empty() {
+        return Ok(());
+    }
+    let message = format!("presence: no rule shows who is in {}", some(&hidden));
+    Err(Refusal { channels: hidden, ..Refusal::new("forbidden", message, 403, CloseCode::Forbidden) })
 }
 
 /// What names every channel of a tenant: the reserved ones need patterns that name them.

@@ -163,7 +163,7 @@ const FALLBACKS: Metric = Metric {
     name: "carillon_fallback_requests_total",
     kind: MetricKind::Counter,
     labels: "kind",
-    what: "clients let in without a WebSocket: sse or poll",
+    what: "clients let in without a WebSocket: sse, poll or command",
 };
 const BEHIND: Metric = Metric {
     name: "carillon_behind",

@@ -181,6 +181,8 @@ impl Node {
             shards: shards.clone(),
             serving: serving.clone(),
             user_timeout: config.stall_timeout + Duration::from_secs(5),
+            commands: Rates::default(),
+            command_rate: config.frames_per_second,
         });
         fate::spawn("feed", stopping.clone(), feed.run(batches, stop.clone()));
         fate::spawn("keys", stopping.clone(), authorizer.watch_keys(shards.clone(), stop.clone()));

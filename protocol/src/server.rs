@@ -288,6 +288,26 @@ impl ServerFrame<'_> {
         }
     }
 
+    /// Whether it is what a client's frame is answered with.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::Ok { .. }
+            | Self::Passed { .. }
+            | Self::Published { .. }
+            | Self::TooSoon { .. }
+            | Self::Pong { .. }
+            | Self::Error { .. } => true,
+            Self::Welcome { .. }
+            | Self::Heartbeat { .. }
+            | Self::Reset { .. }
+            | Self::Expiring { .. }
+            | Self::Goaway { .. }
+            | Self::Replayed { .. }
+            | Self::Signal { .. }
+            | Self::Presence { .. } => false,
+        }
+    }
+
     /// The frame's JSON.
     pub fn to_json(&self) -> Vec<u8> {
         // Strings, numbers and raw JSON only: nothing in a frame can fail to serialise.

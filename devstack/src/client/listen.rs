@@ -26,6 +26,8 @@ pub struct Listen {
     pub channels: Vec<String>,
     /// Which types of events; empty: all.
     pub types: Vec<String>,
+    /// Whether it is told who is in these channels.
+    pub presence: bool,
     /// Another tenant than the token's own.
     pub tenant: Option<String>,
     /// Where to begin, in the URL; none begins at the head.
@@ -40,8 +42,18 @@ impl Listen {
         let http = crate::http::client(|client| client.connect_timeout(PATIENCE)).map_err(lost)?;
         let url = base_url.trim_end_matches('/').to_owned();
         let token = token.into();
-        let (channels, types) = (Vec::new(), Vec::new());
-        Ok(Self { http, url, token, channels, types, tenant: None, since: None, last_event_id: None })
+        let (channels, types, presence) = (Vec::new(), Vec::new(), false);
+        Ok(Self {
+            http,
+            url,
+            token,
+            channels,
+            types,
+            presence,
+            tenant: None,
+            since: None,
+            last_event_id: None,
+        })
     }
 
     /// Also these channels.
@@ -55,6 +67,13 @@ impl Listen {
     #[must_use]
     pub fn types<S: Into<String>>(mut self, types: impl IntoIterator<Item = S>) -> Self {
         self.types = types.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Also told who is in these channels.
+    #[must_use]
+    pub fn presence(mut self) -> Self {
+        self.presence = true;
         self
     }
 
@@ -109,6 +128,7 @@ impl Listen {
         if !self.types.is_empty() {
             query.push(("types", self.types.join(",")));
         }
+        query.extend(self.presence.then(|| ("presence", "1".to_owned())));
         query.extend(self.tenant.iter().map(|tenant| ("tenant", tenant.clone())));
         query.extend(wait.iter().map(|wait| ("wait", wait.as_secs().to_string())));
         let url = format!("{}/v1/{path}", self.url);

@@ -39,6 +39,8 @@ pub struct Follow {
     pub device: Option<String>,
     /// Channels beside the automatic ones.
     pub channels: Vec<String>,
+    /// Whether it is told who is in them.
+    pub presence: bool,
     /// Another tenant than the token's own.
     pub tenant: Option<String>,
     /// Size of the kernel's receive buffer in bytes.
@@ -58,6 +60,7 @@ impl Follow {
             since: None,
             device: None,
             channels: Vec::new(),
+            presence: false,
             tenant: None,
             receive_buffer: None,
             patience: Duration::from_secs(10),
@@ -201,6 +204,7 @@ impl Resuming {
             device: self.follow.device.clone(),
             channels: self.follow.channels.clone(),
             types: Vec::new(),
+            presence: self.follow.presence,
             tenant: self.follow.tenant.clone(),
             origin: None,
             receive_buffer: self.follow.receive_buffer,

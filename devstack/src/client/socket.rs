@@ -52,6 +52,8 @@ pub struct Connect {
     pub channels: Vec<String>,
     /// Which types of events; empty: all.
     pub types: Vec<String>,
+    /// Whether it is told who is in these channels.
+    pub presence: bool,
     /// Another tenant than the token's own.
     pub tenant: Option<String>,
     /// The `Origin` a browser would send.
@@ -74,6 +76,7 @@ impl Connect {
             device: None,
             channels: Vec::new(),
             types: Vec::new(),
+            presence: false,
             tenant: None,
             origin: None,
             receive_buffer: None,
@@ -134,6 +137,9 @@ impl Connect {
             }
             if !self.types.is_empty() {
                 query.append_pair("types", &self.types.join(","));
+            }
+            if self.presence {
+                query.append_pair("presence", "1");
             }
             if let Some(tenant) = &self.tenant {
                 query.append_pair("tenant", tenant);

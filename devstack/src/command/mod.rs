@@ -5,6 +5,7 @@ mod down;
 mod drill;
 mod journal;
 mod paint;
+mod present;
 mod reset;
 mod revive;
 mod status;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{Cli, Command};
 use crate::client;
+use crate::client::presence::Subject;
 use crate::info::StackInfo;
 use crate::install::{self, InstallError};
 use crate::process::Identity;
@@ -41,7 +43,7 @@ pub enum CommandError {
     #[error("{0} must begin with {1}")]
     Url(String, &'static str),
     /// `who` was not let in.
-    #[error("the gateway does not let this token in: {0}")]
+    #[error("the installation does not answer this: {0}")]
     Refused(#[from] client::socket::SocketError),
     /// A second one in the same folder.
     #[error("a stack already runs in {}{}; stop it with `carillon down`", data.display(), at(lb.as_deref()))]
@@ -112,7 +114,14 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
             let source = target::source(data, &args)?;
             Ok(client::tail::run(&args, source).await?)
         }
-        Command::Who(args) => who::run(running(data).ok(), &args).await,
+        Command::Who(args) => {
+            let stack = running(data).ok();
+            match (&args.channel, &args.user) {
+                (Some(channel), _) => present::run(stack, &args, Subject::Channel(channel)).await,
+                (None, Some(user)) => present::run(stack, &args, Subject::User(user)).await,
+                (None, None) => who::run(stack, &args).await,
+            }
+        }
         Command::Demo(args) => Ok(client::demo::run(&args, &running(data)?).await?),
         Command::Reset => reset::run(data).await,
         Command::Drill(drill) => drill::run(drill).await,

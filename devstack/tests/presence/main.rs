@@ -14,6 +14,7 @@ mod faults;
 mod people;
 mod person;
 mod rest;
+mod streams;
 
 use carillon_devstack::stack::{Stack, StackConfig};
 use serde_json::{Value, json};

@@ -7,6 +7,7 @@
 #[path = "../support/wire/mod.rs"]
 mod wire;
 
+mod commands;
 mod faults;
 mod reach;
 mod refused;

@@ -8,7 +8,7 @@
 use super::handshake::Edge;
 use super::problem::Problem;
 use super::replies::LARGE;
-use super::request::no_ticket;
+use super::request::{no_presence, no_ticket};
 use super::takeover::Takeover;
 use crate::metrics::metrics;
 use crate::shard::Wire;
@@ -28,7 +28,7 @@ pub(super) async fn event_stream(State(edge): State<Arc<Edge>>, request: Request
     let chunked = request.version() == Version::HTTP_11;
     let let_in = || async {
         is_get(&request)?;
-        edge.client(request, |_| Wire::EventStream { chunked }).await
+        edge.client(request, |_| Ok(Wire::EventStream { chunked })).await
     };
     match let_in().await {
         Ok(client) => {
@@ -49,9 +49,10 @@ pub(super) async fn poll(State(edge): State<Arc<Edge>>, request: Request) -> Res
         is_get(&request)?;
         no_ticket(request.uri().query().unwrap_or_default())?;
         edge.client(request, |query| {
+            no_presence(query)?;
             // Without a cursor the answer is the cursor to begin with, and nobody waits for that.
             let wait = query.wait.unwrap_or(if query.hello.since.is_some() { WAIT } else { Duration::ZERO });
-            Wire::Poll { wait_ms: wait.as_millis() as u32, most: LARGE as u32 }
+            Ok(Wire::Poll { wait_ms: wait.as_millis() as u32, most: LARGE as u32 })
         })
         .await
     };
@@ -65,13 +66,13 @@ fn is_get(request: &Request) -> Result<(), Problem> {
     if request.method() == Method::GET { Ok(()) } else { Err(HandshakeFault::Method.into()) }
 }
 
-fn refused(problem: Problem, tell: impl FnOnce(Problem) -> Response) -> Response {
+pub(super) fn refused(problem: Problem, tell: impl FnOnce(Problem) -> Response) -> Response {
     metrics().rejected(problem.code);
     tell(problem)
 }
 
 /// The head of an answer whose body the shard writes.
-fn opening(kind: &'static str, content: &'static str) -> Response {
+pub(super) fn opening(kind: &'static str, content: &'static str) -> Response {
     metrics().fallback(kind);
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();

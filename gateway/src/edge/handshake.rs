@@ -11,6 +11,7 @@ use super::takeover::{Client, Takeover};
 use super::windows::Windows;
 use crate::admission::{Admission, Kept, Permit};
 use crate::authorize::{Authorizer, Bearer, Refusal};
+use crate::live::Rates;
 use crate::metrics::metrics;
 use crate::serving::Serving;
 use crate::shard::{Coming, Shards, Wire};
@@ -40,14 +41,18 @@ pub(crate) struct Edge {
     pub(crate) serving: Serving,
     /// After this time without any acknowledgement the kernel gives an event stream up.
     pub(crate) user_timeout: Duration,
+    /// How many commands people send.
+    pub(crate) commands: Rates,
+    /// Commands of a person, a second.
+    pub(crate) command_rate: u32,
 }
 
 /// What is needed of a request to judge it.
-struct Arrival {
+pub(super) struct Arrival {
     peer: Option<Peer>,
     address: IpAddr,
     token: Option<Credentials>,
-    query: RawQuery,
+    pub(super) query: RawQuery,
 }
 
 /// What a request brings to say who it is from.
@@ -108,7 +113,7 @@ impl Edge {
     pub(super) async fn client(
         &self,
         request: Request,
-        wire: impl FnOnce(&UrlQuery) -> Wire,
+        wire: impl FnOnce(&UrlQuery) -> Result<Wire, Refusal>,
     ) -> Result<Client, Problem> {
         self.is_open()?;
         self.origins.check(request.headers())?;
@@ -117,12 +122,12 @@ impl Edge {
             return Err(Refusal::from(AuthError::Missing).into());
         };
         let query = arrival.query.read()?;
-        let wire = wire(&query);
+        let wire = wire(&query)?;
         self.admit(permit, bearer, query, wire).await
     }
 
     /// What is needed of a request. The rest is let go: a kept header would pin the whole buffer.
-    fn arrival(&self, request: Request, offered: Option<Box<str>>) -> Result<Arrival, Problem> {
+    pub(super) fn arrival(&self, request: Request, offered: Option<Box<str>>) -> Result<Arrival, Problem> {
         let query = request.uri().query().unwrap_or_default();
         // A ticket stands where a token may, and before it: whoever sends both sends the token for those who know no tickets.
         let ticket = url_ticket(query);
@@ -138,7 +143,7 @@ impl Edge {
     }
 
     /// A place, and who it is for; none without a token. Nothing that costs more than a signature comes before this.
-    async fn authenticate(&self, arrival: &Arrival) -> Result<Option<(Permit, Bearer)>, Problem> {
+    pub(super) async fn authenticate(&self, arrival: &Arrival) -> Result<Option<(Permit, Bearer)>, Problem> {
         let Some(token) = &arrival.token else { return Ok(None) };
         let permit = self.admission.enter(arrival.address)?;
         let bearer = match token {
@@ -152,7 +157,7 @@ impl Edge {
     }
 
     /// With all they asked for, or not at all.
-    async fn admit(
+    pub(super) async fn admit(
         &self,
         mut permit: Permit,
         bearer: Bearer,
@@ -171,7 +176,7 @@ impl Edge {
         Ok(Client { permit, coming: Coming::Admitted(Box::new(authorized)), wire })
     }
 
-    fn is_open(&self) -> Result<(), Problem> {
+    pub(super) fn is_open(&self) -> Result<(), Problem> {
         if self.serving.takes_connections() { Ok(()) } else { Err(Problem::draining()) }
     }
 

@@ -3,6 +3,7 @@
 //! Sockets are counted by address and have deadlines ([`carillon_platform::sockets`]); behind a trusted balancer that
 //! announces its clients, by the address it announces.
 
+use super::commands::command;
 use super::fallback::{event_stream, poll};
 use super::handshake::{Edge, websocket};
 use super::problem::Problem;
@@ -46,11 +47,13 @@ pub(crate) async fn serve(
     let fallbacks = Router::new()
         .route("/v1/sse", any(event_stream))
         .route("/v1/poll", any(poll))
-        .layer(cors(edge.clone()));
+        .layer(cors(edge.clone(), Method::GET));
+    let commands = Router::new().route("/v1/commands", any(command)).layer(cors(edge.clone(), Method::POST));
     let router = Router::new()
         .route("/v1/ws", any(websocket))
         .route("/ws", any(websocket))
         .merge(fallbacks)
+        .merge(commands)
         .fallback(|| async { Problem::not_found().into_response() })
         .with_state(edge.clone());
     loop {
@@ -95,11 +98,11 @@ async fn announced(socket: &mut TcpStream, place: Place, edge: &Edge) -> Option<
 }
 
 /// What pages of other origins may do: with the allowed ones, whatever asks for leave first. A WebSocket does not.
-fn cors(edge: Arc<Edge>) -> CorsLayer {
+fn cors(edge: Arc<Edge>, method: Method) -> CorsLayer {
     let allowed = move |_: &HeaderValue, request: &Parts| edge.origins.check(&request.headers).is_ok();
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
-        .allow_methods([Method::GET])
+        .allow_methods([method])
         // Whatever a page, or what watches it, adds: tracing (`traceparent`) goes with every request of some pages.
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([

@@ -7,6 +7,7 @@
 //! | [`listener`] | who may speak HTTP to us, and for how long? |
 //! | [`proxy`] | whose connection is it that a balancer passes on? |
 //! | [`handshake`] | may this client come in? |
+//! | [`commands`] | how does a client say something that has no WebSocket? |
 //! | [`fallback`] | how does a client get its events that cannot have a WebSocket? |
 //! | [`replies`] | how large may a poll's answer become? |
 //! | [`windows`] | which clients may compress what they send with what they sent before? |
@@ -16,6 +17,7 @@
 //! | [`problem`] | how is a refusal told? |
 
 mod address;
+mod commands;
 mod fallback;
 pub(crate) mod handshake;
 pub(crate) mod listener;

@@ -49,7 +49,11 @@ impl Problem {
     }
 
     pub(super) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "a gateway has /v1/ws, /v1/sse and /v1/poll")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "a gateway has /v1/ws, /v1/sse, /v1/poll and /v1/commands",
+        )
     }
 
     /// The node is stopping.
@@ -64,7 +68,13 @@ impl Problem {
         Self { headers: vec![(header::CONNECTION, HeaderValue::from_static("close"))], ..self }
     }
 
-    fn retry(self, seconds: u32) -> Self {
+    /// With this header.
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    pub(super) fn retry(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
 

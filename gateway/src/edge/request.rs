@@ -75,6 +75,7 @@ impl UrlQuery {
                     let types = value.split(',').filter(|text| !text.is_empty());
                     hello.types = Some(TypeFilter::new(types).map_err(|why| bad(&name, why))?);
                 }
+                "presence" => hello.presence = Some(flag(&value).map_err(|why| bad(&name, why))?),
                 "wait" => read.wait = Some(wait(&value).map_err(|why| bad(&name, why))?),
                 "token" | "ticket" => {}
                 // Those that add it to an address at each return leave the older ones there: the last is the newest.
@@ -121,6 +122,14 @@ fn malformed(code: &'static str, detail: String) -> Refusal {
     Refusal::new(code, detail, 400, CloseCode::ProtocolError)
 }
 
+fn flag(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err("must be 1 or 0".into()),
+    }
+}
+
 /// The names and values of a query, decoded.
 fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     form_urlencoded::parse(query.as_bytes())
@@ -150,6 +159,16 @@ pub(super) fn no_ticket(query: &str) -> Result<(), Refusal> {
             Err(malformed("invalid_query", why.into()))
         }
     }
+}
+
+/// Refuses to tell a poll who is there: it has one answer, and nobody could tell it what changes.
+pub(super) fn no_presence(query: &UrlQuery) -> Result<(), Refusal> {
+    if query.hello.presence != Some(true) {
+        return Ok(());
+    }
+    let why =
+        "presence: a poll is not told who is there; ask GET /v1/presence/{channel} or POST /v1/commands";
+    Err(malformed("invalid_query", why.into()))
 }
 
 fn wait(seconds: &str) -> Result<Duration, String> {
@@ -264,6 +283,8 @@ mod tests {
             ("types=a*b", "types"),
             ("types=a%20b", "types"),
             ("types=a&types=b", "types"),
+            ("presence=yes", "presence"),
+            ("presence=", "presence"),
             ("wait=51", "wait"),
             ("wait=-1", "wait"),
             ("since=1&since=2", "since"),

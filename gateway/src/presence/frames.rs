@@ -4,11 +4,13 @@
 
 use super::roster::{Present, Told, Update, member};
 use crate::shard::Wire;
-use crate::ws::encode::text_frame;
+use crate::stream::entry::Message;
+use crate::ws::encode::{payload, text_frame};
 use bytes::Bytes;
 use carillon_protocol::server::ServerFrame;
 use carillon_protocol::{Channel, UserId};
 use serde_json::value::RawValue;
+use std::sync::OnceLock;
 
 /// Bytes of people in one frame; the largest frame has half as many again.
 const PART: usize = 64 * 1024;
@@ -19,16 +21,25 @@ const FEW: usize = 40;
 #[derive(Debug)]
 pub(crate) struct PresenceFrame {
     message: Bytes,
+    /// Made when the first reader of an event stream gets it.
+    event_stream: OnceLock<Box<Message>>,
 }
 
 impl PresenceFrame {
     fn new(frame: &ServerFrame<'_>) -> Self {
-        Self { message: text_frame(&[&frame.to_json()]) }
+        Self { message: text_frame(&[&frame.to_json()]), event_stream: OnceLock::new() }
     }
 
-    /// As a client of this kind reads it: only WebSockets watch.
+    /// As a client of this kind reads it. An answer that comes once has nobody who watches.
     pub(crate) fn form(&self, wire: Wire) -> Option<&Bytes> {
-        matches!(wire, Wire::WebSocket(_)).then_some(&self.message)
+        match wire {
+            Wire::WebSocket(_) => Some(&self.message),
+            Wire::EventStream { chunked } => {
+                let of_json = || Box::new(Message::new(b"data: ", payload(&self.message)));
+                Some(self.event_stream.get_or_init(of_json).form(chunked))
+            }
+            Wire::Poll { .. } | Wire::Command => None,
+        }
     }
 }
 

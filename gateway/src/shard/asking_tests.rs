@@ -116,6 +116,8 @@ impl Rig {
             device: None,
             types: None,
             meta: None,
+            presence: false,
+            command: None,
         };
         let newcomer = Newcomer {
             socket: mio::net::TcpStream::from_std(socket),

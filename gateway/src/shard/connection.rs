@@ -179,6 +179,9 @@ impl<S: Socket> Connection<S> {
             if frame.cursor().is_some() {
                 self.told_ms = now_ms;
             }
+            if self.wire == Wire::Command && frame.is_answer() {
+                self.answered(now_ms);
+            }
         }
     }
 
@@ -203,6 +206,13 @@ impl<S: Socket> Connection<S> {
         // A WebSocket's farewell is short. An answer may be long, and its reader slow: it has the time a reader has.
         let within_ms = if self.wire.is_websocket() { FAREWELL_MS } else { context.config.stall_ms };
         let until_ms = context.now_ms + within_ms;
+        self.stage = Stage::Closing { until_ms, answered: false, sessions: self.take_sessions() };
+    }
+
+    /// A command has its answer, which ends it.
+    fn answered(&mut self, now_ms: u64) {
+        metrics().closed(CloseReason::Answered.label());
+        let until_ms = now_ms + FAREWELL_MS;
         self.stage = Stage::Closing { until_ms, answered: false, sessions: self.take_sessions() };
     }
 

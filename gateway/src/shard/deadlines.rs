@@ -19,6 +19,8 @@ use carillon_protocol::server::ServerFrame;
 const GREETING_MS: u64 = 5_000;
 /// How long a token may be checked and a stream opened.
 const ENTERING_MS: u64 = 10_000;
+/// How long the answer to a command may take: longer than anything that it waits for.
+const COMMAND_MS: u64 = 10_000;
 
 /// When a connection must be looked at next; never once it is gone.
 pub(super) fn due_ms<S: Socket>(connection: &Connection<S>, config: &ShardConfig) -> Option<u64> {
@@ -39,6 +41,7 @@ pub(super) fn due_ms<S: Socket>(connection: &Connection<S>, config: &ShardConfig
                 }
                 (None, Wire::EventStream { .. }) => connection.told_ms + config.heartbeat_ms,
                 (None, Wire::Poll { wait_ms, .. }) => connection.opened_ms + poll_ms(wait_ms, sessions),
+                (None, Wire::Command) => connection.opened_ms + COMMAND_MS,
             };
             let leave = match connection.departure {
                 Departure::Stays => u64::MAX,
@@ -126,6 +129,12 @@ fn look_after_client<W: World>(key: u32, tables: &mut Tables<W::Socket>, context
     if let Wire::Poll { wait_ms, .. } = connection.wire {
         if now_ms >= connection.opened_ms + poll_ms(wait_ms, connection.sessions()) {
             tables.close(key, CloseCode::Bye, "", context);
+        }
+        return;
+    }
+    if connection.wire == Wire::Command {
+        if now_ms >= connection.opened_ms + COMMAND_MS {
+            tables.refuse(key, None, "unavailable", "there was no answer in time", now_ms);
         }
         return;
     }

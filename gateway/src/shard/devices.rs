@@ -62,8 +62,15 @@ pub(super) enum AckFault {
 }
 
 impl Device {
-    /// A device that has come now, and has got everything up to `delivered`, if that is known.
-    pub(super) fn new(key: DeviceKey, came_ms: u64, life: &Life, delivered: Option<Seq>) -> Self {
+    /// A device that has come now, and has got everything up to `delivered`, if that is known. Unless it `joins` the channels that it
+    /// names, it is in those that it was in before.
+    pub(super) fn new(
+        key: DeviceKey,
+        came_ms: u64,
+        life: &Life,
+        delivered: Option<Seq>,
+        joins: bool,
+    ) -> Self {
         Self {
             key: Arc::new(key),
             came_ms,
@@ -72,7 +79,7 @@ impl Device {
             delivered,
             acked: None,
             pinged: None,
-            has_moved: true,
+            has_moved: joins,
             is_listed: false,
         }
     }
@@ -277,7 +284,7 @@ mod tests {
             device: DeviceId::new("phone").unwrap(),
         };
         let mut devices = Devices::default();
-        devices.enter(AT.0, AT.1, Device::new(key, 5, life, None));
+        devices.enter(AT.0, AT.1, Device::new(key, 5, life, None, true));
         devices
     }
 

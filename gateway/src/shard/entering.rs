@@ -15,6 +15,7 @@ use super::revoked::keeps_out;
 use super::rules::{follow_rules, recheck};
 use super::session::{Position, Reading, Session};
 use super::tables::Tables;
+use super::watching::watch_all;
 use super::wire::Wire;
 use super::world::World;
 use crate::authorize::{Authorized, Refusal, Resume};
@@ -89,7 +90,9 @@ pub(super) fn welcome<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> Vec<Box<str>> {
-    let Authorized { identity, stream, channels, resume, rules, verdicts, device, types, meta } = authorized;
+    let Authorized {
+        identity, stream, channels, resume, rules, verdicts, device, types, meta, presence, ..
+    } = authorized;
     let Some(connection) = tables.get_mut(key) else { return Vec::new() };
     let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };
     let held = std::mem::take(held);
@@ -115,8 +118,11 @@ pub(super) fn welcome<W: World>(
     let (expires_ms, expiring_ms) = token_deadlines(identity.expires_at, context);
     let expires_in = identity.expires_at.saturating_sub(context.world.unix_us() / 1_000_000);
     let own = identity.channels();
+    let watched_channels = if presence { channels.clone() } else { Vec::new() };
     let more: Vec<Channel> = channels.into_iter().filter(|channel| !own.contains(channel)).collect();
-    let all = [own, more].concat();
+    let is_command = tables.get(key).is_some_and(|connection| connection.wire == Wire::Command);
+    // A command is in no channel: it is answered, and that is all.
+    let all = if is_command { Vec::new() } else { [own, more].concat() };
     let session = Session {
         room: room_key,
         place: 0,
@@ -137,10 +143,21 @@ pub(super) fn welcome<W: World>(
     let index = tables.get(key).map_or(0, |connection| connection.sessions().len().saturating_sub(1));
     tables.join(key, index, &all, types.as_ref());
     for (channel, verdict) in verdicts.on(Action::Subscribe) {
-        if let Verdict::Allowed(granted) = verdict {
+        if let (Verdict::Allowed(granted), false) = (verdict, is_command) {
             let (now_ms, spread) = (context.now_ms, spread(key, tables));
             tables.asked.hold(key, channel, granted, verdicts.generation(), now_ms, spread);
         }
+    }
+    if let Some(device) = device.clone() {
+        let (tenant, user) = (identity.tenant.clone(), identity.user.clone());
+        let (came_ms, has) =
+            (context.world.unix_us() / 1_000, (comes_back && reset.is_none()).then_some(seq));
+        let key_of = DeviceKey { tenant, user, device };
+        let device = Device::new(key_of, came_ms, &life, has, !is_command);
+        tables.devices.enter(key, room_key, device);
+    }
+    if is_command {
+        return held;
     }
     if identity.service.is_some() {
         tables.watch(key, index, &identity.patterns, types.as_ref());
@@ -150,13 +167,6 @@ pub(super) fn welcome<W: World>(
     }
     metrics().resumed(resumed);
     tables.asked.set_device(key, device.clone());
-    if let Some(device) = device.clone() {
-        let (tenant, user) = (identity.tenant.clone(), identity.user.clone());
-        let (came_ms, has) =
-            (context.world.unix_us() / 1_000, (comes_back && reset.is_none()).then_some(seq));
-        let device = Device::new(DeviceKey { tenant, user, device }, came_ms, &life, has);
-        tables.devices.enter(key, room_key, device);
-    }
     let Some(connection) = tables.get_mut(key) else { return held };
     let watched = match (connection.wire, position) {
         (Wire::WebSocket(_), Position::Behind(since)) => {
@@ -192,6 +202,9 @@ pub(super) fn welcome<W: World>(
     if rules.is_some_and(|rules| tables.rooms.get(room_key).is_some_and(|room| room.rules.version() != rules))
     {
         recheck(key, room_key, &all, tables, context);
+    }
+    if !watched_channels.is_empty() {
+        watch_all(key, index, watched_channels, tables);
     }
     held
 }

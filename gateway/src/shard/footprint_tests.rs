@@ -153,6 +153,8 @@ impl Rig {
             device: None,
             types: None,
             meta: None,
+            presence: false,
+            command: None,
         };
         self.accept(Coming::Admitted(Box::new(authorized)));
     }

@@ -70,6 +70,10 @@ pub(super) fn tell_to_leave<W: World>(key: u32, tables: &mut Tables<W::Socket>, 
     if let Wire::Poll { .. } = connection.wire {
         return tables.close(key, CloseCode::Restart, "the node is going away", context);
     }
+    if connection.wire == Wire::Command {
+        // Its answer is on its way.
+        return;
+    }
     connection.departure = Departure::ToldUntil(context.now_ms + LEAVING_MS);
     // Departures are spread already; the delay keeps those of one tick apart.
     let reconnect_ms = 100 + connection.id.number * 7_919 % 900;

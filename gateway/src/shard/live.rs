@@ -97,7 +97,9 @@ impl LiveFanOut {
             let by_type = room.wanting_type(channels, &kind).flat_map(|(_, members)| members);
             for &reader in by_name.iter().chain(by_pattern).chain(by_type) {
                 let Some(connection) = connections.get_mut(reader as usize) else { continue };
-                if signal.except == Some(connection.id) || matches!(connection.wire, Wire::Poll { .. }) {
+                if signal.except == Some(connection.id)
+                    || matches!(connection.wire, Wire::Poll { .. } | Wire::Command)
+                {
                     continue;
                 }
                 if !connection.outbox.is_empty() || live_session(&mut connection.stage, key).is_none() {

@@ -2,10 +2,13 @@
 //!
 //! A shard sleeps in epoll. Whoever has something for it puts it into its mailbox and wakes it, once.
 
-use super::messages::{Cause, Newcomer, ToShard};
+use super::messages::{Cause, Coming, Newcomer, ToShard};
+use super::wire::Wire;
 use crate::live::Passing;
 use crate::stream::{ShardSet, Stream};
+use carillon_platform::auth::Identity;
 use mio::Waker;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -95,7 +98,7 @@ impl Shards {
     /// Gives a newcomer to the shard with the fewest connections.
     pub(crate) fn connect(&self, newcomer: Box<Newcomer>) {
         let least = self.0.iter().enumerate().min_by_key(|(_, mailbox)| mailbox.load.load(Ordering::Relaxed));
-        if let Some((shard, mailbox)) = least {
+        if let Some((shard, mailbox)) = of_person(&newcomer, &self.0).or(least) {
             mailbox.load.fetch_add(1, Ordering::Relaxed);
             self.send(shard, ToShard::Connect(newcomer));
         }
@@ -133,6 +136,18 @@ fn shares(loads: &[usize], count: usize) -> Vec<usize> {
         }
     }
     shares
+}
+
+/// The shard of whoever sends a command: always the same, so that somebody who stops typing is known to have begun.
+fn of_person<'m>(newcomer: &Newcomer, mailboxes: &'m [Mailbox]) -> Option<(usize, &'m Mailbox)> {
+    let (Wire::Command, Coming::Admitted(authorized)) = (newcomer.wire, &newcomer.coming) else {
+        return None;
+    };
+    let Identity { tenant, user, .. } = &authorized.identity;
+    let mut hasher = DefaultHasher::new();
+    (tenant, user).hash(&mut hasher);
+    let shard = hasher.finish() as usize % mailboxes.len().max(1);
+    Some((shard, mailboxes.get(shard)?))
 }
 
 #[cfg(test)]

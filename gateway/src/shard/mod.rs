@@ -134,5 +134,6 @@ pub(crate) use messages::{
     Asker, Cause, Coming, ConnectionId, HistoryFrom, HistoryPage, Newcomer, PresenceNews, Published, Request,
     ToShard,
 };
+pub(crate) use present::CHANNELS as PRESENCE_CHANNELS;
 pub(crate) use stuck::StuckCursors;
 pub(crate) use wire::Wire;

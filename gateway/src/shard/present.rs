@@ -6,7 +6,7 @@ use carillon_protocol::Channel;
 use std::collections::HashMap;
 
 /// Channels that a connection is seen in, or watches, at most.
-pub(super) const CHANNELS: usize = 100;
+pub(crate) const CHANNELS: usize = 100;
 
 /// The presence of one room.
 #[derive(Default)]

@@ -9,7 +9,7 @@
 
 use super::asking::{asked, renew_due};
 use super::catchup::{Progress, go_forward, take_page};
-use super::commands::{end_sessions_of, refreshed};
+use super::commands::{carry_out, end_sessions_of, refreshed};
 use super::connection::Connection;
 use super::context::{Context, ShardConfig};
 use super::deadlines::{due_ms, look_after};
@@ -278,9 +278,15 @@ impl<W: World> Shard<W> {
         }
     }
 
-    fn welcome(&mut self, key: u32, authorized: Authorized) {
+    fn welcome(&mut self, key: u32, mut authorized: Authorized) {
+        let command = authorized.command.take();
         for text in welcome(key, authorized, &mut self.tables, &mut self.context) {
             on_text(key, &text, &mut self.tables, &mut self.context);
+        }
+        if let Some(frame) = command
+            && self.tables.get(key).is_some_and(Connection::is_open)
+        {
+            carry_out(key, *frame, &mut self.tables, &mut self.context);
         }
         self.settle(key);
         // Their room may have followed the rules that they came by.

@@ -3,13 +3,16 @@
 //! A `publish` that does not go into the log, and that somebody types: to the live connections in the channel, here and
 //! everywhere, and to nobody else.
 
+use super::connection::Connection;
 use super::context::Context;
 use super::durable::publish_into_log;
 use super::joining::{SESSION, raw};
 use super::live::hand_in;
+use super::messages::ConnectionId;
 use super::publishing::{Refused, TYPING, Way, may_publish, may_type, refuse, take_rate};
 use super::tables::Tables;
 use super::typists::Place;
+use super::wire::Wire;
 use super::world::{Socket, World};
 use crate::live::Passing;
 use crate::metrics::metrics;
@@ -106,7 +109,9 @@ pub(super) fn typing<W: World>(
     let Some(session) = connection.sessions().get(SESSION) else { return };
     let Some(room) = tables.rooms.get(session.room) else { return };
     let (own, channels) = (&session.channels, std::slice::from_ref(channel));
-    let is_in = room.own_key(own, channel).is_some()
+    // A command came in only if it may be there.
+    let is_in = connection.wire == Wire::Command
+        || room.own_key(own, channel).is_some()
         || room
             .watchers(channels)
             .chain(room.wanting_type(channels, TYPING))
@@ -116,7 +121,7 @@ pub(super) fn typing<W: World>(
         if is_in { Ok(()) } else { Err(outside()) }
     });
     let (place, stream, connection) =
-        (Place::of(&session.identity, channel), room.stream.clone(), connection.id);
+        (Place::of(&session.identity, channel), room.stream.clone(), typist(connection));
     match (may, state) {
         (Ok(()), Typing::Start) => tables.typists.start(&stream, place, connection),
         // Whoever typed may always stop.
@@ -127,6 +132,14 @@ pub(super) fn typing<W: World>(
     say_words(tables, context);
     let reached = context.world.reaches_others();
     answer(key, &id, reached, tables, context);
+}
+
+/// Whose typing it is. That of commands goes on when they have been answered: to all of a person's there is one.
+fn typist<S: Socket>(connection: &Connection<S>) -> ConnectionId {
+    match connection.wire {
+        Wire::Command => ConnectionId { shard: connection.id.shard, key: u32::MAX, number: 0 },
+        _ => connection.id,
+    }
 }
 
 /// Says what is to be said of who types.

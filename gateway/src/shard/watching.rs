@@ -86,6 +86,22 @@ pub(super) fn watch<S: Socket>(key: u32, index: usize, joined: Joined, tables: &
     ask(id, index, channels, Wants::Joined(Box::new(joined)), tables);
 }
 
+/// Has a session that has just come told all that is known of these channels, and what changes from there on.
+pub(super) fn watch_all<S: Socket>(
+    key: u32,
+    index: usize,
+    mut channels: Vec<Channel>,
+    tables: &mut Tables<S>,
+) {
+    // The rules may have changed since it was let in.
+    let hidden = unseen(key, index, &channels, tables);
+    channels.retain(|channel| !hidden.contains(channel));
+    let Some(connection) = tables.get(key) else { return };
+    let id = connection.id;
+    tables.watch_presence(key, index, &channels);
+    ask(id, index, channels, Wants::Sync, tables);
+}
+
 /// Asks once who is in a channel.
 pub(super) fn look<S: Socket>(
     key: u32,

@@ -1,6 +1,6 @@
 //! In which form does a frame reach a client?
 //!
-//! A WebSocket gets messages, an event stream `data:` lines, a poll one JSON answer. Everything before that (rooms,
+//! A WebSocket gets messages, an event stream `data:` lines, a poll and a command one JSON answer. Everything before that (rooms,
 //! cursors, catching up, deadlines) is the same for all of them.
 
 use crate::chunk::{LAST, chunk};
@@ -38,6 +38,8 @@ pub(crate) enum Wire {
         /// JSON of events beyond which the answer takes no more; the next poll gets them.
         most: u32,
     },
+    /// One answer, to the one frame that came with the request.
+    Command,
 }
 
 impl Wire {
@@ -68,7 +70,7 @@ impl Wire {
         readers: usize,
     ) -> &'a Bytes {
         match self {
-            Wire::WebSocket(None) | Wire::Poll { .. } => &entry.frame,
+            Wire::WebSocket(None) | Wire::Poll { .. } | Wire::Command => &entry.frame,
             Wire::WebSocket(Some(deflate)) => {
                 let shared = is_shared(deflate, entry.json().len(), readers);
                 let form = shared.then(|| entry.deflate(deflater.get_or_insert_default()));
@@ -86,7 +88,7 @@ impl Wire {
         readers: usize,
     ) -> &'a Bytes {
         match self {
-            Wire::WebSocket(None) | Wire::Poll { .. } => passing.frame(),
+            Wire::WebSocket(None) | Wire::Poll { .. } | Wire::Command => passing.frame(),
             Wire::WebSocket(Some(deflate)) => {
                 let shared = is_shared(deflate, passing.json().len(), readers);
                 let form = shared.then(|| passing.deflate(deflater.get_or_insert_default()));
@@ -96,12 +98,13 @@ impl Wire {
         }
     }
 
-    /// Appends a frame in this form; a poll has none but its answer.
+    /// Appends a frame in this form; a poll has none but its answer, a command's is a frame.
     pub(super) fn push(self, out: &mut Vec<u8>, frame: &ServerFrame<'_>, epoch: Option<&Epoch>) {
         match self {
             Wire::WebSocket(_) => push_text(out, &[&frame.to_json()]),
             Wire::EventStream { chunked } => push_message(out, frame, epoch, chunked),
-            Wire::Poll { .. } => {}
+            Wire::Command if frame.is_answer() => out.extend_from_slice(&frame.to_json()),
+            Wire::Poll { .. } | Wire::Command => {}
         }
     }
 
@@ -117,6 +120,11 @@ impl Wire {
                 if chunked {
                     out.extend_from_slice(LAST);
                 }
+            }
+            Wire::Command => {
+                let frame =
+                    ServerFrame::Error { id: None, code: code.label(), message: reason, channels: None };
+                out.extend_from_slice(&frame.to_json());
             }
             Wire::Poll { .. } => {}
         }

@@ -27,6 +27,8 @@ pub struct ConnectParameters {
     pub last: Option<LastEvent>,
     /// Which types of events the connection wants; none: all.
     pub types: Option<TypeFilter>,
+    /// Whether the connection is told who is in these channels, now and from now on.
+    pub presence: Option<bool>,
 }
 
 impl ConnectParameters {
@@ -51,6 +53,7 @@ impl ConnectParameters {
             epoch,
             last,
             types: self.types.or(other.types),
+            presence: self.presence.or(other.presence),
         }
     }
 }
@@ -72,6 +75,8 @@ struct ConnectFields<'a> {
     last: Option<Cow<'a, str>>,
     #[serde(default)]
     types: Option<Vec<Cow<'a, str>>>,
+    #[serde(default)]
+    presence: Option<bool>,
 }
 
 /// What a first frame asks for beside its token, whose bearer is known by now. The fault in words.
@@ -94,6 +99,7 @@ fn asked(object: &str) -> Result<ConnectParameters, String> {
         epoch: fields.epoch.map(|it| Epoch::new(&it).map_err(|e| fault("epoch", e))).transpose()?,
         last: fields.last.map(|it| it.parse().map_err(|e| fault("last", e))).transpose()?,
         types: types(fields.types.as_deref())?,
+        presence: fields.presence,
     })
 }
 
@@ -141,8 +147,9 @@ mod tests {
             epoch: Some(Epoch::new("e1").unwrap()),
             last: Some("4:id".parse().unwrap()),
             types: Some(TypeFilter::new(["order.*"]).unwrap()),
+            presence: Some(true),
         };
-        let fields = r#""tenant":"acme","device":"phone","channels":["a","c:*","b","a","c:*"],"since":4,"epoch":"e1","last":"4:id","types":["order.*"]"#;
+        let fields = r#""tenant":"acme","device":"phone","channels":["a","c:*","b","a","c:*"],"since":4,"epoch":"e1","last":"4:id","types":["order.*"],"presence":true"#;
         assert_eq!(connect(&format!(r#"{{"type":"auth","token":"t",{fields}}}"#)), Ok(wanted.clone()));
         assert_eq!(
             connect(&format!(r#"{{"type":"auth","data":{{"token":"t",{fields}}}}}"#)),
@@ -157,6 +164,7 @@ mod tests {
             r#""epoch":"a b""#,
             r#""last":"4""#,
             r#""device":{}"#,
+            r#""presence":"1""#,
             r#""types":[]"#,
             r#""types":["a b"]"#,
         ] {

@@ -1,11 +1,11 @@
-//! How does an event, or a signal, look on one line of a terminal?
+//! How does an event, a signal, or who comes and goes, look on one line of a terminal?
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::frame::Frame;
 
@@ -45,6 +45,41 @@ impl Style {
     }
 }
 
+/// People of one frame that have a line each; of more it is only told how many.
+const NAMED: usize = 20;
+
+/// A `presence` frame as `signal` frames, which have lines: one for everybody who came, went or changed; one for all who are there.
+pub(super) fn comings(frame: &Frame) -> Vec<Frame> {
+    let (channel, count) = (&frame.0["channel"], &frame.0["count"]);
+    let line = |from: &str, what: &str, data: Value| {
+        let event = json!({"type": format!("presence.{what}"), "data": data});
+        Frame(json!({"type": "signal", "channel": channel, "from": from, "event": event}))
+    };
+    let list = |name: &str| frame.0[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    if frame.0["sync"] == true {
+        let names: Vec<&str> = list("members").iter().filter_map(|one| one["user"].as_str()).collect();
+        return vec![line("", "here", json!({"count": count, "people": names.join(" ")}))];
+    }
+    let mut lines = Vec::new();
+    for what in ["joined", "updated", "left"] {
+        for one in list(what).iter().take(NAMED) {
+            let name = one.as_str().or_else(|| one["user"].as_str()).unwrap_or_default();
+            let mut data = json!({"count": count});
+            if !one["meta"].is_null() {
+                data["meta"] = one["meta"].clone();
+            }
+            lines.push(line(name, what, data));
+        }
+        if let Some(more) = list(what).len().checked_sub(NAMED).filter(|more| *more > 0) {
+            lines.push(line("", what, json!({"count": count, "more": more})));
+        }
+    }
+    if lines.is_empty() {
+        lines.push(line("", "count", json!({"count": count})));
+    }
+    lines
+}
+
 fn columns(frame: &Frame, width: usize, colours: bool, zone: &TimeZone) -> String {
     let event = frame.event();
     let word = |name: &str| event[name].as_str().unwrap_or_default();
@@ -61,7 +96,10 @@ fn columns(frame: &Frame, width: usize, colours: bool, zone: &TimeZone) -> Strin
     } else {
         frame.channels().join(" ")
     };
-    let channels = printable(&channels).into_owned();
+    let kind = cut(&kind, width / 2);
+    // So that time, number and type before them, and some data behind them, fit into the line.
+    let before = 8 + 2 + 6 + 2 + kind.chars().count().max(21) + 2;
+    let channels = cut(&printable(&channels), width.saturating_sub(before + 2 + LEAST_DATA).max(17));
     let urgent = matches!(word("priority"), "urgent" | "critical");
 
     let (mut line, mut used) = (String::new(), 0);
@@ -77,13 +115,13 @@ fn columns(frame: &Frame, width: usize, colours: bool, zone: &TimeZone) -> Strin
     column(&seq, 6, CYAN);
     column(&kind, 21, if urgent { RED } else { GREEN });
     column(&channels, 17, YELLOW);
-    line.push_str(&told(&event["data"], width.saturating_sub(used).max(LEAST_DATA)));
+    line.push_str(&brief(&event["data"], width.saturating_sub(used).max(LEAST_DATA)));
     line.truncate(line.trim_end().len());
     line
 }
 
-/// The data as `name=value` pairs, at most `room` characters.
-fn told(data: &Value, room: usize) -> String {
+/// Data as `name=value` pairs, at most `room` characters.
+pub fn brief(data: &Value, room: usize) -> String {
     let text = match data {
         Value::Null => String::new(),
         Value::Object(members) => {
@@ -95,16 +133,20 @@ fn told(data: &Value, room: usize) -> String {
         }
         other => other.to_string(),
     };
-    let text = printable(&text);
+    cut(&printable(&text), room)
+}
+
+/// At most so many characters of a text.
+fn cut(text: &str, room: usize) -> String {
     if text.chars().count() <= room {
-        return text.into_owned();
+        return text.to_owned();
     }
     let end = text.char_indices().nth(room.saturating_sub(1)).map_or(text.len(), |(end, _)| end);
     format!("{}…", &text[..end])
 }
 
 /// Text without control characters: an event must not steer the terminal of who looks at it.
-pub(super) fn printable(text: &str) -> Cow<'_, str> {
+pub fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().any(char::is_control) {
         text.chars().map(|c| if c.is_control() { '·' } else { c }).collect::<String>().into()
     } else {
@@ -114,8 +156,6 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn frame(data: Value) -> Frame {
@@ -147,6 +187,35 @@ mod tests {
         ));
         assert_eq!(&line[8..], "  ~       typing                 contact:1 an·na    state=start");
         assert_eq!(line[..8].matches(':').count(), 2, "{line}");
+    }
+
+    #[test]
+    fn who_comes_and_goes_has_lines() {
+        let lines = |frame: Value| comings(&Frame(frame)).iter().map(plain).collect::<Vec<_>>();
+        let told = lines(json!({"type": "presence", "channel": "branch:1", "count": 7,
+            "joined": [{"user": "ana", "since": 1, "meta": {"desk": 4}}], "left": ["42"], "updated": []}));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(
+            &told[0][8..],
+            r#"  ~       presence.joined        branch:1 ana       count=7  meta={"desk":4}"#
+        );
+        assert_eq!(&told[1][8..], "  ~       presence.left          branch:1 42        count=7");
+        let sync = json!({"type": "presence", "channel": "branch:1", "sync": true, "count": 2,
+            "members": [{"user": "ana", "since": 1}, {"user": "mila", "since": 2}]});
+        assert_eq!(
+            &lines(sync)[0][8..],
+            "  ~       presence.here          branch:1           count=2  people=ana mila"
+        );
+        let crowd = json!({"type": "presence", "channel": "branch:1", "count": 900});
+        assert_eq!(&lines(crowd)[0][8..], "  ~       presence.count         branch:1           count=900");
+        let many: Vec<Value> = (0..50).map(|n| json!({"user": "u".repeat(90), "since": n})).collect();
+        let many =
+            json!({"type": "presence", "channel": "branch:1", "count": 50, "joined": many, "left": []});
+        assert_eq!(lines(many.clone()).len(), NAMED + 1);
+        let sync =
+            json!({"type": "presence", "channel": "b", "sync": true, "count": 50, "members": many["joined"]});
+        assert!(lines(sync)[0].chars().count() <= 100);
+        assert!(lines(many).iter().all(|line| line.chars().count() <= 100));
     }
 
     #[test]

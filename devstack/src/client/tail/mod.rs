@@ -1,8 +1,10 @@
 //! What does `carillon tail` do?
 //!
-//! Events go to stdout, one line each, and signals between them; what happens to the connection goes to stderr.
+//! Events go to stdout, one line each, and between them signals and, with `--presence`, who comes and goes; what happens to the connection goes to stderr.
 
 mod line;
+
+pub use line::{brief, printable};
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +16,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep_until};
 
-use self::line::Style;
+use self::line::{Style, comings};
 use super::frame::{Cursor, Frame, Welcome};
 use super::resume::{Follow, Happening, Resuming, TokenSource};
 use super::socket::SocketError;
@@ -80,6 +82,7 @@ pub async fn run(args: &TailArgs, source: Source) -> Result<(), TailError> {
         }
         Listener::Secret(secret) => follow.token = minted(args, secret)?,
     }
+    follow.presence = args.presence;
     follow.since = args.since.map(|seq| Cursor { seq, epoch: None });
 
     let style = if args.json {
@@ -171,6 +174,7 @@ impl<E: Write, N: Write> View<E, N> {
                     frame.seq().unwrap_or_default()
                 )),
                 Happening::Other(frame) if frame.is("signal") => self.signal(&frame)?,
+                Happening::Other(frame) if frame.is("presence") => self.presence(&frame)?,
                 Happening::Other(frame) if frame.is("error") => self.note(&format!(
                     "the gateway says {}: {}",
                     frame.code().unwrap_or("error"),
@@ -201,6 +205,14 @@ impl<E: Write, N: Write> View<E, N> {
     fn signal(&mut self, frame: &Frame) -> Result<(), TailError> {
         let line = self.style.line(frame);
         writeln!(self.events, "{line}").and_then(|()| self.events.flush()).map_err(TailError::Output)
+    }
+
+    /// As JSON the frame as it came; else a line for everybody it is about.
+    fn presence(&mut self, frame: &Frame) -> Result<(), TailError> {
+        if matches!(self.style, Style::Json) {
+            return self.signal(frame);
+        }
+        comings(frame).iter().try_for_each(|line| self.signal(line))
     }
 
     fn note_first(&mut self, welcome: &Welcome) {

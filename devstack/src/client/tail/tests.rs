@@ -42,6 +42,16 @@ async fn tail_shows_signals_and_counts_events() {
 }
 
 #[tokio::test]
+async fn tail_shows_who_comes_and_goes_and_counts_events() {
+    let presence = json!({"type": "presence", "channel": "branch:1", "count": 1, "joined": [{"user": "ana", "since": 1}], "left": [], "updated": []});
+    let scene = vec![welcome("g", 4, "live"), Step::Say(presence), event(5)];
+    let (events, _, outcome) = shown(vec![Scene::Play(scene)], 1).await;
+    outcome.unwrap();
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert!(events[0].contains("presence.joined") && events[0].contains("branch:1 ana"), "{events:?}");
+}
+
+#[tokio::test]
 async fn tail_ends_when_the_gateway_says_not_to_come_back() {
     let (_, _, outcome) = shown(vec![Scene::Play(vec![welcome("g", 0, "live"), Step::Close(4401)])], 1).await;
     assert_eq!(outcome.unwrap_err().to_string(), "the gateway will not serve us: closed with 4401 scripted");

@@ -301,9 +301,8 @@ impl Run {
         };
         let rules = (!by_rule.is_empty()).then_some(SettingsVersion { tenant: version, defaults: 0 });
         let types = client.chosen().map(|types| Arc::new(TypeFilter::new(types).unwrap()));
-        let (stream, device) = (tenant.stream.clone(), None);
-        let verdicts = Verdicts::default();
-        Ok(Authorized { identity, stream, channels, resume, rules, verdicts, device, types, meta: None })
+        let stream = tenant.stream.clone();
+        Ok(Authorized { rules, types, ..Authorized::plain(identity, stream, channels, resume) })
     }
 
     pub(super) fn say(&mut self, number: usize, what: &Saying, flow: usize) {
