@@ -90,11 +90,6 @@ impl CpuPerDelivery {
         let each = |ms: f64| ms * 1_000.0 / deliveries.max(1) as f64;
         Self { user_us: each(user), system_us: each(system), total_us: each(user + system) }
     }
-
-    /// In all.
-    pub(crate) fn total_us(&self) -> f64 {
-        self.total_us
-    }
 }
 
 impl fmt::Display for CpuPerDelivery {

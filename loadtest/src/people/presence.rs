@@ -17,6 +17,10 @@ use crate::table::{Table, grouped};
 
 /// After the last arrival: the last count has been told by then.
 const QUIET: Duration = Duration::from_secs(3);
+/// People who come after the crowd, each when the one before has been told of.
+const LATE: u32 = 6;
+/// Until somebody has been told of in a crowd.
+const TOLD: Duration = Duration::from_millis(1_200);
 const RULE: &str = r#"{"subscribe":["anyone"],"presence":["anyone"]}"#;
 
 /// `carillon-loadtest presence`
@@ -56,8 +60,8 @@ struct Turn {
     /// The gateways' CPU time for each person.
     unseen: CpuPerDelivery,
     watching: CpuPerDelivery,
-    /// What watching adds to it, for each frame.
-    added_per_frame_us: f64,
+    /// The gateways' CPU time for each frame when single people come after the crowd.
+    frame: CpuPerDelivery,
     /// `GET /v1/presence/{channel}`: its first page, the median of some.
     page_ms: f64,
 }
@@ -72,7 +76,7 @@ impl crate::Report for Presence {
             table.figure("presence frames", frames);
             table.figure("CPU per person, nobody watching", turn.unseen);
             table.figure("CPU per person, everybody watching", turn.watching);
-            table.figure("added by watching, per frame", format!("{:.2} µs", turn.added_per_frame_us));
+            table.figure("CPU per presence frame", turn.frame);
             table.figure("first page over REST", format!("{:.1} ms", turn.page_ms));
         }
         table.figure("faults", self.faults);
@@ -93,14 +97,13 @@ pub(crate) fn run(args: &PresenceArgs) -> Result<Presence, Failure> {
         for _ in 0..args.turns {
             let unseen = leave(crowd(args, false).await?, &mut found).await.each;
             let came = leave(crowd(args, true).await?, &mut found).await;
-            let added = (came.each.total_us() - unseen.total_us()) * f64::from(args.people);
             found.turns.push(Turn {
                 arrived_in: came.arrived_in,
                 frames: came.frames.iter().sum(),
                 most_frames: came.frames.iter().copied().max().unwrap_or_default(),
                 unseen,
                 watching: came.each,
-                added_per_frame_us: added / came.frames.iter().sum::<u64>().max(1) as f64,
+                frame: came.frame,
                 page_ms: came.page_ms,
             });
         }
@@ -125,6 +128,7 @@ struct Came {
     members: Vec<Rc<Member>>,
     /// Frames of presence that each of them got.
     frames: Vec<u64>,
+    frame: CpuPerDelivery,
     page_ms: f64,
     arrived_in: f64,
     each: CpuPerDelivery,
@@ -151,10 +155,17 @@ async fn crowd(args: &PresenceArgs, watch: bool) -> Result<Came, Failure> {
     let arrived_in = begun.elapsed().as_secs_f64();
     sleep(QUIET).await;
     let each = room_ref.each(&mark, u64::from(args.people))?;
+    let frames: Vec<u64> = members.iter().map(|member| member.heard.presence.get()).collect();
+    let mark = room_ref.mark()?;
+    for number in 0..LATE {
+        members.push(room_ref.arrive(args.people + number, &subscribe).await?);
+        sleep(TOLD).await;
+    }
+    let later: u64 = members.iter().map(|member| member.heard.presence.get()).sum();
+    let frame = room_ref.each(&mark, later - frames.iter().sum::<u64>())?;
     room = Rc::into_inner(room_ref).ok_or_else(|| Failure::Usage("somebody is still coming".into()))?;
-    let page_ms = if watch { page(&mut room, args.people).await? } else { 0.0 };
-    let frames = members.iter().map(|member| member.heard.presence.get()).collect();
-    Ok(Came { members, frames, page_ms, arrived_in, each })
+    let page_ms = if watch { page(&mut room, args.people + LATE).await? } else { 0.0 };
+    Ok(Came { members, frames, frame, page_ms, arrived_in, each })
 }
 
 /// The median time of some first pages.
