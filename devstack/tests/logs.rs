@@ -236,6 +236,19 @@ async fn rights_that_are_missing_in_redis_are_told_once() {
     logs(stack.gateway(0), "redis refuses a message to ourselves").await;
     assert_eq!(log_of(stack.gateway(0)).matches(nodes).count(), 1);
     assert_eq!(log_of(stack.publisher(0)).matches(announcements).count(), 1);
+    // Those for who is here are met when somebody is.
+    let url = format!("{}/v1/channel-rules/tenant?tenant=acme", stack.publisher(0).url());
+    let rule = json!({"subscribe": ["anyone"], "presence": ["anyone"]});
+    let set = reqwest::Client::new().put(url).json(&rule).bearer_auth(stack.api_key()).send().await.unwrap();
+    assert_eq!(set.status(), 200);
+    let here = "redis refuses what is needed to know who is here";
+    assert!(!log_of(stack.gateway(0)).contains(here));
+    let token = Claims::new("acme", "mila", now(), 3_600).sign(stack.jwt_secret()).unwrap();
+    let (socket, _) = Socket::open(&Connect::new(stack.gateway(0).ws_url(), token)).await.unwrap();
+    logs(stack.gateway(0), here).await;
+    logs(stack.gateway(0), "redis refuses a message to ourselves").await;
+    assert_eq!(log_of(stack.gateway(0)).matches(here).count(), 1);
+    socket.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

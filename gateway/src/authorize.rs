@@ -13,7 +13,7 @@ use crate::verdicts::{May, Verdicts};
 use carillon_backplane::log::Log;
 use carillon_platform::ask::{Asker, Question};
 use carillon_platform::auth::{AuthError, Claims, Identity, Refusal as Kind, Verifier};
-use carillon_platform::rules::{Action, Decision, RuleSet};
+use carillon_platform::rules::{Action, RuleSet};
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::{ClientFrame, ConnectParameters};
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
@@ -22,7 +22,7 @@ use carillon_protocol::{
     Channel, ChannelPattern, CloseCode, DeviceId, Epoch, Seq, SettingsVersion, TenantId, TypeFilter,
 };
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// Somebody who may come in.
@@ -267,10 +267,11 @@ impl Authorizer {
             hello.channels.iter().filter(|channel| !identity.may_read(channel)).cloned().collect();
         let rules = (!by_rule.is_empty()).then(|| stream.rules());
         let presence = hello.presence.unwrap_or(false);
-        if presence {
-            shown(&stream.rules(), &identity, &hello.channels)?;
-        }
         let device = hello.device.as_ref();
+        let mut shown = Verdicts::default();
+        if presence {
+            shown = self.shown(&stream.rules(), &identity, &hello.channels, device).await?;
+        }
         let mut verdicts = Verdicts::default();
         if let Some(rules) = &rules {
             verdicts = self.permitted(rules, Action::Subscribe, &identity, &by_rule, device).await?;
@@ -288,6 +289,12 @@ impl Authorizer {
             resume => resume,
         };
         let rules = rules.map(|rules| rules.version());
+        // One setting's only; what another one said is asked again.
+        let verdicts = match (shown.is_empty(), verdicts.is_empty()) {
+            (true, _) => verdicts,
+            (_, true) => shown,
+            _ => shown.after(verdicts, Duration::ZERO),
+        };
         let types = hello.types.map(Arc::new);
         let (channels, device, meta) = (hello.channels, hello.device, bearer.meta());
         let command = None;
@@ -304,6 +311,27 @@ impl Authorizer {
             presence,
             command,
         })
+    }
+
+    /// Refuses who wants to be told who is in channels without a rule that shows it; what the application says of those that are
+    /// left to it.
+    async fn shown(
+        &self,
+        rules: &RuleSet,
+        identity: &Identity,
+        channels: &[Channel],
+        device: Option<&DeviceId>,
+    ) -> Result<Verdicts, Refusal> {
+        let bad = |code, message: String| Refusal::new(code, message, 400, CloseCode::ProtocolError);
+        if channels.is_empty() {
+            let message = "presence: name the channels in which you want to see who is there";
+            return Err(bad("invalid_query", message.into()));
+        }
+        if channels.len() > PRESENCE_CHANNELS {
+            let message = format!("presence: a connection sees who is in {PRESENCE_CHANNELS} channels");
+            return Err(bad("too_many_channels", message));
+        }
+        self.permitted(rules, Action::Presence, identity, channels, device).await
     }
 
     /// Whether the rules let somebody do this in all of these channels, which the token does not open, and what the tenant's
@@ -362,28 +390,6 @@ fn forbidden(channels: Vec<Channel>) -> Result<(), Refusal> {
     let message = format!("neither the token nor a rule allows {}", some(&channels));
     let refusal = Refusal::new("forbidden", message, 403, CloseCode::Forbidden);
     Err(Refusal { channels, ..refusal })
-}
-
-/// Refuses who wants to be told who is in channels without a rule that shows it.
-fn shown(rules: &RuleSet, identity: &Identity, channels: &[Channel]) -> Result<(), Refusal> {
-    let bad = |code, message: String| Refusal::new(code, message, 400, CloseCode::ProtocolError);
-    if channels.is_empty() {
-        let message = "presence: name the channels in which you want to see who is there";
-        return Err(bad("invalid_query", message.into()));
-    }
-    if channels.len() > PRESENCE_CHANNELS {
-        let message = format!("presence: a connection sees who is in {PRESENCE_CHANNELS} channels");
-        return Err(bad("too_many_channels", message));
-    }
-    let is_shown = |channel: &&Channel| {
-        matches!(rules.decide(Action::Presence, identity, channel), Decision::Allowed(_))
-    };
-    let hidden: Vec<Channel> = channels.iter().filter(|channel| !is_shown(channel)).cloned().collect();
-    if hidden.is_empty() {
-        return Ok(());
-    }
-    let message = format!("presence: no rule shows who is in {}", some(&hidden));
-    Err(Refusal { channels: hidden, ..Refusal::new("forbidden", message, 403, CloseCode::Forbidden) })
 }
 
 /// What names every channel of a tenant: the reserved ones need patterns that name them.

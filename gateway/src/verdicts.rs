@@ -73,6 +73,11 @@ impl Verdicts {
         *self.roles == *roles
     }
 
+    /// Whether nothing was said.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
     /// Of which setting of the application they are.
     pub(crate) fn generation(&self) -> u64 {
         self.generation

@@ -12,6 +12,7 @@ mod decides;
 mod ends;
 mod faults;
 mod places;
+mod sending;
 
 use application::Application;
 use carillon_devstack::client::frame::Frame;

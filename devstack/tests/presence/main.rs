@@ -6,9 +6,6 @@
 #[path = "../support/wire/mod.rs"]
 mod wire;
 
-#[path = "../asked/application.rs"]
-mod application;
-
 mod crowd;
 mod faults;
 mod people;

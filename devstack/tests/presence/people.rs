@@ -1,6 +1,5 @@
 //! Who is seen when, while everything works?
 
-use super::application::{Application, yes};
 use super::person::Plan;
 use super::{set, show, stack};
 use crate::wire::{PATIENCE, Shared, ask, block_on, claims, client, open};
@@ -142,42 +141,6 @@ fn what_is_wrong_is_named() {
         assert!(refused.to_string().contains("token_claims"), "{refused}");
         socket.close().await;
         desk.close().await;
-    });
-}
-
-#[test]
-fn where_a_rule_leaves_it_to_the_application_nobody_is_seen_and_nobody_asked() {
-    block_on(async {
-        let stack = shared().await;
-        let application = Application::start(|_| yes(60)).await;
-        let url = format!("{}/v1/tenants/asking", stack.publisher(0).url());
-        let body = json!({"authorize_url": application.url});
-        let put = reqwest::Client::new().put(url).json(&body).bearer_auth(stack.api_key());
-        assert_eq!(put.send().await.unwrap().status(), 200);
-        set(&stack, "asking", json!({"subscribe": ["ask"], "presence": ["role:desk", "ask"]})).await;
-        let (mut mila, _) = open(&stack, stack.gateway(0), &claims("asking", "mila")).await;
-        let (mut ana, _) = open(&stack, stack.gateway(1), &claims("asking", "ana").roles(["desk"])).await;
-        let watch = json!({"type": "subscribe", "id": 1, "channel": "branch:1", "presence": true});
-        let look = json!({"type": "presence", "id": 2, "channel": "branch:1"});
-        for frame in [&watch, &look] {
-            let refused = ask(&mut mila, frame.clone()).await;
-            assert_eq!(
-                (refused.code(), refused.channels()),
-                (Some("forbidden"), vec!["branch:1".to_owned()])
-            );
-            assert!(refused.0["message"].as_str().unwrap().contains("`ask` lets nobody see"), "{refused:?}");
-        }
-        // The application lets her in, and she is not seen by that; whoever the list lets in by itself is.
-        let joined = ask(&mut mila, json!({"type": "subscribe", "id": 3, "channel": "branch:1"})).await;
-        assert!(joined.is("ok"), "{joined:?}");
-        let joined = ask(&mut ana, watch).await;
-        let told = &joined.0["presence"]["branch:1"];
-        assert_eq!((&told["count"], &told["members"][0]["user"]), (&json!(1), &json!("ana")), "{joined:?}");
-        let about: Vec<_> =
-            application.questions().iter().map(|asked| asked.body["action"].clone()).collect();
-        assert!(!about.is_empty() && about.iter().all(|action| action == "subscribe"), "{about:?}");
-        mila.close().await;
-        ana.close().await;
     });
 }
 

@@ -30,13 +30,14 @@ const A_TURN: usize = 256;
 #[derive(Default)]
 pub(super) struct Asked {
     of: HashMap<u32, OfConnection>,
+    /// What connections call the device they come from.
+    devices: HashMap<u32, DeviceId>,
     due: BTreeSet<(u64, u32, Channel)>,
     last_ticket: AskTicket,
 }
 
 #[derive(Default)]
 struct OfConnection {
-    device: Option<DeviceId>,
     waiting: Vec<Waiting>,
     held: HashMap<Channel, Held>,
 }
@@ -107,13 +108,13 @@ impl Asked {
 
     /// What a connection calls the device it comes from.
     pub(super) fn set_device(&mut self, key: u32, device: Option<DeviceId>) {
-        if device.is_some() {
-            self.of.entry(key).or_default().device = device;
+        if let Some(device) = device {
+            self.devices.insert(key, device);
         }
     }
 
     pub(super) fn device(&self, key: u32) -> Option<&DeviceId> {
-        self.of.get(&key)?.device.as_ref()
+        self.devices.get(&key)
     }
 
     /// Has a `subscribe` wait for verdicts, once more if it has before. None if as many wait as may.
@@ -272,6 +273,9 @@ impl Asked {
 
     /// A connection is gone.
     pub(super) fn gone(&mut self, key: u32) {
+        if !self.devices.is_empty() {
+            self.devices.remove(&key);
+        }
         if self.is_empty() {
             return;
         }
@@ -289,8 +293,7 @@ impl Asked {
     }
 
     fn forget_if_empty(&mut self, key: u32) {
-        let is_empty =
-            |own: &OfConnection| own.device.is_none() && own.waiting.is_empty() && own.held.is_empty();
+        let is_empty = |own: &OfConnection| own.waiting.is_empty() && own.held.is_empty();
         if self.of.get(&key).is_some_and(is_empty) {
             self.of.remove(&key);
         }

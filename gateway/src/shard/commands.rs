@@ -5,6 +5,7 @@
 use super::acks::ack;
 use super::connection::Connection;
 use super::context::Context;
+use super::holdback::{hold_back, next};
 use super::joining::{SESSION, pays_for, raw, subscribe};
 use super::messages::{Joining, Request};
 use super::revoked::keeps_out;
@@ -25,8 +26,26 @@ use std::sync::Arc;
 /// Longest time before expiry that a client is told; half the token's time if that is less.
 const EXPIRING_MS: u64 = 30_000;
 
-/// Does what a frame asks for and answers it.
+/// Does what a frame asks for and answers it, or has it wait for what the tenant's application says.
 pub(super) fn carry_out<W: World>(
+    key: u32,
+    frame: ClientFrame,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    if let Some(frame) = hold_back(key, frame, tables, context) {
+        carry_out_now(key, frame, tables, context);
+    }
+}
+
+/// Goes on with the frames of a connection that have waited for what the application says.
+pub(super) fn carry_out_held<W: World>(key: u32, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
+    while let Some(frame) = next(key, tables, context) {
+        carry_out_now(key, frame, tables, context);
+    }
+}
+
+fn carry_out_now<W: World>(
     key: u32,
     frame: ClientFrame,
     tables: &mut Tables<W::Socket>,
@@ -163,6 +182,7 @@ fn leave_forbidden<W: World>(
         .collect();
     let (had, has) = (before.channels(), session.identity.channels());
     let gained: Vec<Channel> = has.into_iter().filter(|channel| !had.contains(channel)).collect();
+    tables.holding.forget_kept(key);
     settled.iter().for_each(|channel| tables.asked.forget(key, channel));
     for channel in left_to_it {
         if is_new || tables.asked.held(key, &channel).is_none() {
@@ -211,11 +231,11 @@ fn presence<W: World>(
     context: &mut Context<W>,
 ) {
     if let Some(channel) = &channel
-        && !unseen(key, SESSION, std::slice::from_ref(channel), tables).is_empty()
+        && !unseen(key, SESSION, std::slice::from_ref(channel), tables, context.now_ms).is_empty()
     {
         metrics().frame_refused("forbidden");
         let channels = std::slice::from_ref(channel);
-        let message = why_unseen(key, SESSION, channels, tables);
+        let message = why_unseen(channels);
         let channels = Some(channels);
         let error = ServerFrame::Error { id: raw(&id), code: "forbidden", message: &message, channels };
         return tables.say(key, &error, context.now_ms);

@@ -156,6 +156,12 @@ pub(super) fn welcome<W: World>(
         let device = Device::new(key_of, came_ms, &life, has, !is_command);
         tables.devices.enter(key, room_key, device);
     }
+    for (channel, verdict) in verdicts.on(Action::Presence) {
+        if let Verdict::Allowed(granted) = verdict {
+            let (generation, now_ms) = (verdicts.generation(), context.now_ms);
+            tables.holding.keep(key, Action::Presence, channel, granted, generation, now_ms);
+        }
+    }
     if is_command {
         return held;
     }
@@ -204,7 +210,7 @@ pub(super) fn welcome<W: World>(
         recheck(key, room_key, &all, tables, context);
     }
     if !watched_channels.is_empty() {
-        watch_all(key, index, watched_channels, tables);
+        watch_all(key, index, watched_channels, tables, context.now_ms);
     }
     held
 }

@@ -113,9 +113,9 @@ pub(super) fn join<W: World>(
         return tables.refuse(key, asked.id.as_deref(), "too_many_channels", &message, context.now_ms);
     }
     if asked.presence {
-        let unseen = unseen(key, SESSION, &asked.channels, tables);
+        let unseen = unseen(key, SESSION, &asked.channels, tables, context.now_ms);
         if !unseen.is_empty() {
-            let message = format!("{}; nothing was subscribed", why_unseen(key, SESSION, &unseen, tables));
+            let message = format!("{}; nothing was subscribed", why_unseen(&unseen));
             return refuse(key, &asked.id, ("forbidden", &message), &unseen, tables, context);
         }
         if !has_room_to_watch(key, SESSION, &asked.channels, tables) {

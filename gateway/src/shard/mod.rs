@@ -31,6 +31,7 @@
 //! | [`context`] | what do all parts of a shard use while they work? |
 //! | [`groups`] | who of a channel wants only events of some types? |
 //! | [`asked`] | which memberships hold by an application's verdict, until when, and what waits for one? |
+//! | [`holding`] | which frames of a connection wait for a verdict of an application, and which yeses are kept? |
 //! | [`present`] | which sessions of a room are seen in its channels, and who watches? |
 //! | [`waiting`] | which signals wait in a room, and which are let go when there are too many? |
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
@@ -56,6 +57,7 @@
 //! | [`signals`] | how is what clients say to each other carried out? |
 //! | [`acks`] | how does a device say what it has handled, and how is it seen what has reached it? |
 //! | [`asking`] | what happens when a tenant's application has said something, or is to say it again? |
+//! | [`holdback`] | what happens to a frame that a rule leaves to the application? |
 //! | [`commands`] | how is each client frame carried out? |
 //! | [`inbound`] | what becomes of what a client sends? |
 //! | [`entering`] | how does a socket become somebody in a tenant? |
@@ -91,6 +93,8 @@ mod footprint_tests;
 mod generation;
 mod groups;
 mod history;
+mod holdback;
+mod holding;
 mod inbound;
 mod joining;
 mod leaving;

@@ -86,6 +86,8 @@ pub(super) fn allowed<'r>(
     let found = rules.find(channel);
     match found.map(|found| (found.rule, found.decide(action, identity, channel))) {
         Some((rule, Decision::Allowed(_))) => Ok(rule),
+        // The frame has waited for its verdict.
+        Some((rule, Decision::Ask)) if rules.endpoint().is_some() => Ok(rule),
         Some(_) => {
             let message = format!("the rule for {channel} does not let you {}", action.name());
             Err(Refused::new("forbidden", message))

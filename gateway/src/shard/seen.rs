@@ -1,6 +1,6 @@
 //! Who is seen in a channel, and who is not any more?
 //!
-//! Whoever is in a channel whose rule gives them `presence`; back ends see and are not seen. What happens is noted, and told to the
+//! Whoever is in a channel whose rule, or the application it leaves that to, gives them `presence`; back ends see and are not seen. What happens is noted, and told to the
 //! node's presence at the end of the turn.
 
 use super::messages::PresenceNews;
@@ -11,8 +11,27 @@ use carillon_platform::rules::{Action, Decision};
 use carillon_protocol::Channel;
 use std::sync::Arc;
 
-/// A connection's session has joined a channel: it is seen there, if a rule says so.
+/// A connection's session has joined a channel: it is seen there, if a rule says so; or the application is to be asked.
 pub(super) fn show(
+    key: u32,
+    session: &Session,
+    room: &mut Room,
+    channel: &Channel,
+    meta: Option<&Arc<str>>,
+    news: &mut Vec<PresenceNews>,
+    unasked: &mut Vec<(u32, Channel)>,
+) {
+    let identity = &session.identity;
+    let Some(found) = room.rules.find(channel).filter(|_| identity.service.is_none()) else { return };
+    match found.decide(Action::Presence, identity, channel) {
+        Decision::Allowed(_) => show_now(key, session, room, channel, meta, news),
+        Decision::Ask => unasked.push((key, channel.clone())),
+        Decision::Forbidden => {}
+    }
+}
+
+/// The same when it is known that it may be seen.
+pub(super) fn show_now(
     key: u32,
     session: &Session,
     room: &mut Room,
@@ -22,9 +41,6 @@ pub(super) fn show(
 ) {
     let identity = &session.identity;
     let Some(found) = room.rules.find(channel).filter(|_| identity.service.is_none()) else { return };
-    if !matches!(found.decide(Action::Presence, identity, channel), Decision::Allowed(_)) {
-        return;
-    }
     let grace_ms = found.rule.presence_grace_ms;
     let present = room.present.get_or_insert_default();
     if present.is_seen(channel, key) || !present.has_room(key) || !present.enter(channel, key) {

@@ -9,7 +9,7 @@
 
 use super::asking::{asked, renew_due};
 use super::catchup::{Progress, go_forward, take_page};
-use super::commands::{carry_out, end_sessions_of, refreshed};
+use super::commands::{carry_out, carry_out_held, end_sessions_of, refreshed};
 use super::connection::Connection;
 use super::context::{Context, ShardConfig};
 use super::deadlines::{due_ms, look_after};
@@ -156,6 +156,7 @@ impl<W: World> Shard<W> {
             .chain(typing_ms)
             .chain(asked_ms)
             .chain(self.tables.devices.next_ms())
+            .chain(self.tables.shown.next_ms())
             .min()?;
         Some(next.saturating_sub(self.context.world.now_us() / 1_000))
     }
@@ -239,6 +240,7 @@ impl<W: World> Shard<W> {
             }
             ToShard::Asked(id, ticket, verdicts) => {
                 asked(id, ticket, *verdicts, &mut self.tables, &mut self.context);
+                carry_out_held(id.key, &mut self.tables, &mut self.context);
                 self.settle(id.key);
                 self.settle_touched();
             }

@@ -7,6 +7,7 @@ use super::asked::Asked;
 use super::connection::{Connection, Stage, Standing};
 use super::context::Context;
 use super::devices::{Devices, seen_ms};
+use super::holding::Holding;
 use super::membership::Membership;
 use super::messages::{ConnectionId, PresenceNews};
 use super::present::Watch;
@@ -53,6 +54,12 @@ pub(super) struct Tables<S> {
     pub(super) asked: Asked,
     /// Sessions that tell how far their device is.
     pub(super) devices: Devices,
+    /// Sessions that are seen in channels by what tenants' applications say.
+    pub(super) shown: Asked,
+    /// Those of whom it is to be asked whether they are seen there.
+    pub(super) unasked: Vec<(u32, Channel)>,
+    /// Frames that wait for what applications say.
+    pub(super) holding: Holding,
     /// Connections that are ending and still in a table.
     ending: Vec<u32>,
 }
@@ -73,6 +80,9 @@ impl<S: Socket> Tables<S> {
             signalled: Vec::new(),
             asked: Asked::default(),
             devices: Devices::default(),
+            shown: Asked::default(),
+            unasked: Vec::new(),
+            holding: Holding::default(),
             ending: Vec::new(),
         }
     }
@@ -235,7 +245,8 @@ impl<S: Socket> Tables<S> {
             self.subscriptions += 1;
             self.devices.moved(key, session.room);
             if room.rules.is_granted(Action::Presence) {
-                show(key, session, room, channel, self.meta.get(&key), &mut self.presence);
+                let (meta, unasked) = (self.meta.get(&key), &mut self.unasked);
+                show(key, session, room, channel, meta, &mut self.presence, unasked);
             }
             if let Some(left) = left {
                 let room = session.room;
@@ -264,6 +275,7 @@ impl<S: Socket> Tables<S> {
     /// Takes a connection's session out of channels; those it is not in are ignored.
     pub(super) fn leave(&mut self, key: u32, session: usize, channels: &[Channel]) {
         self.asked.left(key, channels);
+        self.shown.left(key, channels);
         for channel in channels {
             let Some(connection) = self.connections.get_mut(key as usize) else { return };
             let id = connection.id;
@@ -284,6 +296,27 @@ impl<S: Socket> Tables<S> {
                 self.leave_channel(room, membership);
             }
         }
+    }
+
+    /// Whether the application has let a session do this in a channel, and that still holds.
+    pub(super) fn is_kept(
+        &self,
+        key: u32,
+        session: usize,
+        action: Action,
+        channel: &Channel,
+        now_ms: u64,
+    ) -> bool {
+        let session = self.get(key).and_then(|connection| connection.sessions().get(session));
+        let room = session.and_then(|session| self.rooms.get(session.room));
+        let Some(endpoint) = room.and_then(|room| room.rules.endpoint()) else { return false };
+        let generation = endpoint.generation();
+        let is_shown = || {
+            let held = self.shown.held(key, channel);
+            held.is_some_and(|held| held.number > 0 && held.generation == generation)
+        };
+        self.holding.is_kept(key, action, channel, generation, now_ms)
+            || (action == Action::Presence && is_shown())
     }
 
     /// A session watches channels from now on: those it is in.
@@ -402,6 +435,8 @@ impl<S: Socket> Tables<S> {
             }
             self.chosen.remove(&key);
             self.asked.gone(key);
+            self.shown.gone(key);
+            self.holding.gone(key);
             self.meta.remove(&key);
             self.missed.remove(&key);
             if is_gone {

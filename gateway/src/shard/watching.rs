@@ -10,7 +10,7 @@ use super::messages::{Asker, ConnectionId, Joined, Wants};
 use super::outbox::{Wrote, write};
 use super::present::{CHANNELS, Watch};
 use super::room::RoomKey;
-use super::seen::{hide, show};
+use super::seen::{hide, show, show_now};
 use super::tables::Tables;
 use super::world::{Socket, World};
 use crate::authorize::some;
@@ -25,11 +25,15 @@ use carillon_protocol::{Channel, TenantId};
 const NAMED: usize = 256;
 
 /// Whether a session may see who is in a channel, and be seen.
-fn may<S: Socket>(key: u32, index: usize, channel: &Channel, tables: &Tables<S>) -> bool {
+fn may<S: Socket>(key: u32, index: usize, channel: &Channel, tables: &Tables<S>, now_ms: u64) -> bool {
     let session = tables.get(key).and_then(|connection| connection.sessions().get(index));
     let Some(session) = session else { return false };
     let Some(room) = tables.rooms.get(session.room) else { return false };
-    matches!(room.rules.decide(Action::Presence, &session.identity, channel), Decision::Allowed(_))
+    match room.rules.decide(Action::Presence, &session.identity, channel) {
+        Decision::Allowed(_) => true,
+        Decision::Ask => tables.is_kept(key, index, Action::Presence, channel, now_ms),
+        Decision::Forbidden => false,
+    }
 }
 
 /// Those of some channels that a session may not see who is in.
@@ -38,8 +42,9 @@ pub(super) fn unseen<S: Socket>(
     index: usize,
     channels: &[Channel],
     tables: &Tables<S>,
+    now_ms: u64,
 ) -> Vec<Channel> {
-    channels.iter().filter(|channel| !may(key, index, channel, tables)).cloned().collect()
+    channels.iter().filter(|channel| !may(key, index, channel, tables, now_ms)).cloned().collect()
 }
 
 /// Whether a session may watch these channels beside those it does.
@@ -58,24 +63,8 @@ pub(super) fn has_room_to_watch<S: Socket>(
 }
 
 /// Why these are not shown.
-pub(super) fn why_unseen<S: Socket>(
-    key: u32,
-    index: usize,
-    unseen: &[Channel],
-    tables: &Tables<S>,
-) -> String {
-    let session = tables.get(key).and_then(|connection| connection.sessions().get(index));
-    let room = session.and_then(|session| tables.rooms.get(session.room));
-    let is_left_to_it = |channel: &&Channel| {
-        room.and_then(|room| room.rules.find(channel))
-            .is_some_and(|found| found.rule.grant(Action::Presence).ask)
-    };
-    let left_to_it: Vec<Channel> = unseen.iter().filter(is_left_to_it).cloned().collect();
-    let mut why = format!("no rule shows who is in {}", some(unseen));
-    if !left_to_it.is_empty() {
-        why += &format!("; `ask` lets nobody see yet who is in {}", some(&left_to_it));
-    }
-    why
+pub(super) fn why_unseen(unseen: &[Channel]) -> String {
+    format!("no rule shows who is in {}", some(unseen))
 }
 
 /// Asks for all that is known of channels that a session is in now, and has it told what changes from there on.
@@ -92,9 +81,10 @@ pub(super) fn watch_all<S: Socket>(
     index: usize,
     mut channels: Vec<Channel>,
     tables: &mut Tables<S>,
+    now_ms: u64,
 ) {
     // The rules may have changed since it was let in.
-    let hidden = unseen(key, index, &channels, tables);
+    let hidden = unseen(key, index, &channels, tables, now_ms);
     channels.retain(|channel| !hidden.contains(channel));
     let Some(connection) = tables.get(key) else { return };
     let id = connection.id;
@@ -157,7 +147,8 @@ pub(super) fn see_anew<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
-    let Tables { connections, rooms, presence, meta, .. } = tables;
+    let spread = tables.get(key).map_or(0, |connection| connection.id.number.wrapping_mul(7_919));
+    let Tables { connections, rooms, presence, meta, shown, unasked, .. } = tables;
     let session = connections.get(key as usize).and_then(|connection| connection.sessions().get(index));
     let Some(session) = session else { return };
     let Some(room) = rooms.get_mut(session.room) else { return };
@@ -167,9 +158,18 @@ pub(super) fn see_anew<W: World>(
     let mut lost = Vec::new();
     for own in session.channels.channels() {
         let Some(channel) = room.name_of(own).cloned() else { continue };
-        if matches!(room.rules.decide(Action::Presence, &session.identity, &channel), Decision::Allowed(_)) {
-            show(key, session, room, &channel, meta.get(&key), presence);
-            continue;
+        match room.rules.decide(Action::Presence, &session.identity, &channel) {
+            Decision::Allowed(_) => {
+                shown.forget(key, &channel);
+                show(key, session, room, &channel, meta.get(&key), presence, unasked);
+                continue;
+            }
+            Decision::Ask if session.identity.service.is_none() => {
+                let generation = room.rules.endpoint().map_or(0, |endpoint| endpoint.generation());
+                shown.ask_soon(key, &channel, generation, context.now_ms, spread);
+                continue;
+            }
+            Decision::Ask | Decision::Forbidden => shown.forget(key, &channel),
         }
         let watches =
             room.present.as_ref().is_some_and(|present| present.watches(&channel, key) != Watch::No);
@@ -178,6 +178,47 @@ pub(super) fn see_anew<W: World>(
             lost.push(channel);
         }
     }
+    tell_lost(key, &lost, tables, context);
+}
+
+/// A session is seen in a channel, because the application says so.
+pub(super) fn seen_by_verdict<S: Socket>(key: u32, index: usize, channel: &Channel, tables: &mut Tables<S>) {
+    let Tables { connections, rooms, presence, meta, .. } = tables;
+    let session = connections.get(key as usize).and_then(|connection| connection.sessions().get(index));
+    let Some(session) = session else { return };
+    let Some(room) = rooms.get_mut(session.room) else { return };
+    if room.own_key(&session.channels, channel).is_some() {
+        show_now(key, session, room, channel, meta.get(&key), presence);
+    }
+}
+
+/// A session is not seen in channels any more, because the application says so or has said nothing for too long; it is told where it
+/// watched.
+pub(super) fn unseen_by_verdict<W: World>(
+    key: u32,
+    index: usize,
+    channels: &[Channel],
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Tables { connections, rooms, presence, shown, .. } = tables;
+    let session = connections.get(key as usize).and_then(|connection| connection.sessions().get(index));
+    let Some(session) = session else { return };
+    let Some(room) = rooms.get_mut(session.room) else { return };
+    let mut lost = Vec::new();
+    for channel in channels {
+        shown.forget(key, channel);
+        let watches = room.present.as_ref().is_some_and(|present| present.watches(channel, key) != Watch::No);
+        hide(key, session, room, channel, true, presence);
+        if watches {
+            lost.push(channel.clone());
+        }
+    }
+    tell_lost(key, &lost, tables, context);
+}
+
+/// Tells a connection where it does not see any more who is there.
+fn tell_lost<W: World>(key: u32, lost: &[Channel], tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
     for part in lost.chunks(NAMED) {
         metrics().frame_refused("forbidden");
         let message = format!("it is not shown any more who is in {}", some(part));

@@ -3,13 +3,20 @@
 use crate::outbound::SigningSecret;
 
 /// A tenant's application, as it is set.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Endpoint {
     url: Box<str>,
     secret: SigningSecret,
     /// The one before, which signs, too, until this time (seconds since 1970).
     before: Option<(SigningSecret, u64)>,
     generation: u64,
+}
+
+/// Without the URL: it may hold a secret of the tenant's.
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint").field("generation", &self.generation).finish_non_exhaustive()
+    }
 }
 
 impl Endpoint {
@@ -48,5 +55,13 @@ mod tests {
         let rotated = Endpoint::stored(url, two.expose(), Some((one.expose(), 1_000)), 1).unwrap();
         assert_eq!((rotated.secrets(999).len(), rotated.secrets(1_000).len()), (2, 1));
         assert!(Endpoint::stored(url, "whsec_", None, 1).is_none());
+    }
+
+    #[test]
+    fn what_logs_may_show_of_it_is_no_secret() {
+        let secret = SigningSecret::fresh();
+        let endpoint = Endpoint::stored("https://app.example/?key=k-1", secret.expose(), None, 3).unwrap();
+        let shown = format!("{endpoint:?}");
+        assert!(shown.contains('3') && !shown.contains("k-1") && !shown.contains(secret.expose()), "{shown}");
     }
 }

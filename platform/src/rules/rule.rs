@@ -98,9 +98,9 @@ impl Rule {
 }
 
 impl Grant {
-    /// Whether there is anybody who may.
+    /// Whether there is anybody who may, or whom the application is asked about.
     pub(super) fn is_any(&self) -> bool {
-        self.anyone || self.myself || !self.roles.is_empty()
+        self.anyone || self.myself || self.ask || !self.roles.is_empty()
     }
 
     /// The role that lets somebody in, if one does.

@@ -159,7 +159,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
         (status = 404, description = "`not_found`: no such event, or it is not for you", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`, `ask_unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn event(
@@ -185,8 +185,12 @@ pub(super) async fn event(
     let (epoch, event) = found.ok_or_else(nothing)?;
     if let Audience::ByRule(person) = entry.sees(&event.channels) {
         let rules = by_rule(&app, &reader, &entry).await?;
-        if !reads_one(&app, &rules, person, &event.channels).await? {
-            return Err(nothing());
+        match reads_one(&app, &rules, person, &event.channels).await {
+            Ok(true) => {}
+            // Also when the application says nothing: of an event that is not there it is not asked.
+            Ok(false) => return Err(nothing()),
+            Err(problem) if problem.code == Code::AskUnavailable => return Err(nothing()),
+            Err(problem) => return Err(problem),
         }
     }
     let mut text = Vec::new();
@@ -244,6 +248,24 @@ async fn audience(
 pub(super) async fn by_rule(app: &App, reader: &Reader, entry: &Entry) -> Result<Arc<RuleSet>, Problem> {
     let _turn = reader.turn().await?;
     Ok(app.rules.of(&entry.tenant).await?)
+}
+
+/// Whether the tenant's application lets somebody do this, in each of these channels.
+pub(super) async fn verdicts(
+    app: &App,
+    rules: &RuleSet,
+    person: &Identity,
+    action: Action,
+    channels: &[Channel],
+) -> Result<Vec<bool>, Problem> {
+    let Some(endpoint) = rules.endpoint() else { return Ok(vec![false; channels.len()]) };
+    let ask = |channel: &Channel| app.asker.ask(endpoint, Question::new(person, channel, action, None));
+    let said = futures_util::future::join_all(channels.iter().map(ask)).await;
+    if said.iter().any(|verdict| matches!(verdict, Verdict::Unavailable | Verdict::Busy)) {
+        let detail = "whether you may the tenant's application says, and it gave no verdict; try again";
+        return Err(Problem::new(Code::AskUnavailable, detail));
+    }
+    Ok(said.into_iter().map(|verdict| matches!(verdict, Verdict::Allowed(_))).collect())
 }
 
 /// Whether a rule lets somebody read the past of one of these channels, or the application does where rules leave it to that: of

@@ -1,7 +1,8 @@
 //! May this person publish these events by the channels' rules?
 //!
 //! For whoever has no capability `publish`: the rule of each channel says who may, which types, whether it goes into the log,
-//! and how often. All that is not allowed is told at once, with its place, and then nothing is stored.
+//! and how often. Where it leaves to the tenant's application who may, that is asked before. All that is not allowed is told at once,
+//! with its place, and then nothing is stored.
 
 use super::App;
 use super::prepare::Context;
@@ -9,14 +10,35 @@ use super::problem::{Code, Problem};
 use crate::access::Caller;
 use crate::event::{Draft, Fault, FaultCode, Faults};
 use crate::rates::{Lane, Use};
+use carillon_platform::ask::{Question, Verdict};
 use carillon_platform::auth::Identity;
 use carillon_platform::rules::{Action, Decision, RuleSet};
 use carillon_protocol::{Channel, TenantId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-/// The rules of the tenants in which a caller publishes by them.
-pub(super) type RulesOf = BTreeMap<TenantId, Arc<RuleSet>>;
+/// Channels of one request that the applications are asked about at most.
+const ASKED: usize = 32;
+
+/// The rules of the tenants in which a caller publishes by them, and what applications say.
+#[derive(Default)]
+pub(super) struct RulesOf {
+    rules: BTreeMap<TenantId, Arc<RuleSet>>,
+    /// Where applications let the caller publish.
+    by_verdict: HashSet<(TenantId, Channel)>,
+}
+
+impl RulesOf {
+    /// Those of a tenant.
+    pub(super) fn get(&self, tenant: &TenantId) -> Option<&RuleSet> {
+        self.rules.get(tenant).map(Arc::as_ref)
+    }
+
+    /// Whether the application lets the caller publish there.
+    fn is_allowed(&self, tenant: &TenantId, channel: &Channel) -> bool {
+        self.by_verdict.contains(&(tenant.clone(), channel.clone()))
+    }
+}
 
 /// Reads them. There are none for whoever may publish whatever rules say.
 pub(super) async fn rules_of(
@@ -25,7 +47,7 @@ pub(super) async fn rules_of(
     drafts: &[Draft],
     context: &Context,
 ) -> Result<RulesOf, Problem> {
-    let mut found = RulesOf::new();
+    let mut found = RulesOf::default();
     if matches!(caller, Caller::Key(_)) {
         return Ok(found);
     }
@@ -39,13 +61,62 @@ pub(super) async fn rules_of(
         // Who may not enter is told so later, with everything else.
         if let Ok(entry) = caller.enter(named)
             && entry.by_rule().is_some()
-            && !found.contains_key(&entry.tenant)
+            && !found.rules.contains_key(&entry.tenant)
         {
-            let rules = app.rules.of(&entry.tenant).await?;
-            found.insert(entry.tenant, rules);
+            let rules = rules_in(app, caller, &entry.tenant).await?;
+            found.rules.insert(entry.tenant, rules);
         }
     }
+    ask(app, caller, drafts, context, &mut found).await?;
     Ok(found)
+}
+
+/// The rules of a tenant: whoever has the database asked for them waits for their turn, as readers do.
+async fn rules_in(app: &App, caller: &Caller, tenant: &TenantId) -> Result<Arc<RuleSet>, Problem> {
+    if let Some(rules) = app.rules.known_of(tenant) {
+        return Ok(rules);
+    }
+    let reader = app.reads.reader(tenant.as_str(), &caller.name());
+    let _turn = reader.turn().await?;
+    Ok(app.rules.of(tenant).await?)
+}
+
+/// Asks the applications of these events' tenants, where rules leave it to them who publishes.
+async fn ask(
+    app: &App,
+    caller: &Caller,
+    drafts: &[Draft],
+    context: &Context,
+    found: &mut RulesOf,
+) -> Result<(), Problem> {
+    let mut asked: Vec<(TenantId, Channel)> = Vec::new();
+    let mut asking = Vec::new();
+    for draft in drafts {
+        let Ok(entry) = caller.enter(draft.tenant.as_ref().or(context.tenant.as_ref())) else { continue };
+        let (Some(person), Some(rules)) = (entry.by_rule(), found.rules.get(&entry.tenant)) else { continue };
+        let Some(endpoint) = rules.endpoint() else { continue };
+        for channel in &draft.channels {
+            let place = (entry.tenant.clone(), channel.clone());
+            if rules.decide(Action::Publish, person, channel) != Decision::Ask || asked.contains(&place) {
+                continue;
+            }
+            if asked.len() == ASKED {
+                let detail = "one request may publish into 32 channels that the application is asked about";
+                return Err(Problem::new(Code::Forbidden, detail));
+            }
+            asked.push(place);
+            asking.push(app.asker.ask(endpoint, Question::new(person, channel, Action::Publish, None)));
+        }
+    }
+    let verdicts = futures_util::future::join_all(asking).await;
+    if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Unavailable | Verdict::Busy)) {
+        let detail = "whether you may publish this the tenant's application says, and it gave no verdict; nothing was stored, try again";
+        return Err(Problem::new(Code::AskUnavailable, detail));
+    }
+    let allowed =
+        asked.into_iter().zip(verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Allowed(_)));
+    found.by_verdict.extend(allowed.map(|(place, _)| place));
+    Ok(())
 }
 
 /// What the rules say to the events of a request.
@@ -57,7 +128,8 @@ pub(super) struct Permit {
 
 impl Permit {
     /// Looks at an event, which `at` points to.
-    pub(super) fn judge(&mut self, draft: &Draft, at: &str, person: &Identity, rules: &RuleSet) {
+    pub(super) fn judge(&mut self, draft: &Draft, at: &str, person: &Identity, known: &RulesOf) {
+        let Some(rules) = known.get(&person.tenant) else { return };
         if let Some(field) = draft.named.beyond {
             let detail = "a rule lets people publish in channels alone; this needs the capability publish";
             self.forbid(format!("{at}/{field}"), FaultCode::Forbidden, detail);
@@ -72,7 +144,11 @@ impl Permit {
             let at = || format!("{at}{}", draft.named.channel(index));
             let found = rules.find(channel).filter(|found| {
                 found.rule.rate > 0
-                    && matches!(found.decide(Action::Publish, person, channel), Decision::Allowed(_))
+                    && match found.decide(Action::Publish, person, channel) {
+                        Decision::Allowed(_) => true,
+                        Decision::Ask => known.is_allowed(&person.tenant, channel),
+                        Decision::Forbidden => false,
+                    }
             });
             let Some(found) = found else {
                 let detail = "neither the capability publish nor a channel rule lets you publish here";
@@ -127,7 +203,7 @@ mod tests {
     use carillon_platform::rules::Compiled;
     use carillon_protocol::{SettingsVersion, UserId};
 
-    fn rules() -> RuleSet {
+    fn rules() -> RulesOf {
         let stored = [
             (
                 "order:{order}",
@@ -136,9 +212,13 @@ mod tests {
             ("staff:{user}", r#"{"publish":["self"],"durable":true}"#),
             ("chat:*", r#"{"publish":["anyone"]}"#),
             ("still:*", r#"{"publish":["anyone"],"durable":true,"rate":0}"#),
+            ("ask:*", r#"{"publish":["ask"],"durable":true}"#),
         ];
         let version = SettingsVersion::default();
-        RuleSet::new(version, Arc::new(Compiled::of(stored).0), Arc::default())
+        let rules = RuleSet::new(version, Arc::new(Compiled::of(stored).0), Arc::default());
+        let tenant = mila().tenant;
+        let by_verdict = [(tenant.clone(), Channel::new("ask:1").unwrap())].into();
+        RulesOf { rules: [(tenant, Arc::new(rules))].into(), by_verdict }
     }
 
     fn mila() -> Identity {
@@ -177,6 +257,12 @@ mod tests {
         let two = r#"{"type":"note","channel":"order:7"}"#;
         assert_eq!(judged(&format!("[{two},{two}]")), Ok((1, 2)));
         let faults = |body: &str| judged(body).unwrap_err().join(", ");
+        assert_eq!(
+            judged(r#"{"type":"note","channel":"ask:1"}"#),
+            Ok((1, 1)),
+            "the application has said yes"
+        );
+        assert_eq!(faults(r#"{"type":"note","channel":"ask:2"}"#), r#"Pointer("/channel") forbidden"#);
         let three = format!("[{two},{two},{two}]");
         assert_eq!(faults(&three), r#"Pointer("/2/channel") too_many"#);
         assert_eq!(faults(r#"{"type":"x","channel":"order:7"}"#), r#"Pointer("/type") forbidden"#);

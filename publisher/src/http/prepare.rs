@@ -123,7 +123,7 @@ fn authorise(
     };
     match (entry.by_rule(), rules.get(&entry.tenant)) {
         _ if entry.may(Scope::Publish) => {}
-        (Some(person), Some(rules)) if !rules.is_empty() => {
+        (Some(person), Some(of_tenant)) if !of_tenant.is_empty() => {
             denials.permit.judge(draft, pointer, person, rules)
         }
         _ => denials.scope(),

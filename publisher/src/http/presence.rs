@@ -26,6 +26,8 @@ use utoipa::ToSchema;
 
 /// Entries of a page when the request does not say.
 const DEFAULT_LIMIT: usize = 50;
+/// Channels of somebody that the application is asked about.
+const ASKED: usize = 8;
 
 /// Somebody who is in a channel.
 #[derive(Serialize, ToSchema)]
@@ -113,7 +115,7 @@ pub(super) struct UserPresence {
         (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user asks as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`presence_unavailable`, `overloaded`, `unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`presence_unavailable`, `ask_unavailable`, `overloaded`, `unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn channel(
@@ -129,7 +131,7 @@ pub(super) async fn channel(
     let limit = list::limit(&mut query)?.unwrap_or(DEFAULT_LIMIT);
     let after = query.take("after").map(|text| read_place(&text).ok_or_else(invalid_cursor)).transpose()?;
     if let Some(person) = entry.person()
-        && !sees(&*rules(&app, &caller, &entry).await?, person, &channel)
+        && !sees(&app, &*rules(&app, &caller, &entry).await?, person, &channel).await?
     {
         let detail = "the channel's rule does not let you see who is in it";
         return Err(Problem::new(Code::Forbidden, detail));
@@ -163,7 +165,7 @@ pub(super) async fn channel(
         (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user asks as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`presence_unavailable`, `overloaded`, `unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`presence_unavailable`, `ask_unavailable`, `overloaded`, `unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn user(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
@@ -182,7 +184,19 @@ pub(super) async fn user(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
     let position = stands(&app, &caller, &entry).await?;
     let (mut places, stale) = app.presence.user(&caller.name(), &entry.tenant, &user).await?;
     if let (Some(person), Some(rules)) = (entry.person(), rules) {
-        places.retain(|place| sees(&rules, person, &place.channel));
+        let decide = |place: &Whereabouts| rules.decide(Action::Presence, person, &place.channel);
+        let left_to_it: Vec<Channel> = places
+            .iter()
+            .filter(|place| decide(place) == Decision::Ask)
+            .map(|place| place.channel.clone())
+            .take(ASKED)
+            .collect();
+        let said = list::verdicts(&app, &rules, person, Action::Presence, &left_to_it).await?;
+        let by_verdict: Vec<&Channel> =
+            left_to_it.iter().zip(said).filter(|(_, yes)| *yes).map(|(channel, _)| channel).collect();
+        places.retain(|place| {
+            matches!(decide(place), Decision::Allowed(_)) || by_verdict.contains(&&place.channel)
+        });
     }
     let present = !places.is_empty();
     places.retain(|place| after.as_ref().is_none_or(|after| place.channel > *after));
@@ -204,9 +218,18 @@ async fn rules(app: &App, caller: &Caller, entry: &Entry) -> Result<Arc<RuleSet>
     list::by_rule(app, &reader, entry).await
 }
 
-/// Whether a rule lets somebody see who is in a channel. As over frames: nothing else does.
-fn sees(rules: &RuleSet, person: &Identity, channel: &Channel) -> bool {
-    matches!(rules.decide(Action::Presence, person, channel), Decision::Allowed(_))
+/// Whether a rule lets somebody see who is in a channel, or the application where the rule leaves it to that. As over frames:
+/// nothing else does.
+async fn sees(app: &App, rules: &RuleSet, person: &Identity, channel: &Channel) -> Result<bool, Problem> {
+    match rules.decide(Action::Presence, person, channel) {
+        Decision::Allowed(_) => Ok(true),
+        Decision::Forbidden => Ok(false),
+        Decision::Ask => {
+            let channels = std::slice::from_ref(channel);
+            let said = list::verdicts(app, rules, person, Action::Presence, channels).await?;
+            Ok(said.first() == Some(&true))
+        }
+    }
 }
 
 type Position = AppendHeaders<Option<(HeaderName, HeaderValue)>>;

@@ -55,8 +55,22 @@ struct Connected {
 #[error("redis is away: {0}")]
 pub struct StoreFault(String);
 
+/// Rights that are missing are somebody's mistake, and told when they are met first. That Redis is away others tell.
+fn tell_refused(detail: &str) {
+    static TOLD: std::sync::Once = std::sync::Once::new();
+    TOLD.call_once(|| {
+        tracing::warn!(
+            detail,
+            "redis refuses what is needed to know who is here: on keys <prefix>:presence:* gateways need MULTI, EXEC, HSET, HDEL, HGET, HGETALL, HSCAN, DEL and EXPIRE, publishers HGET, HGETALL and HSCAN; until then people of other gateways are not seen"
+        );
+    });
+}
+
 impl From<Failure> for StoreFault {
     fn from(failure: Failure) -> Self {
+        if failure.cause == DownCause::Refused {
+            tell_refused(&failure.detail);
+        }
         Self(failure.detail)
     }
 }
