@@ -194,7 +194,7 @@ impl Inner {
         let headers: HeaderMap =
             signature::headers(&endpoint.secrets(now), &id, now, &body).into_iter().collect();
         let began = Instant::now();
-        let answer = self.outbound.post(&target, headers, body, BOUNDS).await;
+        let answer = self.outbound.post(&question.tenant, &target, headers, body, BOUNDS).await;
         histogram!(SECONDS.name).record(began.elapsed().as_secs_f64());
         match answer {
             Ok(answer) => match read(&answer) {

@@ -1,9 +1,10 @@
 //! How is a request sent, to exactly an address that was judged?
 
 use super::config::OutboundConfig;
-use super::resolver::{JudgingResolver, NoOpenAddress};
+use super::resolver::{JudgingResolver, NoOpenAddress, on_behalf_of};
 use super::target::{Target, TargetFault};
 use crate::tls;
+use carillon_protocol::TenantId;
 use http::{HeaderMap, StatusCode};
 use std::error::Error;
 use std::sync::Arc;
@@ -98,9 +99,10 @@ impl Outbound {
         Target::read(url, &self.allowed)
     }
 
-    /// Posts JSON.
+    /// Posts JSON; `owner` is the tenant whose URL it is.
     pub async fn post(
         &self,
+        owner: &TenantId,
         target: &Target,
         headers: HeaderMap,
         body: Vec<u8>,
@@ -108,7 +110,8 @@ impl Outbound {
     ) -> Result<Answer, CallFault> {
         let request = self.http.post(target.url().clone()).headers(headers);
         let request = request.header(http::header::CONTENT_TYPE, "application/json").body(body);
-        match tokio::time::timeout(bounds.within, exchange(request, bounds.answer_bytes)).await {
+        let exchange = on_behalf_of(owner.clone(), exchange(request, bounds.answer_bytes));
+        match tokio::time::timeout(bounds.within, exchange).await {
             Ok(result) => result,
             Err(_) => Err(CallFault::TooSlow),
         }

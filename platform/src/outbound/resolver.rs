@@ -1,20 +1,42 @@
 //! Which addresses has a name, and which of them may be connected to?
 //!
 //! The client's only source of addresses: what it connects to was judged here. A look-up is the system's, which cannot be
-//! stopped, so each has a thread until it ends; a name is looked up once at a time, and few names at a time.
+//! stopped, so each has a thread until it ends; a name is looked up once at a time, and few names at a time: of one tenant fewer than
+//! there are threads, so that names which answer slowly leave the others theirs.
 
 use super::address::is_open;
 use crate::env::Cidr;
+use crate::share::{FairPermits, Holder, PermitLimits};
+use carillon_protocol::TenantId;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Semaphore;
 
-/// Names that are looked up at a time.
-const LOOKUPS: usize = 32;
+/// Names that are looked up at a time, and those that wait.
+const LOOKUPS: PermitLimits = PermitLimits {
+    total: 32,
+    per_group: 8,
+    per_member: 8,
+    waiting: 1_024,
+    waiting_per_group: 64,
+    waiting_per_member: 64,
+};
+
+tokio::task_local! {
+    /// For whom this task calls.
+    static OWNER: TenantId;
+}
+
+/// Carries out a call for a tenant: the names that are looked up for it are of that tenant's share.
+pub(super) async fn on_behalf_of<T>(owner: TenantId, call: impl Future<Output = T>) -> T {
+    OWNER.scope(owner, call).await
+}
+
+/// Threads by whom they work for; none: for nobody in particular.
+type Threads = FairPermits<Option<TenantId>, ()>;
 
 /// Addresses of a name; or the error's text.
 type Found = Result<Arc<[IpAddr]>, Arc<str>>;
@@ -24,7 +46,7 @@ type Lookup = Shared<BoxFuture<'static, Found>>;
 #[derive(Clone)]
 pub(super) struct JudgingResolver {
     opened: Arc<[Cidr]>,
-    threads: Arc<Semaphore>,
+    threads: Threads,
     under_way: Arc<Mutex<HashMap<String, Lookup>>>,
 }
 
@@ -39,16 +61,16 @@ struct NotFound(Arc<str>);
 
 impl JudgingResolver {
     pub(super) fn new(opened: &[Cidr]) -> Self {
-        let threads = Arc::new(Semaphore::new(LOOKUPS));
-        Self { opened: opened.into(), threads, under_way: Arc::default() }
+        Self { opened: opened.into(), threads: FairPermits::new(LOOKUPS), under_way: Arc::default() }
     }
 
     /// Those of a name's addresses that may be connected to.
     async fn open_addresses(
         self,
+        owner: Option<TenantId>,
         name: String,
     ) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
-        let found = self.look_up(name).await.map_err(NotFound)?;
+        let found = self.look_up(owner, name).await.map_err(NotFound)?;
         // The port is the URL's: it takes the place of 0.
         let open: Vec<SocketAddr> = found
             .iter()
@@ -59,14 +81,14 @@ impl JudgingResolver {
     }
 
     /// The look-up of this name that is under way, or a new one. It goes on when nobody waits for it any more.
-    fn look_up(&self, name: String) -> Lookup {
+    fn look_up(&self, owner: Option<TenantId>, name: String) -> Lookup {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lookup) = under_way.get(&name) {
             return lookup.clone();
         }
         let (this, wanted) = (self.clone(), name.clone());
         let task = tokio::spawn(async move {
-            let found = system_lookup(&this.threads, &wanted).await;
+            let found = system_lookup(&this.threads, owner, &wanted).await;
             this.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&wanted);
             found
         });
@@ -79,9 +101,9 @@ impl JudgingResolver {
     }
 }
 
-async fn system_lookup(threads: &Semaphore, name: &str) -> Found {
-    // Never closed.
-    let _thread = threads.acquire().await;
+async fn system_lookup(threads: &Threads, owner: Option<TenantId>, name: &str) -> Found {
+    let waited = threads.acquire(Holder::group(owner)).await;
+    let _thread = waited.map_err(|refused| format!("too many names wait to be looked up: {refused}"))?;
     match tokio::net::lookup_host((name, 0)).await {
         Ok(found) => Ok(found.map(|address| address.ip()).collect()),
         Err(error) => Err(error.to_string().into()),
@@ -91,8 +113,9 @@ async fn system_lookup(threads: &Semaphore, name: &str) -> Found {
 impl Resolve for JudgingResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let this = self.clone();
-        let name = name.as_str().to_owned();
-        async move { this.open_addresses(name).await.map(|open| Box::new(open.into_iter()) as Addrs) }.boxed()
+        let (owner, name) = (OWNER.try_with(Clone::clone).ok(), name.as_str().to_owned());
+        async move { this.open_addresses(owner, name).await.map(|open| Box::new(open.into_iter()) as Addrs) }
+            .boxed()
     }
 }
 
@@ -102,13 +125,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_of_this_machine_is_looked_up_and_closed_unless_it_is_opened() {
-        let closed = JudgingResolver::new(&[]).open_addresses("localhost".into()).await.unwrap_err();
+        let closed = JudgingResolver::new(&[]).open_addresses(None, "localhost".into()).await.unwrap_err();
         assert!(closed.is::<NoOpenAddress>(), "{closed}");
         let opened: Vec<Cidr> = ["127.0.0.0/8", "::1"].map(|text| text.parse().unwrap()).into();
         let resolver = JudgingResolver::new(&opened);
         let (one, two) = tokio::join!(
-            resolver.clone().open_addresses("localhost".into()),
-            resolver.clone().open_addresses("localhost".into()),
+            resolver.clone().open_addresses(None, "localhost".into()),
+            resolver.clone().open_addresses(None, "localhost".into()),
         );
         let one = one.unwrap();
         assert!(one.iter().all(|address| address.ip().is_loopback() && address.port() == 0), "{one:?}");
@@ -117,8 +140,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_tenant_whose_names_answer_slowly_leaves_the_others_their_look_ups() {
+        let opened: Vec<Cidr> = ["127.0.0.0/8", "::1"].map(|text| text.parse().unwrap()).into();
+        let resolver = JudgingResolver::new(&opened);
+        let tenant = |name: &str| TenantId::new(name).unwrap();
+        let mut slow = Vec::new();
+        for _ in 0..LOOKUPS.per_group {
+            slow.push(resolver.threads.acquire(Holder::group(Some(tenant("slow")))).await.unwrap());
+        }
+        // Nobody listens there: a call that fails has looked the name up.
+        let client =
+            reqwest::Client::builder().no_proxy().tls_certs_only([]).dns_resolver(Arc::new(resolver.clone()));
+        let client = client.build().unwrap();
+        let call = async |owner: &str, url: &str| {
+            let sent = on_behalf_of(tenant(owner), client.get(url).send());
+            tokio::time::timeout(std::time::Duration::from_millis(500), sent).await.is_ok()
+        };
+        assert!(!call("slow", "http://localhost.:1/").await, "it has its share already");
+        assert!(call("other", "http://localhost:1/").await);
+        drop(slow);
+        assert!(call("slow", "http://localhost:1/").await);
+    }
+
+    #[tokio::test]
     async fn a_name_that_is_not_there_is_an_error_and_no_address() {
-        let error = JudgingResolver::new(&[]).open_addresses("nothing.invalid".into()).await.unwrap_err();
+        let error =
+            JudgingResolver::new(&[]).open_addresses(None, "nothing.invalid".into()).await.unwrap_err();
         assert!(error.is::<NotFound>(), "{error}");
     }
 }
