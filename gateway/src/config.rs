@@ -144,6 +144,19 @@ const HANDSHAKES_PER_SECOND: Var<Count> = Var {
     what: "most new connections a second, sustained; twice as many in a burst; 0 is no limit",
 };
 
+const SESSIONS: Var<OneOf<bool>> = Var {
+    name: "CARILLON_SESSIONS",
+    absent: Absent::Default("on"),
+    kind: ON_OFF,
+    what: "whether it is stored who is connected and who was; off: GET /v1/connections knows nothing of this node",
+};
+const SESSION_ADDRESSES: Var<OneOf<bool>> = Var {
+    name: "CARILLON_SESSION_ADDRESSES",
+    absent: Absent::Default("off"),
+    kind: ON_OFF,
+    what: "whether it is stored from which address (IPv6: /64) somebody is connected",
+};
+
 const PUBLISHER_URL: Var<Url> = Var {
     name: "CARILLON_PUBLISHER_URL",
     absent: Absent::Optional("none: what clients publish into the log is unavailable"),
@@ -177,6 +190,8 @@ const VARIABLES: &[&dyn Declared] = &[
     &REBALANCE,
     &REBALANCE_PERCENT,
     &HANDSHAKES_PER_SECOND,
+    &SESSIONS,
+    &SESSION_ADDRESSES,
     &PUBLISHER_URL,
 ];
 
@@ -231,6 +246,10 @@ pub struct Config {
     pub rebalance_percent: Option<u32>,
     /// New connections a second; 0 is no limit.
     pub handshakes_per_second: u32,
+    /// Whether it is stored who is connected.
+    pub sessions: bool,
+    /// Whether it is stored from where.
+    pub session_addresses: bool,
     /// Where what clients publish is stored.
     pub publisher: Option<carillon_platform::forward::Url>,
     /// Who publishes and receives all the time to measure what users feel.
@@ -271,6 +290,8 @@ impl Config {
                 env.get(&REBALANCE)?.then_some(percent)
             },
             handshakes_per_second: env.get(&HANDSHAKES_PER_SECOND)?,
+            sessions: env.get(&SESSIONS)?,
+            session_addresses: env.get(&SESSION_ADDRESSES)?,
             publisher: env.optional(&PUBLISHER_URL)?,
         })
     }

@@ -199,7 +199,7 @@ const RECORDS_WAITING: Metric = Metric {
     name: "carillon_records_waiting",
     kind: MetricKind::Gauge,
     labels: "kind",
-    what: "records that wait to be written: devices (how far each is, one record a device)",
+    what: "records that wait to be written: devices (how far each is, one record a device) or sessions (who is connected, and why whoever was left)",
 };
 const RECORDS_WRITTEN: Metric = Metric {
     name: "carillon_records_written_total",
@@ -434,7 +434,7 @@ fn begin_at_nought() {
     begin(&CURSORS_REFUSED, "bound", &[Refused::Total, Refused::Group, Refused::Member].map(Refused::label));
     begin(&SIGNALS_DROPPED, "reason", &["behind", "busy", "redis"]);
     for metric in [&RECORDS_DROPPED, &RECORDS_FAILED] {
-        begin(metric, "kind", &["devices"]);
+        begin(metric, "kind", &["devices", "sessions"]);
     }
     begin(&CLOSED, "reason", &["stalled", "silent", "restart", "over_capacity"]);
     begin(&TOLD_TO_LEAVE, "cause", &[Cause::Drain, Cause::Rebalance, Cause::Evacuate].map(Cause::name));

@@ -16,7 +16,7 @@ use crate::leave::{self, LeaveConfig, Leaver};
 use crate::live::{self, LiveBus, Rates};
 use crate::metrics::{OF_TENANTS, metrics as counted};
 use crate::presence::{PresenceTask, Surroundings};
-use crate::records::{RecordWriter, Records};
+use crate::records::{Keeping, RecordWriter, Records};
 use crate::relay::{Relay, Relays};
 use crate::serving::Serving;
 use crate::shard::{self, FrameRate, ShardConfig, Shards, StuckCursors, ToShard};
@@ -27,7 +27,7 @@ use carillon_backplane::api_key;
 use carillon_backplane::bus::{
     self, BusConfig, BusError, BusMode, Listener, NodeState, Nodes, PresenceStore,
 };
-use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
+use carillon_backplane::log::{self, GatewayRun, Log, LogConfig, LogError, Role};
 use carillon_platform::ask::Asker;
 use carillon_platform::auth::Verifier;
 use carillon_platform::config::{RedisMode, Tenants};
@@ -138,7 +138,7 @@ impl Node {
         let cores = tokio::runtime::Handle::current().metrics().num_workers().clamp(1, 64);
         let me = Origin { node: config.common.node.as_str().into(), incarnation: fastrand::u64(1..) };
         let incarnation = me.incarnation;
-        let records = Records::default();
+        let records = records(&config, incarnation);
         let of_shards = shard_config(&config, run.clone(), &traces, &records);
         let (shards, threads) = shard::start(cores, &of_shards, &request, &live, &happen)
             .map_err(|error| StartError::System { what: "shards", error })?;
@@ -166,7 +166,7 @@ impl Node {
         let leave = leave_config(&config);
         let wishes = Wishes::listen().map_err(|error| StartError::System { what: "signals", error })?;
         tokio::spawn(log::watch_pool(log.clone()));
-        let writer = RecordWriter::start(records, log.clone());
+        let writer = RecordWriter::start(records, log.clone(), shards.clone());
         let asker = Asker::new(Outbound::new(config.common.outbound.clone())?);
         let authorizer = Authorizer::new(verifier, streams.clone(), log.clone(), asker);
         let edge = Arc::new(Edge {
@@ -339,6 +339,13 @@ fn connection_limits(config: &Config) -> Result<(ConnectionLimits, SocketLimits)
 
 fn bind(address: std::net::SocketAddr, variable: &'static str) -> Result<TcpListener, StartError> {
     listen(address).map_err(|error| StartError::Listen { variable, address, error })
+}
+
+/// What is stored about clients.
+fn records(config: &Config, incarnation: u64) -> Records {
+    let run = GatewayRun { node: config.common.node.clone(), number: incarnation };
+    let keeping = config.sessions.then(|| Arc::new(Keeping::new(run, config.session_addresses)));
+    Records { keeping, ..Records::default() }
 }
 
 fn shard_config(config: &Config, run: Arc<Incarnation>, traces: &Traces, records: &Records) -> ShardConfig {

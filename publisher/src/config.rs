@@ -36,6 +36,13 @@ const DEVICE_DAYS: Var<Count> = Var {
     what: "days after which a device is forgotten that was not connected: it belongs to no event's audience any more",
 };
 
+const SESSION_DAYS: Var<Count> = Var {
+    name: "CARILLON_SESSION_DAYS",
+    absent: Absent::Default("30"),
+    kind: Count { min: 1, max: 3_650 },
+    what: "days for which it is kept who was connected; older ones are dropped with their day's partition",
+};
+
 const DRAIN_DELAY_MS: Var<Millis> = Var {
     name: "CARILLON_DRAIN_DELAY_MS",
     absent: Absent::Default("2000"),
@@ -52,7 +59,7 @@ const DRAIN_MS: Var<Millis> = Var {
 
 /// Every variable of this service, in the order of the reference.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    let own: [&'static dyn Declared; 9] = [
+    let own: [&'static dyn Declared; 10] = [
         &LISTEN,
         &OPS_LISTEN,
         &origin::ALLOWED,
@@ -60,6 +67,7 @@ pub fn variables() -> Vec<&'static dyn Declared> {
         &LATEST_DAYS,
         &REVOCATION_DAYS,
         &DEVICE_DAYS,
+        &SESSION_DAYS,
         &DRAIN_DELAY_MS,
         &DRAIN_MS,
     ];
@@ -81,6 +89,8 @@ pub struct Config {
     pub revocation_days: u32,
     /// Days a device is remembered that nobody sees.
     pub device_days: u32,
+    /// Days for which it is kept who was connected.
+    pub session_days: u32,
     /// From unready to refusing connections.
     pub drain_delay: Duration,
     /// Longest time the stop then waits for what is under way.
@@ -104,6 +114,7 @@ impl Config {
             latest_days,
             revocation_days: env.get(&REVOCATION_DAYS)?,
             device_days: env.get(&DEVICE_DAYS)?,
+            session_days: env.get(&SESSION_DAYS)?,
             drain_delay: env.get(&DRAIN_DELAY_MS)?,
             drain: env.get(&DRAIN_MS)?,
         })

@@ -84,6 +84,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         latest_days,
         revocation_days,
         device_days,
+        session_days,
         drain_delay,
         drain,
     } = config;
@@ -116,6 +117,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     if let Err(error) = verifier.load_keys(SystemTime::now()).await {
         tracing::warn!(%error, "user tokens are refused until the keys can be fetched");
     }
+    let watched = nodes.clone();
     let subsystems = {
         let (announcer, parts) = (announcer.clone(), (log.clone(), health.clone(), metrics.clone()));
         let redis = move || announcer.health();
@@ -154,8 +156,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tokio::spawn(supervisor::tell_when_ready(ready.clone()));
     let driver = Driver::default();
     maintenance::today(&log).await;
-    let ages = maintenance::Ages { retention_days, latest_days, device_days };
-    maintenance::start(&driver, &log, &common.node, ages, partitions);
+    let ages = maintenance::Ages { retention_days, latest_days, device_days, session_days };
+    maintenance::start(&driver, &log, (&common.node, watched), ages, partitions);
     let projectors = projector::start(&driver, &log, format!("{}/{}", common.node, Uuid::new_v4()));
     let pages = worker::page(driver.statuses());
     let ops = tokio::spawn(ops::serve(ops_listener, scrape, tenants, ready, pages, closing.clone()));

@@ -32,6 +32,10 @@ pub enum Maintenance {
     Latest,
     /// Forgetting devices.
     Devices,
+    /// Making and dropping partitions of sessions.
+    Sessions,
+    /// Closing what dead gateways left open.
+    LostSessions,
 }
 
 /// What partitions there are.
@@ -89,6 +93,8 @@ impl Log {
             Maintenance::Keys => "keys",
             Maintenance::Latest => "latest",
             Maintenance::Devices => "devices",
+            Maintenance::Sessions => "sessions",
+            Maintenance::LostSessions => "lost_sessions",
         };
         let seconds = lease.as_secs() as i32;
         Ok(self.maintain(LEASE, &[&name, &holder, &seconds]).await?.get(0))

@@ -10,6 +10,7 @@
 //! | `scope` | how does one transaction see exactly the tenants it names? |
 //! | `append` | how do many events get gapless numbers in one statement? |
 //! | `heads` | how long is each log, and which epoch is it in? |
+//! | `sessions` | who is connected, and when did whoever was leave? |
 //! | `tickets` | whom does this ticket let in, once? |
 //! | `revocations` | who was disconnected, and since when? |
 //! | `settings` | what is set for a tenant, and of which version is it? |
@@ -45,6 +46,7 @@ mod revocations;
 mod scope;
 mod search;
 mod session;
+mod sessions;
 mod settings;
 mod strain;
 mod tickets;
@@ -64,4 +66,5 @@ pub use projector::{Batch, ChannelIndex, Lag, News, Progress, Reader, Slot, Turn
 pub use read::{LogPage, LoggedEvent, PAGE_BYTES, PAGE_ROWS};
 pub use revocations::{Revoke, RevokeOutcome, StoredRevocation};
 pub use search::{EventFilter, Order, Search};
+pub use sessions::{ConnectionFilter, GatewayRun, OpenConnection, SessionPartitions, SessionState};
 pub use settings::{Owner, RuleChange, Settings, StoredApplication, StoredRule};

@@ -5,6 +5,7 @@
 #[path = "../support/wire/mod.rs"]
 mod wire;
 
+mod connections;
 mod faults;
 mod receipts;
 

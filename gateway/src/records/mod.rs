@@ -8,20 +8,29 @@
 //! | `waiting` | which records of a kind wait to be written? |
 //! | `writer` | when are they written? |
 //! | `device` | what is stored of a device? |
+//! | `session` | what is stored of a connection? |
 //!
 //! A further kind is a file with a [`Record`], a field of [`Records`] and a line in each of the writer's two functions.
 
 mod device;
+mod session;
 mod waiting;
 mod writer;
 
 pub(crate) use device::{DeviceKey, DeviceRecord};
+pub(crate) use session::{Keeping, SessionRecord};
 pub(crate) use waiting::Kind;
 pub(crate) use writer::RecordWriter;
+
+use std::sync::Arc;
 
 /// All kinds, shared by the shards and the task that writes. Cloning is cheap.
 #[derive(Clone, Default)]
 pub(crate) struct Records {
     /// How far devices are.
     pub(crate) devices: Kind<DeviceRecord>,
+    /// Who is connected, and why whoever was left.
+    pub(crate) sessions: Kind<SessionRecord>,
+    /// How the latter are stored; none: they are not.
+    pub(crate) keeping: Option<Arc<Keeping>>,
 }

@@ -6,12 +6,16 @@
 use super::Records;
 use super::waiting::{Kind, Record};
 use crate::metrics::metrics;
+use crate::shard::{Shards, ToShard};
 use carillon_backplane::log::Log;
 use carillon_platform::telemetry::Seldom;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+/// How often a node that has nothing to tell of connections says that it lives.
+const BEAT: Duration = Duration::from_secs(5);
 /// Between two statements of a kind.
 const PERIOD: Duration = Duration::from_secs(1);
 /// After this time no further statement is begun for the last ones.
@@ -29,15 +33,24 @@ pub(crate) struct RecordWriter {
 
 impl RecordWriter {
     /// Begins to write what comes into `records`.
-    pub(crate) fn start(records: Records, log: Log) -> Self {
+    pub(crate) fn start(records: Records, log: Log, shards: Shards) -> Self {
         let (stop, mut stopped) = oneshot::channel();
         let ended = tokio::spawn(async move {
             let mut seconds = interval(PERIOD);
             seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut told = Instant::now();
             loop {
                 tokio::select! {
                     _ = &mut stopped => break,
                     _ = seconds.tick() => write_one_each(&records, &log).await,
+                }
+                if let Some(keeping) = &records.keeping {
+                    if told.elapsed() >= BEAT && keeping.beat(&log).await.is_ok() {
+                        told = Instant::now();
+                    }
+                    if keeping.is_forgotten.swap(false, Ordering::Relaxed) {
+                        shards.send_all(|| ToShard::TellSessions);
+                    }
                 }
             }
             write_all(&records, &log, Instant::now() + LAST).await;
@@ -55,11 +68,13 @@ impl RecordWriter {
 /// One statement of each kind.
 async fn write_one_each(records: &Records, log: &Log) {
     write(&records.devices, log).await;
+    write(&records.sessions, log).await;
 }
 
 /// All of each kind, if there is time.
 async fn write_all(records: &Records, log: &Log, until: Instant) {
     write_all_of(&records.devices, log, until).await;
+    write_all_of(&records.sessions, log, until).await;
 }
 
 async fn write_all_of<R: Record>(kind: &Kind<R>, log: &Log, until: Instant) {

@@ -3,6 +3,8 @@
 use super::context::Context;
 use super::devices::{AckFault, seen_ms};
 use super::joining::{SESSION, raw};
+use super::session::Session;
+use super::sessions::Sessions;
 use super::tables::Tables;
 use super::world::World;
 use crate::metrics::metrics;
@@ -57,12 +59,13 @@ pub(super) fn ack<W: World>(
 /// Sends a ping, which carries the time, behind everything that was written.
 pub(super) fn ping<W: World>(key: u32, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
     let sent_us = context.world.now_us();
-    let Tables { connections, rooms, devices, .. } = tables;
+    let Tables { connections, rooms, devices, sessions, .. } = tables;
     let Some(connection) = connections.get_mut(key as usize) else { return };
     // Any bytes count as a sign of life; clients that never speak answer pings by themselves.
     connection.pinged_ms = NonZeroU64::new(context.now_ms.max(1));
     if connection.quality.pinged() {
         metrics().pings_lost.increment(1);
+        note(key, connection.sessions(), sessions);
     }
     push_ping(connection.outbox.control(), &sent_us.to_be_bytes());
     if devices.is_empty() {
@@ -77,6 +80,11 @@ pub(super) fn ping<W: World>(key: u32, tables: &mut Tables<W::Socket>, context: 
     }
 }
 
+/// Something about a connection has changed that is stored of its sessions.
+fn note(key: u32, own: &[Session], sessions: &mut Sessions) {
+    own.iter().for_each(|session| sessions.note(key, session.room));
+}
+
 /// A pong came.
 pub(super) fn ponged<W: World>(
     key: u32,
@@ -88,10 +96,15 @@ pub(super) fn ponged<W: World>(
     let sent_us = u64::from_be_bytes(payload);
     let took_us = context.world.now_us().checked_sub(sent_us).filter(|took_us| *took_us <= LATEST_US);
     let Some(took_us) = took_us else { return };
-    let Tables { connections, rooms, devices, .. } = tables;
+    let Tables { connections, rooms, devices, sessions, .. } = tables;
     let Some(connection) = connections.get_mut(key as usize) else { return };
+    let before = connection.quality.step();
     if !connection.quality.answered(took_us) {
         return;
+    }
+    // What differs by less is the network's noise, and not written again and again.
+    if connection.quality.step() != before {
+        note(key, connection.sessions(), sessions);
     }
     metrics().ping_seconds.record(took_us as f64 / 1e6);
     if devices.is_empty() {

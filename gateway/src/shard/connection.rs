@@ -51,6 +51,8 @@ pub(super) struct Connection<S> {
     pub(super) pinged_ms: Option<NonZeroU64>,
     /// What its pings have shown.
     pub(super) quality: Quality,
+    /// Why it is ending, once it is.
+    pub(super) ended: Option<CloseReason>,
     /// The socket may have bytes that were not read because the client has answers to take first.
     pub(super) unread: bool,
     /// Whether it stands in the list of those the shard goes on with.
@@ -200,6 +202,7 @@ impl<S: Socket> Connection<S> {
             return;
         }
         metrics().closed(reason.label());
+        self.ended = Some(reason);
         if !matches!(reason, CloseReason::Closed(CloseCode::Bye | CloseCode::Silent | CloseCode::Stalled)) {
             self.watched = None;
         }
@@ -212,6 +215,7 @@ impl<S: Socket> Connection<S> {
     /// A command has its answer, which ends it.
     fn answered(&mut self, now_ms: u64) {
         metrics().closed(CloseReason::Answered.label());
+        self.ended = Some(CloseReason::Answered);
         let until_ms = now_ms + FAREWELL_MS;
         self.stage = Stage::Closing { until_ms, answered: false, sessions: self.take_sessions() };
     }
@@ -223,6 +227,11 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// Why it has ended, as it is counted.
+    pub(super) fn end_label(&self) -> &'static str {
+        self.ended.unwrap_or(CloseReason::Left).label()
+    }
+
     /// The socket is of no use any more.
     pub(super) fn lose(&mut self) {
         if self.is_gone() {
@@ -230,6 +239,7 @@ impl<S: Socket> Connection<S> {
         }
         if !self.is_ending() {
             metrics().closed(CloseReason::Left.label());
+            self.ended = Some(CloseReason::Left);
         }
         self.stage = Stage::Gone(self.take_sessions());
     }

@@ -218,7 +218,7 @@ impl Devices {
 }
 
 /// The channels that a session is in.
-fn names(session: &Session, room: &Room) -> Box<str> {
+pub(super) fn names(session: &Session, room: &Room) -> Box<str> {
     let own = session.channels.channels();
     let names: Vec<&str> = own.iter().filter_map(|own| Some(room.name_of(*own)?.as_str())).collect();
     names.join(BETWEEN).into()

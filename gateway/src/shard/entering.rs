@@ -70,6 +70,7 @@ pub(super) fn accept<W: World>(
         writable: true,
         pinged_ms: None,
         quality: Quality::default(),
+        ended: None,
         unread: true,
         queued: false,
         place: u64::MAX,
@@ -172,6 +173,7 @@ pub(super) fn welcome<W: World>(
         tables.choose(key, types);
     }
     metrics().resumed(resumed);
+    tables.sessions.note(key, room_key);
     tables.asked.set_device(key, device.clone());
     let Some(connection) = tables.get_mut(key) else { return held };
     let watched = match (connection.wire, position) {

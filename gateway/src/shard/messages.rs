@@ -55,6 +55,8 @@ pub(crate) enum ToShard<S = TcpStream> {
     KeyEnded(ServiceKey),
     /// Send so many of its connections away.
     SendAway(Cause, usize),
+    /// The database has forgotten who is here: tell it again.
+    TellSessions,
     /// Close what is left and end.
     Stop,
 }

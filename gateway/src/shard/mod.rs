@@ -40,6 +40,7 @@
 //! | [`quality`] | how well is a client reached? |
 //! | [`connection`] | what is known of one connection, and what may become of it? |
 //! | [`devices`] | which sessions are those of a device, and how far is it? |
+//! | [`sessions`] | what is stored of the connections that are here? |
 //! | [`seen`] | who is seen in a channel, and who is not any more? |
 //! | [`tables`] | who is here, in which room, and who goes? |
 //! | [`except`] | who does not get an event, although it is for them? |
@@ -113,6 +114,7 @@ mod room;
 mod rules;
 mod seen;
 mod session;
+mod sessions;
 #[expect(
     clippy::module_inception,
     reason = "the container of all the other parts is what the folder is named after"

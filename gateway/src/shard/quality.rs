@@ -30,6 +30,16 @@ impl Quality {
         awaited
     }
 
+    /// Pings that were not answered, at most 255.
+    pub(super) fn lost(self) -> u32 {
+        self.lost.into()
+    }
+
+    /// How long the last round trip was, in steps of which each is twice as long; 0: it is not known.
+    pub(super) fn step(self) -> u32 {
+        self.took.checked_ilog2().map_or(0, |step| step + 1)
+    }
+
     /// The last round trip, in milliseconds, at most 65,534; none before the first pong.
     pub(super) fn rtt_ms(self) -> Option<u32> {
         self.took.checked_sub(1).map(u32::from)
@@ -50,7 +60,7 @@ mod tests {
         assert_eq!(quality.rtt_ms(), Some(12));
         assert!(!quality.answered(1));
         assert!(!quality.pinged() && quality.pinged() && quality.pinged());
-        assert_eq!((quality.lost, quality.rtt_ms()), (2, Some(12)));
+        assert_eq!((quality.lost(), quality.rtt_ms(), quality.step()), (2, Some(12), 4));
         assert!(quality.answered(100_000_000));
         assert_eq!(quality.rtt_ms(), Some(65_534));
         assert_eq!(size_of::<Quality>(), 4);

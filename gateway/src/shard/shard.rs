@@ -27,6 +27,7 @@ use super::replay::{ask_next, take_history};
 use super::room::RoomKey;
 use super::rules::follow_rules;
 use super::session::{Position, Session};
+use super::sessions::tell_on;
 use super::signals::{arrive, say_words};
 use super::tables::Tables;
 use super::watching::{answered, catch_up, tell};
@@ -108,6 +109,8 @@ impl<W: World> Shard<W> {
         self.context.begin_turn();
         self.tables.typists.begin_turn(self.context.now_ms);
         self.tables.devices.begin_turn(self.context.now_ms);
+        let keeps = self.context.config.records.keeping.is_some();
+        self.tables.sessions.begin_turn(self.context.now_ms, keeps);
         for socket in ready {
             self.on_socket(socket);
         }
@@ -135,8 +138,9 @@ impl<W: World> Shard<W> {
         self.report();
         let now_ms = self.context.now_ms;
         let ends = self.stop_ms.is_some_and(|at_ms| self.tables.connections.is_empty() || now_ms >= at_ms);
-        let Tables { connections, rooms, devices, .. } = &mut self.tables;
+        let Tables { connections, rooms, devices, sessions, asked, .. } = &mut self.tables;
         hand_on(devices, connections, rooms, ends, &self.context);
+        tell_on(sessions, connections, (rooms, asked), ends, &self.context);
         !ends
     }
 
@@ -157,6 +161,7 @@ impl<W: World> Shard<W> {
             .chain(asked_ms)
             .chain(self.tables.devices.next_ms())
             .chain(self.tables.shown.next_ms())
+            .chain(self.tables.sessions.next_ms())
             .min()?;
         Some(next.saturating_sub(self.context.world.now_us() / 1_000))
     }
@@ -206,6 +211,7 @@ impl<W: World> Shard<W> {
                 }
                 self.settle(key);
             }
+            ToShard::TellSessions => self.tables.tell_sessions(),
             ToShard::Stop => self.stop(),
             // What follows may come when its connection is gone; another may have its place.
             ToShard::Entered(id, _)

@@ -14,6 +14,7 @@ use super::present::Watch;
 use super::room::{RoomKey, Rooms};
 use super::seen::{hide, hide_all, show};
 use super::session::Session;
+use super::sessions::Sessions;
 use super::typists::{Place, Typists};
 use super::wire::Wire;
 use super::world::{Socket, World};
@@ -60,6 +61,8 @@ pub(super) struct Tables<S> {
     pub(super) unasked: Vec<(u32, Channel)>,
     /// Frames that wait for what applications say.
     pub(super) holding: Holding,
+    /// What is to be stored of sessions.
+    pub(super) sessions: Sessions,
     /// Connections that are ending and still in a table.
     ending: Vec<u32>,
 }
@@ -83,6 +86,7 @@ impl<S: Socket> Tables<S> {
             shown: Asked::default(),
             unasked: Vec::new(),
             holding: Holding::default(),
+            sessions: Sessions::default(),
             ending: Vec::new(),
         }
     }
@@ -244,6 +248,7 @@ impl<S: Socket> Tables<S> {
             session.channels.insert(room.join(channel, types, key));
             self.subscriptions += 1;
             self.devices.moved(key, session.room);
+            self.sessions.note(key, session.room);
             if room.rules.is_granted(Action::Presence) {
                 let (meta, unasked) = (self.meta.get(&key), &mut self.unasked);
                 show(key, session, room, channel, meta, &mut self.presence, unasked);
@@ -290,6 +295,7 @@ impl<S: Socket> Tables<S> {
             }
             if let Some(membership) = session.channels.remove(own) {
                 self.devices.moved(key, session.room);
+                self.sessions.note(key, session.room);
                 if !self.typists.is_empty() {
                     self.typists.stop(&Place::of(&session.identity, channel), id);
                 }
@@ -374,6 +380,15 @@ impl<S: Socket> Tables<S> {
         is_seen
     }
 
+    /// The database has forgotten who is here: all is told again.
+    pub(super) fn tell_sessions(&mut self) {
+        for (key, connection) in &self.connections {
+            for session in connection.sessions() {
+                self.sessions.note(key as u32, session.room);
+            }
+        }
+    }
+
     /// A connection will not come back: nobody waits for its person.
     pub(super) fn say_goodbye(&mut self, key: u32) {
         let Some(connection) = self.connections.get(key as usize) else { return };
@@ -431,6 +446,10 @@ impl<S: Socket> Tables<S> {
             }
             let (sessions, seen_ms) = (connection.take_sessions(), seen_ms(connection, context));
             for session in sessions {
+                let (connection, room) = (self.connections.get(key as usize), self.rooms.get(session.room));
+                if let Some((connection, room)) = connection.zip(room) {
+                    self.sessions.end(connection, &session, room, self.asked.device(key), context);
+                }
                 self.leave_room(key, session, seen_ms);
             }
             self.chosen.remove(&key);

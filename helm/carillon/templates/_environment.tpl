@@ -95,6 +95,8 @@ CARILLON_COMPRESSION: {{ ternary "on" "off" .compression | quote }}
 CARILLON_MAX_CONNECTIONS: {{ int64 .connections.max | quote }}
 CARILLON_MAX_CONNECTIONS_PER_IP: {{ int64 .connections.perAddress | quote }}
 CARILLON_MAX_CONNECTIONS_PER_USER: {{ int64 .connections.perUser | quote }}
+CARILLON_SESSIONS: {{ ternary "on" "off" .connections.stored | quote }}
+CARILLON_SESSION_ADDRESSES: {{ ternary "on" "off" .connections.addressesStored | quote }}
 CARILLON_HANDSHAKES_PER_SECOND: {{ int64 .connections.handshakesPerSecond | quote }}
 CARILLON_FRAMES_PER_SECOND: {{ int64 .connections.framesPerSecond | quote }}
 CARILLON_HEARTBEAT_MS: {{ int64 .heartbeatMs | quote }}
@@ -133,6 +135,7 @@ CARILLON_LATEST_DAYS: {{ . | quote }}
 {{- end }}
 CARILLON_REVOCATION_DAYS: {{ int64 .values.revocationDays | quote }}
 CARILLON_DEVICE_DAYS: {{ int64 .values.deviceDays | quote }}
+CARILLON_SESSION_DAYS: {{ int64 .values.sessionDays | quote }}
 {{- end -}}
 
 {{/* The secrets of a component: a list of {name: variable, secret, key}. */}}

@@ -1,5 +1,6 @@
 //! `DELETE /v1/connections`: how is somebody disconnected who must not come back with the token they have?
 
+use super::connections::connections;
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
@@ -30,7 +31,7 @@ pub(super) struct Disconnected {
 }
 
 pub(super) fn router() -> Router<Arc<App>> {
-    Router::new().route("/v1/connections", delete(disconnect))
+    Router::new().route("/v1/connections", delete(disconnect).get(connections))
 }
 
 /// Disconnect a person, a device or one connection.

@@ -10,6 +10,7 @@
 //! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
 //! | [`rules`](self) | `/v1/channel-rules` |
 //! | `tenants` | `/v1/tenants/{tenant}`: what is set for a tenant beside its rules? |
+//! | `connections` | `GET /v1/connections`: who is connected? |
 //! | `disconnect` | `DELETE /v1/connections`: how is somebody disconnected who must not come back? |
 //! | `tickets` | `POST /v1/tickets`: how does somebody connect whose client can set no header? |
 //! | `health` | `/v1/health`: how is the installation, why, and by which numbers? |
@@ -30,6 +31,7 @@
 //! | `openapi`, `docs` | the contract for machines and people |
 
 mod body;
+mod connections;
 mod content;
 mod cors;
 pub mod cursor;

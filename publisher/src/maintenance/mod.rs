@@ -1,7 +1,7 @@
 //! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys, keys of latest values, tickets,
 //! revocations and devices?
 //!
-//! Seven tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
+//! Nine tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
 //! take in slices and in moments, with pauses between (docs/adr/0015).
 //!
 //! | task | module | who does it |
@@ -13,20 +13,25 @@
 //! | `revocations` | `revocations` | every publisher, in slices that pass each other over |
 //! | `latest` | `latest` | the one that holds its lease |
 //! | `devices` | `devices` | the one that holds its lease |
+//! | `sessions` | `sessions` | the one that holds its lease |
+//! | `lost_sessions` | `lost` | the one that holds its lease |
 
 mod devices;
 mod keys;
 mod latest;
+mod lost;
 mod metrics;
 mod partitions;
 mod retention;
 mod revocations;
+mod sessions;
 mod tickets;
 
 pub use metrics::ALL as METRICS;
 pub use partitions::today;
 
 use crate::worker::{Activation, Driver, Outcome, Report};
+use carillon_backplane::bus::NodesWatch;
 use carillon_backplane::log::{Log, LogError, Maintenance};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,18 +48,28 @@ pub struct Ages {
     pub latest_days: u32,
     /// Devices that nobody saw.
     pub device_days: u32,
+    /// Sessions that have ended.
+    pub session_days: u32,
 }
 
 /// Begins the tasks. `partitions` wakes the first: an append has met a day without a partition.
-pub fn start(driver: &Driver, log: &Log, node: &str, ages: Ages, partitions: Activation) {
-    let Ages { retention_days, latest_days, device_days } = ages;
+pub fn start(
+    driver: &Driver,
+    log: &Log,
+    (node, nodes): (&str, NodesWatch),
+    ages: Ages,
+    partitions: Activation,
+) {
+    let Ages { retention_days, latest_days, device_days, session_days } = ages;
     metrics::describe_all();
     let candidate = Candidate::new(log.clone(), node);
     driver.start_with(partitions::task(log.clone(), retention_days), partitions);
     driver.start(retention::task(candidate.clone(), retention_days));
     driver.start(keys::task(candidate.clone()));
     driver.start(latest::task(candidate.clone(), latest_days));
-    driver.start(devices::task(candidate, device_days));
+    driver.start(devices::task(candidate.clone(), device_days));
+    driver.start(sessions::task(candidate.clone(), session_days));
+    driver.start(lost::task(candidate, nodes));
     driver.start(tickets::task(log.clone()));
     driver.start(revocations::task(log.clone()));
 }

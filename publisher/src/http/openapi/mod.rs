@@ -52,6 +52,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::tenants::read,
         super::tenants::set,
         super::tickets::issue,
+        super::connections::connections,
         super::disconnect::disconnect,
         super::health::all,
         super::health::events,

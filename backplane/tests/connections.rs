@@ -1,0 +1,121 @@
+//! Is what is stored of connections right, whatever is repeated, and who is given up?
+
+#![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
+
+mod database;
+
+use carillon_backplane::log::{ConnectionFilter, GatewayRun, Log, SessionState};
+use database::{Database, tenant};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+fn run(node: &str) -> GatewayRun {
+    GatewayRun { node: node.into(), number: u64::MAX - 1 }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+fn state<'a>(connection: &'a str, user: &'a str, ended: Option<(u64, &'a str)>) -> SessionState<'a> {
+    SessionState {
+        tenant: "acme",
+        connection,
+        user,
+        device: None,
+        transport: "websocket",
+        address: None,
+        opened_ms: now_ms() - 60_000,
+        rtt_ms: Some(12),
+        lost_pings: 1,
+        channels: "tenant\u{1f}contact:7",
+        ended,
+    }
+}
+
+async fn open(log: &Log) -> Vec<String> {
+    let found = log.connections(&tenant("acme"), &ConnectionFilter::default(), "", 100).await.unwrap();
+    found.into_iter().map(|open| open.connection).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_open_and_then_ended_once_however_often_it_is_told() {
+    let database = Database::start().await;
+    let (gateway, publisher) = (&database.gateway, &database.publisher);
+    publisher.open_tenant(&tenant("acme"), true).await.unwrap();
+    let (a, b) = (state("a", "mila", None), state("b", "ana", None));
+    assert!(gateway.store_sessions(&run("one"), &[a, b]).await.unwrap(), "nobody knew of it");
+    assert!(!gateway.store_sessions(&run("one"), &[b, a]).await.unwrap());
+    assert_eq!(open(publisher).await, ["a", "b"]);
+    let found = ConnectionFilter { channel: Some("contact:7".into()), ..ConnectionFilter::default() };
+    let page = publisher.connections(&tenant("acme"), &found, "a", 100).await.unwrap();
+    assert_eq!((page.len(), page[0].rtt_ms, page[0].lost_pings, page[0].behind), (1, Some(12), 1, None));
+    let ended = state("b", "ana", Some((now_ms(), "left")));
+    let never_told = state("c", "eva", Some((now_ms() - 10, "bye")));
+    for _ in 0..3 {
+        gateway.store_sessions(&run("one"), &[ended, never_told]).await.unwrap();
+    }
+    assert_eq!(open(publisher).await, ["a"]);
+    assert_eq!(database.count("SELECT count(*) FROM carillon.sessions").await, 2);
+    // A clock that is ahead finds a partition, too.
+    let ahead = state("d", "ana", Some((now_ms() + 30 * 86_400_000, "left")));
+    gateway.store_sessions(&run("one"), &[ahead]).await.unwrap();
+    assert_eq!(database.count("SELECT count(*) FROM carillon.sessions WHERE closed_at <= now()").await, 3);
+    // Of another tenant nothing is seen.
+    let other = publisher.connections(&tenant("other"), &ConnectionFilter::default(), "", 100).await;
+    assert!(other.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_has_been_silent_is_given_up_slice_by_slice_and_then_forgotten() {
+    let database = Database::start().await;
+    let (gateway, publisher) = (&database.gateway, &database.publisher);
+    publisher.open_tenant(&tenant("acme"), true).await.unwrap();
+    let names: Vec<String> = (0..5).map(|n| format!("dead-{n}")).collect();
+    let dead: Vec<SessionState<'_>> = names.iter().map(|name| state(name, "mila", None)).collect();
+    gateway.store_sessions(&run("dead"), &dead).await.unwrap();
+    gateway.store_sessions(&run("living"), &[state("x", "ana", None)]).await.unwrap();
+    assert!(publisher.silent_runs(30).await.unwrap().is_empty());
+    assert_eq!(publisher.close_lost_sessions(&run("dead"), 30, 100).await.unwrap(), 0, "it has just written");
+    database
+        .sql("UPDATE carillon.gateway_runs SET seen_at = now() - interval '31 s' WHERE node = 'dead'")
+        .await;
+    assert_eq!(publisher.silent_runs(30).await.unwrap(), [run("dead")]);
+    assert_eq!(publisher.close_lost_sessions(&run("dead"), 30, 3).await.unwrap(), 3);
+    assert_eq!(publisher.close_lost_sessions(&run("dead"), 30, 3).await.unwrap(), 2);
+    assert_eq!(publisher.close_lost_sessions(&run("dead"), 30, 3).await.unwrap(), 0);
+    assert!(publisher.silent_runs(30).await.unwrap().is_empty());
+    assert_eq!(open(publisher).await, ["x"]);
+    let lost = "SELECT count(*) FROM carillon.sessions WHERE reason = 'node_lost' AND closed_at < now() - interval '30 s'";
+    assert_eq!(database.count(lost).await, 5, "as of when it was last heard");
+    // It lives after all.
+    assert!(gateway.store_sessions(&run("dead"), &[]).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_of_sessions_are_there_ahead_and_go_one_by_one() {
+    let database = Database::start().await;
+    let publisher = &database.publisher;
+    for days in [40, 35, 31] {
+        let day = format!("current_date - {days}");
+        database
+            .sql(&format!(
+                "DO $$ BEGIN EXECUTE format('CREATE TABLE carillon.%I PARTITION OF carillon.sessions FOR VALUES FROM (%L) TO (%L)',
+                    'sessions_' || to_char({day}, 'YYYYMMDD'), ({day})::timestamptz, ({day} + 1)::timestamptz); END $$"
+            ))
+            .await;
+    }
+    let kept = publisher.keep_sessions(30, 7).await.unwrap();
+    assert_eq!((kept.made, kept.due), (0, 2), "{kept:?}");
+    assert!(kept.dropped.is_some());
+    // Somebody reads them: nobody waits, and it goes later.
+    let reader = database.superuser().await;
+    reader.batch_execute("BEGIN; SELECT count(*) FROM carillon.sessions").await.unwrap();
+    let kept = publisher.keep_sessions(30, 7).await.unwrap();
+    assert_eq!((kept.dropped, kept.due), (None, 2));
+    reader.batch_execute("COMMIT").await.unwrap();
+    for left in [1, 0, 0] {
+        assert_eq!(publisher.keep_sessions(30, 7).await.unwrap().due, left);
+    }
+    let ahead = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'carillon.sessions'::regclass";
+    assert_eq!(database.count(ahead).await, 9);
+}
