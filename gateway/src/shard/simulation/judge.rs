@@ -46,6 +46,7 @@ impl Run {
         if subscriptions != shard.tables.subscriptions {
             return Err(format!("{subscriptions} subscriptions, counted {}", shard.tables.subscriptions));
         }
+        self.check_seen()?;
         if self.world.watched.get() != shard.tables.connections.len() {
             return Err("sockets are watched that are not here".into());
         }
@@ -191,6 +192,9 @@ impl Run {
         }
         let tables = &self.shard.tables;
         let left = (tables.connections.len(), tables.rooms.len(), tables.subscriptions);
+        if !self.world.seen.borrow().is_empty() {
+            return Err(format!("still seen when all are gone: {:?}", self.world.seen.borrow()));
+        }
         if left != (0, 0, 0) || self.world.watched.get() != 0 || self.load.load(Ordering::Relaxed) != 0 {
             return Err(format!("left behind: connections, rooms, subscriptions {left:?}"));
         }

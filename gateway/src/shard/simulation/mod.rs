@@ -4,7 +4,7 @@
 //! at any write or were gone before they were seen; first bytes that came with the request; compression; batches that come
 //! late, twice, in another order or never; logs that
 //! lose their end; rings that let go; pages of the log that come late, partly or not; tokens that expire; clocks that are
-//! set; connections that are sent away; rules of channels that change. After every step the invariants must hold, and at the end nothing may be left.
+//! set; connections that are sent away; rules of channels that change, and with them who is seen. After every step the invariants must hold, and at the end nothing may be left.
 //!
 //! A failure prints its seed and the fewest steps that still fail. `CARILLON_SIMULATION_SEED=n` runs one seed again;
 //! `CARILLON_SIMULATION_MINUTES=n` (`make simulate`) draws seeds for so long, on every core.
@@ -19,6 +19,7 @@
 //! | [`rules`] | which channels may a client be in, and read back, in truth? |
 //! | [`joined`] | which channels is a client in, as far as it knows? |
 //! | [`rights`] | what may a client hear, and a connection have, by its token and the rules? (the oracle of rights) |
+//! | [`seen`] | who is seen in which channel, in truth? (the oracle of presence) |
 //! | [`tap`] | what went to a client, and when? (the oracle of time) |
 //! | [`outside`] | what does the world outside say and answer? |
 //! | [`run`] | what happens in which order? |
@@ -33,6 +34,7 @@ mod rights;
 mod rules;
 mod run;
 mod scenario;
+mod seen;
 mod tap;
 mod tenant;
 mod tests;

@@ -50,7 +50,7 @@ impl Rules {
             // Everybody here has the role `r`.
             let some = if number.is_multiple_of(2) { "anyone" } else { "role:r" };
             let who = |bits: u8| if bits >> number & 1 == 1 { some } else { "role:nobody" };
-            document(who(self.subscribe), who(self.history))
+            document(who(self.subscribe), who(self.history), who(self.history ^ self.subscribe << 1))
         };
         let own: Vec<(String, String)> = (0..6)
             .filter(|number| self.named >> number & 1 == 1)
@@ -58,7 +58,7 @@ impl Rules {
             .collect();
         let (own, unreadable) = Compiled::of(own.iter().map(|(pattern, rule)| (&**pattern, &**rule)));
         let who = |all: bool| if all { "anyone" } else { "role:nobody" };
-        let others = document(who(self.others_subscribe), who(self.others_history));
+        let others = document(who(self.others_subscribe), who(self.others_history), who(self.others_history));
         let (others, more) = Compiled::of([("x:*", &*others), ("log:*", KEPT)]);
         assert_eq!(unreadable + more, 0);
         RuleSet::new(SettingsVersion { tenant: version, defaults: 0 }, Arc::new(own), Arc::new(others))
@@ -68,8 +68,8 @@ impl Rules {
 /// What clients publish there goes into the log, and nobody listens.
 const KEPT: &str = r#"{"publish":["anyone"],"client_types":["*"],"durable":true}"#;
 
-fn document(subscribe: &str, history: &str) -> String {
-    format!(r#"{{"subscribe":["{subscribe}"],"history":["{history}"]}}"#)
+fn document(subscribe: &str, history: &str, presence: &str) -> String {
+    format!(r#"{{"subscribe":["{subscribe}"],"history":["{history}"],"presence":["{presence}"]}}"#)
 }
 
 /// What a client's token opens; nothing when it is a narrow one.

@@ -1,6 +1,7 @@
 //! The world a simulated shard lives in: a clock that stands still, sockets that are queues, requests that wait to be
 //! answered.
 
+use super::seen::{Seen, told};
 use super::tap::Tap;
 use crate::budget::Budget;
 use crate::live::Passing;
@@ -159,6 +160,8 @@ pub(super) struct SimWorld {
     /// Signals for other shards and nodes.
     pub(super) passed_on: Rc<RefCell<PassedOn>>,
     pub(super) redis_is_up: Rc<Cell<bool>>,
+    /// Who is seen, by what the shard has told.
+    pub(super) seen: Rc<RefCell<Seen>>,
 }
 
 impl Default for SimWorld {
@@ -171,6 +174,7 @@ impl Default for SimWorld {
             in_flight: Budget::new(1 << 20),
             passed_on: Rc::default(),
             redis_is_up: Rc::new(Cell::new(true)),
+            seen: Rc::default(),
         }
     }
 }
@@ -215,5 +219,7 @@ impl World for SimWorld {
     }
 
     /// Nobody is seen in the simulation: its rules show nobody.
-    fn tell_presence(&mut self, _: u16, _: Vec<PresenceNews>) {}
+    fn tell_presence(&mut self, _: u16, news: Vec<PresenceNews>) {
+        told(&mut self.seen.borrow_mut(), news);
+    }
 }
