@@ -46,6 +46,11 @@ pub(crate) enum Command {
     Durable(crate::people::DurableArgs),
     /// A crowd that comes into one channel and sees who is there: frames, CPU and a page over REST.
     Presence(crate::people::PresenceArgs),
+    /// Somebody who comes among very many people on all gateways: how soon they know who is here.
+    Watcher(crate::people::WatcherArgs),
+    /// One process of the people of `watcher`.
+    #[command(hide = true)]
+    WatcherPart(crate::people::WatcherPartArgs),
     /// One process of the clients of `jitter`, `kill` and `slow`.
     #[command(hide = true)]
     CrowdPart,

@@ -70,11 +70,14 @@ pub(super) enum Measure {
     /// A crowd that sees who is there.
     #[value(name = "P3")]
     P3,
+    /// Somebody who comes among very many.
+    #[value(name = "P4")]
+    P4,
 }
 
 impl Measure {
     /// In the order they run: memory first, while the gateway is fresh.
-    pub(super) const IN_TURN: [Self; 13] = [
+    pub(super) const IN_TURN: [Self; 14] = [
         Self::B3,
         Self::B1,
         Self::B2,
@@ -88,11 +91,12 @@ impl Measure {
         Self::P3,
         Self::B8,
         Self::B9,
+        Self::P4,
     ];
 
     /// What the table says for it.
     pub(super) fn name(self) -> &'static str {
-        ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1", "P1", "P2", "P3"][self as usize]
+        ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1", "P1", "P2", "P3", "P4"][self as usize]
     }
 
     /// What a line says of which nothing could be measured.
@@ -111,12 +115,17 @@ impl Measure {
             Self::P1 => "signals beside events",
             Self::P2 => "publishing into the log by frame",
             Self::P3 => "a crowd that sees who is there",
+            Self::P4 => "somebody who comes among very many",
         }
     }
 
-    /// How many gateways its stack has: one that dies needs another.
+    /// How many gateways its stack has: one that dies needs another, and none has more than 20,000 sockets.
     pub(super) fn gateways(self) -> u16 {
-        if self == Self::B9 { 2 } else { 1 }
+        match self {
+            Self::B9 => 2,
+            Self::P4 => 6,
+            _ => 1,
+        }
     }
 }
 

@@ -96,6 +96,7 @@ impl Suite {
             Measure::P1 => people::signals(self).await,
             Measure::P2 => people::durable(self).await,
             Measure::P3 => people::presence(self).await,
+            Measure::P4 => people::watcher(self).await,
         }
     }
 }

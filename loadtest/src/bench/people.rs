@@ -1,4 +1,4 @@
-//! P1 to P3: what do people cost who signal, publish and see each other?
+//! P1 to P4: what do people cost who signal, publish and see each other?
 
 use std::time::Duration;
 
@@ -26,6 +26,10 @@ const GROWTH: Goal = Goal::RatioAtMost(1.50);
 const PAGE: Goal = Goal::AtMost(50.0);
 /// P3: bytes of a frame that tells a count.
 const COUNT_BYTES: u32 = 56;
+/// P4: in ms.
+const SYNCED: Goal = Goal::AtMost(2_000.0);
+/// P4: longest time until so many have come, and gone.
+const WATCHED: Duration = Duration::from_secs(900);
 /// P3: how long a crowd takes to come, in seconds.
 const COMING: u32 = 10;
 
@@ -82,6 +86,18 @@ pub(super) async fn presence(suite: &mut Suite) -> Result<(), Failure> {
     suite.rows.push(growth.goal(GROWTH));
     let page = row("first page of who is here over REST".into(), Unit::Milliseconds, many.page_ms);
     suite.rows.push(page.goal(PAGE));
+    Ok(())
+}
+
+/// P4
+pub(super) async fn watcher(suite: &mut Suite) -> Result<(), Failure> {
+    let people = suite.plan.watched;
+    let report = suite.runner.measure(Measure::P4, &format!("watcher --people {people}"), WATCHED).await?;
+    let what = format!("until somebody who comes knows who is here, among {people} people on six gateways");
+    let row = Row::new(Measure::P4, what, Unit::Milliseconds, number(&report, "/first_ms")?);
+    let middle = report.pointer("/synced_ms/4").and_then(Value::as_f64).unwrap_or_default();
+    let note = format!("the first on that node, handshake included; the median of nine {middle:.0} ms");
+    suite.rows.push(row.goal(SYNCED).note(note));
     Ok(())
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) connect_seconds: u32,
     /// B8, B9 and P3: clients that come and go, lose their node, or come at once.
     pub(super) clients: u32,
+    /// P4: people in the channel.
+    pub(super) watched: u32,
     /// B8: how long they come and go.
     pub(super) jitter_seconds: u32,
     /// B9: how long to publish after the kill.
@@ -53,6 +55,7 @@ impl Plan {
         statement_seconds: 4,
         connect_seconds: 8,
         clients: 10_000,
+        watched: 100_000,
         jitter_seconds: 120,
         after_kill_seconds: 20,
         growth_rounds: 2,
@@ -74,6 +77,7 @@ impl Plan {
         statement_seconds: 2,
         connect_seconds: 2,
         clients: 4_000,
+        watched: 20_000,
         jitter_seconds: 20,
         after_kill_seconds: 10,
         growth_rounds: 1,

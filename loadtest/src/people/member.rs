@@ -22,8 +22,8 @@ pub(super) struct Heard {
     pub(super) events: Cell<u64>,
     pub(super) presence: Cell<u64>,
     pub(super) answers: Cell<u64>,
-    /// Bytes of the last answer.
-    pub(super) answer_bytes: Cell<usize>,
+    /// The last answer.
+    pub(super) answer: RefCell<String>,
     /// The first thing that went wrong: an `error` frame, or the end of the connection.
     pub(super) fault: RefCell<Option<String>>,
 }
@@ -125,7 +125,7 @@ impl Member {
             (Kind::Text, Frame::Event) => &self.heard.events,
             (Kind::Text, Frame::Presence) => &self.heard.presence,
             (Kind::Text, Frame::Answer) => {
-                self.heard.answer_bytes.set(payload.len());
+                *self.heard.answer.borrow_mut() = String::from_utf8_lossy(payload).into_owned();
                 self.moved.notify_one();
                 &self.heard.answers
             }

@@ -9,10 +9,12 @@ mod member;
 mod presence;
 mod room;
 mod signals;
+mod watcher;
 
 pub(crate) use durable::{DurableArgs, run as durable};
 pub(crate) use presence::{PresenceArgs, run as presence};
 pub(crate) use signals::{SignalsArgs, run as signals};
+pub(crate) use watcher::{WatcherArgs, WatcherPartArgs, play as watcher_part, run as watcher};
 
 use std::future::Future;
 use tokio::task::LocalSet;

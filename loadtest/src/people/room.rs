@@ -1,5 +1,6 @@
 //! How do people come into one channel whose rule lets them?
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -53,6 +54,13 @@ impl Room {
         }
     }
 
+    /// A channel whose rule somebody else has set.
+    pub(super) fn of(args: &TargetArgs, tenant: String) -> Result<Self, Failure> {
+        let target = Target::new(args)?;
+        let (address, key) = target.publisher()?;
+        Ok(Self { target, tenant, scratch: Scratch::new(), admin: Poster::new(address, key) })
+    }
+
     /// The token of somebody, by number.
     pub(super) fn token(&self, number: u32) -> Result<String, Failure> {
         self.target.token(&self.tenant, &format!("user-{number}"))
@@ -97,7 +105,15 @@ impl Room {
         let subscribe = format!(r#"{{"type":"subscribe","id":1,"channels":["{CHANNEL}"]}}"#);
         // The rule may be younger than what the gateway knows; once one person is in, it knows.
         let mut members = vec![self.first(&subscribe).await?];
-        let numbers: Vec<u32> = (1..people).collect();
+        members.extend(self.come(1..people).await?);
+        sleep(SETTLE).await;
+        Ok(members)
+    }
+
+    /// Those with these numbers, as fast as they come in. Their rule is known.
+    pub(super) async fn come(self: &Rc<Self>, numbers: Range<u32>) -> Result<Vec<Rc<Member>>, Failure> {
+        let subscribe = format!(r#"{{"type":"subscribe","id":1,"channels":["{CHANNEL}"]}}"#);
+        let (numbers, mut members): (Vec<u32>, _) = (numbers.collect(), Vec::new());
         for some in numbers.chunks(HANDSHAKES) {
             let coming = some.iter().map(|&number| {
                 let (room, subscribe) = (Rc::clone(self), subscribe.clone());
@@ -108,7 +124,6 @@ impl Room {
                 members.push(arrived?);
             }
         }
-        sleep(SETTLE).await;
         Ok(members)
     }
 
