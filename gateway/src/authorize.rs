@@ -3,6 +3,7 @@
 //! The same for a token in the handshake and for one in the first frame. Whoever is refused gets a named reason, as an
 //! HTTP status before the upgrade, as a close code after it.
 
+use crate::limits::{Arriving, Limits};
 use crate::resume::{Claimed, CursorChecks, resume};
 use crate::services::{Service, Services};
 use crate::shard::{PRESENCE_CHANNELS, Shards};
@@ -44,6 +45,8 @@ pub(crate) struct Authorized {
     pub(crate) meta: Option<Arc<str>>,
     /// Whether they are told who is in these channels.
     pub(crate) presence: bool,
+    /// Their place among the tenant's connections, until they are one of them; there if these have a limit.
+    pub(crate) arriving: Option<Arriving>,
     /// All that they want: the answer to this frame.
     pub(crate) command: Option<Box<ClientFrame>>,
 }
@@ -69,6 +72,7 @@ impl Authorized {
             meta: None,
             presence: false,
             command: None,
+            arriving: None,
         }
     }
 }
@@ -108,6 +112,12 @@ impl Refusal {
     pub(crate) fn busy() -> Self {
         let message = "the tenant's log has too much to do; come back soon";
         Self::new("log_busy", message, 503, CloseCode::OverCapacity)
+    }
+
+    /// The tenant has as many connections as it may.
+    fn limited() -> Self {
+        let message = "the tenant has as many connections as it may; come back later";
+        Self::new("too_many_connections", message, 429, CloseCode::TooMany)
     }
 
     /// Somebody disconnected the token's bearer after it was issued.
@@ -188,13 +198,14 @@ pub(crate) struct Authorizer {
     streams: Streams,
     checks: CursorChecks,
     asker: Asker,
+    limits: Limits,
 }
 
 impl Authorizer {
-    pub(crate) fn new(verifier: Verifier, streams: Streams, log: Log, asker: Asker) -> Self {
+    pub(crate) fn new(verifier: Verifier, streams: Streams, log: Log, asker: Asker, limits: Limits) -> Self {
         let services = Arc::new(Services::new(log.clone()));
         let (verifier, tickets) = (Arc::new(verifier), Arc::new(Tickets::new(log.clone())));
-        Self { verifier, services, tickets, streams, checks: CursorChecks::new(log), asker }
+        Self { verifier, services, tickets, streams, checks: CursorChecks::new(log), asker, limits }
     }
 
     /// Who asks the tenants' applications.
@@ -233,6 +244,15 @@ impl Authorizer {
         from: AddressGroup,
     ) -> Result<Identity, Refusal> {
         Ok(self.verify(token, from).await?.enter(tenant)?)
+    }
+
+    /// Takes a place among the connections of their tenant for somebody who was let in, if these have a limit.
+    pub(crate) async fn take_place(&self, mut authorized: Authorized) -> Result<Authorized, Refusal> {
+        if let Some(limit) = authorized.stream.rules().limits().connections {
+            let place = self.limits.enter(&authorized.stream, limit).await;
+            authorized.arriving = Some(place.ok_or_else(Refusal::limited)?);
+        }
+        Ok(authorized)
     }
 
     /// Lets somebody in whose credentials are proven: with all they asked for, or not at all.
@@ -310,6 +330,7 @@ impl Authorizer {
             meta,
             presence,
             command,
+            arriving: None,
         })
     }
 

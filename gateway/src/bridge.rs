@@ -99,7 +99,8 @@ async fn enter(
     let of_frame = connect_parameters(frame).map_err(|why| {
         Refusal::new("invalid_frame", format!("auth: {why}"), 400, CloseCode::ProtocolError)
     })?;
-    authorizer.admit(&bearer, of_frame.or(of_url)).await
+    let authorized = authorizer.admit(&bearer, of_frame.or(of_url)).await?;
+    authorizer.take_place(authorized).await
 }
 
 /// The answer to a request that was not carried out.

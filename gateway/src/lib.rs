@@ -32,6 +32,7 @@ mod edge;
 mod fate;
 mod fleet;
 mod leave;
+mod limits;
 mod live;
 mod node;
 mod presence;
@@ -45,6 +46,7 @@ mod serving;
 mod shard;
 mod stream;
 mod tickets;
+mod told;
 mod verdicts;
 
 pub use leave::operator;

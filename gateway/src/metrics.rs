@@ -95,6 +95,8 @@ declare! {
     rules_read: Counter = "carillon_rules_read_total", "times the rules of a tenant were read: when it was opened here, and when they had changed";
     rules_followed: Counter = "carillon_rules_followed_total", "tenants whose rules had changed and are followed on this node";
     rules_removed: Counter = "carillon_rules_removed_total", "memberships in channels that ended because a changed rule does not allow them";
+    limited_connections: Counter = "carillon_limited_connections_total", "clients turned away because their tenant has as many connections as its limit says";
+    limited_signals: Counter = "carillon_limited_signals_total", "signals refused because their tenant's clients sent as many as its limit says";
     signals_received: Counter = "carillon_signals_received_total", "signals heard from other nodes";
     signals_delivered: Counter = "carillon_signals_delivered_total", "signal frames written to sockets";
     signal_writes: Counter = "carillon_signal_writes_total", "writes of signal frames; delivered per write is the coalescing";

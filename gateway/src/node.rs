@@ -13,6 +13,7 @@ use crate::fate;
 use crate::fleet::{card_writer, learn_database};
 use crate::leave::operator::Wishes;
 use crate::leave::{self, LeaveConfig, Leaver};
+use crate::limits::Limits;
 use crate::live::{self, LiveBus, Rates};
 use crate::metrics::{OF_TENANTS, metrics as counted};
 use crate::presence::{PresenceTask, Surroundings};
@@ -23,6 +24,7 @@ use crate::shard::{self, FrameRate, ShardConfig, Shards, StuckCursors, ToShard};
 use crate::stream::backlog::Backlog;
 use crate::stream::feed::{Feed, FeedConfig, Incoming, Streams};
 use crate::stream::ring::RingLimits;
+use crate::told;
 use carillon_backplane::api_key;
 use carillon_backplane::bus::{
     self, BusConfig, BusError, BusMode, Listener, NodeState, Nodes, PresenceStore,
@@ -138,16 +140,18 @@ impl Node {
         let cores = tokio::runtime::Handle::current().metrics().num_workers().clamp(1, 64);
         let me = Origin { node: config.common.node.as_str().into(), incarnation: fastrand::u64(1..) };
         let incarnation = me.incarnation;
+        let store = PresenceStore::connect(&bus_config(&config)).map_err(redis_fault)?;
+        let (usage_store, run_name) = (store.limits(), me.to_string());
+        let (tenant_limits, limit_task) = Limits::new(Some(store.limits()), me.to_string());
         let records = records(&config, incarnation);
-        let of_shards = shard_config(&config, run.clone(), &traces, &records);
+        let of_shards = shard_config(&config, run.clone(), &traces, &records, tenant_limits.clone());
         let (shards, threads) = shard::start(cores, &of_shards, &request, &live, &happen)
             .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();
         let stopping = CancellationToken::new();
-        let mut feed_config = feed_config(&config, run, &live);
+        let mut feed_config = feed_config(&config, run, &live, tenant_limits.clone());
         let backlog = Backlog::new(log.clone(), feed_config.replay_budget.clone());
         let bus_health = fast_path.health_changes();
-        let store = PresenceStore::connect(&bus_config(&config)).map_err(redis_fault)?;
         let around = Surroundings { me, store, bus: bus_health, shards: shards.clone() };
         let (presence, presence_inbox) = PresenceTask::new(around, happened);
         feed_config.presence = Some(presence_inbox);
@@ -168,7 +172,7 @@ impl Node {
         tokio::spawn(log::watch_pool(log.clone()));
         let writer = RecordWriter::start(records, log.clone(), shards.clone());
         let asker = Asker::new(Outbound::new(config.common.outbound.clone())?);
-        let authorizer = Authorizer::new(verifier, streams.clone(), log.clone(), asker);
+        let authorizer = Authorizer::new(verifier, streams.clone(), log.clone(), asker, tenant_limits);
         let edge = Arc::new(Edge {
             origins: config.origins,
             query_token: config.query_token,
@@ -191,6 +195,9 @@ impl Node {
             stopping.clone(),
             bridge::run(requests, shards.clone(), authorizer, backlog, relay),
         );
+        let telling = told::run(usage_store, run_name, streams.clone(), stop.clone());
+        fate::spawn("usage", stopping.clone(), telling);
+        fate::spawn("limits", stopping.clone(), limit_task.run(nodes.fleet(), stop.clone()));
         fate::spawn("presence", stopping.clone(), presence.run(nodes.fleet(), stop.clone()));
         tracing::info!(node = config.common.node, listen = %config.common.listen, ops = %config.common.ops_listen, shards = cores, "gateway started");
         let readiness = {
@@ -348,7 +355,13 @@ fn records(config: &Config, incarnation: u64) -> Records {
     Records { keeping, ..Records::default() }
 }
 
-fn shard_config(config: &Config, run: Arc<Incarnation>, traces: &Traces, records: &Records) -> ShardConfig {
+fn shard_config(
+    config: &Config,
+    run: Arc<Incarnation>,
+    traces: &Traces,
+    records: &Records,
+    limits: Limits,
+) -> ShardConfig {
     ShardConfig {
         run,
         heartbeat_ms: config.heartbeat.as_millis() as u64,
@@ -357,6 +370,7 @@ fn shard_config(config: &Config, run: Arc<Incarnation>, traces: &Traces, records
         traces: traces.clone(),
         stuck: StuckCursors::default(),
         rates: Rates::default(),
+        limits,
         relays: Relays::default(),
         records: records.clone(),
     }
@@ -371,7 +385,7 @@ fn leave_config(config: &Config) -> LeaveConfig {
     }
 }
 
-fn feed_config(config: &Config, run: Arc<Incarnation>, live: &LiveBus) -> FeedConfig {
+fn feed_config(config: &Config, run: Arc<Incarnation>, live: &LiveBus, limits: Limits) -> FeedConfig {
     FeedConfig {
         run,
         ring: RingLimits { events: config.ring_events as usize, bytes: config.ring_bytes },
@@ -380,6 +394,7 @@ fn feed_config(config: &Config, run: Arc<Incarnation>, live: &LiveBus) -> FeedCo
         live: Incoming { origin: live.origin.clone(), budget: live.budget.clone() },
         head_watch: config.head_watch,
         create_tenants: config.common.tenants == Tenants::Auto,
+        limits,
         presence: None,
     }
 }

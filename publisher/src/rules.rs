@@ -9,7 +9,7 @@ use carillon_backplane::log::{
 };
 use carillon_platform::ask::Endpoint;
 use carillon_platform::auth::{Claims, Revocation, Revoked};
-use carillon_platform::rules::{Compiled, RuleSet};
+use carillon_platform::rules::{Compiled, RuleSet, TenantLimits};
 use carillon_protocol::{SettingsVersion, TenantId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -95,7 +95,8 @@ impl Rules {
                 let revoked = Revoked::followed(earlier, *read_from, read, now_s);
                 let rules = RuleSet::new(version, compiled(&own), compiled_defaults.clone());
                 let application = own.application.as_ref().and_then(endpoint);
-                let rules = Arc::new(rules.asking(application).revoking(revoked));
+                let rules = rules.asking(application).revoking(revoked);
+                let rules = Arc::new(rules.limited(TenantLimits::stored(own.limits.as_deref())));
                 if known.len() >= TENANTS {
                     known.retain(|_, (read, _)| now.duration_since(*read) < KEPT);
                 }
@@ -122,6 +123,18 @@ impl Rules {
             }
         }
         Ok(())
+    }
+
+    /// Sets a tenant's limits.
+    pub async fn set_limits(&self, tenant: &TenantId, limits: TenantLimits) -> Result<Changed, LogError> {
+        self.health.check_writing()?;
+        let json = serde_json::to_string(&limits).unwrap_or_default();
+        let json = (!limits.is_empty()).then_some(json);
+        if !self.health.ask(self.log.set_limits(tenant, json.as_deref())).await? {
+            return Ok(Changed::NoOwner);
+        }
+        self.changed(&Owner::Tenant(tenant.clone()));
+        Ok(Changed::Yes)
     }
 
     /// Disconnects whoever this is.

@@ -10,10 +10,12 @@ use crate::batcher::announce::Announce;
 use crate::config::Config;
 use crate::health::Health;
 use crate::http::{App, BodyBudget, Parsing, Reads, router};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::rates::Rates;
 use crate::rules::{Rules, Tell};
+use crate::stats::StatsReader;
 use crate::subsystems::Subsystems;
 use crate::tenants::Tenants;
 use crate::usage::Usage;
@@ -99,6 +101,11 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let (log, announcer) = (connect_log(&common)?, Announcer::connect(&bus(&common))?);
     let presence = PresenceReader::connect(&bus(&common))?;
     let nodes = NodesWatch::connect(&bus(&common))?;
+    let stats = {
+        let nodes = nodes.clone();
+        StatsReader::new(presence.limits(), move || nodes.now())
+    };
+    let limits = Limits::new(Some(presence.limits()), format!("{} {}", common.node, Uuid::new_v4().simple()));
     let metrics = Arc::new(Metrics::new());
     let partitions = Activation::default();
     let health = Health::new(log.clone(), partitions.clone(), closing.clone());
@@ -112,6 +119,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let tenants = usage.metrics(common.tenant_metrics);
     let batcher =
         Batcher::start(log.clone(), health.clone(), via(&announcer, usage), metrics.clone(), &traces);
+    tokio::spawn(limits.clone().follow(log.clone(), health.clone()));
     tokio::spawn(log::watch_pool(log.clone()));
     let verifier = Verifier::new(common.auth)?;
     if let Err(error) = verifier.load_keys(SystemTime::now()).await {
@@ -131,6 +139,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tenants: Tenants::new(log.clone(), health.clone(), common.tenants),
         rules: Rules::new(log.clone(), health.clone(), tell(&announcer)),
         presence: Presence::new(presence, metrics.clone()),
+        limits: limits.clone(),
+        stats,
         rates: Rates::default(),
         asker: Asker::new(Outbound::new(common.outbound)?),
         health: health.clone(),

@@ -19,6 +19,7 @@
 //! | `listener`, `session`, `wanted` | how does a gateway get and keep its subscriptions? |
 //! | `drain`, `inbox` | how do messages reach the gateway, and what when it is too slow? |
 //! | `nodes` | how do gateways know of each other? |
+//! | `limits` | how much of what a tenant may have is left, over all nodes? |
 //! | `presence` | where does it stand who is connected where? |
 //! | `pulse`, `probe` | is the connection alive, and is it deaf? |
 //! | `fred` | how is Redis spoken to? (the only file that imports the client library) |
@@ -26,7 +27,8 @@
 //!
 //! Commands used, for an ACL: `HELLO`, `CLIENT`, `PING`, `PUBLISH` and `SUBSCRIBE`/`UNSUBSCRIBE`, on a cluster
 //! `SPUBLISH`, `SSUBSCRIBE`/`SUNSUBSCRIBE` and `CLUSTER SLOTS`, on channels `<prefix>:*`; of a gateway also `HSET`,
-//! `HGETALL` and `HDEL` on the key `<prefix>:nodes` (a publisher: `HGETALL`) and what [`presence`] lists on keys `<prefix>:presence:*`. (The library also tries `INFO`
+//! `HGETALL` and `HDEL` on the key `<prefix>:nodes` (a publisher: `HGETALL`) and what [`presence`] lists on keys `<prefix>:presence:*`; of both what
+//! `limits` lists on keys `<prefix>:limits:*`. (The library also tries `INFO`
 //! and does without it when refused.)
 
 mod announcer;
@@ -36,6 +38,7 @@ mod drain;
 mod fred;
 mod health;
 mod inbox;
+mod limits;
 mod listener;
 mod metrics;
 mod name;
@@ -51,6 +54,7 @@ pub use announcer::Announcer;
 pub use config::{BusConfig, BusMode, Timing};
 pub use health::{BusHealth, DownCause};
 pub use inbox::{BusEvent, BusEvents, Interruption};
+pub use limits::{LimitStore, Take, Taken, TenantUsage};
 pub use listener::Listener;
 pub use metrics::describe as describe_metrics;
 pub use nodes::{BEAT, Fleet, NodeCard, NodeState, Nodes, NodesWatch, Registry};

@@ -45,6 +45,11 @@ impl Names {
         format!("{}:presence:{{{}}}", self.prefix, tenant)
     }
 
+    /// The key of what is used of a tenant's limit.
+    pub(super) fn limit(&self, tenant: &TenantId, kind: &str) -> String {
+        format!("{}:limits:{{{}}}:{kind}", self.prefix, tenant)
+    }
+
     pub(super) fn probe(&self) -> &str {
         &self.probe
     }

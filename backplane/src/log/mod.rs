@@ -12,6 +12,7 @@
 //! | `heads` | how long is each log, and which epoch is it in? |
 //! | `sessions` | who is connected, and when did whoever was leave? |
 //! | `tickets` | whom does this ticket let in, once? |
+//! | `limits` | how much may each tenant have and do, as it was set? |
 //! | `revocations` | who was disconnected, and since when? |
 //! | `settings` | what is set for a tenant, and of which version is it? |
 //! | `devices` | how far is each device, and which of an event's audience are not so far? |
@@ -34,6 +35,7 @@ mod error;
 mod heads;
 mod keys;
 mod latest;
+mod limits;
 mod maintenance;
 mod metrics;
 mod migrate;
@@ -58,6 +60,7 @@ pub use error::{LogError, Unwritable};
 pub use heads::{Head, Opened, Watched};
 pub use keys::ApiKey;
 pub use latest::{LATEST_ROWS, LatestPage};
+pub use limits::StoredLimits;
 pub use maintenance::{Dropped, ForgottenKeys, Maintenance, PartitionState};
 pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};

@@ -38,6 +38,8 @@ pub struct Settings {
     pub rules: Vec<StoredRule>,
     /// The application that is asked where a rule says `ask`.
     pub application: Option<StoredApplication>,
+    /// How much the tenant may have and do, as JSON.
+    pub limits: Option<String>,
     /// Who was disconnected, of what was asked for.
     pub revoked: Vec<StoredRevocation>,
 }
@@ -76,10 +78,11 @@ pub enum RuleChange<'a> {
 const SETTINGS: &str = "
 SELECT o.id, o.settings_version, r.patterns, r.rules, s.authorize_url, s.authorize_secret, s.authorize_secret_before,
        extract(epoch FROM s.authorize_before_until)::bigint AS authorize_before_until, s.authorize_generation,
-       v.users, v.devices, v.connections, v.moments, v.ends
+       l.limits::text AS limits, v.users, v.devices, v.connections, v.moments, v.ends
 FROM (SELECT id, settings_version FROM carillon.tenants
       UNION ALL SELECT id, settings_version FROM carillon.installation) AS o
 LEFT JOIN carillon.tenant_settings AS s ON s.tenant_id = o.id
+LEFT JOIN carillon.tenant_limits AS l ON l.tenant_id = o.id
 CROSS JOIN LATERAL (SELECT array_agg(pattern ORDER BY pattern) AS patterns, array_agg(rule::text ORDER BY pattern) AS rules
          FROM carillon.channel_rules WHERE tenant_id = o.id) AS r
 LEFT JOIN unnest($1::text[], $2::bigint[]) AS known (tenant, version) ON known.tenant = o.id
@@ -227,6 +230,7 @@ fn settings(row: &Row) -> Settings {
         version: row.get::<_, i64>("settings_version") as u64,
         rules: rules.map(|(pattern, rule)| StoredRule { pattern, rule }).collect(),
         application: application(row),
+        limits: row.get("limits"),
         revoked: revoked(row),
     }
 }

@@ -28,6 +28,8 @@ export const gateway = dashboard({
         query(rate('carillon_first_frames_refused_total', on, 'code'), 'first frame: {{code}}', { rare: true }),
         query(rate('carillon_frames_refused_total', on, 'code'), 'frame: {{code}}', { rare: true }),
         query(rate('carillon_cursor_checks_refused_total', on, 'bound'), 'cursor: {{bound}}', { rare: true }),
+        query(rate('carillon_limited_connections_total', on), 'tenant limit: connections', { rare: true }),
+        query(rate('carillon_limited_signals_total', on), 'tenant limit: signals', { rare: true }),
       ]),
       lines('Handshake', 's', 'From the request to the connection, tokens and limits included.', quantiles('carillon_handshake_duration_seconds', on)),
       lines('Without a WebSocket', 'cps', 'Event streams and polls let in, a second.', [query(rate('carillon_fallback_requests_total', on, 'kind'), '{{kind}}')]),

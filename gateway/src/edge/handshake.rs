@@ -164,7 +164,11 @@ impl Edge {
         query: UrlQuery,
         mut wire: Wire,
     ) -> Result<Client, Problem> {
-        let authorized = self.authorizer.admit(&bearer, query.hello).await?;
+        let mut authorized = self.authorizer.admit(&bearer, query.hello).await?;
+        // Who sends a command has an event stream or a poll that is counted.
+        if wire != Wire::Command {
+            authorized = self.authorizer.take_place(authorized).await?;
+        }
         let (tenant, user) = (&authorized.identity.tenant, &authorized.identity.user);
         permit.identify(tenant, user)?;
         if let Wire::Poll { most, .. } = &mut wire {

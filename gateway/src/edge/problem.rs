@@ -156,6 +156,7 @@ impl From<Refusal> for Problem {
         let problem = Self { channels: refusal.channels, ..Self::new(status, refusal.code, refusal.message) };
         match status {
             StatusCode::SERVICE_UNAVAILABLE => problem.retry(1),
+            StatusCode::TOO_MANY_REQUESTS => problem.retry(5),
             StatusCode::UNAUTHORIZED => {
                 let challenge = HeaderValue::from_static("Bearer realm=\"carillon\"");
                 Self { headers: vec![(header::WWW_AUTHENTICATE, challenge)], ..problem }

@@ -1,8 +1,9 @@
 //! How much may a person send into a channel?
 //!
-//! A channel rule says so, a second (`rate`). Each node counts for itself, over all connections of the person to it: a bucket that
+//! A channel rule says so, a second (`rate`), for a channel; and so many times as much for all of the rule's channels. Each node counts for itself, over all connections of the person to it: a bucket that
 //! holds one second's worth. Buckets that are full again are forgotten.
 
+use carillon_platform::rules::Pattern;
 use carillon_protocol::{Channel, TenantId, UserId};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -27,7 +28,7 @@ struct Table {
 
 #[derive(Default)]
 struct Part {
-    /// By the hash of tenant, person and channel: two that have the same, one in 2⁶⁴, share a bucket.
+    /// By the hash of tenant, person and channel or rule: two that have the same, one in 2⁶⁴, share a bucket.
     buckets: HashMap<u64, Bucket>,
     /// So many buckets before full ones are looked for again.
     look_at: usize,
@@ -65,8 +66,23 @@ impl Rates {
         rate: u32,
         now_ms: u64,
     ) -> Result<(), u64> {
+        self.take_of(self.0.hasher.hash_one((tenant, user, channel)), rate, now_ms)
+    }
+
+    /// The same for all channels of a rule together.
+    pub(crate) fn take_of_rule(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        pattern: &Pattern,
+        rate: u32,
+        now_ms: u64,
+    ) -> Result<(), u64> {
+        self.take_of(self.0.hasher.hash_one((tenant, user, "rule", pattern.as_str())), rate, now_ms)
+    }
+
+    fn take_of(&self, key: u64, rate: u32, now_ms: u64) -> Result<(), u64> {
         let rate = rate.max(1);
-        let key = self.0.hasher.hash_one((tenant, user, channel));
         let part = &self.0.parts[key as usize % PARTS];
         let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
         if part.buckets.len() >= part.look_at.max(FEW) {
@@ -116,6 +132,23 @@ mod tests {
         assert!(rates.take(&tenant, &other, &channel, 1, 0).is_ok(), "each person by itself");
         let (tenant, user, channel) = names("mila", "page:8");
         assert!(rates.take(&tenant, &user, &channel, 1, 0).is_ok(), "each channel by itself");
+    }
+
+    #[test]
+    fn channels_that_somebody_makes_up_are_no_way_around_a_rate() {
+        let rates = Rates::default();
+        let pattern = Pattern::new("page:{page}").unwrap();
+        let passed = |now_ms: u64| {
+            let pass = |n: u64| {
+                let (tenant, user, channel) = names("mila", &format!("page:{n}"));
+                rates.take(&tenant, &user, &channel, 5, now_ms).is_ok()
+                    && rates.take_of_rule(&tenant, &user, &pattern, 40, now_ms).is_ok()
+            };
+            (0..1_000).filter(|n| pass(*n)).count()
+        };
+        assert_eq!((passed(5_000), passed(5_500)), (40, 20));
+        let (tenant, other, _) = names("jan", "page:1");
+        assert!(rates.take_of_rule(&tenant, &other, &pattern, 40, 5_000).is_ok(), "each person by itself");
     }
 
     #[test]

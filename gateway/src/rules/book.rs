@@ -7,7 +7,7 @@ use crate::metrics::metrics;
 use carillon_backplane::log::{Log, LogError, Settings, StoredApplication, StoredRevocation};
 use carillon_platform::ask::Endpoint;
 use carillon_platform::auth::{Revocation, Revoked};
-use carillon_platform::rules::{Compiled, RuleSet};
+use carillon_platform::rules::{Compiled, RuleSet, TenantLimits};
 use carillon_protocol::{SettingsVersion, TenantId};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -50,6 +50,7 @@ impl RuleBook {
             let read = settings.revoked.iter().filter_map(revocation);
             let revoked = Revoked::followed(known.map(|rules| rules.revoked()), from, read, now);
             let rules = RuleSet::new(version, own, defaults.clone()).asking(asked).revoking(revoked);
+            let rules = rules.limited(TenantLimits::stored(settings.limits.as_deref()));
             (tenant, Arc::new(rules))
         });
         Ok(rules.collect())

@@ -11,6 +11,7 @@ use super::world::Kernel;
 use super::{FrameRate, ShardConfig, StuckCursors};
 use crate::admission::{Admission, ConnectionLimits};
 use crate::authorize::{Authorized, Resume};
+use crate::limits::Limits;
 use crate::live::{Outgoing, Rates};
 use crate::records::Records;
 use crate::relay::Relays;
@@ -91,6 +92,7 @@ impl Rig {
             traces: Traces::default(),
             stuck: StuckCursors::default(),
             rates: Rates::default(),
+            limits: Limits::default(),
             relays: Relays::default(),
             records: Records::default(),
         };
@@ -118,6 +120,7 @@ impl Rig {
             meta: None,
             presence: false,
             command: None,
+            arriving: None,
         };
         let newcomer = Newcomer {
             socket: mio::net::TcpStream::from_std(socket),

@@ -3,6 +3,7 @@
 use super::allowance::FrameRate;
 use super::stuck::StuckCursors;
 use super::world::World;
+use crate::limits::Limits;
 use crate::live::Rates;
 use crate::records::Records;
 use crate::relay::Relays;
@@ -22,6 +23,8 @@ pub(crate) struct ShardConfig {
     pub(crate) traces: Traces,
     pub(crate) stuck: StuckCursors,
     pub(crate) rates: Rates,
+    /// What tenants may have and do.
+    pub(crate) limits: Limits,
     /// What clients publish into the log and has no end yet.
     pub(crate) relays: Relays,
     /// What is stored about clients.

@@ -92,7 +92,19 @@ pub(super) fn welcome<W: World>(
     context: &mut Context<W>,
 ) -> Vec<Box<str>> {
     let Authorized {
-        identity, stream, channels, resume, rules, verdicts, device, types, meta, presence, ..
+        identity,
+        stream,
+        channels,
+        resume,
+        rules,
+        verdicts,
+        device,
+        types,
+        meta,
+        presence,
+        command: _,
+        // Until the end of this function, when it is one of the tenant's connections.
+        arriving: _arriving,
     } = authorized;
     let Some(connection) = tables.get_mut(key) else { return Vec::new() };
     let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };

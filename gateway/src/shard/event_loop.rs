@@ -80,6 +80,7 @@ fn run_event_loop(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
     use crate::live::Rates;
     use crate::records::Records;
     use crate::relay::Relays;
@@ -101,6 +102,7 @@ mod tests {
             traces: Traces::default(),
             stuck: StuckCursors::default(),
             rates: Rates::default(),
+            limits: Limits::default(),
             relays: Relays::default(),
             records: Records::default(),
         };

@@ -15,6 +15,7 @@ use crate::admission::{Admission, ConnectionLimits};
 use crate::authorize::{Authorized, Resume};
 use crate::budget::Budget;
 use crate::edge::RawQuery;
+use crate::limits::Limits;
 use crate::live::{Outgoing, Passing, Rates};
 use crate::records::Records;
 use crate::relay::Relays;
@@ -105,6 +106,7 @@ impl Rig {
             traces: Traces::default(),
             stuck: StuckCursors::default(),
             rates: Rates::default(),
+            limits: Limits::default(),
             relays: Relays::default(),
             records: Records::default(),
         };
@@ -155,6 +157,7 @@ impl Rig {
             meta: None,
             presence: false,
             command: None,
+            arriving: None,
         };
         self.accept(Coming::Admitted(Box::new(authorized)));
     }

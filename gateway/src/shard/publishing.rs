@@ -7,13 +7,16 @@ use super::tables::Tables;
 use super::world::World;
 use crate::metrics::metrics;
 use carillon_platform::auth::Identity;
-use carillon_platform::rules::{Action, Decision, Rule, RuleSet};
-use carillon_protocol::Channel;
+use carillon_platform::rules::{Action, Decision, Rule, RuleSet, TenantLimits};
 use carillon_protocol::client::{FrameId, Publish};
 use carillon_protocol::server::ServerFrame;
+use carillon_protocol::{Channel, TenantId};
 
 /// The type of the events that `typing` becomes at others: they end by themselves, so nobody may make one in another way.
 pub(super) const TYPING: &str = "typing";
+
+/// Into all channels of a rule together somebody sends so many times its rate: else made-up channels would be no limit.
+const CHANNELS_AT_ONCE: u32 = 8;
 
 /// Which way a client's event goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +102,7 @@ pub(super) fn allowed<'r>(
     }
 }
 
-/// Takes one of what the rule lets somebody send into a channel.
+/// Takes one of what the rule lets somebody send into a channel, and into all of its channels together.
 pub(super) fn take_rate<W: World>(
     rule: &Rule,
     identity: &Identity,
@@ -111,9 +114,29 @@ pub(super) fn take_rate<W: World>(
         return Err(Refused::new("forbidden", format!("the rule for {channel} has the rate 0")));
     }
     let now_ms = context.world.unix_us() / 1_000;
-    context.config.rates.take(tenant, user, channel, rule.rate, now_ms).map_err(|retry_ms| Refused {
+    let limited = |retry_ms, message| Refused { code: "rate_limited", message, retry_ms: Some(retry_ms) };
+    let (rates, rate) = (&context.config.rates, rule.rate);
+    rates
+        .take(tenant, user, channel, rate, now_ms)
+        .map_err(|retry_ms| limited(retry_ms, format!("at most {rate} a second into {channel}")))?;
+    let all = rate.saturating_mul(CHANNELS_AT_ONCE);
+    rates.take_of_rule(tenant, user, &rule.pattern, all, now_ms).map_err(|retry_ms| {
+        let pattern = rule.pattern.as_str();
+        limited(retry_ms, format!("at most {all} a second into all channels of {pattern}"))
+    })
+}
+
+/// Takes one of the signals that the clients of a tenant send together.
+pub(super) fn take_of_tenant<W: World>(
+    limits: TenantLimits,
+    tenant: &TenantId,
+    context: &Context<W>,
+) -> Result<(), Refused> {
+    let Some(limit) = limits.signals_per_second else { return Ok(()) };
+    let now_ms = context.world.unix_us() / 1_000;
+    context.config.limits.take_signal(tenant, limit, now_ms).map_err(|retry_ms| Refused {
         code: "rate_limited",
-        message: format!("at most {} a second into {channel}", rule.rate),
+        message: format!("all clients of the tenant together send {limit} signals a second at most"),
         retry_ms: Some(retry_ms),
     })
 }
@@ -144,7 +167,7 @@ mod tests {
     use carillon_platform::auth::{Caps, IssuedAt};
     use carillon_platform::rules::Compiled;
     use carillon_protocol::client::{Request, parse};
-    use carillon_protocol::{SettingsVersion, TenantId, UserId};
+    use carillon_protocol::{SettingsVersion, UserId};
     use std::sync::Arc;
 
     fn mila() -> Identity {

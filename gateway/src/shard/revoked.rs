@@ -11,9 +11,10 @@ use super::session::Session;
 use super::tables::Tables;
 use super::world::{Socket, World};
 use crate::authorize::Refusal;
-use carillon_platform::auth::Identity;
+use carillon_platform::auth::{Identity, Target};
 use carillon_protocol::connection::Whereabouts;
 use carillon_protocol::{CloseCode, DeviceId};
+use std::collections::HashMap;
 
 const REASON: &str = "an administrator has disconnected this connection";
 
@@ -29,22 +30,28 @@ pub(super) fn end_revoked<W: World>(
         return;
     }
     let now = context.unix_s();
-    let is_out = |key: &u32| {
-        let session = tables.get(*key).and_then(|connection| session_in(connection, room_key));
-        session.is_some_and(|session| revoked.refuses(&session.identity, tables.asked.device(*key), now))
+    let tenant = room.stream.tenant.clone();
+    let target = |key: u32| {
+        let session = tables.get(key).and_then(|connection| session_in(connection, room_key))?;
+        Some((key, revoked.refusing(&session.identity, tables.asked.device(key), now)?))
     };
-    let mut out: Vec<u32> = room.members().iter().copied().filter(is_out).collect();
-    let own = revoked.connections().filter_map(|name| context.config.run.finds(name));
-    for Whereabouts { shard, place, number } in own.filter(|at| at.shard == context.shard) {
+    let mut out: Vec<(u32, Target)> = room.members().iter().filter_map(|key| target(*key)).collect();
+    let own = revoked.connections().filter_map(|name| Some((name, context.config.run.finds(name)?)));
+    for (name, Whereabouts { shard, place, number }) in own.filter(|(_, at)| at.shard == context.shard) {
         let is_here = tables.has(ConnectionId { shard, key: place, number })
             && tables.get(place).is_some_and(|connection| session_in(connection, room_key).is_some());
-        if is_here && !out.contains(&place) {
-            out.push(place);
+        if is_here && !out.iter().any(|(key, _)| *key == place) {
+            out.push((place, Target::Connection(name.clone())));
         }
     }
-    for key in out {
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    for (key, target) in out {
+        *counts.entry(target.name()).or_default() += 1;
         tables.close(key, CloseCode::Disconnected, REASON, context);
         tables.touched.push(key);
+    }
+    for (target, count) in counts {
+        context.config.limits.closed(&tenant, target, count);
     }
 }
 

@@ -9,7 +9,7 @@ use super::durable::publish_into_log;
 use super::joining::{SESSION, raw};
 use super::live::hand_in;
 use super::messages::ConnectionId;
-use super::publishing::{Refused, TYPING, Way, may_publish, may_type, refuse, take_rate};
+use super::publishing::{Refused, TYPING, Way, may_publish, may_type, refuse, take_of_tenant, take_rate};
 use super::tables::Tables;
 use super::typists::Place;
 use super::wire::Wire;
@@ -41,7 +41,10 @@ pub(super) fn publish<W: World>(
         Ok((Way::Log, _)) => return publish_into_log(key, id, publish, tables, context),
         Ok((Way::Live, rule)) => {
             signal_of(publish, &session.identity.user, context.shard).and_then(|signal| {
-                take_rate(rule, &session.identity, &publish.channel, context).map(|()| signal)
+                let (limits, identity) = (room.rules.limits(), &session.identity);
+                take_rate(rule, identity, &publish.channel, context)?;
+                take_of_tenant(limits, &identity.tenant, context)?;
+                Ok(signal)
             })
         }
         Err(refused) => Err(refused),

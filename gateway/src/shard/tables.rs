@@ -247,6 +247,7 @@ impl<S: Socket> Tables<S> {
             let left = before.and_then(|before| session.channels.remove(before));
             session.channels.insert(room.join(channel, types, key));
             self.subscriptions += 1;
+            room.stream.subscribed();
             self.devices.moved(key, session.room);
             self.sessions.note(key, session.room);
             if room.rules.is_granted(Action::Presence) {
@@ -274,6 +275,7 @@ impl<S: Socket> Tables<S> {
         for pattern in patterns {
             session.channels.insert(room.watch(pattern, types, key));
             self.subscriptions += 1;
+            room.stream.subscribed();
         }
     }
 
@@ -402,6 +404,9 @@ impl<S: Socket> Tables<S> {
     /// Takes a membership out of a room's index and tells whoever moved to its place.
     fn leave_channel(&mut self, room: RoomKey, membership: Membership) {
         self.subscriptions -= 1;
+        if let Some(room) = self.rooms.get(room) {
+            room.stream.unsubscribed();
+        }
         let Some(moved) = self.rooms.get_mut(room).and_then(|room| room.leave(membership)) else { return };
         let session = self.get_mut(moved).and_then(|connection| connection.any_session_in(room));
         let known = session.is_some_and(|own| own.channels.moved(membership.channel, membership.place));

@@ -51,6 +51,7 @@ struct Usage {
     connections: AtomicU64,
     events: AtomicU64,
     deliveries: AtomicU64,
+    subscriptions: AtomicU64,
 }
 
 struct Inner {
@@ -239,6 +240,21 @@ impl Stream {
         self.usage.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// A connection is in a channel more.
+    pub(crate) fn subscribed(&self) {
+        self.usage.subscriptions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection is in a channel less.
+    pub(crate) fn unsubscribed(&self) {
+        self.usage.subscriptions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Memberships in channels now.
+    pub(crate) fn subscriptions(&self) -> u64 {
+        self.usage.subscriptions.load(Ordering::Relaxed)
+    }
+
     /// Events were written to connections of the tenant.
     pub(crate) fn delivered(&self, frames: u64) {
         self.usage.deliveries.fetch_add(frames, Ordering::Relaxed);
@@ -246,7 +262,7 @@ impl Stream {
 
     /// Connections now; events passed and frames written since the stream was opened.
     pub(crate) fn usage(&self) -> [u64; 3] {
-        let Usage { connections, events, deliveries } = &self.usage;
+        let Usage { connections, events, deliveries, .. } = &self.usage;
         [connections, events, deliveries].map(|count| count.load(Ordering::Relaxed))
     }
 

@@ -53,6 +53,18 @@ pub enum Target {
     Connection(ConnectionName),
 }
 
+impl Target {
+    /// A name for it, unlike that of any other.
+    pub fn name(&self) -> String {
+        match self {
+            Self::User(user) => format!("user {user}"),
+            Self::Device(device, None) => format!("device {device}"),
+            Self::Device(device, Some(user)) => format!("device {device} of {user}"),
+            Self::Connection(name) => format!("connection {name}"),
+        }
+    }
+}
+
 /// That somebody was disconnected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
@@ -159,6 +171,22 @@ impl Revoked {
         self.users.is_empty() && self.devices.is_empty() && self.connections.is_empty()
     }
 
+    /// Because of whom somebody, on what they call this device, has a token that is refused at `now` (seconds since 1970), if so.
+    pub fn refusing(&self, identity: &Identity, device: Option<&DeviceId>, now: u64) -> Option<Target> {
+        if !self.refuses(identity, device, now) {
+            return None;
+        }
+        if self.users.get(&identity.user).is_some_and(|cut| cut.refuses(identity.issued_at, now)) {
+            return Some(Target::User(identity.user.clone()));
+        }
+        let device = device?;
+        let mut of = self.devices.get(device).into_iter().flatten();
+        let (user, _) = of.find(|(user, cut)| {
+            user.as_ref().is_none_or(|user| *user == identity.user) && cut.refuses(identity.issued_at, now)
+        })?;
+        Some(Target::Device(device.clone(), user.clone()))
+    }
+
     /// Whether somebody, on what they call this device, has a token that is refused at `now` (seconds since 1970). An API key has
     /// none.
     pub fn refuses(&self, identity: &Identity, device: Option<&DeviceId>, now: u64) -> bool {
@@ -243,6 +271,11 @@ mod tests {
         let phone = device("phone");
         let hers = after(Target::Device(phone.clone(), Some(user("mila"))));
         assert!(hers.refuses(&person("mila", 0), Some(&phone), NOW));
+        let why = hers.refusing(&person("mila", 0), Some(&phone), NOW).unwrap();
+        assert_eq!(
+            (why.name().as_str(), hers.refusing(&person("mila", 0), None, NOW)),
+            ("device phone of mila", None)
+        );
         assert!(!hers.refuses(&person("mila", 0), Some(&device("laptop")), NOW));
         assert!(!hers.refuses(&person("mila", 0), None, NOW));
         assert!(!hers.refuses(&person("jan", 0), Some(&phone), NOW));

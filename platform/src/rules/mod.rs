@@ -9,16 +9,19 @@
 //! | [`rule`] | what does a rule say? |
 //! | [`document`] | how is a rule written, and what is wrong with one? |
 //! | [`compiled`] | which rule is for this channel, however many there are? |
+//! | [`limits`] | how much may a tenant have and do? |
 //! | [`set`] | which rule decides in this tenant, and how? |
 
 pub mod compiled;
 pub mod document;
+pub mod limits;
 pub mod pattern;
 pub mod rule;
 pub mod set;
 
 pub use compiled::Compiled;
 pub use document::{Document, RuleFault, read};
+pub use limits::TenantLimits;
 pub use pattern::{Pattern, PatternFault};
 pub use rule::{Action, Grant, Rule};
 pub use set::{Because, Decision, Found, RuleSet, Source};

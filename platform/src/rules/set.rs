@@ -4,6 +4,7 @@
 //! about the channel decides, alone.
 
 use super::compiled::Compiled;
+use super::limits::TenantLimits;
 use super::rule::{Action, Grant, Rule};
 use crate::ask::Endpoint;
 use crate::auth::{Identity, Revoked};
@@ -18,6 +19,7 @@ pub struct RuleSet {
     defaults: Arc<Compiled>,
     endpoint: Option<Arc<Endpoint>>,
     revoked: Arc<Revoked>,
+    limits: TenantLimits,
 }
 
 /// Whose rule it is.
@@ -65,7 +67,14 @@ pub enum Because<'a> {
 impl RuleSet {
     /// The rules of a tenant as they were at a version.
     pub fn new(version: SettingsVersion, own: Arc<Compiled>, defaults: Arc<Compiled>) -> Self {
-        Self { version, own, defaults, endpoint: None, revoked: Arc::default() }
+        Self {
+            version,
+            own,
+            defaults,
+            endpoint: None,
+            revoked: Arc::default(),
+            limits: TenantLimits::default(),
+        }
     }
 
     /// The same, with the application that is asked where a rule says `ask`.
@@ -81,6 +90,16 @@ impl RuleSet {
     /// The same, with those who were disconnected.
     pub fn revoking(self, revoked: Arc<Revoked>) -> Self {
         Self { revoked, ..self }
+    }
+
+    /// The same, with what the tenant may have and do.
+    pub fn limited(self, limits: TenantLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// How much the tenant may have and do.
+    pub fn limits(&self) -> TenantLimits {
+        self.limits
     }
 
     /// Whose tokens are refused in this tenant.

@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::routing::delete;
 use axum::{Json, Router};
 use carillon_backplane::log::{Revoke, RevokeOutcome};
+use carillon_platform::auth::Target;
 use carillon_protocol::{ConnectionName, DeviceId, TenantId, UserId};
 use http::{StatusCode, Uri};
 use serde::Serialize;
@@ -23,10 +24,13 @@ const MOST: u32 = 10_000;
 /// How long that of one connection is kept: no name is given twice, and every node has read it long before.
 const OF_CONNECTION: Duration = Duration::from_secs(60 * 60);
 
+/// How long gateways have at least to close connections and say how many, before that is answered.
+const CLOSING: Duration = Duration::from_millis(300);
+
 /// What was disconnected.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Disconnected {
-    /// How many connections that ends; null: it is not known.
+    /// How many connections gateways had closed because of it when this was answered; null: Redis did not say.
     connections: Option<u64>,
 }
 
@@ -69,7 +73,7 @@ pub(super) async fn disconnect(
 ) -> Result<(StatusCode, Json<Disconnected>), Problem> {
     let mut query = Query::read(&uri, &["tenant", "user", "device", "connection"])?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let whom = Whom::read(&mut query)?;
+    let target = target(&mut query)?;
     let entry = caller.enter(asked.as_ref()).map_err(no_entry)?;
     if !entry.admin {
         let detail = "to disconnect somebody needs the scope or capability admin";
@@ -79,10 +83,12 @@ pub(super) async fn disconnect(
     if !app.tenants.ensure(&tenant, &caller.publisher()).await? {
         return Err(unknown_tenant());
     }
-    let lasts = if whom.connection.is_some() { OF_CONNECTION } else { app.revocations_last };
+    let is_connection = matches!(target, Target::Connection(_));
+    let lasts = if is_connection { OF_CONNECTION } else { app.revocations_last };
+    app.stats.begin_closing(&tenant, &target).await;
     let outcome = {
         let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
-        app.rules.revoke(&tenant, whom.borrowed(), lasts, MOST).await?
+        app.rules.revoke(&tenant, revocation(&target), lasts, MOST).await?
     };
     let second_left = match outcome {
         RevokeOutcome::Revoked { second_left } => second_left,
@@ -97,44 +103,38 @@ pub(super) async fn disconnect(
             return Err(Problem::new(Code::TooManyRevocations, detail));
         }
     };
-    let Whom { user, device, connection } = &whom;
-    let by = caller.name();
-    tracing::info!(%tenant, ?user, ?device, ?connection, by, "disconnected by an administrator");
-    if connection.is_none() {
-        tokio::time::sleep(second_left).await;
-    }
-    Ok((StatusCode::ACCEPTED, Json(Disconnected { connections: None })))
+    tracing::info!(%tenant, ?target, by = caller.name(), "disconnected by an administrator");
+    // Tokens of a connection stay good: there is no second to wait for.
+    let wait = if is_connection { CLOSING } else { second_left.max(CLOSING) };
+    tokio::time::sleep(wait).await;
+    let connections = app.stats.closed(&tenant, &target).await;
+    Ok((StatusCode::ACCEPTED, Json(Disconnected { connections })))
 }
 
 /// Whom a request names.
-struct Whom {
-    user: Option<UserId>,
-    device: Option<DeviceId>,
-    connection: Option<ConnectionName>,
+fn target(query: &mut Query) -> Result<Target, Problem> {
+    let user = query.named("user", |text| UserId::new(text))?;
+    let device = query.named("device", |text| DeviceId::new(text))?;
+    let connection = query.named("connection", |text| ConnectionName::new(text))?;
+    match (user, device, connection) {
+        (Some(user), None, None) => Ok(Target::User(user)),
+        (user, Some(device), None) => Ok(Target::Device(device, user)),
+        (None, None, Some(name)) => Ok(Target::Connection(name)),
+        (None, None, None) => {
+            let detail = "one of user, device and connection is required";
+            let fault = Fault::in_parameter("user", FaultCode::Required, "is required");
+            Err(Problem::new(Code::InvalidParameter, detail).at(vec![fault]))
+        }
+        (_, _, Some(_)) => Err(query::invalid_because("connection", "stands alone, without user and device")),
+    }
 }
 
-impl Whom {
-    fn read(query: &mut Query) -> Result<Self, Problem> {
-        let whom = Self {
-            user: query.named("user", |text| UserId::new(text))?,
-            device: query.named("device", |text| DeviceId::new(text))?,
-            connection: query.named("connection", |text| ConnectionName::new(text))?,
-        };
-        match (&whom.user, &whom.device, &whom.connection) {
-            (Some(_), _, None) | (None, Some(_), None) | (None, None, Some(_)) => Ok(whom),
-            (None, None, None) => {
-                let detail = "one of user, device and connection is required";
-                let fault = Fault::in_parameter("user", FaultCode::Required, "is required");
-                Err(Problem::new(Code::InvalidParameter, detail).at(vec![fault]))
-            }
-            (_, _, Some(_)) => {
-                Err(query::invalid_because("connection", "stands alone, without user and device"))
-            }
+fn revocation(target: &Target) -> Revoke<'_> {
+    match target {
+        Target::User(user) => Revoke { user: Some(user), ..Revoke::default() },
+        Target::Device(device, user) => {
+            Revoke { user: user.as_ref(), device: Some(device), ..Revoke::default() }
         }
-    }
-
-    fn borrowed(&self) -> Revoke<'_> {
-        let Self { user, device, connection } = self;
-        Revoke { user: user.as_ref(), device: device.as_ref(), connection: connection.as_ref() }
+        Target::Connection(name) => Revoke { connection: Some(name), ..Revoke::default() },
     }
 }

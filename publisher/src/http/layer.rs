@@ -70,7 +70,7 @@ fn route(method: &Method, path: &str) -> Route {
         path if path == "/v1/presence" || path.starts_with("/v1/presence/") => Route::Presence,
         path if path == "/v1/channel-rules" || path.starts_with("/v1/channel-rules/") => Route::Rules,
         "/v1/tickets" => Route::Tickets,
-        "/v1/connections" => Route::Connections,
+        "/v1/connections" | "/v1/stats" => Route::Connections,
         path if path.starts_with("/v1/tenants/") => Route::Tenants,
         path if path == "/v1/health" || path.starts_with("/v1/health/") => Route::Health,
         "/openapi.json" | "/asyncapi.json" => Route::OpenApi,

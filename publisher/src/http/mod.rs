@@ -12,6 +12,7 @@
 //! | `tenants` | `/v1/tenants/{tenant}`: what is set for a tenant beside its rules? |
 //! | `connections` | `GET /v1/connections`: who is connected? |
 //! | `disconnect` | `DELETE /v1/connections`: how is somebody disconnected who must not come back? |
+//! | `stats` | `GET /v1/stats`: how many connections are there, where, and how much passes? |
 //! | `tickets` | `POST /v1/tickets`: how does somebody connect whose client can set no header? |
 //! | `health` | `/v1/health`: how is the installation, why, and by which numbers? |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
@@ -58,6 +59,7 @@ mod query;
 mod reads;
 mod relay;
 mod rules;
+mod stats;
 mod tenants;
 mod tickets;
 mod turn;
@@ -69,10 +71,12 @@ pub use reads::Reads;
 use crate::access::{Caller, Denied, Gate, TenantFault};
 use crate::batcher::Intake;
 use crate::health::Health;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::rates::Rates;
 use crate::rules::Rules;
+use crate::stats::StatsReader;
 use crate::subsystems::Subsystems;
 use crate::tenants::Tenants;
 use axum::Router;
@@ -109,6 +113,8 @@ pub struct App {
     pub tenants: Tenants,
     /// Who may do what in which channels?
     pub rules: Rules,
+    /// How much tenants may publish.
+    pub limits: Limits,
     /// How much people publish into channels.
     pub rates: Rates,
     /// Who asks the tenants' applications, where a rule says so?
@@ -121,6 +127,8 @@ pub struct App {
     pub parsing: Parsing,
     /// The memory bodies may take.
     pub bodies: BodyBudget,
+    /// How much tenants use of the gateways?
+    pub stats: StatsReader,
     /// How long it holds that somebody was disconnected: longer than their tokens.
     pub revocations_last: Duration,
     /// The counters.
@@ -149,6 +157,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(tenants::router())
         .merge(tickets::router())
         .merge(disconnect::router())
+        .merge(stats::router())
         .merge(health::router())
         .merge(openapi::router())
         .merge(docs::router())

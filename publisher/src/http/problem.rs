@@ -5,6 +5,7 @@
 
 use crate::batcher::NotAppended;
 use crate::event::Fault;
+use crate::limits::Left;
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{LogError, Unwritable};
 use carillon_platform::telemetry::Seldom;
@@ -95,8 +96,8 @@ problem_codes! {
     IdempotencyMismatch = 422 "idempotency_mismatch" "The idempotency key was used for another request",
     /// URL and headers have more than 32 KiB together, or there are more than 100 headers.
     HeadTooLarge = 431 "head_too_large" "Request Header Fields Too Large",
-    /// The person publishes more into the channel than its rule lets them a second; nothing was stored. Try again after `Retry-After`.
-    RateLimited = 429 "rate_limited" "Too many events of this person for the channel",
+    /// The person publishes more into the channel than its rule lets them a second, or the tenant more than its limit; nothing was stored. Try again after `Retry-After`.
+    RateLimited = 429 "rate_limited" "Too many events a second",
     /// Too many events of the tenant are waiting; nothing was stored. Try again after `Retry-After`.
     TenantShareFull = 429 "tenant_share_full" "Too many events of this tenant are waiting",
     /// Too many events of this API key or user are waiting; nothing was stored. Try again after `Retry-After`.
@@ -144,12 +145,21 @@ pub struct Problem {
     pub detail: String,
     /// Where in the request.
     pub errors: Vec<Fault>,
+    /// What is left of the limit that it met.
+    limited: Option<Left>,
 }
 
 impl Problem {
     /// A problem of this code, with what there is to say about this request.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new() }
+        Self { code, detail: detail.into(), errors: Vec::new(), limited: None }
+    }
+
+    /// With what is left of the tenant's limit, for the headers.
+    #[must_use]
+    pub fn limited(mut self, left: &Left) -> Self {
+        self.limited = Some(*left);
+        self
     }
 
     /// With the places of its faults.
@@ -245,12 +255,32 @@ impl Code {
     }
 }
 
+/// What a tenant's limit is and what is left of it (draft-ietf-httpapi-ratelimit-headers-10).
+pub(super) fn rate_headers(left: &Left) -> [(HeaderName, HeaderValue); 2] {
+    let Left { limit, events, wait } = left;
+    let seconds = wait.as_millis().div_ceil(1_000).max(1);
+    [
+        ("ratelimit-policy", format!("\"tenant\";q={limit};w=1")),
+        ("ratelimit", format!("\"tenant\";r={events};t={seconds}")),
+    ]
+    .map(|(name, text)| {
+        // Digits and what stands above are text that a header may have.
+        let value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+        (HeaderName::from_static(name), value)
+    })
+}
+
 /// The outermost layer writes the body, for it knows the request's id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
         if let Some((name, value)) = self.code.next_step() {
             response.headers_mut().insert(name, value);
+        }
+        if let Some(left) = &self.limited {
+            let seconds = left.wait.as_millis().div_ceil(1_000).max(1) as u64;
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().extend(rate_headers(left));
         }
         response.extensions_mut().insert(self);
         response

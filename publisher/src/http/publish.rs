@@ -4,7 +4,7 @@ use super::body;
 use super::content::{Accepts, Content};
 use super::permit::rules_of;
 use super::prepare::{Context, NEEDS_SCOPE, Prepared, invalid, prepare};
-use super::problem::{Code, Problem};
+use super::problem::{Code, Problem, rate_headers};
 use super::query::Query;
 use super::{App, caller, unknown_tenant};
 use crate::access::{Caller, Scope};
@@ -13,6 +13,7 @@ use crate::event::count;
 use crate::event::fault::{LISTED_FAULTS, element};
 use crate::event::request::{self, Publication, Unreadable};
 use crate::event::{Fault, FaultCode};
+use crate::limits::Left;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{Append, Appended};
@@ -22,7 +23,7 @@ use carillon_protocol::{ConnectionName, Epoch, EventId, Seq, TenantId, limits};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use utoipa::ToSchema;
@@ -115,6 +116,7 @@ pub(super) async fn store(
             return Err(unknown_tenant().at(naming(tenant, &appends, array)));
         }
     }
+    let left = take_of_limits(app, &appends).await?;
     let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();
     let results = app.intake.append(appends, &publisher).await?;
     app.metrics.total_seconds.record(began.elapsed());
@@ -125,7 +127,31 @@ pub(super) async fn store(
             false => Problem::new(Code::Unavailable, "the tenant was removed a moment ago; try again"),
         });
     }
-    answer(ids, results, array)
+    let mut response = answer(ids, results, array)?;
+    if let Some(left) = left {
+        response.headers_mut().extend(rate_headers(&left));
+    }
+    Ok(response)
+}
+
+/// Takes the events of the limits of their tenants. What is left of the tightest; none where there are no limits.
+async fn take_of_limits(app: &App, appends: &[Append]) -> Result<Option<Left>, Problem> {
+    let mut events: BTreeMap<&TenantId, u32> = BTreeMap::new();
+    appends.iter().for_each(|append| *events.entry(&append.tenant).or_default() += 1);
+    let mut tightest: Option<Left> = None;
+    for (tenant, events) in events {
+        let Some(left) = app.limits.take(tenant, events).await else { continue };
+        if !left.wait.is_zero() {
+            let Left { limit, wait, .. } = left;
+            let wait_ms = wait.as_millis().max(1);
+            let detail = format!(
+                "the tenant publishes {limit} events a second at most; nothing was stored, try again in {wait_ms} ms"
+            );
+            return Err(Problem::new(Code::RateLimited, detail).limited(&left));
+        }
+        tightest = Some(tightest.filter(|known| known.events <= left.events).unwrap_or(left));
+    }
+    Ok(tightest)
 }
 
 /// Does what takes a processor for a while: where a body has a turn, on a thread of its own, so that small requests do not

@@ -15,8 +15,9 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::routing::get;
 use axum::{Json, Router};
-use carillon_backplane::log::{Owner, StoredApplication};
+use carillon_backplane::log::{Owner, Settings, StoredApplication};
 use carillon_platform::outbound::SigningSecret;
+use carillon_platform::rules::TenantLimits;
 use carillon_protocol::{TenantId, limits};
 use http::Uri;
 use serde::Serialize;
@@ -38,8 +39,24 @@ pub(super) struct TenantSettingsBody {
     /// Where the tenant's application is asked about channel rules that say `ask`; null: nowhere, and such rules give nobody anything.
     /// `https`, at most 2,048 bytes, to a public address. Whatever is set here, also the same again, has all its verdicts forgotten.
     authorize_url: Option<String>,
+    /// How much the tenant may have and do, all of it anew; null: no limits. Only with an API key for all tenants.
+    limits: Option<LimitsBody>,
     /// True: a new secret from now on; the one before signs, too, for 24 hours.
     rotate_authorize_secret: Option<bool>,
+}
+
+/// How much a tenant may have and do. What is left out or null has no limit of this kind.
+#[derive(ToSchema, Serialize)]
+pub(super) struct LimitsBody {
+    /// Connections at a time, on all nodes together.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    connections: Option<u64>,
+    /// Events a second that are published into its log.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    events_per_second: Option<u32>,
+    /// Signals a second that its clients send.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    signals_per_second: Option<u32>,
 }
 
 /// What is set for a tenant.
@@ -55,6 +72,9 @@ pub(super) struct TenantSettings {
     /// Until when the secret before signs, too; left out when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     authorize_secret_before_until: Option<String>,
+    /// How much it may have and do; left out: without limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<LimitsBody>,
 }
 
 pub(super) fn router() -> Router<Arc<App>> {
@@ -89,8 +109,13 @@ pub(super) async fn read(
     Query::read(&uri, &[])?;
     let Entry { tenant, .. } = administrator(&caller, path)?;
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
+    stored(&app, &tenant, None).await
+}
+
+/// The settings as they are stored, with the secret that a request has made.
+async fn stored(app: &App, tenant: &TenantId, secret: Option<&str>) -> Result<Json<TenantSettings>, Problem> {
     let settings = app.rules.settings(&Owner::Tenant(tenant.clone())).await?.unwrap_or_default();
-    Ok(Json(shown(&tenant, settings.application.as_ref(), None)))
+    Ok(Json(shown(tenant, &settings, secret)))
 }
 
 /// Set a tenant's settings.
@@ -148,11 +173,25 @@ pub(super) async fn set(
         return Err(unknown_tenant());
     }
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
-    let Wish { url: None, rotate: false } = &wish else {
+    if let Some(limits) = wish.limits {
+        if !is_of_installation(&caller) {
+            let detail = "limits are set with an API key for all tenants with the scope admin";
+            return Err(Problem::new(Code::MissingScope, detail));
+        }
+        if app.rules.set_limits(&tenant, limits).await? == Changed::NoOwner {
+            return Err(unknown_tenant());
+        }
+        tracing::info!(%tenant, ?limits, by = caller.name(), "tenant limits set");
+    }
+    if wish.url.is_some() || wish.rotate {
         return change(&app, &caller, tenant, wish).await;
-    };
-    let settings = app.rules.settings(&Owner::Tenant(tenant.clone())).await?.unwrap_or_default();
-    Ok(Json(shown(&tenant, settings.application.as_ref(), None)))
+    }
+    stored(&app, &tenant, None).await
+}
+
+/// Whether the caller administers the installation, and not one tenant.
+fn is_of_installation(caller: &Caller) -> bool {
+    matches!(caller, Caller::Key(key) if key.tenant.is_none() && key.admin)
 }
 
 async fn change(
@@ -171,7 +210,7 @@ async fn change(
     match changed.await? {
         Changed::Yes => {
             tracing::info!(%tenant, asked = written.is_some(), secret = is_new, by = caller.name(), "tenant settings set");
-            Ok(Json(shown(&tenant, written.as_ref(), is_new.then(|| fresh.expose()))))
+            stored(app, &tenant, is_new.then(|| fresh.expose())).await
         }
         Changed::NoOwner => Err(unknown_tenant()),
     }
@@ -182,6 +221,8 @@ struct Wish {
     /// A URL, or none; left out: as it is.
     url: Option<Option<String>>,
     rotate: bool,
+    /// All limits; left out: as they are.
+    limits: Option<TenantLimits>,
 }
 
 impl Wish {
@@ -219,12 +260,13 @@ impl Wish {
                 false
             }
         };
-        let known = "is no setting; known are authorize_url and rotate_authorize_secret";
+        let limits = fields.remove("limits").map(|value| limits(value, &mut faults));
+        let known = "is no setting; known are authorize_url, rotate_authorize_secret and limits";
         faults.extend(fields.keys().take(fault::LISTED_FAULTS).map(|name| {
             let short: String = name.chars().take(64).collect();
             Fault::at(fault::member("", &short), FaultCode::UnknownField, known)
         }));
-        if faults.is_empty() { Ok(Self { url, rotate }) } else { Err(invalid(faults)) }
+        if faults.is_empty() { Ok(Self { url, rotate, limits }) } else { Err(invalid(faults)) }
     }
 
     /// What is stored after it, where this was before; and whether its secret is the fresh one.
@@ -266,6 +308,38 @@ impl Wish {
     }
 }
 
+/// Limits as a request gives them.
+fn limits(value: Value, faults: &mut Vec<Fault>) -> TenantLimits {
+    let mut fields = match value {
+        Value::Null => return TenantLimits::default(),
+        Value::Object(fields) => fields,
+        _ => {
+            faults.push(Fault::at("/limits", FaultCode::WrongType, "must be an object or null"));
+            return TenantLimits::default();
+        }
+    };
+    let mut number = |name: &str| {
+        let value = fields.remove(name).filter(|value| !value.is_null())?;
+        let most = TenantLimits::MOST;
+        let found = value.as_u64().filter(|number| (1..=most).contains(number));
+        if found.is_none() {
+            let (at, detail) =
+                (format!("/limits/{name}"), format!("must be a whole number from 1 to {most}, or null"));
+            faults.push(Fault::at(at, FaultCode::Invalid, detail));
+        }
+        found
+    };
+    let connections = number("connections");
+    let events_per_second = number("events_per_second").and_then(|number| u32::try_from(number).ok());
+    let signals_per_second = number("signals_per_second").and_then(|number| u32::try_from(number).ok());
+    let known = "is no limit; known are connections, events_per_second and signals_per_second";
+    faults.extend(fields.keys().take(fault::LISTED_FAULTS).map(|name| {
+        let short: String = name.chars().take(64).collect();
+        Fault::at(fault::member("/limits", &short), FaultCode::UnknownField, known)
+    }));
+    TenantLimits { connections, events_per_second, signals_per_second }
+}
+
 fn administrator(caller: &Caller, path: Result<Path<String>, PathRejection>) -> Result<Entry, Problem> {
     let named = path.map(|Path(text)| text).unwrap_or_default();
     let tenant = TenantId::new(named).map_err(|fault| query::invalid("tenant", fault.allowed))?;
@@ -276,8 +350,11 @@ fn administrator(caller: &Caller, path: Result<Path<String>, PathRejection>) -> 
     Err(Problem::new(Code::MissingScope, "a tenant's settings need the scope or capability admin"))
 }
 
-fn shown(tenant: &TenantId, set: Option<&StoredApplication>, secret: Option<&str>) -> TenantSettings {
-    let now = jiff::Timestamp::now();
+fn shown(tenant: &TenantId, settings: &Settings, secret: Option<&str>) -> TenantSettings {
+    let (now, set) = (jiff::Timestamp::now(), settings.application.as_ref());
+    let limits = TenantLimits::stored(settings.limits.as_deref());
+    let TenantLimits { connections, events_per_second, signals_per_second } = limits;
+    let body = LimitsBody { connections, events_per_second, signals_per_second };
     let until = set.and_then(|set| set.before.as_ref()).and_then(|(_, until)| {
         jiff::Timestamp::from_second(i64::try_from(*until).ok()?).ok().filter(|until| *until > now)
     });
@@ -286,6 +363,7 @@ fn shown(tenant: &TenantId, set: Option<&StoredApplication>, secret: Option<&str
         authorize_url: set.map(|set| set.url.clone()),
         authorize_secret: secret.map(str::to_owned),
         authorize_secret_before_until: until.map(|until| until.to_string()),
+        limits: (!limits.is_empty()).then_some(body),
     }
 }
 

@@ -20,11 +20,13 @@ use carillon_publisher::access::Gate;
 use carillon_publisher::batcher::Batcher;
 use carillon_publisher::health::Health;
 use carillon_publisher::http::{App, BodyBudget, Parsing, Reads, router};
+use carillon_publisher::limits::Limits;
 use carillon_publisher::metrics::Metrics;
 use carillon_publisher::presence::Presence;
 use carillon_publisher::projector;
 use carillon_publisher::rates::Rates;
 use carillon_publisher::rules::Rules;
+use carillon_publisher::stats::StatsReader;
 use carillon_publisher::subsystems::Subsystems;
 use carillon_publisher::tenants::Tenants;
 use carillon_publisher::worker::Activation;
@@ -150,6 +152,8 @@ impl Api {
             tenants: Tenants::new(log.clone(), health.clone(), policy),
             rules: Rules::new(log.clone(), health.clone(), tell),
             presence: Presence::new(nowhere(), metrics.clone()),
+            limits: Limits::new(None, "api".into()),
+            stats: StatsReader::new(nowhere().limits(), || Registry::Unknown(DownCause::Starting)),
             rates: Rates::default(),
             asker: Asker::new(Outbound::new(local_http()).unwrap()),
             health,

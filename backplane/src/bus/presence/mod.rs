@@ -18,6 +18,7 @@ use super::backoff::Backoff;
 use super::config::{BusConfig, Timing};
 use super::fred::{Dialer, Link, Purpose, Word};
 use super::health::{DownCause, Failure};
+use super::limits::LimitStore;
 use super::name::Names;
 use super::pulse::pulse;
 use bytes::Bytes;
@@ -53,7 +54,7 @@ struct Connected {
 /// Redis did not do what it was asked to; what became of it is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("redis is away: {0}")]
-pub struct StoreFault(String);
+pub struct StoreFault(pub(super) String);
 
 /// Rights that are missing are somebody's mistake, and told when they are met first. That Redis is away others tell.
 fn tell_refused(detail: &str) {
@@ -91,6 +92,11 @@ impl PresenceStore {
         Ok(Self { names: Names::new(&config.prefix, ""), link, _stop: stop.into() })
     }
 
+    /// Limits of tenants, on the same connection.
+    pub fn limits(&self) -> LimitStore {
+        LimitStore::new(self.clone())
+    }
+
     /// Whether there is a connection.
     pub fn is_up(&self) -> bool {
         self.link.borrow().is_some()
@@ -103,7 +109,11 @@ impl PresenceStore {
         self.link.mark_unchanged();
     }
 
-    fn link(&self) -> Result<Link, StoreFault> {
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(super) fn link(&self) -> Result<Link, StoreFault> {
         let link = self.link.borrow().as_ref().map(|connected| connected.link.clone());
         link.ok_or_else(|| StoreFault("there is no connection".into()))
     }

@@ -6,7 +6,7 @@
 
 use super::known::{KEPT, Known, Seen, Subject};
 use super::{FIELDS, NUMBER, PresenceStore, StoreFault, Written, read_written};
-use crate::bus::{BusConfig, BusError};
+use crate::bus::{BusConfig, BusError, LimitStore};
 use carillon_protocol::presence::{Entry, Origin};
 use carillon_protocol::{Channel, TenantId, UserId};
 use std::collections::HashMap;
@@ -69,6 +69,11 @@ impl PresenceReader {
     /// [`BusError::Config`] for a configuration that can never work, [`BusError::Thread`] without a thread.
     pub fn connect(config: &BusConfig) -> Result<Self, BusError> {
         Ok(Self { store: PresenceStore::connect(config)?, known: Arc::default() })
+    }
+
+    /// Limits of tenants, on the same connection.
+    pub fn limits(&self) -> LimitStore {
+        self.store.limits()
     }
 
     /// Up to `limit` people of a channel after the one who came at that time and has that name.

@@ -89,6 +89,7 @@ impl Run {
             rates: Rates::default(),
             relays: Default::default(),
             records: Default::default(),
+            limits: Default::default(),
         };
         let load = Arc::new(AtomicUsize::new(0));
         let limits = ConnectionLimits { node: 0, per_second: 0, per_address: 0, per_user: 3 };

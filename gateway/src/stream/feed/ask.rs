@@ -61,6 +61,8 @@ pub(super) enum Ask {
     Open(TenantId, oneshot::Sender<OpenedStream>),
     CheckHeads,
     Usage(oneshot::Sender<Vec<(TenantId, [u64; 3])>>),
+    /// The same with subscriptions.
+    Numbers(oneshot::Sender<Vec<(TenantId, [u64; 4])>>),
 }
 
 impl FeedHealth {
@@ -104,6 +106,15 @@ impl Streams {
         let (answer, usage) = oneshot::channel();
         match self.ask.send(Ask::Usage(answer)).await {
             Ok(()) => usage.await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Of each tenant here: connections, events and deliveries as in [`Stream::usage`], and subscriptions.
+    pub(crate) async fn numbers(&self) -> Vec<(TenantId, [u64; 4])> {
+        let (answer, numbers) = oneshot::channel();
+        match self.ask.send(Ask::Numbers(answer)).await {
+            Ok(()) => numbers.await.unwrap_or_default(),
             Err(_) => Vec::new(),
         }
     }

@@ -35,6 +35,7 @@ use super::entry::{Entry, Excepted};
 use super::ring::RingLimits;
 use super::sequencer::{Offered, Sequenced, Sequencer};
 use crate::budget::{Budget, Charge};
+use crate::limits::Limits;
 use crate::metrics::metrics;
 use crate::presence::PresenceInbox;
 use crate::rules::RuleBook;
@@ -84,6 +85,8 @@ pub(crate) struct FeedConfig {
     pub(crate) head_watch: Duration,
     /// Whether a tenant begins by being used.
     pub(crate) create_tenants: bool,
+    /// Who counts what tenants with limits use.
+    pub(crate) limits: Limits,
     /// Who is told what other nodes say about who is connected to them.
     pub(crate) presence: Option<PresenceInbox>,
 }
@@ -227,6 +230,18 @@ impl Feed {
             Ask::Usage(answer) => {
                 let open = self.tracked.values().filter_map(|tracked| match tracked {
                     Tracked::Open(open) => Some((open.stream.tenant.clone(), open.stream.usage())),
+                    Tracked::Opening(_) => None,
+                });
+                let _ = answer.send(open.collect());
+            }
+            Ask::Numbers(answer) => {
+                let open = self.tracked.values().filter_map(|tracked| match tracked {
+                    Tracked::Open(open) => {
+                        let [connections, events, deliveries] = open.stream.usage();
+                        let subscriptions = open.stream.subscriptions();
+                        let numbers = [connections, events, deliveries, subscriptions];
+                        Some((open.stream.tenant.clone(), numbers))
+                    }
                     Tracked::Opening(_) => None,
                 });
                 let _ = answer.send(open.collect());

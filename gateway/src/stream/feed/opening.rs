@@ -178,6 +178,7 @@ impl Feed {
                 let stream = Stream::new(tenant.clone(), epochs, head.seq, oldest, self.config.ring);
                 stream.set_rules(rules);
                 let stream = Arc::new(stream);
+                self.config.limits.watch(&stream);
                 let open = Open {
                     stream: stream.clone(),
                     sequencer: Sequencer::new(head.epoch, head.seq, head.tag),

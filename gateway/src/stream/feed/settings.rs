@@ -127,6 +127,7 @@ impl Feed {
         if open.stream.rules().version() != rules.version() {
             metrics().rules_followed.increment(1);
             let told = open.stream.set_rules(rules);
+            self.config.limits.watch(&open.stream);
             self.shards.tell_rules(told, &open.stream);
         }
     }

@@ -22,6 +22,7 @@ fn feed() -> Feed {
         live: Incoming { origin: crate::live::origin("gateway-1"), budget: Budget::new(1_000_000) },
         head_watch: Duration::from_secs(1),
         create_tenants: true,
+        limits: Limits::default(),
         presence: None,
     };
     let url = "postgres://nobody@127.0.0.1:1/none".to_owned();

@@ -54,6 +54,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::tickets::issue,
         super::connections::connections,
         super::disconnect::disconnect,
+        super::stats::stats,
         super::health::all,
         super::health::events,
         super::health::websocket,

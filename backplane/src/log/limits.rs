@@ -1,0 +1,54 @@
+//! How much may each tenant have and do, as it was set?
+
+use super::error::LogError;
+use super::pool::{Log, exchange};
+use super::scope::scoped_by_names;
+use super::work::Work;
+use carillon_protocol::TenantId;
+
+/// The limits of a tenant as they are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredLimits {
+    /// Whose.
+    pub tenant: TenantId,
+    /// As JSON; none: none.
+    pub limits: Option<String>,
+    /// The settings version that they came with.
+    pub version: u64,
+}
+
+/// The version moves with them.
+const SET: &str = "
+WITH moved AS (
+    UPDATE carillon.tenants SET settings_version = carillon.next_version(settings_version)
+    WHERE id = $1 RETURNING id, settings_version)
+INSERT INTO carillon.tenant_limits (tenant_id, limits, version) SELECT id, $2::text::jsonb, settings_version FROM moved
+ON CONFLICT (tenant_id) DO UPDATE SET limits = excluded.limits, version = excluded.version
+RETURNING tenant_id";
+const SINCE: &str = "SELECT tenant, limits, version FROM carillon.limits_since($1)";
+
+impl Log {
+    /// Sets a tenant's limits (JSON), or that it has none. False if there is no such tenant.
+    pub async fn set_limits(&self, tenant: &TenantId, limits: Option<&str>) -> Result<bool, LogError> {
+        let name = tenant.as_str();
+        let client = self.client(Work::Ask, "limits").await?;
+        let rows = scoped_by_names(client, std::iter::once(name), SET, &[&name, &limits]).await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// The limits of all tenants that were set after a version.
+    pub async fn limits_since(&self, version: u64) -> Result<Vec<StoredLimits>, LogError> {
+        let rows = exchange(self.client(Work::Ask, "limits").await?, async |client| {
+            let statement = client.prepare_cached(SINCE).await?;
+            Ok(client.query(&statement, &[&(version as i64)]).await?)
+        })
+        .await?;
+        let read = |row: &tokio_postgres::Row| {
+            let tenant = TenantId::new(row.get::<_, &str>("tenant"))
+                .map_err(|error| LogError::Database(error.to_string()))?;
+            let version = row.get::<_, i64>("version") as u64;
+            Ok(StoredLimits { tenant, limits: row.get("limits"), version })
+        };
+        rows.iter().map(read).collect()
+    }
+}

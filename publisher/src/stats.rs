@@ -1,0 +1,174 @@
+//! How much do tenants use of the gateways now?
+//!
+//! From what gateways wrote into Redis: their cards every two seconds, and every five what each tenant uses there. No gateway is asked.
+//! While Redis is away, what was known last is told as what it is: old.
+
+use carillon_backplane::bus::{Fleet, LimitStore, NodeCard, Registry, TenantUsage};
+use carillon_platform::auth::Target;
+use carillon_protocol::TenantId;
+use carillon_protocol::presence::Origin;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// Longest wait for Redis.
+const ANSWER: Duration = Duration::from_millis(500);
+/// Tenants of which the last answer is kept.
+const KEPT: usize = 1_000;
+
+/// Reads it.
+pub struct StatsReader {
+    store: LimitStore,
+    registry: Box<dyn Fn() -> Registry + Send + Sync>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    cards: Vec<NodeCard>,
+    tenants: HashMap<TenantId, Stats>,
+}
+
+/// What is used of the gateways.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+pub struct Stats {
+    /// Whose numbers these are; left out: everybody's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Open connections; null: nothing is known yet.
+    pub connections: Option<u64>,
+    /// Memberships of these connections in channels; of a tenant alone.
+    pub subscriptions: Option<u64>,
+    /// Events that passed, a second; of a tenant alone (each node that serves it sees all of them).
+    pub events_per_second: Option<f64>,
+    /// Event frames that were written to connections, a second.
+    pub deliveries_per_second: Option<f64>,
+    /// The gateways: all of them, or those that serve the tenant.
+    pub nodes: Vec<NodeStats>,
+    /// Whether Redis is away, so that this is how it was before.
+    pub stale: bool,
+}
+
+/// What is used of one gateway: by all, or by the tenant.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct NodeStats {
+    /// `CARILLON_NODE`.
+    pub node: String,
+    /// Open connections.
+    pub connections: u64,
+    /// Events that passed, a second.
+    pub events_per_second: f64,
+    /// Event frames that were written, a second.
+    pub deliveries_per_second: f64,
+}
+
+impl StatsReader {
+    /// `registry` is what this process has of the gateways.
+    pub fn new(store: LimitStore, registry: impl Fn() -> Registry + Send + Sync + 'static) -> Self {
+        Self { store, registry: Box::new(registry), known: Mutex::default() }
+    }
+
+    /// Begins to count the connections that are closed because of this target.
+    pub async fn begin_closing(&self, tenant: &TenantId, target: &Target) {
+        let _ = tokio::time::timeout(ANSWER, self.store.forget_closed(tenant, &target.name())).await;
+    }
+
+    /// How many gateways have said since that they closed; none when Redis does not say, or not for long enough.
+    pub async fn closed(&self, tenant: &TenantId, target: &Target) -> Option<u64> {
+        let name = target.name();
+        let counting = self.store.count_closed(tenant, &name);
+        tokio::time::timeout(ANSWER, counting).await.ok()?.ok()
+    }
+
+    /// Of everybody.
+    pub fn of_all(&self) -> Stats {
+        let (cards, stale) = self.cards();
+        if stale && cards.is_empty() {
+            return Stats { stale, ..Stats::default() };
+        }
+        all(&cards, stale)
+    }
+
+    /// Of one tenant.
+    pub async fn of(&self, tenant: &TenantId) -> Stats {
+        let (cards, unknown) = self.cards();
+        let read = tokio::time::timeout(ANSWER, self.store.usage(tenant)).await;
+        if let (Ok(Ok(usage)), false) = (read, unknown) {
+            let stats = of_tenant(tenant, &usage, &cards);
+            let tenants = &mut self.lock().tenants;
+            if tenants.len() >= KEPT && !tenants.contains_key(tenant) {
+                tenants.clear();
+            }
+            tenants.insert(tenant.clone(), stats.clone());
+            return stats;
+        }
+        let known = self.lock().tenants.get(tenant).cloned().unwrap_or_default();
+        Stats { tenant: Some(tenant.as_str().to_owned()), stale: true, ..known }
+    }
+
+    /// The gateways as they are known, and whether that is old.
+    fn cards(&self) -> (Vec<NodeCard>, bool) {
+        match (self.registry)() {
+            Registry::Known(Fleet { nodes, .. }) => {
+                self.lock().cards.clone_from(&nodes);
+                (nodes, false)
+            }
+            Registry::Unknown(_) => (self.lock().cards.clone(), true),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn all(cards: &[NodeCard], stale: bool) -> Stats {
+    let nodes = cards.iter().map(|card| NodeStats {
+        node: card.node.clone(),
+        connections: card.connections,
+        events_per_second: card.events_per_second,
+        deliveries_per_second: card.deliveries_per_second,
+    });
+    Stats {
+        tenant: None,
+        connections: Some(cards.iter().map(|card| card.connections).sum()),
+        subscriptions: None,
+        events_per_second: None,
+        deliveries_per_second: Some(cards.iter().map(|card| card.deliveries_per_second).sum()),
+        nodes: nodes.collect(),
+        stale,
+    }
+}
+
+/// What gateways that live say of a tenant; what others said is of a time that is over.
+fn of_tenant(tenant: &TenantId, usage: &[(String, TenantUsage)], cards: &[NodeCard]) -> Stats {
+    let card_of = |run: &str| {
+        let run: Origin = run.parse().ok()?;
+        cards.iter().find(|card| card.node == *run.node && card.incarnation == run.incarnation)
+    };
+    let living: Vec<(&NodeCard, &TenantUsage)> =
+        usage.iter().filter_map(|(run, usage)| Some((card_of(run)?, usage))).collect();
+    let sum = |of: fn(&TenantUsage) -> u64| living.iter().map(|(_, usage)| of(usage)).sum::<u64>();
+    let events = living.iter().map(|(_, usage)| usage.events_per_second).fold(0.0, f64::max);
+    let mut nodes: Vec<NodeStats> = living
+        .iter()
+        .map(|(card, usage)| NodeStats {
+            node: card.node.clone(),
+            connections: usage.connections,
+            events_per_second: usage.events_per_second,
+            deliveries_per_second: usage.deliveries_per_second,
+        })
+        .collect();
+    nodes.sort_by(|one, other| one.node.cmp(&other.node));
+    Stats {
+        tenant: Some(tenant.as_str().to_owned()),
+        connections: Some(sum(|usage| usage.connections)),
+        subscriptions: Some(sum(|usage| usage.subscriptions)),
+        events_per_second: Some(events),
+        deliveries_per_second: Some(living.iter().map(|(_, usage)| usage.deliveries_per_second).sum()),
+        nodes,
+        stale: false,
+    }
+}
