@@ -128,6 +128,77 @@ await checks.check('what one says and types the others in the channel hear', asy
   await listener.bye()
 })
 
+await checks.check('who is here is told with their coming and going', async () => {
+  await setRule('branch:{branch}', { subscribe: ['anyone'], presence: ['anyone'] })
+  const watcher = new Client(first)
+  await watcher.welcome()
+  let n = 0
+  const watch = () => watcher.ask({ type: 'subscribe', id: `w${n += 1}`, channel: 'branch:1', presence: true })
+  let seen
+  await until(5000, 'the rule', async () => (seen = await watch()).type === 'ok')
+  assert.deepEqual(seen.presence['branch:1'].members.map((member) => member.user), ['tester'])
+  const said = await watcher.ask({ type: 'presence', id: 'm', channel: 'branch:1', meta: { desk: 4 } })
+  assert.equal(said.type, 'ok')
+  await watcher.frame((frame) => frame.type === 'presence' && frame.updated.some((member) => member.meta?.desk === 4))
+  const asked = await watcher.ask({ type: 'presence', id: 'a', channel: 'branch:1' })
+  assert.equal(asked.presence['branch:1'].count, 1)
+  await watcher.bye()
+})
+
+await checks.check('some types alone, and the latest event of every key first', async () => {
+  for (const sent of [10, 40]) await publish({ type: 'campaign.progress', channels: ['contact:20'], key: 'campaign-4', data: { sent } })
+  const { seq } = await publish({ type: 'note', channels: ['contact:20'] })
+  const client = new Client(first)
+  await client.welcome()
+  let n = 0
+  // Until this gateway has heard of all of it.
+  await until(5000, 'the head', async () => (await client.ask({ type: 'ping', id: `p${n += 1}` })).seq >= seq)
+  const ok = await client.ask({ type: 'subscribe', id: 'l', channel: 'contact:20', types: ['campaign.*'], latest: true })
+  assert.equal(ok.type, 'ok')
+  assert.equal((await client.frame((frame) => frame.type === 'replayed' && frame.id === 'l')).count, 1)
+  const [latest] = client.frames.filter((frame) => frame.type === 'event' && frame.replay === 'l')
+  assert.deepEqual([latest.event.latestkey, latest.event.data], ['campaign-4', { sent: 40 }])
+  await publish({ type: 'note', channels: ['contact:20'] })
+  const wanted = await publish({ type: 'campaign.completed', channels: ['contact:20'] })
+  await client.frame((frame) => frame.type === 'event' && frame.seq === wanted.seq)
+  const live = client.frames.filter((frame) => frame.type === 'event' && frame.replay === undefined)
+  assert.deepEqual(live.map((frame) => frame.event.type), ['campaign.completed'])
+  await client.bye()
+})
+
+await checks.check('published into the log, acknowledged by a device, and what was done', async () => {
+  await setRule('approvals', { subscribe: ['anyone'], publish: ['anyone'], durable: true })
+  const client = new Client(first, { query: { device: 'laptop' } })
+  await client.welcome()
+  let n = 0
+  await until(5000, 'the rule', async () => (await client.ask({ type: 'subscribe', id: `s${n += 1}`, channel: 'approvals' })).type === 'ok')
+  const event = { type: 'approval.asked', id: 'trip-12', data: { trip: 'Museum' } }
+  const stored = await client.ask({ type: 'publish', id: 1, channel: 'approvals', event })
+  assert.deepEqual([stored.type, stored.event], ['ok', 'trip-12'])
+  const again = await client.ask({ type: 'publish', id: 2, channel: 'approvals', event })
+  assert.equal(again.seq, stored.seq, 'a repeat is the same event')
+  await client.frame((frame) => frame.type === 'event' && frame.seq === stored.seq)
+  assert.equal((await client.ask({ type: 'ack', id: 3, seq: stored.seq })).type, 'ok')
+  assert.equal((await client.ask({ type: 'ack', id: 4, seq: stored.seq + 1_000 })).code, 'ack_ahead')
+  assert.equal((await client.ask({ type: 'activity', id: 5, name: 'page.opened', data: { path: '/' } })).type, 'ok')
+  assert.equal((await client.ask({ type: 'activity', id: 6, name: 'no spaces' })).code, 'invalid_frame')
+  await client.bye()
+})
+
+await checks.check('the connection of the guide', async () => {
+  const page = readFileSync(new URL('../../docs/guide/people.md', import.meta.url), 'utf8')
+  const [, code] = page.match(/```js\n([\s\S]*?)```/)
+  const connect = new Function('WebSocket', `${code}\nreturn connect`)(WebSocket)
+  const { origin } = new URL(first.replace('ws', 'http'))
+  const welcome = await within(5000, 'a welcome', new Promise((resolve) => {
+    connect(origin, '/v1/ws?channels=contact:1', stack.token, (frame, ws) => {
+      ws.close()
+      resolve(frame)
+    })
+  }))
+  assert.deepEqual([welcome.type, welcome.channels.includes('contact:1')], ['welcome', true])
+})
+
 await checks.check('an unknown type and bad JSON are answered, the connection stays', async () => {
   const client = new Client(first)
   await client.welcome()

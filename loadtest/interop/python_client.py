@@ -141,6 +141,67 @@ async def what_one_says_and_types_the_others_in_the_channel_hear():
             await speaker.close()
 
 
+async def subscribed(ws, channel, **more):
+    """Subscribes, once the rule has come to this gateway."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            answer = await ask(ws, type="subscribe", id="s", channel=channel, **more)
+            if answer["type"] == "ok":
+                return answer
+            await asyncio.sleep(0.05)
+
+
+async def who_is_here_is_told_with_their_coming_and_going():
+    set_rule("branch:{branch}", {"subscribe": ["anyone"], "presence": ["anyone"]})
+    async with session(FIRST) as ws:
+        await welcome(ws)
+        seen = (await subscribed(ws, "branch:2", presence=True))["presence"]["branch:2"]
+        assert [member["user"] for member in seen["members"]] == ["tester"], seen
+        assert (await ask(ws, type="presence", id="m", channel="branch:2", meta={"desk": 4}))["type"] == "ok"
+        updated = await frame(ws, lambda f: f["type"] == "presence" and f["updated"])
+        assert updated["updated"][0]["meta"] == {"desk": 4}, updated
+        asked = await ask(ws, type="presence", id="a", channel="branch:2")
+        assert asked["presence"]["branch:2"]["count"] == 1, asked
+
+
+async def some_types_alone_and_the_latest_event_of_every_key_first():
+    for sent in (10, 40):
+        publish(type="campaign.progress", channels=["contact:21"], key="campaign-4", data={"sent": sent})
+    last = publish(type="note", channels=["contact:21"])["seq"]
+    async with session(FIRST) as ws:
+        await welcome(ws)
+        async with asyncio.timeout(PATIENCE):
+            while (await ask(ws, type="ping", id="p"))["seq"] < last:
+                await asyncio.sleep(0.05)
+        await ask(ws, type="subscribe", id="l", channel="contact:21", types=["campaign.*"], latest=True)
+        latest = await frame(ws, lambda f: f["type"] == "event")
+        assert (latest["replay"], latest["event"]["data"]) == ("l", {"sent": 40}), latest
+        assert (await frame(ws, lambda f: f["type"] == "replayed"))["count"] == 1
+        publish(type="note", channels=["contact:21"])
+        publish(type="campaign.completed", channels=["contact:21"])
+        live = await frame(ws, lambda f: f["type"] == "event")
+        assert live["event"]["type"] == "campaign.completed", live
+
+
+async def published_into_the_log_acknowledged_by_a_device_and_what_was_done():
+    set_rule("approvals", {"subscribe": ["anyone"], "publish": ["anyone"], "durable": True})
+    async with session(FIRST, query={"device": "laptop"}) as ws:
+        await welcome(ws)
+        await subscribed(ws, "approvals")
+        event = {"type": "approval.asked", "id": "trip-13", "data": {"trip": "Museum"}}
+        # The event may come before the answer.
+        await ws.send(json.dumps({"type": "publish", "id": 1, "channel": "approvals", "event": event}))
+        first, second = [await frame(ws, lambda f: f["type"] in ("ok", "event", "error")) for _ in range(2)]
+        stored = first if first["type"] == "ok" else second
+        assert (stored["type"], stored["event"]) == ("ok", "trip-13"), (first, second)
+        again = await ask(ws, type="publish", id=2, channel="approvals", event=event)
+        assert again["seq"] == stored["seq"], "a repeat is the same event"
+        assert (await ask(ws, type="ack", id=3, seq=stored["seq"]))["type"] == "ok"
+        assert (await ask(ws, type="ack", id=4, seq=stored["seq"] + 1000))["code"] == "ack_ahead"
+        assert (await ask(ws, type="activity", id=5, name="page.opened", data={"path": "/"}))["type"] == "ok"
+        assert (await ask(ws, type="activity", id=6, name="no spaces"))["code"] == "invalid_frame"
+
+
 async def unknown_types_and_bad_json_are_answered_and_the_connection_stays():
     async with session(FIRST) as ws:
         await welcome(ws)
@@ -243,6 +304,9 @@ CHECKS = [
     a_bad_token_is_refused_with_401,
     a_forbidden_channel_is_named,
     what_one_says_and_types_the_others_in_the_channel_hear,
+    who_is_here_is_told_with_their_coming_and_going,
+    some_types_alone_and_the_latest_event_of_every_key_first,
+    published_into_the_log_acknowledged_by_a_device_and_what_was_done,
     unknown_types_and_bad_json_are_answered_and_the_connection_stays,
     an_unmasked_frame_is_closed_with_4400,
     text_that_is_not_utf8_is_closed_with_4400,
