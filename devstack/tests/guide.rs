@@ -12,7 +12,7 @@ mod application;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use application::{Application, Reply};
 use carillon_devstack::client::frame::Frame;
@@ -107,15 +107,26 @@ impl Reader {
             if commands.is_empty() {
                 continue;
             }
-            let output = self.shell(&std::mem::take(&mut commands), block.line).await;
-            if let Some(expected) = line.strip_prefix("# {") {
-                let expected: Value = serde_json::from_str(&format!("{{{expected}")).unwrap();
+            let commands = std::mem::take(&mut commands);
+            let Some(expected) = line.strip_prefix("# {") else {
+                self.shell(&commands, block.line).await;
+                continue;
+            };
+            let expected: Value = serde_json::from_str(&format!("{{{expected}")).unwrap();
+            // What is only read may come a moment later.
+            let reads = !commands.contains(" -d ") && !commands.contains(" -X ");
+            let deadline = Instant::now() + PATIENCE;
+            loop {
+                let output = self.shell(&commands, block.line).await;
                 let answer = output.trim().lines().last().unwrap_or_default();
                 let answer: Value = serde_json::from_str(answer).unwrap_or_default();
-                let fits = self.fits(&expected, &answer);
-                assert!(fits, "line {}: not {expected} but {answer}", block.line);
-                *self.done.entry("answers").or_default() += 1;
+                if self.fits(&expected, &answer) {
+                    break;
+                }
+                let goes_on = reads && Instant::now() < deadline;
+                assert!(goes_on, "line {}: not {expected} but {answer}", block.line);
             }
+            *self.done.entry("answers").or_default() += 1;
         }
     }
 
@@ -150,7 +161,7 @@ impl Reader {
             match what.split_once(' ') {
                 Some(("GET", path)) => self.connect(who, path, &place).await,
                 Some((">", frame)) => {
-                    let frame: Value = serde_json::from_str(frame).unwrap_or_else(|e| panic!("{place}: {e}"));
+                    let frame = self.expected(frame, &place);
                     self.people.get_mut(who).unwrap().socket.send_json(&frame).await.unwrap();
                     *self.done.entry("sent").or_default() += 1;
                 }
@@ -159,6 +170,10 @@ impl Reader {
                     let came = self.comes(who, &expected, &place).await;
                     assert!(self.fits(&expected, &came), "{place}: it is {came}");
                     *self.done.entry("came").or_default() += 1;
+                }
+                Some(("ends", code)) => {
+                    let ended = self.people.remove(who).unwrap().socket.ended(PATIENCE).await;
+                    assert_eq!(ended.close_code(), code.parse().ok(), "{place}: {ended:?}");
                 }
                 None if what == "closes" => self.people.remove(who).unwrap().socket.close().await,
                 _ => panic!("{place}: nobody understands this"),
@@ -199,7 +214,7 @@ impl Reader {
         }
     }
 
-    /// A frame of the page, with what is known, and a mark where a value gets its name.
+    /// A frame of the page, with what is known, and a mark where a value that comes gets its name.
     fn expected(&self, frame: &str, place: &str) -> Value {
         let mut parts = frame.split(":$");
         let mut text = parts.next().unwrap().to_owned();
