@@ -201,7 +201,7 @@ const RECORDS_WAITING: Metric = Metric {
     name: "carillon_records_waiting",
     kind: MetricKind::Gauge,
     labels: "kind",
-    what: "records that wait to be written: devices (how far each is, one record a device) or sessions (who is connected, and why whoever was left)",
+    what: "records that wait to be written: devices (how far each is, one record a device), sessions (who is connected, and why whoever was left) or activity (what people did, one record each)",
 };
 const RECORDS_WRITTEN: Metric = Metric {
     name: "carillon_records_written_total",
@@ -213,7 +213,7 @@ const RECORDS_DROPPED: Metric = Metric {
     name: "carillon_records_dropped_total",
     kind: MetricKind::Counter,
     labels: "kind",
-    what: "records that were let go: too many waited, because Postgres was away or could not keep up, or the node stopped while it was away. What a device acknowledges next says as much again",
+    what: "records that were let go: too many waited, because Postgres was away or could not keep up, or the node stopped while it was away; of activity also what was for a day without a partition. What a device acknowledges next says as much again",
 };
 const RECORDS_FAILED: Metric = Metric {
     name: "carillon_records_write_failures_total",
@@ -436,7 +436,7 @@ fn begin_at_nought() {
     begin(&CURSORS_REFUSED, "bound", &[Refused::Total, Refused::Group, Refused::Member].map(Refused::label));
     begin(&SIGNALS_DROPPED, "reason", &["behind", "busy", "redis"]);
     for metric in [&RECORDS_DROPPED, &RECORDS_FAILED] {
-        begin(metric, "kind", &["devices", "sessions"]);
+        begin(metric, "kind", &["devices", "sessions", "activity"]);
     }
     begin(&CLOSED, "reason", &["stalled", "silent", "restart", "over_capacity"]);
     begin(&TOLD_TO_LEAVE, "cause", &[Cause::Drain, Cause::Rebalance, Cause::Evacuate].map(Cause::name));

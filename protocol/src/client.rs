@@ -4,11 +4,14 @@
 //! in `data`, and `room` for `channel`.
 
 mod ack;
+mod activity;
 mod connect;
 mod presence;
 mod publish;
+mod subscribe;
 
 pub use ack::Ack;
+pub use activity::Activity;
 pub use connect::{ConnectParameters, connect_parameters, named};
 pub use publish::{ClientEvent, Publish};
 
@@ -79,6 +82,8 @@ pub enum Request {
     },
     /// Say what this device has handled.
     Ack(Ack),
+    /// Say that one did something.
+    Activity(Box<Activity>),
     /// Ask for a `pong`.
     Ping {
         /// Raw JSON to be repeated.
@@ -106,8 +111,8 @@ pub enum History {
 }
 
 /// Every `type` of a client's frame.
-pub const TYPES: [&str; 8] =
-    ["auth", "subscribe", "unsubscribe", "ack", "publish", "typing", "presence", "ping"];
+pub const TYPES: [&str; 9] =
+    ["auth", "subscribe", "unsubscribe", "ack", "publish", "typing", "presence", "activity", "ping"];
 
 /// A frame that cannot be acted on. The connection stays open; the client gets an `error` with this code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -188,6 +193,10 @@ pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
         return Ok(ClientFrame { id, request: Request::Ping { data } });
     }
 
+    if kind == "activity" {
+        let activity = activity::read(text).map_err(invalid)?;
+        return Ok(ClientFrame { id, request: Request::Activity(Box::new(activity)) });
+    }
     let data = object(data);
     if kind == "auth" {
         let token = token(text, data).map_err(invalid)?;
@@ -219,8 +228,8 @@ pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
     let fields = outer.or(inner);
     let request = match &*kind {
         "subscribe" => {
-            let history = history(&fields).map_err(invalid)?;
-            let types = types(fields.types.as_deref()).map_err(invalid)?;
+            let history = subscribe::history(&fields).map_err(invalid)?;
+            let types = subscribe::types(fields.types.as_deref()).map_err(invalid)?;
             let presence = fields.presence.unwrap_or_default();
             if presence && history == Some(History::Latest) {
                 return Err(invalid(
@@ -343,35 +352,6 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<Channel>, St
     Ok(channels)
 }
 
-fn history(fields: &Fields<'_>) -> Result<Option<History>, String> {
-    if fields.latest == Some(true) {
-        let alone = fields.history.is_none() && fields.since.is_none();
-        return if alone {
-            Ok(Some(History::Latest))
-        } else {
-            Err("latest excludes history and since".into())
-        };
-    }
-    match (fields.history, fields.since) {
-        (Some(_), Some(_)) => Err("history and since exclude each other".into()),
-        (Some(n), None) if n > limits::HISTORY_EVENTS => {
-            Err(format!("history must be at most {}", limits::HISTORY_EVENTS))
-        }
-        (Some(n), None) => Ok(Some(History::Last(n))),
-        (None, Some(seq)) => {
-            let epoch = fields.epoch.as_deref().map(Epoch::new).transpose().map_err(|e| e.to_string())?;
-            Ok(Some(History::Since { seq: Seq(seq), epoch }))
-        }
-        (None, None) => Ok(None),
-    }
-}
-
-/// The filter that a frame asks for, if it asks for one.
-fn types(patterns: Option<&[Cow<'_, str>]>) -> Result<Option<TypeFilter>, String> {
-    let filter = patterns.map(|patterns| TypeFilter::new(patterns.iter().map(Cow::as_ref)));
-    filter.transpose().map_err(|why| format!("types: {why}"))
-}
-
 /// The beginning of a client's text, for an error message.
 fn shortened(text: &str) -> String {
     text.chars().take(64).collect()
@@ -462,7 +442,7 @@ mod tests {
         let unknown = fault(r#"{"type":"dance","id":7}"#);
         assert_eq!((unknown.code, unknown.id.as_deref()), ("unknown_type", Some("7")));
         assert!(
-            unknown.message.ends_with("auth, subscribe, unsubscribe, ack, publish, typing, presence, ping"),
+            unknown.message.ends_with("ack, publish, typing, presence, activity, ping"),
             "{}",
             unknown.message
         );

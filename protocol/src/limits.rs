@@ -48,6 +48,10 @@ pub const SIGNAL_BYTES: usize = 16 * 1024;
 pub const HISTORY_EVENTS: u64 = 1_000;
 /// Largest `meta` somebody may say about themselves where they are seen, in bytes of JSON.
 pub const META_BYTES: usize = 1_024;
+/// Longest name of something that somebody did.
+pub const ACTIVITY_NAME_BYTES: usize = 64;
+/// Most that is said about it, in bytes of JSON.
+pub const ACTIVITY_BYTES: usize = 4 * 1024;
 /// Deepest nesting of arrays and objects in JSON we store.
 pub const JSON_DEPTH: usize = 64;
 /// Most rows of one page of `GET /v1/events`.

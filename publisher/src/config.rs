@@ -22,6 +22,13 @@ const LATEST_DAYS: Var<Count> = Var {
     what: "days after which the key of a latest value goes that no event has touched; at most CARILLON_RETENTION_DAYS, since what a key points at is in the log",
 };
 
+const ACTIVITY_DAYS: Var<Count> = Var {
+    name: "CARILLON_ACTIVITY_DAYS",
+    absent: Absent::Default("30"),
+    kind: Count { min: 1, max: 365 },
+    what: "days for which it is kept what people did (activity frames)",
+};
+
 const REVOCATION_DAYS: Var<Count> = Var {
     name: "CARILLON_REVOCATION_DAYS",
     absent: Absent::Default("90"),
@@ -59,7 +66,7 @@ const DRAIN_MS: Var<Millis> = Var {
 
 /// Every variable of this service, in the order of the reference.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    let own: [&'static dyn Declared; 10] = [
+    let own: [&'static dyn Declared; 11] = [
         &LISTEN,
         &OPS_LISTEN,
         &origin::ALLOWED,
@@ -68,6 +75,7 @@ pub fn variables() -> Vec<&'static dyn Declared> {
         &REVOCATION_DAYS,
         &DEVICE_DAYS,
         &SESSION_DAYS,
+        &ACTIVITY_DAYS,
         &DRAIN_DELAY_MS,
         &DRAIN_MS,
     ];
@@ -91,6 +99,8 @@ pub struct Config {
     pub device_days: u32,
     /// Days for which it is kept who was connected.
     pub session_days: u32,
+    /// Days for which it is kept what people did.
+    pub activity_days: u32,
     /// From unready to refusing connections.
     pub drain_delay: Duration,
     /// Longest time the stop then waits for what is under way.
@@ -115,6 +125,7 @@ impl Config {
             revocation_days: env.get(&REVOCATION_DAYS)?,
             device_days: env.get(&DEVICE_DAYS)?,
             session_days: env.get(&SESSION_DAYS)?,
+            activity_days: env.get(&ACTIVITY_DAYS)?,
             drain_delay: env.get(&DRAIN_DELAY_MS)?,
             drain: env.get(&DRAIN_MS)?,
         })

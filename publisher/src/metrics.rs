@@ -82,7 +82,7 @@ const READS_REFUSED: Metric = Metric {
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
     kind: MetricKind::Counter,
-    labels: "route: publish, list, event, position, presence, rules, tenants, tickets, connections, health, openapi, docs, other; status: the HTTP status",
+    labels: "route: publish, list, event, position, presence, rules, tenants, tickets, connections, activity, health, openapi, docs, other; status: the HTTP status",
     what: "Requests answered",
 };
 
@@ -148,6 +148,8 @@ pub enum Route {
     Tickets,
     /// `/v1/connections`.
     Connections,
+    /// `GET /v1/activity`
+    Activity,
     /// `/v1/health`
     Health,
     /// `GET /openapi.json` and `GET /asyncapi.json`
@@ -158,7 +160,7 @@ pub enum Route {
     Other,
 }
 
-const ROUTES: [(Route, &str); 13] = [
+const ROUTES: [(Route, &str); 14] = [
     (Route::Publish, "publish"),
     (Route::List, "list"),
     (Route::Event, "event"),
@@ -168,6 +170,7 @@ const ROUTES: [(Route, &str); 13] = [
     (Route::Tenants, "tenants"),
     (Route::Tickets, "tickets"),
     (Route::Connections, "connections"),
+    (Route::Activity, "activity"),
     (Route::Health, "health"),
     (Route::OpenApi, "openapi"),
     (Route::Docs, "docs"),

@@ -36,6 +36,8 @@ pub enum Maintenance {
     Sessions,
     /// Closing what dead gateways left open.
     LostSessions,
+    /// Making and dropping partitions of what people did.
+    Activity,
 }
 
 /// What partitions there are.
@@ -95,6 +97,7 @@ impl Log {
             Maintenance::Devices => "devices",
             Maintenance::Sessions => "sessions",
             Maintenance::LostSessions => "lost_sessions",
+            Maintenance::Activity => "activity",
         };
         let seconds = lease.as_secs() as i32;
         Ok(self.maintain(LEASE, &[&name, &holder, &seconds]).await?.get(0))

@@ -24,10 +24,12 @@
 //! | `projector` | who reads every tenant's log with a stored cursor? |
 //! | `probe` | could an event be stored now? |
 //! | `keys` | who is the bearer of this API key? |
+//! | `activity` | what did people do, as their pages say? |
 //! | `maintenance` | how do partitions come and go, and how are idempotency keys forgotten? |
 //! | `metrics` | what does the log count? |
 //! | `migrate` | how does the schema get there? |
 
+mod activity;
 mod append;
 mod days;
 mod devices;
@@ -54,6 +56,7 @@ mod strain;
 mod tickets;
 mod work;
 
+pub use activity::{ActivityPartitions, ActivityQuery, Did, StoredActivity};
 pub use append::{Append, Appended, IdempotencyKey};
 pub use devices::{Deliveries, DevicePlace, DeviceState, Pending, Receipts};
 pub use error::{LogError, Unwritable};

@@ -9,8 +9,8 @@ use carillon_protocol::client::{
 };
 use carillon_protocol::ident::plain_text;
 use carillon_protocol::limits::{
-    ATTRIBUTE_BYTES, CHANNELS_PER_CONNECTION, HISTORY_EVENTS, JSON_DEPTH, META_BYTES, TYPE_PATTERN_BYTES,
-    TYPES_PER_FILTER,
+    ACTIVITY_BYTES, ATTRIBUTE_BYTES, CHANNELS_PER_CONNECTION, HISTORY_EVENTS, JSON_DEPTH, META_BYTES,
+    TYPE_PATTERN_BYTES, TYPES_PER_FILTER,
 };
 use carillon_protocol::server::ServerFrame;
 use carillon_protocol::{Channel, Epoch, EventId};
@@ -77,6 +77,10 @@ fn within_limits(frame: &ClientFrame) {
             let event = publish.event.to_json();
             serde_json::from_str::<&RawValue>(&event).expect("what others get is JSON");
             assert!(!event.contains(['\n', '\r']), "one line: {event}");
+        }
+        Request::Activity(activity) => {
+            assert!(activity.data.len() <= ACTIVITY_BYTES && activity.data.starts_with('{'));
+            serde_json::from_str::<&RawValue>(&activity.data).expect("what is stored is JSON");
         }
         Request::Ping { data: None } | Request::Auth { .. } | Request::Typing { .. } | Request::Ack(_) => {}
     }
@@ -283,6 +287,13 @@ fn says_the_same(frame: &ClientFrame, tree: &Value, text: &str) {
         }
         Request::Presence { channel: place, .. } => {
             assert_eq!((&*kind, place.as_ref().map(Channel::as_str)), ("presence", channel(tree)));
+        }
+        Request::Activity(activity) => {
+            assert_eq!((&*kind, Some(&*activity.name)), ("activity", field("name").as_str()));
+            let sent: Value =
+                serde_json::from_str(&activity.data).expect("a part of a readable text is readable");
+            let said = if tree["name"].is_null() { &tree["data"]["data"] } else { &tree["data"] };
+            assert_eq!(sent, if said.is_null() { Value::Object(Default::default()) } else { said.clone() });
         }
         Request::Ack(Ack { seq, epoch }) => {
             assert_eq!((&*kind, Some(seq.0)), ("ack", field("seq").as_u64()));

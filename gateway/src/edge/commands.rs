@@ -94,9 +94,11 @@ fn within(asked: &Asked) -> Result<Option<Channel>, Problem> {
     let unfit = |detail: &str| Err(Problem::new(StatusCode::BAD_REQUEST, "not_a_command", detail));
     match asked {
         Asked::Typing { channel, .. } => Ok(Some(channel.clone())),
-        Asked::Publish(_) | Asked::Ack(_) | Asked::Ping { .. } | Asked::Presence { meta: None, .. } => {
-            Ok(None)
-        }
+        Asked::Publish(_)
+        | Asked::Activity(_)
+        | Asked::Ack(_)
+        | Asked::Ping { .. }
+        | Asked::Presence { meta: None, .. } => Ok(None),
         Asked::Presence { meta: Some(_), .. } => {
             unfit("meta is said of a connection: set it in the token, or on a WebSocket")
         }

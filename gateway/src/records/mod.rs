@@ -9,14 +9,17 @@
 //! | `writer` | when are they written? |
 //! | `device` | what is stored of a device? |
 //! | `session` | what is stored of a connection? |
+//! | `activity` | what is stored of what people do? |
 //!
 //! A further kind is a file with a [`Record`], a field of [`Records`] and a line in each of the writer's two functions.
 
+mod activity;
 mod device;
 mod session;
 mod waiting;
 mod writer;
 
+pub(crate) use activity::ActivityRecord;
 pub(crate) use device::{DeviceKey, DeviceRecord};
 pub(crate) use session::{Keeping, SessionRecord};
 pub(crate) use waiting::Kind;
@@ -33,4 +36,6 @@ pub(crate) struct Records {
     pub(crate) sessions: Kind<SessionRecord>,
     /// How the latter are stored; none: they are not.
     pub(crate) keeping: Option<Arc<Keeping>>,
+    /// What people do.
+    pub(crate) activity: Kind<ActivityRecord>,
 }

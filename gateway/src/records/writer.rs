@@ -69,12 +69,14 @@ impl RecordWriter {
 async fn write_one_each(records: &Records, log: &Log) {
     write(&records.devices, log).await;
     write(&records.sessions, log).await;
+    write(&records.activity, log).await;
 }
 
 /// All of each kind, if there is time.
 async fn write_all(records: &Records, log: &Log, until: Instant) {
     write_all_of(&records.devices, log, until).await;
     write_all_of(&records.sessions, log, until).await;
+    write_all_of(&records.activity, log, until).await;
 }
 
 async fn write_all_of<R: Record>(kind: &Kind<R>, log: &Log, until: Instant) {

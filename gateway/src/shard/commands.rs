@@ -3,6 +3,7 @@
 //! A frame is for the connection's session; it has one today. What it asks of the log or of a key set is only noted here.
 
 use super::acks::ack;
+use super::activity::activity;
 use super::connection::Connection;
 use super::context::Context;
 use super::holdback::{hold_back, next};
@@ -63,6 +64,7 @@ fn carry_out_now<W: World>(
         Asked::Publish(asked) => publish(key, id, &asked, tables, context),
         Asked::Typing { channel, state } => typing(key, id, &channel, state, tables, context),
         Asked::Ack(said) => ack(key, id, &said, tables, context),
+        Asked::Activity(what) => activity(key, id, *what, tables, context),
         Asked::Ping { data } => pong(key, id, data, tables, context),
     }
     // Whoever left a channel does not type there any more, and that comes before what they say next.

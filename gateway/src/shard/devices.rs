@@ -10,7 +10,7 @@ use super::session::Session;
 use super::world::World;
 use crate::records::{DeviceKey, DeviceRecord};
 use crate::stream::Life;
-use carillon_protocol::{Epoch, Seq};
+use carillon_protocol::{DeviceId, Epoch, Seq};
 use slab::Slab;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -119,6 +119,11 @@ impl Devices {
     pub(super) fn enter(&mut self, key: u32, room: RoomKey, device: Device) {
         self.of.insert((key, room), device);
         self.note(key, room);
+    }
+
+    /// Which device a session is of, if it is one's.
+    pub(super) fn name(&self, key: u32, room: RoomKey) -> Option<&DeviceId> {
+        self.of.get(&(key, room)).map(|device| &device.key.device)
     }
 
     /// Whether a session is that of a device.

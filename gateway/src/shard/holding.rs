@@ -79,6 +79,7 @@ impl Wants {
             | Request::Auth { .. }
             | Request::Unsubscribe { .. }
             | Request::Ack(_)
+            | Request::Activity(_)
             | Request::Ping { .. } => return None,
         };
         Some(Self { action, channels })

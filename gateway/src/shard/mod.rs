@@ -57,6 +57,7 @@
 //! | [`durable`] | how does a client publish into the log? |
 //! | [`signals`] | how is what clients say to each other carried out? |
 //! | [`acks`] | how does a device say what it has handled, and how is it seen what has reached it? |
+//! | [`activity`] | how is what somebody says that they did taken in? |
 //! | [`asking`] | what happens when a tenant's application has said something, or is to say it again? |
 //! | [`holdback`] | what happens to a frame that a rule leaves to the application? |
 //! | [`commands`] | how is each client frame carried out? |
@@ -73,6 +74,7 @@
 )]
 
 mod acks;
+mod activity;
 mod allowance;
 mod asked;
 mod asking;

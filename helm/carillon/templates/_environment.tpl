@@ -136,6 +136,7 @@ CARILLON_LATEST_DAYS: {{ . | quote }}
 CARILLON_REVOCATION_DAYS: {{ int64 .values.revocationDays | quote }}
 CARILLON_DEVICE_DAYS: {{ int64 .values.deviceDays | quote }}
 CARILLON_SESSION_DAYS: {{ int64 .values.sessionDays | quote }}
+CARILLON_ACTIVITY_DAYS: {{ int64 .values.activityDays | quote }}
 {{- end -}}
 
 {{/* The secrets of a component: a list of {name: variable, secret, key}. */}}

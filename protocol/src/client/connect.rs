@@ -1,6 +1,7 @@
 //! What does a client ask for when it connects?
 
-use super::{Opening, distinct, object, opening, shortened, types};
+use super::subscribe::types;
+use super::{Opening, distinct, object, opening, shortened};
 use crate::channel::{Channel, ChannelPattern};
 use crate::ident::{DeviceId, Epoch, InvalidName, LastEvent, Seq, TenantId};
 use crate::limits;

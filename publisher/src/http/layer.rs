@@ -72,6 +72,7 @@ fn route(method: &Method, path: &str) -> Route {
         "/v1/tickets" => Route::Tickets,
         "/v1/connections" | "/v1/stats" => Route::Connections,
         path if path.starts_with("/v1/tenants/") => Route::Tenants,
+        "/v1/activity" => Route::Activity,
         path if path == "/v1/health" || path.starts_with("/v1/health/") => Route::Health,
         "/openapi.json" | "/asyncapi.json" => Route::OpenApi,
         "/" | "/docs" | "/docs/page.js" | "/docs/page.css" | "/docs/rapidoc-min.js" => Route::Docs,

@@ -14,6 +14,7 @@
 //! | `disconnect` | `DELETE /v1/connections`: how is somebody disconnected who must not come back? |
 //! | `stats` | `GET /v1/stats`: how many connections are there, where, and how much passes? |
 //! | `tickets` | `POST /v1/tickets`: how does somebody connect whose client can set no header? |
+//! | `activity` | `GET /v1/activity`: what did people do, as their pages say? |
 //! | `health` | `/v1/health`: how is the installation, why, and by which numbers? |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
 //! | `position` | `GET /v1/position`: where does the log stand? |
@@ -31,6 +32,7 @@
 //! | [`problem`] | how does an error look? |
 //! | `openapi`, `docs` | the contract for machines and people |
 
+mod activity;
 mod body;
 mod connections;
 mod content;
@@ -158,6 +160,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(tickets::router())
         .merge(disconnect::router())
         .merge(stats::router())
+        .merge(activity::router())
         .merge(health::router())
         .merge(openapi::router())
         .merge(docs::router())

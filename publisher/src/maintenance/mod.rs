@@ -1,7 +1,7 @@
 //! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys, keys of latest values, tickets,
-//! revocations and devices?
+//! revocations, devices and what people did?
 //!
-//! Nine tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
+//! Ten tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
 //! take in slices and in moments, with pauses between (docs/adr/0015).
 //!
 //! | task | module | who does it |
@@ -15,7 +15,9 @@
 //! | `devices` | `devices` | the one that holds its lease |
 //! | `sessions` | `sessions` | the one that holds its lease |
 //! | `lost_sessions` | `lost` | the one that holds its lease |
+//! | `activity` | `activity` | the one that holds its lease |
 
+mod activity;
 mod devices;
 mod keys;
 mod latest;
@@ -50,6 +52,8 @@ pub struct Ages {
     pub device_days: u32,
     /// Sessions that have ended.
     pub session_days: u32,
+    /// What people did.
+    pub activity_days: u32,
 }
 
 /// Begins the tasks. `partitions` wakes the first: an append has met a day without a partition.
@@ -60,7 +64,7 @@ pub fn start(
     ages: Ages,
     partitions: Activation,
 ) {
-    let Ages { retention_days, latest_days, device_days, session_days } = ages;
+    let Ages { retention_days, latest_days, device_days, session_days, activity_days } = ages;
     metrics::describe_all();
     let candidate = Candidate::new(log.clone(), node);
     driver.start_with(partitions::task(log.clone(), retention_days), partitions);
@@ -69,7 +73,8 @@ pub fn start(
     driver.start(latest::task(candidate.clone(), latest_days));
     driver.start(devices::task(candidate.clone(), device_days));
     driver.start(sessions::task(candidate.clone(), session_days));
-    driver.start(lost::task(candidate, nodes));
+    driver.start(lost::task(candidate.clone(), nodes));
+    driver.start(activity::task(candidate, activity_days));
     driver.start(tickets::task(log.clone()));
     driver.start(revocations::task(log.clone()));
 }

@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 /// Shapes of requests: their fields have patterns. An answer's have none, so that no client refuses what is in a log.
 const REQUESTS: [&str; 2] = ["PlainEvent", "CloudEvent"];
 /// The shapes in which null has a meaning.
-const WITH_NULL: [&str; 7] = [
+const WITH_NULL: [&str; 8] = [
+    "ActivityPage",
     "EventPage",
     "EventsHealth",
     "LogNumbers",
