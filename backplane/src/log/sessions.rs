@@ -22,13 +22,18 @@ const KEEP: &str = "SELECT made, dropped, due FROM carillon.keep_sessions($1, $2
 const CONNECTIONS: &str = "
 SELECT c.connection, c.user_id, c.device_id, c.node, c.transport, c.address, c.opened_at, c.rtt_ms, c.lost_pings,
     CASE WHEN d.epoch = t.epoch THEN greatest(t.head - greatest(d.delivered, d.acked), 0) END AS behind
-FROM carillon.connections c JOIN carillon.tenants t ON t.id = c.tenant_id
-    LEFT JOIN carillon.devices d
-        ON d.tenant_id = c.tenant_id AND d.user_id = c.user_id AND d.device_id = c.device_id
-WHERE c.tenant_id = $1 AND c.connection > $2 AND ($3::text IS NULL OR c.user_id = $3)
-    AND ($4::text IS NULL OR c.device_id = $4) AND ($5::text IS NULL OR c.node = $5)
-    AND ($6::text IS NULL OR $6 = ANY (c.channels))
-ORDER BY c.connection LIMIT $7";
+FROM (SELECT c.* FROM carillon.connections c
+    WHERE c.tenant_id = $1 AND c.connection > $2 CONDITIONS
+    ORDER BY c.connection LIMIT $3) AS c
+JOIN carillon.tenants t ON t.id = c.tenant_id
+LEFT JOIN LATERAL (SELECT d.epoch, d.delivered, d.acked FROM carillon.devices d
+    WHERE d.tenant_id = c.tenant_id AND d.user_id = c.user_id AND d.device_id = c.device_id LIMIT 1) AS d ON true
+ORDER BY c.connection";
+
+/// What may be asked of a connection, each with its parameter. Only what is asked stands in the statement, or no plan would be made for
+/// it.
+const CONDITIONS: [&str; 4] =
+    [" AND c.user_id = $", " AND c.device_id = $", " AND c.node = $", " AND c.channels @> ARRAY[$"];
 
 /// A run of a gateway's process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -170,10 +175,19 @@ impl Log {
         limit: usize,
     ) -> Result<Vec<OpenConnection>, LogError> {
         let (name, most) = (tenant.as_str(), limit as i64);
+        let mut params: Vec<&(dyn ToSql + Sync)> = vec![&name, &after, &most];
+        let mut conditions = String::new();
         let ConnectionFilter { user, device, node, channel } = filter;
-        let params: [&(dyn ToSql + Sync); 7] = [&name, &after, user, device, node, channel, &most];
+        for (condition, value) in CONDITIONS.into_iter().zip([user, device, node, channel]) {
+            if let Some(value) = value {
+                params.push(value);
+                let end = if condition.ends_with("[$") { "::text]" } else { "" };
+                conditions.push_str(&format!("{condition}{}{end}", params.len()));
+            }
+        }
+        let sql = CONNECTIONS.replace("CONDITIONS", &conditions);
         let client = self.client(Work::Search, "connections").await?;
-        let rows = scoped(client, std::iter::once(tenant), CONNECTIONS, &params).await?;
+        let rows = scoped(client, std::iter::once(tenant), &sql, &params).await?;
         Ok(rows.iter().map(connection).collect())
     }
 

@@ -7,7 +7,7 @@ use super::Records;
 use super::waiting::{Kind, Record};
 use crate::metrics::metrics;
 use crate::shard::{Shards, ToShard};
-use carillon_backplane::log::Log;
+use carillon_backplane::log::{Log, LogError};
 use carillon_platform::telemetry::Seldom;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,6 +18,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 const BEAT: Duration = Duration::from_secs(5);
 /// Between two statements of a kind.
 const PERIOD: Duration = Duration::from_secs(1);
+/// How long a server is left alone that cannot be written to: a refusal has all of the process's database sessions made anew.
+const REFUSED: Duration = Duration::from_secs(10);
 /// After this time no further statement is begun for the last ones.
 const LAST: Duration = Duration::from_secs(5);
 /// Between two of their statements.
@@ -38,19 +40,27 @@ impl RecordWriter {
         let ended = tokio::spawn(async move {
             let mut seconds = interval(PERIOD);
             seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let mut told = Instant::now();
+            let (mut told, mut resumes) = (Instant::now(), Instant::now());
             loop {
                 tokio::select! {
                     _ = &mut stopped => break,
-                    _ = seconds.tick() => write_one_each(&records, &log).await,
+                    _ = seconds.tick() => {}
                 }
+                if Instant::now() < resumes {
+                    continue;
+                }
+                let mut result = write_one_each(&records, &log).await;
                 if let Some(keeping) = &records.keeping {
-                    if told.elapsed() >= BEAT && keeping.beat(&log).await.is_ok() {
+                    if told.elapsed() >= BEAT {
                         told = Instant::now();
+                        result = result.and(keeping.beat(&log).await);
                     }
                     if keeping.is_forgotten.swap(false, Ordering::Relaxed) {
                         shards.send_all(|| ToShard::TellSessions);
                     }
+                }
+                if matches!(result, Err(LogError::Unwritable(..))) {
+                    resumes = Instant::now() + REFUSED;
                 }
             }
             write_all(&records, &log, Instant::now() + LAST).await;
@@ -65,11 +75,12 @@ impl RecordWriter {
     }
 }
 
-/// One statement of each kind.
-async fn write_one_each(records: &Records, log: &Log) {
-    write(&records.devices, log).await;
-    write(&records.sessions, log).await;
-    write(&records.activity, log).await;
+/// One statement of each kind; the first fault there was.
+async fn write_one_each(records: &Records, log: &Log) -> Result<(), LogError> {
+    let devices = write(&records.devices, log).await;
+    let sessions = write(&records.sessions, log).await;
+    let activity = write(&records.activity, log).await;
+    devices.and(sessions).and(activity).map(drop)
 }
 
 /// All of each kind, if there is time.
@@ -80,18 +91,23 @@ async fn write_all(records: &Records, log: &Log, until: Instant) {
 }
 
 async fn write_all_of<R: Record>(kind: &Kind<R>, log: &Log, until: Instant) {
-    while !write(kind, log).await {
+    loop {
+        let pause = match write(kind, log).await {
+            Ok(true) => return,
+            Ok(false) => PAUSE,
+            Err(_) => PERIOD,
+        };
         if Instant::now() >= until {
             metrics().records_dropped(R::KIND, kind.waiting().len() as u64);
             return;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
 /// Writes as many as one statement does. Whether nothing waits any more.
-async fn write<R: Record>(kind: &Kind<R>, log: &Log) -> bool {
-    let taken = kind.waiting().take();
+async fn write<R: Record>(kind: &Kind<R>, log: &Log) -> Result<bool, LogError> {
+    let (taken, mut result) = (kind.waiting().take(), Ok(()));
     if !taken.is_empty() {
         let began = Instant::now();
         let stored = R::store(log, &taken).await;
@@ -104,10 +120,11 @@ async fn write<R: Record>(kind: &Kind<R>, log: &Log) -> bool {
                     tracing::warn!(kind = R::KIND, times, %error, "records cannot be written; they wait");
                 }
                 kind.waiting().put_back(taken);
+                result = Err(error);
             }
         }
     }
     let left = kind.waiting().len();
     metrics().records_waiting(R::KIND, left);
-    left == 0
+    result.map(|()| left == 0)
 }
