@@ -74,6 +74,12 @@ pub(crate) struct Permit {
     kept: Option<Box<Kept>>,
 }
 
+/// A place among the connections of one person in a tenant that a connection came into later, given back when it is dropped.
+pub(crate) struct UserPlace {
+    admission: Arc<Inner>,
+    of: NonZeroU64,
+}
+
 /// A share that a connection holds until its end.
 pub(crate) enum Kept {
     /// Of a poll's large answer.
@@ -131,6 +137,13 @@ impl Admission {
     }
 }
 
+impl Inner {
+    /// What a person is counted under.
+    fn number_of(&self, tenant: &TenantId, user: &UserId) -> NonZeroU64 {
+        NonZeroU64::new(self.hashed.hash_one((tenant, user))).unwrap_or(NonZeroU64::MIN)
+    }
+}
+
 impl Permit {
     /// Where the connection comes from.
     pub(crate) fn address(&self) -> AddressGroup {
@@ -142,8 +155,7 @@ impl Permit {
         self.unauthenticated = None;
         let limit = self.admission.limits.per_user;
         if limit > 0 && self.user.is_none() {
-            let hash = self.admission.hashed.hash_one((tenant, user));
-            let key = NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN);
+            let key = self.admission.number_of(tenant, user);
             let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
             add(&mut counts.by_user, key, limit).ok_or(Full::User)?;
             drop(counts);
@@ -152,9 +164,38 @@ impl Permit {
         Ok(())
     }
 
+    /// A place among the connections of one person in one more tenant; none where it has one already, or there is no limit.
+    pub(crate) fn attach(&self, tenant: &TenantId, user: &UserId) -> Result<Option<UserPlace>, Full> {
+        let limit = self.admission.limits.per_user;
+        let of = self.admission.number_of(tenant, user);
+        if limit == 0 || self.user == Some(of) {
+            return Ok(None);
+        }
+        let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        add(&mut counts.by_user, of, limit).ok_or(Full::User)?;
+        drop(counts);
+        Ok(Some(UserPlace { admission: self.admission.clone(), of }))
+    }
+
+    /// Gives the place in the tenant back that it came into first.
+    pub(crate) fn leave(&mut self, tenant: &TenantId, user: &UserId) {
+        let of = self.admission.number_of(tenant, user);
+        if let Some(own) = self.user.take_if(|own| *own == of) {
+            let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            subtract(&mut counts.by_user, &own);
+        }
+    }
+
     /// Holds a share until the connection has ended. A poll has no window, and a WebSocket no answer.
     pub(crate) fn keep(&mut self, share: Kept) {
         self.kept = Some(Box::new(share));
+    }
+}
+
+impl Drop for UserPlace {
+    fn drop(&mut self) {
+        let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        subtract(&mut counts.by_user, &self.of);
     }
 }
 

@@ -3,6 +3,9 @@
 //! The same for a token in the handshake and for one in the first frame. Whoever is refused gets a named reason, as an
 //! HTTP status before the upgrade, as a close code after it.
 
+#[cfg(test)]
+pub(crate) mod testkit;
+
 use crate::limits::{Arriving, Limits};
 use crate::resume::{Claimed, CursorChecks, resume};
 use crate::services::{Service, Services};
@@ -49,6 +52,8 @@ pub(crate) struct Authorized {
     pub(crate) arriving: Option<Arriving>,
     /// All that they want: the answer to this frame.
     pub(crate) command: Option<Box<ClientFrame>>,
+    /// The credentials, if they are good for several tenants.
+    pub(crate) bearer: Option<Arc<Bearer>>,
 }
 
 #[cfg(test)]
@@ -73,6 +78,7 @@ impl Authorized {
             presence: false,
             command: None,
             arriving: None,
+            bearer: None,
         }
     }
 }
@@ -177,7 +183,17 @@ impl Bearer {
         }
     }
 
-    fn enter(&self, tenant: Option<&TenantId>) -> Result<Identity, AuthError> {
+    /// Whether there is more than one tenant that these let somebody into.
+    pub(crate) fn is_for_several(&self) -> bool {
+        match self {
+            Self::Person(claims) => claims.names_several_tenants(),
+            Self::Service(service) => service.is_for_all_tenants(),
+            Self::Ticket(_) => false,
+        }
+    }
+
+    /// Who they are in a tenant.
+    pub(crate) fn enter(&self, tenant: Option<&TenantId>) -> Result<Identity, AuthError> {
         match self {
             Self::Person(claims) => claims.enter(tenant),
             Self::Service(service) => service.enter(tenant),
@@ -236,16 +252,6 @@ impl Authorizer {
         self.tickets.redeem(ticket, from).await.map(|identity| Bearer::Ticket(Box::new(identity)))
     }
 
-    /// Who the bearer of a token is in a tenant.
-    pub(crate) async fn identify(
-        &self,
-        token: &str,
-        tenant: Option<&TenantId>,
-        from: AddressGroup,
-    ) -> Result<Identity, Refusal> {
-        Ok(self.verify(token, from).await?.enter(tenant)?)
-    }
-
     /// Takes a place among the connections of their tenant for somebody who was let in, if these have a limit.
     pub(crate) async fn take_place(&self, mut authorized: Authorized) -> Result<Authorized, Refusal> {
         if let Some(limit) = authorized.stream.rules().limits().connections {
@@ -257,6 +263,16 @@ impl Authorizer {
 
     /// Lets somebody in whose credentials are proven: with all they asked for, or not at all.
     pub(crate) async fn admit(
+        &self,
+        bearer: &Bearer,
+        hello: ConnectParameters,
+    ) -> Result<Authorized, Refusal> {
+        let kept = || bearer.is_for_several().then(|| Arc::new(bearer.clone()));
+        self.attach(bearer, hello).await.map(|admitted| Authorized { bearer: kept(), ..admitted })
+    }
+
+    /// Lets somebody who is in one tenant into another, likewise.
+    pub(crate) async fn attach(
         &self,
         bearer: &Bearer,
         mut hello: ConnectParameters,
@@ -317,7 +333,7 @@ impl Authorizer {
         };
         let types = hello.types.map(Arc::new);
         let (channels, device, meta) = (hello.channels, hello.device, bearer.meta());
-        let command = None;
+        let (command, bearer) = (None, None);
         Ok(Authorized {
             identity,
             stream,
@@ -331,6 +347,7 @@ impl Authorizer {
             presence,
             command,
             arriving: None,
+            bearer,
         })
     }
 

@@ -1,14 +1,14 @@
 //! The async bridge: who does for the shards what has to wait?
 //!
 //! A shard never waits. What needs the database or a key set is done here, beside it, and comes back as a message. At
-//! most one page and one token of a connection are under way, so the number of requests is bounded by connections; what
+//! most one token and, in each of its tenants, one page of a connection are under way, so the number of requests is bounded by connections; what
 //! those leave behind that come and go quickly is bounded by the shares of their users (`stream::backlog`), and so is what is
 //! asked of tenants' applications (`carillon_platform::ask`).
 
 use crate::authorize::{Authorized, Authorizer, Refusal};
 use crate::edge::RawQuery;
-use crate::relay::{NotPublished, Order, Relay, Turn};
-use crate::shard::{HistoryFrom, HistoryPage, Published, Request, Shards, ToShard};
+use crate::relay::{NotPublished, Order, Relay, Relayed, Turn};
+use crate::shard::{Attached, HistoryFrom, HistoryPage, Published, Request, Shards, ToShard};
 use crate::stream::backlog::{Backlog, Reader, Selection};
 use crate::verdicts::Verdicts;
 use carillon_backplane::log::LogError;
@@ -58,16 +58,25 @@ async fn carry_out(
         Request::Publish { connection, frame, relayed, under_way } => {
             let result = relay.publish(&relayed, turn).await;
             drop(under_way);
-            let answer = Published { frame, channel: relayed.channel, result };
+            let Relayed { tenant, channel, .. } = *relayed;
+            let answer = Published { tenant, frame, channel, result };
             (connection.shard.into(), ToShard::Published(connection, Box::new(answer)))
         }
         Request::Enter { connection, from, token, frame, url } => {
             let result = enter(authorizer, &token, from, &frame, &url).await;
             (connection.shard.into(), ToShard::Entered(connection, result.map(Box::new)))
         }
-        Request::Refresh { connection, from, frame, token, tenant } => {
-            let result = authorizer.identify(&token, Some(&tenant), from).await;
-            (connection.shard.into(), ToShard::Refreshed(connection, frame, result))
+        Request::Refresh { connection, from, frame, token } => {
+            let result = authorizer.verify(&token, from).await;
+            (connection.shard.into(), ToShard::Refreshed(connection, frame, result.map(Box::new)))
+        }
+        Request::Attach { connection, bearer, attaching } => {
+            let result = match authorizer.attach(&bearer, attaching.wanted.clone()).await {
+                Ok(authorized) => authorizer.take_place(authorized).await,
+                Err(refusal) => Err(refusal),
+            };
+            let attached = Attached { attaching: *attaching, bearer, result };
+            (connection.shard.into(), ToShard::Attached(connection, Box::new(attached)))
         }
         Request::Page { connection, ticket, reader, life, cursor, head } => {
             let page = backlog.page(&reader, life, cursor, head).await;
@@ -77,10 +86,10 @@ async fn carry_out(
             let page = history(backlog, &reader, &selection, from, upto).await;
             (connection.shard.into(), ToShard::History(connection, ticket, page))
         }
-        Request::Ask { connection, ticket, endpoint, questions } => {
+        Request::Ask { connection, tenant, ticket, endpoint, questions } => {
             let said = authorizer.asker().ask_all(&endpoint, questions).await;
             let verdicts = Verdicts::new(endpoint.generation(), said);
-            (connection.shard.into(), ToShard::Asked(connection, ticket, Box::new(verdicts)))
+            (connection.shard.into(), ToShard::Asked(connection, tenant, ticket, Box::new(verdicts)))
         }
     }
 }
@@ -111,7 +120,8 @@ fn failed(request: &Request) -> (usize, ToShard) {
         Request::Publish { connection, frame, relayed, .. } => {
             let failed =
                 Err(NotPublished::unavailable("it is not known what became of it; repeat with the same id"));
-            let answer = Published { frame: frame.clone(), channel: relayed.channel.clone(), result: failed };
+            let (tenant, channel) = (relayed.tenant.clone(), relayed.channel.clone());
+            let answer = Published { tenant, frame: frame.clone(), channel, result: failed };
             (connection.shard.into(), ToShard::Published(*connection, Box::new(answer)))
         }
         Request::Enter { connection, .. } => {
@@ -120,16 +130,24 @@ fn failed(request: &Request) -> (usize, ToShard) {
         Request::Refresh { connection, frame, .. } => {
             (connection.shard.into(), ToShard::Refreshed(*connection, frame.clone(), Err(refusal())))
         }
+        Request::Attach { connection, bearer, attaching } => {
+            let (attaching, bearer) = ((**attaching).clone(), bearer.clone());
+            let attached = Attached { attaching, bearer, result: Err(refusal()) };
+            (connection.shard.into(), ToShard::Attached(*connection, Box::new(attached)))
+        }
         Request::Page { connection, ticket, .. } => {
             (connection.shard.into(), ToShard::Page(*connection, *ticket, Err(error())))
         }
         Request::History { connection, ticket, .. } => {
             (connection.shard.into(), ToShard::History(*connection, *ticket, Err(error())))
         }
-        Request::Ask { connection, ticket, endpoint, questions } => {
+        Request::Ask { connection, tenant, ticket, endpoint, questions } => {
             let none = questions.iter().map(|(question, _)| (question.clone(), Verdict::Unavailable));
             let verdicts = Verdicts::new(endpoint.generation(), none.collect());
-            (connection.shard.into(), ToShard::Asked(*connection, *ticket, Box::new(verdicts)))
+            (
+                connection.shard.into(),
+                ToShard::Asked(*connection, tenant.clone(), *ticket, Box::new(verdicts)),
+            )
         }
     }
 }

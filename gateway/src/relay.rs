@@ -79,6 +79,7 @@ impl Order {
 /// What goes to a publisher.
 #[derive(Debug)]
 pub(crate) struct Relayed {
+    pub(crate) tenant: TenantId,
     pub(crate) channel: Channel,
     /// Which connection does not get it.
     except: Option<ConnectionName>,
@@ -99,7 +100,7 @@ impl Relayed {
             quoted(person.user.as_str()),
             serde_json::to_string(&person.roles).unwrap_or_default(),
         );
-        Self { channel: channel.clone(), except, body }
+        Self { tenant: person.tenant.clone(), channel: channel.clone(), except, body }
     }
 }
 

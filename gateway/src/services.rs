@@ -119,6 +119,17 @@ fn refusal(fault: KeyFault) -> Refusal {
 }
 
 impl Service {
+    /// A service of every tenant, which may publish; its key ends then (seconds since 1970).
+    #[cfg(test)]
+    pub(crate) fn for_all(key: ServiceKey, expires_at: u64) -> Self {
+        Self { key, tenant: None, expires_at: Some(expires_at), publish: true }
+    }
+
+    /// Whether its key is for every tenant.
+    pub(crate) fn is_for_all_tenants(&self) -> bool {
+        self.tenant.is_none()
+    }
+
     /// The service in the tenant that was named, or in the only one its key is for.
     pub(crate) fn enter(&self, asked: Option<&TenantId>) -> Result<Identity, AuthError> {
         let tenant = match (&self.tenant, asked) {

@@ -35,6 +35,7 @@ mod tests {
     fn kind(frame: &ServerFrame<'_>) -> &'static str {
         match frame {
             ServerFrame::Welcome { .. } => "welcome",
+            ServerFrame::Detached { .. } => "detached",
             ServerFrame::Heartbeat { .. } => "heartbeat",
             ServerFrame::Reset { .. } => "reset",
             ServerFrame::Expiring { .. } => "expiring",
@@ -72,8 +73,8 @@ mod tests {
         assert!(known.contains(kind(&ServerFrame::Expiring { in_ms: 1 })));
         let on_the_socket = document["channels"]["socket"]["messages"].as_object().unwrap();
         assert_eq!(on_the_socket.keys().map(String::as_str).collect::<BTreeSet<_>>(), known);
-        // A stream carries what is no answer to a frame of the client.
-        let answers = ["ok", "pong", "replayed"];
+        // A stream carries what is no answer to a frame of the client, and is in one tenant.
+        let answers = ["ok", "pong", "replayed", "detached"];
         let told = known.iter().filter(|name| !client::TYPES.contains(name) && !answers.contains(name));
         let on_the_stream = document["channels"]["stream"]["messages"].as_object().unwrap();
         let on_the_stream: BTreeSet<&str> = on_the_stream.keys().map(String::as_str).collect();
@@ -196,6 +197,9 @@ mod tests {
                     Request::Publish(_) => "publish",
                     Request::Typing { .. } => "typing",
                     Request::Presence { .. } => "presence",
+                    Request::Attach { alone: false, .. } => "attach",
+                    Request::Attach { alone: true, .. } => "switch",
+                    Request::Detach => "detach",
                 };
                 assert_eq!(understood, name);
             }

@@ -6,6 +6,7 @@
 mod ack;
 mod activity;
 mod connect;
+mod opening;
 mod presence;
 mod publish;
 mod subscribe;
@@ -16,10 +17,11 @@ pub use connect::{ConnectParameters, connect_parameters, named};
 pub use publish::{ClientEvent, Publish};
 
 use crate::channel::Channel;
-use crate::ident::{Epoch, Seq};
+use crate::ident::{Epoch, Seq, TenantId};
 use crate::limits;
 use crate::signal::Typing;
 use crate::types::TypeFilter;
+use opening::{Opening, object, opening};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -36,6 +38,8 @@ pub const FRAME_ID_BYTES: usize = 128;
 pub struct ClientFrame {
     /// To be repeated in the answer.
     pub id: Option<FrameId>,
+    /// Which of the connection's tenants it is for; none: the one it is in for the longest.
+    pub tenant: Option<TenantId>,
     /// What is wanted.
     pub request: Request,
 }
@@ -84,6 +88,15 @@ pub enum Request {
     Ack(Ack),
     /// Say that one did something.
     Activity(Box<Activity>),
+    /// Come into one more tenant.
+    Attach {
+        /// Which, from where on, and with which channels.
+        wanted: Box<ConnectParameters>,
+        /// Whether all others are left (`switch`).
+        alone: bool,
+    },
+    /// Leave the tenant that the frame names.
+    Detach,
     /// Ask for a `pong`.
     Ping {
         /// Raw JSON to be repeated.
@@ -111,8 +124,20 @@ pub enum History {
 }
 
 /// Every `type` of a client's frame.
-pub const TYPES: [&str; 9] =
-    ["auth", "subscribe", "unsubscribe", "ack", "publish", "typing", "presence", "activity", "ping"];
+pub const TYPES: [&str; 12] = [
+    "auth",
+    "subscribe",
+    "unsubscribe",
+    "ack",
+    "publish",
+    "typing",
+    "presence",
+    "activity",
+    "attach",
+    "detach",
+    "switch",
+    "ping",
+];
 
 /// A frame that cannot be acted on. The connection stays open; the client gets an `error` with this code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -186,61 +211,71 @@ struct TokenField<'a> {
 
 /// Reads one text frame.
 pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
-    let Opening { id, kind, typing, data } = opening(text)?;
-    let invalid = |message: String| FrameFault { code: "invalid_frame", message, id: id.clone() };
-    if kind == "ping" {
-        let data = data.map(|raw| raw.get().into());
-        return Ok(ClientFrame { id, request: Request::Ping { data } });
-    }
+    let opening = opening(text)?;
+    // Of an `auth` nothing but its token is read: as a first frame it is not known yet who sends it.
+    let tenant = if opening.kind == "auth" { Ok(None) } else { opening.tenant() };
+    let Opening { id, kind, typing, data, .. } = opening;
+    let fault = |(code, message)| FrameFault { code, message, id: id.clone() };
+    let tenant = tenant.map_err(|message| fault(("invalid_frame", message)))?;
+    let request = request(text, &kind, typing, data, tenant.as_ref()).map_err(fault)?;
+    Ok(ClientFrame { id, tenant, request })
+}
 
-    if kind == "activity" {
-        let activity = activity::read(text).map_err(invalid)?;
-        return Ok(ClientFrame { id, request: Request::Activity(Box::new(activity)) });
+/// What a frame of a kind asks for; the fault as its code and in words.
+fn request(
+    text: &str,
+    kind: &str,
+    said: Option<Typing>,
+    data: Option<&RawValue>,
+    tenant: Option<&TenantId>,
+) -> Result<Request, (&'static str, String)> {
+    let invalid = |message: String| ("invalid_frame", message);
+    if kind == "ping" {
+        return Ok(Request::Ping { data: data.map(|raw| raw.get().into()) });
     }
     let data = object(data);
-    if kind == "auth" {
-        let token = token(text, data).map_err(invalid)?;
-        return Ok(ClientFrame { id, request: Request::Auth { token } });
-    }
-    if kind == "publish" {
-        let publish = publish::read(text, data).map_err(invalid)?;
-        return Ok(ClientFrame { id, request: Request::Publish(Box::new(publish)) });
-    }
-    if kind == "typing" {
-        let (channel, state) = publish::typing(text, data, typing).map_err(invalid)?;
-        return Ok(ClientFrame { id, request: Request::Typing { channel, state } });
-    }
-    if kind == "ack" {
-        let request = Request::Ack(ack::read(text, data).map_err(invalid)?);
-        return Ok(ClientFrame { id, request });
+    match kind {
+        "auth" => return token(text, data).map(|token| Request::Auth { token }).map_err(invalid),
+        "publish" => {
+            return publish::read(text, data).map(Box::new).map(Request::Publish).map_err(invalid);
+        }
+        "typing" => {
+            let (channel, state) = publish::typing(text, data, said).map_err(invalid)?;
+            return Ok(Request::Typing { channel, state });
+        }
+        "activity" => {
+            return activity::read(text).map(Box::new).map(Request::Activity).map_err(invalid);
+        }
+        "ack" => return ack::read(text, data).map(Request::Ack).map_err(invalid),
+        "attach" | "detach" | "switch" if tenant.is_none() => {
+            return Err(invalid(format!("{kind} needs tenant")));
+        }
+        "detach" => return Ok(Request::Detach),
+        "attach" | "switch" => {
+            let wanted = connect_parameters(text).map_err(invalid)?;
+            return Ok(Request::Attach { wanted: Box::new(wanted), alone: kind == "switch" });
+        }
+        _ => {}
     }
     let outer: Fields<'_> = serde_json::from_str(text).map_err(|e| invalid(e.to_string()))?;
     let inner = data.map(serde_json::from_str).transpose().map_err(|e| invalid(format!("data: {e}")))?;
     let inner = inner.unwrap_or_default();
     if kind == "presence" {
-        let request = presence::read(outer, inner).map_err(|(code, message)| FrameFault {
-            code,
-            message,
-            id: id.clone(),
-        })?;
-        return Ok(ClientFrame { id, request });
+        return presence::read(outer, inner);
     }
     let fields = outer.or(inner);
-    let request = match &*kind {
-        "subscribe" => {
-            let history = subscribe::history(&fields).map_err(invalid)?;
-            let types = subscribe::types(fields.types.as_deref()).map_err(invalid)?;
-            let presence = fields.presence.unwrap_or_default();
-            if presence && history == Some(History::Latest) {
-                return Err(invalid(
-                    "latest and presence exclude each other: ask for them one after the other".into(),
-                ));
-            }
-            Request::Subscribe { channels: channels(&fields).map_err(invalid)?, history, types, presence }
-        }
-        _ => Request::Unsubscribe { channels: channels(&fields).map_err(invalid)? },
-    };
-    Ok(ClientFrame { id, request })
+    if kind != "subscribe" {
+        return Ok(Request::Unsubscribe { channels: channels(&fields).map_err(invalid)? });
+    }
+    let history = subscribe::history(&fields).map_err(invalid)?;
+    let types = subscribe::types(fields.types.as_deref()).map_err(invalid)?;
+    let presence = fields.presence.unwrap_or_default();
+    if presence && history == Some(History::Latest) {
+        return Err(invalid(
+            "latest and presence exclude each other: ask for them one after the other".into(),
+        ));
+    }
+    Ok(Request::Subscribe { channels: channels(&fields).map_err(invalid)?, history, types, presence })
 }
 
 /// The token of a first frame, which must be an `auth`. Nothing else of it is read: who sends it is not known yet.
@@ -248,76 +283,6 @@ pub fn first_token(text: &str) -> Result<Box<str>, FrameFault> {
     let Opening { id, kind, data, .. } = opening(text)?;
     let read = if kind == "auth" { token(text, object(data)) } else { Err("auth comes first".into()) };
     read.map_err(|message| FrameFault { code: "invalid_frame", message, id })
-}
-
-/// What every frame has, read first so that a fault in the rest can be answered with the frame's id.
-struct Opening<'a> {
-    id: Option<FrameId>,
-    /// One of [`TYPES`].
-    kind: String,
-    /// What `typing_start` and `typing_stop` say of a `typing`.
-    typing: Option<Typing>,
-    data: Option<&'a RawValue>,
-}
-
-fn opening(text: &str) -> Result<Opening<'_>, FrameFault> {
-    // The reader below would take a list for the fields in their order.
-    if text.trim_ascii_start().starts_with('[') {
-        return Err(FrameFault {
-            code: "invalid_frame",
-            message: "a frame is one JSON object, not a list".into(),
-            id: None,
-        });
-    }
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| FrameFault {
-        code: if error.is_data() { "invalid_frame" } else { "invalid_json" },
-        message: format!("a frame is one JSON object: {error}"),
-        id: None,
-    })?;
-    let id = frame_id(envelope.id)?;
-    let fault = |code, message: String| FrameFault { code, message, id: id.clone() };
-    let invalid = |message: String| fault("invalid_frame", message);
-
-    let kind = envelope.kind.ok_or_else(|| invalid("type is missing".into()))?;
-    let kind: Cow<'_, str> =
-        serde_json::from_str(kind.get()).map_err(|_| invalid("type must be a string".into()))?;
-    let kind = kind.to_ascii_lowercase();
-    let (kind, typing) = match kind.strip_prefix("typing_").and_then(Typing::read) {
-        Some(state) => ("typing".to_owned(), Some(state)),
-        None => (kind, None),
-    };
-    if !TYPES.contains(&&*kind) {
-        let message = format!("unknown type {:?}; a client sends {}", shortened(&kind), TYPES.join(", "));
-        return Err(fault("unknown_type", message));
-    }
-    Ok(Opening { id, kind, typing, data: envelope.data })
-}
-
-/// The fields of older systems' frames, if they are there.
-fn object(data: Option<&RawValue>) -> Option<&str> {
-    data.map(RawValue::get).filter(|data| data.starts_with('{'))
-}
-
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-}
-
-fn frame_id(id: Option<&RawValue>) -> Result<Option<FrameId>, FrameFault> {
-    let Some(raw) = id.map(RawValue::get).filter(|raw| *raw != "null") else { return Ok(None) };
-    let fault = |message: &str| FrameFault { code: "invalid_frame", message: message.into(), id: None };
-    if raw.len() > FRAME_ID_BYTES {
-        return Err(fault("id must be at most 128 bytes"));
-    }
-    if raw.starts_with(['{', '[']) {
-        return Err(fault("id must be a string or a number"));
-    }
-    Ok(Some(raw.into()))
 }
 
 /// The token of an `auth`.
@@ -442,7 +407,7 @@ mod tests {
         let unknown = fault(r#"{"type":"dance","id":7}"#);
         assert_eq!((unknown.code, unknown.id.as_deref()), ("unknown_type", Some("7")));
         assert!(
-            unknown.message.ends_with("ack, publish, typing, presence, activity, ping"),
+            unknown.message.ends_with("publish, typing, presence, attach, detach, switch, ping"),
             "{}",
             unknown.message
         );

@@ -142,7 +142,9 @@ impl<'de> Visitor<'de> for FindType<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ident::TenantId;
     use crate::limits;
+    use crate::server::naming;
 
     #[test]
     fn the_frame_keeps_the_stored_bytes() {
@@ -161,7 +163,8 @@ mod tests {
         let channels = vec![Channel::new(role).unwrap(); limits::CHANNELS_PER_EVENT];
         let body = vec![b'x'; limits::EVENT_BYTES];
         let id = format!("\"{}\"", "i".repeat(crate::client::FRAME_ID_BYTES - 2));
-        let length = event_frame(Seq(u64::MAX), &channels, &body, Some(&id)).len();
+        let tenant = TenantId::new("t".repeat(limits::TENANT_BYTES)).unwrap();
+        let length = naming(&event_frame(Seq(u64::MAX), &channels, &body, Some(&id)), &tenant).len();
         assert!((limits::EVENT_BYTES..=limits::SERVER_FRAME_BYTES).contains(&length), "{length}");
     }
 

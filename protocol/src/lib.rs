@@ -11,6 +11,7 @@
 //! | [`event`] | how does an event look in the log and on the wire? |
 //! | [`client`] | what may a client say? |
 //! | [`server`] | what does a gateway answer? |
+//! | [`naming`] | how does a frame name its tenant, where a connection is in several? |
 //! | [`close`] | why does a gateway end a connection, and may the client come back? |
 //! | [`signal`] | what is a signal? |
 //! | [`envelope`] | how does a batch of events, word of changed settings, or something for live connections travel through Redis? |
@@ -33,6 +34,7 @@ pub mod event;
 pub mod ident;
 pub mod json;
 pub mod limits;
+pub mod naming;
 pub mod presence;
 pub mod server;
 pub mod settings;

@@ -26,7 +26,9 @@ pub const BODY_BYTES: usize = 1024 * 1024;
 pub const EVENTS_PER_REQUEST: usize = 500;
 /// Most channels one event may go to (after `users` and `roles` became channels).
 pub const CHANNELS_PER_EVENT: usize = 100;
-/// Most channels one connection may be subscribed to.
+/// Most tenants one connection may be in.
+pub const TENANTS_PER_CONNECTION: usize = 16;
+/// Most channels one connection may be subscribed to, in all its tenants together.
 pub const CHANNELS_PER_CONNECTION: usize = 1_000;
 /// Most patterns of a connection that an API key opened: each is compared with each event of the tenant.
 pub const PATTERNS_PER_CONNECTION: usize = 32;

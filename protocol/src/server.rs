@@ -5,6 +5,7 @@
 use crate::channel::Channel;
 use crate::ident::{Epoch, EventId, Seq, TenantId, UserId};
 use crate::limits;
+pub use crate::naming::naming;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::fmt;
@@ -46,6 +47,16 @@ impl fmt::Display for ResetReason {
     }
 }
 
+/// Why a connection is not in a tenant any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DetachReason {
+    /// The new token does not name it.
+    Token,
+    /// An administrator of the tenant has disconnected the user, the device or the connection.
+    Disconnected,
+}
+
 /// What one connection may do, told in `welcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Limits {
@@ -83,6 +94,9 @@ impl Limits {
 pub enum ServerFrame<'a> {
     /// The connection is authenticated, subscribed to its own channels and has a position.
     Welcome {
+        /// The id of the `attach` or `switch` that it answers.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
         /// Names this connection in logs and administration.
         connection: &'a str,
         /// The gateway's name.
@@ -110,6 +124,13 @@ pub enum ServerFrame<'a> {
         /// What somebody has to look after, in words: that this cursor is stuck.
         #[serde(skip_serializing_if = "Option::is_none")]
         warning: Option<&'a str>,
+    },
+    /// The connection is not in a tenant any more, and did not ask for that.
+    Detached {
+        /// Which.
+        tenant: &'a TenantId,
+        /// Why.
+        reason: DetachReason,
     },
     /// The cursor was not told for a while.
     Heartbeat {
@@ -276,6 +297,7 @@ impl ServerFrame<'_> {
             | Self::Pong { seq, .. } => Some(*seq),
             // The `seq` of an `ok` belongs to its channels.
             Self::Expiring { .. }
+            | Self::Detached { .. }
             | Self::Goaway { .. }
             | Self::Replayed { .. }
             | Self::Ok { .. }
@@ -298,6 +320,7 @@ impl ServerFrame<'_> {
             | Self::Pong { .. }
             | Self::Error { .. } => true,
             Self::Welcome { .. }
+            | Self::Detached { .. }
             | Self::Heartbeat { .. }
             | Self::Reset { .. }
             | Self::Expiring { .. }
@@ -306,6 +329,20 @@ impl ServerFrame<'_> {
             | Self::Signal { .. }
             | Self::Presence { .. } => false,
         }
+    }
+
+    /// The tenant that it names in any case.
+    fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Welcome { tenant, .. } | Self::Detached { tenant, .. } => Some(tenant),
+            _ => None,
+        }
+    }
+
+    /// The frame's JSON on a connection that is in several tenants, of which it is about this one.
+    pub fn to_json_naming(&self, tenant: &TenantId) -> Vec<u8> {
+        let json = self.to_json();
+        if self.tenant().is_some() { json } else { naming(&json, tenant) }
     }
 
     /// The frame's JSON.
@@ -323,7 +360,9 @@ pub(crate) mod tests {
     use super::*;
 
     /// Every frame in every form it has, one a line.
-    pub(crate) const FROZEN: &str = r#"{"type":"welcome","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000,"frame_bytes":98304,"signal_bytes":16384},"warning":"stuck"}
+    pub(crate) const FROZEN: &str = r#"{"type":"welcome","id":"a1","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000,"frame_bytes":98304,"signal_bytes":16384},"warning":"stuck"}
+{"type":"detached","tenant":"acme","reason":"token"}
+{"type":"detached","tenant":"acme","reason":"disconnected"}
 {"type":"heartbeat","seq":41}
 {"type":"heartbeat","seq":41,"epoch":"e1"}
 {"type":"reset","reason":"epoch_changed","seq":7,"epoch":"e1"}
@@ -362,6 +401,7 @@ pub(crate) mod tests {
         let members: Box<RawValue> = serde_json::from_str(r#"[{"user":"42","since":7}]"#).unwrap();
         let frames = [
             ServerFrame::Welcome {
+                id: Some(&id),
                 connection: "c1",
                 node: "gateway-1",
                 tenant: &tenant,
@@ -376,6 +416,8 @@ pub(crate) mod tests {
                 limits: Limits::with_frame_rate(50),
                 warning: Some("stuck"),
             },
+            ServerFrame::Detached { tenant: &tenant, reason: DetachReason::Token },
+            ServerFrame::Detached { tenant: &tenant, reason: DetachReason::Disconnected },
             ServerFrame::Heartbeat { seq: Seq(41), epoch: None },
             ServerFrame::Heartbeat { seq: Seq(41), epoch: Some(&epoch) },
             ServerFrame::Reset { reason: ResetReason::EpochChanged, seq: Seq(7), epoch: &epoch },

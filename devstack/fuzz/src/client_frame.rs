@@ -82,6 +82,10 @@ fn within_limits(frame: &ClientFrame) {
             assert!(activity.data.len() <= ACTIVITY_BYTES && activity.data.starts_with('{'));
             serde_json::from_str::<&RawValue>(&activity.data).expect("what is stored is JSON");
         }
+        Request::Attach { wanted, .. } => {
+            assert!(wanted.tenant.is_some() && wanted.channels.len() <= CHANNELS_PER_CONNECTION);
+        }
+        Request::Detach => assert!(frame.tenant.is_some()),
         Request::Ping { data: None } | Request::Auth { .. } | Request::Typing { .. } | Request::Ack(_) => {}
     }
 }
@@ -295,6 +299,13 @@ fn says_the_same(frame: &ClientFrame, tree: &Value, text: &str) {
             let said = if tree["name"].is_null() { &tree["data"]["data"] } else { &tree["data"] };
             assert_eq!(sent, if said.is_null() { Value::Object(Default::default()) } else { said.clone() });
         }
+        Request::Attach { wanted, alone } => {
+            assert_eq!(
+                (&*kind, wanted.tenant.as_ref()),
+                (["attach", "switch"][usize::from(*alone)], frame.tenant.as_ref())
+            );
+        }
+        Request::Detach => assert_eq!(kind, "detach"),
         Request::Ack(Ack { seq, epoch }) => {
             assert_eq!((&*kind, Some(seq.0)), ("ack", field("seq").as_u64()));
             assert_eq!(epoch.as_ref().map(Epoch::as_str), field("epoch").as_str());

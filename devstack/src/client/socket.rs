@@ -349,7 +349,7 @@ impl Socket {
         let mut before = Vec::new();
         while before.len() < 100_000 {
             let frame = self.next_frame(deadline.saturating_duration_since(Instant::now())).await?;
-            let answers = matches!(frame.kind(), "ok" | "error" | "pong");
+            let answers = matches!(frame.kind(), "ok" | "error" | "pong" | "welcome");
             if answers && frame.0.get("id") == request.get("id") {
                 return Ok((frame, before));
             }

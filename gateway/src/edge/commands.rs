@@ -49,6 +49,7 @@ impl Edge {
         query.hello.presence = None;
         (query.hello.since, query.hello.epoch, query.hello.last) = (None, None, None);
         query.hello.patterns.clear();
+        query.hello.tenant = query.hello.tenant.or_else(|| frame.tenant.clone());
         // Whoever types somewhere must be allowed to be there.
         query.hello.channels = within(&frame.request)?.into_iter().collect();
         let mut client = self.admit(permit, bearer, query, Wire::Command).await?;
@@ -106,6 +107,7 @@ fn within(asked: &Asked) -> Result<Option<Channel>, Problem> {
             unfit("name channels in the URL of the event stream or poll")
         }
         Asked::Auth { .. } => unfit("the token comes with each request"),
+        Asked::Attach { .. } | Asked::Detach => unfit("name the tenant in the frame or the URL"),
     }
 }
 

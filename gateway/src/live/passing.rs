@@ -5,13 +5,13 @@
 
 use crate::budget::{Budget, Charge};
 use crate::shard::ConnectionId;
-use crate::stream::entry::Message;
+use crate::stream::entry::{Message, Named};
 use crate::ws::Opcode;
 use crate::ws::deflate::Deflater;
 use crate::ws::encode::{payload, text_frame};
 use bytes::Bytes;
 use carillon_protocol::event::event_type;
-use carillon_protocol::{Channel, Signal, Typing, UserId};
+use carillon_protocol::{Channel, Signal, TenantId, Typing, UserId};
 use serde_json::value::RawValue;
 use std::sync::{Arc, OnceLock};
 
@@ -40,6 +40,7 @@ pub(crate) struct Passing {
     frame: Bytes,
     deflated: OnceLock<Option<Bytes>>,
     event_stream: OnceLock<Box<Message>>,
+    named: OnceLock<Box<Named>>,
     charge: Charge,
 }
 
@@ -67,6 +68,7 @@ impl Passing {
             frame: text_frame(&[&frame]),
             deflated: OnceLock::new(),
             event_stream: OnceLock::new(),
+            named: OnceLock::new(),
             charge,
         }))
     }
@@ -100,6 +102,20 @@ impl Passing {
             form
         });
         form.as_ref()
+    }
+
+    /// As a WebSocket message that names its tenant, made now if it was not.
+    pub(crate) fn named(&self, tenant: &TenantId) -> &Named {
+        self.named.get_or_init(|| {
+            let named = Named::new(self.json(), tenant);
+            self.charge.add(named.weight());
+            Box::new(named)
+        })
+    }
+
+    /// The same compressed; none if it would not be shorter.
+    pub(crate) fn named_deflate(&self, tenant: &TenantId, deflater: &mut Deflater) -> Option<&Bytes> {
+        self.named(tenant).deflate(deflater, &self.charge)
     }
 
     /// As a message of an event stream. It has no id: the cursor stays where it is.

@@ -4,11 +4,11 @@
 
 use super::roster::{Present, Told, Update, member};
 use crate::shard::Wire;
-use crate::stream::entry::Message;
+use crate::stream::entry::{Message, Named};
 use crate::ws::encode::{payload, text_frame};
 use bytes::Bytes;
 use carillon_protocol::server::ServerFrame;
-use carillon_protocol::{Channel, UserId};
+use carillon_protocol::{Channel, TenantId, UserId};
 use serde_json::value::RawValue;
 use std::sync::OnceLock;
 
@@ -23,22 +23,31 @@ pub(crate) struct PresenceFrame {
     message: Bytes,
     /// Made when the first reader of an event stream gets it.
     event_stream: OnceLock<Box<Message>>,
+    named: OnceLock<Box<Named>>,
 }
 
 impl PresenceFrame {
     fn new(frame: &ServerFrame<'_>) -> Self {
-        Self { message: text_frame(&[&frame.to_json()]), event_stream: OnceLock::new() }
+        Self {
+            message: text_frame(&[&frame.to_json()]),
+            event_stream: OnceLock::new(),
+            named: OnceLock::new(),
+        }
     }
 
-    /// As a client of this kind reads it. An answer that comes once has nobody who watches.
-    pub(crate) fn form(&self, wire: Wire) -> Option<&Bytes> {
-        match wire {
-            Wire::WebSocket(_) => Some(&self.message),
-            Wire::EventStream { chunked } => {
+    /// As a client of this kind reads it; those in several tenants have this one named. An answer that comes once has nobody who watches.
+    pub(crate) fn form(&self, wire: Wire, tenant: Option<&TenantId>) -> Option<&Bytes> {
+        match (wire, tenant) {
+            (Wire::WebSocket(_), None) => Some(&self.message),
+            (Wire::WebSocket(_), Some(tenant)) => {
+                let named = || Box::new(Named::new(payload(&self.message), tenant));
+                Some(self.named.get_or_init(named).frame())
+            }
+            (Wire::EventStream { chunked }, _) => {
                 let of_json = || Box::new(Message::new(b"data: ", payload(&self.message)));
                 Some(self.event_stream.get_or_init(of_json).form(chunked))
             }
-            Wire::Poll { .. } | Wire::Command => None,
+            (Wire::Poll { .. } | Wire::Command, _) => None,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::context::Context;
 use super::devices::{AckFault, seen_ms};
-use super::joining::{SESSION, raw};
-use super::session::Session;
+use super::joining::raw;
+use super::session::{At, Session};
 use super::sessions::Sessions;
 use super::tables::Tables;
 use super::world::World;
@@ -18,29 +18,29 @@ const LATEST_US: u64 = 600_000_000;
 
 /// An `ack` came. One that is wrong is answered also without an `id`: who sent it would never know.
 pub(super) fn ack<W: World>(
-    key: u32,
+    at: At,
     id: Option<FrameId>,
     Ack { seq, epoch }: &Ack,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
     let Tables { connections, rooms, devices, .. } = tables;
-    let Some(connection) = connections.get(key as usize) else { return };
-    let Some(session) = connection.sessions().get(SESSION) else { return };
+    let Some(connection) = connections.get(at.key as usize) else { return };
+    let Some(session) = connection.sessions().get(at.session) else { return };
     let Some(room) = rooms.get(session.room) else { return };
-    let at = (key, session.room);
-    if !devices.knows(key, session.room) {
+    let own = (at.key, session.room);
+    if !devices.knows(at.key, session.room) {
         let message = "an ack is a device's: connect with device";
-        return tables.refuse(key, id.as_deref(), "device_required", message, context.now_ms);
+        return tables.refuse(at, id.as_deref(), "device_required", message, context.now_ms);
     }
     let (cursor, seen_ms) = (session.cursor(room.cursor), seen_ms(connection, context));
-    let fault = match devices.ack(at, (*seq, epoch.as_ref()), (&room.life, cursor), seen_ms) {
+    let fault = match devices.ack(own, (*seq, epoch.as_ref()), (&room.life, cursor), seen_ms) {
         Ok(()) => {
             metrics().acks.increment(1);
             if let Some(id) = raw(&id) {
                 let (channels, seq, epoch, expires_in, presence) = (None, None, None, None, None);
                 let ok = ServerFrame::Ok { id: Some(id), channels, seq, epoch, expires_in, presence };
-                tables.say(key, &ok, context.now_ms);
+                tables.say_of(at, &ok, context.now_ms);
             }
             return;
         }
@@ -53,7 +53,7 @@ pub(super) fn ack<W: World>(
             ("ack_epoch", format!("in the epoch {} this number is another event's", room.life.epoch.as_str()))
         }
     };
-    tables.refuse(key, id.as_deref(), code, &message, context.now_ms);
+    tables.refuse(at, id.as_deref(), code, &message, context.now_ms);
 }
 
 /// Sends a ping, which carries the time, behind everything that was written.

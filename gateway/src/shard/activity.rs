@@ -4,8 +4,9 @@
 //! the frame has an `id`.
 
 use super::context::Context;
-use super::joining::{SESSION, raw};
+use super::joining::raw;
 use super::publishing::{Refused, refuse};
+use super::session::At;
 use super::tables::Tables;
 use super::world::World;
 use crate::metrics::metrics;
@@ -19,19 +20,19 @@ const RATE: u32 = 10;
 
 /// An `activity` came.
 pub(super) fn activity<W: World>(
-    key: u32,
+    at: At,
     id: Option<FrameId>,
     what: Activity,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
-    match taken(key, what, tables, context) {
+    match taken(at, what, tables, context) {
         Ok(()) if id.is_some() => {
             let ok = ServerFrame::Passed { id: raw(&id), degraded: false };
-            tables.say(key, &ok, context.now_ms);
+            tables.say_of(at, &ok, context.now_ms);
         }
         Err(refused) if id.is_some() => {
-            refuse(key, &id, &Channel::tenant(), refused, tables, context);
+            refuse(at, &id, &Channel::tenant(), refused, tables, context);
         }
         Err(refused) => metrics().frame_refused(refused.code),
         Ok(()) => {}
@@ -39,14 +40,14 @@ pub(super) fn activity<W: World>(
 }
 
 fn taken<W: World>(
-    key: u32,
+    at: At,
     what: Activity,
     tables: &Tables<W::Socket>,
     context: &Context<W>,
 ) -> Result<(), Refused> {
     let gone = || Refused::new("unavailable", "the connection has ended");
-    let connection = tables.get(key).ok_or_else(gone)?;
-    let session = connection.sessions().get(SESSION).ok_or_else(gone)?;
+    let connection = tables.get(at.key).ok_or_else(gone)?;
+    let session = connection.sessions().get(at.session).ok_or_else(gone)?;
     let (tenant, user) = (session.identity.tenant.clone(), session.identity.user.clone());
     let name = connection.id.name(&context.config.run);
     let now_ms = context.world.unix_us() / 1_000;
@@ -58,7 +59,7 @@ fn taken<W: World>(
         message: format!("at most {RATE} activities a second of one connection"),
         retry_ms: Some(retry_ms),
     })?;
-    let device = tables.devices.name(key, session.room).cloned();
+    let device = tables.devices.name(at.key, session.room).cloned();
     let record = ActivityRecord::new(now_ms, (tenant, user), (device, name.as_str()), what);
     if context.config.records.activity.waiting().put(record) {
         return Ok(());

@@ -2,15 +2,16 @@
 //!
 //! A shard is driven by hand; the test gives the application's answers.
 
-use super::joining::{SESSION, subscribe};
+use super::joining::subscribe;
 use super::messages::{Coming, ConnectionId, Joining, Newcomer, Request, ToShard};
-use super::session::Position;
+use super::room::Member;
+use super::session::{At, Position};
 use super::shard::Shard;
 use super::wire::Wire;
 use super::world::Kernel;
 use super::{FrameRate, ShardConfig, StuckCursors};
 use crate::admission::{Admission, ConnectionLimits};
-use crate::authorize::{Authorized, Resume};
+use crate::authorize::{Authorized, Bearer, Resume};
 use crate::limits::Limits;
 use crate::live::{Outgoing, Rates};
 use crate::records::Records;
@@ -121,6 +122,7 @@ impl Rig {
             presence: false,
             command: None,
             arriving: None,
+            bearer: None,
         };
         let newcomer = Newcomer {
             socket: mio::net::TcpStream::from_std(socket),
@@ -135,6 +137,14 @@ impl Rig {
         let mut rig = Self { shard, stream, requests, client, id, version: 0, _poll: poll };
         rig.set_rules(1);
         rig
+    }
+
+    fn at(&self) -> At {
+        At { key: self.id.key, session: 0 }
+    }
+
+    fn member(&self) -> Member {
+        self.shard.tables.session(self.at()).unwrap().member(self.id.key)
     }
 
     fn tell(&mut self, message: ToShard) {
@@ -160,17 +170,17 @@ impl Rig {
     fn subscribe(&mut self, channels: &[&str]) {
         let channels = channels.iter().map(|name| channel(name)).collect();
         let joining = Joining { id: Some("1".into()), channels, history: None, types: None, presence: false };
-        subscribe(self.id.key, joining, &mut self.shard.tables, &mut self.shard.context);
+        subscribe(self.at(), joining, &mut self.shard.tables, &mut self.shard.context);
     }
 
     fn unsubscribe(&mut self, name: &str) {
         let request = carillon_protocol::client::Request::Unsubscribe { channels: vec![channel(name)] };
-        let frame = carillon_protocol::client::ClientFrame { id: None, request };
+        let frame = carillon_protocol::client::ClientFrame { id: None, tenant: None, request };
         super::commands::carry_out(self.id.key, frame, &mut self.shard.tables, &mut self.shard.context);
     }
 
     fn has_roles(&mut self, roles: &[&str]) {
-        self.tell(ToShard::Refreshed(self.id, None, Ok(identity(roles))));
+        self.tell(ToShard::Refreshed(self.id, None, Ok(Box::new(Bearer::Ticket(Box::new(identity(roles)))))));
     }
 
     /// What the application is asked now, if anything.
@@ -190,19 +200,18 @@ impl Rig {
             (question, verdict)
         });
         let verdicts = Verdicts::new(asked.generation, said.collect());
-        self.tell(ToShard::Asked(self.id, asked.ticket, Box::new(verdicts)));
+        self.tell(ToShard::Asked(self.id, self.stream.tenant.clone(), asked.ticket, Box::new(verdicts)));
     }
 
     fn is_in(&self, name: &str) -> bool {
-        let session = &self.shard.tables.get(self.id.key).unwrap().sessions()[SESSION];
+        let session = &self.shard.tables.get(self.id.key).unwrap().sessions()[0];
         let room = self.shard.tables.rooms.get(session.room).unwrap();
         room.own_key(&session.channels, &channel(name)).is_some()
     }
 
     fn is_behind(&mut self, seq: Option<u64>) {
         let connection = self.shard.tables.get_mut(self.id.key).unwrap();
-        connection.sessions_mut()[SESSION].position =
-            seq.map_or(Position::Live, |seq| Position::Behind(Seq(seq)));
+        connection.sessions_mut()[0].position = seq.map_or(Position::Live, |seq| Position::Behind(Seq(seq)));
     }
 
     /// What the client was sent since.
@@ -280,7 +289,7 @@ fn an_answer_about_old_roles_is_nothing_to_a_member() {
     rig.subscribe(&["a:1"]);
     let asked = rig.asked().unwrap();
     rig.answer(asked, |_| yes(1));
-    let held = rig.shard.tables.asked.held(0, &channel("a:1")).unwrap();
+    let held = rig.shard.tables.asked.held(rig.member(), &channel("a:1")).unwrap();
     let renewal = || Asked {
         ticket: None,
         generation: 1,
@@ -292,11 +301,11 @@ fn an_answer_about_old_roles_is_nothing_to_a_member() {
         )],
     };
     rig.has_roles(&["y"]);
-    let waits = rig.shard.tables.asked.held(0, &channel("a:1")).unwrap();
+    let waits = rig.shard.tables.asked.held(rig.member(), &channel("a:1")).unwrap();
     for verdict in [yes(9), Verdict::Unavailable, Verdict::Refused] {
         rig.answer(renewal(), |_| verdict);
         assert!(rig.is_in("a:1"), "{verdict:?}");
-        assert_eq!(rig.shard.tables.asked.held(0, &channel("a:1")), Some(waits), "{verdict:?}");
+        assert_eq!(rig.shard.tables.asked.held(rig.member(), &channel("a:1")), Some(waits), "{verdict:?}");
     }
     assert_eq!(waits.number, held.number);
     // About the present ones it is.

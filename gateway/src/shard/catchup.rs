@@ -10,8 +10,10 @@ use super::fanout::fall_behind;
 use super::generation::reset;
 use super::messages::{Request, Ticket};
 use super::outbox::{SLICES, Wrote, length, write_vectored};
+use super::replay::ask_next;
 use super::room::{Room, Rooms};
-use super::session::{Position, Reading};
+use super::session::{ASK_AGAIN_MS, Position, Reading, Session};
+use super::stuck::Watched;
 use super::wire::Wire;
 use super::world::World;
 use crate::stream::Reading as InRing;
@@ -24,8 +26,6 @@ use std::sync::Arc;
 
 /// Events looked at in one turn of one connection, so that others get theirs.
 const TURN: usize = 512;
-/// How soon a log that did not answer is asked again.
-pub(super) const ASK_AGAIN_MS: u64 = 500;
 
 /// How far a connection came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,32 +38,46 @@ pub(super) enum Progress {
     Waits,
 }
 
-/// Brings the sessions of a connection as far forward as its socket takes. Nothing may wait in its outbox.
+/// Brings the sessions of a connection as far forward as its socket takes, one after the other, and asks for the history of those that
+/// are live. Nothing may wait in its outbox.
 pub(super) fn go_forward<W: World>(
     connection: &mut Connection<W::Socket>,
     rooms: &Rooms,
     entries: &mut Vec<Arc<Entry>>,
     context: &mut Context<W>,
 ) -> Progress {
-    let (mut more, mut waits) = (false, false);
-    for index in 0..connection.sessions().len() {
-        let progress = session_forward(connection, index, rooms, entries, context);
-        more |= progress == Progress::More;
-        waits |= progress == Progress::Waits;
-        if !connection.outbox.is_empty() || !connection.is_open() {
+    let sessions = connection.sessions().len();
+    // Of several each gets its part of the turn.
+    let most = (TURN / sessions.max(1)).max(SLICES);
+    let (mut more, mut is_alone) = (false, connection.turns.is_alone());
+    for _ in 0..sessions {
+        let index = connection.turns.next(sessions);
+        more |= session_forward(connection, index, most, rooms, entries, context) == Progress::More;
+        if !connection.is_open() {
+            return Progress::Waits;
+        }
+        ask_next(connection, index, context);
+        let reads = connection.sessions().get(index).is_some_and(Session::is_reading);
+        if is_alone && reads {
+            break;
+        }
+        is_alone = false;
+        connection.turns.pass(index);
+        if !connection.outbox.is_empty() {
             return Progress::Waits;
         }
     }
-    match (more, waits || !connection.is_open()) {
+    match (more, connection.sessions().iter().all(Session::is_live)) {
         (true, _) => Progress::More,
-        (false, true) => Progress::Waits,
-        (false, false) => Progress::Live,
+        (false, true) => Progress::Live,
+        (false, false) => Progress::Waits,
     }
 }
 
 fn session_forward<W: World>(
     connection: &mut Connection<W::Socket>,
     index: usize,
+    most: usize,
     rooms: &Rooms,
     entries: &mut Vec<Arc<Entry>>,
     context: &mut Context<W>,
@@ -84,7 +98,7 @@ fn session_forward<W: World>(
         if session.reading != Reading::Nothing {
             return Progress::Waits;
         }
-        if looked >= TURN {
+        if looked >= most {
             return Progress::More;
         }
         entries.clear();
@@ -132,6 +146,7 @@ fn write_matching<W: World>(
     context: &mut Context<W>,
 ) -> bool {
     while let (Some(first), Some(last)) = (entries.first(), entries.last()) {
+        let tenant = connection.naming(&room.stream.tenant);
         let Stage::Open(sessions) = &mut connection.stage else { return false };
         let Some(session) = sessions.get_mut(index) else { return false };
         let Position::Behind(cursor) = session.position else { return true };
@@ -147,7 +162,8 @@ fn write_matching<W: World>(
             }
             return true;
         }
-        if let Some(watched) = connection.watched.as_mut().filter(|watched| watched.is_new())
+        let is_new = |watched: &&mut Box<Watched>| watched.is_new_in(&session.identity.tenant);
+        if let Some(watched) = connection.watched.as_mut().filter(is_new)
             && let Some(first) = entries.iter().find(is_wanted)
         {
             watched.begins_with(first);
@@ -158,7 +174,7 @@ fn write_matching<W: World>(
         while let Some((entry, after)) = rest.split_first() {
             if is_wanted(&entry) {
                 let Some(slice) = slices.get_mut(count) else { break };
-                let form = connection.wire.event(entry, &room.life.epoch, &mut context.deflater, 1);
+                let form = connection.wire.event(entry, tenant, &room.life.epoch, &mut context.deflater, 1);
                 *slice = IoSlice::new(form);
                 count += 1;
             }
@@ -213,13 +229,14 @@ pub(super) fn take_page<W: World>(
         Err(error) => {
             tracing::debug!(%error, "a backlog page could not be read, asking again");
             session.reading = Reading::Later(context.now_ms + ASK_AGAIN_MS);
-            return;
+            return connection.turns.pass(index);
         }
     };
     let Some(room) = rooms.get(session.room) else { return };
     if !connection.flush(context) {
-        return;
+        return connection.turns.keep(index);
     }
+    connection.turns.pass(index);
     let entries = page.after(cursor);
     if entries.is_empty() && cursor < room.cursor {
         let standing = Standing { cursor: room.cursor, epoch: room.life.epoch.clone() };

@@ -12,6 +12,7 @@ use super::quality::Quality;
 use super::room::RoomKey;
 use super::session::Session;
 use super::stuck::Watched;
+use super::turns::Turns;
 use super::wire::{Wire, push_poll_answer};
 use super::world::{Socket, World};
 use crate::admission::Permit;
@@ -21,7 +22,7 @@ use crate::stream::entry::Entry;
 use crate::ws::Decoder;
 use carillon_protocol::CloseCode;
 use carillon_protocol::server::{ResetReason, ServerFrame};
-use carillon_protocol::{Epoch, Seq};
+use carillon_protocol::{Epoch, Seq, TenantId};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -41,7 +42,8 @@ pub(super) struct Connection<S> {
     /// When bytes last came from the client.
     pub(super) heard_ms: u64,
     /// When the client was last told its cursor, by an event or by a frame of ours. Nothing else postpones a heartbeat: a
-    /// page sees no ping, and an answer without a cursor leaves it with an old one.
+    /// page sees no ping, and an answer without a cursor leaves it with an old one. With several tenants, when it was last told
+    /// all of its cursors together: nothing but that postpones the next time.
     pub(super) told_ms: u64,
     /// Since when the socket takes nothing, if it is so.
     pub(super) blocked_ms: Option<u64>,
@@ -57,6 +59,10 @@ pub(super) struct Connection<S> {
     pub(super) unread: bool,
     /// Whether it stands in the list of those the shard goes on with.
     pub(super) queued: bool,
+    /// Whether a new token is being checked: one at a time, so that the last one sent is the one that stays.
+    pub(super) is_refreshing: bool,
+    /// Which of its sessions goes on next.
+    pub(super) turns: Turns,
     /// Its place in the wheel.
     pub(super) place: u64,
     /// Whether it was sent away, and how far it is with that.
@@ -174,16 +180,48 @@ impl<S: Socket> Connection<S> {
         self.last_ticket
     }
 
-    /// Puts a frame behind what waits to be written. A poll has its own form.
-    pub(super) fn say(&mut self, frame: &ServerFrame<'_>, epoch: Option<&Epoch>, now_ms: u64) {
+    /// A tenant, where frames about it name it: on a connection that is in several.
+    pub(super) fn naming<'t>(&self, tenant: &'t TenantId) -> Option<&'t TenantId> {
+        (self.sessions().len() > 1).then_some(tenant)
+    }
+
+    /// Puts a frame that is about no tenant behind what waits to be written. A poll has its own form.
+    pub(super) fn say(&mut self, frame: &ServerFrame<'_>) {
         if !self.is_ending() {
-            self.wire.push(self.outbox.control(), frame, epoch);
-            if frame.cursor().is_some() {
-                self.told_ms = now_ms;
+            self.wire.push(self.outbox.control(), frame, None, None);
+            self.end_command(frame, self.heard_ms);
+        }
+    }
+
+    /// The same with a frame about the tenant of one of its sessions, which stands in this epoch.
+    pub(super) fn say_of(
+        &mut self,
+        session: usize,
+        frame: &ServerFrame<'_>,
+        epoch: Option<&Epoch>,
+        now_ms: u64,
+    ) {
+        if self.is_ending() {
+            return;
+        }
+        let tenant = match &self.stage {
+            Stage::Open(sessions) if sessions.len() > 1 => {
+                sessions.get(session).map(|session| &session.identity.tenant)
             }
-            if self.wire == Wire::Command && frame.is_answer() {
-                self.answered(now_ms);
-            }
+            _ => None,
+        };
+        self.wire.push(self.outbox.control(), frame, tenant, epoch);
+        if frame.cursor().is_some() && tenant.is_none() {
+            self.told_ms = now_ms;
+        }
+        self.end_command(frame, now_ms);
+    }
+
+    /// The same with a frame about a tenant that it is in no more.
+    pub(super) fn say_about(&mut self, tenant: &TenantId, frame: &ServerFrame<'_>) {
+        if !self.is_ending() {
+            self.wire.push(self.outbox.control(), frame, Some(tenant), None);
+            self.end_command(frame, self.heard_ms);
         }
     }
 
@@ -212,8 +250,11 @@ impl<S: Socket> Connection<S> {
         self.stage = Stage::Closing { until_ms, answered: false, sessions: self.take_sessions() };
     }
 
-    /// A command has its answer, which ends it.
-    fn answered(&mut self, now_ms: u64) {
+    /// A command that has its answer ends with it.
+    fn end_command(&mut self, frame: &ServerFrame<'_>, now_ms: u64) {
+        if self.wire != Wire::Command || !frame.is_answer() {
+            return;
+        }
         metrics().closed(CloseReason::Answered.label());
         self.ended = Some(CloseReason::Answered);
         let until_ms = now_ms + FAREWELL_MS;
@@ -318,7 +359,9 @@ impl<S: Socket> Connection<S> {
     /// The socket took all of these events.
     pub(super) fn wrote_events<W: World>(&mut self, bytes: u64, context: &mut Context<W>) {
         self.wrote(bytes, context);
-        self.told_ms = context.now_ms;
+        if self.sessions().len() <= 1 {
+            self.told_ms = context.now_ms;
+        }
     }
 
     /// The socket takes again. What it did not answer meanwhile is no sign of anything: a ping may have waited behind what

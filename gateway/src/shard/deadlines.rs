@@ -7,7 +7,7 @@ use super::acks::ping;
 use super::connection::{Connection, Departure, Stage};
 use super::context::{Context, ShardConfig};
 use super::leaving::depart;
-use super::session::{Reading, Session};
+use super::session::{At, Reading, Session};
 use super::stuck::PASSED_MS;
 use super::tables::Tables;
 use super::wire::Wire;
@@ -111,7 +111,7 @@ fn look_after_sessions<W: World>(key: u32, tables: &mut Tables<W::Socket>, conte
         }
     }
     if let Some(in_ms) = expiring {
-        tables.say(key, &ServerFrame::Expiring { in_ms }, now_ms);
+        tables.say(key, &ServerFrame::Expiring { in_ms });
     }
 }
 
@@ -134,7 +134,8 @@ fn look_after_client<W: World>(key: u32, tables: &mut Tables<W::Socket>, context
     }
     if connection.wire == Wire::Command {
         if now_ms >= connection.opened_ms + COMMAND_MS {
-            tables.refuse(key, None, "unavailable", "there was no answer in time", now_ms);
+            let at = At { key, session: 0 };
+            tables.refuse(at, None, "unavailable", "there was no answer in time", now_ms);
         }
         return;
     }
@@ -149,8 +150,8 @@ fn look_after_client<W: World>(key: u32, tables: &mut Tables<W::Socket>, context
     let is_unheard = now_ms >= heard_ms + unheard_ms;
     let is_ping_due =
         is_websocket && pinged_ms.is_none() && (is_unheard || is_asked_again(key, tables, context));
-    if let Some(standing) = tables.standing(key).filter(|_| is_heartbeat_due) {
-        tables.say(key, &ServerFrame::Heartbeat { seq: standing.cursor, epoch: None }, now_ms);
+    if is_heartbeat_due {
+        tell_cursors(key, tables, now_ms);
     }
     if is_ping_due {
         ping(key, tables, context);
@@ -165,6 +166,18 @@ fn is_asked_again<W: World>(key: u32, tables: &Tables<W::Socket>, context: &Cont
     let before_us = context.world.now_us().saturating_sub(context.config.heartbeat_ms * 1_000);
     let sessions = tables.get(key).map(Connection::sessions).unwrap_or_default();
     sessions.iter().any(|session| tables.devices.was_pinged_before(key, session.room, before_us))
+}
+
+/// Tells a client its cursor in each of its tenants.
+fn tell_cursors<S: Socket>(key: u32, tables: &mut Tables<S>, now_ms: u64) {
+    let sessions = tables.get(key).map_or(0, |connection| connection.sessions().len());
+    for at in (0..sessions).map(|session| At { key, session }) {
+        let Some(standing) = tables.standing(at) else { continue };
+        tables.say_of(at, &ServerFrame::Heartbeat { seq: standing.cursor, epoch: None }, now_ms);
+    }
+    if let Some(connection) = tables.get_mut(key) {
+        connection.told_ms = now_ms;
+    }
 }
 
 /// When a client that has not answered a ping is given up: 2.5 heartbeats after it was heard, and 1.5 after it was asked.

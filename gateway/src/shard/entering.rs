@@ -1,33 +1,41 @@
 //! How does a socket become somebody in a tenant, and where in its log do they begin?
 
 use super::allowance::Allowance;
-use super::commands::token_deadlines;
-use super::connection::{Connection, Departure, Gathered, Stage};
+use super::attaching::{attach, end_requests, leave, leave_for_now};
+use super::connection::{Connection, Departure, Gathered, Stage, Standing};
 use super::context::Context;
 use super::devices::Device;
 use super::generation::tell_reset;
-use super::joining::spread;
+use super::joining::{raw, spread};
 use super::membership::Memberships;
-use super::messages::{Coming, ConnectionId, Newcomer};
+use super::messages::{Attached, Attaching, Coming, ConnectionId, Newcomer};
 use super::outbox::Outbox;
 use super::quality::Quality;
+use super::refreshing::token_deadlines;
 use super::revoked::keeps_out;
+use super::room::RoomKey;
 use super::rules::{follow_rules, recheck};
-use super::session::{Position, Reading, Session};
+use super::session::{At, Position, Reading, Session};
 use super::tables::Tables;
+use super::turns::Turns;
 use super::watching::watch_all;
 use super::wire::Wire;
-use super::world::World;
+use super::world::{Socket, World};
+use crate::admission::UserPlace;
 use crate::authorize::{Authorized, Refusal, Resume};
 use crate::metrics::metrics;
 use crate::records::DeviceKey;
 use crate::stream::Life;
 use bytes::Bytes;
 use carillon_platform::ask::Verdict;
+use carillon_platform::auth::Identity;
 use carillon_platform::rules::Action;
+use carillon_protocol::client::FrameId;
+use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::{Limits, ResetReason, Resumed, ServerFrame};
-use carillon_protocol::{Channel, CloseCode, Seq};
+use carillon_protocol::{Channel, CloseCode, Seq, TenantId};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A socket that was taken in, with what is to be done for it next.
 pub(super) struct Accepted {
@@ -73,6 +81,8 @@ pub(super) fn accept<W: World>(
         ended: None,
         unread: true,
         queued: false,
+        is_refreshing: false,
+        turns: Turns::default(),
         place: u64::MAX,
         departure: Departure::Stays,
         gathered: Gathered::NOTHING,
@@ -87,10 +97,142 @@ pub(super) fn accept<W: World>(
 /// Makes a connection somebody in a tenant and tells it where it stands. Answers what it said while its token was checked.
 pub(super) fn welcome<W: World>(
     key: u32,
-    authorized: Authorized,
+    mut authorized: Authorized,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> Vec<Box<str>> {
+    let Some(connection) = tables.get_mut(key) else { return Vec::new() };
+    let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };
+    let held = std::mem::take(held);
+    let Identity { tenant, user, .. } = &authorized.identity;
+    if connection.permit.identify(tenant, user).is_err() {
+        let reason = "too many connections of this user";
+        tables.turn_away(key, "too_many_connections", CloseCode::TooMany, reason, context);
+        return Vec::new();
+    }
+    if let Some(Refusal { code, close, message, .. }) = kept_out(key, &authorized, tables, context) {
+        tables.turn_away(key, code, close, &message, context);
+        return Vec::new();
+    }
+    let Some(connection) = tables.get_mut(key) else { return Vec::new() };
+    let bearer = authorized.bearer.take().filter(|_| connection.wire.is_websocket());
+    tables.elsewhere.set_bearer(key, bearer);
+    come_in(key, None, authorized, tables, context);
+    held
+}
+
+/// Whether a connection may come into one more tenant is known. The connection is left to be settled.
+pub(super) fn attached<W: World>(
+    key: u32,
+    attached: Attached,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Attached { attaching, bearer, result } = attached;
+    tables.elsewhere.end(key, &attaching.tenant);
+    if !tables.get(key).is_some_and(Connection::is_open) {
+        return;
+    }
+    if tables.elsewhere.bearer(key).is_none_or(|now| !Arc::ptr_eq(now, &bearer)) {
+        // Another token has come: what counts is what that one says.
+        return attach(key, attaching.frame, attaching.wanted, attaching.alone, tables, context);
+    }
+    let Attaching { frame, tenant, alone, .. } = attaching;
+    let result =
+        result.and_then(|authorized| kept_out(key, &authorized, tables, context).map_or(Ok(authorized), Err));
+    let refused = match result {
+        Ok(authorized) => match has_room(key, &authorized, alone, tables) {
+            Ok(place) => {
+                if alone {
+                    leave_all(key, &tenant, tables, context);
+                }
+                let room = come_in(key, frame, authorized, tables, context);
+                if let (Some(room), Some(place)) = (room, place) {
+                    tables.elsewhere.hold(key, room, place);
+                }
+                return;
+            }
+            Err(refused) => refused,
+        },
+        Err(refusal) => refusal,
+    };
+    let Refusal { code, message, channels, .. } = refused;
+    // To a connection a tenant is a thing that it may have or not, as a channel is.
+    let code = if code == "tenant_forbidden" { "forbidden" } else { code };
+    metrics().frame_refused(code);
+    let channels = Some(&*channels).filter(|channels| !channels.is_empty());
+    let error = ServerFrame::Error { id: raw(&frame), code, message: &message, channels };
+    if let Some(connection) = tables.get_mut(key) {
+        connection.say_about(&tenant, &error);
+    }
+}
+
+/// What keeps somebody out of a tenant whose room knows of a revocation that has come since the token was looked at.
+fn kept_out<W: World>(
+    key: u32,
+    authorized: &Authorized,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) -> Option<Refusal> {
+    let room_key = tables.rooms.open(authorized.stream.clone(), context.shard);
+    follow_rules(room_key, tables, context);
+    let device = authorized.device.as_ref().or(tables.asked.device(key));
+    keeps_out(&authorized.identity, device, tables.rooms.get(room_key), context)
+}
+
+/// Takes a connection out of all its tenants, which comes into this one.
+fn leave_all<W: World>(
+    key: u32,
+    tenant: &TenantId,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    // While it is in all of them: then each answer names its tenant.
+    let sessions = tables.get(key).map_or(0, |connection| connection.sessions().len());
+    (0..sessions).for_each(|session| end_requests(At { key, session }, tables, context));
+    while let Some(at) = tables.find(key, None) {
+        match tables.session(at).is_some_and(|session| session.identity.tenant == *tenant) {
+            true => leave_for_now(at, tables, context),
+            false => leave(at, tables, context),
+        }
+    }
+}
+
+/// Whether a connection that may come into a tenant has room for it, and its place among those of its user there: none, if it has one.
+fn has_room<S: Socket>(
+    key: u32,
+    authorized: &Authorized,
+    alone: bool,
+    tables: &Tables<S>,
+) -> Result<Option<UserPlace>, Refusal> {
+    let Authorized { identity, channels, .. } = authorized;
+    let Some(connection) = tables.get(key) else { return Ok(None) };
+    let own = identity.channels();
+    let more = channels.iter().filter(|channel| !own.contains(channel)).count();
+    let of_others = |session: &Session| if alone { 0 } else { session.channels.len() };
+    let others: usize = connection.sessions().iter().map(of_others).sum();
+    if others + own.len() + more > CHANNELS_PER_CONNECTION {
+        let message =
+            format!("a connection may be in {CHANNELS_PER_CONNECTION} channels, in all its tenants together");
+        return Err(Refusal::new("too_many_channels", message, 400, CloseCode::ProtocolError));
+    }
+    if tables.find(key, Some(&identity.tenant)).is_some() {
+        return Ok(None);
+    }
+    connection.permit.attach(&identity.tenant, &identity.user).map_err(|_| {
+        let message = format!("too many connections of this user in {}", identity.tenant);
+        Refusal::new("too_many_connections", message, 429, CloseCode::TooMany)
+    })
+}
+
+/// Makes a connection somebody in a tenant, beside those it is in, and tells it where it stands there.
+fn come_in<W: World>(
+    key: u32,
+    frame: Option<FrameId>,
+    authorized: Authorized,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) -> Option<RoomKey> {
     let Authorized {
         identity,
         stream,
@@ -103,26 +245,16 @@ pub(super) fn welcome<W: World>(
         meta,
         presence,
         command: _,
+        bearer: _,
         // Until the end of this function, when it is one of the tenant's connections.
         arriving: _arriving,
     } = authorized;
-    let Some(connection) = tables.get_mut(key) else { return Vec::new() };
-    let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };
-    let held = std::mem::take(held);
-    if connection.permit.identify(&identity.tenant, &identity.user).is_err() {
-        let reason = "too many connections of this user";
-        tables.turn_away(key, "too_many_connections", CloseCode::TooMany, reason, context);
-        return Vec::new();
-    }
+    // What it calls its device it has said once, for all tenants.
+    let device = device.or_else(|| tables.asked.device(key).cloned());
+    tables.asked.set_device(key, device.clone());
     let room_key = tables.rooms.open(stream, context.shard);
     follow_rules(room_key, tables, context);
-    let Some(room) = tables.rooms.get(room_key) else { return Vec::new() };
-    // The room may know of a revocation that has come since the token was looked at.
-    if let Some(refusal) = keeps_out(&identity, device.as_ref(), Some(room), context) {
-        let Refusal { code, close, message, .. } = refusal;
-        tables.turn_away(key, code, close, &message, context);
-        return Vec::new();
-    }
+    let room = tables.rooms.get(room_key)?;
     // Whoever comes back with a cursor has got everything up to there.
     let comes_back = matches!(resume, Resume::From { .. });
     let Beginning { position, resumed, reset } = Beginning::of(resume, &room.life, room.cursor);
@@ -144,21 +276,20 @@ pub(super) fn welcome<W: World>(
         identity: identity.clone(),
         expires_ms,
         expiring_ms,
-        refreshing: false,
         history: VecDeque::new(),
         reading: Reading::Nothing,
     };
-    let seq = session.cursor(room_cursor);
+    let (seq, member) = (session.cursor(room_cursor), session.member(key));
     tables.enter(key, session);
     if let Some(meta) = meta {
-        tables.meta.insert(key, meta);
+        tables.meta.insert(member, meta);
     }
     let index = tables.get(key).map_or(0, |connection| connection.sessions().len().saturating_sub(1));
     tables.join(key, index, &all, types.as_ref());
     for (channel, verdict) in verdicts.on(Action::Subscribe) {
         if let (Verdict::Allowed(granted), false) = (verdict, is_command) {
             let (now_ms, spread) = (context.now_ms, spread(key, tables));
-            tables.asked.hold(key, channel, granted, verdicts.generation(), now_ms, spread);
+            tables.asked.hold(member, channel, granted, verdicts.generation(), now_ms, spread);
         }
     }
     if let Some(device) = device.clone() {
@@ -172,35 +303,38 @@ pub(super) fn welcome<W: World>(
     for (channel, verdict) in verdicts.on(Action::Presence) {
         if let Verdict::Allowed(granted) = verdict {
             let (generation, now_ms) = (verdicts.generation(), context.now_ms);
-            tables.holding.keep(key, Action::Presence, channel, granted, generation, now_ms);
+            tables.holding.keep(member, Action::Presence, channel, granted, generation, now_ms);
         }
     }
     if is_command {
-        return held;
+        return Some(room_key);
     }
     if identity.service.is_some() {
         tables.watch(key, index, &identity.patterns, types.as_ref());
     }
     if let Some(types) = types {
-        tables.choose(key, types);
+        tables.choose(member, types);
     }
     metrics().resumed(resumed);
     tables.sessions.note(key, room_key);
-    tables.asked.set_device(key, device.clone());
-    let Some(connection) = tables.get_mut(key) else { return held };
-    let watched = match (connection.wire, position) {
-        (Wire::WebSocket(_), Position::Behind(since)) => {
-            Some(context.config.stuck.watch(&identity, device.as_ref(), since))
-        }
-        // Who listens to an event stream never says goodbye, so a page that is loaded again looks the same.
-        _ => None,
-    };
-    let stuck = watched.as_ref().and_then(|watched| context.config.stuck.known(watched, context.unix_s()));
+    let connection = tables.get_mut(key)?;
+    if connection.watched.is_none() {
+        let watched = match (connection.wire, position) {
+            (Wire::WebSocket(_), Position::Behind(since)) => {
+                Some(context.config.stuck.watch(&identity, device.as_ref(), since))
+            }
+            // Who listens to an event stream never says goodbye, so a page that is loaded again looks the same.
+            _ => None,
+        };
+        connection.watched = watched.map(Box::new);
+    }
+    let watched = connection.watched.as_deref().filter(|watched| watched.is_of(&identity.tenant));
+    let stuck = watched.and_then(|watched| context.config.stuck.known(watched, context.unix_s()));
     let warning = stuck.map(|at| at.to_string());
-    connection.watched = watched.map(Box::new);
     let run = &context.config.run;
     let name = connection.id.name(run);
-    let frame = ServerFrame::Welcome {
+    let welcome = ServerFrame::Welcome {
+        id: raw(&frame),
         connection: name.as_str(),
         node: &run.node,
         tenant: &identity.tenant,
@@ -215,9 +349,9 @@ pub(super) fn welcome<W: World>(
         limits: Limits::with_frame_rate(context.config.frame_rate.per_second),
         warning: warning.as_deref(),
     };
-    connection.say(&frame, Some(&epoch), context.now_ms);
+    connection.say_of(index, &welcome, Some(&epoch), context.now_ms);
     if let Some(reason) = reset {
-        tell_reset(connection, reason, room_cursor, &epoch, context);
+        tell_reset(connection, index, reason, &Standing { cursor: room_cursor, epoch }, context);
     }
     if rules.is_some_and(|rules| tables.rooms.get(room_key).is_some_and(|room| room.rules.version() != rules))
     {
@@ -226,7 +360,7 @@ pub(super) fn welcome<W: World>(
     if !watched_channels.is_empty() {
         watch_all(key, index, watched_channels, tables, context.now_ms);
     }
-    held
+    Some(room_key)
 }
 
 /// Where somebody begins.

@@ -157,7 +157,7 @@ impl FanOut {
     ) -> bool {
         let mut at = std::mem::replace(&mut connection.gathered, Gathered::NOTHING).first;
         debug_assert!(connection.outbox.is_empty(), "I2: a live connection has nothing waiting");
-        let epoch = &room.life.epoch;
+        let (epoch, tenant) = (&room.life.epoch, connection.naming(&room.stream.tenant));
         if let Wire::Poll { .. } = connection.wire {
             connection.answer_poll(self.chain(at), room.cursor, None, epoch, context);
             return false;
@@ -169,7 +169,8 @@ impl FanOut {
             for slice in &mut slices {
                 let Some(link) = self.links.get(at as usize) else { break };
                 let Some(entry) = self.entries.get(link.entry as usize) else { break };
-                *slice = IoSlice::new(connection.wire.event(entry, epoch, &mut context.deflater, readers));
+                let form = connection.wire.event(entry, tenant, epoch, &mut context.deflater, readers);
+                *slice = IoSlice::new(form);
                 count += 1;
                 at = link.next;
             }
@@ -253,12 +254,12 @@ fn write_one<W: World>(
         return true;
     }
     debug_assert!(connection.outbox.is_empty(), "I2: a live connection has nothing waiting");
-    let epoch = &room.life.epoch;
+    let (epoch, tenant) = (&room.life.epoch, connection.naming(&room.stream.tenant));
     if let Wire::Poll { .. } = connection.wire {
         connection.answer_poll(std::iter::once(entry), entry.seq, None, epoch, context);
         return false;
     }
-    let form = connection.wire.event(entry, epoch, &mut context.deflater, readers);
+    let form = connection.wire.event(entry, tenant, epoch, &mut context.deflater, readers);
     let wrote = write(&mut connection.socket, form);
     context.counts.writes += 1;
     match wrote {
@@ -290,13 +291,14 @@ pub(super) fn fall_behind<'a, W: World>(
     context: &mut Context<W>,
 ) {
     let (mut left, mut cursor) = (taken, before);
+    let tenant = connection.naming(&room.stream.tenant);
     for entry in entries {
         if left == 0 {
             break;
         }
         cursor = entry.seq;
         context.counts.deliveries += 1;
-        let form = connection.wire.event(entry, &room.life.epoch, &mut context.deflater, readers);
+        let form = connection.wire.event(entry, tenant, &room.life.epoch, &mut context.deflater, readers);
         if left < form.len() {
             connection.outbox.begun(form.slice(left..));
             break;

@@ -4,7 +4,7 @@
 //! So the figures are exact and the same on every machine: resident memory is measured by the load tests.
 
 use super::live::hand_in;
-use super::messages::{Coming, Newcomer, Request, ToShard};
+use super::messages::{Attached, Attaching, Coming, Newcomer, Request, ToShard};
 use super::room::RoomKey;
 use super::shard::{Ready, Shard};
 use super::waiting::WAITING;
@@ -12,6 +12,7 @@ use super::wire::Wire;
 use super::world::Kernel;
 use super::{FrameRate, ShardConfig, StuckCursors};
 use crate::admission::{Admission, ConnectionLimits};
+use crate::authorize::testkit::person;
 use crate::authorize::{Authorized, Resume};
 use crate::budget::Budget;
 use crate::edge::RawQuery;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use carillon_platform::auth::{Caps, Identity, IssuedAt};
 use carillon_platform::descriptors;
 use carillon_platform::telemetry::Traces;
+use carillon_protocol::client::ConnectParameters;
 use carillon_protocol::connection::Incarnation;
 use carillon_protocol::{Channel, Epoch, Seq, Signal, TenantId, UserId};
 use mio::Poll;
@@ -39,6 +41,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 /// Most heap a subscribed connection at rest may own, its places in all tables included. I7's budget is 2.5 KB of
 /// resident memory; the allocator's own overhead and the kernel's socket come on top of this.
 const CEILING: i64 = 1_024;
+/// Most heap that each further tenant of a connection may own, likewise, with its part of the token that is kept. A connection of its
+/// own costs more, and a socket.
+const A_TENANT: i64 = 704;
 
 thread_local! {
     /// Bytes allocated and not freed, and allocations made, by this thread.
@@ -93,6 +98,41 @@ struct Rig {
     _poll: Poll,
 }
 
+fn stream(tenant: &str) -> Arc<Stream> {
+    let limits = RingLimits { events: 1_024, bytes: 1 << 20 };
+    let (tenant, epoch) = (TenantId::new(tenant).unwrap(), Epoch::new("e1").unwrap());
+    Arc::new(Stream::new(tenant, epoch, Seq::ZERO, Seq(1), limits))
+}
+
+/// Somebody with a role who comes into a stream's tenant and one further channel.
+fn authorized(number: usize, stream: &Arc<Stream>, channel: &str) -> Authorized {
+    let identity = Identity {
+        tenant: stream.tenant.clone(),
+        user: UserId::new(format!("user-{number:08}")).unwrap(),
+        roles: Box::new(["teacher".to_owned()]),
+        patterns: Box::new([]),
+        caps: Caps::default(),
+        issued_at: IssuedAt::UNKNOWN,
+        expires_at: 4_000_000_000,
+        service: None,
+    };
+    Authorized {
+        identity,
+        stream: stream.clone(),
+        channels: vec![Channel::new(channel).unwrap()],
+        resume: Resume::Fresh,
+        rules: None,
+        verdicts: crate::verdicts::Verdicts::default(),
+        device: None,
+        types: None,
+        meta: None,
+        presence: false,
+        command: None,
+        arriving: None,
+        bearer: None,
+    }
+}
+
 impl Rig {
     fn new() -> Self {
         descriptors::raise().unwrap();
@@ -113,12 +153,9 @@ impl Rig {
         let (presence, _) = tokio::sync::mpsc::unbounded_channel();
         let world = Kernel::new(poll.registry().try_clone().unwrap(), asks, Outgoing::nowhere(), presence);
         let shard = Shard::new(world, 0, config, Arc::default());
-        let limits = RingLimits { events: 1_024, bytes: 1 << 20 };
-        let epoch = Epoch::new("e1").unwrap();
-        let stream = Stream::new(TenantId::new("acme").unwrap(), epoch, Seq::ZERO, Seq(1), limits);
         Self {
             shard,
-            stream: Arc::new(stream),
+            stream: stream("acme"),
             admission: Admission::new(ConnectionLimits {
                 node: 0,
                 per_second: 0,
@@ -135,31 +172,28 @@ impl Rig {
 
     /// One more connection: a person with a role and one further channel.
     fn connect(&mut self) {
-        let identity = Identity {
-            tenant: self.stream.tenant.clone(),
-            user: UserId::new(format!("user-{:08}", self.clients.len())).unwrap(),
-            roles: Box::new(["teacher".to_owned()]),
-            patterns: Box::new([]),
-            caps: Caps::default(),
-            issued_at: IssuedAt::UNKNOWN,
-            expires_at: 4_000_000_000,
-            service: None,
-        };
-        let authorized = Authorized {
-            identity,
-            stream: self.stream.clone(),
-            channels: vec![Channel::new("class:7b").unwrap()],
-            resume: Resume::Fresh,
-            rules: None,
-            verdicts: crate::verdicts::Verdicts::default(),
-            device: None,
-            types: None,
-            meta: None,
-            presence: false,
-            command: None,
-            arriving: None,
-        };
+        let authorized = authorized(self.clients.len(), &self.stream, "class:7b");
         self.accept(Coming::Admitted(Box::new(authorized)));
+    }
+
+    /// One more connection of somebody whose token names a tenant for each of these streams; it comes into all of them.
+    fn connect_to(&mut self, streams: &[Arc<Stream>]) {
+        let number = self.clients.len();
+        let tenants: Vec<(&str, &[&str])> =
+            streams.iter().map(|stream| (stream.tenant.as_str(), ["teacher"].as_slice())).collect();
+        let bearer = Arc::new(person(&format!("user-{number:08}"), &tenants, &[], 2_000_000_000, 9));
+        let mut own = authorized(number, &streams[0], "class:7b");
+        own.bearer = Some(bearer.clone());
+        self.accept(Coming::Admitted(Box::new(own)));
+        let id = self.shard.tables.get(number as u32).unwrap().id;
+        for stream in &streams[1..] {
+            let wanted = ConnectParameters { tenant: Some(stream.tenant.clone()), ..Default::default() };
+            let attaching = Attaching { frame: None, tenant: stream.tenant.clone(), wanted, alone: false };
+            let result = Ok(Authorized { channels: Vec::new(), ..authorized(number, stream, "class:7b") });
+            let attached = Attached { attaching, bearer: bearer.clone(), result };
+            assert!(self.shard.turn([], [ToShard::Attached(id, Box::new(attached))]));
+        }
+        assert_eq!(self.shard.tables.get(id.key).unwrap().sessions().len(), streams.len());
     }
 
     fn accept(&mut self, coming: Coming) {
@@ -185,10 +219,14 @@ impl Rig {
 
     /// An event for everyone, into the ring.
     fn publish(&self, seq: u64) {
+        self.publish_to(&self.stream, seq);
+    }
+
+    fn publish_to(&self, stream: &Stream, seq: u64) {
         let json = format!(r#"{{"type":"event","seq":{seq},"channels":["tenant"],"event":{{"n":{seq}}}}}"#);
         let channels = Box::new([Channel::tenant()]);
         let entry = Entry::new(Seq(seq), channels, json.as_bytes(), 0, |bytes| self.budget.charge(bytes));
-        self.stream.push([Arc::new(entry)]);
+        stream.push([Arc::new(entry)]);
     }
 
     /// Bytes that every client has waiting, and takes.
@@ -225,6 +263,54 @@ fn i7_a_connection_at_rest_owns_less_than_its_ceiling() {
         each >= size_of::<super::connection::Connection<mio::net::TcpStream>>() as i64,
         "the count itself works: {each}"
     );
+}
+
+/// What a connection at rest costs that is in so many tenants.
+fn cost_of(tenants: usize) -> i64 {
+    const FROM: usize = 256;
+    const TO: usize = 1_024;
+    let streams: Vec<Arc<Stream>> = (0..tenants).map(|n| stream(&format!("school-{n:02}"))).collect();
+    let mut rig = Rig::new();
+    (0..FROM).for_each(|_| rig.connect_to(&streams));
+    let (before, _) = LIVE.get();
+    (FROM..TO).for_each(|_| rig.connect_to(&streams));
+    (LIVE.get().0 - before) / (TO - FROM) as i64
+}
+
+#[test]
+fn i7_each_further_tenant_of_a_connection_costs_little() {
+    let (one, all) = (cost_of(1), cost_of(16));
+    let each = (all - one) / 15;
+    assert!(each <= A_TENANT, "{each} bytes for a further tenant, {A_TENANT} are allowed");
+}
+
+#[test]
+fn i6_a_delivery_that_names_its_tenant_allocates_nothing_and_is_encoded_once() {
+    const CONNECTIONS: usize = 100;
+    let streams = [stream("school-1"), stream("school-2")];
+    let mut rig = Rig::new();
+    (0..CONNECTIONS).for_each(|_| rig.connect_to(&streams[..1]));
+    (0..CONNECTIONS).for_each(|_| rig.connect_to(&streams));
+    let room = rig.shard.tables.rooms.of(&streams[0]).unwrap();
+    let fan_out = |rig: &mut Rig, events: std::ops::RangeInclusive<u64>| {
+        let count = events.clone().count() as u64;
+        events.for_each(|seq| rig.publish_to(&streams[0], seq));
+        rig.read_all();
+        let (bytes, before) = LIVE.get();
+        rig.shard.hand_out(room, 0);
+        let (more, after) = LIVE.get();
+        let got = rig.read_all();
+        let (alone, several) = (got[0], got[CONNECTIONS]);
+        assert!(got[..CONNECTIONS].iter().all(|bytes| *bytes == alone && *bytes > 0), "{got:?}");
+        assert!(got[CONNECTIONS..].iter().all(|bytes| *bytes == several), "{got:?}");
+        assert_eq!(several - alone, count as usize * ",\"tenant\":\"school-1\"".len());
+        ((after - before) / count, (more - bytes) / count as i64)
+    };
+    fan_out(&mut rig, 1..=20);
+    let (made, bytes) = fan_out(&mut rig, 21..=40);
+    assert!(made <= 8 && bytes < 512, "for an event, not for a delivery: {made} allocations, {bytes} bytes");
+    let (made, _) = fan_out(&mut rig, 41..=41);
+    assert!(made <= 8, "{made} for 200 deliveries of one event");
 }
 
 #[test]

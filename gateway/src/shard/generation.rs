@@ -11,7 +11,6 @@ use super::tables::Tables;
 use super::wire::Wire;
 use super::world::World;
 use carillon_protocol::server::{ResetReason, ServerFrame};
-use carillon_protocol::{Epoch, Seq};
 
 /// Takes a room, and everyone in it, into the present generation of its stream. All are left touched.
 pub(super) fn follow_reset<W: World>(key: RoomKey, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
@@ -35,14 +34,14 @@ pub(super) fn follow_reset<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
             // What is being read may end with events that are gone.
             session.reading = Reading::Nothing;
             let epoch = Some(&life.epoch);
-            connection.say(&ServerFrame::Heartbeat { seq: cursor, epoch }, epoch, context.now_ms);
+            connection.say_of(index, &ServerFrame::Heartbeat { seq: cursor, epoch }, epoch, context.now_ms);
             continue;
         }
         // History of the old generation would carry its numbers: it ends here, and says that it is not whole.
         let unfinished = std::mem::take(&mut session.history);
         reset(connection, index, life.reason, &standing, context);
         for job in &unfinished {
-            connection.say(&job.cut_short(), Some(&standing.epoch), context.now_ms);
+            connection.say_of(index, &job.cut_short(), Some(&standing.epoch), context.now_ms);
         }
     }
 }
@@ -50,29 +49,33 @@ pub(super) fn follow_reset<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
 /// Tells a session of a connection that continuity is lost; it goes on from where its room stands.
 pub(super) fn reset<W: World>(
     connection: &mut Connection<W::Socket>,
-    session: usize,
+    index: usize,
     reason: ResetReason,
     standing: &Standing,
     context: &mut Context<W>,
 ) {
-    let Some(session) = connection.sessions_mut().get_mut(session) else { return };
+    let Some(session) = connection.sessions_mut().get_mut(index) else { return };
     session.position = Position::Behind(standing.cursor);
     session.reading = Reading::Nothing;
-    tell_reset(connection, reason, standing.cursor, &standing.epoch, context);
+    tell_reset(connection, index, reason, standing, context);
 }
 
-/// Says that continuity is lost, in the form the client reads: a poll ends with it.
+/// Says that continuity of a session is lost, in the form the client reads: a poll ends with it.
 pub(super) fn tell_reset<W: World>(
     connection: &mut Connection<W::Socket>,
+    index: usize,
     reason: ResetReason,
-    seq: Seq,
-    epoch: &Epoch,
+    standing: &Standing,
     context: &mut Context<W>,
 ) {
+    let Standing { cursor: seq, epoch } = standing;
     match connection.wire {
         Wire::Poll { .. } => {
-            connection.answer_poll(std::iter::empty(), seq, Some(reason), epoch, context);
+            connection.answer_poll(std::iter::empty(), *seq, Some(reason), epoch, context);
         }
-        _ => connection.say(&ServerFrame::Reset { reason, seq, epoch }, Some(epoch), context.now_ms),
+        _ => {
+            let frame = ServerFrame::Reset { reason, seq: *seq, epoch };
+            connection.say_of(index, &frame, Some(epoch), context.now_ms);
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Which frames of a connection wait for what an application says, and which of its yeses are kept for later ones?
 //!
-//! Beside the connections: one that sends nothing by a verdict costs nothing here. Frames go on in the order in which they came,
+//! Beside the sessions: one that sends nothing by a verdict costs nothing here. Frames go on in the order in which they came,
 //! those that want the same of the same channel; what waits is bounded by number and by bytes.
 
 use super::messages::AskTicket;
+use super::room::Member;
 use crate::verdicts::Verdicts;
 use carillon_platform::ask::Granted;
 use carillon_platform::rules::Action;
@@ -11,7 +12,7 @@ use carillon_protocol::Channel;
 use carillon_protocol::client::{ClientFrame, Request};
 use std::collections::{HashMap, VecDeque};
 
-/// Frames of a connection that may wait for verdicts at a time.
+/// Frames of a connection, in one tenant, that may wait for verdicts at a time.
 pub(super) const FRAMES: usize = 32;
 /// Bytes that they have together at most.
 pub(super) const BYTES: usize = 128 * 1024;
@@ -27,12 +28,12 @@ const FIRST_TICKET: AskTicket = 1 << 62;
 /// What applications have said and are to say about frames.
 #[derive(Default)]
 pub(super) struct Holding {
-    of: HashMap<u32, OfConnection>,
+    of: HashMap<Member, OfSession>,
     count: AskTicket,
 }
 
 #[derive(Default)]
-struct OfConnection {
+struct OfSession {
     waiting: VecDeque<Held>,
     kept: HashMap<(Action, Channel), Kept>,
 }
@@ -77,6 +78,8 @@ impl Wants {
             | Request::Presence { .. }
             | Request::Typing { .. }
             | Request::Auth { .. }
+            | Request::Attach { .. }
+            | Request::Detach
             | Request::Unsubscribe { .. }
             | Request::Ack(_)
             | Request::Activity(_)
@@ -114,13 +117,13 @@ impl Holding {
     /// Whether an application has said yes to this, and it still holds.
     pub(super) fn is_kept(
         &self,
-        key: u32,
+        member: Member,
         action: Action,
         channel: &Channel,
         generation: u64,
         now_ms: u64,
     ) -> bool {
-        let Some(own) = self.of.get(&key).filter(|own| !own.kept.is_empty()) else { return false };
+        let Some(own) = self.of.get(&member).filter(|own| !own.kept.is_empty()) else { return false };
         own.kept
             .get(&(action, channel.clone()))
             .is_some_and(|kept| kept.generation == generation && now_ms < kept.until_ms)
@@ -129,14 +132,14 @@ impl Holding {
     /// Keeps a yes. What there are too many of is forgotten, and asked again.
     pub(super) fn keep(
         &mut self,
-        key: u32,
+        member: Member,
         action: Action,
         channel: &Channel,
         granted: Granted,
         generation: u64,
         now_ms: u64,
     ) {
-        let own = self.of.entry(key).or_default();
+        let own = self.of.entry(member).or_default();
         if own.kept.len() >= KEPT {
             own.kept.retain(|_, kept| kept.until_ms > now_ms);
             if own.kept.len() >= KEPT {
@@ -148,13 +151,13 @@ impl Holding {
     }
 
     /// Whether an earlier frame that waits wants the same.
-    pub(super) fn is_behind_another(&self, key: u32, wants: &Wants) -> bool {
-        self.of.get(&key).is_some_and(|own| own.waiting.iter().any(|held| held.wants.shares(wants)))
+    pub(super) fn is_behind_another(&self, member: Member, wants: &Wants) -> bool {
+        self.of.get(&member).is_some_and(|own| own.waiting.iter().any(|held| held.wants.shares(wants)))
     }
 
     /// Has a frame wait, once more if it has before: then in its place. None if as much waits as may.
-    pub(super) fn wait(&mut self, key: u32, held: Held, place: Option<usize>) -> Option<AskTicket> {
-        let own = self.of.entry(key).or_default();
+    pub(super) fn wait(&mut self, member: Member, held: Held, place: Option<usize>) -> Option<AskTicket> {
+        let own = self.of.entry(member).or_default();
         let bytes: usize = own.waiting.iter().map(|held| held.bytes).sum();
         if own.waiting.len() >= FRAMES || bytes + held.bytes > BYTES {
             return None;
@@ -167,9 +170,11 @@ impl Holding {
     }
 
     /// The application has said this. False if nothing waits for it.
-    pub(super) fn hear(&mut self, key: u32, ticket: AskTicket, verdicts: Verdicts) -> Option<Verdicts> {
-        let held =
-            self.of.get_mut(&key).and_then(|own| own.waiting.iter_mut().find(|held| held.ticket == ticket));
+    pub(super) fn hear(&mut self, member: Member, ticket: AskTicket, verdicts: Verdicts) -> Option<Verdicts> {
+        let held = self
+            .of
+            .get_mut(&member)
+            .and_then(|own| own.waiting.iter_mut().find(|held| held.ticket == ticket));
         match held {
             Some(held) => {
                 held.verdicts = Some(verdicts);
@@ -181,8 +186,8 @@ impl Holding {
 
     /// The next frame that may go on, and its place among those that wait: everything that it wants was said, and nothing before it
     /// wants the same.
-    pub(super) fn next_ready(&mut self, key: u32) -> Option<(usize, Held)> {
-        let own = self.of.get_mut(&key)?;
+    pub(super) fn next_ready(&mut self, member: Member) -> Option<(usize, Held)> {
+        let own = self.of.get_mut(&member)?;
         let is_ready = |at: &usize| {
             let Some(held) = own.waiting.get(*at).filter(|held| held.verdicts.is_some()) else {
                 return false;
@@ -191,37 +196,47 @@ impl Holding {
         };
         let at = (0..own.waiting.len()).find(is_ready)?;
         let held = own.waiting.remove(at)?;
-        self.forget_if_empty(key);
+        self.forget_if_empty(member);
         Some((at, held))
     }
 
     /// The connection's roles are others: what was said was about somebody else.
-    pub(super) fn forget_kept(&mut self, key: u32) {
-        if let Some(own) = self.of.get_mut(&key) {
+    pub(super) fn forget_kept(&mut self, member: Member) {
+        if let Some(own) = self.of.get_mut(&member) {
             own.kept.clear();
         }
-        self.forget_if_empty(key);
+        self.forget_if_empty(member);
     }
 
-    /// A connection is gone.
-    pub(super) fn gone(&mut self, key: u32) {
+    /// The frames of a session that wait: it leaves its tenant, and they are carried out no more.
+    pub(super) fn take_waiting(&mut self, member: Member) -> VecDeque<Held> {
+        self.of.get_mut(&member).map(|own| std::mem::take(&mut own.waiting)).unwrap_or_default()
+    }
+
+    /// A session is gone.
+    pub(super) fn gone(&mut self, member: Member) {
         if !self.is_empty() {
-            self.of.remove(&key);
+            self.of.remove(&member);
         }
     }
 
-    fn forget_if_empty(&mut self, key: u32) {
-        if self.of.get(&key).is_some_and(|own| own.waiting.is_empty() && own.kept.is_empty()) {
-            self.of.remove(&key);
+    fn forget_if_empty(&mut self, member: Member) {
+        if self.of.get(&member).is_some_and(|own| own.waiting.is_empty() && own.kept.is_empty()) {
+            self.of.remove(&member);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::room::RoomKey;
     use super::*;
     use carillon_protocol::client::parse;
     use std::time::Duration;
+
+    fn of(key: u32) -> Member {
+        Member { key, room: RoomKey(0) }
+    }
 
     fn frame(text: &str) -> Held {
         let frame = parse(text).unwrap();
@@ -234,7 +249,7 @@ mod tests {
     }
 
     fn ready(holding: &mut Holding) -> Vec<String> {
-        std::iter::from_fn(|| holding.next_ready(1))
+        std::iter::from_fn(|| holding.next_ready(of(1)))
             .map(|(_, held)| held.frame.id.unwrap().into_string())
             .collect()
     }
@@ -244,10 +259,10 @@ mod tests {
         let mut holding = Holding::default();
         let tickets: Vec<AskTicket> = [("a", 1), ("b", 2), ("a", 3)]
             .into_iter()
-            .map(|(channel, n)| holding.wait(1, publish(channel, n), None).unwrap())
+            .map(|(channel, n)| holding.wait(of(1), publish(channel, n), None).unwrap())
             .collect();
         let said = |holding: &mut Holding, n: usize| {
-            assert!(holding.hear(1, tickets[n], Verdicts::default()).is_none());
+            assert!(holding.hear(of(1), tickets[n], Verdicts::default()).is_none());
         };
         said(&mut holding, 2);
         assert!(ready(&mut holding).is_empty(), "the first one of that channel comes first");
@@ -256,26 +271,26 @@ mod tests {
         said(&mut holding, 0);
         assert_eq!(ready(&mut holding), ["1", "3"]);
         assert!(holding.is_empty(), "nothing is left");
-        assert!(holding.hear(1, tickets[0], Verdicts::default()).is_some(), "it is nobody's");
+        assert!(holding.hear(of(1), tickets[0], Verdicts::default()).is_some(), "it is nobody's");
     }
 
     #[test]
     fn what_waits_is_bounded_by_number_and_by_bytes() {
         let mut holding = Holding::default();
         for n in 0..FRAMES {
-            assert!(holding.wait(1, publish("a", n), None).is_some());
+            assert!(holding.wait(of(1), publish("a", n), None).is_some());
         }
         assert!(
-            holding.wait(1, publish("a", 99), None).is_none()
-                && holding.wait(2, publish("a", 1), None).is_some()
+            holding.wait(of(1), publish("a", 99), None).is_none()
+                && holding.wait(of(2), publish("a", 1), None).is_some()
         );
         let large = || {
             let data = "x".repeat(60_000);
             frame(&format!(r#"{{"type":"publish","channel":"a","event":{{"type":"x","data":"{data}"}}}}"#))
         };
-        assert!(holding.wait(3, large(), None).is_some() && holding.wait(3, large(), None).is_some());
-        assert!(holding.wait(3, large(), None).is_none(), "two of them fill it");
-        (1..=3).for_each(|key| holding.gone(key));
+        assert!(holding.wait(of(3), large(), None).is_some() && holding.wait(of(3), large(), None).is_some());
+        assert!(holding.wait(of(3), large(), None).is_none(), "two of them fill it");
+        (1..=3).for_each(|key| holding.gone(of(key)));
         assert!(holding.is_empty());
     }
 
@@ -285,19 +300,19 @@ mod tests {
         let channel = Channel::new("a").unwrap();
         let lasts = Duration::from_secs(60);
         let granted = Granted { number: 1, lasts, left: lasts };
-        holding.keep(1, Action::Publish, &channel, granted, 7, 1_000);
+        holding.keep(of(1), Action::Publish, &channel, granted, 7, 1_000);
         let kept = |holding: &Holding, action, generation, now_ms| {
-            holding.is_kept(1, action, &channel, generation, now_ms)
+            holding.is_kept(of(1), action, &channel, generation, now_ms)
         };
         assert!(kept(&holding, Action::Publish, 7, 60_999) && !kept(&holding, Action::Publish, 7, 61_000));
         assert!(!kept(&holding, Action::Publish, 8, 2_000) && !kept(&holding, Action::Signal, 7, 2_000));
-        holding.forget_kept(1);
+        holding.forget_kept(of(1));
         assert!(!kept(&holding, Action::Publish, 7, 2_000) && holding.is_empty());
         for n in 0..1_000 {
             let other = Channel::new(format!("c:{n}")).unwrap();
-            holding.keep(1, Action::Publish, &other, granted, 7, 1_000);
+            holding.keep(of(1), Action::Publish, &other, granted, 7, 1_000);
         }
-        assert!(holding.of[&1].kept.len() <= KEPT);
+        assert!(holding.of[&of(1)].kept.len() <= KEPT);
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn on_message<W: World>(
         Incoming::Pong(payload) => ponged(key, payload, tables, context),
         Incoming::Text(text) => on_text(key, text, tables, context),
         Incoming::Binary(_) => {
-            tables.refuse(key, None, "invalid_frame", "frames are JSON text, not binary", context.now_ms);
+            tables.refuse_frame(key, None, "invalid_frame", "frames are JSON text, not binary");
         }
         Incoming::Ping(payload) => {
             if !connection.is_ending() {
@@ -179,7 +179,7 @@ pub(super) fn on_text<W: World>(
     match &mut connection.stage {
         Stage::Open(_) => match client::parse(text) {
             Ok(frame) => carry_out(key, frame, tables, context),
-            Err(fault) => tables.refuse(key, fault.id.as_deref(), fault.code, &fault.message, context.now_ms),
+            Err(fault) => tables.refuse_frame(key, fault.id.as_deref(), fault.code, &fault.message),
         },
         Stage::Greeting(_) => greet(key, text, tables, context),
         Stage::Entering(held) => {

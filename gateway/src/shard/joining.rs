@@ -3,6 +3,7 @@
 //! All or none: by the token, by a rule, or by what the tenant's application says where a rule leaves it to that.
 
 use super::asked::{WAITING, Waiting};
+use super::connection::Connection;
 use super::context::Context;
 use super::history::{HistoryJob, JOBS};
 use super::membership::{ChannelKey, Memberships};
@@ -10,7 +11,7 @@ use super::messages::{Joined, Joining, Request};
 use super::present::CHANNELS as PRESENCE_CHANNELS;
 use super::room::Room;
 use super::rules::forget_past;
-use super::session::{Position, Reading};
+use super::session::{At, Position, Reading};
 use super::tables::Tables;
 use super::watching::{has_room_to_watch, unseen, watch, why_unseen};
 use super::world::{Socket, World};
@@ -28,31 +29,27 @@ use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The session that frames are for.
-pub(super) const SESSION: usize = 0;
-
 /// A `subscribe` came.
 pub(super) fn subscribe<W: World>(
-    key: u32,
+    at: At,
     asked: Joining,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
-    if pays_for(key, asked.id.as_deref(), asked.channels.len(), tables, context) {
-        join(key, Waiting::new(asked), tables, context);
+    if pays_for(at, asked.id.as_deref(), asked.channels.len(), tables, context) {
+        join(at, Waiting::new(asked), tables, context);
     }
 }
 
 /// Joins channels, with what the tenant's application has said of them so far; what it has still to say it is asked.
 pub(super) fn join<W: World>(
-    key: u32,
+    at: At,
     waiting: Waiting,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
-    let Some(session) = tables.get(key).and_then(|connection| connection.sessions().get(SESSION)) else {
-        return;
-    };
+    let At { key, session: index } = at;
+    let Some(session) = tables.session(at) else { return };
     let Some(room) = tables.rooms.get(session.room) else { return };
     let (asked, verdicts) = (&waiting.joining, &waiting.verdicts);
     let reads_back = asked.history.is_some() || !session.is_live();
@@ -86,18 +83,18 @@ pub(super) fn join<W: World>(
     if !forbidden.is_empty() {
         let message =
             format!("neither the token nor a rule allows {}; nothing was subscribed", some(&forbidden));
-        return refuse(key, &asked.id, ("forbidden", &message), &forbidden, tables, context);
+        return refuse(at, &asked.id, ("forbidden", &message), &forbidden, tables, context);
     }
     if !unavailable.is_empty() {
         let message = format!(
             "whether you may is said by the application, and it gave no verdict on {}; nothing was subscribed",
             some(&unavailable)
         );
-        return refuse(key, &asked.id, ("unavailable", &message), &unavailable, tables, context);
+        return refuse(at, &asked.id, ("unavailable", &message), &unavailable, tables, context);
     }
     if let (false, Some(endpoint)) = (open.is_empty(), room.rules.endpoint().cloned()) {
         if !waiting.was_asked_enough() {
-            return ask_first(key, waiting, endpoint, open, tables, context);
+            return ask_first(at, waiting, endpoint, open, tables, context);
         }
         let mut channels: Vec<Channel> = open.into_iter().map(|(question, _)| question.channel).collect();
         channels.dedup();
@@ -105,51 +102,54 @@ pub(super) fn join<W: World>(
             "what the application has to be asked about {} changed again and again; nothing was subscribed, try again",
             some(&channels)
         );
-        return refuse(key, &asked.id, ("unavailable", &message), &channels, tables, context);
+        return refuse(at, &asked.id, ("unavailable", &message), &channels, tables, context);
     }
     let is_new = |channel: &&Channel| room.own_key(&session.channels, channel).is_none();
-    if session.channels.len() + asked.channels.iter().filter(is_new).count() > CHANNELS_PER_CONNECTION {
+    let sessions = tables.get(key).map(Connection::sessions).unwrap_or_default();
+    let in_all: usize = sessions.iter().map(|session| session.channels.len()).sum();
+    if in_all + asked.channels.iter().filter(is_new).count() > CHANNELS_PER_CONNECTION {
         let message = format!("a connection may be in {CHANNELS_PER_CONNECTION} channels");
-        return tables.refuse(key, asked.id.as_deref(), "too_many_channels", &message, context.now_ms);
+        return tables.refuse(at, asked.id.as_deref(), "too_many_channels", &message, context.now_ms);
     }
     if asked.presence {
-        let unseen = unseen(key, SESSION, &asked.channels, tables, context.now_ms);
+        let unseen = unseen(key, index, &asked.channels, tables, context.now_ms);
         if !unseen.is_empty() {
             let message = format!("{}; nothing was subscribed", why_unseen(&unseen));
-            return refuse(key, &asked.id, ("forbidden", &message), &unseen, tables, context);
+            return refuse(at, &asked.id, ("forbidden", &message), &unseen, tables, context);
         }
-        if !has_room_to_watch(key, SESSION, &asked.channels, tables) {
+        if !has_room_to_watch(key, index, &asked.channels, tables) {
             let message = format!("a connection sees who is in {PRESENCE_CHANNELS} channels");
-            return tables.refuse(key, asked.id.as_deref(), "too_many_channels", &message, context.now_ms);
+            return tables.refuse(at, asked.id.as_deref(), "too_many_channels", &message, context.now_ms);
         }
     }
-    let Some(types) = own_types(room, &session.channels, asked, tables.chosen(key)) else {
+    let Some(types) = own_types(room, &session.channels, asked, tables.chosen(session.member(key))) else {
         let message = format!(
             "a connection may choose {TYPE_FILTERS_PER_CONNECTION} different types; nothing was subscribed"
         );
-        return tables.refuse(key, asked.id.as_deref(), "too_many_types", &message, context.now_ms);
+        return tables.refuse(at, asked.id.as_deref(), "too_many_types", &message, context.now_ms);
     };
     if asked.history.is_some() && session.history.len() >= JOBS {
         let message = format!("{JOBS} pieces of history are being sent; wait for one to be replayed");
         let codes = ("too_many_requests", "too_many_histories");
-        return tables.refuse_as(key, asked.id.as_deref(), codes, &message, context.now_ms);
+        return tables.refuse_as(at, asked.id.as_deref(), codes, &message, context.now_ms);
     }
+    let own = session.member(key);
     if no_past && let Position::Behind(_) = session.position {
         // It would be read forward through what is past: continuity ends here, and the client is told.
-        forget_past(key, SESSION, tables, context);
+        forget_past(key, index, tables, context);
     }
     let (generation, spread) = (verdicts.generation(), spread(key, tables));
     for channel in &asked.channels {
-        tables.asked.forget(key, channel);
+        tables.asked.forget(own, channel);
     }
-    tables.asked.wanted(key, &waiting, &waiting.joining.channels);
+    tables.asked.wanted(own, &waiting, &waiting.joining.channels);
     let Waiting { joining, left, .. } = waiting;
-    enter(key, Joining { types, ..joining }, tables, context);
+    enter(at, Joining { types, ..joining }, tables, context);
     for (channel, granted) in by_verdict {
-        tables.asked.hold(key, &channel, granted, generation, context.now_ms, spread);
+        tables.asked.hold(own, &channel, granted, generation, context.now_ms, spread);
     }
     if !left.is_empty() {
-        tables.leave(key, SESSION, &left);
+        tables.leave(key, index, &left);
     }
 }
 
@@ -181,20 +181,23 @@ fn own_types(
 
 /// Has the application say what it leaves open; the `subscribe` waits for that, and nothing else does.
 fn ask_first<W: World>(
-    key: u32,
+    at: At,
     waiting: Waiting,
     endpoint: Arc<Endpoint>,
     questions: Vec<(Question, u64)>,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
-    let Some(connection) = tables.get(key).map(|connection| connection.id) else { return };
+    let Some(connection) = tables.get(at.key).map(|connection| connection.id) else { return };
+    let Some(session) = tables.session(at) else { return };
+    let (member, tenant) = (session.member(at.key), session.identity.tenant.clone());
     let id = waiting.joining.id.clone();
-    let Some(ticket) = tables.asked.wait(key, waiting) else {
+    let Some(ticket) = tables.asked.wait(member, waiting) else {
         let message = format!("{WAITING} subscribes wait for the application's verdict; wait for an answer");
-        return tables.refuse(key, id.as_deref(), "too_many_requests", &message, context.now_ms);
+        return tables.refuse(at, id.as_deref(), "too_many_requests", &message, context.now_ms);
     };
-    context.world.request(Request::Ask { connection, ticket: Some(ticket), endpoint, questions });
+    let ticket = Some(ticket);
+    context.world.request(Request::Ask { connection, tenant, ticket, endpoint, questions });
 }
 
 /// Tells connections apart that came together.
@@ -203,17 +206,16 @@ pub(super) fn spread<S: Socket>(key: u32, tables: &Tables<S>) -> u64 {
 }
 
 /// Joins the channels, answers, and notes which past of them is wanted.
-fn enter<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
-    let Some(session) = tables.get(key).and_then(|connection| connection.sessions().get(SESSION)) else {
-        return;
-    };
+fn enter<W: World>(at: At, asked: Joining, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
+    let At { key, session: index } = at;
+    let Some(session) = tables.session(at) else { return };
     let Some(room) = tables.rooms.get(session.room) else { return };
     let (epoch, epochs, oldest) = (room.life.epoch.clone(), room.life.epochs.clone(), room.life.oldest);
     let seq = session.cursor(room.cursor);
-    tables.join(key, SESSION, &asked.channels, asked.types.as_ref());
+    tables.join(key, index, &asked.channels, asked.types.as_ref());
     if asked.presence {
         // Answered when it is known who is there.
-        return watch(key, SESSION, Joined { asked, seq, epoch }, tables);
+        return watch(key, index, Joined { asked, seq, epoch }, tables);
     }
     let Joining { id, channels, history, types, .. } = asked;
     let ok = ServerFrame::Ok {
@@ -224,9 +226,8 @@ fn enter<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, con
         expires_in: None,
         presence: None,
     };
-    tables.say(key, &ok, context.now_ms);
-    let session = tables.get_mut(key).and_then(|connection| connection.sessions_mut().get_mut(SESSION));
-    if let (Some(history), Some(session)) = (history, session) {
+    tables.say_of(at, &ok, context.now_ms);
+    if let (Some(history), Some(session)) = (history, tables.session_mut(at)) {
         let selection = Selection { channels: channels.into(), types };
         let job = HistoryJob::new(id, selection, history, seq, &epochs, oldest);
         if job.is_latest() {
@@ -241,14 +242,13 @@ fn enter<W: World>(key: u32, asked: Joining, tables: &mut Tables<W::Socket>, con
 }
 
 /// Who is there has been told to whoever subscribed: now the past that was asked for comes.
-pub(super) fn joined<S: Socket>(key: u32, joined: Joined, tables: &mut Tables<S>) {
+pub(super) fn joined<S: Socket>(at: At, joined: Joined, tables: &mut Tables<S>) {
     let Joined { asked: Joining { id, channels, history: Some(history), types, .. }, seq, epoch } = joined
     else {
         return;
     };
     let Tables { connections, rooms, .. } = tables;
-    let session =
-        connections.get_mut(key as usize).and_then(|connection| connection.sessions_mut().get_mut(SESSION));
+    let session = connections.get_mut(at.key as usize).and_then(|it| it.sessions_mut().get_mut(at.session));
     let Some(session) = session else { return };
     let Some(room) = rooms.get(session.room) else { return };
     let upto = if room.life.epoch == epoch { seq } else { session.cursor(room.cursor) };
@@ -264,7 +264,7 @@ pub(super) fn joined<S: Socket>(key: u32, joined: Joined, tables: &mut Tables<S>
 }
 
 fn refuse<W: World>(
-    key: u32,
+    at: At,
     id: &Option<FrameId>,
     (code, message): (&'static str, &str),
     channels: &[Channel],
@@ -273,24 +273,24 @@ fn refuse<W: World>(
 ) {
     metrics().frame_refused(code);
     let frame = ServerFrame::Error { id: raw(id), code, message, channels: Some(channels) };
-    tables.say(key, &frame, context.now_ms);
+    tables.say_of(at, &frame, context.now_ms);
 }
 
 /// Whether a client may ask for so many channels now; if not it is told so.
 pub(super) fn pays_for<W: World>(
-    key: u32,
+    at: At,
     id: Option<&str>,
     channels: usize,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> bool {
-    let Some(connection) = tables.get_mut(key) else { return false };
+    let Some(connection) = tables.get_mut(at.key) else { return false };
     let pays = connection.allowance.take_channels(context.config.frame_rate, context.now_ms, channels);
     if !pays {
         let message =
             "too many channels were joined and left in a short time; nothing was changed, try again later";
         let codes = ("too_many_requests", "too_many_channel_changes");
-        tables.refuse_as(key, id, codes, message, context.now_ms);
+        tables.refuse_as(at, id, codes, message, context.now_ms);
     }
     pays
 }

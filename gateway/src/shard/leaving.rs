@@ -77,7 +77,7 @@ pub(super) fn tell_to_leave<W: World>(key: u32, tables: &mut Tables<W::Socket>, 
     connection.departure = Departure::ToldUntil(context.now_ms + LEAVING_MS);
     // Departures are spread already; the delay keeps those of one tick apart.
     let reconnect_ms = 100 + connection.id.number * 7_919 % 900;
-    tables.say(key, &ServerFrame::Goaway { reconnect_ms }, context.now_ms);
+    tables.say(key, &ServerFrame::Goaway { reconnect_ms });
 }
 
 /// Whether a connection that reached the head waited for that to leave.

@@ -132,7 +132,7 @@ impl LiveFanOut {
         context: &mut Context<W>,
     ) -> bool {
         let mut at = std::mem::replace(&mut connection.gathered, Gathered::NOTHING).first;
-        let readers = self.readers.len();
+        let (readers, tenant) = (self.readers.len(), connection.naming(&room.stream.tenant));
         while at != Gathered::NONE {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let mut forms = [None; SLICES];
@@ -140,7 +140,7 @@ impl LiveFanOut {
             for (slice, form) in slices.iter_mut().zip(&mut forms) {
                 let Some(link) = self.links.get(at as usize) else { break };
                 let Some(signal) = self.signals.get(link.signal as usize) else { break };
-                let bytes = connection.wire.signal(signal, &mut context.deflater, readers);
+                let bytes = connection.wire.signal(signal, tenant, &mut context.deflater, readers);
                 (*slice, *form) = (IoSlice::new(bytes), Some(bytes));
                 count += 1;
                 at = link.next;

@@ -5,7 +5,7 @@
 
 use super::wire::Wire;
 use crate::admission::Permit;
-use crate::authorize::{Authorized, Refusal};
+use crate::authorize::{Authorized, Bearer, Refusal};
 use crate::edge::RawQuery;
 use crate::live::Passing;
 use crate::presence::{Event, PresenceFrame, Told};
@@ -16,9 +16,9 @@ use crate::verdicts::Verdicts;
 use bytes::Bytes;
 use carillon_backplane::log::{LogError, LoggedEvent};
 use carillon_platform::ask::{Endpoint, Question};
-use carillon_platform::auth::{Identity, ServiceKey};
+use carillon_platform::auth::ServiceKey;
 use carillon_platform::share::AddressGroup;
-use carillon_protocol::client::{FrameId, History};
+use carillon_protocol::client::{ConnectParameters, FrameId, History};
 use carillon_protocol::connection::{Incarnation, Whereabouts};
 use carillon_protocol::{Channel, ConnectionName, Epoch, Seq, TenantId, TypeFilter};
 use mio::net::TcpStream;
@@ -38,13 +38,15 @@ pub(crate) enum ToShard<S = TcpStream> {
     /// The token in a first frame was checked.
     Entered(ConnectionId, Result<Box<Authorized>, Refusal>),
     /// The token of a refresh was checked.
-    Refreshed(ConnectionId, Option<Box<str>>, Result<Identity, Refusal>),
+    Refreshed(ConnectionId, Option<Box<str>>, Result<Box<Bearer>, Refusal>),
+    /// Whether somebody may come into one more tenant.
+    Attached(ConnectionId, Box<Attached>),
     /// A page of the log, for a connection behind its ring.
     Page(ConnectionId, Ticket, Result<Arc<BacklogPage>, LogError>),
     /// A page of history for a `subscribe`.
     History(ConnectionId, Ticket, Result<HistoryPage, LogError>),
     /// What the tenant's application says: for the `subscribe` of this ticket; without one about memberships.
-    Asked(ConnectionId, Option<AskTicket>, Box<Verdicts>),
+    Asked(ConnectionId, TenantId, Option<AskTicket>, Box<Verdicts>),
     /// What became of an event that a connection publishes.
     Published(ConnectionId, Box<Published>),
     /// What watchers of a channel are told.
@@ -89,14 +91,10 @@ pub(crate) enum Request {
     /// Check the token of a first frame, which came from this address; then read what that frame and the URL ask for, and open
     /// the tenant's stream.
     Enter { connection: ConnectionId, from: AddressGroup, token: Box<str>, frame: Box<str>, url: RawQuery },
-    /// Check the token of a refresh; it must be for the same person in the same tenant.
-    Refresh {
-        connection: ConnectionId,
-        from: AddressGroup,
-        frame: Option<Box<str>>,
-        token: Box<str>,
-        tenant: TenantId,
-    },
+    /// Check the token of a refresh.
+    Refresh { connection: ConnectionId, from: AddressGroup, frame: Option<Box<str>>, token: Box<str> },
+    /// Let somebody into one more tenant, by the credentials that they have shown.
+    Attach { connection: ConnectionId, bearer: Arc<Bearer>, attaching: Box<Attaching> },
     /// Read the page after a cursor.
     Page { connection: ConnectionId, ticket: Ticket, reader: Reader, life: u32, cursor: Seq, head: Seq },
     /// Publish an event of a client into the log; it is counted until it has its end.
@@ -114,14 +112,35 @@ pub(crate) enum Request {
     /// this ticket, or about memberships.
     Ask {
         connection: ConnectionId,
+        tenant: TenantId,
         ticket: Option<AskTicket>,
         endpoint: Arc<Endpoint>,
         questions: Vec<(Question, u64)>,
     },
 }
 
+/// An `attach` or a `switch`.
+#[derive(Debug, Clone)]
+pub(crate) struct Attaching {
+    pub(crate) frame: Option<FrameId>,
+    /// Which tenant; the same as in `wanted`.
+    pub(crate) tenant: TenantId,
+    pub(crate) wanted: ConnectParameters,
+    /// Whether all other tenants are left.
+    pub(crate) alone: bool,
+}
+
+/// What became of it.
+pub(crate) struct Attached {
+    pub(crate) attaching: Attaching,
+    /// By which credentials: others may have come meanwhile.
+    pub(crate) bearer: Arc<Bearer>,
+    pub(crate) result: Result<Authorized, Refusal>,
+}
+
 /// What became of an event that a client publishes into the log.
 pub(crate) struct Published {
+    pub(crate) tenant: TenantId,
     pub(crate) frame: Option<FrameId>,
     pub(crate) channel: Channel,
     pub(crate) result: Result<Receipt, NotPublished>,

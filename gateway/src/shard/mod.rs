@@ -30,19 +30,23 @@
 //! | [`world`] | what does a shard need of the world around it? |
 //! | [`context`] | what do all parts of a shard use while they work? |
 //! | [`groups`] | who of a channel wants only events of some types? |
-//! | [`asked`] | which memberships hold by an application's verdict, until when, and what waits for one? |
-//! | [`holding`] | which frames of a connection wait for a verdict of an application, and which yeses are kept? |
 //! | [`present`] | which sessions of a room are seen in its channels, and who watches? |
 //! | [`waiting`] | which signals wait in a room, and which are let go when there are too many? |
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
+//! | [`asked`] | which memberships hold by an application's verdict, until when, and what waits for one? |
+//! | [`holding`] | which frames of a connection wait for a verdict of an application, and which yeses are kept? |
+//! | [`elsewhere`] | which other tenants may a connection come into? |
 //! | [`history`] | how far is the past that a `subscribe` asked for? |
 //! | [`session`] | what is known of somebody in one tenant? |
+//! | [`turns`] | which session of a connection goes on next? |
 //! | [`quality`] | how well is a client reached? |
 //! | [`connection`] | what is known of one connection, and what may become of it? |
 //! | [`devices`] | which sessions are those of a device, and how far is it? |
 //! | [`sessions`] | what is stored of the connections that are here? |
 //! | [`seen`] | who is seen in a channel, and who is not any more? |
 //! | [`tables`] | who is here, in which room, and who goes? |
+//! | [`answers`] | how is a client told something about one of its tenants, or about none? |
+//! | [`attaching`] | how does a connection come into more tenants, and leave them? |
 //! | [`except`] | who does not get an event, although it is for them? |
 //! | [`generation`] | what happens when a stream lost continuity? |
 //! | [`watching`] | how is a client told who is in a channel? |
@@ -50,8 +54,8 @@
 //! | [`rules`] | what happens when a tenant's rules change? |
 //! | [`fanout`] | how does an event reach everyone who is live? |
 //! | [`live`] | how does a signal reach everyone who is live? |
-//! | [`catchup`] | how does a connection that is behind become live? |
 //! | [`replay`] | how does history reach a client? |
+//! | [`catchup`] | how does a connection that is behind become live? |
 //! | [`joining`] | how does a session get into the channels that its client asks for? |
 //! | [`publishing`] | may a client publish this, and which way does it go? |
 //! | [`durable`] | how does a client publish into the log? |
@@ -60,6 +64,7 @@
 //! | [`activity`] | how is what somebody says that they did taken in? |
 //! | [`asking`] | what happens when a tenant's application has said something, or is to say it again? |
 //! | [`holdback`] | what happens to a frame that a rule leaves to the application? |
+//! | [`refreshing`] | what does a new token change? |
 //! | [`commands`] | how is each client frame carried out? |
 //! | [`inbound`] | what becomes of what a client sends? |
 //! | [`entering`] | how does a socket become somebody in a tenant? |
@@ -76,10 +81,12 @@
 mod acks;
 mod activity;
 mod allowance;
+mod answers;
 mod asked;
 mod asking;
 #[cfg(test)]
 mod asking_tests;
+mod attaching;
 mod catchup;
 mod commands;
 mod connection;
@@ -87,6 +94,7 @@ mod context;
 mod deadlines;
 mod devices;
 mod durable;
+mod elsewhere;
 mod entering;
 mod event_loop;
 mod except;
@@ -110,6 +118,7 @@ mod pace;
 mod present;
 mod publishing;
 mod quality;
+mod refreshing;
 mod replay;
 mod revoked;
 mod room;
@@ -127,6 +136,7 @@ mod signals;
 mod simulation;
 mod stuck;
 mod tables;
+mod turns;
 mod typists;
 mod waiting;
 mod watching;
@@ -139,8 +149,8 @@ pub(crate) use context::{Counts, ShardConfig};
 pub(crate) use event_loop::start;
 pub(crate) use mailbox::Shards;
 pub(crate) use messages::{
-    Asker, Cause, Coming, ConnectionId, HistoryFrom, HistoryPage, Newcomer, PresenceNews, Published, Request,
-    ToShard,
+    Asker, Attached, Cause, Coming, ConnectionId, HistoryFrom, HistoryPage, Newcomer, PresenceNews,
+    Published, Request, ToShard,
 };
 pub(crate) use present::CHANNELS as PRESENCE_CHANNELS;
 pub(crate) use stuck::StuckCursors;

@@ -3,6 +3,7 @@
 //! Only a channel rule lets clients publish: it says who, which types, and whether into the log.
 
 use super::context::Context;
+use super::session::At;
 use super::tables::Tables;
 use super::world::World;
 use crate::metrics::metrics;
@@ -143,7 +144,7 @@ pub(super) fn take_of_tenant<W: World>(
 
 /// Tells a client that what it sent is refused.
 pub(super) fn refuse<W: World>(
-    key: u32,
+    at: At,
     id: &Option<FrameId>,
     channel: &Channel,
     refused: Refused,
@@ -158,7 +159,7 @@ pub(super) fn refuse<W: World>(
         Some(retry_ms) => ServerFrame::TooSoon { id, code, message: &message, retry_ms },
         None => ServerFrame::Error { id, code, message: &message, channels },
     };
-    tables.say(key, &frame, context.now_ms);
+    tables.say_of(at, &frame, context.now_ms);
 }
 
 #[cfg(test)]

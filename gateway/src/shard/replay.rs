@@ -3,38 +3,39 @@
 //! One page at a time, for the first job of a session that is live, or held for the latest events of keys. A page that the socket cannot take is let go and read
 //! again later, so that a slow reader's history costs no more than its live events do.
 
-use super::catchup::ASK_AGAIN_MS;
 use super::connection::Connection;
 use super::context::Context;
 use super::history::{HistoryJob, Question};
 use super::messages::{HistoryPage, Request, Ticket};
 use super::outbox::{Wrote, write};
-use super::session::Reading;
+use super::session::{ASK_AGAIN_MS, Reading};
 use super::world::{Socket, World};
 use crate::metrics::metrics;
 use crate::ws;
 use carillon_backplane::log::LogError;
 use carillon_protocol::event::event_frame;
-use carillon_protocol::server::ServerFrame;
+use carillon_protocol::server::{ServerFrame, naming};
 
-/// Asks for the next page of each session's first job, unless something is being read or waits to be written.
-pub(super) fn ask_next<W: World>(connection: &mut Connection<W::Socket>, context: &mut Context<W>) {
-    for index in 0..connection.sessions().len() {
-        if !connection.outbox.is_empty() {
-            return;
-        }
-        let ticket = connection.next_ticket();
-        let id = connection.id;
-        let Some(session) = connection.sessions_mut().get_mut(index) else { return };
-        if !session.is_live() && !session.is_held() {
-            continue;
-        }
-        let (Reading::Nothing, Some(job)) = (session.reading, session.history.front()) else { continue };
-        let Question { selection, from, upto } = job.question();
-        let reader = session.reader();
-        context.world.request(Request::History { connection: id, ticket, reader, selection, from, upto });
-        session.reading = Reading::Asked(ticket);
+/// Asks for the next page of a session's first job, unless something is being read or waits to be written.
+pub(super) fn ask_next<W: World>(
+    connection: &mut Connection<W::Socket>,
+    index: usize,
+    context: &mut Context<W>,
+) {
+    if !connection.outbox.is_empty() {
+        return;
     }
+    let (id, last) = (connection.id, connection.last_ticket);
+    let Some(session) = connection.sessions_mut().get_mut(index) else { return };
+    if !session.is_live() && !session.is_held() {
+        return;
+    }
+    let (Reading::Nothing, Some(job)) = (session.reading, session.history.front()) else { return };
+    let (Question { selection, from, upto }, reader) = (job.question(), session.reader());
+    let ticket = last.wrapping_add(1);
+    session.reading = Reading::Asked(ticket);
+    connection.last_ticket = ticket;
+    context.world.request(Request::History { connection: id, ticket, reader, selection, from, upto });
 }
 
 /// A page of history has come.
@@ -50,17 +51,25 @@ pub(super) fn take_history<W: World>(
         Ok(page) => page,
         Err(error) => {
             tracing::debug!(%error, "a page of history could not be read");
+            connection.turns.pass(index);
             return failed(connection, index, context.now_ms);
         }
     };
     if !connection.flush(context) {
-        return;
+        return connection.turns.keep(index);
     }
+    connection.turns.pass(index);
     let Some(job) = job_of(connection, index) else { return };
     job.took(&page);
     let id = job.id().unwrap_or("null").to_owned();
+    let tenant = connection.sessions().get(index).map(|session| session.identity.tenant.clone());
+    let tenant = tenant.as_ref().and_then(|tenant| connection.naming(tenant));
     for event in &page.events {
         let json = event_frame(event.seq, &event.channels, event.body.as_bytes(), Some(&id));
+        let json = match tenant {
+            Some(tenant) => naming(&json, tenant),
+            None => json,
+        };
         let frame = ws::encode::text_frame(&[&json]);
         let wrote = write(&mut connection.socket, &frame);
         if let (Wrote::All | Wrote::Blocked(1..), Some(job)) = (wrote, job_of(connection, index)) {
@@ -81,7 +90,7 @@ pub(super) fn take_history<W: World>(
     let Some(job) = session.history.front_mut() else { return };
     if job.passed(&page) {
         let Some(job) = session.history.pop_front() else { return };
-        connection.say(&job.complete(), None, context.now_ms);
+        connection.say_of(index, &job.complete(), None, context.now_ms);
     }
 }
 
@@ -102,9 +111,6 @@ fn failed<S: Socket>(connection: &mut Connection<S>, index: usize, now_ms: u64) 
     let (id, message) = (job.id(), "the history cannot be read now; the subscription is live");
     let id = id.and_then(|id| serde_json::from_str(id).ok());
     metrics().frame_refused("history_unavailable");
-    connection.say(
-        &ServerFrame::Error { id, code: "history_unavailable", message, channels: None },
-        None,
-        now_ms,
-    );
+    let error = ServerFrame::Error { id, code: "history_unavailable", message, channels: None };
+    connection.say_of(index, &error, None, now_ms);
 }

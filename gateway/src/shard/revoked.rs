@@ -3,6 +3,7 @@
 //! Revocations come with the tenant's rules. Whoever is in the tenant's room by a token that is refused now is closed, and so is a
 //! connection that was named; whoever comes in later is measured by the same.
 
+use super::attaching::expel;
 use super::connection::Connection;
 use super::context::Context;
 use super::messages::ConnectionId;
@@ -13,6 +14,7 @@ use super::world::{Socket, World};
 use crate::authorize::Refusal;
 use carillon_platform::auth::{Identity, Target};
 use carillon_protocol::connection::Whereabouts;
+use carillon_protocol::server::DetachReason;
 use carillon_protocol::{CloseCode, DeviceId};
 use std::collections::HashMap;
 
@@ -47,7 +49,12 @@ pub(super) fn end_revoked<W: World>(
     let mut counts: HashMap<String, u64> = HashMap::new();
     for (key, target) in out {
         *counts.entry(target.name()).or_default() += 1;
-        tables.close(key, CloseCode::Disconnected, REASON, context);
+        let at = tables.at(key, room_key);
+        match at.filter(|_| tables.get(key).is_some_and(|connection| connection.sessions().len() > 1)) {
+            // What an administrator of one tenant says is no matter of the others.
+            Some(at) => expel(at, DetachReason::Disconnected, tables, context),
+            None => tables.close(key, CloseCode::Disconnected, REASON, context),
+        }
         tables.touched.push(key);
     }
     for (target, count) in counts {

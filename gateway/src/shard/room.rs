@@ -18,8 +18,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A room's place in the shard's table; good until the room's last session has left it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct RoomKey(pub(super) u32);
+
+/// A session, as the tables beside the rooms know it: that of a connection in a room. Good until it leaves the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Member {
+    pub(super) key: u32,
+    pub(super) room: RoomKey,
+}
 
 /// The sessions of one tenant on this shard, each known by its connection's key.
 pub(super) struct Room {

@@ -7,8 +7,8 @@ use super::connection::{Connection, Standing};
 use super::context::Context;
 use super::generation::reset;
 use super::revoked::end_revoked;
-use super::room::RoomKey;
-use super::session::{Reading, Session};
+use super::room::{Member, RoomKey};
+use super::session::{At, Reading, Session};
 use super::tables::Tables;
 use super::watching::see_anew;
 use super::world::{Socket, World};
@@ -38,7 +38,7 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
     let Some(room) = tables.rooms.get_mut(key) else { return };
     let mut lost: BTreeMap<u32, Vec<Channel>> = BTreeMap::new();
     let mut past: BTreeMap<u32, Vec<Channel>> = BTreeMap::new();
-    let mut left_to_it: Vec<(u32, Channel)> = Vec::new();
+    let mut left_to_it: Vec<(Member, Channel)> = Vec::new();
     let generation = |rules: &RuleSet| rules.endpoint().map(|endpoint| endpoint.generation());
     let same_application = generation(&before) == generation(&rules);
     for (channel, members) in room.channels() {
@@ -51,8 +51,8 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
             let session = connection.and_then(|connection| session_in(connection, key));
             let Some((_, session)) = session else { continue };
             match may_stay(&rules, session, channel) {
-                Stay::Yes => tables.asked.forget(*member, channel),
-                Stay::Ask => left_to_it.push((*member, channel.clone())),
+                Stay::Yes => tables.asked.forget(session.member(*member), channel),
+                Stay::Ask => left_to_it.push((session.member(*member), channel.clone())),
                 Stay::No => {
                     lost.entry(*member).or_default().push(channel.clone());
                     continue;
@@ -141,10 +141,11 @@ pub(super) fn recheck<W: World>(
         kept.iter().filter(|channel| may_stay(&rules, session, channel) == Stay::Ask).cloned().collect();
     let past: Vec<Channel> =
         kept.into_iter().filter(|channel| !may_read_past(&rules, &session.identity, channel)).collect();
+    let own = session.member(member);
     for channel in left_to_it {
         let generation = rules.endpoint().map(|endpoint| endpoint.generation());
-        if tables.asked.held(member, &channel).map(|held| held.generation) != generation {
-            ask_soon(member, &channel, &rules, tables, context);
+        if tables.asked.held(own, &channel).map(|held| held.generation) != generation {
+            ask_soon(own, &channel, &rules, tables, context);
         }
     }
     expel(member, key, lost, Expelled::Forbidden, tables, context);
@@ -170,14 +171,14 @@ pub(super) fn may_stay(rules: &RuleSet, session: &Session, channel: &Channel) ->
 
 /// Has the application asked soon about a member of a channel.
 pub(super) fn ask_soon<W: World>(
-    member: u32,
+    member: Member,
     channel: &Channel,
     rules: &RuleSet,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
     let Some(endpoint) = rules.endpoint() else { return };
-    let spread = tables.get(member).map_or(0, |connection| connection.id.number.wrapping_mul(7_919));
+    let spread = tables.get(member.key).map_or(0, |connection| connection.id.number.wrapping_mul(7_919));
     tables.asked.ask_soon(member, channel, endpoint.generation(), context.now_ms, spread);
 }
 
@@ -237,7 +238,7 @@ pub(super) fn expel<W: World>(
             }
         };
         let frame = ServerFrame::Error { id: None, code, message: &message, channels: Some(part) };
-        tables.say(member, &frame, context.now_ms);
+        tables.say_of(At { key: member, session: index }, &frame, context.now_ms);
     }
     end_history(member, index, &channels, tables, context);
     tables.touched.push(member);
@@ -289,7 +290,7 @@ pub(super) fn end_history<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
-    let epoch = tables.standing(member).map(|standing| standing.epoch);
+    let epoch = tables.standing(At { key: member, session: index }).map(|standing| standing.epoch);
     let Some(connection) = tables.get_mut(member) else { return };
     let Some(session) = connection.sessions_mut().get_mut(index) else { return };
     if session.history.is_empty() || lost.is_empty() {
@@ -306,7 +307,7 @@ pub(super) fn end_history<W: World>(
     session.history = kept;
     let ended: std::collections::VecDeque<_> = ended;
     for job in &ended {
-        connection.say(&job.cut_short(), epoch.as_ref(), context.now_ms);
+        connection.say_of(index, &job.cut_short(), epoch.as_ref(), context.now_ms);
     }
 }
 

@@ -4,7 +4,7 @@
 //! node's presence at the end of the turn.
 
 use super::messages::PresenceNews;
-use super::room::Room;
+use super::room::{Member, Room};
 use super::session::Session;
 use crate::presence::Event;
 use carillon_platform::rules::{Action, Decision};
@@ -19,13 +19,13 @@ pub(super) fn show(
     channel: &Channel,
     meta: Option<&Arc<str>>,
     news: &mut Vec<PresenceNews>,
-    unasked: &mut Vec<(u32, Channel)>,
+    unasked: &mut Vec<(Member, Channel)>,
 ) {
     let identity = &session.identity;
     let Some(found) = room.rules.find(channel).filter(|_| identity.service.is_none()) else { return };
     match found.decide(Action::Presence, identity, channel) {
         Decision::Allowed(_) => show_now(key, session, room, channel, meta, news),
-        Decision::Ask => unasked.push((key, channel.clone())),
+        Decision::Ask => unasked.push((session.member(key), channel.clone())),
         Decision::Forbidden => {}
     }
 }

@@ -1,16 +1,26 @@
 //! What is known of somebody in one tenant, and what may happen to it?
 //!
-//! A connection has a session for each tenant it is in: one today. A session is a cursor on that tenant's log, with the
-//! identity that reads it and the channels that are read.
+//! A connection has a session for each tenant it is in: one as a rule, sixteen at most, in the order in which it came into them.
+//! A session is a cursor on that tenant's log, with the identity that reads it and the channels that are read.
 
 use super::history::HistoryJob;
 use super::membership::Memberships;
 use super::messages::Ticket;
-use super::room::RoomKey;
+use super::room::{Member, RoomKey};
 use crate::stream::backlog::Reader;
 use carillon_platform::auth::Identity;
 use carillon_protocol::Seq;
 use std::collections::VecDeque;
+
+/// How soon a log that did not answer is asked again.
+pub(super) const ASK_AGAIN_MS: u64 = 500;
+
+/// Which session of which connection a frame or an answer is for: by its number there, which is good until one of them is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct At {
+    pub(super) key: u32,
+    pub(super) session: usize,
+}
 
 /// Somebody in a tenant.
 pub(super) struct Session {
@@ -24,8 +34,6 @@ pub(super) struct Session {
     pub(super) expires_ms: u64,
     /// When it is told that the token expires soon; never once it was told.
     pub(super) expiring_ms: u64,
-    /// Whether a new token is being checked: one at a time, so that the last one sent is the one that stays.
-    pub(super) refreshing: bool,
     pub(super) history: VecDeque<HistoryJob>,
     pub(super) reading: Reading,
 }
@@ -59,6 +67,11 @@ impl Session {
         }
     }
 
+    /// Whom the tables beside the rooms know it as, if it is a session of this connection.
+    pub(super) fn member(&self, key: u32) -> Member {
+        Member { key, room: self.room }
+    }
+
     /// In whose name it reads the log.
     pub(super) fn reader(&self) -> Reader {
         Reader { group: self.identity.tenant.clone(), member: self.identity.user.clone() }
@@ -71,6 +84,11 @@ impl Session {
     /// Whether it gets nothing live before the latest events of keys that it asked for.
     pub(super) fn is_held(&self) -> bool {
         !self.is_live() && self.history.iter().any(HistoryJob::is_latest)
+    }
+
+    /// Whether a page of the log is on its way.
+    pub(super) fn is_reading(&self) -> bool {
+        matches!(self.reading, Reading::Asked(_))
     }
 
     /// Whether this is the answer that is waited for; if so it is not waited for any more.

@@ -9,21 +9,22 @@
 
 use super::asking::{asked, renew_due};
 use super::catchup::{Progress, go_forward, take_page};
-use super::commands::{carry_out, carry_out_held, end_sessions_of, refreshed};
+use super::commands::{carry_out, carry_out_held, end_sessions_of};
 use super::connection::Connection;
 use super::context::{Context, ShardConfig};
 use super::deadlines::{due_ms, look_after};
 use super::devices::hand_on;
 use super::durable::published;
-use super::entering::{Accepted, accept, welcome};
+use super::entering::{Accepted, accept, attached, welcome};
 use super::fanout::FanOut;
 use super::inbound::{Inbound, on_text};
 use super::joining::joined;
 use super::leaving::{Departures, leaves_at_head, tell_to_leave};
 use super::live::LiveFanOut;
-use super::messages::{Newcomer, Published, ToShard};
+use super::messages::{Newcomer, ToShard};
 use super::pace::rest_us;
-use super::replay::{ask_next, take_history};
+use super::refreshing::refreshed;
+use super::replay::take_history;
 use super::room::RoomKey;
 use super::rules::follow_rules;
 use super::session::{Position, Session};
@@ -206,8 +207,9 @@ impl<W: World> Shard<W> {
             ToShard::WhoIsThere(asker, tenant, told, stale) => {
                 let key = asker.connection.key;
                 let answer = answered(*asker, &tenant, &told, stale, &mut self.tables, &mut self.context);
-                if let Some(answer) = answer {
-                    joined(key, answer, &mut self.tables);
+                let at = self.tables.find(key, Some(&tenant));
+                if let (Some(answer), Some(at)) = (answer, at) {
+                    joined(at, answer, &mut self.tables);
                 }
                 self.settle(key);
             }
@@ -216,6 +218,7 @@ impl<W: World> Shard<W> {
             // What follows may come when its connection is gone; another may have its place.
             ToShard::Entered(id, _)
             | ToShard::Refreshed(id, ..)
+            | ToShard::Attached(id, _)
             | ToShard::Page(id, ..)
             | ToShard::History(id, ..)
             | ToShard::Asked(id, ..)
@@ -226,9 +229,14 @@ impl<W: World> Shard<W> {
                 refreshed(id.key, frame, result, &mut self.tables, &mut self.context);
                 self.settle(id.key);
             }
+            ToShard::Attached(id, answer) => {
+                attached(id.key, *answer, &mut self.tables, &mut self.context);
+                self.go_on(id.key);
+                // A room may have followed the rules that they came by.
+                self.settle_touched();
+            }
             ToShard::Published(id, answer) => {
-                let Published { frame, channel, result } = *answer;
-                published(id.key, &frame, &channel, result, &mut self.tables, &mut self.context);
+                published(id.key, &answer, &mut self.tables, &mut self.context);
                 self.settle(id.key);
             }
             ToShard::Page(id, ticket, page) => {
@@ -244,8 +252,8 @@ impl<W: World> Shard<W> {
                 }
                 self.go_on(id.key);
             }
-            ToShard::Asked(id, ticket, verdicts) => {
-                asked(id, ticket, *verdicts, &mut self.tables, &mut self.context);
+            ToShard::Asked(id, tenant, ticket, verdicts) => {
+                asked(id, &tenant, ticket, *verdicts, &mut self.tables, &mut self.context);
                 carry_out_held(id.key, &mut self.tables, &mut self.context);
                 self.settle(id.key);
                 self.settle_touched();
@@ -350,14 +358,12 @@ impl<W: World> Shard<W> {
                 if !self.tables.missed.is_empty() {
                     catch_up(key, &mut self.tables);
                 }
-                let Some(connection) = self.tables.get_mut(key) else { return };
-                ask_next(connection, &mut self.context);
                 if leaves_at_head(key, &self.tables) {
                     tell_to_leave(key, &mut self.tables, &mut self.context);
                 }
             }
             Progress::More => self.enqueue(key),
-            Progress::Waits => ask_next(connection, &mut self.context),
+            Progress::Waits => {}
         }
         // What was said meanwhile: an answer to a poll, a word of leave.
         if let Some(connection) = self.tables.get_mut(key) {

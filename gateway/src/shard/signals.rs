@@ -6,10 +6,11 @@
 use super::connection::Connection;
 use super::context::Context;
 use super::durable::publish_into_log;
-use super::joining::{SESSION, raw};
+use super::joining::raw;
 use super::live::hand_in;
 use super::messages::ConnectionId;
 use super::publishing::{Refused, TYPING, Way, may_publish, may_type, refuse, take_of_tenant, take_rate};
+use super::session::At;
 use super::tables::Tables;
 use super::typists::Place;
 use super::wire::Wire;
@@ -27,18 +28,16 @@ use std::sync::Arc;
 
 /// A `publish` came.
 pub(super) fn publish<W: World>(
-    key: u32,
+    at: At,
     id: Option<FrameId>,
     publish: &Publish,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
-    let Some(session) = tables.get(key).and_then(|connection| connection.sessions().get(SESSION)) else {
-        return;
-    };
+    let Some(session) = tables.session(at) else { return };
     let Some(room) = tables.rooms.get(session.room) else { return };
     let passed_on = match may_publish(&room.rules, &session.identity, publish) {
-        Ok((Way::Log, _)) => return publish_into_log(key, id, publish, tables, context),
+        Ok((Way::Log, _)) => return publish_into_log(at, id, publish, tables, context),
         Ok((Way::Live, rule)) => {
             signal_of(publish, &session.identity.user, context.shard).and_then(|signal| {
                 let (limits, identity) = (room.rules.limits(), &session.identity);
@@ -49,12 +48,12 @@ pub(super) fn publish<W: World>(
         }
         Err(refused) => Err(refused),
     };
-    match passed_on.and_then(|signal| pass_on(key, signal, publish.echo.unwrap_or(false), tables, context)) {
+    match passed_on.and_then(|signal| pass_on(at, signal, publish.echo.unwrap_or(false), tables, context)) {
         Ok(reached) => {
             metrics().signals_sent[0].increment(1);
-            answer(key, &id, reached, tables, context);
+            answer(at, &id, reached, tables, context);
         }
-        Err(refused) => refuse(key, &id, &publish.channel, refused, tables, context),
+        Err(refused) => refuse(at, &id, &publish.channel, refused, tables, context),
     }
 }
 
@@ -79,15 +78,15 @@ fn signal_of(publish: &Publish, user: &UserId, shard: u16) -> Result<Signal, Ref
 
 /// Has a signal of a connection's go to those who are in its channel. Answers whether it reaches other nodes.
 fn pass_on<W: World>(
-    key: u32,
+    at: At,
     signal: Signal,
     echo: bool,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> Result<bool, Refused> {
     let gone = || Refused::new("unavailable", "the connection has ended");
-    let connection = tables.get(key).ok_or_else(gone)?;
-    let room_key = connection.sessions().get(SESSION).ok_or_else(gone)?.room;
+    let connection = tables.get(at.key).ok_or_else(gone)?;
+    let room_key = tables.session(at).ok_or_else(gone)?.room;
     let stream = tables.rooms.get(room_key).ok_or_else(gone)?.stream.clone();
     let except = (!echo).then_some(connection.id);
     let Some(passing) = context.world.passing(signal, except) else {
@@ -101,15 +100,15 @@ fn pass_on<W: World>(
 
 /// A `typing` came.
 pub(super) fn typing<W: World>(
-    key: u32,
+    at: At,
     id: Option<FrameId>,
     channel: &Channel,
     state: Typing,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
-    let Some(connection) = tables.get(key) else { return };
-    let Some(session) = connection.sessions().get(SESSION) else { return };
+    let Some(connection) = tables.get(at.key) else { return };
+    let Some(session) = tables.session(at) else { return };
     let Some(room) = tables.rooms.get(session.room) else { return };
     let (own, channels) = (&session.channels, std::slice::from_ref(channel));
     // A command came in only if it may be there.
@@ -129,12 +128,12 @@ pub(super) fn typing<W: World>(
         (Ok(()), Typing::Start) => tables.typists.start(&stream, place, connection),
         // Whoever typed may always stop.
         (may, Typing::Stop) if tables.typists.stop(&place, connection) || may.is_ok() => {}
-        (Err(refused), _) => return refuse(key, &id, channel, refused, tables, context),
+        (Err(refused), _) => return refuse(at, &id, channel, refused, tables, context),
         (Ok(()), Typing::Stop) => {}
     }
     say_words(tables, context);
     let reached = context.world.reaches_others();
-    answer(key, &id, reached, tables, context);
+    answer(at, &id, reached, tables, context);
 }
 
 /// Whose typing it is. That of commands goes on when they have been answered: to all of a person's there is one.
@@ -195,7 +194,7 @@ pub(super) fn arrive<S: Socket>(stream: &Arc<Stream>, passing: Arc<Passing>, tab
 
 /// Answers a frame that asked to be.
 fn answer<W: World>(
-    key: u32,
+    at: At,
     id: &Option<FrameId>,
     reached: bool,
     tables: &mut Tables<W::Socket>,
@@ -203,6 +202,6 @@ fn answer<W: World>(
 ) {
     if id.is_some() {
         let frame = ServerFrame::Passed { id: raw(id), degraded: !reached };
-        tables.say(key, &frame, context.now_ms);
+        tables.say_of(at, &frame, context.now_ms);
     }
 }

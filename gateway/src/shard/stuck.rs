@@ -54,9 +54,14 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Whether no event was written to it yet.
-    pub(super) fn is_new(&self) -> bool {
-        self.first.is_none()
+    /// Whether it is about a cursor of this tenant.
+    pub(super) fn is_of(&self, tenant: &TenantId) -> bool {
+        self.tenant == *tenant
+    }
+
+    /// Whether it is of this tenant and no event of that was written to it yet.
+    pub(super) fn is_new_in(&self, tenant: &TenantId) -> bool {
+        self.first.is_none() && self.tenant == *tenant
     }
 
     /// Notes the first event that is written to it.

@@ -7,13 +7,14 @@ use super::asked::Asked;
 use super::connection::{Connection, Stage, Standing};
 use super::context::Context;
 use super::devices::{Devices, seen_ms};
+use super::elsewhere::Elsewhere;
 use super::holding::Holding;
 use super::membership::Membership;
 use super::messages::{ConnectionId, PresenceNews};
 use super::present::Watch;
-use super::room::{RoomKey, Rooms};
+use super::room::{Member, RoomKey, Rooms};
 use super::seen::{hide, hide_all, show};
-use super::session::Session;
+use super::session::{At, Session};
 use super::sessions::Sessions;
 use super::typists::{Place, Typists};
 use super::wire::Wire;
@@ -23,8 +24,7 @@ use crate::presence::Event;
 use crate::refusals;
 use carillon_platform::rules::Action;
 use carillon_protocol::client::Meta;
-use carillon_protocol::server::ServerFrame;
-use carillon_protocol::{Channel, ChannelPattern, CloseCode, TypeFilter};
+use carillon_protocol::{Channel, ChannelPattern, CloseCode, TenantId, TypeFilter};
 use slab::Slab;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -35,12 +35,12 @@ pub(super) struct Tables<S> {
     pub(super) rooms: Rooms,
     /// Memberships in channels, of all sessions.
     pub(super) subscriptions: u64,
-    /// What those connections want of all their channels that chose types when they came.
-    chosen: HashMap<u32, Arc<TypeFilter>>,
+    /// What those sessions want of all their channels that chose types when they came.
+    chosen: HashMap<Member, Arc<TypeFilter>>,
     /// What happened in this turn, for the node's presence.
     pub(super) presence: Vec<PresenceNews>,
     /// What clients say about themselves in each channel that they join; few do.
-    pub(super) meta: HashMap<u32, Arc<str>>,
+    pub(super) meta: HashMap<Member, Arc<str>>,
     /// Connections that may have missed who came or went.
     pub(super) missed: HashSet<u32>,
     /// Those who are being told, kept between two times.
@@ -58,11 +58,13 @@ pub(super) struct Tables<S> {
     /// Sessions that are seen in channels by what tenants' applications say.
     pub(super) shown: Asked,
     /// Those of whom it is to be asked whether they are seen there.
-    pub(super) unasked: Vec<(u32, Channel)>,
+    pub(super) unasked: Vec<(Member, Channel)>,
     /// Frames that wait for what applications say.
     pub(super) holding: Holding,
     /// What is to be stored of sessions.
     pub(super) sessions: Sessions,
+    /// Connections whose credentials are good for several tenants.
+    pub(super) elsewhere: Elsewhere,
     /// Connections that are ending and still in a table.
     ending: Vec<u32>,
 }
@@ -87,6 +89,7 @@ impl<S: Socket> Tables<S> {
             unasked: Vec::new(),
             holding: Holding::default(),
             sessions: Sessions::default(),
+            elsewhere: Elsewhere::default(),
             ending: Vec::new(),
         }
     }
@@ -113,45 +116,33 @@ impl<S: Socket> Tables<S> {
         self.get(id.key).is_some_and(|connection| connection.id == id && !connection.is_gone())
     }
 
-    /// Where a connection's first session stands.
-    pub(super) fn standing(&self, key: u32) -> Option<Standing> {
-        let session = self.get(key)?.sessions().first()?;
+    /// Which of a connection's sessions is in a tenant; without one named, the one that it has for the longest.
+    pub(super) fn find(&self, key: u32, tenant: Option<&TenantId>) -> Option<At> {
+        let sessions = self.get(key)?.sessions();
+        let is_it = |session: &Session| tenant.is_none_or(|tenant| session.identity.tenant == *tenant);
+        sessions.iter().position(is_it).map(|session| At { key, session })
+    }
+
+    /// Which of a connection's sessions is in a room.
+    pub(super) fn at(&self, key: u32, room: RoomKey) -> Option<At> {
+        let sessions = self.get(key)?.sessions();
+        sessions.iter().position(|session| session.room == room).map(|session| At { key, session })
+    }
+
+    /// A connection's session.
+    pub(super) fn session(&self, at: At) -> Option<&Session> {
+        self.get(at.key)?.sessions().get(at.session)
+    }
+
+    pub(super) fn session_mut(&mut self, at: At) -> Option<&mut Session> {
+        self.get_mut(at.key)?.sessions_mut().get_mut(at.session)
+    }
+
+    /// Where a session stands.
+    pub(super) fn standing(&self, at: At) -> Option<Standing> {
+        let session = self.session(at)?;
         let room = self.rooms.get(session.room)?;
         Some(Standing { cursor: session.cursor(room.cursor), epoch: room.life.epoch.clone() })
-    }
-
-    /// Says something to a client.
-    pub(super) fn say(&mut self, key: u32, frame: &ServerFrame<'_>, now_ms: u64) {
-        let epoch = self.standing(key).map(|standing| standing.epoch);
-        if let Some(connection) = self.get_mut(key) {
-            connection.say(frame, epoch.as_ref(), now_ms);
-        }
-    }
-
-    /// Answers a request with an error; the connection stays as it was.
-    pub(super) fn refuse(
-        &mut self,
-        key: u32,
-        id: Option<&str>,
-        code: &'static str,
-        message: &str,
-        now_ms: u64,
-    ) {
-        self.refuse_as(key, id, (code, code), message, now_ms);
-    }
-
-    /// The same where several reasons have one code: the second of the pair is what the metric counts it under.
-    pub(super) fn refuse_as(
-        &mut self,
-        key: u32,
-        id: Option<&str>,
-        (code, counted): (&'static str, &'static str),
-        message: &str,
-        now_ms: u64,
-    ) {
-        metrics().frame_refused(counted);
-        let id = id.and_then(|id| serde_json::from_str(id).ok());
-        self.say(key, &ServerFrame::Error { id, code, message, channels: None }, now_ms);
     }
 
     /// Ends a connection with a code. A poll gets its answer instead: it comes back in a moment, and hears from the status
@@ -166,7 +157,7 @@ impl<S: Socket> Tables<S> {
         if code == CloseCode::Disconnected {
             self.say_goodbye(key);
         }
-        let standing = self.standing(key);
+        let standing = self.standing(At { key, session: 0 });
         let Some(connection) = self.get_mut(key) else { return };
         match (connection.wire, standing) {
             (Wire::Poll { .. }, Some(Standing { cursor, epoch })) => {
@@ -202,20 +193,23 @@ impl<S: Socket> Tables<S> {
         );
         session.place = room.enter(key);
         match &mut connection.stage {
-            Stage::Open(sessions) => sessions.push(session),
+            Stage::Open(sessions) => {
+                sessions.reserve_exact(1);
+                sessions.push(session);
+            }
             // Exactly one place: most connections never have a second one.
             stage => *stage = Stage::Open(vec![session]),
         }
     }
 
-    /// Notes the types that a connection chose for all its channels when it came.
-    pub(super) fn choose(&mut self, key: u32, types: Arc<TypeFilter>) {
-        self.chosen.insert(key, types);
+    /// Notes the types that a session chose for all its channels when it came.
+    pub(super) fn choose(&mut self, member: Member, types: Arc<TypeFilter>) {
+        self.chosen.insert(member, types);
     }
 
-    /// The types that a connection chose when it came, if it did.
-    pub(super) fn chosen(&self, key: u32) -> Option<Arc<TypeFilter>> {
-        self.chosen.get(&key).cloned()
+    /// The types that a session chose when it came, if it did.
+    pub(super) fn chosen(&self, member: Member) -> Option<Arc<TypeFilter>> {
+        self.chosen.get(&member).cloned()
     }
 
     /// Whether a connection's session is in a channel by its name, whatever types it wants.
@@ -251,7 +245,7 @@ impl<S: Socket> Tables<S> {
             self.devices.moved(key, session.room);
             self.sessions.note(key, session.room);
             if room.rules.is_granted(Action::Presence) {
-                let (meta, unasked) = (self.meta.get(&key), &mut self.unasked);
+                let (meta, unasked) = (self.meta.get(&session.member(key)), &mut self.unasked);
                 show(key, session, room, channel, meta, &mut self.presence, unasked);
             }
             if let Some(left) = left {
@@ -281,8 +275,11 @@ impl<S: Socket> Tables<S> {
 
     /// Takes a connection's session out of channels; those it is not in are ignored.
     pub(super) fn leave(&mut self, key: u32, session: usize, channels: &[Channel]) {
-        self.asked.left(key, channels);
-        self.shown.left(key, channels);
+        if let Some(session) = self.session(At { key, session }) {
+            let member = session.member(key);
+            self.asked.left(member, channels);
+            self.shown.left(member, channels);
+        }
         for channel in channels {
             let Some(connection) = self.connections.get_mut(key as usize) else { return };
             let id = connection.id;
@@ -315,15 +312,15 @@ impl<S: Socket> Tables<S> {
         channel: &Channel,
         now_ms: u64,
     ) -> bool {
-        let session = self.get(key).and_then(|connection| connection.sessions().get(session));
-        let room = session.and_then(|session| self.rooms.get(session.room));
+        let Some(session) = self.session(At { key, session }) else { return false };
+        let (member, room) = (session.member(key), self.rooms.get(session.room));
         let Some(endpoint) = room.and_then(|room| room.rules.endpoint()) else { return false };
         let generation = endpoint.generation();
         let is_shown = || {
-            let held = self.shown.held(key, channel);
+            let held = self.shown.held(member, channel);
             held.is_some_and(|held| held.number > 0 && held.generation == generation)
         };
-        self.holding.is_kept(key, action, channel, generation, now_ms)
+        self.holding.is_kept(member, action, channel, generation, now_ms)
             || (action == Action::Presence && is_shown())
     }
 
@@ -355,10 +352,13 @@ impl<S: Socket> Tables<S> {
         meta: &Meta,
     ) -> bool {
         let meta: Option<Arc<str>> = meta.as_deref().map(Arc::from);
+        let Some(member) = self.session(At { key, session }).map(|session| session.member(key)) else {
+            return false;
+        };
         if channel.is_none() {
             match &meta {
-                Some(meta) => drop(self.meta.insert(key, meta.clone())),
-                None => drop(self.meta.remove(&key)),
+                Some(meta) => drop(self.meta.insert(member, meta.clone())),
+                None => drop(self.meta.remove(&member)),
             }
         }
         let Some(session) = self.get(key).and_then(|connection| connection.sessions().get(session)) else {
@@ -413,8 +413,28 @@ impl<S: Socket> Tables<S> {
         debug_assert!(known, "whoever is in a channel's list knows it");
     }
 
+    /// Takes a session away from its connection, which goes on with the others; it says goodbye in its channels.
+    pub(super) fn detach(&mut self, at: At) -> Option<Session> {
+        let connection = self.connections.get_mut(at.key as usize)?;
+        let Stage::Open(sessions) = &mut connection.stage else { return None };
+        let session = (at.session < sessions.len()).then(|| sessions.remove(at.session))?;
+        // Most connections have one place; what more is there was for others.
+        sessions.shrink_to_fit();
+        if let Some(room) = self.rooms.get_mut(session.room) {
+            hide_all(at.key, &session, room, true, &mut self.presence);
+        }
+        self.typists.gone_from(connection.id, &session.identity.tenant);
+        Some(session)
+    }
+
     /// Takes a session out of everything it is in.
-    fn leave_room(&mut self, key: u32, mut session: Session, seen_ms: u64) {
+    pub(super) fn leave_room(&mut self, key: u32, mut session: Session, seen_ms: u64) {
+        let member = session.member(key);
+        self.chosen.remove(&member);
+        self.asked.gone(member);
+        self.shown.gone(member);
+        self.holding.gone(member);
+        self.meta.remove(&member);
         if !self.devices.is_empty() {
             self.devices.leave(key, &session, self.rooms.get(session.room), seen_ms);
         }
@@ -457,11 +477,8 @@ impl<S: Socket> Tables<S> {
                 }
                 self.leave_room(key, session, seen_ms);
             }
-            self.chosen.remove(&key);
-            self.asked.gone(key);
-            self.shown.gone(key);
-            self.holding.gone(key);
-            self.meta.remove(&key);
+            self.asked.forget_device(key);
+            self.elsewhere.gone(key);
             self.missed.remove(&key);
             if is_gone {
                 let mut connection = self.connections.remove(key as usize);

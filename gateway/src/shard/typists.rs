@@ -140,6 +140,15 @@ impl Typists {
         }
     }
 
+    /// A connection has left a tenant, and types nowhere there.
+    pub(super) fn gone_from(&mut self, connection: ConnectionId, tenant: &TenantId) {
+        for key in self.of_connection.get(&connection).cloned().unwrap_or_default() {
+            if self.all.get(key as usize).is_some_and(|typist| typist.place.tenant == *tenant) {
+                self.end(key, connection);
+            }
+        }
+    }
+
     /// Others say `start`. Whether those here are to be told.
     pub(super) fn others_start(&mut self, stream: &Arc<Stream>, place: Place, source: Source) -> bool {
         let (key, now_ms) = (self.entry(stream, place), self.now_ms);

@@ -4,6 +4,7 @@
 //! knows. It is told at the end of a turn, all at once, and sends frames, encoded once for all who watch. A connection that cannot
 //! take one gets all that is known when it is live again: one mark, no queue.
 
+use super::answers::NOT_ATTACHED;
 use super::context::Context;
 use super::membership::ChannelKey;
 use super::messages::{Asker, ConnectionId, Joined, Wants};
@@ -11,6 +12,7 @@ use super::outbox::{Wrote, write};
 use super::present::{CHANNELS, Watch};
 use super::room::RoomKey;
 use super::seen::{hide, show, show_now};
+use super::session::At;
 use super::tables::Tables;
 use super::world::{Socket, World};
 use crate::authorize::some;
@@ -160,16 +162,16 @@ pub(super) fn see_anew<W: World>(
         let Some(channel) = room.name_of(own).cloned() else { continue };
         match room.rules.decide(Action::Presence, &session.identity, &channel) {
             Decision::Allowed(_) => {
-                shown.forget(key, &channel);
-                show(key, session, room, &channel, meta.get(&key), presence, unasked);
+                shown.forget(session.member(key), &channel);
+                show(key, session, room, &channel, meta.get(&session.member(key)), presence, unasked);
                 continue;
             }
             Decision::Ask if session.identity.service.is_none() => {
                 let generation = room.rules.endpoint().map_or(0, |endpoint| endpoint.generation());
-                shown.ask_soon(key, &channel, generation, context.now_ms, spread);
+                shown.ask_soon(session.member(key), &channel, generation, context.now_ms, spread);
                 continue;
             }
-            Decision::Ask | Decision::Forbidden => shown.forget(key, &channel),
+            Decision::Ask | Decision::Forbidden => shown.forget(session.member(key), &channel),
         }
         let watches =
             room.present.as_ref().is_some_and(|present| present.watches(&channel, key) != Watch::No);
@@ -178,7 +180,7 @@ pub(super) fn see_anew<W: World>(
             lost.push(channel);
         }
     }
-    tell_lost(key, &lost, tables, context);
+    tell_lost(key, index, &lost, tables, context);
 }
 
 /// A session is seen in a channel, because the application says so.
@@ -188,7 +190,7 @@ pub(super) fn seen_by_verdict<S: Socket>(key: u32, index: usize, channel: &Chann
     let Some(session) = session else { return };
     let Some(room) = rooms.get_mut(session.room) else { return };
     if room.own_key(&session.channels, channel).is_some() {
-        show_now(key, session, room, channel, meta.get(&key), presence);
+        show_now(key, session, room, channel, meta.get(&session.member(key)), presence);
     }
 }
 
@@ -207,24 +209,30 @@ pub(super) fn unseen_by_verdict<W: World>(
     let Some(room) = rooms.get_mut(session.room) else { return };
     let mut lost = Vec::new();
     for channel in channels {
-        shown.forget(key, channel);
+        shown.forget(session.member(key), channel);
         let watches = room.present.as_ref().is_some_and(|present| present.watches(channel, key) != Watch::No);
         hide(key, session, room, channel, true, presence);
         if watches {
             lost.push(channel.clone());
         }
     }
-    tell_lost(key, &lost, tables, context);
+    tell_lost(key, index, &lost, tables, context);
 }
 
 /// Tells a connection where it does not see any more who is there.
-fn tell_lost<W: World>(key: u32, lost: &[Channel], tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
+fn tell_lost<W: World>(
+    key: u32,
+    index: usize,
+    lost: &[Channel],
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
     for part in lost.chunks(NAMED) {
         metrics().frame_refused("forbidden");
         let message = format!("it is not shown any more who is in {}", some(part));
         let frame =
             ServerFrame::Error { id: None, code: "forbidden", message: &message, channels: Some(part) };
-        tables.say(key, &frame, context.now_ms);
+        tables.say_of(At { key, session: index }, &frame, context.now_ms);
         tables.touched.push(key);
     }
 }
@@ -239,10 +247,11 @@ pub(super) fn answered<W: World>(
     context: &mut Context<W>,
 ) -> Option<Joined> {
     let key = asker.connection.key;
-    let session = tables.get(key).and_then(|connection| {
-        connection.sessions().iter().find(|session| session.identity.tenant == *tenant)
-    });
-    let room = session?.room;
+    let Some(at) = tables.find(key, Some(tenant)) else {
+        refuse_detached(key, tenant, asker.wants, tables);
+        return None;
+    };
+    let room = tables.session(at)?.room;
     match asker.wants {
         Wants::Once(id) => {
             let (json, _) = presence_json(told, stale);
@@ -255,8 +264,8 @@ pub(super) fn answered<W: World>(
                 expires_in: None,
                 presence,
             };
-            tables.say(key, &ok, context.now_ms);
-            say_rest(key, told, tables, context);
+            tables.say_of(at, &ok, context.now_ms);
+            say_rest(key, room, told, tables, context);
             None
         }
         Wants::Joined(joined) => {
@@ -270,8 +279,8 @@ pub(super) fn answered<W: World>(
                 expires_in: None,
                 presence: serde_json::from_str(&json).ok(),
             };
-            tables.say(key, &ok, context.now_ms);
-            say_rest(key, told, tables, context);
+            tables.say_of(at, &ok, context.now_ms);
+            say_rest(key, room, told, tables, context);
             Some(*joined)
         }
         Wants::Sync => {
@@ -284,7 +293,7 @@ pub(super) fn answered<W: World>(
             begin(key, room, told, tables);
             for (channel, told) in told {
                 for frame in sync_frames(channel, told) {
-                    say_raw(key, &frame, tables, context);
+                    say_raw(key, room, &frame, tables, context);
                 }
             }
             // There may be more that it missed.
@@ -292,6 +301,22 @@ pub(super) fn answered<W: World>(
             None
         }
     }
+}
+
+/// What somebody asked for in a tenant that they have left meanwhile is answered, too.
+fn refuse_detached<S: Socket>(key: u32, tenant: &TenantId, wants: Wants, tables: &mut Tables<S>) {
+    let id = match wants {
+        Wants::Once(id) => id,
+        Wants::Joined(joined) => joined.asked.id,
+        Wants::Sync => return,
+    };
+    tables.refuse_about(
+        key,
+        tenant,
+        id.as_deref(),
+        NOT_ATTACHED,
+        "the tenant was left before there was an answer",
+    );
 }
 
 /// From here on a connection is told what changes.
@@ -307,6 +332,7 @@ fn begin<S: Socket>(key: u32, room: RoomKey, told: &[(Channel, Told)], tables: &
 /// What does not fit into an answer follows it.
 fn say_rest<W: World>(
     key: u32,
+    room: RoomKey,
     told: &[(Channel, Told)],
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
@@ -314,19 +340,24 @@ fn say_rest<W: World>(
     let (_, rest) = presence_json(told, false);
     for (channel, told, from) in rest {
         for frame in rest_frames(channel, told, from) {
-            say_raw(key, &frame, tables, context);
+            say_raw(key, room, &frame, tables, context);
         }
     }
 }
 
 fn say_raw<W: World>(
     key: u32,
+    room: RoomKey,
     frame: &PresenceFrame,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
-    let Some(connection) = tables.get_mut(key).filter(|connection| connection.is_open()) else { return };
-    if let Some(bytes) = frame.form(connection.wire) {
+    let Tables { connections, rooms, .. } = tables;
+    let Some(connection) = connections.get_mut(key as usize).filter(|connection| connection.is_open()) else {
+        return;
+    };
+    let tenant = rooms.get(room).and_then(|room| connection.naming(&room.stream.tenant));
+    if let Some(bytes) = frame.form(connection.wire, tenant) {
         connection.outbox.control().extend_from_slice(bytes);
         context.counts.presence += 1;
     }
@@ -379,7 +410,8 @@ fn write_to<W: World>(
         return false;
     }
     let Some(connection) = tables.connections.get_mut(key as usize) else { return false };
-    let Some(bytes) = frame.form(connection.wire) else { return true };
+    let tenant = tables.rooms.get(room).and_then(|room| connection.naming(&room.stream.tenant));
+    let Some(bytes) = frame.form(connection.wire, tenant) else { return true };
     if !connection.outbox.is_empty() {
         if connection.outbox.is_full() {
             return false;

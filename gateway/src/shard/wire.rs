@@ -11,7 +11,7 @@ use crate::ws::encode::{push_close, push_text};
 use crate::ws::{Decoder, Deflate};
 use bytes::Bytes;
 use carillon_protocol::server::{ResetReason, ServerFrame};
-use carillon_protocol::{CloseCode, Epoch, Seq};
+use carillon_protocol::{CloseCode, Epoch, Seq, TenantId};
 use std::sync::Arc;
 
 /// JSON below which compression saves too little to be worth anything: it all goes out in one packet anyway.
@@ -60,22 +60,31 @@ impl Wire {
         matches!(self, Wire::WebSocket(_))
     }
 
-    /// An event as this client gets it, shared with all others of its kind. `readers` get it now. The same question has
-    /// the same answer on every shard at any time: the rest of a frame is found again by asking. Polls have their own way.
+    /// An event as this client gets it, shared with all others of its kind; with its tenant where that is to be named.
+    /// `readers` get it now. The same question has the same answer on every shard at any time: the rest of a frame is found
+    /// again by asking. Polls have their own way.
     pub(super) fn event<'a>(
         self,
         entry: &'a Entry,
+        tenant: Option<&TenantId>,
         epoch: &Epoch,
         deflater: &mut Option<Deflater>,
         readers: usize,
     ) -> &'a Bytes {
         match self {
-            Wire::WebSocket(None) | Wire::Poll { .. } | Wire::Command => &entry.frame,
-            Wire::WebSocket(Some(deflate)) => {
-                let shared = is_shared(deflate, entry.json().len(), readers);
-                let form = shared.then(|| entry.deflate(deflater.get_or_insert_default()));
-                form.flatten().unwrap_or(&entry.frame)
+            Wire::WebSocket(deflate) => {
+                let shared = deflate.is_some_and(|it| is_shared(it, entry.json().len(), readers));
+                let form = shared.then(|| {
+                    let deflater = deflater.get_or_insert_default();
+                    match tenant {
+                        None => entry.deflate(deflater),
+                        Some(tenant) => entry.named_deflate(tenant, deflater),
+                    }
+                });
+                let plain = || tenant.map_or(&entry.frame, |tenant| entry.named(tenant).frame());
+                form.flatten().unwrap_or_else(plain)
             }
+            Wire::Poll { .. } | Wire::Command => &entry.frame,
             Wire::EventStream { chunked } => entry.event_stream(epoch, chunked),
         }
     }
@@ -84,26 +93,47 @@ impl Wire {
     pub(super) fn signal<'a>(
         self,
         passing: &'a Passing,
+        tenant: Option<&TenantId>,
         deflater: &mut Option<Deflater>,
         readers: usize,
     ) -> &'a Bytes {
         match self {
-            Wire::WebSocket(None) | Wire::Poll { .. } | Wire::Command => passing.frame(),
-            Wire::WebSocket(Some(deflate)) => {
-                let shared = is_shared(deflate, passing.json().len(), readers);
-                let form = shared.then(|| passing.deflate(deflater.get_or_insert_default()));
-                form.flatten().unwrap_or(passing.frame())
+            Wire::WebSocket(deflate) => {
+                let shared = deflate.is_some_and(|it| is_shared(it, passing.json().len(), readers));
+                let form = shared.then(|| {
+                    let deflater = deflater.get_or_insert_default();
+                    match tenant {
+                        None => passing.deflate(deflater),
+                        Some(tenant) => passing.named_deflate(tenant, deflater),
+                    }
+                });
+                let plain = || tenant.map_or(passing.frame(), |tenant| passing.named(tenant).frame());
+                form.flatten().unwrap_or_else(plain)
             }
+            Wire::Poll { .. } | Wire::Command => passing.frame(),
             Wire::EventStream { chunked } => passing.event_stream(chunked),
         }
     }
 
-    /// Appends a frame in this form; a poll has none but its answer, a command's is a frame.
-    pub(super) fn push(self, out: &mut Vec<u8>, frame: &ServerFrame<'_>, epoch: Option<&Epoch>) {
+    /// Appends a frame in this form, with its tenant where that is to be named; a poll has none but its answer, a command's
+    /// is a frame.
+    pub(super) fn push(
+        self,
+        out: &mut Vec<u8>,
+        frame: &ServerFrame<'_>,
+        tenant: Option<&TenantId>,
+        epoch: Option<&Epoch>,
+    ) {
         match self {
-            Wire::WebSocket(_) => push_text(out, &[&frame.to_json()]),
+            Wire::WebSocket(_) => {
+                let json = tenant.map_or_else(|| frame.to_json(), |tenant| frame.to_json_naming(tenant));
+                push_text(out, &[&json]);
+            }
             Wire::EventStream { chunked } => push_message(out, frame, epoch, chunked),
-            Wire::Command if frame.is_answer() => out.extend_from_slice(&frame.to_json()),
+            Wire::Command if frame.is_answer() => {
+                let json = tenant.map_or_else(|| frame.to_json(), |tenant| frame.to_json_naming(tenant));
+                out.extend_from_slice(&json);
+            }
             Wire::Poll { .. } | Wire::Command => {}
         }
     }
@@ -215,7 +245,7 @@ mod tests {
         let narrow = agreed("permessage-deflate; server_max_window_bits=9");
         let mut deflater = None;
         let mut is_short = |wire: Wire, entry: &Entry, readers: usize| {
-            wire.event(entry, &epoch, &mut deflater, readers).len() < entry.frame.len()
+            wire.event(entry, None, &epoch, &mut deflater, readers).len() < entry.frame.len()
         };
         assert!(!is_short(usual, &entry(200), 1_000), "too short");
         assert!(!is_short(usual, &entry(300), 3) && is_short(usual, &entry(300), 4), "for several readers");
@@ -265,7 +295,7 @@ mod tests {
         );
         let mut out = Vec::new();
         let wire = Wire::EventStream { chunked: true };
-        wire.push(&mut out, &ServerFrame::Goaway { reconnect_ms: 250 }, None);
+        wire.push(&mut out, &ServerFrame::Goaway { reconnect_ms: 250 }, None, None);
         wire.push_farewell(&mut out, CloseCode::Restart, "");
         let text = String::from_utf8(out).unwrap();
         assert!(

@@ -11,7 +11,8 @@ use crate::ws::encode::{payload, text_frame};
 use bytes::Bytes;
 use carillon_protocol::connection::Whereabouts;
 use carillon_protocol::event::event_type;
-use carillon_protocol::{Channel, Epoch, Seq, UserId};
+use carillon_protocol::server::naming;
+use carillon_protocol::{Channel, Epoch, Seq, TenantId, UserId};
 use std::sync::{Arc, OnceLock};
 
 /// What an event costs beside its bytes: the entry, its two reference counts, its place in a ring, and the heads of its
@@ -44,6 +45,40 @@ impl Message {
     }
 }
 
+/// A WebSocket message that names its tenant, for connections that are in several.
+#[derive(Debug)]
+pub(crate) struct Named {
+    frame: Bytes,
+    deflated: OnceLock<Option<Bytes>>,
+}
+
+impl Named {
+    /// The same frame as this JSON, which names none.
+    pub(crate) fn new(json: &[u8], tenant: &TenantId) -> Self {
+        Self { frame: text_frame(&[&naming(json, tenant)]), deflated: OnceLock::new() }
+    }
+
+    /// The whole message.
+    pub(crate) fn frame(&self) -> &Bytes {
+        &self.frame
+    }
+
+    /// The compressed message, made now if it was not; none if it would not be shorter.
+    pub(crate) fn deflate(&self, deflater: &mut Deflater, charge: &Charge) -> Option<&Bytes> {
+        let form = self.deflated.get_or_init(|| {
+            let form = deflater.frame(Opcode::Text, payload(&self.frame));
+            charge.add(form.as_ref().map_or(0, Bytes::len));
+            form
+        });
+        form.as_ref()
+    }
+
+    /// Bytes of memory it takes, not compressed.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + self.frame.len()
+    }
+}
+
 /// A connection that does not get an event.
 #[derive(Debug)]
 pub(crate) struct Excepted {
@@ -65,6 +100,7 @@ pub(crate) struct Entry {
     pub(crate) except: Option<Box<Excepted>>,
     deflated: OnceLock<Option<Bytes>>,
     event_stream: OnceLock<Box<Message>>,
+    named: OnceLock<Box<Named>>,
     /// Its type, for those who choose; found for the first of them.
     kind: OnceLock<Box<str>>,
     /// What it weighs in the process's memory.
@@ -90,6 +126,7 @@ impl Entry {
             except: None,
             deflated: OnceLock::new(),
             event_stream: OnceLock::new(),
+            named: OnceLock::new(),
             kind: OnceLock::new(),
             charge,
         }
@@ -143,6 +180,20 @@ impl Entry {
             form
         });
         form.as_ref()
+    }
+
+    /// As a WebSocket message that names its tenant, made now if it was not.
+    pub(crate) fn named(&self, tenant: &TenantId) -> &Named {
+        self.named.get_or_init(|| {
+            let named = Named::new(self.json(), tenant);
+            self.charge.add(named.weight());
+            Box::new(named)
+        })
+    }
+
+    /// The same compressed; none if it would not be shorter.
+    pub(crate) fn named_deflate(&self, tenant: &TenantId, deflater: &mut Deflater) -> Option<&Bytes> {
+        self.named(tenant).deflate(deflater, &self.charge)
     }
 
     /// As a message of an event stream, with the cursor it leads to as its id; as a chunk, or as it is.
@@ -208,6 +259,19 @@ mod tests {
         assert_eq!(
             long.deflate(&mut deflater).unwrap().as_ptr(),
             long.deflate(&mut deflater).unwrap().as_ptr(),
+            "made once"
+        );
+        let tenant = TenantId::new("school-2").unwrap();
+        let (before, named) = (budget.used(), long.named(&tenant).frame());
+        assert!(named.ends_with(br#""tenant":"school-2"}"#));
+        assert_eq!(budget.used(), before + size_of::<Named>() + named.len());
+        assert_eq!(long.named(&tenant).frame().as_ptr(), named.as_ptr(), "made once");
+        let before = budget.used();
+        let compressed = long.named_deflate(&tenant, &mut deflater).unwrap();
+        assert_eq!(budget.used(), before + compressed.len());
+        assert_eq!(
+            long.named_deflate(&tenant, &mut deflater).unwrap().as_ptr(),
+            compressed.as_ptr(),
             "made once"
         );
         drop(long);

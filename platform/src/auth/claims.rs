@@ -170,6 +170,11 @@ impl Claims {
         self.revoked.push(tenant);
     }
 
+    /// Whether there is more than one tenant that the bearer may come into.
+    pub fn names_several_tenants(&self) -> bool {
+        self.tenants().nth(1).is_some()
+    }
+
     fn default_tenant(&self) -> Option<&TenantId> {
         let mut listed = self.tenants.keys();
         self.tenant.as_ref().or_else(|| listed.next().filter(|_| self.tenants.len() == 1))

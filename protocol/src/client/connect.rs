@@ -1,7 +1,8 @@
 //! What does a client ask for when it connects?
 
+use super::opening::{Opening, object, opening};
 use super::subscribe::types;
-use super::{Opening, distinct, object, opening, shortened};
+use super::{distinct, shortened};
 use crate::channel::{Channel, ChannelPattern};
 use crate::ident::{DeviceId, Epoch, InvalidName, LastEvent, Seq, TenantId};
 use crate::limits;

@@ -5,12 +5,13 @@ use super::outside::{COMPRESSED, first_frame, frame, next_message};
 use super::rules::Reading;
 use super::run::chunked;
 use super::scenario::Types;
+use super::seat::{Heard, Line, Seat};
 use super::tenant::{Logged, Tenant};
 use super::world::Pipe;
 use carillon_protocol::{Channel, ConnectionName, Except, UserId};
 use serde_json::Value;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What a client speaks.
@@ -27,6 +28,9 @@ pub(super) const PATTERNS: [&str; 2] = ["x:*", "role:*"];
 /// Somebody outside, over several connections.
 pub(super) struct Client {
     pub(super) number: usize,
+    /// The tenant that it comes into when it connects.
+    pub(super) home: usize,
+    /// The one whose seat it has taken.
     pub(super) tenant: usize,
     pub(super) speech: Speech,
     pub(super) pipe: Option<Rc<RefCell<Pipe>>>,
@@ -35,64 +39,13 @@ pub(super) struct Client {
     /// Frames it has not sent yet, whole or the rest of one.
     pub(super) unsent: Vec<u8>,
     pub(super) next_id: u64,
-    /// What it heard on this connection.
+    pub(super) line: Line,
+    /// What it heard in the tenant since it came into it.
     pub(super) heard: Heard,
+    /// The seats that it has not taken, by tenant.
+    pub(super) seats: BTreeMap<usize, Seat>,
     /// What it heard in all its life, by kind.
     pub(super) kinds: Kinds,
-}
-
-/// What a client knows of its present connection.
-#[derive(Default)]
-pub(super) struct Heard {
-    buffer: Vec<u8>,
-    has_head: bool,
-    pub(super) is_welcome: bool,
-    /// The cursor it came with was refused: a reset must come.
-    refused: bool,
-    pub(super) closed: Option<u16>,
-    pub(super) told_to_go: bool,
-    /// An answer in chunks has ended.
-    has_last_chunk: bool,
-    /// What it wants of all its own channels.
-    pub(super) types: Types,
-    /// Channels it is in for certain: from which seq on it wants which types.
-    pub(super) certain: BTreeMap<String, Vec<(u64, Types)>>,
-    /// Channels it has ever asked for: by which request, and which types.
-    pub(super) asked: BTreeMap<String, Vec<(u64, Types)>>,
-    /// The newest request that left a channel.
-    pub(super) left: BTreeMap<String, u64>,
-    /// Channels it was taken out of.
-    pub(super) lost: BTreeSet<String>,
-    /// The tenant's rules when the connection began.
-    pub(super) version: u64,
-    /// Where its room stood when it was welcomed, and the rules then.
-    pub(super) entered: Option<((String, u64), u64)>,
-    /// Where the stream stood when it was let in.
-    pub(super) admitted_at: u64,
-    /// What it asked for by each `subscribe`, until that is answered.
-    pub(super) subscribes: BTreeMap<u64, Subscribe>,
-    /// History that has not ended yet.
-    pub(super) histories: BTreeMap<u64, Subscribe>,
-    /// New tokens by the request that brought them, and whether they are narrow.
-    pub(super) tokens: BTreeMap<u64, bool>,
-    pub(super) narrow: bool,
-    /// What it has published into the log, until that is answered.
-    pub(super) publishes: BTreeSet<u64>,
-    /// Pings that were not answered yet, in order.
-    pings: Vec<u64>,
-    /// What the welcome calls the connection.
-    connection: Option<ConnectionName>,
-    /// The last event of each history.
-    pub(super) replayed: BTreeMap<u64, (u64, u64)>,
-}
-
-/// A `subscribe`.
-#[derive(Debug, Clone)]
-pub(super) struct Subscribe {
-    pub(super) channels: Vec<String>,
-    pub(super) history: bool,
-    /// The tenant's rules when it was sent.
-    pub(super) version: u64,
 }
 
 /// Nothing, or what is wrong.
@@ -110,13 +63,16 @@ impl Client {
         };
         Self {
             number,
+            home: number / 2 % tenants,
             tenant: number / 2 % tenants,
             speech,
             pipe: None,
             cursor: None,
             unsent: Vec::new(),
             next_id: 0,
+            line: Line::default(),
             heard: Heard::default(),
+            seats: BTreeMap::new(),
             kinds: Kinds::new(),
         }
     }
@@ -150,28 +106,26 @@ impl Client {
 
     /// Whether it is connected and welcome.
     pub(super) fn is_there(&self) -> bool {
-        self.pipe.is_some() && self.heard.is_welcome && self.heard.closed.is_none()
+        self.pipe.is_some() && !self.line.tenants.is_empty() && self.line.closed.is_none()
     }
 
     pub(super) fn connection(&self) -> Option<ConnectionName> {
-        self.heard.connection.clone()
+        self.line.connection.clone()
     }
 
     /// Whether an event need not come on this connection.
     fn is_excepted(&self, logged: &Logged) -> bool {
         let Some(Except { connection, of }) = &logged.except else { return false };
         let is_mine = |user: &UserId| !self.is_service() && user.as_str() == self.user();
-        self.heard.connection.as_ref() == Some(connection) && of.as_ref().is_none_or(is_mine)
-    }
-
-    pub(super) fn heard(&self) -> &Heard {
-        &self.heard
+        self.line.connection.as_ref() == Some(connection) && of.as_ref().is_none_or(is_mine)
     }
 
     /// A new connection begins.
     pub(super) fn begin(&mut self, pipe: Rc<RefCell<Pipe>>, refused: bool, types: Types, version: u64) {
         self.pipe = Some(pipe);
         self.unsent.clear();
+        self.line = Line::default();
+        self.seats.values_mut().for_each(|seat| seat.heard = Heard::default());
         self.heard = Heard { refused, types, version, ..Heard::default() };
     }
 
@@ -180,18 +134,18 @@ impl Client {
     }
 
     /// Takes bytes and judges what they say.
-    pub(super) fn hear(&mut self, bytes: &[u8], tenant: &Tenant, has_ended: bool) -> Finding {
-        self.heard.buffer.extend_from_slice(bytes);
-        if !self.heard.has_head {
-            let head = self.heard.buffer.windows(4).position(|four| four == b"\r\n\r\n");
+    pub(super) fn hear(&mut self, bytes: &[u8], tenants: &[Tenant], has_ended: bool) -> Finding {
+        self.line.buffer.extend_from_slice(bytes);
+        if !self.line.has_head {
+            let head = self.line.buffer.windows(4).position(|four| four == b"\r\n\r\n");
             let Some(at) = head else { return Ok(()) };
-            self.heard.buffer.drain(..at + 4);
-            self.heard.has_head = true;
+            self.line.buffer.drain(..at + 4);
+            self.line.has_head = true;
         }
         match self.speech {
-            Speech::WebSocket => self.hear_frames(tenant),
-            Speech::EventStream => self.hear_lines(tenant),
-            Speech::Poll if has_ended => self.hear_answer(tenant),
+            Speech::WebSocket => self.hear_frames(tenants),
+            Speech::EventStream => self.hear_lines(tenants),
+            Speech::Poll if has_ended => self.hear_answer(&tenants[self.tenant]),
             Speech::Poll => Ok(()),
         }
     }
@@ -200,10 +154,10 @@ impl Client {
         *self.kinds.entry(kind).or_default() += 1;
     }
 
-    fn hear_frames(&mut self, tenant: &Tenant) -> Finding {
-        while let Some((first, payload, used)) = first_frame(&self.heard.buffer) {
-            self.heard.buffer.drain(..used);
-            if self.heard.closed.is_some() {
+    fn hear_frames(&mut self, tenants: &[Tenant]) -> Finding {
+        while let Some((first, payload, used)) = first_frame(&self.line.buffer) {
+            self.line.buffer.drain(..used);
+            if self.line.closed.is_some() {
                 return Err("something follows a close frame".into());
             }
             if first & COMPRESSED != 0 {
@@ -213,13 +167,13 @@ impl Client {
                 self.count("compressed".into());
             }
             match first & 15 {
-                1 => self.hear_text(&payload, tenant)?,
+                1 => self.hear_text(&payload, tenants)?,
                 8 => {
                     let code = payload.get(..2).map_or(1005, |two| u16::from_be_bytes([two[0], two[1]]));
                     if code == 4400 {
                         return Err("4400 for a client that keeps to the protocol".into());
                     }
-                    self.heard.closed = Some(code);
+                    self.line.closed = Some(code);
                     self.count(format!("close {code}"));
                 }
                 9 => {
@@ -245,29 +199,29 @@ impl Client {
         }
     }
 
-    fn hear_lines(&mut self, tenant: &Tenant) -> Finding {
-        while let Some(message) = next_message(&mut self.heard.buffer, chunked(self.number))? {
+    fn hear_lines(&mut self, tenants: &[Tenant]) -> Finding {
+        while let Some(message) = next_message(&mut self.line.buffer, chunked(self.number))? {
             if message.is_empty() {
-                self.heard.has_last_chunk = true;
+                self.line.has_last_chunk = true;
                 continue;
             }
-            if self.heard.has_last_chunk {
+            if self.line.has_last_chunk {
                 return Err("something follows the last chunk".into());
             }
             let text = String::from_utf8(message).map_err(|error| error.to_string())?;
             let data = text.lines().find_map(|line| line.strip_prefix("data: "));
-            self.hear_text(data.ok_or("a message without data")?.as_bytes(), tenant)?;
+            self.hear_text(data.ok_or("a message without data")?.as_bytes(), tenants)?;
         }
         Ok(())
     }
 
     fn hear_answer(&mut self, tenant: &Tenant) -> Finding {
-        let Ok(answer) = serde_json::from_slice::<Value>(&self.heard.buffer) else { return Ok(()) };
-        self.heard.buffer.clear();
+        let Ok(answer) = serde_json::from_slice::<Value>(&self.line.buffer) else { return Ok(()) };
+        self.line.buffer.clear();
         self.count("answer".into());
         let epoch = answer["epoch"].as_str().ok_or("no epoch")?.to_owned();
         let seq = answer["seq"].as_u64().ok_or("no seq")?;
-        self.heard.closed = Some(0);
+        self.line.closed = Some(0);
         if answer["reset"].is_string() {
             return self.reset(epoch, seq, answer["reset"].as_str().unwrap_or_default(), tenant);
         }
@@ -287,11 +241,14 @@ impl Client {
         self.reaches(seq, tenant)
     }
 
-    fn hear_text(&mut self, text: &[u8], tenant: &Tenant) -> Finding {
-        let frame: Value = serde_json::from_slice(text).map_err(|error| format!("{error}"))?;
+    /// Judges a frame about the tenant whose seat it has taken.
+    pub(super) fn hear_frame(&mut self, frame: &Value, tenant: &Tenant) -> Finding {
         let seq = frame["seq"].as_u64();
         let kind = frame["type"].as_str().ok_or("no type")?;
-        if !self.heard.is_welcome && !["welcome", "error"].contains(&kind) {
+        let is_late = frame["id"].as_u64().is_some_and(|id| self.line.publishes.contains(&id));
+        // What is about the connection comes also when it has left the tenant that it began in.
+        let is_of_all = !self.line.tenants.is_empty() && ["goaway", "expiring"].contains(&kind);
+        if !self.heard.is_welcome && !is_late && !is_of_all && !["welcome", "error"].contains(&kind) {
             return Err(format!("{kind} before the welcome"));
         }
         self.count(match frame.get("replay") {
@@ -299,11 +256,11 @@ impl Client {
             None => kind.into(),
         });
         match kind {
-            "welcome" => self.welcome(&frame, tenant),
+            "welcome" => self.welcome(frame, tenant),
             "event" if frame["replay"].is_null() && frame.get("replay").is_none() => {
-                self.event(&frame, tenant)
+                self.event(frame, tenant)
             }
-            "event" => self.replay(&frame, tenant),
+            "event" => self.replay(frame, tenant),
             "heartbeat" => {
                 self.reaches(seq.ok_or("no seq")?, tenant)?;
                 frame["epoch"].as_str().map_or(Ok(()), |epoch| self.goes_on_in(epoch, tenant))
@@ -320,9 +277,9 @@ impl Client {
                 let epoch = frame["epoch"].as_str().ok_or("no epoch")?.to_owned();
                 self.reset(epoch, seq.ok_or("no seq")?, frame["reason"].as_str().unwrap_or_default(), tenant)
             }
-            "ok" => self.ok(&frame),
+            "ok" => self.ok(frame),
             "goaway" => {
-                self.heard.told_to_go = true;
+                self.line.told_to_go = true;
                 Ok(())
             }
             "replayed" => {
@@ -334,7 +291,7 @@ impl Client {
                 let told = frame["count"].as_u64();
                 if told == Some(count) { Ok(()) } else { Err(format!("I4: {count} of {told:?} replayed")) }
             }
-            "error" => self.error(&frame, tenant),
+            "error" => self.error(frame, tenant),
             "expiring" => Ok(()),
             other => Err(format!("unknown frame {other}")),
         }
@@ -350,8 +307,11 @@ impl Client {
         let epoch = frame["epoch"].as_str().ok_or("no epoch")?;
         let seq = frame["seq"].as_u64().ok_or("no seq")?;
         let connection = frame["connection"].as_str().ok_or("no connection")?;
-        self.heard.connection = Some(ConnectionName::new(connection).map_err(|error| error.to_string())?);
+        self.line.connection = Some(ConnectionName::new(connection).map_err(|error| error.to_string())?);
         self.heard.is_welcome = true;
+        if !self.line.tenants.contains(&self.tenant) {
+            self.line.tenants.push(self.tenant);
+        }
         for channel in frame["channels"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             let is_named = self.heard.asked.contains_key(channel);
             if is_named && !self.heard.left.contains_key(channel) {

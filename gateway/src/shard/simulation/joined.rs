@@ -1,8 +1,9 @@
 //! Which channels is a client in, and which types of their events does it want, as far as it knows?
 
-use super::client::{Client, Finding, Subscribe};
+use super::client::{Client, Finding};
 use super::rules::token_opens;
-use super::scenario::Types;
+use super::scenario::{TENANTS, Types};
+use super::seat::Subscribe;
 use carillon_protocol::Channel;
 use serde_json::Value;
 
@@ -47,9 +48,20 @@ impl Client {
 
     /// A new token may take channels away.
     pub(super) fn refreshed(&mut self, id: u64, narrow: bool) {
-        self.heard.tokens.insert(id, narrow);
-        let asked: Vec<String> = self.heard.asked.keys().cloned().collect();
-        self.left(id, &asked);
+        self.line.tokens.insert(id, narrow);
+        self.in_all(|client| {
+            let asked: Vec<String> = client.heard.asked.keys().cloned().collect();
+            client.left(id, &asked);
+        });
+    }
+
+    /// Does something in the seat of each tenant.
+    fn in_all(&mut self, mut what: impl FnMut(&mut Self)) {
+        for tenant in 0..TENANTS {
+            self.sit(tenant);
+            what(self);
+            self.sit(self.home);
+        }
     }
 
     /// Which types of a channel's events it wants for certain at this seq.
@@ -64,25 +76,28 @@ impl Client {
     }
 
     /// It publishes something into the log, with this frame.
-    pub(super) fn published(&mut self, id: u64) -> String {
-        self.heard.publishes.insert(id);
+    pub(super) fn published(&mut self, id: u64, named: &str) -> String {
+        self.line.publishes.insert(id);
         let event = format!(r#"{{"type":"a.x","id":"{}-{id}"}}"#, self.number);
-        format!(r#"{{"type":"publish","id":{id},"channel":"log:1","event":{event}}}"#)
+        format!(r#"{{"type":"publish","id":{id},"channel":"log:1","event":{event}{named}}}"#)
     }
 
     /// A request was answered.
     pub(super) fn ok(&mut self, frame: &Value) -> Finding {
         let Some(id) = frame["id"].as_u64() else { return Ok(()) };
-        if let Some(narrow) = self.heard.tokens.remove(&id) {
-            self.heard.narrow = narrow;
+        if let Some(narrow) = self.line.tokens.remove(&id) {
+            self.line.narrow = narrow;
             // Of the others those stay that rules allow.
             let (number, is_service) = (self.number, self.is_service());
-            self.heard.certain.retain(|channel, _| is_service || token_opens(number, narrow, channel));
+            self.in_all(|client| {
+                let stays = |channel: &String| is_service || token_opens(number, narrow, channel);
+                client.heard.certain.retain(|channel, _| stays(channel));
+            });
         }
         if frame.get("event").is_some() {
             self.count("published".into());
             let is_mine =
-                self.heard.publishes.remove(&id) && frame["event"] == format!("{}-{id}", self.number);
+                self.line.publishes.remove(&id) && frame["event"] == format!("{}-{id}", self.number);
             return if is_mine { Ok(()) } else { Err(format!("I5: the answer to another: {frame}")) };
         }
         let Some(seq) = frame["seq"].as_u64() else { return Ok(()) };

@@ -80,11 +80,12 @@ impl Run {
                 pipe.writable = true;
             }
             // The rest of what it had begun to send.
-            self.say(number, &Saying::Ping, usize::MAX);
+            self.say(number, 0, &Saying::Ping, usize::MAX);
         }
         self.until_quiet()?;
-        for client in self.clients.iter().filter(|client| client.is_there()) {
-            let judged = client.is_in_order(&self.tenants[client.tenant]);
+        let Self { clients, tenants, .. } = self;
+        for client in clients.iter_mut().filter(|client| client.is_there()) {
+            let judged = client.in_each(|client| client.is_in_order(&tenants[client.tenant]));
             judged.map_err(|what| format!("client {}, at rest: {what}", client.number))?;
         }
         // Whoever is in a channel gets what comes in it now.
@@ -97,17 +98,17 @@ impl Run {
         }
         self.repair_all()?;
         self.until_quiet()?;
-        for (number, client) in self.clients.iter_mut().enumerate() {
-            if client.is_there() && client.speech != Speech::Poll && client.cursor.is_some() {
-                let tenant = &self.tenants[client.tenant];
+        let Self { clients, tenants, .. } = self;
+        for client in clients.iter_mut().filter(|client| client.is_there() && client.speech != Speech::Poll) {
+            let judged = client.in_each(|client| {
+                let tenant = &tenants[client.tenant];
                 let epoch = client.cursor.as_ref().map(|(epoch, _)| epoch.clone());
                 if epoch.as_deref() != Some(tenant.now().epoch.as_str()) {
-                    return Err(format!("client {number}: I4: it was never told of the new epoch"));
+                    return Err("I4: it was never told of the new epoch".into());
                 }
-                client
-                    .reaches(tenant.head(), tenant)
-                    .map_err(|what| format!("client {number}, at rest: {what}"))?;
-            }
+                client.reaches(tenant.head(), tenant)
+            });
+            judged.map_err(|what| format!("client {}, at rest: {what}", client.number))?;
         }
         Ok(())
     }
@@ -173,14 +174,14 @@ impl Run {
         }
         for number in told {
             let client = &self.clients[number];
-            let heard = client.heard();
+            let line = &client.line;
             if client.pipe.is_some() {
                 return Err(format!("client {number}: I8: it is still here after it was sent away"));
             }
-            if client.speech == Speech::WebSocket && heard.is_welcome && heard.closed.is_none() {
+            if client.speech == Speech::WebSocket && !line.tenants.is_empty() && line.closed.is_none() {
                 return Err(format!("client {number}: I8: it went without a code"));
             }
-            if heard.closed == Some(1012) && !heard.told_to_go {
+            if line.closed == Some(1012) && !line.told_to_go {
                 return Err(format!("client {number}: I8: closed without having been told to go"));
             }
         }

@@ -4,7 +4,8 @@
 //! at any write or were gone before they were seen; first bytes that came with the request; compression; batches that come
 //! late, twice, in another order or never; logs that
 //! lose their end; rings that let go; pages of the log that come late, partly or not; tokens that expire; clocks that are
-//! set; connections that are sent away; rules of channels that change, and with them who is seen. After every step the invariants must hold, and at the end nothing may be left.
+//! set; connections that are sent away; rules of channels that change, and with them who is seen; clients that come into more tenants
+//! and leave them. After every step the invariants must hold, and at the end nothing may be left.
 //!
 //! A failure prints its seed and the fewest steps that still fail. `CARILLON_SIMULATION_SEED=n` runs one seed again;
 //! `CARILLON_SIMULATION_MINUTES=n` (`make simulate`) draws seeds for so long, on every core.
@@ -16,15 +17,19 @@
 //! | [`tenant`] | what is a tenant's log in truth? |
 //! | [`feed`] | how does it get to the tenant's stream? |
 //! | [`client`] | what may a client be told? (the oracle) |
+//! | [`seat`] | what does a client know of its connection, and of each tenant that it is in? |
+//! | [`several`] | which tenant is a frame about, and in which is a client? (the oracle of several tenants) |
 //! | [`rules`] | which channels may a client be in, and read back, in truth? |
 //! | [`joined`] | which channels is a client in, as far as it knows? |
 //! | [`rights`] | what may a client hear, and a connection have, by its token and the rules? (the oracle of rights) |
 //! | [`seen`] | who is seen in which channel, in truth? (the oracle of presence) |
 //! | [`tap`] | what went to a client, and when? (the oracle of time) |
 //! | [`outside`] | what does the world outside say and answer? |
+//! | [`answering`] | what becomes of the shard's requests? |
 //! | [`run`] | what happens in which order? |
 //! | [`judge`] | what must be true after every step, at rest, and at the end? |
 
+mod answering;
 mod client;
 mod feed;
 mod joined;
@@ -34,7 +39,9 @@ mod rights;
 mod rules;
 mod run;
 mod scenario;
+mod seat;
 mod seen;
+mod several;
 mod tap;
 mod tenant;
 mod tests;

@@ -29,7 +29,10 @@ pub(super) fn stored(
         Outcome::Good => Ok(Receipt { id, seq: Seq(1), epoch: Epoch::new("e1").unwrap() }),
         _ => Err(NotPublished::unavailable("no answer")),
     };
-    ToShard::Published(connection, Box::new(Published { frame, channel: relayed.channel, result }))
+    ToShard::Published(
+        connection,
+        Box::new(Published { tenant: relayed.tenant, frame, channel: relayed.channel, result }),
+    )
 }
 
 /// A page of history, as the async bridge would read it.

@@ -4,13 +4,17 @@ use super::client::{Client, Finding, PATTERNS};
 use super::joined::matches;
 use super::rules::{Reading, opened_by_token, token_opens};
 use super::run::Run;
+use super::seat::{Change, Heard};
 use super::tenant::{Logged, Tenant};
 use super::world::{Pipe, SimSocket};
-use crate::shard::messages::{Coming, ConnectionId, ToShard};
+use crate::authorize::testkit::person;
+use crate::authorize::{Bearer, Refusal};
+use crate::services::Service;
+use crate::shard::messages::{Coming, ConnectionId, Newcomer, ToShard};
 use crate::shard::room::Room;
 use crate::shard::session::Session;
-use carillon_platform::auth::{Caps, Identity, IssuedAt};
-use carillon_protocol::{Channel, ChannelPattern, Seq, UserId};
+use carillon_platform::auth::Identity;
+use carillon_protocol::{Channel, ChannelPattern, Seq, TenantId};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,18 +24,13 @@ use std::sync::Arc;
 /// A connection that is behind: in which generation, where its room stands, and of which of its channels it may read the past.
 pub(super) struct Behind {
     id: ConnectionId,
+    tenant: TenantId,
     life: u32,
     room_cursor: Seq,
     past: BTreeMap<Channel, bool>,
 }
 
 impl Client {
-    /// It is welcomed where its room stands, by the rules of a version.
-    pub(super) fn entered(&mut self, room: (String, u64), version: u64) {
-        let (epoch, cursor) = room;
-        self.heard.entered = Some(((epoch, cursor.min(self.heard.admitted_at)), version));
-    }
-
     /// Channels it knows itself to be in, beside its own.
     pub(super) fn certain(&self) -> impl Iterator<Item = &str> {
         self.heard.certain.keys().map(String::as_str)
@@ -39,12 +38,12 @@ impl Client {
 
     /// Whether its present token opens a channel.
     pub(super) fn token_opens(&self, channel: &str) -> bool {
-        self.is_service() || token_opens(self.number, self.heard.narrow, channel)
+        self.is_service() || token_opens(self.number, self.line.narrow, channel)
     }
 
     /// Whether the rules, some time since a version, were against it in a channel.
     pub(super) fn was_forbidden(&self, since: u64, reading: Reading, channel: &str, tenant: &Tenant) -> bool {
-        let narrow = self.heard.narrow || self.heard.tokens.values().any(|narrow| *narrow);
+        let narrow = self.line.narrow || self.line.tokens.values().any(|narrow| *narrow);
         let by_token = self.is_service() || token_opens(self.number, narrow, channel);
         !by_token && tenant.forbade_since(since, reading, channel)
     }
@@ -54,7 +53,7 @@ impl Client {
         let id = frame["id"].as_u64();
         let channels: Vec<&str> =
             frame["channels"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        if id.is_some_and(|id| self.heard.publishes.remove(&id)) {
+        if id.is_some_and(|id| self.line.publishes.remove(&id)) {
             self.count(format!("not published: {}", frame["code"].as_str().unwrap_or_default()));
             let is_known = match self.is_service() {
                 true => ["forbidden", "missing_scope"].as_slice(),
@@ -100,13 +99,13 @@ impl Client {
     }
 
     /// At rest: it is in no channel that is forbidden to it, and all history that it asked for has ended.
-    pub(super) fn is_in_order(&self, tenant: &Tenant) -> Finding {
+    pub(super) fn is_in_order(&mut self, tenant: &Tenant) -> Finding {
         let rules = tenant.rules_at(tenant.version());
         let may = |channel: &str| self.token_opens(channel) || rules.allow(Reading::Present, channel);
         if let Some(channel) = self.certain().find(|channel| !may(channel)) {
             return Err(format!("it was never taken out of {channel}"));
         }
-        if let Some(id) = self.heard.publishes.first() {
+        if let Some(id) = self.line.publishes.first() {
             return Err(format!("what it published with {id} has no answer"));
         }
         match self.heard.histories.first_key_value() {
@@ -163,57 +162,99 @@ impl Client {
 }
 
 impl Run {
-    /// Who a client is, with its first token or a narrow one.
-    pub(super) fn identity(&self, number: usize, narrow: bool, expires_s: u64) -> Identity {
+    /// What a client shows, for its first token, a narrow one, or one that names only some of the tenants (bits).
+    pub(super) fn bearer(&self, number: usize, narrow: bool, names: u8, expires_s: u64) -> Bearer {
         let client = &self.clients[number];
-        let expires_at = self.world.unix_us.get() / 1_000_000 + expires_s;
-        let tenant = self.tenants[client.tenant].name.clone();
+        let now_s = self.world.unix_us.get() / 1_000_000;
         if client.is_service() {
-            let key = Arc::new(number.to_string());
-            let patterns = PATTERNS.iter().map(|pattern| ChannelPattern::new(pattern).unwrap()).collect();
-            let service = Identity::of_service(key, tenant, Some(expires_at), true).unwrap();
-            return Identity { patterns, ..service };
+            return Bearer::Service(Service::for_all(Arc::new(number.to_string()), now_s + expires_s));
         }
-        Identity {
-            tenant,
-            user: UserId::new(client.user()).unwrap(),
-            roles: Box::new(["r".to_owned()]),
-            patterns: opened_by_token(number, narrow)
-                .iter()
-                .map(|pattern| ChannelPattern::new(*pattern).unwrap())
-                .collect(),
-            caps: Caps::default(),
-            issued_at: IssuedAt::UNKNOWN,
-            expires_at,
-            service: None,
+        self.person(&client.user(), number, narrow, names, expires_s)
+    }
+
+    /// The token of a person that opens what a client's does.
+    pub(super) fn person(
+        &self,
+        user: &str,
+        number: usize,
+        narrow: bool,
+        names: u8,
+        expires_s: u64,
+    ) -> Bearer {
+        let named = self.tenants.iter().enumerate().filter(|(tenant, _)| names >> tenant & 1 == 1);
+        let roles: Vec<(&str, &[&str])> =
+            named.map(|(_, own)| (own.name.as_str(), ["r"].as_slice())).collect();
+        let now_s = self.world.unix_us.get() / 1_000_000;
+        person(user, &roles, opened_by_token(number, narrow), now_s, expires_s)
+    }
+
+    /// Who a client is in a tenant.
+    pub(super) fn identity(&self, bearer: &Bearer, tenant: usize) -> Result<Identity, Refusal> {
+        let identity = bearer.enter(Some(&self.tenants[tenant].name))?;
+        if identity.service.is_none() {
+            return Ok(identity);
+        }
+        let patterns = PATTERNS.iter().map(|pattern| ChannelPattern::new(pattern).unwrap()).collect();
+        Ok(Identity { patterns, ..identity })
+    }
+
+    /// What a client comes into a tenant with, as far as it is not known yet whether it may.
+    pub(super) fn coming(&mut self, number: usize, request: Option<u64>) -> Option<&mut Heard> {
+        let client = &mut self.clients[number];
+        match request {
+            None => Some(&mut client.heard),
+            Some(request) => match client.line.changes.get_mut(&request)? {
+                Change::Attach { seat, .. } => Some(&mut seat.heard),
+                _ => None,
+            },
         }
     }
 
-    /// Notes where the stream of somebody stands who is let in now.
-    pub(super) fn note_admission(&mut self, number: usize) {
-        let client = &mut self.clients[number];
-        client.heard.admitted_at = self.tenants[client.tenant].stream.position().1.0;
+    /// Notes where the stream of somebody stands who is let in now: when they connect, or by an `attach`.
+    pub(super) fn note_admission(&mut self, number: usize, tenant: usize, request: Option<u64>) {
+        let (_, head) = self.tenants[tenant].stream.position();
+        if let Some(heard) = self.coming(number, request) {
+            heard.admitted_at = head.0;
+        }
+    }
+
+    /// Whose connection the shard has at a place.
+    pub(super) fn whose(&self, key: u32) -> Option<usize> {
+        let is_it = |pipe: &Rc<RefCell<Pipe>>| pipe.borrow().key == Some(key);
+        self.clients.iter().position(|client| client.pipe.as_ref().is_some_and(is_it))
     }
 
     /// Notes where the room of somebody stands who is welcomed now, and by which rules.
     pub(super) fn note_welcome(&mut self, message: &ToShard<SimSocket>) {
-        let is_it = |pipe: &Rc<RefCell<Pipe>>| match message {
-            ToShard::Connect(newcomer) => {
-                matches!(newcomer.coming, Coming::Admitted(_)) && Rc::ptr_eq(pipe, &newcomer.socket.0)
-            }
-            ToShard::Entered(id, Ok(_)) => self.shard.tables.has(*id) && pipe.borrow().key == Some(id.key),
-            _ => false,
+        let is_new = |pipe: &Rc<RefCell<Pipe>>, newcomer: &Newcomer<SimSocket>| {
+            matches!(newcomer.coming, Coming::Admitted(_)) && Rc::ptr_eq(pipe, &newcomer.socket.0)
         };
-        let found = self.clients.iter().position(|client| client.pipe.as_ref().is_some_and(is_it));
-        let Some(client) = found.and_then(|number| self.clients.get_mut(number)) else { return };
-        let tenant = &self.tenants[client.tenant];
+        let found = match message {
+            ToShard::Connect(newcomer) => {
+                let own = |client: &Client| client.pipe.as_ref().is_some_and(|pipe| is_new(pipe, newcomer));
+                self.clients.iter().position(own).map(|number| (number, self.clients[number].home, None))
+            }
+            ToShard::Entered(id, Ok(_)) if self.shard.tables.has(*id) => {
+                self.whose(id.key).map(|number| (number, self.clients[number].home, None))
+            }
+            ToShard::Attached(id, attached) if attached.result.is_ok() && self.shard.tables.has(*id) => {
+                let tenant = self.tenants.iter().position(|own| own.name == attached.attaching.tenant);
+                let request = attached.attaching.frame.as_deref().and_then(|id| id.parse().ok());
+                self.whose(id.key).zip(tenant).map(|(number, tenant)| (number, tenant, request))
+            }
+            _ => None,
+        };
+        let Some((number, tenant, request)) = found else { return };
+        let (stream, version) = (&self.tenants[tenant].stream, self.tenants[tenant].version());
         let tables = &self.shard.tables;
-        let room = tables.rooms.of(&tenant.stream).and_then(|room| tables.rooms.get(room));
+        let room = tables.rooms.of(stream).and_then(|room| tables.rooms.get(room));
         let (life, cursor) = match room {
             Some(room) => (room.life.clone(), room.cursor),
-            None => tenant.stream.position(),
+            None => stream.position(),
         };
-        client.entered((life.epoch.to_string(), cursor.0), tenant.version());
+        if let Some(heard) = self.coming(number, request) {
+            heard.entered = Some(((life.epoch.to_string(), cursor.0.min(heard.admitted_at)), version));
+        }
     }
 
     /// Nobody is in a channel, or has its past read, whom the rules do not let.
@@ -250,9 +291,11 @@ impl Run {
             (!session.is_live()).then(|| (room.life.number, room.cursor, self.past_of(session, room)))
         };
         let connections = self.shard.tables.connections.iter();
-        let all = connections.filter_map(|(_, connection)| {
-            let (life, room_cursor, past) = connection.sessions().first().and_then(of)?;
-            Some(Behind { id: connection.id, life, room_cursor, past })
+        let sessions = connections
+            .flat_map(|(_, connection)| connection.sessions().iter().map(|session| (connection.id, session)));
+        let all = sessions.filter_map(|(id, session)| {
+            let (life, room_cursor, past) = of(session)?;
+            Some(Behind { id, tenant: session.identity.tenant.clone(), life, room_cursor, past })
         });
         all.collect()
     }
@@ -273,8 +316,10 @@ impl Run {
     /// read back.
     pub(super) fn check_behind(&self, before: &[Behind]) -> Finding {
         let tables = &self.shard.tables;
-        for Behind { id, life, room_cursor, past } in before.iter().filter(|behind| tables.has(behind.id)) {
-            let session = tables.get(id.key).and_then(|connection| connection.sessions().first());
+        for Behind { id, tenant, life, room_cursor, past } in
+            before.iter().filter(|behind| tables.has(behind.id))
+        {
+            let session = tables.find(id.key, Some(tenant)).and_then(|at| tables.session(at));
             let Some((session, room)) = session.and_then(|it| Some((it, tables.rooms.get(it.room)?))) else {
                 continue;
             };

@@ -1,31 +1,26 @@
 //! One run: a shard, its streams and its clients, step by step, judged after each.
 
 use super::client::{Client, Finding, Kinds, Speech};
-use super::outside::{COMPRESSED, compressed, event_channels, frame, history, names, stored};
-use super::rules::Reading;
-use super::scenario::{CLIENTS, Connecting, Outcome, Saying, Step, TENANTS};
+use super::outside::{COMPRESSED, compressed, event_channels, frame, names};
+use super::scenario::{CLIENTS, Connecting, Saying, Step, TENANTS};
+use super::seat::Change;
+use super::several::SWITCHES;
 use super::tenant::{Tenant, incarnation};
 use super::world::{Pipe, SimSocket, SimWorld};
 use crate::admission::{Admission, ConnectionLimits};
-use crate::authorize::{Authorized, Refusal, Resume};
+use crate::authorize::Authorized;
 use crate::edge::RawQuery;
 use crate::live::Rates;
 use crate::shard::allowance::FrameRate;
 use crate::shard::context::ShardConfig;
-use crate::shard::messages::{Cause, Coming, Newcomer, Request, ToShard};
+use crate::shard::messages::{Cause, Coming, Newcomer, ToShard};
 use crate::shard::shard::{Ready, Shard};
 use crate::shard::stuck::StuckCursors;
 use crate::shard::wire::Wire;
-use crate::stream::backlog::BacklogPage;
-use crate::verdicts::Verdicts;
 use crate::ws::Deflate;
 use bytes::Bytes;
-use carillon_backplane::log::LogError;
-use carillon_platform::ask::{Granted, Verdict};
-use carillon_platform::auth::AuthError;
 use carillon_platform::telemetry::Traces;
-use carillon_protocol::server::ResetReason;
-use carillon_protocol::{Channel, CloseCode, Epoch, Except, Seq, SettingsVersion, TypeFilter, UserId};
+use carillon_protocol::{Except, UserId};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -110,7 +105,7 @@ impl Run {
         let now = self.now();
         match step {
             Step::Connect { client, how } => self.connect(*client, how),
-            Step::Say { client, what, flow } => self.say(*client, what, *flow),
+            Step::Say { client, tenant, what, flow } => self.say(*client, *tenant, what, *flow),
             Step::Read { client, bytes } => return self.read(*client, *bytes),
             Step::Leave { client, reset } => self.leave(*client, *reset),
             Step::BreakAt { client, write } => {
@@ -175,7 +170,7 @@ impl Run {
     /// alone, who may be another.
     fn except(&self, tenant: usize, choice: usize) -> Option<Except> {
         let client = self.clients.get(choice / 3 % CLIENTS).filter(|_| choice.is_multiple_of(3))?;
-        let connection = client.connection().filter(|_| client.tenant == tenant)?;
+        let connection = client.connection().filter(|_| client.line.tenants.contains(&tenant))?;
         let somebody = &self.clients[choice / 7 % CLIENTS];
         let of = (choice / 3).is_multiple_of(2).then(|| UserId::new(somebody.user()).unwrap());
         Some(Except { connection, of })
@@ -225,7 +220,7 @@ impl Run {
             client.unsent.extend(frame(1, text.as_bytes()));
         }
         for _ in 0..if is_websocket { how.early } else { 0 } {
-            self.say(number, &Saying::Ping, 0);
+            self.say(number, 0, &Saying::Ping, 0);
         }
         let client = &mut self.clients[number];
         let with_request = how.with_request.min(client.unsent.len());
@@ -234,11 +229,12 @@ impl Run {
         if how.is_gone {
             pipe.borrow_mut().reset();
         }
-        self.note_admission(number);
+        self.note_admission(number, self.clients[number].home, None);
         let mut permit = self.admission.enter(address).unwrap();
+        let bearer = Arc::new(self.bearer(number, false, 7, how.expires_s));
         let authorized = match greets {
             true => Ok(None),
-            false => self.authorized(number, refused, how.expires_s, url).map(Some),
+            false => self.connecting(number, &bearer, refused, url).map(Some),
         };
         let is_identified = |authorized: &Authorized| {
             permit.identify(&authorized.identity.tenant, &authorized.identity.user).is_ok()
@@ -267,49 +263,32 @@ impl Run {
         })));
     }
 
-    /// What the authenticator makes of a client, with the cursor it has now.
-    fn authorized(
-        &self,
-        number: usize,
-        refused: bool,
-        expires_s: u64,
-        url: Vec<String>,
-    ) -> Result<Authorized, Refusal> {
-        let client = &self.clients[number];
-        let tenant = &self.tenants[client.tenant];
-        let (_, head) = tenant.stream.position();
-        let resume = match &client.cursor {
-            None => Resume::Fresh,
-            Some(_) if refused => Resume::Reset(ResetReason::EpochChanged),
-            Some((epoch, seq)) if !tenant.honours(epoch, *seq) => Resume::Reset(ResetReason::EpochChanged),
-            Some((_, seq)) if *seq < tenant.dropped && Seq(*seq) < head => Resume::Reset(ResetReason::TooOld),
-            Some((epoch, seq)) => Resume::From { epoch: Epoch::new(epoch).unwrap(), seq: Seq(*seq) },
-        };
-        let identity = self.identity(number, false, expires_s);
-        let channels: Vec<Channel> = url.into_iter().map(|name| Channel::new(name).unwrap()).collect();
-        let (version, rules) = (tenant.version(), tenant.rules_at(tenant.version()));
-        let by_rule: Vec<&Channel> = channels.iter().filter(|channel| !identity.may_read(channel)).collect();
-        let all = |reading| by_rule.iter().all(|channel| rules.allow(reading, channel.as_str()));
-        if !all(Reading::Present) {
-            return Err(Refusal::new("forbidden", "", 403, CloseCode::Forbidden));
+    /// A client says something in one of its tenants.
+    pub(super) fn say(&mut self, number: usize, tenant: usize, what: &Saying, flow: usize) {
+        if let Saying::Flood = what {
+            return (0..300).for_each(|_| self.say(number, tenant, &Saying::Ping, flow));
         }
-        let resume = match resume {
-            // What was missed is past.
-            Resume::From { seq, .. } if !all(Reading::Past) && seq < head => {
-                Resume::Reset(ResetReason::HistoryForbidden)
-            }
-            resume => resume,
-        };
-        let rules = (!by_rule.is_empty()).then_some(SettingsVersion { tenant: version, defaults: 0 });
-        let types = client.chosen().map(|types| Arc::new(TypeFilter::new(types).unwrap()));
-        let stream = tenant.stream.clone();
-        Ok(Authorized { rules, types, ..Authorized::plain(identity, stream, channels, resume) })
+        let client = &mut self.clients[number];
+        let is_early = client.line.tenants.is_empty() && matches!(what, Saying::Detach);
+        if (client.waits_for_tenants() || is_early) && !matches!(what, Saying::Goodbye) {
+            // Which of its tenants a frame is for is not known now; the rest of those before it goes.
+            return self.send(number, flow);
+        }
+        let (own, into) = (client.stays_in(), client.home);
+        if own.is_empty() && !client.line.tenants.is_empty() && !matches!(what, Saying::Goodbye) {
+            // It leaves all that it knows itself to be in, and another that it is coming into stays.
+            return self.send(number, flow);
+        }
+        let into = own.get(tenant % own.len().max(1)).copied().unwrap_or(into);
+        client.sit(into);
+        self.say_in(number, tenant, what);
+        let client = &mut self.clients[number];
+        client.sit(client.home);
+        self.send(number, flow);
     }
 
-    pub(super) fn say(&mut self, number: usize, what: &Saying, flow: usize) {
-        if let Saying::Flood = what {
-            return (0..300).for_each(|_| self.say(number, &Saying::Ping, flow));
-        }
+    /// It says something in the tenant whose seat it has taken.
+    fn say_in(&mut self, number: usize, choice: usize, what: &Saying) {
         let client = &mut self.clients[number];
         // Those that the shard has been told of.
         let tenant = &self.tenants[client.tenant];
@@ -322,10 +301,16 @@ impl Run {
         }
         client.next_id += 1;
         let id = client.next_id;
+        // Without a name it is for the one that it is in for the longest.
+        let is_first = client.line.tenants.first().is_none_or(|first| *first == client.tenant);
+        let named = match is_first && choice.is_multiple_of(2) && client.line.tenants == client.stays_in() {
+            true => String::new(),
+            false => format!(r#","tenant":"{}""#, tenant.name),
+        };
         let text = match what {
             Saying::Ping => {
                 client.pinged(id);
-                format!(r#"{{"type":"ping","id":{id}}}"#)
+                format!(r#"{{"type":"ping","id":{id}{named}}}"#)
             }
             Saying::Subscribe { channels, history, types } => {
                 let channels = names(*channels);
@@ -333,19 +318,33 @@ impl Run {
                 let types = types.as_ref().map_or(String::new(), |types| format!(r#","types":{types:?}"#));
                 let history = history.map_or(String::new(), |count| format!(r#","history":{count}"#));
                 let channels = serde_json::to_string(&channels).unwrap();
-                format!(r#"{{"type":"subscribe","id":{id},"channels":{channels}{history}{types}}}"#)
+                format!(r#"{{"type":"subscribe","id":{id},"channels":{channels}{history}{types}{named}}}"#)
             }
             Saying::Unsubscribe { channels } => {
                 let channels = names(*channels);
                 client.left(id, &channels);
                 let channels = serde_json::to_string(&channels).unwrap();
-                format!(r#"{{"type":"unsubscribe","id":{id},"channels":{channels}}}"#)
+                format!(r#"{{"type":"unsubscribe","id":{id},"channels":{channels}{named}}}"#)
             }
-            Saying::Auth { narrow } => {
+            Saying::Auth { narrow, names } => {
+                let current = client.tenant;
+                client.sit(client.home);
                 client.refreshed(id, *narrow);
-                format!(r#"{{"type":"auth","id":{id},"token":"{number} {narrow}"}}"#)
+                client.sit(current);
+                client.line.changes.insert(id, Change::Token);
+                format!(r#"{{"type":"auth","id":{id},"token":"{number} {narrow} {names}"}}"#)
             }
-            Saying::Publish => client.published(id),
+            Saying::Attach { into, alone, resumes, channels, types } => {
+                let alone = *alone && client.line.changes.is_empty();
+                let id = if alone { id + SWITCHES } else { id };
+                let channels = if client.is_service() { Vec::new() } else { names(*channels) };
+                client.attaches(id, (*into, alone), *resumes, (&channels, types), &self.tenants[*into])
+            }
+            Saying::Detach => {
+                client.line.changes.insert(id, Change::Detach { tenant: client.tenant });
+                format!(r#"{{"type":"detach","id":{id},"tenant":"{}"}}"#, tenant.name)
+            }
+            Saying::Publish => client.published(id, &named),
             Saying::Goodbye | Saying::Flood => String::new(),
         };
         if text.is_empty() {
@@ -355,8 +354,14 @@ impl Run {
         } else {
             client.unsent.extend(frame(1, text.as_bytes()));
         }
+    }
+
+    /// So many of the bytes that it has not sent yet reach the shard.
+    fn send(&mut self, number: usize, flow: usize) {
+        let client = &mut self.clients[number];
+        let Some(pipe) = client.pipe.clone() else { return };
         let flow = flow.min(client.unsent.len());
-        if flow > 0 {
+        if flow > 0 && !pipe.borrow().is_finished {
             let mut pipe = pipe.borrow_mut();
             pipe.to_shard.extend(client.unsent.drain(..flow));
             pipe.readable = true;
@@ -371,9 +376,9 @@ impl Run {
             let taken = pipe.take(bytes);
             (taken, pipe.has_ended && pipe.to_client.is_empty())
         };
-        let heard = client.hear(&taken, &self.tenants[client.tenant], has_ended);
+        let heard = client.hear(&taken, &self.tenants, has_ended);
         heard.map_err(|what| format!("client {number}: {what}"))?;
-        if client.heard().closed.is_some() || has_ended {
+        if client.line.closed.is_some() || has_ended {
             self.leave(number, false);
         }
         Ok(())
@@ -391,80 +396,6 @@ impl Run {
             }
         }
         self.orphans.push(pipe);
-    }
-
-    pub(super) fn answer(&mut self, request: usize, outcome: Outcome) {
-        let count = self.world.requests.borrow().len();
-        if count == 0 {
-            return;
-        }
-        let request = self.world.requests.borrow_mut().remove(request % count);
-        let failed = || LogError::Busy("it is away".into());
-        let message = match request {
-            Request::Enter { connection, token, .. } => {
-                let mut words = token.split(' ');
-                let number: usize = words.next().unwrap().parse().unwrap();
-                let (refused, expires_s) =
-                    (words.next() == Some("true"), words.next().unwrap().parse().unwrap());
-                if self.shard.tables.has(connection) {
-                    self.note_admission(number);
-                }
-                let url = words.filter(|word| !word.is_empty()).map(str::to_owned).collect();
-                let result = match outcome {
-                    Outcome::Good => self.authorized(number, refused, expires_s, url).map(Box::new),
-                    _ => Err(Refusal::from(AuthError::Missing)),
-                };
-                ToShard::Entered(connection, result)
-            }
-            Request::Refresh { connection, frame, token, .. } => {
-                let (number, narrow) = token.split_once(' ').unwrap();
-                let mut identity = self.identity(number.parse().unwrap(), narrow == "true", 50_000);
-                let result = match outcome {
-                    Outcome::Good => Ok(identity),
-                    Outcome::Other => {
-                        identity.user = UserId::new("somebody-else").unwrap();
-                        Ok(identity)
-                    }
-                    Outcome::Failed => Err(Refusal::from(AuthError::Missing)),
-                };
-                ToShard::Refreshed(connection, frame, result)
-            }
-            Request::Page { connection, ticket, reader, life, cursor, head } => {
-                let tenant = self.tenants.iter().find(|own| own.name == reader.group).unwrap();
-                // A page holds a few; the connection asks again for the rest.
-                let upto = if outcome == Outcome::Other { head.0.min(cursor.0 + 3) } else { head.0 };
-                let events = tenant.read(life as usize - 1, cursor.0, upto);
-                let page = BacklogPage::of(events.iter().map(|event| tenant.entry(event)).collect(), head);
-                let failed = (outcome == Outcome::Failed).then(failed);
-                ToShard::Page(connection, ticket, failed.map_or(Ok(Arc::new(page)), Err))
-            }
-            Request::Publish { connection, frame, relayed, .. } => {
-                stored(connection, frame, *relayed, outcome)
-            }
-            Request::History { connection, ticket, reader, selection, from, upto } => {
-                let tenant = self.tenants.iter().find(|own| own.name == reader.group).unwrap();
-                let page = history(tenant, &selection, from, upto, outcome == Outcome::Other);
-                let failed = (outcome == Outcome::Failed).then(failed);
-                ToShard::History(connection, ticket, failed.map_or(Ok(page), Err))
-            }
-            Request::Ask { connection, ticket, endpoint, questions } => {
-                let granted = |number| {
-                    let lasts = Duration::from_secs(30);
-                    Verdict::Allowed(Granted { number: number + 1, lasts, left: lasts })
-                };
-                let said = questions.into_iter().map(|(question, number)| {
-                    let verdict = match outcome {
-                        Outcome::Good => granted(number),
-                        Outcome::Other => Verdict::Refused,
-                        Outcome::Failed => Verdict::Unavailable,
-                    };
-                    (question, verdict)
-                });
-                let verdicts = Verdicts::new(endpoint.generation(), said.collect());
-                ToShard::Asked(connection, ticket, Box::new(verdicts))
-            }
-        };
-        self.messages.push_back(message);
     }
 
     /// The shard works. False when it has ended.

@@ -14,8 +14,8 @@ pub(super) const TENANTS: usize = 3;
 pub(super) enum Step {
     /// A client connects, unless it is connected.
     Connect { client: usize, how: Connecting },
-    /// It says something; only so many of its bytes reach the shard for now.
-    Say { client: usize, what: Saying, flow: usize },
+    /// It says something, in one of its tenants; only so many of its bytes reach the shard for now.
+    Say { client: usize, tenant: usize, what: Saying, flow: usize },
     /// It takes so many bytes.
     Read { client: usize, bytes: usize },
     /// It is gone, with a reset or without.
@@ -99,7 +99,20 @@ pub(super) enum Saying {
     /// A new token, which opens less than the first one if it is narrow.
     Auth {
         narrow: bool,
+        /// Which tenants it names: bits.
+        names: u8,
     },
+    /// To come into one more tenant, or into one alone.
+    Attach {
+        into: usize,
+        alone: bool,
+        /// With its cursor there, if it has one.
+        resumes: bool,
+        channels: u8,
+        types: Types,
+    },
+    /// To leave one that it is in.
+    Detach,
     Goodbye,
     /// More pings than it may.
     Flood,
@@ -120,11 +133,12 @@ pub(super) fn steps(seed: u64) -> Vec<Step> {
     let clients = rng.usize(1..=CLIENTS);
     let tenants = rng.usize(1..=TENANTS);
     let count = rng.usize(20..220);
-    // In one of four much of it is about history and rules.
-    let is_about_rules = rng.u8(..4) == 0;
-    let mut next = || match is_about_rules && rng.bool() {
-        true => step_about_rules(&mut rng, clients),
-        false => step(&mut rng, clients, tenants),
+    // In one of four much of it is about history and rules, in another one about several tenants.
+    let about = rng.u8(..4);
+    let mut next = || match (about, rng.bool()) {
+        (0, true) => step_about_rules(&mut rng, clients),
+        (1, true) => step_about_tenants(&mut rng, clients),
+        _ => step(&mut rng, clients, tenants),
     };
     (0..count).map(|_| next()).collect()
 }
@@ -139,7 +153,12 @@ fn step_about_rules(rng: &mut Rng, clients: usize) -> Step {
         }
         1..4 => {
             let (channels, history) = (1 << rng.u8(..6), [None, Some(2), Some(1_000)][rng.usize(..3)]);
-            Step::Say { client, what: Saying::Subscribe { channels, history, types: None }, flow: 1 << 20 }
+            Step::Say {
+                client,
+                tenant: rng.usize(..6),
+                what: Saying::Subscribe { channels, history, types: None },
+                flow: 1 << 20,
+            }
         }
         4 => Step::Publish { tenant: 0, channels: rng.u8(1..), size: 100, count: 2 },
         5 => Step::Arrive { tenant: 0, which: 0, fate: Fate::Arrives },
@@ -151,12 +170,46 @@ fn step_about_rules(rng: &mut Rng, clients: usize) -> Step {
     }
 }
 
+/// A WebSocket client comes into tenants and leaves them, while all of them have events.
+fn step_about_tenants(rng: &mut Rng, clients: usize) -> Step {
+    let (client, tenant) = ([0, 1, 4, 5][rng.usize(..4)] % clients, rng.usize(..TENANTS));
+    match rng.u32(..14) {
+        0 => Step::Connect { client, how: Connecting { is_gone: false, room: 1 << 20, ..connecting(rng) } },
+        1..4 => {
+            let what = match rng.u8(..8) {
+                0..4 => attach(rng),
+                4 | 5 => Saying::Detach,
+                6 => Saying::Auth { narrow: rng.bool(), names: rng.u8(1..8) },
+                _ => saying(rng),
+            };
+            Step::Say { client, tenant: rng.usize(..6), what, flow: 1 << 20 }
+        }
+        4 | 5 => Step::Publish { tenant, channels: rng.u8(1..), size: 100, count: [1, 5][rng.usize(..2)] },
+        6 => Step::Arrive { tenant, which: 0, fate: Fate::Arrives },
+        7..9 => Step::Answer { request: rng.usize(..), outcome: outcome(rng) },
+        9..11 => Step::Read { client, bytes: 1 << 20 },
+        11 => Step::Narrow { client, most: [0, 500, usize::MAX][rng.usize(..3)] },
+        _ => Step::Turn { backwards: false, messages: usize::MAX },
+    }
+}
+
+fn attach(rng: &mut Rng) -> Saying {
+    Saying::Attach {
+        into: rng.usize(..TENANTS),
+        alone: rng.u8(..4) == 0,
+        resumes: rng.u8(..4) > 0,
+        channels: if rng.bool() { 0 } else { rng.u8(..) },
+        types: types(rng),
+    }
+}
+
 fn step(rng: &mut Rng, clients: usize, tenants: usize) -> Step {
     let (client, tenant) = (rng.usize(..clients), rng.usize(..tenants));
     match rng.u32(..100) {
         0..10 => Step::Connect { client, how: connecting(rng) },
         10..20 => Step::Say {
             client,
+            tenant: rng.usize(..6),
             what: saying(rng),
             flow: if rng.u8(..5) == 0 { rng.usize(..60) } else { 1 << 20 },
         },
@@ -229,16 +282,20 @@ fn types(rng: &mut Rng) -> Types {
 }
 
 fn saying(rng: &mut Rng) -> Saying {
-    match rng.u8(..14) {
+    match rng.u8(..18) {
         0..4 => Saying::Ping,
         4..8 => {
             let history = (rng.bool()).then(|| [0, 2, 1_000][rng.usize(..3)]);
             Saying::Subscribe { channels: rng.u8(1..), history, types: types(rng) }
         }
         8..10 => Saying::Unsubscribe { channels: rng.u8(1..) },
-        10 => [Saying::Auth { narrow: false }, Saying::Auth { narrow: true }, Saying::Flood][rng.usize(..3)]
-            .clone(),
+        10 => match rng.u8(..3) {
+            0 => Saying::Flood,
+            narrow => Saying::Auth { narrow: narrow == 1, names: [7, rng.u8(1..8)][rng.usize(..2)] },
+        },
         11 => Saying::Goodbye,
+        12..15 => attach(rng),
+        15 => Saying::Detach,
         _ => Saying::Publish,
     }
 }

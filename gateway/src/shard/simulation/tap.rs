@@ -5,8 +5,10 @@
 use super::client::Speech;
 use super::outside::{first_frame, next_message};
 use super::run::{HEARTBEAT_MS, chunked};
+use super::several::SWITCHES;
 use crate::shard::wheel::SLOT_MS;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Frames that tell the cursor.
 const CURSORS: [&str; 5] = ["welcome", "event", "heartbeat", "reset", "pong"];
@@ -16,8 +18,8 @@ const CURSORS: [&str; 5] = ["welcome", "event", "heartbeat", "reset", "pong"];
 pub(super) struct Tap {
     buffer: Vec<u8>,
     has_head: bool,
-    /// When the client was last told its cursor, once it is welcome.
-    told_ms: Option<u64>,
+    /// When the client was last told its cursor in each tenant that it is in.
+    told_ms: BTreeMap<String, u64>,
     /// When it was last asked for a sign of life and has not given one since.
     pinged_ms: Option<u64>,
     /// It gave one in this turn.
@@ -104,8 +106,20 @@ impl Tap {
     fn hear_json(&mut self, json: &[u8], now_ms: u64) -> Result<(), String> {
         let frame: Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         let is_history = frame.get("replay").is_some();
-        if !is_history && CURSORS.iter().any(|kind| frame["type"] == *kind) {
-            self.told_ms = Some(now_ms);
+        let tenant = frame["tenant"].as_str();
+        if frame["type"] == "welcome" && frame["id"].as_u64().is_some_and(|id| id >= SWITCHES) {
+            self.told_ms.clear();
+        }
+        // What an `ok` names and says nothing else of was left.
+        let said = ["seq", "channels", "event", "degraded"];
+        let leaves = frame["type"] == "ok" && said.iter().all(|field| frame.get(field).is_none());
+        if let Some(left) = tenant.filter(|_| leaves || frame["type"] == "detached") {
+            self.told_ms.remove(left);
+        } else if !is_history && CURSORS.iter().any(|kind| frame["type"] == *kind) {
+            match (tenant, self.told_ms.values_mut().next()) {
+                (None, Some(only)) => *only = now_ms,
+                (tenant, _) => drop(self.told_ms.insert(tenant.unwrap_or_default().into(), now_ms)),
+            }
         }
         Ok(())
     }
@@ -113,7 +127,8 @@ impl Tap {
     /// Nobody whose socket takes may be left without its cursor for longer than a heartbeat: the shard must have something
     /// to do by then. Both times are noticed a slot of the wheel late.
     pub(super) fn check(&self, wakes_ms: u64) -> Result<(), String> {
-        let Some(told_ms) = self.told_ms.filter(|_| !self.is_over) else { return Ok(()) };
+        let first = self.told_ms.values().min().copied();
+        let Some(told_ms) = first.filter(|_| !self.is_over) else { return Ok(()) };
         let latest_ms = self.freed_ms.max(told_ms + HEARTBEAT_MS) + 2 * SLOT_MS;
         if wakes_ms > latest_ms {
             return Err(format!("told its cursor at {told_ms}, and nothing happens before {wakes_ms}"));
