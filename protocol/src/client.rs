@@ -407,7 +407,7 @@ mod tests {
         let unknown = fault(r#"{"type":"dance","id":7}"#);
         assert_eq!((unknown.code, unknown.id.as_deref()), ("unknown_type", Some("7")));
         assert!(
-            unknown.message.ends_with("publish, typing, presence, attach, detach, switch, ping"),
+            unknown.message.ends_with("presence, activity, attach, detach, switch, ping"),
             "{}",
             unknown.message
         );
