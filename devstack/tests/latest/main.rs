@@ -237,3 +237,40 @@ fn i5_whoever_may_not_read_the_past_gets_no_latest_values_and_no_other_tenants()
         socket.close().await;
     });
 }
+
+#[test]
+fn a_client_sets_and_ends_a_latest_value_with_a_frame() {
+    block_on(async {
+        let stack = stack().await;
+        let url = format!("{}/v1/channel-rules/staff:*?tenant=latest-frames", stack.publisher(0).url());
+        let rule =
+            json!({"subscribe": ["anyone"], "publish": ["anyone"], "history": ["anyone"], "durable": true});
+        let put =
+            reqwest::Client::new().put(url).json(&rule).bearer_auth(stack.api_key()).send().await.unwrap();
+        assert_eq!(put.status(), 200);
+        let (mut socket, _) = open(&stack, stack.gateway(0), &claims("latest-frames", "mila")).await;
+        let says = |data: Value| {
+            let event = json!({"type": "staff.is", "key": "mila", "data": data});
+            json!({"type": "publish", "id": 3, "channel": "staff:1", "event": event})
+        };
+        let began = std::time::Instant::now();
+        let set = loop {
+            let answer = ask(&mut socket, says(json!("free"))).await;
+            if answer.is("ok") {
+                break answer.seq().unwrap();
+            }
+            assert!(answer.code() == Some("forbidden") && began.elapsed() < PATIENCE, "{answer:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+        };
+        let asks = json!({"type": "subscribe", "id": 1, "channel": "staff:1", "latest": true});
+        let (held, ..) = latest(&mut socket, asks.clone()).await;
+        assert_eq!(held[&("staff:1".into(), "mila".into())], (set, json!("free")));
+        assert!(ask(&mut socket, says(Value::Null)).await.is("ok"));
+        let (held, ..) = latest(&mut socket, asks).await;
+        assert!(held.is_empty(), "{held:?}");
+        let signal = json!({"type": "publish", "id": 4, "channel": "staff:1", "ephemeral": true,
+            "event": {"type": "staff.is", "key": "mila"}});
+        assert_eq!(ask(&mut socket, signal).await.code(), Some("forbidden"));
+        socket.close().await;
+    });
+}

@@ -64,6 +64,10 @@ pub(super) fn may_publish<'r>(
             Err(Refused::new("forbidden", message))
         }
         (true, None | Some(false)) => Ok((Way::Log, rule)),
+        _ if event.key.is_some() => {
+            let message = "a latest value needs the log: an event with a key is no signal";
+            Err(Refused::new("forbidden", message))
+        }
         _ => Ok((Way::Live, rule)),
     }
 }
@@ -207,6 +211,7 @@ mod tests {
             (open, "other:7", moved.to_owned(), "no rule"),
             (open, "page:7", r#""event":{"type":"notes"}"#.into(), "the type notes"),
             (open, "page:7", format!("{moved},\"ephemeral\":false"), "the log"),
+            (open, "page:7", r#""event":{"type":"note","key":"k"}"#.into(), "no signal"),
             (r#"{"publish":["role:other"]}"#, "page:7", moved.into(), "does not let you publish"),
             (r#"{"signal":["anyone"]}"#, "page:7", moved.into(), "does not let you publish"),
             (

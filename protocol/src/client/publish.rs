@@ -1,11 +1,11 @@
 //! What does a client publish, and where does it type?
 
 use crate::channel::Channel;
-use crate::ident::{EventId, plain_text};
+use crate::ident::{EventId, LatestKey, plain_text};
 use crate::json::compact;
 use crate::limits;
 use crate::signal::Typing;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -29,12 +29,14 @@ pub struct ClientEvent {
     pub kind: Box<str>,
     /// Its name, if it has one.
     pub id: Option<EventId>,
-    /// Its `data`: compact JSON.
+    /// Whose latest value it is, if it is one.
+    pub key: Option<LatestKey>,
+    /// Its `data`: compact JSON. `null` only beside a key, of which there is no value any more then.
     pub data: Option<Box<str>>,
 }
 
 impl ClientEvent {
-    /// As others get it: an object with what it has of `type`, `data` and `id`.
+    /// As others get it: an object with what it has of `type`, `data`, `id` and `key`.
     pub fn to_json(&self) -> String {
         // A string becomes JSON whatever is in it.
         let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
@@ -46,6 +48,10 @@ impl ClientEvent {
         if let Some(id) = &self.id {
             json.push_str(r#","id":"#);
             json.push_str(&text(id.as_str()));
+        }
+        if let Some(key) = &self.key {
+            json.push_str(r#","key":"#);
+            json.push_str(&text(key.as_str()));
         }
         json.push('}');
         json
@@ -74,8 +80,15 @@ struct EventFields<'a> {
     kind: Option<Cow<'a, str>>,
     #[serde(default)]
     id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(default)]
+    key: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "said")]
     data: Option<&'a RawValue>,
+}
+
+/// A value that is there, also if it is `null`.
+fn said<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(value).map(Some)
 }
 
 /// The fields of a frame; what the top level does not say, `data` may.
@@ -113,7 +126,8 @@ fn event_of(json: &str) -> Result<ClientEvent, String> {
     if !json.starts_with('{') {
         return Err("must be an object".into());
     }
-    let EventFields { kind, id, data } = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let EventFields { kind, id, key, data } =
+        serde_json::from_str(json).map_err(|error| error.to_string())?;
     let kind = kind.ok_or("type is missing")?;
     if !plain_text(&kind, limits::ATTRIBUTE_BYTES) || kind.contains(char::is_whitespace) {
         let most = limits::ATTRIBUTE_BYTES;
@@ -122,8 +136,11 @@ fn event_of(json: &str) -> Result<ClientEvent, String> {
         ));
     }
     let id = id.map(EventId::new).transpose().map_err(|error| error.to_string())?;
+    let key = key.map(LatestKey::new).transpose().map_err(|error| error.to_string())?;
+    // Without a key null is no data.
+    let data = data.filter(|raw| key.is_some() || raw.get() != "null");
     let data = data.map(|raw| compact(raw.get())).transpose().map_err(|fault| format!("data: {fault}"))?;
-    Ok(ClientEvent { kind: kind.into(), id, data: data.map(Into::into) })
+    Ok(ClientEvent { kind: kind.into(), id, key, data: data.map(Into::into) })
 }
 
 /// Reads a `typing`; `named` is what its type said already.
@@ -176,6 +193,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_keeps_the_null_that_ends_it() {
+        let event = |fields: &str| {
+            published(&format!(r#"{{"type":"publish","channel":"a:1","event":{{"type":"t",{fields}}}}}"#))
+                .event
+        };
+        let ended = event(r#""key":"mila","data":null"#);
+        assert_eq!(
+            (ended.key.as_ref().map(LatestKey::as_str), ended.data.as_deref()),
+            (Some("mila"), Some("null"))
+        );
+        assert_eq!(ended.to_json(), r#"{"type":"t","data":null,"key":"mila"}"#);
+        assert_eq!(event(r#""key":"mila""#).data, None);
+        assert_eq!(event(r#""data":null"#).to_json(), r#"{"type":"t"}"#);
+    }
+
+    #[test]
     fn typing_in_every_form() {
         for (text, state) in [
             (r#"{"type":"typing","channel":"a:1","state":"start"}"#, Typing::Start),
@@ -209,6 +242,7 @@ mod tests {
             (r#"{"type":"publish","id":1,"channel":"a","event":{}}"#, "type is missing"),
             (r#"{"type":"publish","id":1,"channel":"a","event":{"type":"a b"}}"#, "white space"),
             (r#"{"type":"publish","id":1,"channel":"a","event":{"type":"t","id":""}}"#, "id must be 1-128"),
+            (r#"{"type":"publish","id":1,"channel":"a","event":{"type":"t","key":""}}"#, "key must be 1-128"),
             (r#"{"type":"publish","id":1,"channel":"a","event":{"type":"t","data":"\ud800"}}"#, "surrogate"),
             (r#"{"type":"publish","id":1,"channel":"a","event":{"type":"t"},"echo":"yes"}"#, "boolean"),
             (&deep, "64 levels"),
