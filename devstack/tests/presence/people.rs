@@ -177,10 +177,9 @@ fn a_rule_that_shows_nobody_any_more_ends_what_was_shown() {
         for person in [&mila, &ana] {
             person
                 .until("it is told", |known| {
-                    known
-                        .others
-                        .iter()
-                        .any(|frame| frame["code"] == "forbidden" && frame["channels"][0] == "branch:1")
+                    known.others.iter().any(|frame| {
+                        frame["code"] == "presence_forbidden" && frame["channels"][0] == "branch:1"
+                    })
                 })
                 .await;
         }

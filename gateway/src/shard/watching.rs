@@ -228,10 +228,10 @@ fn tell_lost<W: World>(
     context: &mut Context<W>,
 ) {
     for part in lost.chunks(NAMED) {
-        metrics().frame_refused("forbidden");
-        let message = format!("it is not shown any more who is in {}", some(part));
-        let frame =
-            ServerFrame::Error { id: None, code: "forbidden", message: &message, channels: Some(part) };
+        let (code, message) =
+            ("presence_forbidden", format!("it is not shown any more who is in {}", some(part)));
+        metrics().frame_refused(code);
+        let frame = ServerFrame::Error { id: None, code, message: &message, channels: Some(part) };
         tables.say_of(At { key, session: index }, &frame, context.now_ms);
         tables.touched.push(key);
     }
