@@ -134,3 +134,32 @@ fn whoever_is_revoked_in_one_tenant_is_so_in_that_one() {
         north.close().await;
     });
 }
+
+#[test]
+fn whoever_is_revoked_in_their_default_tenant_is_as_before_in_another() {
+    block_on(async {
+        let stack = super::stack().await;
+        let payload = json!({
+            "sub": "wilhelmina", "tenant": "west", "tenants": {"east": []}, "caps": ["publish"], "iat": now() - 60,
+            "exp": now() + 600,
+        });
+        let text = sign(&payload, stack.jwt_secret());
+        let publisher = |path: &str| format!("{}{path}", stack.publisher(0).url());
+        let event = |tenant: &str| json!({"tenant": tenant, "type": "order.paid", "channel": "order:1"});
+        assert_eq!(disconnect(&stack, "tenant=west&user=wilhelmina").await.0, 202);
+        for refused in ["/v1/events", "/v1/events?tenant=west"] {
+            assert_eq!(get(publisher(refused), &text).await, (401, "token_revoked".into()), "{refused}");
+        }
+        assert_eq!(post(publisher("/v1/events"), &text, event("west")).await.0, 401);
+        assert_eq!(get(publisher("/v1/events?tenant=east"), &text).await.0, 200);
+        assert_eq!(post(publisher("/v1/events"), &text, event("east")).await.0, 201);
+        assert_eq!(post(publisher("/v1/tickets?tenant=east"), &text, json!({})).await.0, 201);
+        let mut wanted = client(&stack, stack.gateway(0), &claims("west", "wilhelmina"));
+        (wanted.token, wanted.tenant) = (text.clone(), Some("east".to_owned()));
+        Socket::connect(&wanted).await.unwrap().close().await;
+        assert_eq!(disconnect(&stack, "tenant=east&user=wilhelmina").await.0, 202);
+        let log = std::fs::read_to_string(stack.publisher(0).process().log_path()).unwrap();
+        assert!(log.contains("disconnected by an administrator") && !log.contains("wilhelmina"), "{log}");
+        assert_eq!(get(publisher("/v1/events?tenant=east"), &text).await, (401, "token_revoked".into()));
+    });
+}

@@ -170,6 +170,11 @@ impl Claims {
         self.revoked.push(tenant);
     }
 
+    /// Whether it is refused in each tenant that it is for.
+    pub fn is_revoked_everywhere(&self) -> bool {
+        !self.revoked.is_empty() && self.tenants().all(|tenant| self.revoked.contains(tenant))
+    }
+
     /// Whether there is more than one tenant that the bearer may come into.
     pub fn names_several_tenants(&self) -> bool {
         self.tenants().nth(1).is_some()

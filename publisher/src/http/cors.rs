@@ -26,6 +26,8 @@ pub(super) fn layer(app: Arc<App>) -> CorsLayer {
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("idempotency-replayed"),
             POSITION,
+            HeaderName::from_static("ratelimit"),
+            HeaderName::from_static("ratelimit-policy"),
             header::RETRY_AFTER,
             header::WWW_AUTHENTICATE,
         ])

@@ -103,7 +103,10 @@ pub(super) async fn disconnect(
             return Err(Problem::new(Code::TooManyRevocations, detail));
         }
     };
-    tracing::info!(%tenant, ?target, by = caller.name(), "disconnected by an administrator");
+    // Who it was is personal: that is told where whoever looks for it has asked for details.
+    let by_key = if let Caller::Key(_) = &caller { Some(caller.name()) } else { None };
+    tracing::info!(%tenant, kind = target.kind(), by_key, "disconnected by an administrator");
+    tracing::debug!(%tenant, ?target, by = caller.name(), "disconnected by an administrator");
     // Tokens of a connection stay good: there is no second to wait for.
     let wait = if is_connection { CLOSING } else { second_left.max(CLOSING) };
     tokio::time::sleep(wait).await;

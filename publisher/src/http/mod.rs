@@ -198,8 +198,8 @@ async fn caller(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     }
     if let Caller::User(claims) = &mut caller {
         app.rules.measure(claims).await?;
-        // Of several tenants it is known later which is meant.
-        if let Err(AuthError::Revoked) = claims.enter(None) {
+        // Which tenant is meant is known later: in another one than where they were disconnected, the bearer is as before.
+        if claims.is_revoked_everywhere() {
             return Err(no_entry(TenantFault::Revoked));
         }
     }

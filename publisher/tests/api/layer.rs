@@ -132,7 +132,7 @@ async fn pages_of_allowed_origins_use_the_api() {
     let sent = api.post_with(&[("origin", page), ("idempotency-key", "k")], event).await;
     assert_eq!((sent.seq(), sent.header("access-control-allow-origin")), (1, Some(page)));
     let exposed = sent.header("access-control-expose-headers").unwrap();
-    for header in ["x-request-id", "idempotency-replayed", "retry-after"] {
+    for header in ["x-request-id", "idempotency-replayed", "ratelimit", "ratelimit-policy", "retry-after"] {
         assert!(exposed.contains(header), "{header}: {exposed}");
     }
     let refused = api.get_with(&[("anonymous", ""), ("origin", page)], "/v1/events").await;
