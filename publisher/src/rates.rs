@@ -1,6 +1,7 @@
 //! How much may a person publish into a channel, a second?
 //!
-//! A channel's rule says so. Counted is what this publisher takes: an installation with several may take as many times as much
+//! A channel's rule says so, for a channel; and [`CHANNELS`] times as much for all of the rule's channels, so that channels which
+//! somebody makes up are no way around it. Counted is what this publisher takes: an installation with several may take as many times as much
 //! in all. As many events as a second has may come at once; then one comes in for each that the time gives back. Nothing is kept
 //! of whoever has used nothing for a second.
 
@@ -13,6 +14,9 @@ use std::time::{Duration, Instant};
 const SWEPT_FROM: usize = 1_024;
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Into all channels of a rule together so many times as much as into one.
+pub const CHANNELS: u32 = 8;
+
 /// Who publishes where.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lane {
@@ -20,8 +24,17 @@ pub struct Lane {
     pub tenant: TenantId,
     /// Who.
     pub user: UserId,
-    /// Into which channel.
-    pub channel: Channel,
+    /// Into what.
+    pub into: Where,
+}
+
+/// Into what a rate is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Where {
+    /// One channel.
+    Channel(Channel),
+    /// The channels of the rule with this pattern, together.
+    Rule(Box<str>),
 }
 
 /// What a request takes of a lane.
@@ -81,7 +94,7 @@ mod tests {
 
     fn lane(user: &str, channel: &str) -> Lane {
         let (tenant, user) = (TenantId::new("acme").unwrap(), UserId::new(user).unwrap());
-        Lane { tenant, user, channel: Channel::new(channel).unwrap() }
+        Lane { tenant, user, into: Where::Channel(Channel::new(channel).unwrap()) }
     }
 
     fn one(user: &str, channel: &str, rate: u32, events: u32) -> HashMap<Lane, Use> {

@@ -9,10 +9,10 @@ use super::prepare::Context;
 use super::problem::{Code, Problem};
 use crate::access::Caller;
 use crate::event::{Draft, Fault, FaultCode, Faults};
-use crate::rates::{Lane, Use};
+use crate::rates::{CHANNELS, Lane, Use, Where};
 use carillon_platform::ask::{Question, Verdict};
 use carillon_platform::auth::Identity;
-use carillon_platform::rules::{Action, Decision, RuleSet};
+use carillon_platform::rules::{Action, Decision, Rule, RuleSet};
 use carillon_protocol::{Channel, TenantId};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -159,11 +159,7 @@ impl Permit {
             if !found.rule.durable {
                 let detail = "what people publish in this channel is not kept: send `publish` on a WebSocket";
                 self.forbid(at(), FaultCode::NotDurable, detail);
-            } else if self.add(person, channel, found.rule.rate) {
-                let detail = format!(
-                    "one request may have {} events of a person for this channel, by its rule",
-                    found.rule.rate
-                );
+            } else if let Some(detail) = self.add(person, channel, found.rule) {
                 self.forbid(at(), FaultCode::TooMany, &detail);
             }
         }
@@ -173,10 +169,25 @@ impl Permit {
         }
     }
 
-    /// One more event for a channel. True when they are more than its rule lets through at once.
-    fn add(&mut self, person: &Identity, channel: &Channel, rate: u32) -> bool {
-        let (tenant, user, channel) = (person.tenant.clone(), person.user.clone(), channel.clone());
-        let taken = self.uses.entry(Lane { tenant, user, channel }).or_insert(Use { rate, events: 0 });
+    /// One more event for a channel; what is wrong when there are more than its rule lets through at once.
+    fn add(&mut self, person: &Identity, channel: &Channel, rule: &Rule) -> Option<String> {
+        let of_all = rule.rate.saturating_mul(CHANNELS);
+        let of_rule = Where::Rule(rule.pattern.as_str().into());
+        if self.count(person, Where::Channel(channel.clone()), rule.rate) {
+            return Some(format!(
+                "one request may have {} events of a person for this channel, by its rule",
+                rule.rate
+            ));
+        }
+        self.count(person, of_rule, of_all).then(|| {
+            format!("one request may have {of_all} events of a person for all channels of this one's rule")
+        })
+    }
+
+    /// One more event. True when they are more than come in at once.
+    fn count(&mut self, person: &Identity, into: Where, rate: u32) -> bool {
+        let lane = Lane { tenant: person.tenant.clone(), user: person.user.clone(), into };
+        let taken = self.uses.entry(lane).or_insert(Use { rate, events: 0 });
         taken.events += 1;
         taken.events > rate
     }
@@ -242,7 +253,12 @@ mod tests {
             permit.judge(draft, &publication.pointer(index), &mila(), &rules());
         }
         match permit.into_result() {
-            Ok(uses) => Ok((uses.len(), uses.values().map(|taken| taken.events).sum())),
+            Ok(uses) => {
+                let of_channels = uses
+                    .iter()
+                    .filter_map(|(lane, taken)| matches!(lane.into, Where::Channel(_)).then_some(taken));
+                Ok((of_channels.clone().count(), of_channels.map(|taken| taken.events).sum()))
+            }
             Err(problem) => {
                 let told = |fault: Fault| format!("{:?} {}", fault.place, fault.code.as_str());
                 Err(problem.errors.into_iter().map(told).collect())
@@ -279,5 +295,24 @@ mod tests {
             let body = format!(r#"{{"type":"note","channel":"order:7","{field}":{value}}}"#);
             assert_eq!(faults(&body), format!("Pointer(\"/{field}\") forbidden"));
         }
+    }
+
+    #[test]
+    fn channels_that_somebody_makes_up_are_no_way_around_a_rate() {
+        let events = |from: usize, count: usize| {
+            let one = |n: usize| format!(r#"{{"type":"note","channel":"order:{n}"}}"#);
+            format!("[{}]", (from..from + count).map(one).collect::<Vec<_>>().join(","))
+        };
+        assert_eq!(judged(&events(0, 16)), Ok((16, 16)));
+        assert_eq!(judged(&events(0, 17)), Err(vec![r#"Pointer("/16/channel") too_many"#.to_owned()]));
+        let (rates, mut passed) = (crate::rates::Rates::default(), 0);
+        for n in 0..100 {
+            let mut permit = Permit::default();
+            let publication = read(events(n, 1).as_bytes(), Form::Plain).unwrap();
+            permit.judge(&publication.drafts[0], "/0", &mila(), &rules());
+            passed += u32::from(rates.take(&permit.into_result().unwrap()).is_ok());
+        }
+        // A little time passes meanwhile.
+        assert!((16..=24).contains(&passed), "{passed} of 100, each into a channel of its own");
     }
 }
