@@ -74,8 +74,10 @@ impl Rules {
                     Some((read, rules)) if now.duration_since(*read) < KEPT => {
                         found.insert(tenant, rules.clone());
                     }
-                    Some((_, rules)) => {
-                        asked.push((tenant.clone(), Revoked::read_from(rules.version().tenant, now_s)));
+                    Some((read, rules)) => {
+                        let read_at = now_s.saturating_sub(now.duration_since(*read).as_secs());
+                        let from = Revoked::read_from(rules.version().tenant, read_at, now_s);
+                        asked.push((tenant.clone(), from));
                         before.insert(tenant, rules.clone());
                     }
                     None => asked.push((tenant.clone(), 0)),
@@ -86,7 +88,7 @@ impl Rules {
             let (defaults, own) = self.health.ask(self.log.settings(&asked)).await?;
             let mut own: HashMap<TenantId, Settings> = own.into_iter().collect();
             let compiled_defaults = compiled(&defaults);
-            let mut known = self.known();
+            let mut read_now: Vec<(TenantId, Arc<RuleSet>)> = Vec::with_capacity(asked.len());
             for (name, read_from) in &asked {
                 let own = own.remove(name).unwrap_or_default();
                 let version = SettingsVersion { tenant: own.version, defaults: defaults.version };
@@ -97,14 +99,18 @@ impl Rules {
                 let application = own.application.as_ref().and_then(endpoint);
                 let rules = rules.asking(application).revoking(revoked);
                 let rules = Arc::new(rules.limited(TenantLimits::stored(own.limits.as_deref())));
+                read_now.push((name.clone(), rules.clone()));
+                if let Some(tenant) = tenants.iter().find(|tenant| *tenant == name) {
+                    found.insert(tenant, rules);
+                }
+            }
+            let mut known = self.known();
+            for (name, rules) in read_now {
                 if known.len() >= TENANTS {
                     known.retain(|_, (read, _)| now.duration_since(*read) < KEPT);
                 }
                 if known.len() < TENANTS {
-                    known.insert(name.clone(), (now, rules.clone()));
-                }
-                if let Some(tenant) = tenants.iter().find(|tenant| *tenant == name) {
-                    found.insert(tenant, rules);
+                    known.insert(name, (now, rules));
                 }
             }
         }

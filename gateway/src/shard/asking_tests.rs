@@ -156,13 +156,20 @@ impl Rig {
         let (rules, unreadable) = Compiled::of([
             ("a:{a}", r#"{"subscribe": ["ask"], "history": ["ask"]}"#),
             ("b:{b}", r#"{"subscribe": ["role:x", "ask"], "history": ["anyone"]}"#),
+            ("seen:*", r#"{"subscribe": ["anyone"], "presence": ["ask"]}"#),
         ]);
         assert_eq!(unreadable, 0);
+        self.follow(Arc::new(rules), generation);
+    }
+
+    /// Other settings: with these rules.
+    fn follow(&mut self, rules: Arc<Compiled>, generation: u64) {
         self.version += 1;
         let version = SettingsVersion { tenant: self.version, defaults: 0 };
         let secret = SigningSecret::fresh();
         let endpoint = Endpoint::stored("https://app.example/", secret.expose(), None, generation);
-        let rules = RuleSet::new(version, Arc::new(rules), Arc::default()).asking(endpoint);
+        let defaults = self.stream.rules().defaults().clone();
+        let rules = RuleSet::new(version, rules, defaults).asking(endpoint);
         let _ = self.stream.set_rules(Arc::new(rules));
         self.tell(ToShard::Rules(self.stream.clone()));
     }
@@ -312,6 +319,34 @@ fn an_answer_about_old_roles_is_nothing_to_a_member() {
     rig.has_roles(&["x"]);
     rig.answer(renewal(), |_| Verdict::Refused);
     assert!(!rig.is_in("a:1"));
+}
+
+#[test]
+fn other_settings_are_nothing_to_whom_the_application_has_spoken_of() {
+    let mut rig = Rig::new();
+    rig.subscribe(&["seen:1"]);
+    let member = rig.member();
+    let held = |rig: &Rig| rig.shard.tables.shown.held(member, &channel("seen:1")).unwrap();
+    let say = |rig: &mut Rig, number: u64| {
+        let (room, spread) = (channel("seen:1"), 0);
+        let Verdict::Allowed(granted) = yes(number) else { unreachable!() };
+        rig.shard.tables.shown.hold(member, &room, granted, 1, rig.shard.context.now_ms, spread);
+    };
+    say(&mut rig, 7);
+    let said = held(&rig);
+    // Other objects that say the same, and then the same object: a reader of rules may give either.
+    rig.set_rules(1);
+    assert_eq!(held(&rig), said, "by the same setting it is not asked anew");
+    rig.follow(rig.stream.rules().own().clone(), 1);
+    assert_eq!(held(&rig), said);
+    rig.set_rules(2);
+    assert_ne!(held(&rig), said, "another application is");
+    assert_eq!(held(&rig).generation, 2);
+    say(&mut rig, 8);
+    rig.set_rules(1);
+    let said = held(&rig);
+    rig.has_roles(&["y"]);
+    assert_eq!(held(&rig).number, said.number);
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn leave_forbidden<W: World>(
     let is_in = |channel: &Channel| tables.is_in(key, index, channel);
     let gained: Vec<Channel> = gained.into_iter().filter(|channel| !is_in(channel)).collect();
     tables.join(key, index, &gained, types.as_ref());
-    see_anew(key, index, tables, context);
+    see_anew(key, index, is_new, tables, context);
     end_history(key, index, &lost, tables, context);
     end_past(key, index, &past, tables, context);
     // Also of channels that it has left since it asked.

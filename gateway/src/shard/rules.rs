@@ -35,6 +35,10 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
     if !Arc::ptr_eq(before.revoked(), rules.revoked()) {
         end_revoked(key, tables, context);
     }
+    // Somebody was disconnected, or a limit is another: that is nothing to all others.
+    if rules.rules_as(&before) {
+        return;
+    }
     let Some(room) = tables.rooms.get_mut(key) else { return };
     let mut lost: BTreeMap<u32, Vec<Channel>> = BTreeMap::new();
     let mut past: BTreeMap<u32, Vec<Channel>> = BTreeMap::new();
@@ -84,7 +88,7 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
         let index =
             tables.get(member).and_then(|connection| session_in(connection, key)).map(|(index, _)| index);
         if let Some(index) = index {
-            see_anew(member, index, tables, context);
+            see_anew(member, index, false, tables, context);
         }
     }
     end_forbidden_histories(key, tables, context);

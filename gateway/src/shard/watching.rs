@@ -142,10 +142,12 @@ pub(super) fn catch_up<S: Socket>(key: u32, tables: &mut Tables<S>) {
     }
 }
 
-/// A session's token or its tenant's rules are others: it is seen where they say so now, and told where it does not see any more.
+/// A session's token or its tenant's rules are others: it is seen where they say so now, and told where it does not see any more. The
+/// application, which `is_new` says knows them with other roles, is asked where this setting of it has not said it.
 pub(super) fn see_anew<W: World>(
     key: u32,
     index: usize,
+    is_new: bool,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
@@ -168,7 +170,11 @@ pub(super) fn see_anew<W: World>(
             }
             Decision::Ask if session.identity.service.is_none() => {
                 let generation = room.rules.endpoint().map_or(0, |endpoint| endpoint.generation());
-                shown.ask_soon(session.member(key), &channel, generation, context.now_ms, spread);
+                let member = session.member(key);
+                let held = shown.held(member, &channel).filter(|held| held.generation == generation);
+                if is_new || held.is_none() {
+                    shown.ask_soon(member, &channel, generation, context.now_ms, spread);
+                }
                 continue;
             }
             Decision::Ask | Decision::Forbidden => shown.forget(session.member(key), &channel),

@@ -54,6 +54,16 @@ pub enum Target {
 }
 
 impl Target {
+    /// What it is; says nothing of whose.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Device(_, None) => "device",
+            Self::Device(_, Some(_)) => "device of a user",
+            Self::Connection(_) => "connection",
+        }
+    }
+
     /// A name for it, unlike that of any other.
     pub fn name(&self) -> String {
         match self {
@@ -91,8 +101,8 @@ impl Revocation {
 
 /// How much earlier than what is known revocations are read again: a server that took over may number a little behind.
 const OVERLAP_US: u64 = 60 * SECOND_US;
-/// How old what is known may be to be gone on from.
-const CONTINUED_US: u64 = 600 * SECOND_US;
+/// How long ago what is known may have been read to be gone on from, in seconds.
+const CONTINUED: u64 = 600;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cut {
@@ -145,9 +155,9 @@ impl Revoked {
     }
 
     /// From which settings version on the revocations of a tenant are read, where those up to `version` are known: versions are times
-    /// in microseconds. 0: all of them, for what is known is old, and what is over may be gone.
-    pub fn read_from(version: u64, now: u64) -> u64 {
-        let is_recent = version.saturating_add(CONTINUED_US) >= now.saturating_mul(SECOND_US);
+    /// in microseconds. 0: all of them, for what is known was read (`read_at`, in seconds since 1970) too long ago.
+    pub fn read_from(version: u64, read_at: u64, now: u64) -> u64 {
+        let is_recent = read_at.saturating_add(CONTINUED) >= now;
         if is_recent { version.saturating_sub(OVERLAP_US) } else { 0 }
     }
 
@@ -159,11 +169,38 @@ impl Revoked {
         now: u64,
     ) -> Arc<Self> {
         let base = before.filter(|_| read_from > 0).cloned().unwrap_or_default();
+        let read: Vec<Revocation> = read.into_iter().collect();
+        // Nothing is copied where nothing new was read and nothing is over.
+        if let Some(before) = before
+            && read_from > 0
+            && read.iter().all(|one| now >= one.until || before.has(one))
+            && !before.has_any_over(now)
+        {
+            return before.clone();
+        }
         let after = base.with(read, now);
         match before {
             Some(before) if **before == after => before.clone(),
             _ => Arc::new(after),
         }
+    }
+
+    fn has(&self, Revocation { target, at_us, until }: &Revocation) -> bool {
+        let cut = Cut { at_us: *at_us, until: *until };
+        match target {
+            Target::User(user) => self.users.get(user) == Some(&cut),
+            Target::Device(device, user) => {
+                let mut of = self.devices.get(device).into_iter().flatten();
+                of.any(|(other, known)| other == user && *known == cut)
+            }
+            Target::Connection(name) => self.connections.get(name) == Some(until),
+        }
+    }
+
+    fn has_any_over(&self, now: u64) -> bool {
+        self.users.values().any(|cut| cut.is_over(now))
+            || self.devices.values().flatten().any(|(_, cut)| cut.is_over(now))
+            || self.connections.values().any(|until| now >= *until)
     }
 
     /// Whether nobody was.
@@ -310,17 +347,21 @@ mod tests {
     #[test]
     fn what_is_known_is_gone_on_from_while_it_is_recent_and_read_whole_after_that() {
         let at = |seconds: u64| seconds * SECOND_US;
-        assert_eq!(Revoked::read_from(at(10_000), 10_001), at(9_940));
-        assert_eq!(Revoked::read_from(at(10_000), 10_600), at(9_940));
-        assert_eq!(Revoked::read_from(at(10_000), 10_601), 0);
-        assert_eq!(Revoked::read_from(0, 10_000), 0);
+        assert_eq!(Revoked::read_from(at(10_000), 10_000, 10_001), at(9_940));
+        assert_eq!(Revoked::read_from(at(10_000), 10_000, 10_600), at(9_940));
+        assert_eq!(Revoked::read_from(at(10_000), 10_000, 10_601), 0);
+        let quiet = Revoked::read_from(at(10_000), 90_000, 90_001);
+        assert_eq!(quiet, at(9_940), "however long nothing has changed");
+        assert_eq!(Revoked::read_from(0, 10_000, 10_000), 0);
         let known = Arc::new(after(Target::User(user("mila"))));
         let jan = Revocation { target: Target::User(user("jan")), at_us: AT_US, until: 2_000 };
         let more = Revoked::followed(Some(&known), 1, [jan.clone()], NOW);
         assert!(more.refuses(&person("mila", 0), None, NOW) && more.refuses(&person("jan", 0), None, NOW));
+        assert!(Arc::ptr_eq(&Revoked::followed(Some(&more), 1, [jan.clone()], NOW), &more), "read again");
         let whole = Revoked::followed(Some(&known), 0, [jan], NOW);
         assert!(!whole.refuses(&person("mila", 0), None, NOW), "the whole reading is what there is");
         assert!(Arc::ptr_eq(&Revoked::followed(Some(&known), 1, [], NOW), &known));
+        assert!(Revoked::followed(Some(&known), 1, [], 2_000).is_empty(), "what is over goes");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use carillon_protocol::Channel;
 use std::collections::HashMap;
 
 /// Rules, ready to be asked.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Compiled {
     rules: Vec<Rule>,
     /// The first is the root.
@@ -22,7 +22,7 @@ pub struct Compiled {
 
 type Rank = (usize, bool);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Node {
     literals: HashMap<Box<str>, usize>,
     places: Beginnings,
@@ -34,7 +34,7 @@ struct Node {
 }
 
 /// What begins with a text: nodes, or rules.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Beginnings {
     by_text: HashMap<Box<str>, usize>,
     /// The lengths there are, descending.

@@ -112,6 +112,25 @@ impl RuleSet {
         self.version
     }
 
+    /// The tenant's own rules.
+    pub fn own(&self) -> &Arc<Compiled> {
+        &self.own
+    }
+
+    /// The installation's.
+    pub fn defaults(&self) -> &Arc<Compiled> {
+        &self.defaults
+    }
+
+    /// Whether it is known that these let the same people do the same as others, by the same setting of the application: who was
+    /// disconnected and what the tenant may have is not looked at.
+    pub fn rules_as(&self, other: &Self) -> bool {
+        let generation = |rules: &Self| rules.endpoint.as_ref().map(|endpoint| endpoint.generation());
+        Arc::ptr_eq(&self.own, &other.own)
+            && Arc::ptr_eq(&self.defaults, &other.defaults)
+            && generation(self) == generation(other)
+    }
+
     /// Whether there is no rule at all.
     pub fn is_empty(&self) -> bool {
         self.own.is_empty() && self.defaults.is_empty()
