@@ -11,6 +11,7 @@ use crate::stream::Stream;
 use carillon_backplane::bus::{Fleet, LimitStore};
 use carillon_platform::telemetry::Seldom;
 use carillon_protocol::TenantId;
+use futures_util::StreamExt;
 use signals::{Ask, Shares};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -22,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 const LEASE: Duration = Duration::from_secs(15);
 /// How often a node says so of tenants with a limit.
 const PACE: Duration = Duration::from_secs(1);
+/// Tenants of which Redis is told at a time.
+const AT_ONCE: usize = 32;
 /// Longest wait for Redis.
 const ANSWER: Duration = Duration::from_millis(500);
 
@@ -156,64 +159,78 @@ impl Limits {
         None
     }
 
-    /// Says anew how many connections there are of tenants with a limit.
+    /// Says anew how many connections there are of tenants with a limit: of each, also when Redis did not take what was said of
+    /// another.
     async fn tell(&self) {
-        let all: Vec<(TenantId, Option<Arc<Stream>>, u64)> = lock(&self.0.counted)
-            .iter()
-            .map(|(tenant, counted)| (tenant.clone(), counted.stream.upgrade(), counted.limit))
-            .collect();
-        for (tenant, stream, limit) in all {
-            let limited = stream.as_ref().and_then(|stream| stream.rules().limits().connections);
-            let connections = stream.map_or(0, |stream| stream.usage()[0]);
-            let arriving = lock(&self.0.arriving).get(&tenant).copied().unwrap_or_default();
-            let mine = connections + arriving;
-            let told = self.count(&tenant, limited.unwrap_or(limit), mine, false).await;
-            if told.is_none() {
-                return;
-            }
-            if mine == 0 || limited.is_none() {
-                lock(&self.0.counted).remove(&tenant);
-            }
+        let all: Vec<TenantId> = lock(&self.0.counted).keys().cloned().collect();
+        futures_util::stream::iter(all).for_each_concurrent(AT_ONCE, |tenant| self.tell_of(tenant)).await;
+    }
+
+    async fn tell_of(&self, tenant: TenantId) {
+        let counted = lock(&self.0.counted).get(&tenant).map(|it| (it.stream.upgrade(), it.limit));
+        let Some((stream, limit)) = counted else { return };
+        let limited = stream.as_ref().and_then(|stream| stream.rules().limits().connections);
+        let connections = stream.map_or(0, |stream| stream.usage()[0]);
+        let arriving = lock(&self.0.arriving).get(&tenant).copied().unwrap_or_default();
+        let mine = connections + arriving;
+        let told = self.count(&tenant, limited.unwrap_or(limit), mine, false).await;
+        if told.is_some() && (mine == 0 || limited.is_none()) {
+            lock(&self.0.counted).remove(&tenant);
         }
     }
 }
 
 impl LimitTask {
-    /// Runs until `stop`. `fleet` is who else is there; while that is not known, what was known last holds.
-    pub(crate) async fn run(mut self, fleet: watch::Receiver<Option<Fleet>>, stop: CancellationToken) {
-        let mut pace = tokio::time::interval(PACE);
-        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = pace.tick() => {
-                    let nodes = fleet.borrow().as_ref().map(|fleet| fleet.serving().count() as u64);
-                    if let Some(nodes) = nodes.filter(|nodes| *nodes > 0) {
-                        self.limits.0.shares.know(nodes);
-                    }
-                    self.limits.tell().await;
+    /// Runs until `stop`. `fleet` is who else is there; while that is not known, what was known last holds. Nothing that waits for
+    /// Redis here keeps anything else waiting.
+    pub(crate) async fn run(self, fleet: watch::Receiver<Option<Fleet>>, stop: CancellationToken) {
+        let Self { limits, mut asks, mut closed } = self;
+        let telling = async {
+            let mut pace = tokio::time::interval(PACE);
+            pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                pace.tick().await;
+                let nodes = fleet.borrow().as_ref().map(|fleet| fleet.serving().count() as u64);
+                if let Some(nodes) = nodes.filter(|nodes| *nodes > 0) {
+                    limits.0.shares.know(nodes);
                 }
-                Some(ask) = self.asks.recv() => self.settle(ask),
-                Some((tenant, target, count)) = self.closed.recv() => {
-                    if let Some(store) = &self.limits.0.store {
-                        // Else the number is not known, which costs nobody anything.
-                        let telling = store.closed(&tenant, &target, count);
-                        let _ = tokio::time::timeout(ANSWER, telling).await;
-                    }
-                }
+                limits.tell().await;
             }
+        };
+        let settling = async {
+            while let Some(ask) = asks.recv().await {
+                settle(&limits, ask);
+            }
+        };
+        let counting_closed = async {
+            let mut some = Vec::new();
+            while closed.recv_many(&mut some, AT_ONCE).await > 0 {
+                let told = some.drain(..).map(|closed| tell_closed(&limits, closed));
+                futures_util::future::join_all(told).await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = async { tokio::join!(telling, settling, counting_closed) } => {}
         }
     }
+}
 
-    /// Has Redis asked for what a node spent on credit.
-    fn settle(&self, ask: Ask) {
-        let limits = self.limits.clone();
-        tokio::spawn(async move {
-            let Inner { store, me, shares, .. } = &*limits.0;
-            let Some(store) = store else { return };
-            let taken = tokio::time::timeout(ANSWER, store.take(ask.take(me))).await;
-            shares.settled(&ask, taken.ok().and_then(Result::ok));
-        });
+/// Has Redis asked for what a node spent on credit.
+fn settle(limits: &Limits, ask: Ask) {
+    let limits = limits.clone();
+    tokio::spawn(async move {
+        let Inner { store, me, shares, .. } = &*limits.0;
+        let Some(store) = store else { return };
+        let taken = tokio::time::timeout(ANSWER, store.take(ask.take(me))).await;
+        shares.settled(&ask, taken.ok().and_then(Result::ok));
+    });
+}
+
+async fn tell_closed(limits: &Limits, (tenant, target, count): Closed) {
+    if let Some(store) = &limits.0.store {
+        // Else the number is not known, which costs nobody anything.
+        let _ = tokio::time::timeout(ANSWER, store.closed(&tenant, &target, count)).await;
     }
 }
 
