@@ -10,7 +10,7 @@ use carillon_backplane::log::{Log, StoredLimits};
 use carillon_platform::rules::TenantLimits;
 use carillon_platform::telemetry::Seldom;
 use carillon_protocol::TenantId;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -136,6 +136,44 @@ impl Limits {
         }
     }
 
+    /// Takes so many events of each tenant's limit: all or none. What is left of the tightest, if any has one; else what refuses.
+    pub async fn take_all(&self, wanted: &BTreeMap<TenantId, u32>) -> Result<Option<Left>, Left> {
+        let mut tightest: Option<Left> = None;
+        let mut taken: BTreeMap<TenantId, u32> = BTreeMap::new();
+        for (tenant, events) in wanted {
+            let Some(left) = self.take(tenant, *events).await else { continue };
+            if !left.wait.is_zero() {
+                self.give_back(&taken).await;
+                return Err(left);
+            }
+            taken.insert(tenant.clone(), *events);
+            tightest = Some(tightest.filter(|known| known.events <= left.events).unwrap_or(left));
+        }
+        Ok(tightest)
+    }
+
+    /// Gives back what was taken for events that were not stored.
+    pub async fn give_back(&self, taken: &BTreeMap<TenantId, u32>) {
+        for (tenant, events) in taken {
+            let limit = lock(&self.0.known).get(tenant).and_then(|limits| limits.events_per_second);
+            let Some(limit) = limit else { continue };
+            let is_told = match &self.0.store {
+                Some(store) => {
+                    let giving = store.give_back(tenant, "events", *events);
+                    matches!(tokio::time::timeout(ANSWER, giving).await, Ok(Ok(())))
+                }
+                None => false,
+            };
+            if !is_told {
+                // Taken of this publisher's share, most likely, while Redis was away then, too.
+                let mut used = lock(&self.0.used);
+                if let Some(used) = used.get_mut(tenant) {
+                    used.give_back(limit, *events);
+                }
+            }
+        }
+    }
+
     fn tell(&self, error: &str) {
         if let Some(times) = AWAY.due(()) {
             tracing::warn!(error, times, "tenants' limits have no redis: each publisher counts its share");
@@ -168,9 +206,19 @@ impl Used {
         if now < self.until { self.ahead } else { 0 }
     }
 
+    fn give_back(&mut self, limit: u32, events: u32) {
+        let full = self.full(limit);
+        self.share_milli = (self.share_milli + (u64::from(events) * 1_000).min(full)).min(full);
+    }
+
+    /// What the share has in a second, in thousandths.
+    fn full(&self, limit: u32) -> u64 {
+        (u64::from(limit) * 1_000 / self.asking).max(1_000)
+    }
+
     /// All or nothing; more than the share has in a second when that is full, and then it is empty for longer.
     fn take_share(&mut self, limit: u32, events: u32, now: Instant) -> Left {
-        let full = (u64::from(limit) * 1_000 / self.asking).max(1_000);
+        let full = self.full(limit);
         let since = now.duration_since(self.at).as_millis() as u64;
         let has = (self.share_milli + since.min(1_000_000) * full / 1_000).min(full);
         let need = (u64::from(events) * 1_000).min(full);
@@ -222,6 +270,24 @@ mod tests {
         assert!(limits.take(&tenant(), 2).await.unwrap().wait.is_zero(), "what was refused took nothing");
         limits.set(vec![StoredLimits { tenant: tenant(), limits: None, version: 2 }]);
         assert_eq!(limits.take(&tenant(), 1_000).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_request_over_several_tenants_takes_nothing_of_any_where_one_refuses() {
+        let limits = limited(10);
+        let other = TenantId::new("beta").unwrap();
+        let text = Some(r#"{"events_per_second":1}"#.to_owned());
+        limits.set(vec![StoredLimits { tenant: other.clone(), limits: text, version: 2 }]);
+        assert!(limits.take(&other, 1).await.unwrap().wait.is_zero());
+        let both = BTreeMap::from([(tenant(), 10), (other, 1)]);
+        for _ in 0..3 {
+            assert_eq!(limits.take_all(&both).await.unwrap_err().limit, 1);
+        }
+        let own = BTreeMap::from([(tenant(), 10)]);
+        assert_eq!(limits.take_all(&own).await.unwrap().unwrap().events, 0, "all of it was there");
+        limits.give_back(&own).await;
+        limits.give_back(&own).await;
+        assert!(limits.take_all(&own).await.is_ok() && limits.take_all(&own).await.is_err(), "once");
     }
 
     #[test]

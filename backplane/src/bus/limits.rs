@@ -34,6 +34,12 @@ end
 redis.call('PEXPIRE', KEYS[1], 60000)
 return given * 1073741824 + math.max(0, math.min(1048575, math.floor(n))) * 1024 + math.min(1023, asking)";
 
+/// Gives tokens back. Argument: how many. No more fit in than before: that is seen when they are taken.
+const GIVE_BACK: &str = "
+local n = redis.call('HGET', KEYS[1], 'n')
+if n then redis.call('HSET', KEYS[1], 'n', tostring(tonumber(n) + tonumber(ARGV[1]))) end
+return 0";
+
 /// Counts connections. Arguments: how many there may be, how many the asker has, who it is, for how many milliseconds that holds, and
 /// whether one of them is new. Answers how many others have, or that and one, negative, when the new one is too many.
 const COUNT: &str = "
@@ -117,6 +123,20 @@ impl LimitStore {
         let words = arguments.into_iter().chain([take.asker.to_owned()]);
         let answer = self.eval(&key, TAKE, words).await?.cast_unsigned();
         Ok(Taken { given: answer >> 30, left: (answer >> 10) & 0xf_ffff, asking: answer & 0x3ff })
+    }
+
+    /// Gives so many back to a bucket, which were taken for what did not happen.
+    ///
+    /// # Errors
+    /// When Redis does not answer; what became of it is not known.
+    pub async fn give_back(
+        &self,
+        tenant: &TenantId,
+        kind: &'static str,
+        count: u32,
+    ) -> Result<(), StoreFault> {
+        let key = self.0.names().limit(tenant, kind);
+        self.eval(&key, GIVE_BACK, [count.to_string()].into_iter()).await.map(|_| ())
     }
 
     /// Says that this process has `mine` connections of a tenant, one of them new or not, which holds for `lease_ms`. Whether they may

@@ -71,6 +71,11 @@ pub enum NotAppended {
 }
 
 impl NotAppended {
+    /// Whether it is known that nothing was stored.
+    pub fn stored_nothing(self) -> bool {
+        !matches!(self, Self::Unavailable)
+    }
+
     /// The stable name, for metrics.
     pub fn reason(self) -> &'static str {
         match self {

@@ -23,7 +23,7 @@ use carillon_protocol::{ConnectionName, Epoch, EventId, Seq, TenantId, limits};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use utoipa::ToSchema;
@@ -110,18 +110,28 @@ pub(super) async fn store(
     drop(turn);
     sending.events(appends.len());
     app.rates.take(&uses).map_err(too_often)?;
-    let tenants: BTreeSet<TenantId> = appends.iter().map(|append| append.tenant.clone()).collect();
-    for tenant in &tenants {
+    let mut tenants: BTreeMap<TenantId, u32> = BTreeMap::new();
+    appends.iter().for_each(|append| *tenants.entry(append.tenant.clone()).or_default() += 1);
+    for tenant in tenants.keys() {
         if !app.tenants.ensure(tenant, &publisher).await? {
             return Err(unknown_tenant().at(naming(tenant, &appends, array)));
         }
     }
-    let left = take_of_limits(app, &appends).await?;
+    let left = app.limits.take_all(&tenants).await.map_err(limited)?;
     let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();
-    let results = app.intake.append(appends, &publisher).await?;
+    let results = match app.intake.append(appends, &publisher).await {
+        Ok(results) => results,
+        Err(fault) => {
+            if fault.stored_nothing() {
+                app.limits.give_back(&tenants).await;
+            }
+            return Err(fault.into());
+        }
+    };
     app.metrics.total_seconds.record(began.elapsed());
     if results.contains(&Appended::UnknownTenant) {
-        tenants.iter().for_each(|tenant| app.tenants.forget(tenant));
+        app.limits.give_back(&tenants).await;
+        tenants.keys().for_each(|tenant| app.tenants.forget(tenant));
         return Err(match app.tenants.must_be_registered() {
             true => unknown_tenant(),
             false => Problem::new(Code::Unavailable, "the tenant was removed a moment ago; try again"),
@@ -134,24 +144,14 @@ pub(super) async fn store(
     Ok(response)
 }
 
-/// Takes the events of the limits of their tenants. What is left of the tightest; none where there are no limits.
-async fn take_of_limits(app: &App, appends: &[Append]) -> Result<Option<Left>, Problem> {
-    let mut events: BTreeMap<&TenantId, u32> = BTreeMap::new();
-    appends.iter().for_each(|append| *events.entry(&append.tenant).or_default() += 1);
-    let mut tightest: Option<Left> = None;
-    for (tenant, events) in events {
-        let Some(left) = app.limits.take(tenant, events).await else { continue };
-        if !left.wait.is_zero() {
-            let Left { limit, wait, .. } = left;
-            let wait_ms = wait.as_millis().max(1);
-            let detail = format!(
-                "the tenant publishes {limit} events a second at most; nothing was stored, try again in {wait_ms} ms"
-            );
-            return Err(Problem::new(Code::RateLimited, detail).limited(&left));
-        }
-        tightest = Some(tightest.filter(|known| known.events <= left.events).unwrap_or(left));
-    }
-    Ok(tightest)
+/// A tenant's limit has no room for the events.
+fn limited(left: Left) -> Problem {
+    let Left { limit, wait, .. } = left;
+    let wait_ms = wait.as_millis().max(1);
+    let detail = format!(
+        "the tenant publishes {limit} events a second at most; nothing was stored, try again in {wait_ms} ms"
+    );
+    Problem::new(Code::RateLimited, detail).limited(&left)
 }
 
 /// Does what takes a processor for a while: where a body has a turn, on a thread of its own, so that small requests do not
