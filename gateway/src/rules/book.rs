@@ -108,15 +108,16 @@ mod tests {
     fn rules_that_are_as_before_are_the_same_object() {
         let of = |rule: &str| Compiled::of([("order:{order}", rule), ("chat:*", "{}")]).0;
         let before = Arc::new(of(r#"{"subscribe":["anyone"]}"#));
-        let known = RuleSet::new(SettingsVersion::default(), before.clone(), Arc::default());
+        let defaults = Arc::<Compiled>::default();
+        let known = RuleSet::new(SettingsVersion::default(), before.clone(), defaults.clone());
         let known = Arc::new(known);
         let same = followed(Some(&known), of(r#"{"subscribe":["anyone"]}"#));
         assert!(Arc::ptr_eq(&same, &before));
         let other = followed(Some(&known), of(r#"{"subscribe":["self"]}"#));
         assert!(!Arc::ptr_eq(&other, &before));
-        let later = RuleSet::new(SettingsVersion { tenant: 7, defaults: 0 }, same, Arc::default());
+        let later = RuleSet::new(SettingsVersion { tenant: 7, defaults: 0 }, same, defaults.clone());
         assert!(later.rules_as(&known));
-        let changed = RuleSet::new(SettingsVersion { tenant: 8, defaults: 0 }, other, Arc::default());
+        let changed = RuleSet::new(SettingsVersion { tenant: 8, defaults: 0 }, other, defaults);
         assert!(!changed.rules_as(&known));
     }
 }

@@ -325,6 +325,8 @@ fn an_answer_about_old_roles_is_nothing_to_a_member() {
 fn other_settings_are_nothing_to_whom_the_application_has_spoken_of() {
     let mut rig = Rig::new();
     rig.subscribe(&["seen:1"]);
+    // A turn, in which it is asked for the first time.
+    rig.set_rules(1);
     let member = rig.member();
     let held = |rig: &Rig| rig.shard.tables.shown.held(member, &channel("seen:1")).unwrap();
     let say = |rig: &mut Rig, number: u64| {
