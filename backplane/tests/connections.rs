@@ -60,6 +60,10 @@ async fn a_connection_is_open_and_then_ended_once_however_often_it_is_told() {
     let ahead = state("d", "ana", Some((now_ms() + 30 * 86_400_000, "left")));
     gateway.store_sessions(&run("one"), &[ahead]).await.unwrap();
     assert_eq!(database.count("SELECT count(*) FROM carillon.sessions WHERE closed_at <= now()").await, 3);
+    // So does one that is far behind.
+    let behind = state("e", "ana", Some((now_ms() - 30 * 86_400_000, "left")));
+    gateway.store_sessions(&run("one"), &[behind]).await.unwrap();
+    assert_eq!(database.count("SELECT count(*) FROM carillon.sessions").await, 4);
     // Of another tenant nothing is seen.
     let other = publisher.connections(&tenant("other"), &ConnectionFilter::default(), "", 100).await;
     assert!(other.unwrap().is_empty());
@@ -89,6 +93,37 @@ async fn only_who_has_been_silent_is_given_up_slice_by_slice_and_then_forgotten(
     assert_eq!(database.count(lost).await, 5, "as of when it was last heard");
     // It lives after all.
     assert!(gateway.store_sessions(&run("dead"), &[]).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_comes_back_while_it_is_given_up_tells_all_once_more() {
+    let database = Database::start().await;
+    let (gateway, publisher) = (&database.gateway, &database.publisher);
+    publisher.open_tenant(&tenant("acme"), true).await.unwrap();
+    let ahead = SessionState { opened_ms: now_ms() + 30 * 86_400_000, ..state("c", "mila", None) };
+    let all = [state("a", "mila", None), state("b", "mila", None), ahead];
+    gateway.store_sessions(&run("slow"), &all).await.unwrap();
+    database.sql("UPDATE carillon.gateway_runs SET seen_at = now() - interval '31 s'").await;
+    assert_eq!(publisher.close_lost_sessions(&run("slow"), 30, 2).await.unwrap(), 2);
+    assert!(gateway.store_sessions(&run("slow"), &[]).await.unwrap(), "two of its connections were closed");
+    assert!(!gateway.store_sessions(&run("slow"), &all).await.unwrap(), "it is told so once");
+    assert_eq!(open(publisher).await, ["a", "b", "c"]);
+    // One that has not been heard for days, and whose clock was ahead, can be closed, too.
+    database.sql("UPDATE carillon.gateway_runs SET seen_at = now() - interval '40 days'").await;
+    assert_eq!(publisher.close_lost_sessions(&run("slow"), 30, 9).await.unwrap(), 3);
+    assert_eq!(open(publisher).await, [] as [&str; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_forgets_its_own_connections_and_no_others() {
+    let database = Database::start().await;
+    let (gateway, publisher) = (&database.gateway, &database.publisher);
+    publisher.open_tenant(&tenant("acme"), true).await.unwrap();
+    gateway.store_sessions(&run("one"), &[state("a", "mila", None), state("b", "mila", None)]).await.unwrap();
+    gateway.store_sessions(&run("two"), &[state("c", "mila", None)]).await.unwrap();
+    assert_eq!(gateway.forget_connections(&run("one"), 1).await.unwrap(), 1);
+    assert_eq!(gateway.forget_connections(&run("one"), 9).await.unwrap(), 1);
+    assert_eq!(open(publisher).await, ["c"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -126,6 +126,37 @@ async fn a_device_that_nobody_saw_for_so_many_days_is_forgotten_in_slices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_user_the_64_devices_are_kept_that_were_seen_last() {
+    let database = Database::start().await;
+    let (gateway, publisher) = (database.log(Role::Gateway), database.log(Role::Publisher));
+    let epoch = log_of(&publisher, 1).await;
+    let names: Vec<String> = (0..100).map(|n| format!("device-{n:03}")).collect();
+    let device = |n: usize| DeviceState {
+        device: &names[n],
+        seen_ms: (200 - n as u64) * 1_000,
+        ..state("mila", &epoch, 0, 0)
+    };
+    gateway.store_devices(&[state("ana", &epoch, 0, 0)]).await.unwrap();
+    let superuser = database.superuser().await;
+    let kept = async || {
+        let rows = "SELECT device_id FROM carillon.devices WHERE user_id = 'mila' ORDER BY 1";
+        let rows = superuser.query(rows, &[]).await.unwrap();
+        rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>()
+    };
+    gateway.store_devices(&(0..70).map(device).collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(kept().await, names[6..70]);
+    // What is seen again stays.
+    gateway.store_devices(&[DeviceState { seen_ms: 0, ..device(6) }]).await.unwrap();
+    for n in 70..100 {
+        gateway.store_devices(&[device(n)]).await.unwrap();
+    }
+    let kept = kept().await;
+    assert_eq!((kept.len(), &*kept[0], &kept[1..]), (64, "device-006", &names[37..]));
+    let others = superuser.query("SELECT FROM carillon.devices WHERE user_id = 'ana'", &[]).await.unwrap();
+    assert_eq!(others.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn among_a_hundred_thousand_devices_it_is_found_quickly_who_has_not_got_an_event() {
     let database = Database::start().await;
     let (gateway, publisher) = (database.log(Role::Gateway), database.log(Role::Publisher));

@@ -15,6 +15,8 @@ use tokio_postgres::types::ToSql;
 const STORE: &str =
     "SELECT carillon.store_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 const SILENT: &str = "SELECT node, run FROM carillon.silent_runs($1)";
+/// Forgets open connections of a gateway.
+const FORGET: &str = "SELECT carillon.forget_connections($1, $2, $3)";
 const CLOSE_LOST: &str = "SELECT carillon.close_lost_sessions($1, $2, $3, $4)";
 const KEEP: &str = "SELECT made, dropped, due FROM carillon.keep_sessions($1, $2)";
 
@@ -162,6 +164,16 @@ impl Log {
         exchange(self.client(Work::Upkeep, "sessions").await?, async |client| {
             let statement = client.prepare_cached(STORE).await?;
             Ok(client.query_one(&statement, &params).await?.get(0))
+        })
+        .await
+    }
+
+    /// Forgets at most `most` open connections of a gateway, which then tells all that it has. Says how many.
+    pub async fn forget_connections(&self, run: &GatewayRun, most: u32) -> Result<u64, LogError> {
+        exchange(self.client(Work::Upkeep, "sessions").await?, async |client| {
+            let statement = client.prepare_cached(FORGET).await?;
+            let params: [&(dyn ToSql + Sync); 3] = [&run.node, &(run.number as i64), &(most as i32)];
+            Ok(client.query_one(&statement, &params).await?.get::<_, i64>(0) as u64)
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! Which addresses has a name, and which of them may be connected to?
 //!
 //! The client's only source of addresses: what it connects to was judged here. A look-up is the system's, which cannot be
-//! stopped, so each has a thread until it ends; a name is looked up once at a time, and few names at a time: of one tenant fewer than
+//! stopped, so each has a thread until it ends; a name is looked up once at a time for a tenant, and few names at a time: of one tenant fewer than
 //! there are threads, so that names which answer slowly leave the others theirs.
 
 use super::address::is_open;
@@ -38,6 +38,9 @@ pub(super) async fn on_behalf_of<T>(owner: TenantId, call: impl Future<Output = 
 /// Threads by whom they work for; none: for nobody in particular.
 type Threads = FairPermits<Option<TenantId>, ()>;
 
+/// For whom which name is looked up: no tenant waits in the row of another.
+type Wanted = (Option<TenantId>, String);
+
 /// Addresses of a name; or the error's text.
 type Found = Result<Arc<[IpAddr]>, Arc<str>>;
 type Lookup = Shared<BoxFuture<'static, Found>>;
@@ -47,7 +50,7 @@ type Lookup = Shared<BoxFuture<'static, Found>>;
 pub(super) struct JudgingResolver {
     opened: Arc<[Cidr]>,
     threads: Threads,
-    under_way: Arc<Mutex<HashMap<String, Lookup>>>,
+    under_way: Arc<Mutex<HashMap<Wanted, Lookup>>>,
 }
 
 /// None of a name's addresses may be connected to.
@@ -83,12 +86,14 @@ impl JudgingResolver {
     /// The look-up of this name that is under way, or a new one. It goes on when nobody waits for it any more.
     fn look_up(&self, owner: Option<TenantId>, name: String) -> Lookup {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lookup) = under_way.get(&name) {
+        let wanted = (owner, name);
+        if let Some(lookup) = under_way.get(&wanted) {
             return lookup.clone();
         }
-        let (this, wanted) = (self.clone(), name.clone());
+        let (this, key) = (self.clone(), wanted.clone());
         let task = tokio::spawn(async move {
-            let found = system_lookup(&this.threads, owner, &wanted).await;
+            let (owner, name) = &wanted;
+            let found = system_lookup(&this.threads, owner.clone(), name).await;
             this.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&wanted);
             found
         });
@@ -96,7 +101,7 @@ impl JudgingResolver {
             .map(|ended| ended.unwrap_or_else(|_| Err("the look-up was given up".into())))
             .boxed()
             .shared();
-        under_way.insert(name, lookup.clone());
+        under_way.insert(key, lookup.clone());
         lookup
     }
 }
@@ -158,6 +163,8 @@ mod tests {
         };
         assert!(!call("slow", "http://localhost.:1/").await, "it has its share already");
         assert!(call("other", "http://localhost:1/").await);
+        assert!(!call("slow", "http://localhost:1/").await);
+        assert!(call("other", "http://localhost:1/").await, "also a name that waits in another tenant's row");
         drop(slow);
         assert!(call("slow", "http://localhost:1/").await);
     }

@@ -5,6 +5,7 @@
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::Query;
+use super::reads::Reader;
 use super::{App, no_entry};
 use crate::access::{Caller, Scope, TenantFault};
 use crate::subsystems::{EventsHealth, State as Condition, WebsocketHealth};
@@ -12,6 +13,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use carillon_platform::share::FairPermit;
 use carillon_protocol::TenantId;
 use http::{HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
@@ -53,6 +55,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_requests`: of one tenant's health, as of its events, so much is read at a time", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "A part is down: the same body. Or, as a problem, `unavailable`, `log_busy`: whose the credentials are is not known.", content((InstallationHealth = "application/json"), (ProblemDocument = "application/problem+json"))),
     ),
@@ -66,6 +69,7 @@ pub(super) async fn all(
         Ok(view) => view,
         Err(down) => return Ok(down),
     };
+    let _turn = view.turn(&app).await?;
     let (events, websocket) =
         (app.subsystems.events(view.tenant.as_ref()).await, app.subsystems.websocket(view.is_whole()));
     let state = events.state.max(websocket.state);
@@ -87,6 +91,7 @@ pub(super) async fn all(
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_requests`: of one tenant's health, as of its events, so much is read at a time", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "No events can be published: the same body. Or, as a problem, `unavailable`, `log_busy`: whose the credentials are is not known.", content((EventsHealth = "application/json"), (ProblemDocument = "application/problem+json"))),
     ),
@@ -100,6 +105,7 @@ pub(super) async fn events(
         Ok(view) => view,
         Err(down) => return Ok(down),
     };
+    let _turn = view.turn(&app).await?;
     let health = app.subsystems.events(view.tenant.as_ref()).await;
     Ok(answer(health.state, health))
 }
@@ -146,11 +152,22 @@ async fn unknown(caller: Caller) -> Problem {
 struct View {
     /// A tenant's; none: everybody's.
     tenant: Option<TenantId>,
+    /// Who it is to the tenant's turns.
+    reader: Option<Reader>,
 }
 
 impl View {
     fn is_whole(&self) -> bool {
         self.tenant.is_none()
+    }
+
+    /// A turn to ask the log about a tenant, as who reads its events has one; none where it need not be asked.
+    async fn turn(&self, app: &App) -> Result<Option<FairPermit>, Problem> {
+        let (Some(tenant), Some(reader)) = (&self.tenant, &self.reader) else { return Ok(None) };
+        if app.subsystems.knows(tenant) {
+            return Ok(None);
+        }
+        reader.turn().await.map(Some)
     }
 }
 
@@ -180,7 +197,8 @@ async fn view(
         (Err(fault), _) => return Err(no_entry(fault)),
     };
     if may {
-        return Ok(Ok(View { tenant }));
+        let reader = tenant.as_ref().map(|tenant| app.reads.reader(tenant.as_str(), &caller.name()));
+        return Ok(Ok(View { tenant, reader }));
     }
     let detail =
         "health needs an API key with the scope read or admin, or a user token with the capability admin";

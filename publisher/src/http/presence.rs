@@ -56,8 +56,7 @@ pub(super) struct ChannelPresence {
     /// Redis is away, or was just now: this is how it was before. Left out otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
-    /// Cursor for `after`: the next page. Left out on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Cursor for `after`: the next page; null on the last one.
     next: Option<String>,
 }
 
@@ -88,8 +87,7 @@ pub(super) struct UserPresence {
     /// Redis is away, or was just now: this is how it was before. Left out otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
-    /// Cursor for `after`: the next page. Left out on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Cursor for `after`: the next page; null on the last one.
     next: Option<String>,
 }
 

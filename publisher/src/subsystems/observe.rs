@@ -1,7 +1,8 @@
 //! Where do the numbers come from?
 //!
 //! From this process, from one question to the log and from what gateways wrote into Redis. The question is about all tenants, so
-//! its answer is kept for a moment and asked for by one at a time: how often health is asked for does not matter to the log.
+//! its answer is kept for a moment and asked for by one at a time: how often health is asked for does not matter to the log. So is that
+//! about one tenant, of as many tenants as there is room for.
 
 use super::events::{self, EventsHealth, Numbers, Seen};
 use super::websocket::{self, WebsocketHealth};
@@ -10,11 +11,14 @@ use crate::metrics::Metrics;
 use carillon_backplane::bus::{BusHealth, Registry};
 use carillon_backplane::log::{Log, LogError};
 use carillon_protocol::TenantId;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the log's numbers are kept.
 const KEPT: Duration = Duration::from_secs(2);
+/// Tenants whose numbers are kept at a time.
+const TENANTS: usize = 1_024;
 /// Longest wait for the proof that the log takes events.
 const PROOF: Duration = Duration::from_millis(1_000);
 
@@ -29,6 +33,7 @@ pub struct Subsystems {
     registry: Box<dyn Fn() -> Registry + Send + Sync>,
     /// Of all tenants; held by who asks.
     numbers: tokio::sync::Mutex<Option<(Instant, Numbers)>>,
+    of_tenants: Mutex<HashMap<TenantId, (Instant, Numbers)>>,
 }
 
 impl Subsystems {
@@ -50,6 +55,7 @@ impl Subsystems {
             redis,
             registry,
             numbers: Default::default(),
+            of_tenants: Mutex::default(),
         }
     }
 
@@ -82,8 +88,8 @@ impl Subsystems {
     }
 
     async fn numbers(&self, tenant: Option<&TenantId>) -> Result<Numbers, LogError> {
-        if tenant.is_some() {
-            return self.health.ask(self.ask(tenant)).await;
+        if let Some(tenant) = tenant {
+            return self.numbers_of(tenant).await;
         }
         let mut kept = self.numbers.lock().await;
         if let Some((at, numbers)) = &*kept
@@ -95,6 +101,33 @@ impl Subsystems {
         let numbers = self.health.ask(self.ask(None)).await?;
         *kept = Some((asked, numbers.clone()));
         Ok(numbers)
+    }
+
+    /// Whether the log need not be asked about this tenant.
+    pub fn knows(&self, tenant: &TenantId) -> bool {
+        self.of_tenants().get(tenant).is_some_and(|(at, _)| at.elapsed() < KEPT)
+    }
+
+    async fn numbers_of(&self, tenant: &TenantId) -> Result<Numbers, LogError> {
+        if let Some((at, numbers)) = self.of_tenants().get(tenant)
+            && at.elapsed() < KEPT
+        {
+            return Ok(numbers.clone());
+        }
+        let asked = Instant::now();
+        let numbers = self.health.ask(self.ask(Some(tenant))).await?;
+        let mut kept = self.of_tenants();
+        if kept.len() >= TENANTS {
+            kept.retain(|_, (at, _)| at.elapsed() < KEPT);
+        }
+        if kept.len() < TENANTS {
+            kept.insert(tenant.clone(), (asked, numbers.clone()));
+        }
+        Ok(numbers)
+    }
+
+    fn of_tenants(&self) -> MutexGuard<'_, HashMap<TenantId, (Instant, Numbers)>> {
+        self.of_tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(&self, tenant: Option<&TenantId>) -> Result<Numbers, LogError> {

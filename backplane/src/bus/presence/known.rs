@@ -1,7 +1,7 @@
 //! What was last known, for the time that Redis is away?
 //!
-//! Bounded by bytes, of all and of a tenant. Two generations: when the younger one is full the older one is let go, and what is
-//! asked for moves to the younger one. (pure)
+//! Bounded by bytes, of all and of a tenant. Two generations: when the younger one is full the older one is let go; when a tenant's
+//! share of it is full, what that tenant has in the older one. (pure)
 
 use super::read::{Somebody, Whereabouts};
 use carillon_protocol::{Channel, TenantId, UserId};
@@ -70,32 +70,63 @@ struct Generation {
     of_tenant: HashMap<TenantId, usize>,
 }
 
+/// What a key takes beside its entry: it holds names, too.
+fn size(key: &Key, seen: &Seen) -> usize {
+    let name = match &key.1 {
+        Subject::Channel(channel) => channel.as_str().len(),
+        Subject::User(user) => user.as_str().len(),
+    };
+    OVERHEAD + key.0.as_str().len() + name + seen.bytes()
+}
+
 impl Generation {
     fn remove(&mut self, key: &Key) {
         if let Some((_, before)) = self.seen.remove(key) {
-            self.bytes -= before.bytes();
+            let size = size(key, &before);
+            self.bytes -= size;
             if let Some(bytes) = self.of_tenant.get_mut(&key.0) {
-                *bytes -= before.bytes();
+                *bytes -= size;
+                if *bytes == 0 {
+                    self.of_tenant.remove(&key.0);
+                }
             }
         }
+    }
+
+    fn insert(&mut self, key: Key, entry: (Instant, Seen)) {
+        let size = size(&key, &entry.1);
+        self.bytes += size;
+        *self.of_tenant.entry(key.0.clone()).or_default() += size;
+        self.seen.insert(key, entry);
+    }
+
+    /// Takes out all that there is of a tenant.
+    fn take(&mut self, tenant: &TenantId) -> HashMap<Key, (Instant, Seen)> {
+        self.bytes -= self.of_tenant.remove(tenant).unwrap_or_default();
+        self.seen.extract_if(|key, _| key.0 == *tenant).collect()
     }
 }
 
 impl Known {
-    /// Keeps an answer; beyond the tenant's share nothing is kept.
+    /// Keeps an answer. Where the tenant's share is full, its older answers go.
     pub(super) fn keep(&mut self, tenant: &TenantId, subject: Subject, seen: Seen, now: Instant) {
-        let (key, bytes) = ((tenant.clone(), subject), seen.bytes());
+        let key = (tenant.clone(), subject);
+        let size = size(&key, &seen);
         self.young.remove(&key);
         self.old.remove(&key);
-        if self.young.of_tenant.get(tenant).copied().unwrap_or_default() + bytes > BYTES / SHARE {
+        if size > BYTES / SHARE {
             return;
         }
-        if self.young.bytes + bytes > BYTES {
+        if self.young.of_tenant.get(tenant).copied().unwrap_or_default() + size > BYTES / SHARE {
+            self.old.take(tenant);
+            for (key, entry) in self.young.take(tenant) {
+                self.old.insert(key, entry);
+            }
+        }
+        if self.young.bytes + size > BYTES {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.bytes += bytes;
-        *self.young.of_tenant.entry(tenant.clone()).or_default() += bytes;
-        self.young.seen.insert(key, (now, seen));
+        self.young.insert(key, (now, seen));
     }
 
     /// What was answered last.
@@ -153,6 +184,12 @@ mod tests {
             known.keep(&tenant("greedy"), channel(n), people(10), now);
         }
         assert!(known.young.bytes <= BYTES / SHARE, "{}", known.young.bytes);
+        assert_eq!(
+            count(known.get(&tenant("greedy"), &channel(19_999), now)),
+            Some(10),
+            "the last answer is kept"
+        );
+        assert_eq!(count(known.get(&tenant("greedy"), &channel(0), now)), None, "the first has gone");
         for n in 0..20_000 {
             known.keep(&tenant(&format!("t{}", n % 100)), channel(n), people(10), now);
             assert!(known.young.bytes <= BYTES && known.old.bytes <= BYTES);
@@ -160,5 +197,12 @@ mod tests {
         assert_eq!(count(known.get(&tenant("t99"), &channel(19_999), now)), Some(10));
         let all: usize = known.young.of_tenant.values().sum();
         assert_eq!(all, known.young.bytes);
+        // Names count: many answers in which nobody is take room, too.
+        let mut known = Known::default();
+        let user = |n: usize| Subject::User(UserId::new(format!("{n:0>100}")).unwrap());
+        for n in 0..30_000 {
+            known.keep(&tenant("greedy"), user(n), Seen::Channels([].into()), now);
+        }
+        assert!(known.young.seen.len() + known.old.seen.len() < 2 * BYTES / SHARE / 200);
     }
 }
