@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Durable(crate::people::DurableArgs),
     /// A crowd that comes into one channel and sees who is there: frames, CPU and a page over REST.
     Presence(crate::people::PresenceArgs),
+    /// Devices that acknowledge once a second: CPU of gateways and Postgres beside the same without.
+    Acks(crate::people::AcksArgs),
     /// Somebody who comes among very many people on all gateways: how soon they know who is here.
     Watcher(crate::people::WatcherArgs),
     /// One process of the people of `watcher`.

@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         Command::Signals(args) => people::signals(args).and_then(|report| say(&report, cli.json)),
         Command::Durable(args) => people::durable(args).and_then(|report| say(&report, cli.json)),
         Command::Presence(args) => people::presence(args).and_then(|report| say(&report, cli.json)),
+        Command::Acks(args) => people::acks(args).and_then(|report| say(&report, cli.json)),
         Command::Watcher(args) => people::watcher(args).and_then(|report| say(&report, cli.json)),
         Command::WatcherPart(args) => people::watcher_part(args).map(|()| true),
         Command::CrowdPart => crowd::play().map(|()| true),

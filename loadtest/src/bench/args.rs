@@ -73,11 +73,14 @@ pub(super) enum Measure {
     /// Somebody who comes among very many.
     #[value(name = "P4")]
     P4,
+    /// Devices that acknowledge once a second.
+    #[value(name = "P5")]
+    P5,
 }
 
 impl Measure {
     /// In the order they run: memory first, while the gateway is fresh.
-    pub(super) const IN_TURN: [Self; 14] = [
+    pub(super) const IN_TURN: [Self; 15] = [
         Self::B3,
         Self::B1,
         Self::B2,
@@ -89,6 +92,7 @@ impl Measure {
         Self::P2,
         Self::B6,
         Self::P3,
+        Self::P5,
         Self::B8,
         Self::B9,
         Self::P4,
@@ -96,7 +100,8 @@ impl Measure {
 
     /// What the table says for it.
     pub(super) fn name(self) -> &'static str {
-        ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1", "P1", "P2", "P3", "P4"][self as usize]
+        ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1", "P1", "P2", "P3", "P4", "P5"]
+            [self as usize]
     }
 
     /// What a line says of which nothing could be measured.
@@ -116,6 +121,7 @@ impl Measure {
             Self::P2 => "publishing into the log by frame",
             Self::P3 => "a crowd that sees who is there",
             Self::P4 => "somebody who comes among very many",
+            Self::P5 => "devices that acknowledge once a second",
         }
     }
 

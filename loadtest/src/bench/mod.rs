@@ -97,6 +97,7 @@ impl Suite {
             Measure::P2 => people::durable(self).await,
             Measure::P3 => people::presence(self).await,
             Measure::P4 => people::watcher(self).await,
+            Measure::P5 => people::acks(self).await,
         }
     }
 }

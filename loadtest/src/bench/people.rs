@@ -1,4 +1,4 @@
-//! P1 to P4: what do people cost who signal, publish and see each other?
+//! P1 to P5: what do people cost who signal, publish and see each other?
 
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ const GROWTH: Goal = Goal::RatioAtMost(1.50);
 const PAGE: Goal = Goal::AtMost(50.0);
 /// P3: bytes of a frame that tells a count.
 const COUNT_BYTES: u32 = 56;
+/// P5: of a core, for 10,000 devices.
+const ACKS: Goal = Goal::AtMost(6.0);
 /// P4: in ms.
 const SYNCED: Goal = Goal::AtMost(2_000.0);
 /// P4: longest time until so many have come, and gone.
@@ -98,6 +100,21 @@ pub(super) async fn watcher(suite: &mut Suite) -> Result<(), Failure> {
     let middle = report.pointer("/synced_ms/4").and_then(Value::as_f64).unwrap_or_default();
     let note = format!("the first on that node, handshake included; the median of nine {middle:.0} ms");
     suite.rows.push(row.goal(SYNCED).note(note));
+    Ok(())
+}
+
+/// P5
+pub(super) async fn acks(suite: &mut Suite) -> Result<(), Failure> {
+    let (devices, turns) = (suite.plan.clients, suite.plan.growth_rounds);
+    let args = format!("acks --devices {devices} --turns {turns}");
+    let report = suite.runner.measure(Measure::P5, &args, AROUND).await?;
+    let added = over_turns(&report, "/added_percent")?;
+    let what = format!("of a core, gateway and Postgres: {devices} devices acknowledge once a second");
+    let stored = number(&report, "/stored_after_ms")? / 1_000.0;
+    let range = added.range().map(|range| format!("turns {range}; ")).unwrap_or_default();
+    let note =
+        format!("{range}beside the same events without a word; all stored {stored:.1} s after the last");
+    suite.rows.push(Row::new(Measure::P5, what, Unit::Percent, added.median()).goal(ACKS).note(note));
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Plan {
     pub(super) statement_seconds: u32,
     /// B6: each of the four measurements of `connect`.
     pub(super) connect_seconds: u32,
-    /// B8, B9 and P3: clients that come and go, lose their node, or come at once.
+    /// B8, B9, P3 and P5: clients that come and go, lose their node, come at once, or acknowledge.
     pub(super) clients: u32,
     /// P4: people in the channel.
     pub(super) watched: u32,
@@ -31,7 +31,7 @@ pub(super) struct Plan {
     pub(super) jitter_seconds: u32,
     /// B9: how long to publish after the kill.
     pub(super) after_kill_seconds: u32,
-    /// B7: turns of Carillon and floor; P3: of crowds that do not watch and do.
+    /// B7: turns of Carillon and floor; P3 and P5: of both ways.
     pub(super) growth_rounds: usize,
     /// B7 and C1: each turn.
     pub(super) growth_seconds: u32,

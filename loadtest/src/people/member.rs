@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, Notify};
 
+use crate::glance::{Glance, glance};
 use crate::socket::{Arrived, Visit};
 use crate::wire::{BYE, Inbox, Kind, client_text, close_code, pong};
 
@@ -21,6 +22,8 @@ pub(super) struct Heard {
     pub(super) signals: Cell<u64>,
     pub(super) events: Cell<u64>,
     pub(super) presence: Cell<u64>,
+    /// Of the last event.
+    pub(super) seq: Cell<u64>,
     pub(super) answers: Cell<u64>,
     /// The last answer.
     pub(super) answer: RefCell<String>,
@@ -122,7 +125,12 @@ impl Member {
     fn hear(&self, kind: Kind, payload: &[u8]) {
         let counter = match (kind, Frame::of(payload)) {
             (Kind::Text, Frame::Signal) => &self.heard.signals,
-            (Kind::Text, Frame::Event) => &self.heard.events,
+            (Kind::Text, Frame::Event) => {
+                if let Glance::Event { seq, .. } = glance(payload) {
+                    self.heard.seq.set(seq);
+                }
+                &self.heard.events
+            }
             (Kind::Text, Frame::Presence) => &self.heard.presence,
             (Kind::Text, Frame::Answer) => {
                 *self.heard.answer.borrow_mut() = String::from_utf8_lossy(payload).into_owned();

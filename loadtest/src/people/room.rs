@@ -32,6 +32,8 @@ pub(super) struct Room {
     target: Target,
     pub(super) tenant: String,
     scratch: Scratch,
+    /// Whether people name a device.
+    devices: bool,
     /// Who may administrate, at the publisher.
     admin: Poster,
 }
@@ -46,7 +48,7 @@ impl Room {
         let path = format!("/v1/channel-rules/{CHANNEL}?tenant={tenant}");
         let answer = admin.request(Method::PUT, &path, Bytes::copy_from_slice(rule.as_bytes())).await;
         match answer.map_err(Failure::Usage)? {
-            (200, _) => Ok(Self { target, tenant, scratch: Scratch::new(), admin }),
+            (200, _) => Ok(Self { target, tenant, scratch: Scratch::new(), devices: false, admin }),
             (status, body) => {
                 let told = String::from_utf8_lossy(&body).into_owned();
                 Err(Failure::Usage(format!("the rule was refused with {status}: {told}")))
@@ -58,7 +60,13 @@ impl Room {
     pub(super) fn of(args: &TargetArgs, tenant: String) -> Result<Self, Failure> {
         let target = Target::new(args)?;
         let (address, key) = target.publisher()?;
-        Ok(Self { target, tenant, scratch: Scratch::new(), admin: Poster::new(address, key) })
+        let admin = Poster::new(address, key);
+        Ok(Self { target, tenant, scratch: Scratch::new(), devices: false, admin })
+    }
+
+    /// Everybody names a device.
+    pub(super) fn with_devices(self) -> Self {
+        Self { devices: true, ..self }
     }
 
     /// The token of somebody, by number.
@@ -83,10 +91,13 @@ impl Room {
     /// Somebody comes and subscribes.
     pub(super) async fn arrive(&self, number: u32, subscribe: &str) -> Result<Rc<Member>, Failure> {
         let gateways = self.target.gateways()?;
-        let address = &gateways[number as usize % gateways.len()];
+        let mut address = gateways[number as usize % gateways.len()].clone();
+        if self.devices {
+            address.path.push_str("?device=phone");
+        }
         let source = (self.target.sources > 1).then(|| 1 + (number % u32::from(self.target.sources)) as u8);
         let token = self.token(number)?;
-        let visit = Visit { address, token: &token, source, receive_buffer: None, compress: false };
+        let visit = Visit { address: &address, token: &token, source, receive_buffer: None, compress: false };
         let entering = async {
             let member = Member::arrive(visit, &self.scratch).await?;
             member.ask(subscribe).await?;
