@@ -40,6 +40,10 @@ impl Record for ActivityRecord {
     /// Some 30 ms of Postgres.
     const BATCH: usize = 5_000;
 
+    fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
     fn key(&self) -> Uuid {
         self.id
     }

@@ -42,6 +42,10 @@ impl Record for DeviceRecord {
     /// 10 ms of Postgres. Of more devices than this each is written less often, with all that it has acknowledged meanwhile.
     const BATCH: usize = 2_000;
 
+    fn tenant(&self) -> &TenantId {
+        &self.key.tenant
+    }
+
     fn key(&self) -> Arc<DeviceKey> {
         self.key.clone()
     }

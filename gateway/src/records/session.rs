@@ -9,6 +9,9 @@ use carillon_protocol::{ConnectionName, DeviceId, TenantId, UserId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Connections that are forgotten in one statement.
+const SLICE: u32 = 2_000;
+
 /// How connections of this run of the node are stored.
 pub(crate) struct Keeping {
     pub(crate) run: GatewayRun,
@@ -16,11 +19,38 @@ pub(crate) struct Keeping {
     pub(crate) addresses: bool,
     /// Whether the database did not know of this run: all that is open is told again.
     pub(super) is_forgotten: AtomicBool,
+    /// Whether there was no room for the end of a connection: it may be stored as open.
+    lacks_ends: AtomicBool,
 }
 
 impl Keeping {
     pub(crate) fn new(run: GatewayRun, addresses: bool) -> Self {
-        Self { run, addresses, is_forgotten: AtomicBool::new(false) }
+        Self { run, addresses, is_forgotten: AtomicBool::new(false), lacks_ends: AtomicBool::new(false) }
+    }
+
+    /// There was no room for the end of a connection.
+    pub(crate) fn end_was_dropped(&self) {
+        self.lacks_ends.store(true, Ordering::Relaxed);
+    }
+
+    /// Once all that waited is written: if ends are missing, what is stored of this run's connections goes, and all that are open are
+    /// told again.
+    pub(super) async fn make_good(&self, log: &Log) -> Result<(), LogError> {
+        if !self.lacks_ends.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        loop {
+            match log.forget_connections(&self.run, SLICE).await {
+                Ok(forgotten) if forgotten < u64::from(SLICE) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    self.end_was_dropped();
+                    return Err(error);
+                }
+            }
+        }
+        self.is_forgotten.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Says that this run lives, though it has nothing to tell.
@@ -57,6 +87,10 @@ impl Record for SessionRecord {
     /// Some 60,000 connections in a handful of channels.
     const MOST_BYTES: usize = 64 << 20;
     const BATCH: usize = 2_000;
+
+    fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
 
     fn key(&self) -> Self::Key {
         (self.tenant.clone(), self.id)

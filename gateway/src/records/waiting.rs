@@ -1,10 +1,12 @@
 //! Which records of a kind wait to be written?
 //!
 //! Records about the same thing are one: the later one is merged into the earlier one and keeps its place in the row. So what waits is
-//! bounded by the number of things, not by how often they change, and nothing waits longer than all that came before it take.
+//! bounded by the number of things, not by how often they change, and nothing waits longer than all that came before it take. What one
+//! tenant has waiting leaves a quarter of the room to the others.
 
 use crate::metrics::metrics;
 use carillon_backplane::log::{Log, LogError};
+use carillon_protocol::TenantId;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,8 @@ pub(crate) trait Record: Sized + Send + Sync + 'static {
     /// Most that one statement writes; one is run a second.
     const BATCH: usize;
 
+    /// Whose it is.
+    fn tenant(&self) -> &TenantId;
     /// What it is about.
     fn key(&self) -> Self::Key;
     /// About what it takes in memory, its place among the others included.
@@ -35,11 +39,17 @@ pub(crate) struct Waiting<R: Record> {
     records: HashMap<R::Key, R>,
     order: VecDeque<R::Key>,
     bytes: usize,
+    of_tenants: HashMap<TenantId, usize>,
 }
 
 impl<R: Record> Waiting<R> {
     fn new() -> Self {
-        Self { records: HashMap::new(), order: VecDeque::new(), bytes: 0 }
+        Self { records: HashMap::new(), order: VecDeque::new(), bytes: 0, of_tenants: HashMap::new() }
+    }
+
+    /// Whether half of the room is taken: what can be noted later waits where it is.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.bytes > R::MOST_BYTES / 2
     }
 
     pub(super) fn len(&self) -> usize {
@@ -50,16 +60,21 @@ impl<R: Record> Waiting<R> {
     pub(crate) fn put(&mut self, record: R) -> bool {
         let key = record.key();
         if let Some(known) = self.records.get_mut(&key) {
-            let before = known.bytes();
+            let (before, tenant) = (known.bytes(), record.tenant().clone());
             known.merge(record);
-            self.bytes = self.bytes - before + known.bytes();
+            let after = known.bytes();
+            self.give_back(&tenant, before);
+            self.use_room(&tenant, after);
             return true;
         }
-        if self.bytes + record.bytes() > R::MOST_BYTES {
+        let of_tenant = self.of_tenants.get(record.tenant()).copied().unwrap_or_default();
+        if self.bytes + record.bytes() > R::MOST_BYTES
+            || of_tenant + record.bytes() > R::MOST_BYTES - R::MOST_BYTES / 4
+        {
             metrics().records_dropped(R::KIND, 1);
             return false;
         }
-        self.bytes += record.bytes();
+        self.use_room(record.tenant(), record.bytes());
         self.order.push_back(key.clone());
         self.records.insert(key, record);
         true
@@ -69,7 +84,7 @@ impl<R: Record> Waiting<R> {
     pub(super) fn take(&mut self) -> Vec<R> {
         let keys = self.order.drain(..self.order.len().min(R::BATCH));
         let taken: Vec<R> = keys.filter_map(|key| self.records.remove(&key)).collect();
-        self.bytes -= taken.iter().map(R::bytes).sum::<usize>();
+        taken.iter().for_each(|record| self.give_back(record.tenant(), record.bytes()));
         if self.records.is_empty() {
             // What a storm has needed is given back.
             *self = Self::new();
@@ -84,13 +99,31 @@ impl<R: Record> Waiting<R> {
             let key = record.key();
             match self.records.remove(&key) {
                 Some(later) => {
-                    self.bytes -= later.bytes();
+                    self.give_back(later.tenant(), later.bytes());
                     record.merge(later);
                 }
                 None => self.order.push_front(key.clone()),
             }
-            self.bytes += record.bytes();
+            self.use_room(record.tenant(), record.bytes());
             self.records.insert(key, record);
+        }
+    }
+
+    fn use_room(&mut self, tenant: &TenantId, bytes: usize) {
+        self.bytes += bytes;
+        match self.of_tenants.get_mut(tenant) {
+            Some(own) => *own += bytes,
+            None => drop(self.of_tenants.insert(tenant.clone(), bytes)),
+        }
+    }
+
+    fn give_back(&mut self, tenant: &TenantId, bytes: usize) {
+        self.bytes -= bytes;
+        if let Some(own) = self.of_tenants.get_mut(tenant) {
+            *own -= bytes;
+            if *own == 0 {
+                self.of_tenants.remove(tenant);
+            }
         }
     }
 }
@@ -121,6 +154,7 @@ impl<R: Record> Default for Kind<R> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
     /// Counts up: the highest of a thing.
     #[derive(Debug, Clone, PartialEq)]
@@ -131,6 +165,12 @@ mod tests {
         const KIND: &'static str = "test";
         const MOST_BYTES: usize = 1_000;
         const BATCH: usize = 3;
+
+        fn tenant(&self) -> &TenantId {
+            static TENANTS: LazyLock<[TenantId; 2]> =
+                LazyLock::new(|| ["few", "many"].map(|name| TenantId::new(name).unwrap()));
+            &TENANTS[usize::from(self.0 < 100)]
+        }
 
         fn key(&self) -> u8 {
             self.0
@@ -173,6 +213,7 @@ mod tests {
                 if step == 2 { waiting.put_back(taken) } else { write(taken) }
                 prop_assert_eq!(waiting.bytes, waiting.len() * 100);
                 prop_assert_eq!(waiting.order.len(), waiting.len());
+                prop_assert_eq!(waiting.of_tenants.values().sum::<usize>(), waiting.bytes);
                 // What was put back had its room before what came meanwhile.
                 prop_assert!(waiting.bytes <= Height::MOST_BYTES + Height::BATCH * 100);
             }
@@ -184,12 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_thing_is_let_go_when_there_is_no_room_and_those_that_wait_go_on() {
+    fn the_newest_thing_is_let_go_when_there_is_no_room_and_one_tenant_leaves_some_to_the_others() {
         let mut waiting = Waiting::<Height>::new();
-        assert!((0..10).all(|key| waiting.put(Height(key, 1))));
-        assert!(!waiting.put(Height(10, 1)), "there is room for ten");
-        assert!(waiting.put(Height(9, 7)));
+        assert!((0..7).all(|key| waiting.put(Height(key, 1))));
+        assert!(!waiting.put(Height(7, 1)), "three quarters are for one tenant");
+        assert!((100..103).all(|key| waiting.put(Height(key, 1))));
+        assert!(!waiting.put(Height(103, 1)), "there is room for ten");
+        assert!(waiting.put(Height(6, 7)));
         assert_eq!(waiting.take(), [Height(0, 1), Height(1, 1), Height(2, 1)]);
-        assert!(waiting.put(Height(10, 1)));
+        assert!(waiting.put(Height(7, 1)) && waiting.put(Height(103, 1)));
     }
 }

@@ -1,7 +1,7 @@
 //! When are records written?
 //!
 //! Once a second, each kind by itself: what one cannot write holds up no other. What failed waits, and is tried again with what was noted
-//! meanwhile. A node that stops writes all that waits, for as long as it has.
+//! meanwhile; a record that the database refuses by itself is let go and counted, so that it does not hold up those behind it. A node that stops writes all that waits, for as long as it has.
 
 use super::Records;
 use super::waiting::{Kind, Record};
@@ -24,6 +24,9 @@ const REFUSED: Duration = Duration::from_secs(10);
 const LAST: Duration = Duration::from_secs(5);
 /// Between two of their statements.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// Most statements of a kind in one go, to find records that the database refuses.
+const STATEMENTS: u32 = 100;
 
 static FAILURES: Seldom<&str> = Seldom::new();
 
@@ -54,6 +57,9 @@ impl RecordWriter {
                     if told.elapsed() >= BEAT {
                         told = Instant::now();
                         result = result.and(keeping.beat(&log).await);
+                    }
+                    if result.is_ok() && records.sessions.waiting().len() == 0 {
+                        result = keeping.make_good(&log).await;
                     }
                     if keeping.is_forgotten.swap(false, Ordering::Relaxed) {
                         shards.send_all(|| ToShard::TellSessions);
@@ -107,19 +113,26 @@ async fn write_all_of<R: Record>(kind: &Kind<R>, log: &Log, until: Instant) {
 
 /// Writes as many as one statement does. Whether nothing waits any more.
 async fn write<R: Record>(kind: &Kind<R>, log: &Log) -> Result<bool, LogError> {
-    let (taken, mut result) = (kind.waiting().take(), Ok(()));
-    if !taken.is_empty() {
+    let taken = kind.waiting().take();
+    let mut result = Ok(());
+    let mut parts = Parts::new(taken);
+    while let Some(part) = parts.next() {
         let began = Instant::now();
-        let stored = R::store(log, &taken).await;
+        let stored = R::store(log, &part).await;
         metrics().record_seconds.record(began.elapsed().as_secs_f64());
-        match stored {
-            Ok(()) => metrics().records_written(R::KIND, taken.len() as u64),
-            Err(error) => {
-                metrics().records_failed(R::KIND);
-                if let Some(times) = FAILURES.due(R::KIND) {
-                    tracing::warn!(kind = R::KIND, times, %error, "records cannot be written; they wait");
-                }
-                kind.waiting().put_back(taken);
+        let Err(error) = stored else {
+            metrics().records_written(R::KIND, part.len() as u64);
+            continue;
+        };
+        metrics().records_failed(R::KIND);
+        if let Some(times) = FAILURES.due(R::KIND) {
+            tracing::warn!(kind = R::KIND, times, %error, "records cannot be written; they wait, or go if it is one alone");
+        }
+        match parts.failed(part, &error) {
+            After::Halved => {}
+            After::Dropped => metrics().records_dropped(R::KIND, 1),
+            After::Wait(left) => {
+                kind.waiting().put_back(left);
                 result = Err(error);
             }
         }
@@ -127,4 +140,93 @@ async fn write<R: Record>(kind: &Kind<R>, log: &Log) -> Result<bool, LogError> {
     let left = kind.waiting().len();
     metrics().records_waiting(R::KIND, left);
     result.map(|()| left == 0)
+}
+
+/// Records that are being written: what the database refuses is tried again in halves, so that one that it never takes is found and
+/// goes alone.
+struct Parts<R> {
+    /// The first ones last.
+    left: Vec<Vec<R>>,
+    statements: u32,
+}
+
+/// What becomes of records that could not be written.
+enum After<R> {
+    Halved,
+    Dropped,
+    /// They wait, and all that are left with them.
+    Wait(Vec<R>),
+}
+
+impl<R> Parts<R> {
+    fn new(records: Vec<R>) -> Self {
+        Self { left: vec![records], statements: 0 }
+    }
+
+    fn next(&mut self) -> Option<Vec<R>> {
+        self.statements += 1;
+        self.left.pop().filter(|part| !part.is_empty())
+    }
+
+    fn failed(&mut self, mut part: Vec<R>, error: &LogError) -> After<R> {
+        // Neither an outage nor too much to do: the statement itself.
+        let is_refused = matches!(error, LogError::Database(_));
+        if is_refused && part.len() == 1 {
+            return After::Dropped;
+        }
+        if is_refused && self.statements < STATEMENTS {
+            let second = part.split_off(part.len() / 2);
+            self.left.extend([second, part]);
+            return After::Halved;
+        }
+        part.extend(std::mem::take(&mut self.left).into_iter().rev().flatten());
+        After::Wait(part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes these; what was written, what went, and what waits.
+    fn written(records: Vec<u32>, fault: impl Fn(u32) -> Option<LogError>) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+        let (mut written, mut dropped, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+        let mut parts = Parts::new(records);
+        while let Some(part) = parts.next() {
+            match part.iter().find_map(|record| fault(*record)) {
+                None => written.extend(part),
+                Some(error) => match parts.failed(part.clone(), &error) {
+                    After::Halved => {}
+                    After::Dropped => dropped.extend(part),
+                    After::Wait(left) => waiting = left,
+                },
+            }
+        }
+        (written, dropped, waiting)
+    }
+
+    #[test]
+    fn what_the_database_never_takes_goes_alone_and_holds_up_nothing() {
+        let is_bad = |n: u32| n == 0 || n % 500 == 77;
+        let (good, bad) = (0..2_000).partition::<Vec<u32>, _>(|n| !is_bad(*n));
+        let refused = |n: u32| is_bad(n).then(|| LogError::Database("no".into()));
+        let (written, dropped, waiting) = written((0..2_000).collect(), refused);
+        assert_eq!((written, dropped, waiting), (good, bad, Vec::new()));
+    }
+
+    #[test]
+    fn where_all_is_refused_it_ends_and_what_is_left_waits_in_its_order() {
+        let (written, dropped, waiting) =
+            written((0..2_000).collect(), |_| Some(LogError::Database("no".into())));
+        assert!(written.is_empty() && (1..100).contains(&dropped.len()));
+        assert_eq!([dropped, waiting].concat(), (0..2_000).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn while_the_database_is_away_or_busy_everything_waits() {
+        for error in [LogError::Down("away".into()), LogError::Busy("busy".into())] {
+            let all: Vec<u32> = (0..100).collect();
+            assert_eq!(written(all.clone(), |_| Some(error.clone())), (Vec::new(), Vec::new(), all));
+        }
+    }
 }

@@ -47,6 +47,8 @@ pub(super) struct Device {
     pinged: Option<(u64, Seq)>,
     /// Whether its channels are others than those that were stored.
     has_moved: bool,
+    /// Whether it is stored though it has acknowledged nothing.
+    joins: bool,
     is_listed: bool,
 }
 
@@ -63,7 +65,7 @@ pub(super) enum AckFault {
 
 impl Device {
     /// A device that has come now, and has got everything up to `delivered`, if that is known. Unless it `joins` the channels that it
-    /// names, it is in those that it was in before.
+    /// names, it is in those that it was in before, and only what it acknowledges is stored.
     pub(super) fn new(
         key: DeviceKey,
         came_ms: u64,
@@ -80,8 +82,13 @@ impl Device {
             acked: None,
             pinged: None,
             has_moved: joins,
+            joins,
             is_listed: false,
         }
+    }
+
+    fn is_stored(&self) -> bool {
+        self.joins || self.acked.is_some()
     }
 
     fn record(&self, seen_ms: u64, channels: Option<Box<str>>) -> DeviceRecord {
@@ -134,6 +141,9 @@ impl Devices {
     /// Something about a device has changed.
     fn note(&mut self, key: u32, room: RoomKey) {
         let Some(device) = self.of.get_mut(&(key, room)) else { return };
+        if !device.is_stored() {
+            return;
+        }
         if !std::mem::replace(&mut device.is_listed, true) {
             self.changed.push((key, room));
         }
@@ -216,6 +226,9 @@ impl Devices {
     /// A session leaves its room; it is still in its channels.
     pub(super) fn leave(&mut self, key: u32, session: &Session, room: Option<&Room>, seen_ms: u64) {
         let Some(device) = self.of.remove(&(key, session.room)) else { return };
+        if !device.is_stored() {
+            return;
+        }
         let channels = room.filter(|_| device.has_moved).map(|room| names(session, room));
         self.last.push(device.record(seen_ms, channels));
         self.due_ms.get_or_insert(0);
@@ -340,6 +353,19 @@ mod tests {
                 prop_assert!(after.0 <= cursor && after.1 <= after.0);
             }
         }
+    }
+
+    #[test]
+    fn of_a_command_only_what_it_acknowledges_is_stored() {
+        let life = life();
+        let mut devices = devices(&life);
+        devices.of.get_mut(&AT).unwrap().joins = false;
+        (devices.due_ms, devices.of.get_mut(&AT).unwrap().is_listed) = (None, false);
+        devices.changed.clear();
+        devices.note(AT.0, AT.1);
+        assert_eq!((devices.due_ms, devices.changed.len()), (None, 0));
+        assert_eq!(devices.ack(AT, (Seq(3), None), (&life, Seq(9)), 0), Ok(()));
+        assert_eq!((devices.due_ms.is_some(), devices.changed.len()), (true, 1));
     }
 
     #[test]

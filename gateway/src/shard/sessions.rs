@@ -88,7 +88,14 @@ pub(super) fn tell_on<W: World>(
     let Some(keeping) = &context.config.records.keeping else { return };
     let mut waiting = context.config.records.sessions.waiting();
     for record in sessions.ended.drain(..) {
-        waiting.put(record);
+        if !waiting.put(record) {
+            keeping.end_was_dropped();
+        }
+    }
+    if waiting.is_busy() && !ends {
+        // What is open can be told later, as it is then.
+        sessions.due_ms = (!sessions.changed.is_empty()).then_some(context.now_ms + WAIT_MS);
+        return;
     }
     let some: Vec<(u32, RoomKey)> = sessions.changed.iter().take(TURN).copied().collect();
     for (key, room_key) in some {
