@@ -9,7 +9,7 @@ use carillon_devstack::client::socket::{Connect, Socket};
 use carillon_devstack::stack::StackConfig;
 use carillon_devstack::token::{Claims, now};
 use carillon_devstack::wait;
-use faults::probe::{memory, metric};
+use faults::probe::{memory, metric, metric_reaches};
 use faults::{PATIENCE, Scene, TENANT};
 use futures_util::{StreamExt, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -42,6 +42,8 @@ async fn i7_small_two_thousand_idle_connections_stay_within_their_budget() {
     let gateway = scene.stack.gateway(0);
     // What a gateway allocates once, and what its allocator keeps from handshakes, is not the connections' memory.
     let warm = open(&scene, 0, WARM).await;
+    // Nor is what waits to be stored of whoever has just come.
+    metric_reaches(gateway, "carillon_records_written_total", WARM as f64).await;
     let before = memory(gateway);
     let idle = open(&scene, WARM, IDLE).await;
     let all = (WARM + IDLE) as f64;
@@ -50,6 +52,7 @@ async fn i7_small_two_thousand_idle_connections_stay_within_their_budget() {
     })
     .await
     .unwrap();
+    metric_reaches(gateway, "carillon_records_written_total", all).await;
     let each = memory(gateway).saturating_sub(before) / IDLE as u64;
     println!("{each} bytes for each of {IDLE} idle connections with 3 channels");
     assert!(each < CEILING, "an idle connection costs {each} bytes");

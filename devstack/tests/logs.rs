@@ -290,6 +290,6 @@ async fn an_unknown_type_is_answered_with_those_there_are() {
     let (mut socket, _) = Socket::open(&Connect::new(stack.gateway(0).ws_url(), token)).await.unwrap();
     let (answer, _) = socket.ask(&json!({"type": "reserve", "id": 1}), PATIENCE).await.unwrap();
     assert_eq!((answer.code(), &answer.0["id"]), (Some("unknown_type"), &Value::from(1)));
-    let types = "auth, subscribe, unsubscribe, publish, typing, presence, ping";
+    let types = "auth, subscribe, unsubscribe, ack, publish, typing, presence, activity, attach, detach, switch, ping";
     assert!(answer.text("message").unwrap().contains(types), "{answer:?}");
 }

@@ -68,7 +68,8 @@ impl Work {
             Self::Repair => (2, 64, 1_000),
             Self::Resume => (3, 64, 1_000),
             Self::Search => (4, 64, 1_000),
-            Self::Upkeep => (2, 8, 1_000),
+            // All background tasks of a publisher begin at once.
+            Self::Upkeep => (2, 32, 1_000),
         };
         Share { connections, waiting, wait: Duration::from_millis(wait_ms) }
     }

@@ -173,7 +173,8 @@ fn i5_nothing_comes_of_a_tenant_that_a_connection_is_not_in_also_while_another_o
         let own = tell(&stack, "walls-1").await;
         let event = one.next_of("event", PATIENCE).await.unwrap();
         assert_eq!((event.seq(), event.text("tenant")), (Some(own), None), "{event:?}");
-        (one.close().await, other.close().await);
+        one.close().await;
+        other.close().await;
     });
 }
 

@@ -53,7 +53,8 @@ fn each_tenant_has_its_rules_and_a_frame_goes_to_the_one_it_names() {
         detach(&mut ana, b).await;
         let signal = bob.next_of("signal", PATIENCE).await.unwrap();
         assert_eq!((signal.text("tenant"), &signal.event()["data"]["state"]), (Some(b), &json!("stop")));
-        (ana.close().await, bob.close().await);
+        ana.close().await;
+        bob.close().await;
     });
 }
 
@@ -119,6 +120,7 @@ fn who_is_here_is_of_each_tenant_and_whoever_leaves_it_is_gone() {
         detach(&mut ana, b).await;
         let left = bob.next_of("presence", PATIENCE).await.unwrap();
         assert_eq!((left.text("tenant"), &left.0["left"]), (Some(b), &json!(["ana"])), "{left:?}");
-        (ana.close().await, bob.close().await);
+        ana.close().await;
+        bob.close().await;
     });
 }

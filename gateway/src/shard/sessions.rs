@@ -108,7 +108,10 @@ pub(super) fn tell_on<W: World>(
             waiting.put(record);
         }
     }
-    if !sessions.changed.is_empty() {
+    if sessions.changed.is_empty() {
+        // What a storm has needed is given back.
+        (sessions.changed, sessions.ended) = Default::default();
+    } else {
         sessions.due_ms = Some(context.now_ms);
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn judge(registry: &Registry, bus: BusHealth, whole: bool) -> Websock
     });
     match (registry, nodes) {
         (_, Some(Nodes { alive: 0, .. })) => {
-            let message = "no gateway has told how it is for ten seconds";
+            let message = "no gateway tells how it is";
             reasons.push(Reason::new(State::Down, "no_nodes", message));
         }
         (_, Some(Nodes { alive, serving: 0, .. })) => {

@@ -11,8 +11,11 @@ use crate::bus::config::{BusConfig, Timing};
 use crate::bus::fred::{Dialer, Purpose};
 use crate::bus::health::{DownCause, Failure};
 use std::convert::Infallible;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// Time between two readings while there is no gateway.
+const NOBODY: Duration = Duration::from_millis(250);
 
 /// What is known of the gateways.
 #[derive(Debug, Clone)]
@@ -99,10 +102,12 @@ impl Reader {
                 // A card of another version may not be readable; its node is then not counted.
                 .filter_map(|(instance, json)| Some((instance, NodeCard::from_json(&json)?)));
             let (fleet, _) = roll.call(Instant::now(), present);
+            // Gateways that start together with this process are known as soon as they say so.
+            let pause = if fleet.nodes.is_empty() { NOBODY } else { BEAT };
             self.seen.send_replace(Registry::Known(fleet));
             tokio::select! {
                 failure = end.wait() => return Err(failure),
-                () = tokio::time::sleep(BEAT) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
