@@ -203,7 +203,7 @@ fn the_application_decides_who_is_seen_and_who_sees() {
         let told = ana.next_of("error", Duration::from_secs(15)).await.unwrap();
         assert_eq!(
             (told.code(), told.channels()),
-            (Some("forbidden"), vec!["page:1".to_owned()]),
+            (Some("presence_forbidden"), vec!["page:1".to_owned()]),
             "{told:?}"
         );
         for socket in [mila, otto, ana, elsewhere] {

@@ -90,7 +90,7 @@ fn every_publisher_says_who_is_here_on_all_nodes_and_of_one_tenant_alone() {
         assert_eq!((&body["present"], &body["channels"][0]["channel"]), (&json!(true), &json!("branch:1")));
         assert!(body["channels"][0]["since"].is_u64() && body.get("stale").is_none(), "{body}");
         let (_, _, body) = get(&stack, 0, key, "/v1/presence?user=nobody&tenant=rest-1").await;
-        assert_eq!(body, json!({"user": "nobody", "present": false, "channels": []}));
+        assert_eq!(body, json!({"user": "nobody", "present": false, "channels": [], "next": null}));
         // Page by page, in the order of their coming, each once.
         let mut path = "/v1/presence/branch:1?tenant=rest-1&limit=1".to_owned();
         let mut read = Vec::new();
@@ -137,7 +137,7 @@ fn a_channels_rule_says_who_may_ask_for_administrators_too() {
         let (_, body) = asked(&ana, "/v1/presence?user=ana").await;
         assert_eq!((&body["present"], body["channels"].as_array().unwrap().len()), (&json!(true), 1));
         let (_, body) = asked(&mila, "/v1/presence?user=ana").await;
-        assert_eq!(body, json!({"user": "ana", "present": false, "channels": []}));
+        assert_eq!(body, json!({"user": "ana", "present": false, "channels": [], "next": null}));
         for (path, code) in [
             ("/v1/presence/b%20c", "invalid_parameter"),
             ("/v1/presence", "invalid_parameter"),

@@ -106,11 +106,12 @@ fn look_after_sessions<W: World>(key: u32, tables: &mut Tables<W::Socket>, conte
             session.reading = Reading::Nothing;
         }
         if now_ms >= session.expiring_ms {
-            session.expiring_ms = u64::MAX;
             expiring = Some(session.expires_ms - now_ms);
         }
     }
     if let Some(in_ms) = expiring {
+        // All sessions are of one token, and it is told once.
+        connection.sessions_mut().iter_mut().for_each(|session| session.expiring_ms = u64::MAX);
         tables.say(key, &ServerFrame::Expiring { in_ms });
     }
 }

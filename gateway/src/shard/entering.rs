@@ -260,7 +260,12 @@ fn come_in<W: World>(
     let Beginning { position, resumed, reset } = Beginning::of(resume, &room.life, room.cursor);
     let (life, room_cursor) = (room.life.clone(), room.cursor);
     let epoch = life.epoch.clone();
-    let (expires_ms, expiring_ms) = token_deadlines(identity.expires_at, context);
+    let (expires_ms, mut expiring_ms) = token_deadlines(identity.expires_at, context);
+    // The token's end was told already, of the tenants it is in.
+    let sessions = tables.get(key).map_or(&[][..], |connection| connection.sessions());
+    if sessions.iter().any(|session| session.expiring_ms == u64::MAX) {
+        expiring_ms = u64::MAX;
+    }
     let expires_in = identity.expires_at.saturating_sub(context.world.unix_us() / 1_000_000);
     let own = identity.channels();
     let watched_channels = if presence { channels.clone() } else { Vec::new() };
