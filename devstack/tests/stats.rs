@@ -45,6 +45,8 @@ fn stats_say_what_each_tenant_uses_on_which_node_and_are_old_without_redis() {
         let mut counts: Vec<u64> = nodes.iter().map(|node| node["connections"].as_u64().unwrap()).collect();
         counts.sort_unstable();
         assert_eq!(counts, [1, 2], "{north}");
+        let (_, nobody) = stats(&stack, stack.api_key(), "?tenant=east").await;
+        assert!(nobody.to_string().contains(r#""deliveries_per_second":0.0,"#), "{nobody}");
         becomes(&stack, "?tenant=south", |south| south["connections"] == 1).await;
         becomes(&stack, "?tenant=nobody", |nobody| nobody["connections"] == 0).await;
         let all = becomes(&stack, "", |all| all["connections"] == 4).await;

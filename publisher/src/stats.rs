@@ -136,7 +136,7 @@ fn all(cards: &[NodeCard], stale: bool) -> Stats {
         connections: Some(cards.iter().map(|card| card.connections).sum()),
         subscriptions: None,
         events_per_second: None,
-        deliveries_per_second: Some(cards.iter().map(|card| card.deliveries_per_second).sum()),
+        deliveries_per_second: Some(added(cards.iter().map(|card| card.deliveries_per_second))),
         nodes: nodes.collect(),
         stale,
     }
@@ -167,8 +167,12 @@ fn of_tenant(tenant: &TenantId, usage: &[(String, TenantUsage)], cards: &[NodeCa
         connections: Some(sum(|usage| usage.connections)),
         subscriptions: Some(sum(|usage| usage.subscriptions)),
         events_per_second: Some(events),
-        deliveries_per_second: Some(living.iter().map(|(_, usage)| usage.deliveries_per_second).sum()),
+        deliveries_per_second: Some(added(living.iter().map(|(_, usage)| usage.deliveries_per_second))),
         nodes,
         stale: false,
     }
+}
+/// The sum; of none a plain zero (`Iterator::sum` of no floats is -0.0).
+fn added(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.fold(0.0, |sum, number| sum + number)
 }

@@ -11,7 +11,7 @@
 //! | `session` | what is stored of a connection? |
 //! | `activity` | what is stored of what people do? |
 //!
-//! A further kind is a file with a [`Record`], a field of [`Records`] and a line in each of the writer's two functions.
+//! A further kind is a file with a [`Record`](waiting::Record), a field of [`Records`] and a line in each of the writer's two functions.
 
 mod activity;
 mod device;
