@@ -34,7 +34,7 @@ async fn ticket(stack: &Stack, claims: &Claims) -> String {
 /// With a ticket in the URL and nothing else.
 fn with_ticket(stack: &Stack, gateway: usize, ticket: &str) -> Connect {
     let url = format!("{}?ticket={ticket}", stack.gateway(gateway).ws_url());
-    Connect { patience: PATIENCE, ..Connect::new(url, "").place(TokenPlace::FirstFrame) }
+    Connect { patience: PATIENCE, ..Connect::new(url, "").place(TokenPlace::Nowhere) }
 }
 
 /// Opens a WebSocket by a ticket, as a browser does: it says nothing itself.
