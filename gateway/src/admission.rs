@@ -51,7 +51,7 @@ struct Inner {
     pace: Option<DefaultDirectRateLimiter>,
     counts: Mutex<Counts>,
     /// What people are counted under is their keyed hash, so a connection keeps a number and no names. Two people who share one
-    /// share a limit: among a million connected at once one pair in some fifty million such nodes does.
+    /// share a limit: of some forty million nodes with a million people each, one has such a pair.
     hashed: RandomState,
     unauthenticated: Holdings<AddressGroup, ()>,
 }
