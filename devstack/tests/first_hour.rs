@@ -219,7 +219,7 @@ async fn publish_tail_and_who_serve_any_installation() {
         ["--url", lb, "--api-key", key],
     );
     let who: Value = serde_json::from_str(&said(&who.await)).unwrap();
-    assert_eq!(who, serde_json::json!({"channel": "room:1", "count": 0, "members": []}));
+    assert_eq!(who, serde_json::json!({"channel": "room:1", "count": 0, "members": [], "next": null}));
     let who = elsewhere(vec!["who", "--user", "mila"], ["--url", lb, "--token", token]).await;
     assert_eq!(said(&who), "mila is in no channel that you see\n");
     let refused = elsewhere(vec!["who", "room:1"], ["--url", lb, "--token", token]).await;
