@@ -29,6 +29,13 @@ const ACTIVITY_DAYS: Var<Count> = Var {
     what: "days for which it is kept what people did (activity frames)",
 };
 
+const ANALYTICS_DAYS: Var<Count> = Var {
+    name: "CARILLON_ANALYTICS_DAYS",
+    absent: Absent::Default("400"),
+    kind: Count { min: 1, max: 3_650 },
+    what: "days for which it is kept how many events an hour had; longer than the events themselves",
+};
+
 const REVOCATION_DAYS: Var<Count> = Var {
     name: "CARILLON_REVOCATION_DAYS",
     absent: Absent::Default("90"),
@@ -66,7 +73,7 @@ const DRAIN_MS: Var<Millis> = Var {
 
 /// Every variable of this service, in the order of the reference.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    let own: [&'static dyn Declared; 11] = [
+    let own: [&'static dyn Declared; 12] = [
         &LISTEN,
         &OPS_LISTEN,
         &origin::ALLOWED,
@@ -76,6 +83,7 @@ pub fn variables() -> Vec<&'static dyn Declared> {
         &DEVICE_DAYS,
         &SESSION_DAYS,
         &ACTIVITY_DAYS,
+        &ANALYTICS_DAYS,
         &DRAIN_DELAY_MS,
         &DRAIN_MS,
     ];
@@ -101,6 +109,8 @@ pub struct Config {
     pub session_days: u32,
     /// Days for which it is kept what people did.
     pub activity_days: u32,
+    /// Days for which it is kept how many events an hour had.
+    pub analytics_days: u32,
     /// From unready to refusing connections.
     pub drain_delay: Duration,
     /// Longest time the stop then waits for what is under way.
@@ -126,6 +136,7 @@ impl Config {
             device_days: env.get(&DEVICE_DAYS)?,
             session_days: env.get(&SESSION_DAYS)?,
             activity_days: env.get(&ACTIVITY_DAYS)?,
+            analytics_days: env.get(&ANALYTICS_DAYS)?,
             drain_delay: env.get(&DRAIN_DELAY_MS)?,
             drain: env.get(&DRAIN_MS)?,
         })

@@ -7,7 +7,7 @@
 //! To add a reader: a file beside `backplane/src/log/projector/channel_index.rs`, and a line in `readers`.
 
 use crate::worker::{Driver, Outcome, Report, Schedule, Task};
-use carillon_backplane::log::{ChannelIndex, Log, LogError, News, Progress, Reader, Slot, Turn};
+use carillon_backplane::log::{Analytics, ChannelIndex, Log, LogError, News, Progress, Reader, Slot, Turn};
 use carillon_platform::telemetry::{Metric, MetricKind, describe};
 use carillon_protocol::TenantId;
 use metrics::{Counter, Gauge, counter, gauge};
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 /// Shorter than a lease lasts, whatever a run has to do.
 const RUN: Duration = Duration::from_secs(3);
+/// The period is the reader's.
 const SCHEDULE: Schedule = Schedule {
     period: Duration::from_secs(1),
     more: Duration::from_millis(20),
@@ -67,7 +68,7 @@ pub struct Projectors {
 
 /// Every reader there is.
 fn readers() -> Vec<Arc<dyn Reader>> {
-    vec![Arc::new(ChannelIndex)]
+    vec![Arc::new(ChannelIndex), Arc::new(Analytics)]
 }
 
 /// Their names.
@@ -80,8 +81,9 @@ pub fn start(driver: &Driver, log: &Log, worker: String) -> Projectors {
     describe(METRICS);
     for reader in readers() {
         let name = reader.name();
+        let schedule = Schedule { period: reader.period(), ..SCHEDULE };
         let projector = Arc::new(Projector::new(log.clone(), reader, worker.clone()));
-        driver.start(Task::new(name, SCHEDULE, move || {
+        driver.start(Task::new(name, schedule, move || {
             let projector = projector.clone();
             async move { projector.run().await }
         }));

@@ -88,6 +88,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         device_days,
         session_days,
         activity_days,
+        analytics_days,
         drain_delay,
         drain,
     } = config;
@@ -167,7 +168,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tokio::spawn(supervisor::tell_when_ready(ready.clone()));
     let driver = Driver::default();
     maintenance::today(&log).await;
-    let ages = maintenance::Ages { retention_days, latest_days, device_days, session_days, activity_days };
+    let ages = maintenance::Ages {
+        retention_days,
+        latest_days,
+        device_days,
+        session_days,
+        activity_days,
+        analytics_days,
+    };
     maintenance::start(&driver, &log, (&common.node, watched), ages, partitions);
     let projectors = projector::start(&driver, &log, format!("{}/{}", common.node, Uuid::new_v4()));
     let pages = worker::page(driver.statuses());

@@ -30,6 +30,8 @@ pub enum Maintenance {
     Keys,
     /// Forgetting keys of latest values.
     Latest,
+    /// Forgetting counts of hours.
+    Analytics,
     /// Forgetting devices.
     Devices,
     /// Making and dropping partitions of sessions.
@@ -94,6 +96,7 @@ impl Log {
             Maintenance::Retention => "retention",
             Maintenance::Keys => "keys",
             Maintenance::Latest => "latest",
+            Maintenance::Analytics => "analytics",
             Maintenance::Devices => "devices",
             Maintenance::Sessions => "sessions",
             Maintenance::LostSessions => "lost_sessions",
@@ -140,7 +143,7 @@ impl Log {
         self.forget(FORGET_LATEST, days as i32, most).await
     }
 
-    async fn forget(&self, sql: &str, age: i32, most: u32) -> Result<ForgottenKeys, LogError> {
+    pub(super) async fn forget(&self, sql: &str, age: i32, most: u32) -> Result<ForgottenKeys, LogError> {
         let row = self.maintain(sql, &[&age, &(most as i32)]).await?;
         let overdue = Duration::from_secs_f64(row.get::<_, f64>("overdue").max(0.0));
         Ok(ForgottenKeys { forgotten: row.get::<_, i64>("forgotten") as u64, overdue })

@@ -30,6 +30,7 @@
 //! | `migrate` | how does the schema get there? |
 
 mod activity;
+mod analytics;
 mod append;
 mod days;
 mod devices;
@@ -57,6 +58,7 @@ mod tickets;
 mod work;
 
 pub use activity::{ActivityPartitions, ActivityQuery, Did, StoredActivity};
+pub use analytics::{CountedKey, CountedTime, CountedTotal, Dimension, Hours};
 pub use append::{Append, Appended, IdempotencyKey};
 pub use devices::{Deliveries, DevicePlace, DeviceState, Pending, Receipts};
 pub use error::{LogError, Unwritable};
@@ -68,7 +70,9 @@ pub use maintenance::{Dropped, ForgottenKeys, Maintenance, PartitionState};
 pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};
 pub use pool::{Log, LogConfig, Role};
-pub use projector::{Batch, ChannelIndex, Lag, News, Progress, Reader, Slot, Turn, Work};
+pub use projector::{
+    ANALYTICS_KEYS, Analytics, Batch, ChannelIndex, Lag, News, Progress, Reader, Slot, Turn, Work,
+};
 pub use read::{LogPage, LoggedEvent, PAGE_BYTES, PAGE_ROWS};
 pub use revocations::{Revoke, RevokeOutcome, StoredRevocation};
 pub use search::{EventFilter, Order, Search};

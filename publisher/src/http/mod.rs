@@ -15,6 +15,7 @@
 //! | `stats` | `GET /v1/stats`: how many connections are there, where, and how much passes? |
 //! | `tickets` | `POST /v1/tickets`: how does somebody connect whose client can set no header? |
 //! | `activity` | `GET /v1/activity`: what did people do, as their pages say? |
+//! | `analytics` | `GET /v1/analytics`: how many events were there, by what they say? |
 //! | `health` | `/v1/health`: how is the installation, why, and by which numbers? |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
 //! | `position` | `GET /v1/position`: where does the log stand? |
@@ -33,6 +34,7 @@
 //! | `openapi`, `docs` | the contract for machines and people |
 
 mod activity;
+mod analytics;
 mod body;
 mod connections;
 mod content;
@@ -161,6 +163,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(disconnect::router())
         .merge(stats::router())
         .merge(activity::router())
+        .merge(analytics::router())
         .merge(health::router())
         .merge(openapi::router())
         .merge(docs::router())

@@ -144,17 +144,20 @@ fn about_numbers(numbers: &Numbers, reasons: &mut Vec<Reason>) {
         );
         reasons.push(Reason::new(State::Degraded, "partitions", message));
     }
-    for (name, lag) in &numbers.projectors {
-        let (events, seconds) = (lag.events, lag.seconds);
-        if seconds > BEHIND_SECONDS {
-            let message =
-                format!("{name} has not read {events} events, the oldest of them {seconds:.0} s old");
-            reasons.push(Reason::new(State::Degraded, "projector_behind", message));
-        } else if lag.workers == 0 && events > 0 {
-            let message = format!("no publisher works on {name}, which has not read {events} events");
-            reasons.push(Reason::new(State::Degraded, "projector_idle", message));
-        }
+    reasons.extend(numbers.projectors.iter().filter_map(|(name, lag)| about_lag(name, lag)));
+}
+
+/// What is wrong with a projector, if something is.
+pub(super) fn about_lag(name: &str, lag: &Lag) -> Option<Reason> {
+    let (events, seconds) = (lag.events, lag.seconds);
+    if seconds > BEHIND_SECONDS {
+        let message = format!("{name} has not read {events} events, the oldest of them {seconds:.0} s old");
+        return Some(Reason::new(State::Degraded, "projector_behind", message));
     }
+    (lag.workers == 0 && events > 0).then(|| {
+        let message = format!("no publisher works on {name}, which has not read {events} events");
+        Reason::new(State::Degraded, "projector_idle", message)
+    })
 }
 
 #[cfg(test)]

@@ -2,16 +2,19 @@
 //!
 //! | module | question it answers |
 //! |---|---|
+//! | `analytics` | are events counted, and how far behind the log? |
 //! | `events` | can events be published and read, and how far behind is what follows the log? |
 //! | `websocket` | which gateways serve connections? |
 //! | `observe` | where do the numbers come from? |
 //!
 //! Gateways are never asked: what is said of them is what they wrote into Redis. The judgement is pure; `observe` asks.
 
+mod analytics;
 mod events;
 mod observe;
 mod websocket;
 
+pub use analytics::AnalyticsHealth;
 pub use events::{Behind, EventsHealth, LogNumbers, Partitions, ProjectorLag};
 pub use observe::Subsystems;
 pub use websocket::{GatewayNumbers, Nodes, WebsocketHealth};

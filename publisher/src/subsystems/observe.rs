@@ -4,6 +4,7 @@
 //! its answer is kept for a moment and asked for by one at a time: how often health is asked for does not matter to the log. So is that
 //! about one tenant, of as many tenants as there is room for.
 
+use super::analytics::{self, AnalyticsHealth};
 use super::events::{self, EventsHealth, Numbers, Seen};
 use super::websocket::{self, WebsocketHealth};
 use crate::health::Health;
@@ -61,12 +62,7 @@ impl Subsystems {
 
     /// How the log and what follows it are: for this tenant, or for all.
     pub async fn events(&self, tenant: Option<&TenantId>) -> EventsHealth {
-        let writable = self.writable().await;
-        let numbers = match &writable {
-            // Nothing that is known to be away is asked.
-            Err(fault) if fault.is_down() => Err(fault.clone()),
-            _ => self.numbers(tenant).await,
-        };
+        let (writable, numbers) = self.log_says(tenant).await;
         events::judge(Seen {
             writable,
             exhausted: self.health.exhausted(),
@@ -74,6 +70,22 @@ impl Subsystems {
             commit: self.metrics.commits.last(),
             redis: (self.redis)(),
         })
+    }
+
+    /// How the counting of events is: for this tenant, or for all.
+    pub async fn analytics(&self, tenant: Option<&TenantId>) -> AnalyticsHealth {
+        let (writable, numbers) = self.log_says(tenant).await;
+        analytics::judge(writable, numbers)
+    }
+
+    async fn log_says(&self, tenant: Option<&TenantId>) -> (Result<(), LogError>, Result<Numbers, LogError>) {
+        let writable = self.writable().await;
+        let numbers = match &writable {
+            // Nothing that is known to be away is asked.
+            Err(fault) if fault.is_down() => Err(fault.clone()),
+            _ => self.numbers(tenant).await,
+        };
+        (writable, numbers)
     }
 
     /// Whether the log takes events, found out within a second.

@@ -115,6 +115,11 @@ impl Batch<'_> {
         Ok(self.transaction.execute(&statement, params).await?)
     }
 
+    pub(super) async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, LogError> {
+        let statement = self.prepare(sql).await?;
+        Ok(self.transaction.query(&statement, params).await?)
+    }
+
     async fn prepare(&self, sql: &str) -> Result<Statement, LogError> {
         Ok(match self.keeps {
             true => self.transaction.prepare_cached(sql).await?,

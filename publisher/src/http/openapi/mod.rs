@@ -56,12 +56,14 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::disconnect::disconnect,
         super::stats::stats,
         super::activity::list,
+        super::analytics::analytics,
         super::health::all,
+        super::health::analytics,
         super::health::events,
         super::health::websocket,
     ),
     components(schemas(shapes::Priority, shapes::StoredEvent, shapes::FaultDocument)),
-    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "presence", description = "Who is in a channel, over all gateways together."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "tickets", description = "Connecting where no header can be set."), (name = "connections", description = "Who is connected."), (name = "activity", description = "What people did, as their pages say."), (name = "health", description = "How the parts of the installation are, why, and by which numbers."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
+    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "presence", description = "Who is in a channel, over all gateways together."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "tickets", description = "Connecting where no header can be set."), (name = "connections", description = "Who is connected."), (name = "activity", description = "What people did, as their pages say."), (name = "analytics", description = "How many events there were, by what they say."), (name = "health", description = "How the parts of the installation are, why, and by which numbers."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
 )]
 struct Contract;
 
