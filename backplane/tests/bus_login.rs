@@ -3,9 +3,9 @@
 
 mod bus_redis;
 
-use bus_redis::{Redis, eventually, listen, message, tenant};
+use bus_redis::{PATIENCE, Redis, eventually, listen, message, tenant};
 use bytes::Bytes;
-use carillon_backplane::bus::{Announcer, BusConfig, BusHealth, BusMode};
+use carillon_backplane::bus::{Announcer, BusConfig, BusHealth, BusMode, DownCause};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 const PASSWORDS: [&str; 6] = [
@@ -44,6 +44,26 @@ async fn a_name_and_a_password_may_hold_anything() {
     let (last, password) = (PASSWORDS[5], encoded(PASSWORDS[5]));
     assert_eq!(redis.words(&["CONFIG", "SET", "requirepass", last]), "+OK");
     works(&BusConfig::new(format!("redis://:{password}@{address}"), BusMode::Standalone, "t")).await;
+}
+
+/// Whoever may log in need not be allowed to publish: that is no fast path either, and it is seen when it is allowed again, also
+/// while there is nothing to announce.
+#[tokio::test]
+async fn redis_that_refuses_announcements_is_down_until_it_takes_them() {
+    let redis = Redis::start();
+    let announcer = Announcer::connect(&redis.config()).unwrap();
+    let mut health = announcer.health_changes();
+    health.wait_for(BusHealth::is_up).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(redis.words(&["ACL", "SETUSER", "default", "-publish"]), "+OK");
+        announcer.announce(&tenant("a"), Bytes::from_static(b"x"));
+        let refused =
+            |health: &BusHealth| matches!(health, BusHealth::Down { cause: DownCause::Refused, .. });
+        tokio::time::timeout(PATIENCE, health.wait_for(refused)).await.unwrap().unwrap();
+        assert_eq!(redis.words(&["ACL", "SETUSER", "default", "+publish"]), "+OK");
+        tokio::time::timeout(PATIENCE, health.wait_for(BusHealth::is_up)).await.unwrap().unwrap();
+    }
+    announcer.close().await;
 }
 
 #[tokio::test]

@@ -169,6 +169,28 @@ async fn a_frozen_redis_is_degraded_and_a_frozen_postgres_is_down() {
     becomes(stack, "/v1/health/events", "up", &[]).await;
 }
 
+/// An ACL that lets everybody in and nobody publish: everything is connected, and events come the slow way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_only_refuses_announcements_is_degraded() {
+    let _alone = alone().await;
+    let mut scene = Scene::start(StackConfig::default()).await;
+    scene.follow_at(0, 1).await;
+    let stack = &scene.stack;
+    becomes(stack, "/v1/health/websocket", "up", &[]).await;
+    stack.redis().command("ACL SETUSER default -publish").await.unwrap();
+    scene.publish(1).await;
+    let (status, events) = becomes(stack, "/v1/health/events", "degraded", &["redis"]).await;
+    assert_eq!((status, &events["redis"]["up"]), (200, &json!(false)), "{events}");
+    assert!(events["reasons"][0]["message"].as_str().unwrap().contains("refused"), "{events}");
+    let (status, websocket) = becomes(stack, "/v1/health/websocket", "degraded", &["redis"]).await;
+    assert_eq!((status, &websocket["nodes"]["serving"]), (200, &json!(2)), "{websocket}");
+    // Nothing is published meanwhile: that it is allowed again is found out all the same.
+    stack.redis().command("ACL SETUSER default +publish").await.unwrap();
+    becomes(stack, "/v1/health/events", "up", &[]).await;
+    becomes(stack, "/v1/health/websocket", "up", &[]).await;
+    scene.assert_whole().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn gateways_that_are_gone_or_emptied_are_seen_without_asking_them() {
     let _alone = alone().await;

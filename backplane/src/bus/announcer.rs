@@ -26,6 +26,10 @@ use tokio::sync::watch;
 const WINDOW: usize = 1_024;
 /// Longest time [`Announcer::close`] goes on sending.
 const FLUSH: Duration = Duration::from_millis(500);
+/// How long after Redis refused an announcement it is asked whether it takes one, when there is nothing to announce.
+const ASKED_AGAIN: Duration = Duration::from_secs(2);
+/// The weight of that question, which was never in the outbox.
+const QUESTION: usize = 0;
 
 /// What is announced, and so what it means that an announcement is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,18 @@ pub(super) enum Carries {
     Events,
     /// What only those get who are connected now: the clients of other gateways do not get it.
     Live,
+}
+
+impl Carries {
+    /// What it means that Redis refuses them.
+    fn without(self) -> &'static str {
+        match self {
+            Self::Events => {
+                "redis refuses announcements: events get to gateways by the slow path, from the log"
+            }
+            Self::Live => "redis refuses this gateway's announcements: signals reach its own clients alone",
+        }
+    }
 }
 
 /// The announcing side of the bus. Clones share one connection; it ends with the last of them.
@@ -90,6 +106,7 @@ impl Announcer {
         let sender = Sender {
             carries,
             dialer,
+            question: Names::new(&config.prefix, "").probe().to_owned(),
             timing: config.timing,
             outbox,
             metrics,
@@ -141,6 +158,8 @@ impl Announcer {
 struct Sender {
     carries: Carries,
     dialer: Dialer,
+    /// A channel that nobody listens to.
+    question: String,
     timing: Timing,
     outbox: Arc<Outbox>,
     metrics: Arc<AnnouncerMetrics>,
@@ -148,7 +167,7 @@ struct Sender {
     health: HealthCell,
     /// Answers to PUBLISH, a sign of life besides PONG.
     answers: AtomicU64,
-    /// Whether Redis refused the last announcement that it answered, and that was told.
+    /// Whether Redis refused the last announcement that it answered.
     is_refused: AtomicBool,
 }
 
@@ -177,6 +196,8 @@ impl Sender {
             let failure = match self.dialer.dial(Purpose::Publish).await {
                 Err(failure) => failure,
                 Ok((link, mut end)) => {
+                    // Who may log in need not be allowed to publish: that is seen at the first announcement.
+                    self.is_refused.store(false, Ordering::Relaxed);
                     self.health.up();
                     backoff.reset();
                     let answers = || self.answers.load(Ordering::Relaxed);
@@ -219,8 +240,16 @@ impl Sender {
                     }
                 }
                 () = self.outbox.wait(), if under_way.len() < WINDOW => {}
+                () = tokio::time::sleep(ASKED_AGAIN), if under_way.is_empty() && self.is_refused() => {
+                    let asking: Publishing = link.publish(self.question.clone(), Bytes::new()).await;
+                    under_way.push(Box::pin(async move { (QUESTION, asking.await) }));
+                }
             }
         }
+    }
+
+    fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
     }
 
     fn take(&self) -> Option<Announcement> {
@@ -231,35 +260,26 @@ impl Sender {
 
     /// Books one result; a failure when the connection is not to be trusted any more.
     fn settle(&self, weight: usize, result: Result<(), PublishError>) -> Option<Failure> {
-        self.outbox.done(weight);
+        if weight != QUESTION {
+            self.outbox.done(weight);
+            self.metrics.settled(&result);
+        }
         match result {
             Ok(()) => {
                 self.answers.fetch_add(1, Ordering::Relaxed);
-                self.metrics.published.increment(1);
-                self.is_refused.store(false, Ordering::Relaxed);
+                if self.is_refused() {
+                    self.is_refused.store(false, Ordering::Relaxed);
+                    self.health.up();
+                }
                 None
             }
             Err(PublishError::Refused(detail)) => {
                 self.answers.fetch_add(1, Ordering::Relaxed);
-                self.metrics.failed(PublishFault::Refused, 1);
-                if !self.is_refused.swap(true, Ordering::Relaxed) {
-                    match self.carries {
-                        Carries::Events => tracing::warn!(
-                            detail,
-                            "redis refuses announcements: events get to gateways by the slow path, from the log"
-                        ),
-                        Carries::Live => tracing::warn!(
-                            detail,
-                            "redis refuses this gateway's announcements: signals reach its own clients alone"
-                        ),
-                    }
-                }
+                self.is_refused.store(true, Ordering::Relaxed);
+                self.health.refused(&detail, self.carries.without());
                 None
             }
-            Err(PublishError::Lost(failure)) => {
-                self.metrics.failed(PublishFault::Connection, 1);
-                Some(failure)
-            }
+            Err(PublishError::Lost(failure)) => Some(failure),
         }
     }
 

@@ -119,22 +119,36 @@ impl HealthCell {
 
     /// Logs the first failure and each change of cause, not every attempt.
     pub(super) fn down(&self, failure: &Failure) {
-        let changed = self.value.send_if_modified(|health| {
-            let (since, changed) = match *health {
-                BusHealth::Up => (Instant::now(), true),
-                BusHealth::Down { since, cause } => (since, cause != failure.cause),
-            };
-            *health = BusHealth::Down { since, cause: failure.cause };
-            changed
-        });
-        if changed {
-            self.gauge.set(0.0);
+        if self.failed(failure.cause) {
             let (cause, detail) = (failure.cause.as_str(), failure.detail.as_str());
             match failure.cause {
                 DownCause::Stopped => tracing::info!(side = self.side, "redis is no longer used"),
                 _ => tracing::warn!(side = self.side, cause, detail, "redis is down"),
             }
         }
+    }
+
+    /// Redis answers, and refuses what this side is for; `meaning` says what follows. Logged when it begins.
+    pub(super) fn refused(&self, detail: &str, meaning: &str) {
+        if self.failed(DownCause::Refused) {
+            tracing::warn!(side = self.side, detail, "{meaning}");
+        }
+    }
+
+    /// Whether that is news.
+    fn failed(&self, now: DownCause) -> bool {
+        let changed = self.value.send_if_modified(|health| {
+            let (since, changed) = match *health {
+                BusHealth::Up => (Instant::now(), true),
+                BusHealth::Down { since, cause } => (since, cause != now),
+            };
+            *health = BusHealth::Down { since, cause: now };
+            changed
+        });
+        if changed {
+            self.gauge.set(0.0);
+        }
+        changed
     }
 }
 

@@ -1,6 +1,7 @@
 //! What does the bus count? Every metric of it, declared and described here and nowhere else.
 
 use super::announcer::Carries;
+use super::fred::PublishError;
 use super::inbox::Interruption;
 use ::metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
@@ -53,7 +54,7 @@ pub(super) enum PublishFault {
 
 /// Handles are made once: recording through one is ten times cheaper than by name.
 pub(super) struct AnnouncerMetrics {
-    pub(super) published: Counter,
+    published: Counter,
     pub(super) up: Gauge,
     failed: [Counter; 5],
 }
@@ -66,6 +67,15 @@ impl AnnouncerMetrics {
             // A gateway's listener has the gauge.
             up: if carries == Carries::Events { gauge!(UP) } else { Gauge::noop() },
             failed: failed.map(|reason| counter!(PUBLISH_FAILED, "reason" => reason)),
+        }
+    }
+
+    /// How an announcement ended that was sent.
+    pub(super) fn settled(&self, result: &Result<(), PublishError>) {
+        match result {
+            Ok(()) => self.published.increment(1),
+            Err(PublishError::Refused(_)) => self.failed(PublishFault::Refused, 1),
+            Err(PublishError::Lost(_)) => self.failed(PublishFault::Connection, 1),
         }
     }
 

@@ -92,7 +92,14 @@ pub(super) fn judge(registry: &Registry, bus: BusHealth, whole: bool) -> Websock
         }
         _ => {}
     }
-    let meaning = "events arrive later, signals reach one gateway's clients alone, and which gateways there are is not known";
+    let meaning = match bus {
+        BusHealth::Down { cause: DownCause::Refused, .. } if nodes.is_some() => {
+            "it takes no announcements: events arrive later, and where gateways may not publish either, signals reach one gateway's clients alone"
+        }
+        _ => {
+            "events arrive later, signals reach one gateway's clients alone, and which gateways there are is not known"
+        }
+    };
     reasons.extend(redis(bus, meaning));
     let told = cards.filter(|_| whole);
     WebsocketHealth {
@@ -168,6 +175,11 @@ mod tests {
         let of = |cause| codes(&judge(&Registry::Unknown(cause), BusHealth::Up, true));
         assert_eq!(of(DownCause::Refused), (State::Degraded, vec!["registry_refused"]));
         assert_eq!(of(DownCause::Starting), (State::Degraded, vec!["registry_missing"]));
+        // It answers, and takes no announcements.
+        let refusing = BusHealth::Down { since: Instant::now(), cause: DownCause::Refused };
+        let health = judge(&fleet(&[NodeState::Serving]), refusing, true);
+        assert_eq!((codes(&health), health.nodes.unwrap().serving), ((State::Degraded, vec!["redis"]), 1));
+        assert!(health.reasons[0].message.contains("takes no announcements"), "{:?}", health.reasons);
     }
 
     #[test]
