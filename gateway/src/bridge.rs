@@ -33,7 +33,7 @@ pub(crate) async fn run(
         let relay = relay.clone();
         // In the order in which they come from a connection.
         let turn = match &request {
-            Request::Publish { connection, .. } => Some(order.next(connection.shard, connection.number)),
+            Request::Publish { connection, .. } => Some(order.next(*connection)),
             _ => None,
         };
         tokio::spawn(async move {

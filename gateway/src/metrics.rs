@@ -94,7 +94,7 @@ declare! {
     fleet_connections: Gauge = "carillon_fleet_connections", "connections of all of them together";
     rules_read: Counter = "carillon_rules_read_total", "times the rules of a tenant were read: when it was opened here, and when they had changed";
     rules_followed: Counter = "carillon_rules_followed_total", "tenants whose rules had changed and are followed on this node";
-    rules_removed: Counter = "carillon_rules_removed_total", "memberships in channels that ended because a changed rule does not allow them";
+    rules_removed: Counter = "carillon_rules_removed_total", "channels that connections were taken out of while they stayed open, one for each connection and channel: a changed rule or the application no longer allows them, or the application could not be asked again";
     limited_connections: Counter = "carillon_limited_connections_total", "clients turned away because their tenant has as many connections as its limit says";
     limited_signals: Counter = "carillon_limited_signals_total", "signals refused because their tenant's clients sent as many as its limit says";
     signals_received: Counter = "carillon_signals_received_total", "signals heard from other nodes";

@@ -5,6 +5,7 @@
 //! may have under way; each has its end within [`WITHIN`], in an answer or in `unavailable`, after which a repeat with the same id
 //! finds out what became of it and publishes nothing twice.
 
+use crate::shard::ConnectionId;
 use carillon_backplane::api_key::Fresh;
 use carillon_backplane::log::{Log, LogError};
 use carillon_platform::auth::Identity;
@@ -35,11 +36,11 @@ static UNREACHABLE: Seldom<()> = Seldom::new();
 static NO_KEY: Seldom<()> = Seldom::new();
 
 /// One that is under way.
-pub(crate) type UnderWay = Holding<TenantId, (u16, u32)>;
+pub(crate) type UnderWay = Holding<TenantId, ConnectionId>;
 
 /// What may be under way on this node, and who has how much of it. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Relays(Holdings<TenantId, (u16, u32)>);
+pub(crate) struct Relays(Holdings<TenantId, ConnectionId>);
 
 impl Default for Relays {
     fn default() -> Self {
@@ -48,9 +49,9 @@ impl Default for Relays {
 }
 
 impl Relays {
-    /// One more of the connection at this place of a shard.
-    pub(crate) fn begin(&self, tenant: &TenantId, shard: u16, place: u32) -> Result<UnderWay, Full> {
-        self.0.try_take(Holder { group: tenant.clone(), member: (shard, place) }, 1)
+    /// One more of this connection.
+    pub(crate) fn begin(&self, tenant: &TenantId, connection: ConnectionId) -> Result<UnderWay, Full> {
+        self.0.try_take(Holder { group: tenant.clone(), member: connection }, 1)
     }
 }
 
@@ -63,16 +64,16 @@ pub(crate) struct Turn {
 
 /// Has what a connection publishes come into the log in the order in which it was sent.
 #[derive(Default)]
-pub(crate) struct Order(HashMap<(u16, u64), oneshot::Receiver<()>>);
+pub(crate) struct Order(HashMap<ConnectionId, oneshot::Receiver<()>>);
 
 impl Order {
     /// The turn of the next event of this connection.
-    pub(crate) fn next(&mut self, shard: u16, number: u64) -> Turn {
+    pub(crate) fn next(&mut self, connection: ConnectionId) -> Turn {
         if self.0.len() >= 2 * UNDER_WAY.total {
             self.0.retain(|_, done| done.try_recv() == Err(oneshot::error::TryRecvError::Empty));
         }
         let (ended, ends) = oneshot::channel();
-        Turn { before: self.0.insert((shard, number), ends), _ended: ended }
+        Turn { before: self.0.insert(connection, ends), _ended: ended }
     }
 }
 
@@ -319,6 +320,19 @@ mod tests {
         }
     }
 
+    /// A place in the shard's table is taken again at once by whoever comes next.
+    #[test]
+    fn what_a_connection_that_is_gone_has_under_way_is_not_the_next_ones() {
+        let (relays, tenant) = (Relays::default(), TenantId::new("acme").unwrap());
+        let connection = |number| ConnectionId { shard: 0, key: 3, number };
+        let gone: Vec<_> =
+            (0..UNDER_WAY.per_member).map(|_| relays.begin(&tenant, connection(1)).unwrap()).collect();
+        assert!(relays.begin(&tenant, connection(1)).is_err());
+        assert!(relays.begin(&tenant, connection(2)).is_ok());
+        drop(gone);
+        assert!(relays.begin(&tenant, connection(1)).is_ok());
+    }
+
     #[test]
     fn what_goes_to_a_publisher_names_the_person_and_always_an_id() {
         let person = Identity {
@@ -353,7 +367,8 @@ mod tests {
     fn i10_so_many_are_under_way_of_a_connection_a_tenant_and_a_node() {
         let relays = Relays::default();
         let tenant = |name: &str| TenantId::new(name).unwrap();
-        let begin = |name: &str, place| relays.begin(&tenant(name), 0, place);
+        let connection = |number| ConnectionId { shard: 0, key: 0, number };
+        let begin = |name: &str, number| relays.begin(&tenant(name), connection(number));
         let one: Vec<UnderWay> = (0..16).map(|_| begin("a", 1).unwrap()).collect();
         assert_eq!(begin("a", 1).err(), Some(Full::Member));
         let of_a: Vec<UnderWay> = (0..240).map(|n| begin("a", 2 + n / 16).unwrap()).collect();

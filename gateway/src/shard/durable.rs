@@ -47,7 +47,7 @@ fn hand_over<W: World>(
     let rules = &tables.rooms.get(session.room).ok_or_else(gone)?.rules;
     let rule: Option<&Rule> = rules.find(&publish.channel).map(|found| found.rule);
     take_rate(rule.ok_or_else(gone)?, person, &publish.channel, context)?;
-    let under_way = context.config.relays.begin(&person.tenant, context.shard, at.key).map_err(too_many)?;
+    let under_way = context.config.relays.begin(&person.tenant, connection.id).map_err(too_many)?;
     // What a page publishes into the log comes back to it like everybody's, unless it says that it needs no echo.
     let name = || connection.id.name(&context.config.run);
     let except = (publish.echo == Some(false)).then(name);
