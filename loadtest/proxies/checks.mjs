@@ -16,6 +16,7 @@ const ORIGIN = 'https://page.example'
 /** Headers that a page asks for. */
 const ASKED = 'authorization,ce-id,content-type'
 const HEAD = 32 * 1024
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 /** Above every time-out of a minute. */
 const QUIET = 65_000
 /** As large as an event may be, to a hundred channels of the longest names. */
@@ -91,6 +92,21 @@ async function comesBack(proxy) {
   const retry = Number(/^retry: (\d+)$/m.exec(stream.text)?.[1])
   assert.ok(retry >= 1000 && retry <= 3000, `retry: ${stream.text}`)
   assert.equal(JSON.parse(/^data: (.*)$/m.exec(stream.text)[1]).code, 'unavailable')
+}
+
+/** A path arrives as it was written: a pattern of a rule has braces and stars, and one of them is what a path is called. */
+async function spelled(proxy, publisher) {
+  const headers = { authorization: `Bearer ${stack.apiKey}`, 'content-type': 'application/json' }
+  const body = JSON.stringify({ subscribe: ['role:front'] })
+  for (const [path, pattern] of [['order:%7Border%7D', 'order:{order}'], ['desk:*', 'desk:*'], ['test', 'test'], ['%74est', 'test']]) {
+    const rule = (at, method) => ask(at, `/v1/channel-rules/${path}?tenant=${stack.tenant}`, { method, headers, body: method === 'PUT' ? body : undefined })
+    const put = await rule(proxy, 'PUT')
+    assert.deepEqual([put.status, put.json?.pattern], [200, pattern], `PUT ${path}: ${put.text.slice(0, 120)}`)
+    const got = await rule(proxy, 'GET')
+    assert.deepEqual([got.status, got.json?.pattern], [200, pattern], `GET ${path}: ${got.text.slice(0, 120)}`)
+    assert.equal((await rule(proxy, 'DELETE')).status, 204, `DELETE ${path}`)
+    assert.equal((await rule(publisher, 'GET')).status, 404, path)
+  }
 }
 
 /** Sockets all over the fleet. */
@@ -174,6 +190,25 @@ export const checks = {
     assert.deepEqual([refused.status, refused.json?.code], [413, 'body_too_large'], `${refused.status} ${refused.text.slice(0, 80)}`)
     for (const path of ['/metrics', '/readyz', '/livez', '/v1/ws/', '/v1/wsx']) assert.equal((await ask(proxy, path)).status, 404, path)
     for (const path of ['/', '/docs', '/openapi.json']) assert.equal((await ask(proxy, path)).status, 200, path)
+    return 'yes'
+  },
+
+  /** Each path of the contract is sent to who has it: whoever does not have a path says 404 to it, also to those who show nothing. */
+  async paths({ proxy, fleet }) {
+    const [gateway, publisher] = [fleet.gateways[0], fleet.publishers[0]]
+    const document = async (path) => (await ask(publisher, path)).json
+    const [rest, sockets] = [await document('/openapi.json'), await document('/asyncapi.json')]
+    const wanted = METHODS.flatMap((method) => Object.keys(rest.paths).filter((path) => rest.paths[path][method.toLowerCase()]).map((path) => [method, path, publisher, gateway]))
+    const addresses = ['/ws', ...Object.values(sockets.channels).map(({ address }) => address)]
+    wanted.push(...addresses.map((path) => [path === '/v1/commands' ? 'POST' : 'GET', path, gateway, publisher]))
+    assert.ok(wanted.length > 30, `${wanted.length} operations`)
+    for (const [method, path, owner, other] of wanted) {
+      const [said, elsewhere, through] = await Promise.all([owner, other, proxy].map((at) => ask(at, path.replaceAll(/\{[^}]*\}/g, 'x'), { method })))
+      assert.notEqual(said.status, 404, `${method} ${path}: ${owner.name} does not know it`)
+      assert.equal(elsewhere.status, 404, `${method} ${path}: ${other.name} has it, too`)
+      assert.deepEqual([through.status, through.json?.code], [said.status, said.json?.code], `${method} ${path}`)
+    }
+    await spelled(proxy, publisher)
     return 'yes'
   },
 

@@ -8,6 +8,7 @@ Written by \`make proxies\` (loadtest/proxies): each proxy runs with the file th
 |---|---|
 | token | the four places of the [token](PROTOCOL.md#31-opening-get-v1ws-also-ws): header, subprotocol, query, first frame; \`/v1/ws\` and \`/ws\` |
 | SSE, poll, REST | the welcome and three events, each at once; a poll that waits; publish, list, a body of 1 MiB, refusals that are the publisher's own, pages that are none of the public's |
+| paths | every operation of \`/openapi.json\` and \`/asyncapi.json\` goes to the service that has it, and rules whose patterns have braces, a star or letters that are encoded (\`%74est\`) are set, read and deleted |
 | 1,000 | a first frame that names a thousand channels |
 | head | a token of 8 KiB in every place, 450 channels \`contact:<uuid>\` in a URL beside it, 32,000 bytes in one header and in one URL |
 | above | what is said to a head of 40 KiB |
@@ -25,9 +26,14 @@ Written by \`make proxies\` (loadtest/proxies): each proxy runs with the file th
 
 `
 
-const COLUMNS = [['token', 'token'], ['sse', 'SSE'], ['poll', 'poll'], ['rest', 'REST'], ['channels', '1,000'], ['head', 'head'], ['over', 'above'], ['largest', 'largest'], ['cors', 'CORS'], ['address', 'address'], ['kill', 'kill'], ['drain', 'drain'], ['reload', 'reload'], ['outage', 'outage'], ['publishers', 'publishers'], ['gateways', 'gateways'], ['many', '2,000'], ['h2', 'HTTP/2'], ['quiet', 'quiet']]
+const COLUMNS = [['token', 'token'], ['sse', 'SSE'], ['poll', 'poll'], ['rest', 'REST'], ['paths', 'paths'], ['channels', '1,000'], ['head', 'head'], ['over', 'above'], ['largest', 'largest'], ['cors', 'CORS'], ['address', 'address'], ['kill', 'kill'], ['drain', 'drain'], ['reload', 'reload'], ['outage', 'outage'], ['publishers', 'publishers'], ['gateways', 'gateways'], ['many', '2,000'], ['h2', 'HTTP/2'], ['quiet', 'quiet']]
 
 const TAIL = `
+## Paths
+
+Every file names what gateways have, \`/v1/ws\`, \`/ws\`, \`/v1/sse\`, \`/v1/poll\` and \`/v1/commands\`, and sends everything else to publishers: a new path of the REST API needs no line. lighttpd, Apache, Envoy and Traefik
+decode letters that need not be encoded (\`%74est\` comes as \`test\`; [try it](../findings/proxies-decode-letters.sh)): here, too, both are one path (RFC 3986, 6.2.2.2).
+
 ## HTTP/2
 
 Over HTTP/2 a browser asks for WebSockets on the connection it has (RFC 8441) if the proxy announces that it takes them. Then all sockets, event streams and requests of its pages to this name share the streams of

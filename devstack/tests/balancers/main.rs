@@ -3,8 +3,9 @@
 //! HAProxy, nginx and Envoy run with the very files that are shipped: [`shipped`] fills in this machine's addresses and
 //! nothing else. [`carry`] brings 2,000 sockets through death, drain and growth, [`address`] asks whom a gateway believes
 //! about a client's address, [`channels`] how many channels fit where, [`outage`] whether publishers that take no events
-//! can say why, [`unanswered`] what is said when nobody is left, [`routes`] what goes where, [`names`] whether DNS alone
-//! adds and removes servers, and [`syntax`] whether the balancers themselves accept every file.
+//! can say why, [`unanswered`] what is said when nobody is left, [`paths`] what goes where in every file, [`routes`] what
+//! goes where when they run, [`names`] whether DNS alone adds and removes servers, and [`syntax`] whether the balancers
+//! themselves accept every file.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -16,6 +17,7 @@ mod carry;
 mod channels;
 mod names;
 mod outage;
+mod paths;
 mod routes;
 mod shipped;
 mod syntax;

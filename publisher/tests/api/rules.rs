@@ -236,6 +236,22 @@ async fn the_tester_says_which_rule_decides_and_why() {
     assert_eq!(delete(&api, "/v1/channel-rules/rt-desk:*?tenant=*").await.status, 204);
 }
 
+/// Proxies decode what need not be encoded: both are one path.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_may_be_called_test_however_that_is_written() {
+    let api = Api::new().await;
+    for path in ["test", "%74est"] {
+        let path = format!("/v1/channel-rules/{path}?tenant=rules-named");
+        api.get(&path).await.problem(404, "not_found");
+        let set = api.call(Method::PUT, &path, &[JSON], r#"{"subscribe":["anyone"]}"#).await;
+        assert_eq!((set.status.as_u16(), &set.json["pattern"]), (200, &json!("test")), "{:?}", set.json);
+        assert_eq!(api.get(&path).await.json, set.json);
+        let tried = api.get(&format!("{path}&user=mila&channel=test")).await.json;
+        assert_eq!((&tried["pattern"], &tried["channel"]), (&json!("test"), &json!("test")), "{tried}");
+        assert_eq!(delete(&api, &path).await.status, 204);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stored_rule_that_cannot_be_read_is_shown_as_closed_and_hides_no_other() {
     let api = Api::new().await;

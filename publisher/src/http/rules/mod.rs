@@ -18,22 +18,45 @@ use super::reads::Reader;
 use super::{App, no_entry};
 use crate::access::Caller;
 use axum::Router;
-use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use carillon_backplane::log::Owner;
 use carillon_platform::rules::Pattern;
 use carillon_protocol::TenantId;
+use http::Uri;
 use std::sync::Arc;
 
 /// Names the installation's rules where a tenant is named.
 const INSTALLATION: &str = "*";
+/// Where rules are tried.
+const TEST: &str = "test";
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/channel-rules", get(read::list))
-        .route("/v1/channel-rules/test", get(test::test))
-        .route("/v1/channel-rules/{pattern}", get(read::one).put(write::put).delete(write::delete))
+        .route("/v1/channel-rules/{pattern}", get(one_or_test).put(write::put).delete(write::delete))
+}
+
+/// One rule; at `test`, where somebody or a channel is named, what the rules would let them do. `test` is a pattern, too, and no other
+/// way to write it in a path would be another path: proxies decode `%74est` on the way (RFC 3986, 6.2.2.2).
+async fn one_or_test(
+    app: State<Arc<App>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let is_test = path.as_ref().is_ok_and(|Path(text)| text == TEST) && names_somebody(&uri);
+    if is_test {
+        return Ok(test::test(app, caller, uri).await?.into_response());
+    }
+    Ok(read::one(app, caller, path, uri).await?.into_response())
+}
+
+fn names_somebody(uri: &Uri) -> bool {
+    let names = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
+    names.into_iter().any(|name| matches!(name, "user" | "roles" | "channel"))
 }
 
 /// Whose rules an administrator asks about: those of the tenant that is named, or of the only one; those of the installation
