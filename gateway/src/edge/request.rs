@@ -204,6 +204,35 @@ pub(super) fn token(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
+    /// What the document for programs says of the URLs is what is read of them.
+    #[test]
+    fn the_document_names_every_parameter_that_is_read_and_no_other() {
+        let document: serde_json::Value =
+            serde_json::from_str(carillon_protocol::asyncapi::DOCUMENT).unwrap();
+        let named = |bindings: &serde_json::Value| -> BTreeSet<String> {
+            bindings["query"]["properties"].as_object().unwrap().keys().cloned().collect()
+        };
+        let of = |operation: &str| named(&document["operations"][operation]["bindings"]["http"]);
+        let arms = include_str!("request.rs").split("match &*name {").nth(1).unwrap();
+        let arms = arms.split("other if is_last_event_id").next().unwrap();
+        let arms = arms.lines().map(str::trim).filter(|line| line.starts_with('"'));
+        let patterns = arms.map(|line| line.split("=>").next().unwrap());
+        let read: BTreeSet<String> = patterns
+            .flat_map(|names| names.split('|').map(|name| name.trim().trim_matches('"').to_owned()))
+            .chain(["lastEventId".to_owned()])
+            .collect();
+        let without = |names: &[&str]| -> BTreeSet<String> {
+            read.iter().filter(|name| !names.contains(&name.as_str())).cloned().collect()
+        };
+        assert_eq!(named(&document["channels"]["socket"]["bindings"]["ws"]), without(&["wait"]));
+        assert_eq!(of("stream"), without(&["wait"]));
+        assert_eq!(of("poll"), without(&["ticket", "presence"]));
+        let of_a_command = ["tenant", "device", "ticket", "token"].map(str::to_owned);
+        assert!(of_a_command.iter().all(|name| read.contains(name)));
+        assert_eq!(of("command"), of_a_command.into());
+    }
 
     fn query(text: &str) -> Result<UrlQuery, Refusal> {
         UrlQuery::of(text, None)
