@@ -138,7 +138,8 @@ impl Person {
 async fn run(plan: Plan, token: String, known: Arc<Mutex<Known>>, mut wishes: mpsc::UnboundedReceiver<Wish>) {
     for url in plan.urls.iter().cycle() {
         let mut wanted = Connect::new(url, &token);
-        wanted.patience = Duration::from_secs(3);
+        // Whoever comes back tries the next gateway soon; whoever does not has this try alone, and the machine may be busy.
+        wanted.patience = if plan.returns { Duration::from_secs(3) } else { PATIENCE };
         let opened = async {
             let (mut socket, _) = Socket::open(&wanted).await?;
             let ask = json!({"type": "subscribe", "id": "in", "channels": [plan.channel], "presence": true});
