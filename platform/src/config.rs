@@ -212,7 +212,7 @@ fn is_node_byte(b: u8) -> bool {
 }
 
 /// `<host>-<pid>`: unique on a host by the pid, among containers (where the pid is always 1) by the host name.
-fn default_node() -> String {
+pub fn default_node() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     node_name(&host, std::process::id())
 }

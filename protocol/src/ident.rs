@@ -116,6 +116,16 @@ name!(
 );
 
 name!(
+    /// A webhook's name within its tenant, chosen by an administrator.
+    WebhookId,
+    "webhook",
+    "1-64 characters of A-Z, a-z, 0-9, _, . and -",
+    |t| !t.is_empty()
+        && t.len() <= limits::WEBHOOK_BYTES
+        && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+);
+
+name!(
     /// An event's name within its tenant; by default also its idempotency key.
     EventId,
     "id",

@@ -46,7 +46,7 @@ pub use channel::{Channel, ChannelPattern};
 pub use close::CloseCode;
 pub use connection::{ConnectionName, Except};
 pub use epochs::{Began, Epochs};
-pub use ident::{Cursor, DeviceId, Epoch, EventId, LastEvent, LatestKey, Seq, TenantId, UserId};
+pub use ident::{Cursor, DeviceId, Epoch, EventId, LastEvent, LatestKey, Seq, TenantId, UserId, WebhookId};
 pub use settings::SettingsVersion;
 pub use signal::{Signal, Typing};
 pub use tag::Tag;

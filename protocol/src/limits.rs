@@ -6,6 +6,8 @@ pub const TENANT_BYTES: usize = 63;
 pub const USER_BYTES: usize = 128;
 /// Longest channel name, in bytes; `user:` and `role:` take a whole user or role name after the colon.
 pub const CHANNEL_BYTES: usize = 128;
+/// Longest name of a webhook, in bytes.
+pub const WEBHOOK_BYTES: usize = 64;
 /// Longest device name, in bytes.
 pub const DEVICE_BYTES: usize = 64;
 /// Longest event id, in bytes of UTF-8.

@@ -25,6 +25,7 @@
 //! | `probe` | could an event be stored now? |
 //! | `keys` | who is the bearer of this API key? |
 //! | `activity` | what did people do, as their pages say? |
+//! | `webhooks` | which HTTP endpoints get a tenant's events, and how far is each? |
 //! | `maintenance` | how do partitions come and go, and how are idempotency keys forgotten? |
 //! | `metrics` | what does the log count? |
 //! | `migrate` | how does the schema get there? |
@@ -55,6 +56,7 @@ mod sessions;
 mod settings;
 mod strain;
 mod tickets;
+mod webhooks;
 mod work;
 
 pub use activity::{ActivityPartitions, ActivityQuery, Did, StoredActivity};
@@ -78,3 +80,7 @@ pub use revocations::{Revoke, RevokeOutcome, StoredRevocation};
 pub use search::{EventFilter, Order, Search};
 pub use sessions::{ConnectionFilter, GatewayRun, OpenConnection, SessionPartitions, SessionState};
 pub use settings::{Owner, RuleChange, Settings, StoredApplication, StoredRule};
+pub use webhooks::{
+    DueWebhook, FailedDelivery, OpenWebhook, PendingDelivery, PutWebhook, Replayed, StoredDelivery,
+    StoredWebhook, WEBHOOKS, WebhookProgress, WebhookPut,
+};

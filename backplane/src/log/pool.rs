@@ -96,6 +96,12 @@ impl Log {
         Self { reading: Work::Repair, ..self.clone() }
     }
 
+    /// The same log, whose stretches are read for webhooks.
+    #[must_use]
+    pub fn for_webhooks(&self) -> Self {
+        Self { reading: Work::Deliver, ..self.clone() }
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), LogError> {
         let client = self.client(Work::Watch, "ping").await?;

@@ -4,8 +4,8 @@
 //! take two seconds each delay the thirty-third search and nothing else: neither an append, nor a key that is looked up,
 //! nor the watch over the heads, which never stands behind another question at all.
 //!
-//! A publisher uses `append`, `ask`, `search`, `watch` and `upkeep`, a gateway `ask`, `repair`, `resume`, `search`,
-//! `upkeep` and `watch`: at most 17 and 18 connections. They are made when they are wanted, the one used last is used next, and those
+//! A publisher uses `append`, `ask`, `search`, `watch`, `upkeep` and `deliver`, a gateway `ask`, `repair`, `resume`, `search`,
+//! `upkeep` and `watch`: at most 19 and 18 connections. They are made when they are wanted, the one used last is used next, and those
 //! that nothing wanted for a minute are closed. The numbers stand in docs/OPERATIONS.md, "Shares".
 
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(super) enum Work {
     Search,
     /// What nobody waits for: partitions, what readers of the log keep, what gateways store of clients.
     Upkeep,
+    /// What webhooks send, and how far they are.
+    Deliver,
 }
 
 /// What a kind of work may have.
@@ -42,8 +44,16 @@ pub(super) struct Share {
 
 impl Work {
     /// All kinds, in the order of their numbers.
-    pub(super) const ALL: [Self; 7] =
-        [Self::Append, Self::Watch, Self::Ask, Self::Repair, Self::Resume, Self::Search, Self::Upkeep];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Append,
+        Self::Watch,
+        Self::Ask,
+        Self::Repair,
+        Self::Resume,
+        Self::Search,
+        Self::Upkeep,
+        Self::Deliver,
+    ];
 
     /// The stable name, for metrics.
     pub(super) fn name(self) -> &'static str {
@@ -55,6 +65,7 @@ impl Work {
             Self::Resume => "resume",
             Self::Search => "search",
             Self::Upkeep => "upkeep",
+            Self::Deliver => "deliver",
         }
     }
 
@@ -70,6 +81,8 @@ impl Work {
             Self::Search => (4, 64, 1_000),
             // All background tasks of a publisher begin at once.
             Self::Upkeep => (2, 32, 1_000),
+            // Few endpoints at a time ask (publisher/src/webhooks); the others wait before this.
+            Self::Deliver => (2, 64, 1_000),
         };
         Share { connections, waiting, wait: Duration::from_millis(wait_ms) }
     }
@@ -82,7 +95,8 @@ mod tests {
     #[test]
     fn a_process_has_as_many_connections_as_the_handbook_says() {
         let most = |kinds: &[Work]| kinds.iter().map(|work| work.share().connections).sum::<usize>();
-        assert_eq!(most(&[Work::Append, Work::Ask, Work::Search, Work::Watch, Work::Upkeep]), 17);
+        let publisher = [Work::Append, Work::Ask, Work::Search, Work::Watch, Work::Upkeep, Work::Deliver];
+        assert_eq!(most(&publisher), 19);
         let gateway = [Work::Ask, Work::Repair, Work::Resume, Work::Search, Work::Upkeep, Work::Watch];
         assert_eq!(most(&gateway), 18);
     }

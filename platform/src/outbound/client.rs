@@ -9,11 +9,16 @@ use http::{HeaderMap, StatusCode};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How long an unused connection is kept: what a name leads to is judged again after it.
 const IDLE: Duration = Duration::from_secs(15);
-/// Unused connections to one host.
-const IDLE_PER_HOST: usize = 8;
+/// Unused connections to one host: as many as are used at a time.
+const IDLE_PER_HOST: usize = 32;
+/// Bodies that are read although nobody waits for them; beyond that connections are closed.
+static READ_BESIDE: Semaphore = Semaphore::const_new(256);
+/// How long the body of an answer is waited for whose status has decided.
+const BEGINNING: Duration = Duration::from_secs(1);
 
 /// Sends requests to tenants' URLs.
 #[derive(Clone)]
@@ -38,6 +43,26 @@ pub struct Answer {
     pub status: StatusCode,
     /// Its body.
     pub body: Vec<u8>,
+}
+
+/// What became of a request whose answer's status alone decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// What `Retry-After` says.
+    pub retry_after: Option<String>,
+    /// The beginning of the body, as far as it came in time.
+    pub beginning: Vec<u8>,
+}
+
+/// Of which answers the body is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Of all.
+    OfAll,
+    /// Of those that are no 2xx.
+    OfFailures,
 }
 
 /// Why there is no answer.
@@ -116,6 +141,61 @@ impl Outbound {
             Err(_) => Err(CallFault::TooSlow),
         }
     }
+
+    /// Posts JSON and hears the status. Of the body the beginning is kept, at most `bounds.answer_bytes`; whether it is whole, or ends
+    /// at all, changes nothing.
+    pub async fn deliver(
+        &self,
+        owner: &TenantId,
+        target: &Target,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        (wanted, bounds): (Wanted, Bounds),
+    ) -> Result<Reply, CallFault> {
+        let request = self.http.post(target.url().clone()).headers(headers);
+        let request = request.header(http::header::CONTENT_TYPE, "application/json").body(body);
+        let request = request.header(http::header::ACCEPT_ENCODING, "identity");
+        let reply = on_behalf_of(owner.clone(), reply(request, wanted, bounds.answer_bytes));
+        match tokio::time::timeout(bounds.within, reply).await {
+            Ok(result) => result,
+            Err(_) => Err(CallFault::TooSlow),
+        }
+    }
+}
+
+async fn reply(request: reqwest::RequestBuilder, wanted: Wanted, most: usize) -> Result<Reply, CallFault> {
+    let response = request.send().await.map_err(fault)?;
+    let status = response.status();
+    let retry_after = response.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.map(str::to_owned);
+    if wanted == Wanted::OfFailures && status.is_success() {
+        // Read to its end it leaves a connection that can be used again; nobody waits for that.
+        if let Ok(place) = READ_BESIDE.try_acquire() {
+            tokio::spawn(async move {
+                beginning(response, most).await;
+                drop(place);
+            });
+        }
+        return Ok(Reply { status, retry_after, beginning: Vec::new() });
+    }
+    Ok(Reply { status, retry_after, beginning: beginning(response, most).await })
+}
+
+/// What comes of a body in time.
+async fn beginning(mut response: reqwest::Response, most: usize) -> Vec<u8> {
+    let mut beginning = Vec::new();
+    let reading = async {
+        // A connection whose answer was not read to its end is closed, and not used again.
+        while let Ok(Some(piece)) = response.chunk().await {
+            let left = most - beginning.len();
+            beginning.extend_from_slice(&piece[..piece.len().min(left)]);
+            if piece.len() > left {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(BEGINNING, reading).await;
+    beginning
 }
 
 async fn exchange(request: reqwest::RequestBuilder, most: usize) -> Result<Answer, CallFault> {

@@ -20,7 +20,7 @@ mod resolver;
 pub mod signature;
 pub mod target;
 
-pub use client::{Answer, Bounds, CallFault, Outbound};
+pub use client::{Answer, Bounds, CallFault, Outbound, Reply, Wanted};
 pub use config::{OutboundConfig, Ports};
 pub use signature::SigningSecret;
 pub use target::{Target, TargetFault};

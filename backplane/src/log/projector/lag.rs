@@ -76,7 +76,7 @@ impl Log {
         Ok(news.into_iter().map(|News { tenant, .. }| tenant).collect())
     }
 
-    async fn projector_workers(&self, projector: &str) -> Result<u32, LogError> {
+    pub(in crate::log) async fn projector_workers(&self, projector: &str) -> Result<u32, LogError> {
         let row = exchange(self.client(Work::Upkeep, "lag").await?, async |client| {
             let ask = client.prepare_cached(WORKERS).await?;
             Ok(client.query_one(&ask, &[&projector]).await?)
