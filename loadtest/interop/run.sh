@@ -124,6 +124,7 @@ export CARILLON_PROGRAM=$bin/carillon CARILLON_DATA=$work/stack CARILLON_JWT_SEC
 CARILLON_JWT_SECRET=$(field s.jwt_secret)
 client page node "$here/first_page.mjs"
 client authorize node "$here/authorize.mjs"
+client webhooks node "$here/webhooks.mjs"
 
 echo "$passed passed, $failed failed"
 [[ $failed == 0 ]]

@@ -1,8 +1,13 @@
 //! What can be configured, and what holds when nothing is?
 
-use carillon_platform::config::{Common, DATABASE_URL, SHARED, listen, ops_listen};
-use carillon_platform::env::{Absent, ConfigError, Count, Declared, Env, Millis, Socket, Var};
+use carillon_platform::config::{Common, DATABASE_URL, NODE, SHARED, default_node, listen, ops_listen};
+use carillon_platform::env::{
+    Absent, ConfigError, Count, Declared, Env, Millis, ON_OFF, OneOf, Secret, Socket, Var,
+};
 use carillon_platform::origin::{self, OriginPolicy};
+use carillon_platform::outbound::OutboundConfig;
+use carillon_platform::telemetry::LogConfig;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const LISTEN: Var<Socket> = listen("0.0.0.0:8081");
@@ -57,6 +62,13 @@ const SESSION_DAYS: Var<Count> = Var {
     what: "days for which it is kept who was connected; older ones are dropped with their day's partition",
 };
 
+const PROJECTORS: Var<OneOf<bool>> = Var {
+    name: "CARILLON_PROJECTORS",
+    absent: Absent::Default("on"),
+    kind: ON_OFF,
+    what: "whether serve also runs what reads the logs in the background (projectors, webhooks); off where processes of their own do (carillon-publisher work)",
+};
+
 const DRAIN_DELAY_MS: Var<Millis> = Var {
     name: "CARILLON_DRAIN_DELAY_MS",
     absent: Absent::Default("2000"),
@@ -73,7 +85,7 @@ const DRAIN_MS: Var<Millis> = Var {
 
 /// Every variable of this service, in the order of the reference.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    let own: [&'static dyn Declared; 12] = [
+    let own: [&'static dyn Declared; 13] = [
         &LISTEN,
         &OPS_LISTEN,
         &origin::ALLOWED,
@@ -84,6 +96,7 @@ pub fn variables() -> Vec<&'static dyn Declared> {
         &SESSION_DAYS,
         &ACTIVITY_DAYS,
         &ANALYTICS_DAYS,
+        &PROJECTORS,
         &DRAIN_DELAY_MS,
         &DRAIN_MS,
     ];
@@ -111,6 +124,8 @@ pub struct Config {
     pub activity_days: u32,
     /// Days for which it is kept how many events an hour had.
     pub analytics_days: u32,
+    /// Whether this process also reads the logs in the background.
+    pub projectors: bool,
     /// From unready to refusing connections.
     pub drain_delay: Duration,
     /// Longest time the stop then waits for what is under way.
@@ -137,8 +152,37 @@ impl Config {
             session_days: env.get(&SESSION_DAYS)?,
             activity_days: env.get(&ACTIVITY_DAYS)?,
             analytics_days: env.get(&ANALYTICS_DAYS)?,
+            projectors: env.get(&PROJECTORS)?,
             drain_delay: env.get(&DRAIN_DELAY_MS)?,
             drain: env.get(&DRAIN_MS)?,
+        })
+    }
+}
+
+/// Everything `work` needs to know: the database, and where tenants' URLs may lead.
+#[derive(Debug, Clone)]
+pub struct WorkConfig {
+    /// This process's name.
+    pub node: String,
+    /// The address of probes and metrics.
+    pub ops_listen: SocketAddr,
+    /// Where the log is.
+    pub database_url: Secret,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// What tenants' URLs may be and lead to.
+    pub outbound: OutboundConfig,
+}
+
+impl WorkConfig {
+    /// Reads and checks all of it; the first fault ends it.
+    pub fn read(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            node: env.optional(&NODE)?.unwrap_or_else(default_node),
+            ops_listen: env.get(&OPS_LISTEN)?,
+            database_url: env.get(&DATABASE_URL)?,
+            log: LogConfig::read(env)?,
+            outbound: OutboundConfig::read(env)?,
         })
     }
 }
@@ -190,6 +234,16 @@ mod tests {
         let error = read("7", "8").unwrap_err();
         assert!(
             error.variable == "CARILLON_LATEST_DAYS" && error.to_string().contains("CARILLON_RETENTION_DAYS")
+        );
+    }
+
+    #[test]
+    fn a_process_that_only_works_needs_the_database_alone() {
+        let config = WorkConfig::read(&Env::of([("DATABASE_URL", "postgres://localhost/carillon")])).unwrap();
+        assert_eq!(config.ops_listen.port(), 9081);
+        assert_eq!(
+            WorkConfig::read(&Env::of([("CARILLON_NODE", "a")])).unwrap_err().variable,
+            "DATABASE_URL"
         );
     }
 

@@ -16,6 +16,7 @@
 //! `GET /v1/events` reads the same log back. While the log does not answer, [`health`] refuses everybody at once.
 //! [`worker`] runs what no request asks for: the [`maintenance`] of partitions and keys, and each [`projector`], which
 //! reads every log with a stored cursor: one writes the channel index, one counts events by hour.
+//! [`webhooks`] send events to tenants' endpoints; [`work`] is a process that runs these two and nothing else.
 //! [`presence`] asks Redis who is in a channel.
 //! [`readiness`] tells probes how this process is, [`subsystems`] back offices how the installation is, [`commits`] when events were
 //! committed last, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
@@ -41,4 +42,6 @@ pub mod stats;
 pub mod subsystems;
 pub mod tenants;
 pub mod usage;
+pub mod webhooks;
+pub mod work;
 pub mod worker;

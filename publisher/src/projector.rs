@@ -56,6 +56,17 @@ const EVENTS: Metric = Metric {
     what: "Events that a projector has read and committed the result of",
 };
 
+/// How many events somebody else who holds slots has not read, and how long the oldest work waits.
+pub(crate) fn lag(name: &'static str, events: u64, waited: Duration) {
+    gauge!(LAG_EVENTS.name, "projector" => name).set(events as f64);
+    gauge!(LAG_SECONDS.name, "projector" => name).set(waited.as_secs_f64());
+}
+
+/// How many slots somebody else holds.
+pub(crate) fn slots(name: &'static str, slots: usize) {
+    gauge!(SLOTS.name, "projector" => name).set(slots as f64);
+}
+
 /// Every metric of projectors, for `/metrics` and the reference page.
 pub const METRICS: &[Metric] = &[LAG_EVENTS, LAG_SECONDS, SLOTS, EVENTS];
 

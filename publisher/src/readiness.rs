@@ -12,6 +12,16 @@ const ANSWER: Duration = Duration::from_millis(700);
 
 /// A log that takes no events is of no use to a publisher: unready, and why. Without Redis events arrive later: degraded.
 pub async fn check(health: Health, announcer: Announcer, leaving: CancellationToken) -> Readiness {
+    let mut readiness = of_log(&health, &leaving).await;
+    if let BusHealth::Down { cause, .. } = announcer.health() {
+        let detail = format!("redis is down ({}): events arrive later, none is lost", cause.as_str());
+        readiness = readiness.because(State::Degraded, "redis", detail);
+    }
+    readiness
+}
+
+/// The same of a process that needs the log only.
+pub(crate) async fn of_log(health: &Health, leaving: &CancellationToken) -> Readiness {
     let mut readiness = Readiness::ready();
     if leaving.is_cancelled() {
         readiness = readiness.because(State::Unready, "draining", "this process is stopping");
@@ -24,10 +34,6 @@ pub async fn check(health: Health, announcer: Announcer, leaving: CancellationTo
     if let Some(fault) = health.exhausted() {
         let detail = format!("some requests get nothing from it: {fault}");
         readiness = readiness.because(State::Degraded, "database_exhausted", detail);
-    }
-    if let BusHealth::Down { cause, .. } = announcer.health() {
-        let detail = format!("redis is down ({}): events arrive later, none is lost", cause.as_str());
-        readiness = readiness.because(State::Degraded, "redis", detail);
     }
     readiness
 }

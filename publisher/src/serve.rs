@@ -9,7 +9,7 @@ use crate::batcher::Batcher;
 use crate::batcher::announce::Announce;
 use crate::config::Config;
 use crate::health::Health;
-use crate::http::{App, BodyBudget, Parsing, Reads, router};
+use crate::http::{App, BodyBudget, Parsing, Reads, Trials, router};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
@@ -19,6 +19,8 @@ use crate::stats::StatsReader;
 use crate::subsystems::Subsystems;
 use crate::tenants::Tenants;
 use crate::usage::Usage;
+use crate::webhooks::Hint;
+use crate::work::Readers;
 use crate::worker::{self, Activation, Driver};
 use crate::{maintenance, projector, readiness};
 use carillon_backplane::api_key;
@@ -27,7 +29,7 @@ use carillon_backplane::log::{self, Log, LogConfig, LogError, Role};
 use carillon_platform::ask::Asker;
 use carillon_platform::auth::Verifier;
 use carillon_platform::config::{Common, RedisMode};
-use carillon_platform::env::ConfigError;
+use carillon_platform::env::{ConfigError, Secret};
 use carillon_platform::listen::listen;
 use carillon_platform::outbound::{CallFault, Outbound};
 use carillon_platform::shutdown::Signals;
@@ -89,6 +91,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         session_days,
         activity_days,
         analytics_days,
+        projectors,
         drain_delay,
         drain,
     } = config;
@@ -100,7 +103,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let descriptors = descriptors::raise()?;
 
     let (leaving, stopping, closing) = <(CancellationToken, CancellationToken, CancellationToken)>::default();
-    let (log, announcer) = (connect_log(&common)?, Announcer::connect(&bus(&common))?);
+    let (log, announcer) = (connect_log(&common.database_url)?, Announcer::connect(&bus(&common))?);
     let presence = PresenceReader::connect(&bus(&common))?;
     let nodes = NodesWatch::connect(&bus(&common))?;
     let stats = {
@@ -119,8 +122,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     )?;
     let usage = Usage::default();
     let tenants = usage.metrics(common.tenant_metrics);
-    let batcher =
-        Batcher::start(log.clone(), health.clone(), via(&announcer, usage), metrics.clone(), &traces);
+    let hint = Hint::default();
+    let batcher = Batcher::start(
+        log.clone(),
+        health.clone(),
+        via(&announcer, usage, hint.clone()),
+        metrics.clone(),
+        &traces,
+    );
     tokio::spawn(limits.clone().follow(log.clone(), health.clone()));
     tokio::spawn(log::watch_pool(log.clone()));
     let verifier = Verifier::new(common.auth)?;
@@ -144,7 +153,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         limits: limits.clone(),
         stats,
         rates: Rates::default(),
-        asker: Asker::new(Outbound::new(common.outbound)?),
+        asker: Asker::new(Outbound::new(common.outbound.clone())?),
+        hint: hint.clone(),
+        trials: Trials::default(),
         health: health.clone(),
         subsystems,
         bodies: BodyBudget::default(),
@@ -177,7 +188,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         analytics_days,
     };
     maintenance::start(&driver, &log, (&common.node, watched), ages, partitions);
-    let projectors = projector::start(&driver, &log, format!("{}/{}", common.node, Uuid::new_v4()));
+    let readers = match projectors {
+        true => Some(Readers::start(&driver, &log, &common.node, common.outbound, hint)?),
+        false => None,
+    };
     let pages = worker::page(driver.statuses());
     let ops = tokio::spawn(ops::serve(ops_listener, scrape, tenants, ready, pages, closing.clone()));
     let serving = tokio::spawn(server.run(stopping.clone(), drain));
@@ -200,7 +214,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     };
     let committed = batcher.stop(LAST_BATCHES).await;
     driver.stop().await;
-    projectors.release().await;
+    if let Some(readers) = readers {
+        readers.release().await;
+    }
     announcer.close().await;
     closing.cancel();
     // A probe that is still being answered may not hold up the end.
@@ -216,9 +232,8 @@ fn socket_limits(descriptors: u64) -> SocketLimits {
     SocketLimits { total, unproven: total / UNPROVEN }
 }
 
-fn connect_log(common: &Common) -> Result<Log, LogError> {
-    let url = common.database_url.expose().to_owned();
-    Log::connect(LogConfig { url, role: Role::Publisher })
+pub(crate) fn connect_log(url: &Secret) -> Result<Log, LogError> {
+    Log::connect(LogConfig { url: url.expose().to_owned(), role: Role::Publisher })
 }
 
 fn bus(common: &Common) -> BusConfig {
@@ -230,10 +245,11 @@ fn bus(common: &Common) -> BusConfig {
     BusConfig::new(common.redis_url.expose(), mode, &common.redis_prefix)
 }
 
-fn via(announcer: &Announcer, usage: Usage) -> Announce {
+fn via(announcer: &Announcer, usage: Usage, hint: Hint) -> Announce {
     let announcer = announcer.clone();
     Arc::new(move |batch| {
         usage.stored(&batch);
+        hint.log_has_grown();
         announcer.announce(&batch.tenant, envelope::encode(&batch));
     })
 }
@@ -246,6 +262,6 @@ fn tell(announcer: &Announcer) -> Tell {
     })
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     listen(address).map_err(|error| ServeError::Listen(address, error))
 }

@@ -138,6 +138,7 @@ CARILLON_DEVICE_DAYS: {{ int64 .values.deviceDays | quote }}
 CARILLON_SESSION_DAYS: {{ int64 .values.sessionDays | quote }}
 CARILLON_ACTIVITY_DAYS: {{ int64 .values.activityDays | quote }}
 CARILLON_ANALYTICS_DAYS: {{ int64 .values.analyticsDays | quote }}
+CARILLON_PROJECTORS: {{ ternary "on" "off" .values.projectors | quote }}
 {{- end -}}
 
 {{/* The secrets of a component: a list of {name: variable, secret, key}. */}}

@@ -5,8 +5,9 @@ mod probe;
 mod rotate_epoch;
 mod token;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, WorkConfig};
 use crate::serve::{ServeError, serve};
+use crate::work::work;
 use carillon_backplane::bus::BusError;
 use carillon_backplane::log::{LogError, migrate};
 use carillon_platform::env::{ConfigError, Env, reference};
@@ -28,6 +29,8 @@ pub struct Cli {
 enum Command {
     /// Serve until SIGTERM or SIGINT.
     Serve,
+    /// Read the logs in the background (projectors, webhooks) until SIGTERM or SIGINT, and take no requests.
+    Work,
     /// Bring the database's schema up to date. Safe to repeat and while services run.
     Migrate,
     /// Print the variables and the values in effect.
@@ -104,6 +107,14 @@ impl Cli {
                     tracing::warn!("{warning}");
                 }
                 Ok(serve(config).await?)
+            }
+            Command::Work => {
+                let config = WorkConfig::read(env)?;
+                telemetry::init(&config.log).map_err(ServeError::from)?;
+                for warning in env.unknown(&config::variables()) {
+                    tracing::warn!("{warning}");
+                }
+                Ok(work(config).await?)
             }
             Command::Migrate => {
                 let report = migrate(&config::database_url(env)?).await?;

@@ -10,6 +10,7 @@
 //! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
 //! | [`rules`](self) | `/v1/channel-rules` |
 //! | `tenants` | `/v1/tenants/{tenant}`: what is set for a tenant beside its rules? |
+//! | [`webhooks`](self) | `/v1/webhooks`: which HTTP endpoints get a tenant's events? |
 //! | `connections` | `GET /v1/connections`: who is connected? |
 //! | `disconnect` | `DELETE /v1/connections`: how is somebody disconnected who must not come back? |
 //! | `stats` | `GET /v1/stats`: how many connections are there, where, and how much passes? |
@@ -67,10 +68,12 @@ mod stats;
 mod tenants;
 mod tickets;
 mod turn;
+mod webhooks;
 
 pub use body::BodyBudget;
 pub use parsing::Parsing;
 pub use reads::Reads;
+pub use webhooks::Trials;
 
 use crate::access::{Caller, Denied, Gate, TenantFault};
 use crate::batcher::Intake;
@@ -83,6 +86,7 @@ use crate::rules::Rules;
 use crate::stats::StatsReader;
 use crate::subsystems::Subsystems;
 use crate::tenants::Tenants;
+use crate::webhooks::Hint;
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::routing::{get, post};
@@ -123,6 +127,10 @@ pub struct App {
     pub rates: Rates,
     /// Who asks the tenants' applications, where a rule says so?
     pub asker: Asker,
+    /// Who sends to webhooks what an administrator has changed?
+    pub hint: Hint,
+    /// Tests of webhooks under way.
+    pub trials: Trials,
     /// Who is where?
     pub presence: Presence,
     /// Turns and memory of those who read.
@@ -159,6 +167,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(relay::router())
         .merge(rules::router())
         .merge(tenants::router())
+        .merge(webhooks::router())
         .merge(tickets::router())
         .merge(disconnect::router())
         .merge(stats::router())

@@ -92,6 +92,8 @@ problem_codes! {
     InvalidRule = 422 "invalid_rule" "The channel rule is not valid",
     /// The tenant's settings are not valid; `errors` lists every fault. Nothing was changed.
     InvalidSettings = 422 "invalid_settings" "The settings are not valid",
+    /// The webhook, or what is to be done with it, is not valid; `errors` lists every fault. Nothing was changed.
+    InvalidWebhook = 422 "invalid_webhook" "The webhook is not valid",
     /// The idempotency key (or event id) was used before for another request. Nothing was stored.
     IdempotencyMismatch = 422 "idempotency_mismatch" "The idempotency key was used for another request",
     /// URL and headers have more than 32 KiB together, or there are more than 100 headers.

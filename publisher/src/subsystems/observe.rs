@@ -10,7 +10,7 @@ use super::websocket::{self, WebsocketHealth};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use carillon_backplane::bus::{BusHealth, Registry};
-use carillon_backplane::log::{Log, LogError};
+use carillon_backplane::log::{Log, LogError, WEBHOOKS};
 use carillon_protocol::TenantId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -149,6 +149,7 @@ impl Subsystems {
         for name in &self.projectors {
             projectors.push((*name, self.log.projector_lag(name, tenant).await?));
         }
+        projectors.push((WEBHOOKS, self.log.webhook_lag(tenant).await?));
         Ok(Numbers { answer_ms: began.elapsed().as_secs_f64() * 1_000.0, partitions, projectors })
     }
 }

@@ -19,7 +19,7 @@ use carillon_protocol::{ChannelPattern, TenantId, UserId};
 use carillon_publisher::access::Gate;
 use carillon_publisher::batcher::Batcher;
 use carillon_publisher::health::Health;
-use carillon_publisher::http::{App, BodyBudget, Parsing, Reads, router};
+use carillon_publisher::http::{App, BodyBudget, Parsing, Reads, Trials, router};
 use carillon_publisher::limits::Limits;
 use carillon_publisher::metrics::Metrics;
 use carillon_publisher::presence::Presence;
@@ -29,6 +29,7 @@ use carillon_publisher::rules::Rules;
 use carillon_publisher::stats::StatsReader;
 use carillon_publisher::subsystems::Subsystems;
 use carillon_publisher::tenants::Tenants;
+use carillon_publisher::webhooks::Hint;
 use carillon_publisher::worker::Activation;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -155,6 +156,8 @@ impl Api {
             limits: Limits::new(None, "api".into()),
             stats: StatsReader::new(nowhere().limits(), || Registry::Unknown(DownCause::Starting)),
             rates: Rates::default(),
+            hint: Hint::default(),
+            trials: Trials::default(),
             asker: Asker::new(Outbound::new(local_http()).unwrap()),
             health,
             subsystems,

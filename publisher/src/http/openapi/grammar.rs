@@ -26,6 +26,9 @@ pub(super) fn of(name: &str) -> Option<Value> {
         "users" | "roles" => json!({"items": pattern(limits::USER_BYTES, text(limits::USER_BYTES))}),
         "time" | "from" | "to" => json!({"type": "string", "format": "date-time", "pattern": time()}),
         "except" | "X-Carillon-Connection" => json!({"type": "string", "pattern": connection()}),
+        "webhook" => {
+            pattern(limits::WEBHOOK_BYTES, format!("^[A-Za-z0-9_.-]{{1,{}}}$", limits::WEBHOOK_BYTES))
+        }
         "specversion" => json!({"enum": ["1.0"]}),
         "order" => json!({"enum": ["desc", "asc"]}),
         "data_base64" => json!({"pattern": base64()}),

@@ -51,6 +51,17 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::rules::test::test,
         super::tenants::read,
         super::tenants::set,
+        super::webhooks::read::list,
+        super::webhooks::read::one,
+        super::webhooks::write::put,
+        super::webhooks::write::delete,
+        super::webhooks::act::enable,
+        super::webhooks::act::disable,
+        super::webhooks::act::rotate,
+        super::webhooks::act::replay,
+        super::webhooks::trial::test,
+        super::webhooks::deliveries::list,
+        super::webhooks::deliveries::retry,
         super::tickets::issue,
         super::connections::connections,
         super::disconnect::disconnect,
@@ -63,7 +74,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::health::websocket,
     ),
     components(schemas(shapes::Priority, shapes::StoredEvent, shapes::FaultDocument)),
-    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "presence", description = "Who is in a channel, over all gateways together."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "tickets", description = "Connecting where no header can be set."), (name = "connections", description = "Who is connected."), (name = "activity", description = "What people did, as their pages say."), (name = "analytics", description = "How many events there were, by what they say."), (name = "health", description = "How the parts of the installation are, why, and by which numbers."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
+    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "presence", description = "Who is in a channel, over all gateways together."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "webhooks", description = "HTTP endpoints that get a tenant's events, signed by Standard Webhooks."), (name = "tickets", description = "Connecting where no header can be set."), (name = "connections", description = "Who is connected."), (name = "activity", description = "What people did, as their pages say."), (name = "analytics", description = "How many events there were, by what they say."), (name = "health", description = "How the parts of the installation are, why, and by which numbers."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
 )]
 struct Contract;
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 /// Shapes of requests: their fields have patterns. An answer's have none, so that no client refuses what is in a log.
 const REQUESTS: [&str; 2] = ["PlainEvent", "CloudEvent"];
 /// The shapes in which null has a meaning.
-const WITH_NULL: [&str; 8] = [
+const WITH_NULL: [&str; 11] = [
     "ActivityPage",
     "EventPage",
     "EventsHealth",
@@ -20,6 +20,9 @@ const WITH_NULL: [&str; 8] = [
     "RedisNumbers",
     "TenantSettings",
     "TenantSettingsBody",
+    "WebhookAttempt",
+    "WebhookDeliveries",
+    "WebhookTest",
     "WebsocketHealth",
 ];
 
@@ -87,6 +90,7 @@ pub(super) fn refine(document: &mut Value) {
                 members(shape, "/properties").for_each(|(_, schema)| without_null(schema));
                 shape["additionalProperties"] = false.into();
             }
+            "WebhookBody" | "ReplayBody" | "RotateBody" => shape["additionalProperties"] = false.into(),
             "TenantSettingsBody" => {
                 without_null(&mut shape["properties"]["rotate_authorize_secret"]);
                 shape["properties"]["authorize_url"]["maxLength"] = URL_BYTES.into();

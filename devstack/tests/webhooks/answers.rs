@@ -1,0 +1,100 @@
+//! What do answers mean, and what becomes of those that never end?
+
+use super::receiver::{OK, Receiver, Reply};
+use super::{failed, publish, put, read, stack, until};
+use serde_json::json;
+use std::time::Duration;
+
+#[test]
+fn a_success_is_a_2xx_whatever_follows_it_and_nothing_else_is_one() {
+    super::wire::block_on(async {
+        let stack = stack().await;
+        for (n, reply, error) in [
+            (1, Reply::Endless("x", Duration::from_millis(50)), None),
+            (2, Reply::Endless("many bytes, many bytes, many bytes", Duration::ZERO), None),
+            (3, Reply::Status(204, "", ""), None),
+            (4, Reply::Status(302, "location: http://127.0.0.1:1/\r\n", ""), Some(302)),
+            (5, Reply::Status(101, "connection: upgrade\r\nupgrade: x\r\n", ""), Some(101)),
+            (6, Reply::Status(404, "", ""), Some(404)),
+        ] {
+            let tenant = format!("answer-{n}");
+            let receiver = Receiver::start(move |_| reply.clone()).await;
+            publish(&stack, &tenant, "a", 1).await;
+            put(&stack, &tenant, "main", json!({"url": receiver.url})).await;
+            let last = publish(&stack, &tenant, "order.paid", 1).await;
+            match error {
+                None => {
+                    until("it is delivered", async || read(&stack, &tenant, "main").await["seq"] == last)
+                        .await;
+                    assert_eq!(receiver.messages().len(), 1, "{n}: once");
+                }
+                Some(status) => {
+                    until("it has failed", async || failed(&stack, &tenant, "main").await.len() == 1).await;
+                    let row = failed(&stack, &tenant, "main").await.remove(0);
+                    assert_eq!(row["attempts"][0]["status"], status, "{row}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_receiver_that_is_gone_is_disabled_and_one_that_asks_for_rest_gets_it() {
+    super::wire::block_on(async {
+        let stack = stack().await;
+        let gone = Receiver::start(|_| Reply::Status(410, "", "")).await;
+        let rests = Receiver::start(|_| Reply::Status(429, "retry-after: 2\r\n", "")).await;
+        publish(&stack, "told", "a", 1).await;
+        put(&stack, "told", "gone", json!({"url": gone.url})).await;
+        put(&stack, "told", "rests", json!({"url": rests.url})).await;
+        let last = publish(&stack, "told", "order.paid", 3).await;
+        until("it is disabled", async || read(&stack, "told", "gone").await["reason"] == "gone").await;
+        assert_eq!((gone.seqs(), read(&stack, "told", "gone").await["seq"].as_u64()), (vec![2], Some(1)));
+        until("it was asked", async || !rests.seqs().is_empty()).await;
+        rests.answers(|_| OK);
+        until("all have arrived", async || read(&stack, "told", "rests").await["seq"] == last).await;
+        let messages = rests.messages();
+        let pause = messages[1].at.duration_since(messages[0].at);
+        assert!(pause > Duration::from_millis(1_900) && pause < Duration::from_secs(4), "{pause:?}");
+        assert_eq!(rests.seqs(), [2, 2, 3, 4]);
+    });
+}
+
+#[test]
+fn five_days_without_a_delivery_disable_an_endpoint_and_say_so() {
+    super::wire::block_on(async {
+        let (stack, receiver) = (stack().await, Receiver::start(|_| Reply::Status(500, "", "")).await);
+        publish(&stack, "five-days", "a", 1).await;
+        put(&stack, "five-days", "main", json!({"url": receiver.url})).await;
+        publish(&stack, "five-days", "order.paid", 1).await;
+        until("it has failed", async || read(&stack, "five-days", "main").await["retrying"] == 1).await;
+        let age =
+            "UPDATE carillon.webhooks SET failing_since = now() - interval '5 days', waits_until = now()
+            WHERE tenant_id = 'five-days'";
+        stack.sql(age).await.unwrap();
+        until("it is disabled", async || read(&stack, "five-days", "main").await["state"] == "disabled")
+            .await;
+        assert_eq!(read(&stack, "five-days", "main").await["reason"], "failing");
+    });
+}
+
+#[test]
+fn endpoints_that_hang_delay_no_other_by_more_than_a_second() {
+    super::wire::block_on(async {
+        let (stack, well) = (stack().await, Receiver::start(|_| OK).await);
+        let hangs = Receiver::start(|_| Reply::Silence).await;
+        publish(&stack, "patient", "a", 1).await;
+        for n in 0..8 {
+            put(&stack, "patient", &format!("hangs-{n}"), json!({"url": hangs.url, "ordered": n % 2 == 0}))
+                .await;
+        }
+        put(&stack, "patient", "well", json!({"url": well.url})).await;
+        for round in 0..20 {
+            let last = publish(&stack, "patient", "order.paid", 1).await;
+            let began = std::time::Instant::now();
+            until("it arrives", async || well.seqs().last() == Some(&last)).await;
+            assert!(began.elapsed() < Duration::from_secs(1), "round {round}: {:?}", began.elapsed());
+        }
+        assert!(hangs.messages().len() >= 8, "each was asked");
+    });
+}
