@@ -27,6 +27,7 @@
 //! | [`outside`] | what does the world outside say and answer? |
 //! | [`answering`] | what becomes of the shard's requests? |
 //! | [`run`] | what happens in which order? |
+//! | [`scripts`] | what happens when single steps come in one order? (tests without a seed) |
 //! | [`judge`] | what must be true after every step, at rest, and at the end? |
 
 mod answering;
@@ -39,6 +40,7 @@ mod rights;
 mod rules;
 mod run;
 mod scenario;
+mod scripts;
 mod seat;
 mod seen;
 mod several;

@@ -143,15 +143,22 @@ impl Client {
         Ok(())
     }
 
-    /// What was missed is past when somebody comes back: it comes only from channels whose past they may read.
+    /// What was missed is past when somebody comes back: it comes only from channels whose past they may read, by the rules then or,
+    /// if they asked for the channel later, since then.
     pub(super) fn is_not_past(&self, seq: u64, epoch: &str, logged: &Logged, tenant: &Tenant) -> Finding {
         if let Some(((_, upto), version)) = self.heard.entered.as_ref().filter(|(room, _)| room.0 == *epoch)
             && seq <= *upto
         {
             let rules = tenant.rules_at(*version);
+            let asked_later = |name: &str| {
+                self.heard.asked.get(name).into_iter().flatten().any(|(request, _)| *request != 0)
+            };
             let may = |channel: &Channel| {
                 let name = channel.as_str();
-                self.is_own(channel) || self.token_opens(name) || rules.allow(Reading::Past, name)
+                self.is_own(channel)
+                    || self.token_opens(name)
+                    || rules.allow(Reading::Past, name)
+                    || asked_later(name) && tenant.allowed_since(*version, Reading::Past, name)
             };
             if !logged.channels.iter().any(may) {
                 return Err(format!("event {seq} of {:?} was past when it came", logged.channels));

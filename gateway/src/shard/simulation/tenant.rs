@@ -152,6 +152,11 @@ impl Tenant {
         self.rules[version as usize - 1..].iter().any(|rules| !rules.allow(reading, channel))
     }
 
+    /// Whether they allowed it at some time since a version.
+    pub(super) fn allowed_since(&self, version: u64, reading: Reading, channel: &str) -> bool {
+        self.rules[version as usize - 1..].iter().any(|rules| rules.allow(reading, channel))
+    }
+
     pub(super) fn of_epoch(&self, epoch: &str) -> Option<&Generation> {
         self.generations.iter().find(|generation| generation.epoch.as_str() == epoch)
     }
