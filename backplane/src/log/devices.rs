@@ -29,45 +29,71 @@ macro_rules! counts {
     };
 }
 
-/// Those that are not so far; the cheaper question first.
-macro_rules! pending {
+/// Few are less than one of so many.
+macro_rules! one_of {
     () => {
-        concat!(
-            "
+        "20"
+    };
+}
+
+/// What is told of a device: how far it is in the present epoch.
+macro_rules! receipts {
+    () => {
+        "
 SELECT user_id, device_id, last_seen,
     CASE WHEN epoch = $5 THEN greatest(delivered, acked) ELSE least(greatest(delivered, acked),
         coalesce(($7::bigint[])[array_position($6::text[], epoch)], 0)) END AS delivered,
     CASE WHEN epoch = $5 THEN acked
         ELSE least(acked, coalesce(($7::bigint[])[array_position($6::text[], epoch)], 0)) END AS acked
-FROM carillon.devices WHERE tenant_id = $1
-    AND CASE WHEN (CASE WHEN $8 THEN acked ELSE greatest(delivered, acked) END) >= $4 AND ",
-            counts!(),
-            " THEN false ELSE first_seen <= $3 AND channels && $2 END"
-        )
+FROM carillon.devices"
     };
 }
 
-/// How far devices of the audience are. What moves with every acknowledgement has no index, so the tenant's devices are walked.
-const COUNT: &str = concat!(
+/// Whether a device has acknowledged the event, or has been reached by it.
+macro_rules! is_so_far {
+    () => {
+        concat!("(CASE WHEN $8 THEN acked ELSE greatest(delivered, acked) END) >= $4 AND ", counts!())
+    };
+}
+
+/// How far devices of the audience are, and the page of those that are not so far, if they are few: one walk over the tenant's devices,
+/// for what moves with every acknowledgement has no index. The walk notes where the rows of the page's candidates lie, which is good for
+/// as long as the statement sees one state of the table. A row without a user is of no device; of many, only the counts are told.
+const WALK: &str = concat!(
     "
-SELECT count(*) AS audience, count(*) FILTER (WHERE (acked >= $4 OR delivered >= $4) AND ",
+WITH walked AS MATERIALIZED (
+    SELECT count(*) AS audience, count(*) FILTER (WHERE (acked >= $4 OR delivered >= $4) AND ",
     counts!(),
-    ") AS delivered, count(*) FILTER (WHERE acked >= $4 AND ",
+    ") AS reached, count(*) FILTER (WHERE acked >= $4 AND ",
     counts!(),
-    ") AS acked FROM carillon.devices WHERE tenant_id = $1 AND first_seen <= $3 AND channels && $2"
+    ") AS handled, array_agg(ctid) FILTER (WHERE NOT (",
+    is_so_far!(),
+    ") AND (user_id, device_id) > ($9, $10)) AS places
+    FROM carillon.devices WHERE tenant_id = $1 AND first_seen <= $3 AND channels && $2
+), few AS MATERIALIZED (
+    SELECT CASE WHEN cardinality(places) * ",
+    one_of!(),
+    " < audience THEN places END AS places FROM walked
+)
+SELECT audience, reached, handled,
+    coalesce(cardinality(places) * ",
+    one_of!(),
+    " >= audience, false) AS is_many, page.*
+FROM walked LEFT JOIN (",
+    receipts!(),
+    " WHERE ctid = ANY ((SELECT places FROM few)::tid[]) AND tenant_id = $1
+    ORDER BY user_id, device_id LIMIT $11) AS page ON true"
 );
 
-/// Of many the first after a place: walked in the order of names, which is that of the primary key, until the page is full.
-const MANY: &str =
-    concat!(pending!(), " AND (user_id, device_id) > ($9, $10) ORDER BY user_id, device_id LIMIT $11");
-/// The same of few: all are looked for as the rows lie, for in the order of names each would be another page of the table.
-const FEW: &str = concat!(
-    "WITH few AS MATERIALIZED (",
-    pending!(),
-    ") SELECT * FROM few WHERE (user_id, device_id) > ($9, $10) ORDER BY user_id, device_id LIMIT $11"
+/// Of many the first after a place: walked in the order of names, which is that of the primary key, until the page is full; the cheaper
+/// question first. Of few, each would be another page of the table.
+const MANY: &str = concat!(
+    receipts!(),
+    " WHERE tenant_id = $1 AND CASE WHEN ",
+    is_so_far!(),
+    " THEN false ELSE first_seen <= $3 AND channels && $2 END
+    AND (user_id, device_id) > ($9, $10) ORDER BY user_id, device_id LIMIT $11"
 );
-/// Few are less than one of so many.
-const ONE_OF: u64 = 20;
 
 /// How far a device is, as a gateway knows it.
 #[derive(Debug, Clone, Copy)]
@@ -192,33 +218,26 @@ impl Log {
         let good: Vec<i64> =
             epochs.names().skip(1).map(|epoch| epochs.good_up_to(epoch).map_or(0, signed)).collect();
         let (tenant_name, seq) = (tenant.as_str(), signed(place.seq));
-        let counted: [&(dyn ToSql + Sync); 7] =
-            [&tenant_name, &names, &place.at, &seq, &current, &older, &good];
+        let (most, is_any) = (limit as i64 + 1, pending == Pending::NotAcked);
+        let params: [&(dyn ToSql + Sync); 11] =
+            [&tenant_name, &names, &place.at, &seq, &current, &older, &good, &is_any, &user, &device, &most];
         let client = self.client(Work::Search, "deliveries").await?;
-        let rows = scoped(client, std::iter::once(tenant), COUNT, &counted).await?;
+        let mut rows = scoped(client, std::iter::once(tenant), WALK, &params).await?;
         let row = rows.first().ok_or_else(|| LogError::Database("no count".into()))?;
         let number = |name: &str| row.get::<_, i64>(name) as u64;
         let mut found = Deliveries {
             seq: place.seq,
             audience: number("audience"),
-            delivered: number("delivered"),
-            acked: number("acked"),
+            delivered: number("reached"),
+            acked: number("handled"),
             pending: Vec::new(),
             more: false,
         };
-        let left = match pending {
-            Pending::NotAcked => found.audience - found.acked,
-            Pending::NotDelivered => found.audience - found.delivered,
-        };
-        if left == 0 {
-            return Ok(Some(found));
+        if row.get("is_many") {
+            let client = self.client(Work::Search, "deliveries").await?;
+            rows = scoped(client, std::iter::once(tenant), MANY, &params).await?;
         }
-        let (most, is_any) = (limit as i64 + 1, pending == Pending::NotAcked);
-        let listed: [&(dyn ToSql + Sync); 11] =
-            [&tenant_name, &names, &place.at, &seq, &current, &older, &good, &is_any, &user, &device, &most];
-        let client = self.client(Work::Search, "deliveries").await?;
-        let sql = if left * ONE_OF < found.audience { FEW } else { MANY };
-        let rows = scoped(client, std::iter::once(tenant), sql, &listed).await?;
+        rows.retain(|row| row.get::<_, Option<&str>>("user_id").is_some());
         found.more = rows.len() > limit;
         found.pending = rows.iter().take(limit).map(receipts).collect();
         Ok(Some(found))
