@@ -1,8 +1,9 @@
 //! Which records of a kind wait to be written?
 //!
-//! Records about the same thing are one: the later one is merged into the earlier one and keeps its place in the row. So what waits is
-//! bounded by the number of things, not by how often they change, and nothing waits longer than all that came before it take. What one
-//! tenant has waiting leaves a quarter of the room to the others.
+//! Records about the same thing are one: the later one is merged into the earlier one and keeps its place in its tenant's row. So what
+//! waits is bounded by the number of things, not by how often they change. Tenants take turns: a statement has the same share for each
+//! that waits, so however much one has, the others' go with the next statement. What one tenant has waiting leaves a quarter of the room
+//! to the others.
 
 use crate::metrics::metrics;
 use carillon_backplane::log::{Log, LogError};
@@ -37,14 +38,26 @@ pub(crate) trait Record: Sized + Send + Sync + 'static {
 /// What waits of one kind.
 pub(crate) struct Waiting<R: Record> {
     records: HashMap<R::Key, R>,
-    order: VecDeque<R::Key>,
     bytes: usize,
-    of_tenants: HashMap<TenantId, usize>,
+    of_tenants: HashMap<TenantId, OfTenant<R::Key>>,
+    /// The tenants that have something waiting; the first one is next.
+    turns: VecDeque<TenantId>,
+}
+
+struct OfTenant<K> {
+    bytes: usize,
+    order: VecDeque<K>,
+}
+
+impl<K> Default for OfTenant<K> {
+    fn default() -> Self {
+        Self { bytes: 0, order: VecDeque::new() }
+    }
 }
 
 impl<R: Record> Waiting<R> {
     fn new() -> Self {
-        Self { records: HashMap::new(), order: VecDeque::new(), bytes: 0, of_tenants: HashMap::new() }
+        Self { records: HashMap::new(), bytes: 0, of_tenants: HashMap::new(), turns: VecDeque::new() }
     }
 
     /// Whether half of the room is taken: what can be noted later waits where it is.
@@ -67,23 +80,35 @@ impl<R: Record> Waiting<R> {
             self.use_room(&tenant, after);
             return true;
         }
-        let of_tenant = self.of_tenants.get(record.tenant()).copied().unwrap_or_default();
+        let of_tenant = self.of_tenants.get(record.tenant()).map_or(0, |own| own.bytes);
         if self.bytes + record.bytes() > R::MOST_BYTES
             || of_tenant + record.bytes() > R::MOST_BYTES - R::MOST_BYTES / 4
         {
             metrics().records_dropped(R::KIND, 1);
             return false;
         }
-        self.use_room(record.tenant(), record.bytes());
-        self.order.push_back(key.clone());
+        let own = self.use_room(record.tenant(), record.bytes());
+        own.order.push_back(key.clone());
+        if own.order.len() == 1 {
+            self.turns.push_back(record.tenant().clone());
+        }
         self.records.insert(key, record);
         true
     }
 
-    /// Takes the first ones, as many as one statement writes.
+    /// Takes the first ones of each tenant, as many as one statement writes.
     pub(super) fn take(&mut self) -> Vec<R> {
-        let keys = self.order.drain(..self.order.len().min(R::BATCH));
-        let taken: Vec<R> = keys.filter_map(|key| self.records.remove(&key)).collect();
+        let mut taken: Vec<R> = Vec::new();
+        while taken.len() < R::BATCH {
+            let Some(tenant) = self.turns.pop_front() else { break };
+            let share = (R::BATCH / (self.turns.len() + 1)).clamp(1, R::BATCH - taken.len());
+            let Some(own) = self.of_tenants.get_mut(&tenant) else { continue };
+            let keys = own.order.drain(..own.order.len().min(share));
+            taken.extend(keys.filter_map(|key| self.records.remove(&key)));
+            if !own.order.is_empty() {
+                self.turns.push_back(tenant);
+            }
+        }
         taken.iter().for_each(|record| self.give_back(record.tenant(), record.bytes()));
         if self.records.is_empty() {
             // What a storm has needed is given back.
@@ -92,36 +117,40 @@ impl<R: Record> Waiting<R> {
         taken
     }
 
-    /// Puts back what could not be written: before all others, and with what was noted meanwhile merged in. They had their room, so
+    /// Puts back what could not be written: before all others of its tenant, and with what was noted meanwhile merged in. They had their room, so
     /// they have it again.
     pub(super) fn put_back(&mut self, taken: Vec<R>) {
         for mut record in taken.into_iter().rev() {
             let key = record.key();
-            match self.records.remove(&key) {
-                Some(later) => {
-                    self.give_back(later.tenant(), later.bytes());
-                    record.merge(later);
-                }
-                None => self.order.push_front(key.clone()),
+            let later = self.records.remove(&key);
+            let is_new = later.is_none();
+            if let Some(later) = later {
+                self.give_back(later.tenant(), later.bytes());
+                record.merge(later);
             }
-            self.use_room(record.tenant(), record.bytes());
+            let own = self.use_room(record.tenant(), record.bytes());
+            if is_new {
+                own.order.push_front(key.clone());
+                if own.order.len() == 1 {
+                    self.turns.push_front(record.tenant().clone());
+                }
+            }
             self.records.insert(key, record);
         }
     }
 
-    fn use_room(&mut self, tenant: &TenantId, bytes: usize) {
+    fn use_room(&mut self, tenant: &TenantId, bytes: usize) -> &mut OfTenant<R::Key> {
         self.bytes += bytes;
-        match self.of_tenants.get_mut(tenant) {
-            Some(own) => *own += bytes,
-            None => drop(self.of_tenants.insert(tenant.clone(), bytes)),
-        }
+        let own = self.of_tenants.entry(tenant.clone()).or_default();
+        own.bytes += bytes;
+        own
     }
 
     fn give_back(&mut self, tenant: &TenantId, bytes: usize) {
         self.bytes -= bytes;
         if let Some(own) = self.of_tenants.get_mut(tenant) {
-            *own -= bytes;
-            if *own == 0 {
+            own.bytes -= bytes;
+            if own.bytes == 0 && own.order.is_empty() {
                 self.of_tenants.remove(tenant);
             }
         }
@@ -193,7 +222,7 @@ mod tests {
         /// Whatever is noted, taken and put back: of each thing that had room the highest is written, and nothing is more than is allowed.
         #[test]
         fn whatever_fails_and_comes_meanwhile_nothing_that_had_room_is_lost(
-            steps in proptest::collection::vec((0..12u8, 0..100u64, 0..4u8), 1..200),
+            steps in proptest::collection::vec((0..12u8, 0..100u64, 0..4u8), 1..200), other in 1..12u8,
         ) {
             let mut waiting = Waiting::<Height>::new();
             let (mut expected, mut written) = (HashMap::<u8, u64>::new(), HashMap::<u8, u64>::new());
@@ -204,6 +233,7 @@ mod tests {
                 }
             };
             for (key, height, step) in steps {
+                let key = if key >= other { key + 100 } else { key };
                 let taken = if step > 1 { waiting.take() } else { Vec::new() };
                 prop_assert!(taken.len() <= Height::BATCH);
                 if waiting.put(Height(key, height)) {
@@ -212,8 +242,10 @@ mod tests {
                 }
                 if step == 2 { waiting.put_back(taken) } else { write(taken) }
                 prop_assert_eq!(waiting.bytes, waiting.len() * 100);
-                prop_assert_eq!(waiting.order.len(), waiting.len());
-                prop_assert_eq!(waiting.of_tenants.values().sum::<usize>(), waiting.bytes);
+                let of_tenants = || waiting.of_tenants.values();
+                prop_assert_eq!(of_tenants().map(|own| own.order.len()).sum::<usize>(), waiting.len());
+                prop_assert_eq!(of_tenants().map(|own| own.bytes).sum::<usize>(), waiting.bytes);
+                prop_assert_eq!(of_tenants().filter(|own| !own.order.is_empty()).count(), waiting.turns.len());
                 // What was put back had its room before what came meanwhile.
                 prop_assert!(waiting.bytes <= Height::MOST_BYTES + Height::BATCH * 100);
             }
@@ -232,7 +264,29 @@ mod tests {
         assert!((100..103).all(|key| waiting.put(Height(key, 1))));
         assert!(!waiting.put(Height(103, 1)), "there is room for ten");
         assert!(waiting.put(Height(6, 7)));
-        assert_eq!(waiting.take(), [Height(0, 1), Height(1, 1), Height(2, 1)]);
+        assert_eq!(waiting.take(), [Height(0, 1), Height(100, 1), Height(1, 1)]);
         assert!(waiting.put(Height(7, 1)) && waiting.put(Height(103, 1)));
+    }
+
+    #[test]
+    fn a_tenant_with_much_holds_up_nobody() {
+        let mut waiting = Waiting::<Height>::new();
+        assert!((0..7).all(|key| waiting.put(Height(key, 1))) && waiting.put(Height(100, 1)));
+        let taken = waiting.take();
+        assert_eq!(taken, [Height(0, 1), Height(100, 1), Height(1, 1)], "all of the one who has little");
+        waiting.put_back(taken);
+        assert!(waiting.put(Height(101, 1)) && waiting.put(Height(102, 1)));
+        let mut order = Vec::new();
+        while waiting.len() > 0 {
+            order.extend(waiting.take().into_iter().map(|record| record.0));
+        }
+        let of = |few: bool| order.iter().copied().filter(|key| (*key >= 100) == few).collect::<Vec<u8>>();
+        assert_eq!(
+            (of(true), of(false)),
+            (vec![100, 101, 102], vec![0, 1, 2, 3, 4, 5, 6]),
+            "each in its order"
+        );
+        let last = order.iter().position(|key| *key == 102);
+        assert!(last.is_some_and(|last| last < 7), "{order:?}");
     }
 }
