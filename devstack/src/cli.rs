@@ -37,6 +37,8 @@ pub enum Command {
     /// Say who is in a channel, or where somebody is; without either whom an installation sees in a token, or what it lets an API
     /// key do.
     Who(WhoArgs),
+    /// Disconnect somebody who must not come back with the token they have; list who is kept out, and let them in again.
+    Disconnect(DisconnectArgs),
     /// Publish believable events of five businesses until stopped.
     Demo(DemoArgs),
     /// Stop the system and delete its data folder.
@@ -148,6 +150,9 @@ pub struct TokenArgs {
     /// A role of the user; may be repeated.
     #[arg(long = "role", value_name = "ROLE")]
     pub roles: Vec<String>,
+    /// A further tenant, with the roles there (`school-2=director,teacher`); may be repeated.
+    #[arg(long = "also", value_name = "TENANT[=ROLE,…]")]
+    pub also: Vec<String>,
     /// A channel pattern the user may subscribe to (`contact:*`); may be repeated.
     #[arg(long = "channel", value_name = "PATTERN")]
     pub channels: Vec<String>,
@@ -268,6 +273,42 @@ pub struct WhoArgs {
     #[arg(long, value_name = "KEY", value_parser = secret, conflicts_with = "token")]
     pub api_key: Option<String>,
     /// In this tenant, for tokens and keys of several.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `carillon disconnect`
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["user", "device", "connection", "list", "lift"])))]
+pub struct DisconnectArgs {
+    /// This user; with --device that device of theirs alone.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Whatever calls itself this device.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// This one connection, as its welcome named it; its token stays good.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["user", "device"])]
+    pub connection: Option<String>,
+    /// List who is kept out.
+    #[arg(long, conflicts_with_all = ["user", "device", "connection"])]
+    pub list: bool,
+    /// Let somebody in again, by the id that the list has.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["user", "device", "connection", "list"])]
+    pub lift: Option<String>,
+    /// The installation's URL, instead of the running stack's.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// A user token with the capability admin; @FILE reads it from a file.
+    #[arg(long, value_name = "TOKEN", value_parser = secret)]
+    pub token: Option<String>,
+    /// An API key with the scope admin, instead of the running stack's; @FILE reads it from a file.
+    #[arg(long, value_name = "KEY", value_parser = secret, conflicts_with = "token")]
+    pub api_key: Option<String>,
+    /// In this tenant, for credentials of several. Without credentials: studio-nova.
     #[arg(long)]
     pub tenant: Option<String>,
     /// One JSON object instead of text.

@@ -63,6 +63,17 @@ impl Claims {
         self
     }
 
+    /// And in this tenant with these roles.
+    #[must_use]
+    pub fn also<S: Into<String>>(
+        mut self,
+        tenant: impl Into<String>,
+        roles: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.tenants.insert(tenant.into(), roles.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// With these channel patterns.
     #[must_use]
     pub fn channels<S: Into<String>>(mut self, patterns: impl IntoIterator<Item = S>) -> Self {

@@ -181,7 +181,7 @@ async fn publish_tail_and_who_serve_any_installation() {
     std::fs::write(&file, token).unwrap();
     let from_file = format!("@{}", file.display());
     let nowhere = tempfile::tempdir().unwrap();
-    let elsewhere = |words: Vec<&'static str>, with: [&str; 4]| {
+    let elsewhere = |words: Vec<&str>, with: [&str; 4]| {
         let words: Vec<String> =
             words.into_iter().map(str::to_owned).chain(with.map(str::to_owned)).collect();
         let data = nowhere.path().join("no-stack");
@@ -224,6 +224,34 @@ async fn publish_tail_and_who_serve_any_installation() {
     assert_eq!(said(&who), "mila is in no channel that you see\n");
     let refused = elsewhere(vec!["who", "room:1"], ["--url", lb, "--token", token]).await;
     assert!(told(&refused).contains("forbidden"), "{}", told(&refused));
+
+    let disconnected = elsewhere(
+        vec!["disconnect", "--user", "mila", "--tenant", "studio-nova"],
+        ["--url", lb, "--api-key", key],
+    );
+    let out = said(&disconnected.await);
+    assert!(out.ends_with("; tokens issued before are refused\n"), "{out}");
+    let out = elsewhere(vec!["who"], ["--url", lb, "--token", token]).await;
+    assert!(told(&out).contains("token_revoked"), "{}", told(&out));
+    let listed = elsewhere(
+        vec!["disconnect", "--list", "--json", "--tenant", "studio-nova"],
+        ["--url", lb, "--api-key", key],
+    );
+    let listed: Value = serde_json::from_str(&said(&listed.await)).unwrap();
+    let id = listed["revocations"][0]["id"].as_str().unwrap();
+    let lifted = elsewhere(
+        vec!["disconnect", "--lift", id, "--tenant", "studio-nova"],
+        ["--url", lb, "--api-key", key],
+    );
+    assert_eq!(said(&lifted.await), "may come in again\n");
+    wait::until("the token is good again", PATIENCE, || async {
+        let who = elsewhere(vec!["who"], ["--url", lb, "--token", token]).await;
+        who.status.success().then_some(())
+    })
+    .await
+    .unwrap();
+    let nothing = elsewhere(vec!["disconnect"], ["--url", lb, "--api-key", key]).await;
+    assert!(told(&nothing).contains("--user"), "{}", told(&nothing));
 
     let mistyped = elsewhere(vec!["who"], ["--url", lb, "--token", "a.b.c"]).await;
     assert!(told(&mistyped).contains("token_malformed"), "{}", told(&mistyped));

@@ -146,7 +146,7 @@ pub enum Route {
     Tenants,
     /// `/v1/tickets`
     Tickets,
-    /// `/v1/connections`.
+    /// `/v1/connections`, `/v1/revocations` and `/v1/stats`.
     Connections,
     /// `GET /v1/activity`
     Activity,

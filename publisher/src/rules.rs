@@ -119,7 +119,7 @@ impl Rules {
 
     /// Notes in which of its tenants a token is refused, because its bearer was disconnected after it was issued.
     pub async fn measure(&self, claims: &mut Claims) -> Result<(), LogError> {
-        let tenants: Vec<TenantId> = claims.tenants().cloned().collect();
+        let tenants: Vec<TenantId> = claims.tenants().collect();
         let (found, now) = (self.of_all(&tenants).await?, seconds_now());
         for (tenant, rules) in tenants.into_iter().zip(found) {
             let refused =
@@ -157,6 +157,16 @@ impl Rules {
             self.changed(&Owner::Tenant(tenant.clone()));
         }
         Ok(outcome)
+    }
+
+    /// Ends a revocation with these names, of which some may be empty. False if none holds.
+    pub async fn lift(&self, tenant: &TenantId, names: [&str; 3]) -> Result<bool, LogError> {
+        self.health.check_writing()?;
+        let was_held = self.health.ask(self.log.lift_revocation(tenant, names)).await?;
+        if was_held {
+            self.changed(&Owner::Tenant(tenant.clone()));
+        }
+        Ok(was_held)
     }
 
     /// What is set for an owner; none if there is no such tenant.

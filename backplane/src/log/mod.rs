@@ -76,7 +76,7 @@ pub use projector::{
     ANALYTICS_KEYS, Analytics, Batch, ChannelIndex, Lag, News, Progress, Reader, Slot, Turn, Work,
 };
 pub use read::{LogPage, LoggedEvent, PAGE_BYTES, PAGE_ROWS};
-pub use revocations::{Revoke, RevokeOutcome, StoredRevocation};
+pub use revocations::{HeldRevocation, Revoke, RevokeOutcome, StoredRevocation};
 pub use search::{EventFilter, Order, Search};
 pub use sessions::{ConnectionFilter, GatewayRun, OpenConnection, SessionPartitions, SessionState};
 pub use settings::{Owner, RuleChange, Settings, StoredApplication, StoredRule};

@@ -5,8 +5,10 @@
 
 use super::error::LogError;
 use super::pool::{Log, exchange};
+use super::scope::scoped;
 use super::work::Work;
 use carillon_protocol::{ConnectionName, DeviceId, TenantId, UserId};
+use jiff::Timestamp;
 use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -51,6 +53,27 @@ pub struct StoredRevocation {
     pub until: u64,
 }
 
+/// A revocation that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldRevocation {
+    /// The person; empty: whoever it is.
+    pub user: String,
+    /// The device; empty: whichever it is.
+    pub device: String,
+    /// The connection; empty: all of them.
+    pub connection: String,
+    /// When it was written: tokens issued before are refused.
+    pub at: Timestamp,
+    /// Until when it holds.
+    pub until: Timestamp,
+}
+
+/// In the order of the primary key.
+const LIST: &str = "
+SELECT user_id, device, connection, revoked_at, until FROM carillon.revocations
+WHERE tenant_id = $1 AND (user_id, device, connection) > ($2, $3, $4) AND until > now()
+ORDER BY user_id, device, connection LIMIT $5";
+const LIFT: &str = "SELECT carillon.lift_revocation($1, $2, $3, $4)";
 const REVOKE: &str = "SELECT outcome, wait_us FROM carillon.revoke($1, $2, $3, $4, $5, $6)";
 const FORGET: &str = "SELECT carillon.forget_revocations($1)";
 
@@ -83,6 +106,43 @@ impl Log {
             "full" => Ok(RevokeOutcome::Full),
             other => Err(LogError::Database(format!("carillon.revoke answered {other}"))),
         }
+    }
+
+    /// At most so many of a tenant's revocations that hold, by user, device and connection; those after the one of these names, which
+    /// may be empty.
+    pub async fn revocations(
+        &self,
+        tenant: &TenantId,
+        [user, device, connection]: [&str; 3],
+        most: usize,
+    ) -> Result<Vec<HeldRevocation>, LogError> {
+        let most = most as i64;
+        let params: [&(dyn ToSql + Sync); 5] = [&tenant.as_str(), &user, &device, &connection, &most];
+        let client = self.client(Work::Ask, "revocations").await?;
+        let rows = scoped(client, std::iter::once(tenant), LIST, &params).await?;
+        let held = |row: &Row| HeldRevocation {
+            user: row.get("user_id"),
+            device: row.get("device"),
+            connection: row.get("connection"),
+            at: row.get("revoked_at"),
+            until: row.get("until"),
+        };
+        Ok(rows.iter().map(held).collect())
+    }
+
+    /// Ends the revocation with these names, of which some may be empty. False if none holds.
+    pub async fn lift_revocation(
+        &self,
+        tenant: &TenantId,
+        [user, device, connection]: [&str; 3],
+    ) -> Result<bool, LogError> {
+        let params: [&(dyn ToSql + Sync); 4] = [&tenant.as_str(), &user, &device, &connection];
+        let row = exchange(self.client(Work::Ask, "revoke").await?, async |client| {
+            let statement = client.prepare_cached(LIFT).await?;
+            Ok(client.query_one(&statement, &params).await?)
+        })
+        .await?;
+        Ok(row.get(0))
     }
 
     /// Forgets at most `most` revocations that hold no longer, and says how many.

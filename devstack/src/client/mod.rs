@@ -2,7 +2,7 @@
 //!
 //! A [`socket::Socket`] speaks the contract frame by frame; [`listen::Listen`] hears event streams and polls.
 //! [`resume::Resuming`] keeps a cursor over any number of sockets; [`tail`] prints what it sees, and a
-//! [`follow::Follower`] records it. [`publish::Publisher`] posts events, [`presence::ask`] asks who is here, and [`load::Load`] keeps posting them. The
+//! [`follow::Follower`] records it. [`publish::Publisher`] posts events, [`presence::ask`] asks who is here, [`rest::Rest`] whatever else, and [`load::Load`] keeps posting them. The
 //! [`ledger::Ledger`] knows every acknowledged event and says which follower missed, repeated, reordered or should not
 //! have seen one. [`demo`] makes the events of five businesses.
 
@@ -20,6 +20,7 @@ mod load_tests;
 pub mod post;
 pub mod presence;
 pub mod publish;
+pub mod rest;
 pub mod resume;
 #[cfg(test)]
 mod resume_tests;

@@ -1,6 +1,7 @@
 //! What does each subcommand of `carillon` do?
 
 mod banner;
+mod disconnect;
 mod down;
 mod drill;
 mod journal;
@@ -122,6 +123,7 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
                 (None, None) => who::run(stack, &args).await,
             }
         }
+        Command::Disconnect(args) => disconnect::run(running(data).ok(), &args).await,
         Command::Demo(args) => Ok(client::demo::run(&args, &running(data)?).await?),
         Command::Reset => reset::run(data).await,
         Command::Drill(drill) => drill::run(drill).await,

@@ -1,4 +1,4 @@
-//! To which installation do `publish`, `tail` and `who` speak, and with which credentials?
+//! To which installation do `publish`, `tail`, `who` and `disconnect` speak, and with which credentials?
 
 use std::path::Path;
 

@@ -15,6 +15,13 @@ pub(super) fn run(info: &StackInfo, args: TokenArgs) -> Result<(), CommandError>
     args.roles.iter().try_for_each(|role| Channel::role(role).map(drop))?;
     args.channels.iter().try_for_each(|pattern| ChannelPattern::new(pattern).map(drop))?;
     let claims = Claims::new(args.tenant, args.user, token::now(), args.ttl);
-    let claims = claims.roles(args.roles).channels(args.channels).caps(args.caps);
+    let mut claims = claims.roles(args.roles).channels(args.channels).caps(args.caps);
+    for also in &args.also {
+        let (tenant, roles) = also.split_once('=').unwrap_or((also, ""));
+        let roles: Vec<&str> = roles.split(',').filter(|role| !role.is_empty()).collect();
+        TenantId::new(tenant)?;
+        roles.iter().try_for_each(|role| Channel::role(role).map(drop))?;
+        claims = claims.also(tenant, roles);
+    }
     print(&format!("{}\n", claims.sign(&info.jwt_secret)?))
 }

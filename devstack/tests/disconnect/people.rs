@@ -223,3 +223,83 @@ fn who_may_disconnect_and_what_is_no_request_is_told() {
         assert_eq!(code(&boss, "user=jan").await, (401, "token_revoked".into()));
     });
 }
+
+#[test]
+fn who_was_disconnected_is_listed_page_by_page_and_a_lifted_revocation_lets_the_same_token_in_on_every_node()
+{
+    block_on(async {
+        let stack = stack().await;
+        let (tenant, mila) = ("lifted", claims("lifted", "mila"));
+        open(&stack, stack.gateway(0), &mila).await.0.close().await;
+        for whom in ["user=mila", "user=jan", "user=jan&device=phone", "device=tablet"] {
+            assert_eq!(disconnect(&stack, &format!("tenant={tenant}&{whom}")).await.0, 202);
+        }
+        let ask = async |method: reqwest::Method, path: &str, bearer: &str| {
+            let url = format!("{}/v1/revocations{path}", stack.publisher(0).url());
+            let answer =
+                reqwest::Client::new().request(method, url).bearer_auth(bearer).send().await.unwrap();
+            let status = answer.status().as_u16();
+            (status, answer.json::<serde_json::Value>().await.unwrap_or_default())
+        };
+        let key = stack.api_key();
+        let list =
+            async |more: &str| ask(reqwest::Method::GET, &format!("?tenant={tenant}{more}"), key).await;
+        let names = |page: &serde_json::Value| -> Vec<String> {
+            let name =
+                |one: &serde_json::Value| format!("{} {}", one["user"], one["device"]).replace('"', "");
+            page["revocations"].as_array().unwrap().iter().map(name).collect()
+        };
+        let (status, first) = list("&limit=3").await;
+        assert_eq!(
+            (status, names(&first)),
+            (200, vec!["null tablet".into(), "jan null".into(), "jan phone".into()])
+        );
+        let next = format!("&limit=3&after={}", first["next"].as_str().unwrap());
+        let (_, last) = list(&next).await;
+        assert_eq!((names(&last), &last["next"]), (vec!["mila null".into()], &json!(null)));
+        let one = &last["revocations"][0];
+        assert!(one["revoked_at"].as_str().unwrap() < one["until"].as_str().unwrap(), "{one}");
+        assert_eq!(list("&after=nonsense").await.1["code"], "invalid_cursor");
+
+        // Only who administers the tenant, and only what holds.
+        let hers = format!("/{}?tenant={tenant}", one["id"].as_str().unwrap());
+        let person = token(&stack, &claims(tenant, "boris"));
+        for (method, path) in [(reqwest::Method::GET, "?tenant=lifted"), (reqwest::Method::DELETE, &*hers)] {
+            let (status, problem) = ask(method, path, &person).await;
+            assert_eq!((status, &problem["code"]), (403, &json!("missing_scope")));
+        }
+        let lift = async |path: &str| ask(reqwest::Method::DELETE, path, key).await;
+        let elsewhere = hers.replace("tenant=lifted", "tenant=lifted-elsewhere");
+        for wrong in ["/nonsense?tenant=lifted", &*elsewhere] {
+            let (status, problem) = lift(wrong).await;
+            assert_eq!((status, &problem["code"]), (404, &json!("not_found")), "{wrong}");
+        }
+        let wanted = [0, 1].map(|gateway| client(&stack, stack.gateway(gateway), &mila));
+        for again in &wanted {
+            assert_eq!(refused(Socket::connect(again).await), (401, "token_revoked".into()));
+        }
+        assert_eq!(lift(&hers).await.0, 204);
+        let began = Instant::now();
+        for again in &wanted {
+            while let Err(fault) = Socket::open(again).await {
+                assert!(began.elapsed() < PATIENCE, "{fault:?}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        assert_eq!(lift(&hers).await.0, 404, "it holds no longer");
+        assert_eq!(names(&list("").await.1).len(), 3);
+        // The others are kept out as before, and she is once more when she is disconnected again.
+        let jan = client(&stack, stack.gateway(1), &claims_before(tenant, "jan"));
+        assert_eq!(refused(Socket::connect(&jan).await).0, 401);
+        assert_eq!(disconnect(&stack, "tenant=lifted&user=mila").await.0, 202);
+        for again in &wanted {
+            assert_eq!(refused(Socket::connect(again).await).0, 401);
+        }
+    });
+}
+
+/// A token of a minute ago.
+fn claims_before(tenant: &str, user: &str) -> Claims {
+    let now = claims(tenant, user);
+    Claims { iat: now.iat - 60, ..now }
+}

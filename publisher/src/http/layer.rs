@@ -71,6 +71,7 @@ fn route(method: &Method, path: &str) -> Route {
         path if path == "/v1/channel-rules" || path.starts_with("/v1/channel-rules/") => Route::Rules,
         "/v1/tickets" => Route::Tickets,
         "/v1/connections" | "/v1/stats" => Route::Connections,
+        path if path == "/v1/revocations" || path.starts_with("/v1/revocations/") => Route::Connections,
         path if path.starts_with("/v1/tenants/") => Route::Tenants,
         "/v1/activity" => Route::Activity,
         path if path == "/v1/health" || path.starts_with("/v1/health/") => Route::Health,

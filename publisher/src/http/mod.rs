@@ -13,6 +13,7 @@
 //! | [`webhooks`](self) | `/v1/webhooks`: which HTTP endpoints get a tenant's events? |
 //! | `connections` | `GET /v1/connections`: who is connected? |
 //! | `disconnect` | `DELETE /v1/connections`: how is somebody disconnected who must not come back? |
+//! | `revocations` | `/v1/revocations`: who was disconnected and is kept out, and how does such a one come in again? |
 //! | `stats` | `GET /v1/stats`: how many connections are there, where, and how much passes? |
 //! | `tickets` | `POST /v1/tickets`: how does somebody connect whose client can set no header? |
 //! | `activity` | `GET /v1/activity`: what did people do, as their pages say? |
@@ -63,6 +64,7 @@ mod publish;
 mod query;
 mod reads;
 mod relay;
+mod revocations;
 mod rules;
 mod stats;
 mod tenants;
@@ -170,6 +172,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(webhooks::router())
         .merge(tickets::router())
         .merge(disconnect::router())
+        .merge(revocations::router())
         .merge(stats::router())
         .merge(activity::router())
         .merge(analytics::router())

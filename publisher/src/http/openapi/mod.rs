@@ -65,6 +65,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::tickets::issue,
         super::connections::connections,
         super::disconnect::disconnect,
+        super::revocations::revocations,
+        super::revocations::lift,
         super::stats::stats,
         super::activity::list,
         super::analytics::analytics,
