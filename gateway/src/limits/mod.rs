@@ -237,3 +237,40 @@ async fn tell_closed(limits: &Limits, (tenant, target, count): Closed) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carillon_backplane::bus::{BusConfig, BusMode, PresenceReader};
+    use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+    fn now_ms() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_redis_that_never_answers_keeps_no_tenant_waiting_for_another() {
+        // It takes connections, and that is all.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}", silent.local_addr().unwrap());
+        let reader = PresenceReader::connect(&BusConfig::new(&*url, BusMode::Standalone, "crln")).unwrap();
+        let (limits, task) = Limits::new(Some(reader.limits()), "me".into());
+        let (stop, (_known, fleet)) = (CancellationToken::new(), watch::channel(None));
+        let task = tokio::spawn(task.run(fleet, stop.clone()));
+        let tenants: Vec<TenantId> = (0..100).map(|n| TenantId::new(format!("t{n}")).unwrap()).collect();
+        // Each spends what it has on credit; more it has when Redis has answered, or has not for half a second.
+        for tenant in &tenants {
+            while limits.take_signal(tenant, 100, now_ms()).is_ok() {}
+        }
+        let began = Instant::now();
+        for tenant in &tenants {
+            while limits.take_signal(tenant, 100, now_ms()).is_err() {
+                // One after the other they would wait for fifty seconds.
+                assert!(began.elapsed() < 20 * ANSWER, "{tenant} waits for others");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        stop.cancel();
+        task.await.unwrap();
+    }
+}

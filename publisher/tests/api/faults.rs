@@ -3,6 +3,7 @@
 use crate::harness::{Api, Database};
 use carillon_platform::config::Tenants as Policy;
 use futures_util::future::join_all;
+use http::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -89,6 +90,43 @@ async fn a_full_share_of_the_intake_refuses_its_tenant_alone_and_stores_nothing_
     assert!(at_once >= 10, "{at_once} of 40");
     let rows = api.database.sql("select count(*) from carillon.events where tenant_id = 'full'");
     assert_eq!(rows, (1 + stored.len() * 400).to_string(), "what was refused is not there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_log_refuses_costs_nothing_of_a_tenants_limit() {
+    let api = Api::with(Database::own().await, Policy::Auto).await;
+    assert_eq!(api.post(event("limited")).await.seq(), 1);
+    let set = json!({"limits": {"events_per_second": 1}}).to_string();
+    let answer =
+        api.call(Method::PUT, "/v1/tenants/limited", &[("content-type", "application/json")], set).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.json);
+    let began = Instant::now();
+    while api.post(event("limited")).await.status != 429 {
+        assert!(began.elapsed() < Duration::from_secs(20), "the limit is read");
+    }
+    api.database.sql(
+        "create function carillon.refuse() returns trigger language plpgsql as $$ begin
+            if new.type = 'refused' then raise exception 'refused'; end if; return new; end $$;
+         create trigger refuse before insert on carillon.events for each row execute function carillon.refuse()",
+    );
+    let refused = json!({"tenant": "limited", "type": "refused", "channels": ["c"]});
+    // One event a second; whoever waits that long has it, and gets it back each time.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    for _ in 0..10 {
+        let began = Instant::now();
+        let replies = [api.post(&refused).await, api.post(&refused).await, api.post(event("limited")).await];
+        if began.elapsed() > Duration::from_millis(900) {
+            // The machine is too busy to tell: the limit has given one back by itself.
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+            continue;
+        }
+        let [first, second, stored] = replies;
+        first.problem(500, "internal");
+        second.problem(500, "internal");
+        assert_eq!(stored.status, 201, "what was not stored was given back: {:?}", stored.json);
+        return;
+    }
+    panic!("ten times three requests took longer than a second");
 }
 
 #[tokio::test(flavor = "multi_thread")]

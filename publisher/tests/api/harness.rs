@@ -147,13 +147,15 @@ impl Api {
             || BusHealth::Up,
             || Registry::Unknown(DownCause::Starting),
         );
+        let limits = Limits::new(None, "api".into());
+        tokio::spawn(limits.clone().follow(log.clone(), health.clone()));
         let app = App {
             intake: batcher.intake(),
             gate: Gate::new(verifier.unwrap(), log.clone(), health.clone()),
             tenants: Tenants::new(log.clone(), health.clone(), policy),
             rules: Rules::new(log.clone(), health.clone(), tell),
             presence: Presence::new(nowhere(), metrics.clone()),
-            limits: Limits::new(None, "api".into()),
+            limits,
             stats: StatsReader::new(nowhere().limits(), || Registry::Unknown(DownCause::Starting)),
             rates: Rates::default(),
             hint: Hint::default(),
