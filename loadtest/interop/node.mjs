@@ -44,7 +44,7 @@ class Client {
 
   async ask(request) {
     this.ws.send(JSON.stringify(request))
-    return this.frame((frame) => frame.id === request.id && ['ok', 'error', 'pong'].includes(frame.type))
+    return this.frame((frame) => frame.id === request.id && ['ok', 'error', 'pong', 'welcome'].includes(frame.type))
   }
 
   async ended() {
@@ -182,6 +182,30 @@ await checks.check('published into the log, acknowledged by a device, and what w
   assert.equal((await client.ask({ type: 'ack', id: 4, seq: stored.seq + 1_000 })).code, 'ack_ahead')
   assert.equal((await client.ask({ type: 'activity', id: 5, name: 'page.opened', data: { path: '/' } })).type, 'ok')
   assert.equal((await client.ask({ type: 'activity', id: 6, name: 'no spaces' })).code, 'invalid_frame')
+  await client.bye()
+})
+
+await checks.check('two tenants on one connection', async () => {
+  const second = `${stack.tenant}-2`
+  const client = new Client(first, { header: stack.tokenOfTwo })
+  assert.equal((await client.welcome()).tenant, stack.tenant)
+  const attached = await client.ask({ type: 'attach', id: 'a', tenant: second })
+  assert.deepEqual([attached.type, attached.tenant, attached.roles], ['welcome', second, ['head']])
+  const event = { type: 'fee.paid', roles: ['head'] }
+  const there = await publish({ ...event, tenant: second })
+  const here = await publish(event)
+  const of = (tenant, seq) => client.frame((frame) => frame.type === 'event' && frame.tenant === tenant && frame.seq === seq)
+  await of(second, there.seq)
+  await of(stack.tenant, here.seq)
+  assert.equal((await client.ask({ type: 'attach', id: 'x', tenant: 'interop-nobody' })).code, 'forbidden')
+  const left = await client.ask({ type: 'detach', id: 'd', tenant: second })
+  assert.deepEqual([left.type, left.tenant], ['ok', second])
+  const switched = await client.ask({ type: 'switch', id: 's', tenant: second })
+  assert.deepEqual([switched.type, switched.tenant], ['welcome', second])
+  await publish(event)
+  const last = await publish({ ...event, tenant: second })
+  await client.frame((frame) => frame.type === 'event' && frame.tenant === undefined && frame.seq === last.seq)
+  assert.equal(client.frames.filter((frame) => frame.type === 'event').length, 3, 'nothing of the tenant that was left')
   await client.bye()
 })
 

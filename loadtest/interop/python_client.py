@@ -19,6 +19,7 @@ PUBLISHER = os.environ["CARILLON_PUBLISHER"]
 API_KEY = os.environ["CARILLON_API_KEY"]
 TENANT = os.environ["CARILLON_TENANT"]
 TOKEN = os.environ["CARILLON_TOKEN"]
+TOKEN_OF_TWO = os.environ["CARILLON_TOKEN_OF_TWO"]
 PATIENCE = 5
 
 
@@ -66,7 +67,7 @@ async def welcome(ws):
 
 async def ask(ws, **request):
     await ws.send(json.dumps(request))
-    answers = ("ok", "error", "pong")
+    answers = ("ok", "error", "pong", "welcome")
     return await frame(ws, lambda f: f.get("id") == request["id"] and f["type"] in answers)
 
 
@@ -202,6 +203,19 @@ async def published_into_the_log_acknowledged_by_a_device_and_what_was_done():
         assert (await ask(ws, type="activity", id=6, name="no spaces"))["code"] == "invalid_frame"
 
 
+async def two_tenants_on_one_connection():
+    second = f"{TENANT}-2"
+    async with session(FIRST, header=False, query={"token": TOKEN_OF_TWO}) as ws:
+        assert (await welcome(ws))["tenant"] == TENANT
+        attached = await ask(ws, type="attach", id="a", tenant=second)
+        assert (attached["type"], attached["tenant"], attached["roles"]) == ("welcome", second, ["head"]), attached
+        for tenant in (second, TENANT):
+            sent = publish(tenant=tenant, type="fee.paid", roles=["head"])
+            await frame(ws, lambda f: f["type"] == "event" and (f["tenant"], f["seq"]) == (tenant, sent["seq"]))
+        left = await ask(ws, type="detach", id="d", tenant=second)
+        assert (left["type"], left["tenant"]) == ("ok", second), left
+
+
 async def unknown_types_and_bad_json_are_answered_and_the_connection_stays():
     async with session(FIRST) as ws:
         await welcome(ws)
@@ -307,6 +321,7 @@ CHECKS = [
     who_is_here_is_told_with_their_coming_and_going,
     some_types_alone_and_the_latest_event_of_every_key_first,
     published_into_the_log_acknowledged_by_a_device_and_what_was_done,
+    two_tenants_on_one_connection,
     unknown_types_and_bad_json_are_answered_and_the_connection_stays,
     an_unmasked_frame_is_closed_with_4400,
     text_that_is_not_utf8_is_closed_with_4400,

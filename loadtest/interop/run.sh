@@ -99,7 +99,8 @@ client() {
     shift
     export CARILLON_TENANT=interop-$name CARILLON_RESULT=$work/$name.result
     CARILLON_TOKEN=$("$bin/carillon" --data "$work/stack" token --tenant "$CARILLON_TENANT" --user tester --channel 'contact:*')
-    export CARILLON_TOKEN
+    CARILLON_TOKEN_OF_TWO=$("$bin/carillon" --data "$work/stack" token --tenant "$CARILLON_TENANT" --user tester --role head --also "$CARILLON_TENANT-2=head")
+    export CARILLON_TOKEN CARILLON_TOKEN_OF_TWO
     timeout 180 "$@" || true
     local result=(0 1)
     if [[ -s $CARILLON_RESULT ]]; then

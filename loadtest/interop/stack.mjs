@@ -10,6 +10,8 @@ export const stack = {
   apiKey: need('CARILLON_API_KEY'),
   tenant: need('CARILLON_TENANT'),
   token: need('CARILLON_TOKEN'),
+  /** Of the same person, also for a second tenant, whose name ends in `-2`. */
+  tokenOfTwo: need('CARILLON_TOKEN_OF_TWO'),
 }
 
 export function need(name) {
