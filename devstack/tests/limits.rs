@@ -178,7 +178,8 @@ async fn signals(socket: &mut Socket, count: usize) -> (usize, Option<Value>) {
 
 async fn open_pages(stack: &Stack, tenant: &str, rate: u32) {
     let url = format!("{}/v1/channel-rules/page:%7Bpage%7D?tenant={tenant}", stack.publisher(0).url());
-    let rule = json!({"subscribe": ["anyone"], "publish": ["anyone"], "rate": rate});
+    let anyone = json!(["anyone"]);
+    let rule = json!({"subscribe": anyone, "publish": anyone, "signal": anyone, "rate": rate});
     let answer =
         reqwest::Client::new().put(url).json(&rule).bearer_auth(stack.api_key()).send().await.unwrap();
     assert_eq!(answer.status(), 200);
@@ -202,6 +203,26 @@ fn a_tenants_signals_are_counted_over_all_nodes_and_a_person_evades_no_rate_by_m
         assert!(all >= 10 && all as f64 <= most, "{first} and {second} in {seconds} s");
         let refused = refused.expect("some are refused");
         assert!(refused["retry_ms"].as_u64().is_some_and(|ms| (1..=1_100).contains(&ms)), "{refused}");
+        // Who types sends a signal with each start that is passed on; one that is merged is none.
+        open_pages(&stack, "typing", 1_000).await;
+        limit(&stack, "typing", json!({"signals_per_second": 2})).await;
+        let pages = (0..20).map(|n| format!("page:{n}"));
+        let wanted = client(&stack, stack.gateway(0), &claims("typing", "mila")).channels(pages);
+        let (mut mila, _) = Socket::open(&wanted).await.unwrap();
+        let mut typing = async |page: usize| {
+            let frame =
+                json!({"type": "typing", "id": page, "channel": format!("page:{page}"), "state": "start"});
+            ask(&mut mila, frame).await
+        };
+        let began = Instant::now();
+        let mut passed = 0;
+        for page in 0..20 {
+            let answer = typing(page).await;
+            assert!(answer.is("ok") || answer.code() == Some("rate_limited"), "{answer:?}");
+            passed += u32::from(answer.is("ok"));
+        }
+        let most = 2.0 + 2.0 * began.elapsed().as_secs_f64() + 2.0;
+        assert!(passed >= 2 && f64::from(passed) <= most, "{passed}, at most {most}");
         // Without a limit of the tenant a person has eight times the rule's rate over all channels.
         open_pages(&stack, "evading", 5).await;
         let (mut mila, _) = open(&stack, stack.gateway(0), &claims("evading", "mila")).await;

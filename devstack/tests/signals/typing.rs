@@ -1,6 +1,6 @@
 //! When does somebody type, and when no more?
 
-use super::{PATIENCE, join, next_typing, open_pages, signals_until_now, stack, typing};
+use super::{PATIENCE, join, next_typing, open_pages, set, signals_until_now, stack, typing};
 use crate::wire::{ask, block_on};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -103,5 +103,28 @@ fn a_person_types_as_long_as_one_tab_does_on_whichever_node() {
         for socket in tabs.into_iter().chain([reader]) {
             socket.close().await;
         }
+    });
+}
+
+#[test]
+fn a_start_that_is_still_owed_when_the_right_is_withdrawn_is_not_sent() {
+    block_on(async {
+        let stack = stack().await;
+        open_pages(&stack, "withdrawn").await;
+        let mut reader = join(&stack, 1, "withdrawn", "jan", "page:1").await;
+        let mut mila = join(&stack, 0, "withdrawn", "mila", "page:1").await;
+        for _ in 0..2 {
+            assert!(ask(&mut mila, typing("page:1", "start")).await.is("ok"));
+        }
+        assert_eq!(next_typing(&mut reader, "mila", PATIENCE).await.0, "start");
+        let anyone = json!(["anyone"]);
+        set(&stack, "withdrawn", "page:{page}", json!({"subscribe": anyone, "publish": anyone})).await;
+        // The second one would be passed on three seconds after the first.
+        let (state, took) = next_typing(&mut reader, "mila", Duration::from_secs(8)).await;
+        assert_eq!(state, "stop");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        let refused = ask(&mut mila, typing("page:1", "start")).await;
+        assert_eq!(refused.code(), Some("forbidden"), "{refused:?}");
+        assert!(signals_until_now(&stack, "withdrawn", "page:1", &mut reader).await.is_empty());
     });
 }

@@ -124,6 +124,13 @@ pub(super) fn typing<W: World>(
     });
     let (place, stream, connection) =
         (Place::of(&session.identity, channel), room.stream.clone(), typist(connection));
+    // One that is passed on is a signal of the tenant's.
+    let may = match state {
+        Typing::Start if tables.typists.counts(&place) => {
+            may.and_then(|()| take_of_tenant(room.rules.limits(), &place.tenant, context))
+        }
+        Typing::Start | Typing::Stop => may,
+    };
     match (may, state) {
         (Ok(()), Typing::Start) => tables.typists.start(&stream, place, connection),
         // Whoever typed may always stop.
@@ -142,6 +149,29 @@ fn typist<S: Socket>(connection: &Connection<S>) -> ConnectionId {
         Wire::Command => ConnectionId { shard: connection.id.shard, key: u32::MAX, number: 0 },
         _ => connection.id,
     }
+}
+
+/// Does what is due of typing. A `start` that is still owed is passed on only if whoever types still may: the rules or the token may be
+/// others since. Else they have stopped.
+pub(super) fn look_after_typing<S: Socket>(tables: &mut Tables<S>) {
+    for (connection, place) in tables.typists.owing() {
+        if !still_types(connection, &place, tables) {
+            tables.typists.stop(&place, connection);
+        }
+    }
+    tables.typists.look_after();
+}
+
+/// Whether a connection may still type somewhere. Of commands, which are over, it is known whether anybody's typing is passed on there.
+fn still_types<S: Socket>(connection: ConnectionId, place: &Place, tables: &Tables<S>) -> bool {
+    let Some(room) = tables.rooms.of_tenant(&place.tenant).and_then(|key| tables.rooms.get(key)) else {
+        return true;
+    };
+    if connection.number == 0 {
+        return room.rules.find(&place.channel).is_some_and(|found| found.rule.typing);
+    }
+    let of = tables.find(connection.key, Some(&place.tenant)).and_then(|at| tables.session(at));
+    of.is_some_and(|session| may_type(&room.rules, &session.identity, &place.channel).is_ok())
 }
 
 /// Says what is to be said of who types.

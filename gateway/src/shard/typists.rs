@@ -34,7 +34,7 @@ pub(super) struct Place {
 impl Place {
     /// Somebody in a channel.
     pub(super) fn of(identity: &Identity, channel: &Channel) -> Self {
-        let Identity { tenant, user, .. } = identity;
+        let (tenant, user) = (&identity.tenant, &identity.user);
         Self { tenant: tenant.clone(), channel: channel.clone(), user: user.clone() }
     }
 }
@@ -101,6 +101,22 @@ impl Typists {
     /// When something is due next.
     pub(super) fn next_ms(&self) -> Option<u64> {
         self.due.first().map(|(at_ms, _)| *at_ms)
+    }
+
+    /// Whether a `start` of somebody would be passed on, now or as soon as it is time. One that came before may be owed already.
+    pub(super) fn counts(&self, place: &Place) -> bool {
+        let known = self.by_place.get(place).and_then(|key| self.all.get(*key as usize));
+        known.is_none_or(|typist| !typist.owed)
+    }
+
+    /// Whose `start` is owed and due now, by the connections that type.
+    pub(super) fn owing(&self) -> Vec<(ConnectionId, Place)> {
+        let due = self.due.iter().take_while(|(at_ms, _)| *at_ms <= self.now_ms);
+        let owing = due.filter_map(|(_, key)| self.all.get(*key as usize)).filter(|typist| typist.owed);
+        let each = |typist: &'_ Typist| -> Vec<(ConnectionId, Place)> {
+            typist.mine.iter().map(|(own, _)| (*own, typist.place.clone())).collect()
+        };
+        owing.flat_map(each).collect()
     }
 
     /// A connection here says `start`.
