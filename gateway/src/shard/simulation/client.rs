@@ -4,7 +4,7 @@ use super::joined::matches;
 use super::outside::{COMPRESSED, first_frame, frame, next_message};
 use super::rules::Reading;
 use super::run::chunked;
-use super::scenario::Types;
+use super::scenario::{Past, Types};
 use super::seat::{Heard, Line, Seat};
 use super::tenant::{Logged, Tenant};
 use super::world::Pipe;
@@ -284,12 +284,18 @@ impl Client {
             }
             "replayed" => {
                 let id = frame["id"].as_u64().ok_or("no id")?;
-                if self.heard.histories.remove(&id).is_none() {
-                    return Err(format!("history {id} ends that was not asked for, or ends again"));
-                }
-                let (_, count) = self.heard.replayed.remove(&id).unwrap_or_default();
+                let asked = self.heard.histories.remove(&id);
+                let asked = asked
+                    .ok_or_else(|| format!("history {id} ends that was not asked for, or ends again"))?;
+                let sent = self.heard.replayed.remove(&id).unwrap_or_default();
                 let told = frame["count"].as_u64();
-                if told == Some(count) { Ok(()) } else { Err(format!("I4: {count} of {told:?} replayed")) }
+                if told != Some(sent.len() as u64) {
+                    return Err(format!("I4: {} of {told:?} replayed", sent.len()));
+                }
+                match (asked.history, frame["more"].as_bool()) {
+                    (Some(Past::Latest), Some(false)) => self.has_latest(id, &asked, &sent, tenant),
+                    _ => Ok(()),
+                }
             }
             "error" => self.error(frame, tenant),
             "expiring" => Ok(()),
@@ -353,6 +359,9 @@ impl Client {
         let (epoch, cursor) = self.cursor.clone().ok_or("an event without a position")?;
         if self.heard.refused {
             return Err(format!("event {seq} before the reset"));
+        }
+        if self.waits_for_latest() {
+            return Err(format!("event {seq} before the latest events of keys"));
         }
         if seq <= cursor {
             return Err(format!("I3: {seq} after {cursor}"));

@@ -2,7 +2,7 @@
 
 use super::client::{Client, Finding};
 use super::rules::token_opens;
-use super::scenario::{TENANTS, Types};
+use super::scenario::{Past, TENANTS, Types};
 use super::seat::Subscribe;
 use carillon_protocol::Channel;
 use serde_json::Value;
@@ -29,13 +29,13 @@ impl Client {
         id: u64,
         channels: &[String],
         types: &Types,
-        history: bool,
+        history: Option<Past>,
         version: u64,
     ) {
         for channel in channels {
             self.heard.asked.entry(channel.clone()).or_default().push((id, types.clone()));
         }
-        let asked = Subscribe { channels: channels.to_vec(), history, version };
+        let asked = Subscribe { channels: channels.to_vec(), history, version, since: None };
         self.heard.subscribes.insert(id, asked);
     }
 
@@ -101,8 +101,9 @@ impl Client {
             return if is_mine { Ok(()) } else { Err(format!("I5: the answer to another: {frame}")) };
         }
         let Some(seq) = frame["seq"].as_u64() else { return Ok(()) };
-        if let Some(asked) = self.heard.subscribes.remove(&id).filter(|asked| asked.history) {
-            self.heard.histories.insert(id, asked);
+        if let Some(asked) = self.heard.subscribes.remove(&id).filter(|asked| asked.history.is_some()) {
+            let since = frame["epoch"].as_str().map(|epoch| (epoch.to_owned(), seq));
+            self.heard.histories.insert(id, Subscribe { since, ..asked });
         }
         for channel in frame["channels"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             self.heard.lost.remove(channel);

@@ -36,7 +36,7 @@ impl Run {
                 if session.is_live() && !is_settled {
                     return Err("I2: a live session has something waiting before its next event".into());
                 }
-                if session.history.len() > JOBS {
+                if session.past.len() > JOBS {
                     return Err("I10: too much history".into());
                 }
                 subscriptions += session.channels.len() as u64;

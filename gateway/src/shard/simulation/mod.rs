@@ -21,6 +21,7 @@
 //! | [`several`] | which tenant is a frame about, and in which is a client? (the oracle of several tenants) |
 //! | [`rules`] | which channels may a client be in, and read back, in truth? |
 //! | [`joined`] | which channels is a client in, as far as it knows? |
+//! | [`latest`] | does a client hold the latest event of every key? (the oracle of latest values) |
 //! | [`rights`] | what may a client hear, and a connection have, by its token and the rules? (the oracle of rights) |
 //! | [`seen`] | who is seen in which channel, in truth? (the oracle of presence) |
 //! | [`tap`] | what went to a client, and when? (the oracle of time) |
@@ -35,6 +36,7 @@ mod client;
 mod feed;
 mod joined;
 mod judge;
+mod latest;
 mod outside;
 mod rights;
 mod rules;

@@ -1,5 +1,6 @@
 //! What does the world outside say and answer?
 
+use super::latest;
 use super::scenario::Outcome;
 use super::tenant::{Logged, Tenant};
 use super::world::SimSocket;
@@ -53,7 +54,7 @@ pub(super) fn history(
     let (start, more) = match from {
         HistoryFrom::After(seq) => (seq.0, false),
         HistoryFrom::Newest { start, .. } if from.asks_for_none(upto) => (start.0, false),
-        HistoryFrom::Latest(_) => panic!("nobody here asks for the latest values of keys"),
+        HistoryFrom::Latest(after) => return latest::page(tenant, selection, after, upto, short),
         HistoryFrom::Newest { count, after, below, start } => {
             let older: Vec<&&Logged> = all.iter().filter(|event| event.seq <= below.0).collect();
             let skipped = older.len().saturating_sub(count as usize);

@@ -79,7 +79,8 @@ impl Client {
             self.count("refused by rule".into());
             let may_not = |channel: &&str| {
                 self.was_forbidden(asked.version, Reading::Present, channel, tenant)
-                    || asked.history && self.was_forbidden(asked.version, Reading::Past, channel, tenant)
+                    || asked.history.is_some()
+                        && self.was_forbidden(asked.version, Reading::Past, channel, tenant)
             };
             let fair = !channels.is_empty() && channels.iter().all(may_not);
             return if fair { Ok(()) } else { Err(format!("{asked:?} was refused without a rule: {frame}")) };
@@ -124,11 +125,11 @@ impl Client {
             return Err(format!("history {id} goes on with {seq} and is of {lost}, which was taken away"));
         }
         let asked = asked.channels.clone();
-        let (last, count) = self.heard.replayed.entry(id).or_default();
-        if seq <= *last {
+        let sent = self.heard.replayed.entry(id).or_default();
+        if let Some(last) = sent.last().filter(|last| seq <= **last) {
             return Err(format!("I3: history {id} has {seq} after {last}"));
         }
-        (*last, *count) = (seq, *count + 1);
+        sent.push(seq);
         let all = tenant.generations.iter().filter_map(|generation| generation.events.get(seq as usize - 1));
         let mut same =
             all.filter(|logged| serde_json::from_str(&logged.body).ok().as_ref() == Some(&frame["event"]));
@@ -197,12 +198,13 @@ impl Run {
 
     /// Who a client is in a tenant.
     pub(super) fn identity(&self, bearer: &Bearer, tenant: usize) -> Result<Identity, Refusal> {
-        let identity = bearer.enter(Some(&self.tenants[tenant].name))?;
+        let mut identity = bearer.enter(Some(&self.tenants[tenant].name))?;
         if identity.service.is_none() {
             return Ok(identity);
         }
         let patterns = PATTERNS.iter().map(|pattern| ChannelPattern::new(pattern).unwrap()).collect();
-        Ok(Identity { patterns, ..identity })
+        Arc::make_mut(&mut identity.credentials).patterns = patterns;
+        Ok(identity)
     }
 
     /// What a client comes into a tenant with, as far as it is not known yet whether it may.
@@ -284,7 +286,7 @@ impl Run {
         {
             return Err(format!("it is in {channel}, which the rules forbid"));
         }
-        let mut past = session.history.iter().flat_map(|job| job.channels());
+        let mut past = session.past.jobs().flat_map(|job| job.channels());
         match past.find(|channel| !channel.is_reserved() && !may(Reading::Past, channel)) {
             Some(channel) => Err(format!("the past of {channel} is being read, which the rules forbid")),
             None => Ok(()),

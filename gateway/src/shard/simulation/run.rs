@@ -2,7 +2,7 @@
 
 use super::client::{Client, Finding, Kinds, Speech};
 use super::outside::{COMPRESSED, compressed, event_channels, frame, names};
-use super::scenario::{CLIENTS, Connecting, Saying, Step, TENANTS};
+use super::scenario::{CLIENTS, Connecting, Past, Saying, Step, TENANTS};
 use super::seat::Change;
 use super::several::SWITCHES;
 use super::tenant::{Tenant, incarnation};
@@ -13,8 +13,9 @@ use crate::edge::RawQuery;
 use crate::live::Rates;
 use crate::shard::allowance::FrameRate;
 use crate::shard::context::ShardConfig;
+use crate::shard::messages::Ready;
 use crate::shard::messages::{Cause, Coming, Newcomer, ToShard};
-use crate::shard::shard::{Ready, Shard};
+use crate::shard::shard::Shard;
 use crate::shard::stuck::StuckCursors;
 use crate::shard::wire::Wire;
 use crate::ws::Deflate;
@@ -208,7 +209,7 @@ impl Run {
         let version = self.tenants[client.tenant].version();
         client.begin(pipe.clone(), refused, how.types.clone(), version);
         let url = if client.is_service() { Vec::new() } else { names(how.channels) };
-        client.asked_for(0, &url, &how.types, false, version);
+        client.asked_for(0, &url, &how.types, None, version);
         let is_websocket = client.speech == Speech::WebSocket;
         let greets = how.greets && is_websocket;
         if greets {
@@ -314,9 +315,13 @@ impl Run {
             }
             Saying::Subscribe { channels, history, types } => {
                 let channels = names(*channels);
-                client.asked_for(id, &channels, types, history.is_some(), version);
+                client.asked_for(id, &channels, types, *history, version);
                 let types = types.as_ref().map_or(String::new(), |types| format!(r#","types":{types:?}"#));
-                let history = history.map_or(String::new(), |count| format!(r#","history":{count}"#));
+                let history = match history {
+                    None => String::new(),
+                    Some(Past::Last(count)) => format!(r#","history":{count}"#),
+                    Some(Past::Latest) => r#","latest":true"#.into(),
+                };
                 let channels = serde_json::to_string(&channels).unwrap();
                 format!(r#"{{"type":"subscribe","id":{id},"channels":{channels}{history}{types}{named}}}"#)
             }
@@ -408,7 +413,8 @@ impl Run {
             if let Some(key) = pipe.key
                 && (pipe.readable || pipe.writable)
             {
-                ready.push(Ready { key, readable: pipe.readable, writable: pipe.writable });
+                let ended = pipe.is_finished || pipe.is_reset;
+                ready.push(Ready { key, readable: pipe.readable, ended, writable: pipe.writable });
                 if pipe.writable && std::mem::take(&mut pipe.was_full) {
                     pipe.tap.freed(now_ms);
                 }

@@ -82,13 +82,22 @@ pub(super) struct Connecting {
 /// Patterns of types: all of them if there is none.
 pub(super) type Types = Option<Vec<&'static str>>;
 
+/// The past that a `subscribe` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Past {
+    /// So many of the newest events.
+    Last(u64),
+    /// The latest event of each key.
+    Latest,
+}
+
 /// What a client says.
 #[derive(Debug, Clone)]
 pub(super) enum Saying {
     Ping,
     Subscribe {
         channels: u8,
-        history: Option<u64>,
+        history: Option<Past>,
         types: Types,
     },
     Unsubscribe {
@@ -152,7 +161,9 @@ fn step_about_rules(rng: &mut Rng, clients: usize) -> Step {
             Step::Connect { client, how }
         }
         1..4 => {
-            let (channels, history) = (1 << rng.u8(..6), [None, Some(2), Some(1_000)][rng.usize(..3)]);
+            const PASTS: [Option<Past>; 4] =
+                [None, Some(Past::Last(2)), Some(Past::Last(1_000)), Some(Past::Latest)];
+            let (channels, history) = (1 << rng.u8(..6), PASTS[rng.usize(..4)]);
             Step::Say {
                 client,
                 tenant: rng.usize(..6),
@@ -285,7 +296,8 @@ fn saying(rng: &mut Rng) -> Saying {
     match rng.u8(..18) {
         0..4 => Saying::Ping,
         4..8 => {
-            let history = (rng.bool()).then(|| [0, 2, 1_000][rng.usize(..3)]);
+            const PASTS: [Past; 4] = [Past::Last(0), Past::Last(2), Past::Last(1_000), Past::Latest];
+            let history = (rng.bool()).then(|| PASTS[rng.usize(..4)]);
             Saying::Subscribe { channels: rng.u8(1..), history, types: types(rng) }
         }
         8..10 => Saying::Unsubscribe { channels: rng.u8(1..) },

@@ -1,6 +1,6 @@
 //! What does a client know of its connection, and of each tenant that it is in?
 
-use super::scenario::Types;
+use super::scenario::{Past, Types};
 use carillon_protocol::ConnectionName;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,15 +77,17 @@ pub(super) struct Heard {
     pub(super) histories: BTreeMap<u64, Subscribe>,
     /// Pings that were not answered yet, in order.
     pub(super) pings: Vec<u64>,
-    /// The last event of each history.
-    pub(super) replayed: BTreeMap<u64, (u64, u64)>,
+    /// The events of each history.
+    pub(super) replayed: BTreeMap<u64, Vec<u64>>,
 }
 
 /// A `subscribe`.
 #[derive(Debug, Clone)]
 pub(super) struct Subscribe {
     pub(super) channels: Vec<String>,
-    pub(super) history: bool,
+    pub(super) history: Option<Past>,
     /// The tenant's rules when it was sent.
     pub(super) version: u64,
+    /// Epoch and seq from which on its channels are live, once it was answered.
+    pub(super) since: Option<(String, u64)>,
 }

@@ -170,7 +170,7 @@ impl Client {
         let cursor = self.cursor.clone().filter(|_| resumes);
         let heard = Heard { types: types.clone(), version: tenant.version(), ..Heard::default() };
         let now = std::mem::replace(&mut self.heard, heard);
-        self.asked_for(0, channels, types, false, tenant.version());
+        self.asked_for(0, channels, types, None, tenant.version());
         let heard = std::mem::replace(&mut self.heard, now);
         self.sit(before);
         let mut frame =

@@ -49,6 +49,12 @@ impl Logged {
         serde_json::from_str::<serde_json::Value>(&self.body).unwrap()["type"].as_str().unwrap().into()
     }
 
+    /// The key whose latest value it is, until another event has it: of four three have one.
+    pub(super) fn key(&self) -> Option<u64> {
+        let body = serde_json::from_str::<serde_json::Value>(&self.body).unwrap();
+        body["made"].as_u64().filter(|made| made % 4 > 0).map(|made| made % 3)
+    }
+
     fn envelope(&self) -> EnvelopeEvent {
         let except = self.except.clone().map(Box::new);
         EnvelopeEvent { channels: self.channels.clone(), body: self.body.clone().into(), except }

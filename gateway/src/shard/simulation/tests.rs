@@ -16,6 +16,7 @@ const HEARD: &[&str] = &[
     "nothing of an event that it is excepted from",
     "history",
     "replayed",
+    "latest events of keys",
     "compressed",
     "reset",
     "heartbeat",
