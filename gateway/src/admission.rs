@@ -70,14 +70,15 @@ pub(crate) struct Permit {
     user: Option<NonZeroU64>,
     /// There until it is known who it is.
     unauthenticated: Option<Box<Holding<AddressGroup, ()>>>,
-    /// What it holds beside its place.
-    kept: Option<Box<Kept>>,
+    /// What it holds beside its place; most hold nothing.
+    kept: Option<Box<Held>>,
 }
 
-/// A place among the connections of one person in a tenant that a connection came into later, given back when it is dropped.
-pub(crate) struct UserPlace {
-    admission: Arc<Inner>,
-    of: NonZeroU64,
+#[derive(Default)]
+struct Held {
+    share: Option<Kept>,
+    /// Under what it is counted in tenants that it came into later.
+    elsewhere: Vec<NonZeroU64>,
 }
 
 /// A share that a connection holds until its end.
@@ -164,23 +165,33 @@ impl Permit {
         Ok(())
     }
 
-    /// A place among the connections of one person in one more tenant; none where it has one already, or there is no limit.
-    pub(crate) fn attach(&self, tenant: &TenantId, user: &UserId) -> Result<Option<UserPlace>, Full> {
+    /// A place among the connections of one person in one more tenant, if it has none there and there is a limit.
+    pub(crate) fn attach(&mut self, tenant: &TenantId, user: &UserId) -> Result<(), Full> {
         let limit = self.admission.limits.per_user;
         let of = self.admission.number_of(tenant, user);
-        if limit == 0 || self.user == Some(of) {
-            return Ok(None);
+        let is_held = self.kept.as_ref().is_some_and(|kept| kept.elsewhere.contains(&of));
+        if limit == 0 || self.user == Some(of) || is_held {
+            return Ok(());
         }
         let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
         add(&mut counts.by_user, of, limit).ok_or(Full::User)?;
         drop(counts);
-        Ok(Some(UserPlace { admission: self.admission.clone(), of }))
+        let elsewhere = &mut self.kept.get_or_insert_default().elsewhere;
+        elsewhere.reserve_exact(1);
+        elsewhere.push(of);
+        Ok(())
     }
 
-    /// Gives the place in the tenant back that it came into first.
+    /// Gives the place in a tenant back.
     pub(crate) fn leave(&mut self, tenant: &TenantId, user: &UserId) {
         let of = self.admission.number_of(tenant, user);
-        if let Some(own) = self.user.take_if(|own| *own == of) {
+        let first = self.user.take_if(|own| *own == of);
+        let later = || {
+            let elsewhere = &mut self.kept.as_mut()?.elsewhere;
+            let at = elsewhere.iter().position(|own| *own == of)?;
+            Some(elsewhere.swap_remove(at))
+        };
+        if let Some(own) = first.or_else(later) {
             let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
             subtract(&mut counts.by_user, &own);
         }
@@ -188,14 +199,7 @@ impl Permit {
 
     /// Holds a share until the connection has ended. A poll has no window, and a WebSocket no answer.
     pub(crate) fn keep(&mut self, share: Kept) {
-        self.kept = Some(Box::new(share));
-    }
-}
-
-impl Drop for UserPlace {
-    fn drop(&mut self) {
-        let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        subtract(&mut counts.by_user, &self.of);
+        self.kept.get_or_insert_default().share = Some(share);
     }
 }
 
@@ -206,7 +210,8 @@ impl Drop for Permit {
         if self.admission.limits.per_address > 0 {
             subtract(&mut counts.by_address, &self.address);
         }
-        if let Some(user) = &self.user {
+        let elsewhere = self.kept.iter().flat_map(|kept| &kept.elsewhere);
+        for user in self.user.iter().chain(elsewhere) {
             subtract(&mut counts.by_user, user);
         }
     }

@@ -282,7 +282,7 @@ impl Authorizer {
             if hello.channels.is_empty() && hello.patterns.is_empty() {
                 (hello.channels, hello.patterns) = everything();
             }
-            identity.patterns = hello.patterns.into();
+            Arc::make_mut(&mut identity.credentials).patterns = hello.patterns.into();
         } else if !hello.patterns.is_empty() {
             let message = "channels: a pattern needs an API key; a user token names each channel";
             return Err(Refusal::new("invalid_query", message, 400, CloseCode::ProtocolError));

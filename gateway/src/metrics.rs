@@ -270,6 +270,9 @@ impl Metrics {
         if counts.received > 0 {
             self.received.increment(counts.received);
         }
+        if counts.acks > 0 {
+            self.acks.increment(counts.acks);
+        }
         if counts.received_bytes > 0 {
             self.received_bytes.increment(counts.received_bytes);
         }

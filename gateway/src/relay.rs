@@ -99,7 +99,7 @@ impl Relayed {
             r#"{{"tenant":{},"user":{},"roles":{},"event":{event}}}"#,
             quoted(person.tenant.as_str()),
             quoted(person.user.as_str()),
-            serde_json::to_string(&person.roles).unwrap_or_default(),
+            serde_json::to_string(&*person.roles).unwrap_or_default(),
         );
         Self { tenant: person.tenant.clone(), channel: channel.clone(), except, body }
     }
@@ -293,7 +293,7 @@ const PASSED_ON: [&str; 18] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carillon_platform::auth::{Caps, IssuedAt};
+    use carillon_platform::auth::{Caps, Credentials, IssuedAt};
     use carillon_protocol::UserId;
     use carillon_protocol::client::{Request, parse};
 
@@ -337,13 +337,16 @@ mod tests {
     fn what_goes_to_a_publisher_names_the_person_and_always_an_id() {
         let person = Identity {
             tenant: TenantId::new("acme").unwrap(),
-            user: UserId::new("Mi\"la").unwrap(),
             roles: ["sales".to_owned()].into(),
-            patterns: [].into(),
-            caps: Caps { publish: true, admin: true },
-            issued_at: IssuedAt::UNKNOWN,
-            expires_at: 0,
-            service: None,
+            credentials: Credentials {
+                user: UserId::new("Mi\"la").unwrap(),
+                patterns: [].into(),
+                caps: Caps { publish: true, admin: true },
+                issued_at: IssuedAt::UNKNOWN,
+                expires_at: 0,
+                service: None,
+            }
+            .into(),
         };
         let relayed = |event: &str| {
             let text = format!(r#"{{"type":"publish","channel":"order:7","event":{event}}}"#);

@@ -169,7 +169,7 @@ mod tests {
     fn a_key_enters_the_tenants_it_is_for() {
         let (acme, other) = (TenantId::new("acme").unwrap(), TenantId::new("other").unwrap());
         let entered = service(Some("acme")).enter(None).unwrap();
-        assert_eq!((entered.tenant, entered.expires_at), (acme.clone(), 7));
+        assert_eq!((&entered.tenant, entered.expires_at), (&acme, 7));
         assert_eq!(service(Some("acme")).enter(Some(&other)), Err(AuthError::TenantForbidden));
         assert_eq!(service(None).enter(None), Err(AuthError::TenantRequired));
         assert_eq!(service(None).enter(Some(&other)).map(|entered| entered.tenant), Ok(other));

@@ -5,6 +5,7 @@ use carillon_platform::auth::Identity;
 use carillon_platform::rules::{Action, Decision, RuleSet};
 use carillon_protocol::Channel;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What was said about each action in each channel.
@@ -14,7 +15,7 @@ type Of = HashMap<Channel, [Option<Verdict>; Action::ALL.len()]>;
 #[derive(Debug, Default)]
 pub(crate) struct Verdicts {
     generation: u64,
-    roles: Box<[String]>,
+    roles: Arc<[String]>,
     of: Of,
 }
 

@@ -26,7 +26,7 @@ mod testkit;
 pub use claims::Claims;
 pub use config::AuthConfig;
 pub use error::{AuthError, Refusal};
-pub use identity::{Caps, Identity, ServiceKey};
+pub use identity::{Caps, Credentials, Identity, ServiceKey};
 pub use jwks::METRICS;
 pub use mint::{ClaimsForMint, mint};
 pub use revoked::{IssuedAt, Revocation, Revoked, Target};

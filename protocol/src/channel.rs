@@ -4,6 +4,7 @@ use crate::ident::{InvalidName, UserId, plain_text};
 use crate::limits;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// A room within a tenant. The part before the first `:` is its namespace.
 ///
@@ -11,7 +12,7 @@ use std::fmt;
 /// [`UserId`] may, so those two namespaces are wider than the grammar of ordinary channels.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Channel(Box<str>);
+pub struct Channel(Arc<str>);
 
 const ALLOWED: &str = "1-128 characters of A-Z, a-z, 0-9, _, ., @, : and - (after user: and role: any name)";
 const USER: &str = "user:";
@@ -76,7 +77,7 @@ impl TryFrom<String> for Channel {
 
 impl From<Channel> for String {
     fn from(channel: Channel) -> String {
-        channel.0.into()
+        channel.as_str().into()
     }
 }
 
@@ -131,7 +132,7 @@ impl ChannelPattern {
                 (prefix.starts_with(USER) || prefix.starts_with(ROLE)) && channel.0.starts_with(prefix)
             }
             Some(prefix) => channel.0.starts_with(prefix),
-            None => self.0 == channel.0,
+            None => *self.0 == *channel.0,
         }
     }
 }

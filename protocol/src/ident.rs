@@ -1,10 +1,12 @@
 //! What is a tenant, a user, a device, a seq, an epoch, and what may they look like?
 //!
-//! Each name is a newtype whose only constructor checks the contract's grammar, so a value that exists is valid.
+//! Each name is a newtype whose only constructor checks the contract's grammar, so a value that exists is valid. Clones share the text:
+//! a name is kept in many places.
 
 use crate::limits;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// A name that does not fit its grammar. The message says what is allowed and never repeats the bad value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +23,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The grammar in words, as error messages and documentation give it.
@@ -53,7 +55,7 @@ macro_rules! name {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0.into()
+                name.as_str().into()
             }
         }
 

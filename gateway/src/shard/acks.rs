@@ -29,14 +29,11 @@ pub(super) fn ack<W: World>(
     let Some(session) = connection.sessions().get(at.session) else { return };
     let Some(room) = rooms.get(session.room) else { return };
     let own = (at.key, session.room);
-    if !devices.knows(at.key, session.room) {
-        let message = "an ack is a device's: connect with device";
-        return tables.refuse(at, id.as_deref(), "device_required", message, context.now_ms);
-    }
     let (cursor, seen_ms) = (session.cursor(room.cursor), seen_ms(connection, context));
     let fault = match devices.ack(own, (*seq, epoch.as_ref()), (&room.life, cursor), seen_ms) {
         Ok(()) => {
-            metrics().acks.increment(1);
+            context.counts.acks += 1;
+            context.counts.unanswered += u64::from(id.is_none());
             if let Some(id) = raw(&id) {
                 let (channels, seq, epoch, expires_in, presence) = (None, None, None, None, None);
                 let ok = ServerFrame::Ok { id: Some(id), channels, seq, epoch, expires_in, presence };
@@ -47,6 +44,7 @@ pub(super) fn ack<W: World>(
         Err(fault) => fault,
     };
     let (code, message) = match fault {
+        AckFault::NoDevice => ("device_required", "an ack is a device's: connect with device".to_owned()),
         AckFault::Ahead => ("ack_ahead", format!("this connection was sent nothing after {cursor}")),
         AckFault::Behind(acked) => ("ack_behind", format!("this connection has acknowledged {acked}")),
         AckFault::Epoch => {

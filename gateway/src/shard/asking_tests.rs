@@ -21,7 +21,7 @@ use crate::stream::ring::RingLimits;
 use crate::verdicts::Verdicts;
 use bytes::Bytes;
 use carillon_platform::ask::{Endpoint, Granted, Question, Verdict};
-use carillon_platform::auth::{Caps, Identity, IssuedAt};
+use carillon_platform::auth::{Caps, Credentials, Identity, IssuedAt};
 use carillon_platform::outbound::SigningSecret;
 use carillon_platform::rules::{Compiled, RuleSet};
 use carillon_platform::telemetry::Traces;
@@ -62,13 +62,16 @@ impl Asked {
 fn identity(roles: &[&str]) -> Identity {
     Identity {
         tenant: TenantId::new("acme").unwrap(),
-        user: UserId::new("mila").unwrap(),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        patterns: Box::new([]),
-        caps: Caps::default(),
-        issued_at: IssuedAt::UNKNOWN,
-        expires_at: 4_000_000_000,
-        service: None,
+        credentials: Credentials {
+            user: UserId::new("mila").unwrap(),
+            patterns: Box::new([]),
+            caps: Caps::default(),
+            issued_at: IssuedAt::UNKNOWN,
+            expires_at: 4_000_000_000,
+            service: None,
+        }
+        .into(),
     }
 }
 

@@ -127,10 +127,9 @@ pub(super) fn expel<W: World>(
 /// Takes a session away from its connection, and gives the place among those of its user back.
 pub(super) fn leave<W: World>(at: At, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
     let Some(session) = tables.session(at) else { return };
-    let (room, tenant, user) = (session.room, session.identity.tenant.clone(), session.identity.user.clone());
+    let (tenant, user) = (session.identity.tenant.clone(), session.identity.user.clone());
     leave_for_now(at, tables, context);
-    let is_held_here = tables.elsewhere.release(at.key, room);
-    if let Some(connection) = tables.get_mut(at.key).filter(|_| !is_held_here) {
+    if let Some(connection) = tables.get_mut(at.key) {
         connection.permit.leave(&tenant, &user);
     }
 }
@@ -166,7 +165,7 @@ pub(super) fn end_requests<W: World>(at: At, tables: &mut Tables<W::Socket>, con
         let message = "the tenant was left before there was a verdict; nothing was done";
         tables.refuse(at, id.as_deref(), NOT_ATTACHED, message, context.now_ms);
     }
-    let unfinished = tables.session_mut(at).map(|session| std::mem::take(&mut session.history));
+    let unfinished = tables.session_mut(at).map(|session| session.past.take(|_| true));
     for job in unfinished.iter().flatten() {
         tables.say_of(at, &job.cut_short(), context.now_ms);
     }

@@ -10,9 +10,10 @@ use super::fanout::fall_behind;
 use super::generation::reset;
 use super::messages::{Request, Ticket};
 use super::outbox::{SLICES, Wrote, length, write_vectored};
+use super::past::Reading;
 use super::replay::ask_next;
 use super::room::{Room, Rooms};
-use super::session::{ASK_AGAIN_MS, Position, Reading, Session};
+use super::session::{ASK_AGAIN_MS, Position, Session};
 use super::stuck::Watched;
 use super::wire::Wire;
 use super::world::World;
@@ -95,7 +96,7 @@ fn session_forward<W: World>(
             session.position = Position::Live;
             return Progress::Live;
         }
-        if session.reading != Reading::Nothing {
+        if session.past.reading() != Reading::Nothing {
             return Progress::Waits;
         }
         if looked >= most {
@@ -126,7 +127,7 @@ fn session_forward<W: World>(
                     head: room.cursor,
                 });
                 if let Some(session) = connection.sessions_mut().get_mut(index) {
-                    session.reading = Reading::Asked(ticket);
+                    session.past.set_reading(Reading::Asked(ticket));
                 }
                 return Progress::Waits;
             }
@@ -228,7 +229,7 @@ pub(super) fn take_page<W: World>(
         Ok(page) => page,
         Err(error) => {
             tracing::debug!(%error, "a backlog page could not be read, asking again");
-            session.reading = Reading::Later(context.now_ms + ASK_AGAIN_MS);
+            session.past.set_reading(Reading::Later(context.now_ms + ASK_AGAIN_MS));
             return connection.turns.pass(index);
         }
     };

@@ -57,8 +57,12 @@ pub(super) struct Connection<S> {
     pub(super) ended: Option<CloseReason>,
     /// The socket may have bytes that were not read because the client has answers to take first.
     pub(super) unread: bool,
+    /// Whether the poll has reported the end of what the client sends.
+    pub(super) has_end: bool,
     /// Whether it stands in the list of those the shard goes on with.
     pub(super) queued: bool,
+    /// When the token ends that it has shown.
+    pub(super) token: TokenEnd,
     /// Whether a new token is being checked: one at a time, so that the last one sent is the one that stays.
     pub(super) is_refreshing: bool,
     /// Which of its sessions goes on next.
@@ -74,6 +78,19 @@ pub(super) struct Connection<S> {
     pub(super) watched: Option<Box<Watched>>,
     /// Given back when dropped.
     pub(super) permit: Permit,
+}
+
+/// When a token ends, in the shard's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TokenEnd {
+    pub(super) expires_ms: u64,
+    /// When its bearer is told that it ends soon; never once that was told.
+    pub(super) expiring_ms: u64,
+}
+
+impl TokenEnd {
+    /// Of a token that nobody has shown yet.
+    pub(super) const UNKNOWN: Self = Self { expires_ms: u64::MAX, expiring_ms: u64::MAX };
 }
 
 /// How a connection leaves that was sent away.
@@ -172,6 +189,16 @@ impl<S: Socket> Connection<S> {
     /// Whether the socket may have something that the shard may take: a client that does not take its answers is not read.
     pub(super) fn wants_to_be_read(&self) -> bool {
         self.unread && !self.outbox.is_full() && !self.is_gone()
+    }
+
+    /// Whether nothing waits to be written or sent, and it stays: there is nothing to do for it before its client says something.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_at_rest = |session: &Session| session.is_live() && session.past.len() == 0;
+        self.is_open()
+            && self.outbox.is_empty()
+            && self.blocked_ms.is_none()
+            && self.departure == Departure::Stays
+            && self.sessions().iter().all(is_at_rest)
     }
 
     /// Names the next question to the log.

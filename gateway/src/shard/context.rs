@@ -1,6 +1,8 @@
 //! What do all parts of a shard use while they work?
 
 use super::allowance::FrameRate;
+use super::counts::Counts;
+use super::rests::Rests;
 use super::stuck::StuckCursors;
 use super::world::World;
 use crate::limits::Limits;
@@ -39,26 +41,22 @@ pub(super) struct Context<W: World> {
     /// Milliseconds since the shard began, read once a turn.
     pub(super) now_ms: u64,
     pub(super) counts: Counts,
+    pub(super) rests: Rests,
     /// Compresses events, for all connections; there once an event was worth it.
     pub(super) deflater: Option<Deflater>,
 }
 
-/// What happened in this turn, added to the metrics once.
-#[derive(Default)]
-pub(crate) struct Counts {
-    pub(crate) deliveries: u64,
-    pub(crate) writes: u64,
-    pub(crate) signals: u64,
-    pub(crate) signal_writes: u64,
-    pub(crate) received: u64,
-    pub(crate) presence: u64,
-    pub(crate) sent_bytes: u64,
-    pub(crate) received_bytes: u64,
-}
-
 impl<W: World> Context<W> {
     pub(super) fn new(world: W, shard: u16, config: ShardConfig) -> Self {
-        Self { world, shard, config, now_ms: 0, counts: Counts::default(), deflater: None }
+        Self {
+            world,
+            shard,
+            config,
+            now_ms: 0,
+            counts: Counts::default(),
+            rests: Rests::default(),
+            deflater: None,
+        }
     }
 
     /// Seconds since 1970.

@@ -7,7 +7,8 @@ use super::acks::ping;
 use super::connection::{Connection, Departure, Stage};
 use super::context::{Context, ShardConfig};
 use super::leaving::depart;
-use super::session::{At, Reading, Session};
+use super::past::Reading;
+use super::session::{At, Session};
 use super::stuck::PASSED_MS;
 use super::tables::Tables;
 use super::wire::Wire;
@@ -47,17 +48,18 @@ pub(super) fn due_ms<S: Socket>(connection: &Connection<S>, config: &ShardConfig
                 Departure::Stays => u64::MAX,
                 Departure::AtHead { until_ms } | Departure::ToldUntil(until_ms) => until_ms,
             };
-            sessions.iter().map(session_due_ms).chain([alive, leave]).min()
+            let token = connection.token.expiring_ms.min(connection.token.expires_ms);
+            sessions.iter().filter_map(asked_again_ms).chain([alive, leave, token]).min()
         }
     }
 }
 
-fn session_due_ms(session: &Session) -> u64 {
-    let again = match session.reading {
-        Reading::Later(at_ms) => at_ms,
-        _ => u64::MAX,
-    };
-    again.min(session.expiring_ms).min(session.expires_ms)
+/// When a session asks the log again that did not answer.
+fn asked_again_ms(session: &Session) -> Option<u64> {
+    match session.past.reading() {
+        Reading::Later(at_ms) => Some(at_ms),
+        Reading::Nothing | Reading::Asked(_) => None,
+    }
 }
 
 /// Does what is due for a connection.
@@ -97,21 +99,18 @@ pub(super) fn look_after<W: World>(key: u32, tables: &mut Tables<W::Socket>, con
 fn look_after_sessions<W: World>(key: u32, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
     let now_ms = context.now_ms;
     let Some(connection) = tables.get_mut(key) else { return };
-    if connection.sessions().iter().any(|session| now_ms >= session.expires_ms) {
+    if now_ms >= connection.token.expires_ms {
         return tables.close(key, CloseCode::Unauthenticated, "the token has expired", context);
     }
-    let mut expiring = None;
     for session in connection.sessions_mut() {
-        if matches!(session.reading, Reading::Later(at_ms) if now_ms >= at_ms) {
-            session.reading = Reading::Nothing;
-        }
-        if now_ms >= session.expiring_ms {
-            expiring = Some(session.expires_ms - now_ms);
+        if asked_again_ms(session).is_some_and(|at_ms| now_ms >= at_ms) {
+            session.past.set_reading(Reading::Nothing);
         }
     }
-    if let Some(in_ms) = expiring {
+    if now_ms >= connection.token.expiring_ms {
         // All sessions are of one token, and it is told once.
-        connection.sessions_mut().iter_mut().for_each(|session| session.expiring_ms = u64::MAX);
+        connection.token.expiring_ms = u64::MAX;
+        let in_ms = connection.token.expires_ms - now_ms;
         tables.say(key, &ServerFrame::Expiring { in_ms });
     }
 }

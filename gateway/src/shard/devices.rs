@@ -55,6 +55,8 @@ pub(super) struct Device {
 /// What is wrong with an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AckFault {
+    /// The session is no device's.
+    NoDevice,
     /// It is beyond what the connection was sent.
     Ahead,
     /// The connection has acknowledged more already.
@@ -133,11 +135,6 @@ impl Devices {
         self.of.get(&(key, room)).map(|device| &device.key.device)
     }
 
-    /// Whether a session is that of a device.
-    pub(super) fn knows(&self, key: u32, room: RoomKey) -> bool {
-        self.of.contains_key(&(key, room))
-    }
-
     /// Something about a device has changed.
     fn note(&mut self, key: u32, room: RoomKey) {
         let Some(device) = self.of.get_mut(&(key, room)) else { return };
@@ -177,7 +174,7 @@ impl Devices {
         (life, cursor): (&Life, Seq),
         seen_ms: u64,
     ) -> Result<(), AckFault> {
-        let Some(device) = self.present(key, room, life, seen_ms) else { return Ok(()) };
+        let Some(device) = self.present(key, room, life, seen_ms) else { return Err(AckFault::NoDevice) };
         if epoch.is_some_and(|epoch| *epoch != life.epoch && !life.epochs.honours(epoch, seq)) {
             return Err(AckFault::Epoch);
         }

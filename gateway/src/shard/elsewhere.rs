@@ -2,8 +2,6 @@
 //!
 //! Beside the connections: one whose credentials are for one tenant alone is not in it and costs nothing.
 
-use super::room::RoomKey;
-use crate::admission::UserPlace;
 use crate::authorize::Bearer;
 use carillon_protocol::TenantId;
 use std::collections::HashMap;
@@ -20,24 +18,15 @@ struct OfConnection {
     bearer: Option<Arc<Bearer>>,
     /// Tenants that it is being let into, and whether for those it leaves all others.
     coming: Vec<(TenantId, bool)>,
-    /// Its places among the connections of its user, in the tenants that it came into later.
-    places: Vec<(RoomKey, UserPlace)>,
-}
-
-impl OfConnection {
-    /// Whether nothing is under way and nothing is held.
-    fn is_needless(&self) -> bool {
-        self.coming.is_empty() && self.places.is_empty()
-    }
 }
 
 impl Elsewhere {
     /// Which credentials a connection has shown from now on, if they are good for several tenants.
     pub(super) fn set_bearer(&mut self, key: u32, bearer: Option<Arc<Bearer>>) {
         match (bearer, self.of.get_mut(&key)) {
-            (bearer, Some(own)) if bearer.is_some() || !own.is_needless() => own.bearer = bearer,
+            (bearer, Some(own)) if bearer.is_some() || !own.coming.is_empty() => own.bearer = bearer,
             (Some(bearer), _) => {
-                let own = OfConnection { bearer: Some(bearer), coming: Vec::new(), places: Vec::new() };
+                let own = OfConnection { bearer: Some(bearer), coming: Vec::new() };
                 self.of.insert(key, own);
             }
             (None, _) => drop(self.of.remove(&key)),
@@ -65,22 +54,8 @@ impl Elsewhere {
     pub(super) fn end(&mut self, key: u32, tenant: &TenantId) {
         if let Some(own) = self.of.get_mut(&key) {
             own.coming.retain(|(coming, _)| coming != tenant);
+            own.coming.shrink_to_fit();
         }
-    }
-
-    /// Keeps a place for as long as a connection is in a room.
-    pub(super) fn hold(&mut self, key: u32, room: RoomKey, place: UserPlace) {
-        if let Some(own) = self.of.get_mut(&key) {
-            own.places.push((room, place));
-        }
-    }
-
-    /// A connection has left a room: gives its place back. False if it had none here.
-    pub(super) fn release(&mut self, key: u32, room: RoomKey) -> bool {
-        let Some(own) = self.of.get_mut(&key) else { return false };
-        let before = own.places.len();
-        own.places.retain(|(held, _)| *held != room);
-        own.places.len() < before
     }
 
     /// A connection is gone.

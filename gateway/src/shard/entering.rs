@@ -1,8 +1,9 @@
 //! How does a socket become somebody in a tenant, and where in its log do they begin?
 
+use super::alike::{own_channels, share};
 use super::allowance::Allowance;
 use super::attaching::{attach, end_requests, leave, leave_for_now};
-use super::connection::{Connection, Departure, Gathered, Stage, Standing};
+use super::connection::{Connection, Departure, Gathered, Stage, Standing, TokenEnd};
 use super::context::Context;
 use super::devices::Device;
 use super::generation::tell_reset;
@@ -10,31 +11,28 @@ use super::joining::{raw, spread};
 use super::membership::Memberships;
 use super::messages::{Attached, Attaching, Coming, ConnectionId, Newcomer};
 use super::outbox::Outbox;
+use super::past::Past;
 use super::quality::Quality;
-use super::refreshing::token_deadlines;
+use super::refreshing::token_end;
 use super::revoked::keeps_out;
-use super::room::RoomKey;
 use super::rules::{follow_rules, recheck};
-use super::session::{At, Position, Reading, Session};
+use super::session::{At, Position, Session};
 use super::tables::Tables;
 use super::turns::Turns;
 use super::watching::watch_all;
 use super::wire::Wire;
 use super::world::{Socket, World};
-use crate::admission::UserPlace;
 use crate::authorize::{Authorized, Refusal, Resume};
 use crate::metrics::metrics;
 use crate::records::DeviceKey;
 use crate::stream::Life;
 use bytes::Bytes;
 use carillon_platform::ask::Verdict;
-use carillon_platform::auth::Identity;
 use carillon_platform::rules::Action;
 use carillon_protocol::client::FrameId;
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::{Limits, ResetReason, Resumed, ServerFrame};
 use carillon_protocol::{Channel, CloseCode, Seq, TenantId};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A socket that was taken in, with what is to be done for it next.
@@ -80,7 +78,9 @@ pub(super) fn accept<W: World>(
         quality: Quality::default(),
         ended: None,
         unread: true,
+        has_end: false,
         queued: false,
+        token: TokenEnd::UNKNOWN,
         is_refreshing: false,
         turns: Turns::default(),
         place: u64::MAX,
@@ -104,7 +104,7 @@ pub(super) fn welcome<W: World>(
     let Some(connection) = tables.get_mut(key) else { return Vec::new() };
     let Stage::Entering(held) = &mut connection.stage else { return Vec::new() };
     let held = std::mem::take(held);
-    let Identity { tenant, user, .. } = &authorized.identity;
+    let (tenant, user) = (&authorized.identity.tenant, &authorized.identity.user);
     if connection.permit.identify(tenant, user).is_err() {
         let reason = "too many connections of this user";
         tables.turn_away(key, "too_many_connections", CloseCode::TooMany, reason, context);
@@ -114,7 +114,9 @@ pub(super) fn welcome<W: World>(
         tables.turn_away(key, code, close, &message, context);
         return Vec::new();
     }
+    let token = token_end(authorized.identity.expires_at, context);
     let Some(connection) = tables.get_mut(key) else { return Vec::new() };
+    connection.token = token;
     let bearer = authorized.bearer.take().filter(|_| connection.wire.is_websocket());
     tables.elsewhere.set_bearer(key, bearer);
     come_in(key, None, authorized, tables, context);
@@ -142,15 +144,11 @@ pub(super) fn attached<W: World>(
         result.and_then(|authorized| kept_out(key, &authorized, tables, context).map_or(Ok(authorized), Err));
     let refused = match result {
         Ok(authorized) => match has_room(key, &authorized, alone, tables) {
-            Ok(place) => {
+            Ok(()) => {
                 if alone {
                     leave_all(key, &tenant, tables, context);
                 }
-                let room = come_in(key, frame, authorized, tables, context);
-                if let (Some(room), Some(place)) = (room, place) {
-                    tables.elsewhere.hold(key, room, place);
-                }
-                return;
+                return come_in(key, frame, authorized, tables, context);
             }
             Err(refused) => refused,
         },
@@ -198,15 +196,15 @@ fn leave_all<W: World>(
     }
 }
 
-/// Whether a connection that may come into a tenant has room for it, and its place among those of its user there: none, if it has one.
+/// Whether a connection that may come into a tenant has room for it. Then it has its place among those of its user there.
 fn has_room<S: Socket>(
     key: u32,
     authorized: &Authorized,
     alone: bool,
-    tables: &Tables<S>,
-) -> Result<Option<UserPlace>, Refusal> {
+    tables: &mut Tables<S>,
+) -> Result<(), Refusal> {
     let Authorized { identity, channels, .. } = authorized;
-    let Some(connection) = tables.get(key) else { return Ok(None) };
+    let Some(connection) = tables.get(key) else { return Ok(()) };
     let own = identity.channels();
     let more = channels.iter().filter(|channel| !own.contains(channel)).count();
     let of_others = |session: &Session| if alone { 0 } else { session.channels.len() };
@@ -217,8 +215,9 @@ fn has_room<S: Socket>(
         return Err(Refusal::new("too_many_channels", message, 400, CloseCode::ProtocolError));
     }
     if tables.find(key, Some(&identity.tenant)).is_some() {
-        return Ok(None);
+        return Ok(());
     }
+    let Some(connection) = tables.get_mut(key) else { return Ok(()) };
     connection.permit.attach(&identity.tenant, &identity.user).map_err(|_| {
         let message = format!("too many connections of this user in {}", identity.tenant);
         Refusal::new("too_many_connections", message, 429, CloseCode::TooMany)
@@ -232,9 +231,9 @@ fn come_in<W: World>(
     authorized: Authorized,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
-) -> Option<RoomKey> {
+) {
     let Authorized {
-        identity,
+        mut identity,
         stream,
         channels,
         resume,
@@ -254,20 +253,15 @@ fn come_in<W: World>(
     tables.asked.set_device(key, device.clone());
     let room_key = tables.rooms.open(stream, context.shard);
     follow_rules(room_key, tables, context);
-    let room = tables.rooms.get(room_key)?;
+    let Some(room) = tables.rooms.get(room_key) else { return };
     // Whoever comes back with a cursor has got everything up to there.
     let comes_back = matches!(resume, Resume::From { .. });
     let Beginning { position, resumed, reset } = Beginning::of(resume, &room.life, room.cursor);
     let (life, room_cursor) = (room.life.clone(), room.cursor);
     let epoch = life.epoch.clone();
-    let (expires_ms, mut expiring_ms) = token_deadlines(identity.expires_at, context);
-    // The token's end was told already, of the tenants it is in.
-    let sessions = tables.get(key).map_or(&[][..], |connection| connection.sessions());
-    if sessions.iter().any(|session| session.expiring_ms == u64::MAX) {
-        expiring_ms = u64::MAX;
-    }
     let expires_in = identity.expires_at.saturating_sub(context.world.unix_us() / 1_000_000);
-    let own = identity.channels();
+    share(&mut identity, room_key, tables);
+    let own = own_channels(key, &identity, tables);
     let watched_channels = if presence { channels.clone() } else { Vec::new() };
     let more: Vec<Channel> = channels.into_iter().filter(|channel| !own.contains(channel)).collect();
     let is_command = tables.get(key).is_some_and(|connection| connection.wire == Wire::Command);
@@ -279,10 +273,7 @@ fn come_in<W: World>(
         position,
         channels: Memberships::with_capacity(all.len()),
         identity: identity.clone(),
-        expires_ms,
-        expiring_ms,
-        history: VecDeque::new(),
-        reading: Reading::Nothing,
+        past: Past::default(),
     };
     let (seq, member) = (session.cursor(room_cursor), session.member(key));
     tables.enter(key, session);
@@ -312,7 +303,7 @@ fn come_in<W: World>(
         }
     }
     if is_command {
-        return Some(room_key);
+        return;
     }
     if identity.service.is_some() {
         tables.watch(key, index, &identity.patterns, types.as_ref());
@@ -322,7 +313,7 @@ fn come_in<W: World>(
     }
     metrics().resumed(resumed);
     tables.sessions.note(key, room_key);
-    let connection = tables.get_mut(key)?;
+    let Some(connection) = tables.get_mut(key) else { return };
     if connection.watched.is_none() {
         let watched = match (connection.wire, position) {
             (Wire::WebSocket(_), Position::Behind(since)) => {
@@ -365,7 +356,6 @@ fn come_in<W: World>(
     if !watched_channels.is_empty() {
         watch_all(key, index, watched_channels, tables, context.now_ms);
     }
-    Some(room_key)
 }
 
 /// Where somebody begins.

@@ -4,8 +4,8 @@
 
 use super::context::ShardConfig;
 use super::mailbox::{Inbox, Shards};
-use super::messages::{PresenceNews, Request};
-use super::shard::{Ready, Shard};
+use super::messages::{PresenceNews, Ready, Request};
+use super::shard::Shard;
 use super::world::Kernel;
 use crate::fate::SharedFate;
 use crate::live::{LiveBus, Outgoing};
@@ -67,12 +67,16 @@ fn run_event_loop(
         let ready = events.iter().filter(|event| event.token() != WAKE).map(|event| Ready {
             key: event.token().0 as u32,
             readable: event.is_readable() || event.is_read_closed() || event.is_error(),
+            ended: event.is_read_closed() || event.is_error(),
             writable: event.is_writable(),
         });
         // Lowered before reading: whoever has a message after that wakes the shard again.
         inbox.woken.store(false, Ordering::SeqCst);
         if !shard.turn(ready, inbox.messages.try_iter()) {
             return Ok(());
+        }
+        if let Some(rest_us) = shard.rest_us() {
+            std::thread::sleep(Duration::from_micros(rest_us));
         }
     }
 }

@@ -5,8 +5,9 @@
 
 use super::connection::{Connection, Standing};
 use super::context::Context;
+use super::past::Reading;
 use super::room::RoomKey;
-use super::session::{Position, Reading};
+use super::session::Position;
 use super::tables::Tables;
 use super::wire::Wire;
 use super::world::World;
@@ -32,13 +33,13 @@ pub(super) fn follow_reset<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
         if cursor <= head && life.continues(&before, cursor) {
             session.position = Position::Behind(cursor);
             // What is being read may end with events that are gone.
-            session.reading = Reading::Nothing;
+            session.past.set_reading(Reading::Nothing);
             let epoch = Some(&life.epoch);
             connection.say_of(index, &ServerFrame::Heartbeat { seq: cursor, epoch }, epoch, context.now_ms);
             continue;
         }
         // History of the old generation would carry its numbers: it ends here, and says that it is not whole.
-        let unfinished = std::mem::take(&mut session.history);
+        let unfinished = session.past.take(|_| true);
         reset(connection, index, life.reason, &standing, context);
         for job in &unfinished {
             connection.say_of(index, &job.cut_short(), Some(&standing.epoch), context.now_ms);
@@ -56,7 +57,7 @@ pub(super) fn reset<W: World>(
 ) {
     let Some(session) = connection.sessions_mut().get_mut(index) else { return };
     session.position = Position::Behind(standing.cursor);
-    session.reading = Reading::Nothing;
+    session.past.set_reading(Reading::Nothing);
     tell_reset(connection, index, reason, standing, context);
 }
 

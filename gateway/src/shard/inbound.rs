@@ -51,6 +51,8 @@ impl Inbound {
             match connection.socket.read(&mut self.input) {
                 Ok(0) => connection.lose(),
                 Ok(length) => {
+                    // It had no more: whatever comes after this the poll reports, unless it was the last that ever comes.
+                    connection.unread = length == self.input.len() || connection.has_end;
                     connection.heard_ms = context.now_ms;
                     context.counts.received_bytes += length as u64;
                     connection.pinged_ms = None;

@@ -8,10 +8,11 @@ use super::context::Context;
 use super::history::{HistoryJob, JOBS};
 use super::membership::{ChannelKey, Memberships};
 use super::messages::{Joined, Joining, Request};
+use super::past::Reading;
 use super::present::CHANNELS as PRESENCE_CHANNELS;
 use super::room::Room;
 use super::rules::forget_past;
-use super::session::{At, Position, Reading};
+use super::session::{At, Position};
 use super::tables::Tables;
 use super::watching::{has_room_to_watch, unseen, watch, why_unseen};
 use super::world::{Socket, World};
@@ -128,7 +129,7 @@ pub(super) fn join<W: World>(
         );
         return tables.refuse(at, asked.id.as_deref(), "too_many_types", &message, context.now_ms);
     };
-    if asked.history.is_some() && session.history.len() >= JOBS {
+    if asked.history.is_some() && session.past.len() >= JOBS {
         let message = format!("{JOBS} pieces of history are being sent; wait for one to be replayed");
         let codes = ("too_many_requests", "too_many_histories");
         return tables.refuse_as(at, asked.id.as_deref(), codes, &message, context.now_ms);
@@ -233,11 +234,11 @@ fn enter<W: World>(at: At, asked: Joining, tables: &mut Tables<W::Socket>, conte
         if job.is_latest() {
             if !session.is_live() && !session.is_held() {
                 // What is being read is what it missed, which comes after.
-                session.reading = Reading::Nothing;
+                session.past.set_reading(Reading::Nothing);
             }
             session.position = Position::Behind(seq);
         }
-        session.history.push_back(job);
+        session.past.push(job);
     }
 }
 
@@ -253,14 +254,7 @@ pub(super) fn joined<S: Socket>(at: At, joined: Joined, tables: &mut Tables<S>) 
     let Some(room) = rooms.get(session.room) else { return };
     let upto = if room.life.epoch == epoch { seq } else { session.cursor(room.cursor) };
     let selection = Selection { channels: channels.into(), types };
-    session.history.push_back(HistoryJob::new(
-        id,
-        selection,
-        history,
-        upto,
-        &room.life.epochs,
-        room.life.oldest,
-    ));
+    session.past.push(HistoryJob::new(id, selection, history, upto, &room.life.epochs, room.life.oldest));
 }
 
 fn refuse<W: World>(

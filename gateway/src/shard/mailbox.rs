@@ -6,7 +6,6 @@ use super::messages::{Cause, Coming, Newcomer, ToShard};
 use super::wire::Wire;
 use crate::live::Passing;
 use crate::stream::{ShardSet, Stream};
-use carillon_platform::auth::Identity;
 use mio::Waker;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -143,7 +142,7 @@ fn of_person<'m>(newcomer: &Newcomer, mailboxes: &'m [Mailbox]) -> Option<(usize
     let (Wire::Command, Coming::Admitted(authorized)) = (newcomer.wire, &newcomer.coming) else {
         return None;
     };
-    let Identity { tenant, user, .. } = &authorized.identity;
+    let (tenant, user) = (&authorized.identity.tenant, &authorized.identity.user);
     let mut hasher = DefaultHasher::new();
     (tenant, user).hash(&mut hasher);
     let shard = hasher.finish() as usize % mailboxes.len().max(1);

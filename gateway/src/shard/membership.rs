@@ -14,7 +14,7 @@ const FEW: usize = 16;
 /// The channels of a session, each with the session's place in the channel's list.
 #[derive(Debug)]
 pub(super) enum Memberships {
-    Few(Vec<Membership>),
+    Few(Box<[Membership]>),
     #[expect(
         clippy::box_collection,
         reason = "it is rare, and without the box every session pays for its size"
@@ -30,12 +30,12 @@ pub(super) struct Membership {
 }
 
 impl Memberships {
-    /// With places for so many.
+    /// For so many, as far as is known.
     pub(super) fn with_capacity(channels: usize) -> Self {
         if channels > FEW {
             Self::Many(Box::new(HashMap::with_capacity(channels)))
         } else {
-            Self::Few(Vec::with_capacity(channels))
+            Self::Few(Box::default())
         }
     }
 
@@ -64,7 +64,7 @@ impl Memberships {
     /// Adds a channel it does not have.
     pub(super) fn insert(&mut self, membership: Membership) {
         match self {
-            Self::Few(few) if few.len() < FEW => few.push(membership),
+            Self::Few(few) if few.len() < FEW => change(few, |few| few.push(membership)),
             Self::Few(few) => {
                 let all = few.iter().chain([&membership]).map(|own| (own.channel, own.place));
                 *self = Self::Many(Box::new(all.collect()));
@@ -77,7 +77,7 @@ impl Memberships {
         match self {
             Self::Few(few) => {
                 let at = few.iter().position(|own| own.channel == channel)?;
-                Some(few.swap_remove(at))
+                Some(change(few, |few| few.swap_remove(at)))
             }
             Self::Many(many) => many.remove(&channel).map(|place| Membership { channel, place }),
         }
@@ -109,8 +109,8 @@ impl Memberships {
 
     /// Everything it has, to be left.
     pub(super) fn take(&mut self) -> Vec<Membership> {
-        match std::mem::replace(self, Self::Few(Vec::new())) {
-            Self::Few(few) => few,
+        match std::mem::replace(self, Self::Few(Box::default())) {
+            Self::Few(few) => few.into_vec(),
             Self::Many(many) => {
                 many.into_iter().map(|(channel, place)| Membership { channel, place }).collect()
             }
@@ -118,11 +118,25 @@ impl Memberships {
     }
 }
 
+/// Changes the few channels of a session, which have no room for more than they are: every session has some.
+fn change<T>(few: &mut Box<[Membership]>, how: impl FnOnce(&mut Vec<Membership>) -> T) -> T {
+    let mut changed = std::mem::take(few).into_vec();
+    changed.reserve_exact(1);
+    let result = how(&mut changed);
+    *few = changed.into_boxed_slice();
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    #[test]
+    fn few_channels_take_no_room_beside_themselves() {
+        assert_eq!(size_of::<Memberships>(), 16);
+    }
 
     proptest! {
         #[test]

@@ -24,6 +24,17 @@ use carillon_protocol::{Channel, ConnectionName, Epoch, Seq, TenantId, TypeFilte
 use mio::net::TcpStream;
 use std::sync::Arc;
 
+/// What the poll says of a socket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ready {
+    pub(super) key: u32,
+    /// There are bytes, or the end of them, or an error.
+    pub(super) readable: bool,
+    /// There is the end of them, or an error.
+    pub(super) ended: bool,
+    pub(super) writable: bool,
+}
+
 /// A message to a shard. The mailbox is bounded by what can be under way: a message for each connection and each of its
 /// requests, one piece of news for each stream, and signals within their budget.
 pub(crate) enum ToShard<S = TcpStream> {

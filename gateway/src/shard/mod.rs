@@ -28,15 +28,20 @@
 //! | [`typists`] | who types where, and what are others told of it? |
 //! | [`mailbox`] | how does a message reach a shard? |
 //! | [`world`] | what does a shard need of the world around it? |
+//! | [`counts`] | what happened in a turn of a shard? |
+//! | [`rests`] | how long does a shard rest before it looks at its sockets again? |
 //! | [`context`] | what do all parts of a shard use while they work? |
 //! | [`groups`] | who of a channel wants only events of some types? |
 //! | [`present`] | which sessions of a room are seen in its channels, and who watches? |
 //! | [`waiting`] | which signals wait in a room, and which are let go when there are too many? |
+//! | [`members`] | who is in one channel of a room, or behind one pattern? |
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
 //! | [`asked`] | which memberships hold by an application's verdict, until when, and what waits for one? |
 //! | [`holding`] | which frames of a connection wait for a verdict of an application, and which yeses are kept? |
+//! | [`role_lists`] | which lists of roles do many sessions have in common? |
 //! | [`elsewhere`] | which other tenants may a connection come into? |
 //! | [`history`] | how far is the past that a `subscribe` asked for? |
+//! | [`past`] | what is read of the log for a session, and what will be? |
 //! | [`session`] | what is known of somebody in one tenant? |
 //! | [`turns`] | which session of a connection goes on next? |
 //! | [`quality`] | how well is a client reached? |
@@ -45,6 +50,7 @@
 //! | [`sessions`] | what is stored of the connections that are here? |
 //! | [`seen`] | who is seen in a channel, and who is not any more? |
 //! | [`tables`] | who is here, in which room, and who goes? |
+//! | [`alike`] | what have the sessions of a connection, or of a room, in common? |
 //! | [`answers`] | how is a client told something about one of its tenants, or about none? |
 //! | [`attaching`] | how does a connection come into more tenants, and leave them? |
 //! | [`except`] | who does not get an event, although it is for them? |
@@ -80,6 +86,7 @@
 
 mod acks;
 mod activity;
+mod alike;
 mod allowance;
 mod answers;
 mod asked;
@@ -91,6 +98,7 @@ mod catchup;
 mod commands;
 mod connection;
 mod context;
+mod counts;
 mod deadlines;
 mod devices;
 mod durable;
@@ -111,16 +119,20 @@ mod joining;
 mod leaving;
 mod live;
 mod mailbox;
+mod members;
 mod membership;
 mod messages;
 mod outbox;
 mod pace;
+mod past;
 mod present;
 mod publishing;
 mod quality;
 mod refreshing;
 mod replay;
+mod rests;
 mod revoked;
+mod role_lists;
 mod room;
 mod rules;
 mod seen;
@@ -145,7 +157,8 @@ mod wire;
 mod world;
 
 pub(crate) use allowance::FrameRate;
-pub(crate) use context::{Counts, ShardConfig};
+pub(crate) use context::ShardConfig;
+pub(crate) use counts::Counts;
 pub(crate) use event_loop::start;
 pub(crate) use mailbox::Shards;
 pub(crate) use messages::{

@@ -114,7 +114,7 @@ pub(super) fn take_rate<W: World>(
     channel: &Channel,
     context: &Context<W>,
 ) -> Result<(), Refused> {
-    let Identity { tenant, user, .. } = identity;
+    let (tenant, user) = (&identity.tenant, &identity.user);
     if rule.rate == 0 {
         return Err(Refused::new("forbidden", format!("the rule for {channel} has the rate 0")));
     }
@@ -169,7 +169,7 @@ pub(super) fn refuse<W: World>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carillon_platform::auth::{Caps, IssuedAt};
+    use carillon_platform::auth::{Caps, Credentials, IssuedAt};
     use carillon_platform::rules::Compiled;
     use carillon_protocol::client::{Request, parse};
     use carillon_protocol::{SettingsVersion, UserId};
@@ -178,13 +178,16 @@ mod tests {
     fn mila() -> Identity {
         Identity {
             tenant: TenantId::new("acme").unwrap(),
-            user: UserId::new("mila").unwrap(),
             roles: ["head".to_owned()].into(),
-            patterns: Box::default(),
-            caps: Caps { publish: true, admin: true },
-            issued_at: IssuedAt::UNKNOWN,
-            expires_at: 0,
-            service: None,
+            credentials: Credentials {
+                user: UserId::new("mila").unwrap(),
+                patterns: Box::default(),
+                caps: Caps { publish: true, admin: true },
+                issued_at: IssuedAt::UNKNOWN,
+                expires_at: 0,
+                service: None,
+            }
+            .into(),
         }
     }
 

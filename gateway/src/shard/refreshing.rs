@@ -3,8 +3,9 @@
 //! It is for all tenants that the connection is in: those that it still names stay, with the roles there; the others are left, and the
 //! client is told so. One that names none of them changes nothing.
 
+use super::alike::share;
 use super::attaching::expel;
-use super::connection::Connection;
+use super::connection::{Connection, TokenEnd};
 use super::context::Context;
 use super::joining::raw;
 use super::messages::Request;
@@ -98,6 +99,10 @@ pub(super) fn refreshed<W: World>(
             Err(_) => expel(at, DetachReason::Token, tables, context),
         }
     }
+    let token = token_end(expires_at, context);
+    if let Some(connection) = tables.get_mut(key) {
+        connection.token = token;
+    }
     let bearer = bearer.is_for_several().then(|| Arc::from(bearer));
     tables.elsewhere.set_bearer(key, bearer);
     let expires_in = Some(expires_at.saturating_sub(context.world.unix_us() / 1_000_000));
@@ -106,10 +111,10 @@ pub(super) fn refreshed<W: World>(
 }
 
 /// A session goes on with what a new token says of it.
-fn renew<W: World>(at: At, identity: Identity, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
-    let deadlines = token_deadlines(identity.expires_at, context);
+fn renew<W: World>(at: At, mut identity: Identity, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
+    let Some(room) = tables.session(at).map(|session| session.room) else { return };
+    share(&mut identity, room, tables);
     let Some(session) = tables.session_mut(at) else { return };
-    (session.expires_ms, session.expiring_ms) = deadlines;
     // Channels joined under the old token stay only if the new one allows them.
     let before = std::mem::replace(&mut session.identity, identity);
     leave_forbidden(at, &before, tables, context);
@@ -167,8 +172,8 @@ fn leave_forbidden<W: World>(
 
 /// When a token that is valid until `expires_at` (seconds since 1970) ends in the shard's time, and when its
 /// bearer is told so. Both count from now, however long the connection has been open with earlier tokens.
-pub(super) fn token_deadlines<W: World>(expires_at: u64, context: &Context<W>) -> (u64, u64) {
+pub(super) fn token_end<W: World>(expires_at: u64, context: &Context<W>) -> TokenEnd {
     let left_ms = expires_at.saturating_mul(1_000).saturating_sub(context.world.unix_us() / 1_000);
     let expires_ms = context.now_ms.saturating_add(left_ms);
-    (expires_ms, expires_ms - EXPIRING_MS.min(left_ms / 2))
+    TokenEnd { expires_ms, expiring_ms: expires_ms - EXPIRING_MS.min(left_ms / 2) }
 }

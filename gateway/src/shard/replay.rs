@@ -8,7 +8,8 @@ use super::context::Context;
 use super::history::{HistoryJob, Question};
 use super::messages::{HistoryPage, Request, Ticket};
 use super::outbox::{Wrote, write};
-use super::session::{ASK_AGAIN_MS, Reading};
+use super::past::Reading;
+use super::session::ASK_AGAIN_MS;
 use super::world::{Socket, World};
 use crate::metrics::metrics;
 use crate::ws;
@@ -30,10 +31,10 @@ pub(super) fn ask_next<W: World>(
     if !session.is_live() && !session.is_held() {
         return;
     }
-    let (Reading::Nothing, Some(job)) = (session.reading, session.history.front()) else { return };
+    let (Reading::Nothing, Some(job)) = (session.past.reading(), session.past.front()) else { return };
     let (Question { selection, from, upto }, reader) = (job.question(), session.reader());
     let ticket = last.wrapping_add(1);
-    session.reading = Reading::Asked(ticket);
+    session.past.set_reading(Reading::Asked(ticket));
     connection.last_ticket = ticket;
     context.world.request(Request::History { connection: id, ticket, reader, selection, from, upto });
 }
@@ -87,27 +88,27 @@ pub(super) fn take_history<W: World>(
         }
     }
     let Some(session) = connection.sessions_mut().get_mut(index) else { return };
-    let Some(job) = session.history.front_mut() else { return };
+    let Some(job) = session.past.front_mut() else { return };
     if job.passed(&page) {
-        let Some(job) = session.history.pop_front() else { return };
+        let Some(job) = session.past.pop() else { return };
         connection.say_of(index, &job.complete(), None, context.now_ms);
     }
 }
 
 /// The first piece of history of one of a connection's sessions.
 fn job_of<S: Socket>(connection: &mut Connection<S>, session: usize) -> Option<&mut HistoryJob> {
-    connection.sessions_mut().get_mut(session)?.history.front_mut()
+    connection.sessions_mut().get_mut(session)?.past.front_mut()
 }
 
 /// A read failed: it is tried again, or the job is refused; the subscription itself is live.
 fn failed<S: Socket>(connection: &mut Connection<S>, index: usize, now_ms: u64) {
     let Some(session) = connection.sessions_mut().get_mut(index) else { return };
-    let Some(job) = session.history.front_mut() else { return };
+    let Some(job) = session.past.front_mut() else { return };
     if job.failed() {
-        session.reading = Reading::Later(now_ms + ASK_AGAIN_MS);
+        session.past.set_reading(Reading::Later(now_ms + ASK_AGAIN_MS));
         return;
     }
-    let Some(job) = session.history.pop_front() else { return };
+    let Some(job) = session.past.pop() else { return };
     let (id, message) = (job.id(), "the history cannot be read now; the subscription is live");
     let id = id.and_then(|id| serde_json::from_str(id).ok());
     metrics().frame_refused("history_unavailable");

@@ -6,6 +6,7 @@
 //! Who wants only events of some types is in a group of the channel ([`groups`](super::groups)).
 
 use super::groups::{Groups, Source};
+use super::members::{Group, Members};
 use super::membership::{ChannelKey, Membership, Memberships};
 use super::present::Present;
 use super::waiting::Waiting;
@@ -13,8 +14,10 @@ use crate::stream::entry::Entry;
 use crate::stream::{Life, Stream};
 use carillon_platform::rules::RuleSet;
 use carillon_protocol::{Channel, ChannelPattern, Seq, TenantId, TypeFilter};
+use hashbrown::HashTable;
 use slab::Slab;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 /// A room's place in the shard's table; good until the room's last session has left it.
@@ -49,38 +52,13 @@ pub(super) struct Room {
     pub(super) present: Option<Box<Present>>,
     members: Vec<u32>,
     channels: Slab<Members>,
-    by_name: HashMap<Channel, ChannelKey>,
+    /// The channels of those among `channels` that get all events of one, by its name there.
+    by_name: HashTable<ChannelKey>,
+    hashed: RandomState,
     /// The patterns among `channels`. Services have them, so there are few.
     watched: Vec<ChannelKey>,
     /// Those among `channels` that want only some types.
     groups: Groups,
-}
-
-struct Members {
-    name: Name,
-    keys: Vec<u32>,
-}
-
-/// What members have in common.
-enum Name {
-    Channel(Channel),
-    Pattern(ChannelPattern),
-    /// Boxed: whoever chooses no types pays for none.
-    Group(Box<(Source, Arc<TypeFilter>)>),
-}
-
-impl Members {
-    /// The channel they are in, if not by a pattern.
-    fn channel(&self) -> Option<&Channel> {
-        match &self.name {
-            Name::Channel(channel) => Some(channel),
-            Name::Pattern(_) => None,
-            Name::Group(group) => match &group.0 {
-                Source::Channel(channel) => Some(channel),
-                Source::Pattern(_) => None,
-            },
-        }
-    }
 }
 
 impl Room {
@@ -98,7 +76,8 @@ impl Room {
             present: None,
             members: Vec::new(),
             channels: Slab::new(),
-            by_name: HashMap::new(),
+            by_name: HashTable::new(),
+            hashed: RandomState::new(),
             watched: Vec::new(),
             groups: Groups::default(),
         }
@@ -127,18 +106,18 @@ impl Room {
 
     /// Every channel that has members, with them: once, and once more for each of its groups.
     pub(super) fn channels(&self) -> impl Iterator<Item = (&Channel, &[u32])> {
-        self.channels.iter().filter_map(|(_, members)| Some((members.channel()?, &*members.keys)))
+        self.channels.iter().filter_map(|(_, members)| Some((members.channel()?, members.keys())))
     }
 
     /// The members of a channel that get all of its events, with its number; none has no member.
     pub(super) fn in_channel(&self, channel: &Channel) -> Option<(ChannelKey, &[u32])> {
-        let key = *self.by_name.get(channel)?;
-        Some((key, &self.channels.get(key as usize)?.keys))
+        let key = self.key_of(channel)?;
+        Some((key, self.channels.get(key as usize)?.keys()))
     }
 
     /// The number by which somebody with these memberships is in a channel: its own, or that of a group.
     pub(super) fn own_key(&self, own: &Memberships, channel: &Channel) -> Option<ChannelKey> {
-        let all = self.by_name.get(channel).copied().filter(|key| own.contains(*key));
+        let all = self.key_of(channel).filter(|key| own.contains(*key));
         all.or_else(|| self.own_group(own, channel))
     }
 
@@ -148,17 +127,14 @@ impl Room {
             return self.groups.of_channel(channel).find(|key| own.contains(*key));
         }
         own.find(|key| {
-            let is = |(source, _): &(Source, _)| matches!(source, Source::Channel(name) if name == channel);
+            let is = |(source, _): &Group| matches!(source, Source::Channel(name) if name == channel);
             self.group(key).is_some_and(is)
         })
     }
 
     /// The group behind a number, if it is one.
-    fn group(&self, key: ChannelKey) -> Option<&(Source, Arc<TypeFilter>)> {
-        match &self.channels.get(key as usize)?.name {
-            Name::Group(group) => Some(group),
-            Name::Channel(_) | Name::Pattern(_) => None,
-        }
+    fn group(&self, key: ChannelKey) -> Option<&Group> {
+        self.channels.get(key as usize)?.group()
     }
 
     /// The types that whoever is behind a number wants, if they chose some.
@@ -173,7 +149,7 @@ impl Room {
 
     /// Whether anybody is in a channel, by its name or by a pattern, whatever types they want.
     pub(super) fn has_members(&self, channel: &Channel) -> bool {
-        self.by_name.contains_key(channel)
+        self.key_of(channel).is_some()
             || self.groups.of_channel(channel).next().is_some()
             || self.watchers(std::slice::from_ref(channel)).next().is_some()
             || self.groups.has_pattern_for(channel)
@@ -188,8 +164,8 @@ impl Room {
     pub(super) fn watchers(&self, channels: &[Channel]) -> impl Iterator<Item = (ChannelKey, &[u32])> {
         self.watched.iter().filter_map(move |key| {
             let members = self.channels.get(*key as usize)?;
-            let Name::Pattern(pattern) = &members.name else { return None };
-            channels.iter().any(|channel| pattern.allows(channel)).then_some((*key, &*members.keys))
+            let pattern = members.pattern()?;
+            channels.iter().any(|channel| pattern.allows(channel)).then_some((*key, members.keys()))
         })
     }
 
@@ -213,14 +189,13 @@ impl Room {
     ) -> impl Iterator<Item = (ChannelKey, &[u32])> {
         self.groups.wanting(channels, kind).filter_map(|key| {
             let members = self.channels.get(key as usize)?;
-            Some((key, &*members.keys))
+            Some((key, members.keys()))
         })
     }
 
     /// Whether an event is for somebody with these memberships.
     pub(super) fn is_for(&self, memberships: &Memberships, event: &Entry) -> bool {
-        let key_of = |channel: &Channel| self.by_name.get(channel).copied();
-        let is_in = |channel: &Channel| key_of(channel).is_some_and(|key| memberships.contains(key));
+        let is_in = |channel: &Channel| self.key_of(channel).is_some_and(|key| memberships.contains(key));
         event.channels.iter().any(is_in)
             || self.watchers(&event.channels).any(|(key, _)| memberships.contains(key))
             || (self.has_groups() && self.group_is_for(memberships, event))
@@ -232,7 +207,7 @@ impl Room {
             return self.wanting(event).any(|(key, _)| own.contains(key));
         }
         let kind = event.kind();
-        let is_for = |(source, types): &(Source, Arc<TypeFilter>)| {
+        let is_for = |(source, types): &Group| {
             let is_in = event.channels.iter().any(|channel| match source {
                 Source::Channel(name) => name == channel,
                 Source::Pattern(pattern) => pattern.allows(channel),
@@ -244,11 +219,10 @@ impl Room {
 
     /// Whether whoever joins these events of a source would come to be where a number leads.
     pub(super) fn leads_to(&self, key: ChannelKey, channel: &Channel, types: Option<&TypeFilter>) -> bool {
-        match self.channels.get(key as usize).map(|members| &members.name) {
-            Some(Name::Channel(name)) => name == channel && types.is_none(),
-            Some(Name::Group(group)) => {
-                matches!(&group.0, Source::Channel(name) if name == channel) && types == Some(&*group.1)
-            }
+        let Some(members) = self.channels.get(key as usize) else { return false };
+        match (members.whole_channel(), members.group()) {
+            (Some(name), _) => name == channel && types.is_none(),
+            (_, Some((Source::Channel(name), wanted))) => name == channel && types == Some(&**wanted),
             _ => false,
         }
     }
@@ -263,15 +237,16 @@ impl Room {
         if let Some(types) = types {
             return self.join_group(Source::Channel(channel.clone()), types, member);
         }
-        let known = self.by_name.get(channel).copied();
+        let known = self.key_of(channel);
         if let Some((key, members)) = known.and_then(|key| Some((key, self.channels.get_mut(key as usize)?)))
         {
-            members.keys.push(member);
-            return Membership { channel: key, place: members.keys.len() as u32 - 1 };
+            return Membership { channel: key, place: members.add(member) };
         }
-        let name = Name::Channel(channel.clone());
-        let key = self.channels.insert(Members { name, keys: vec![member] }) as ChannelKey;
-        self.by_name.insert(channel.clone(), key);
+        let key = self.channels.insert(Members::of_channel(channel.clone(), member)) as ChannelKey;
+        let Self { channels, by_name, hashed, .. } = self;
+        let hash =
+            |key: &ChannelKey| hashed.hash_one(channels.get(*key as usize).and_then(Members::whole_channel));
+        by_name.insert_unique(hash(&key), key, hash);
         Membership { channel: key, place: 0 }
     }
 
@@ -280,13 +255,12 @@ impl Room {
         let known = self.groups.get(&source, types);
         if let Some((key, members)) = known.and_then(|key| Some((key, self.channels.get_mut(key as usize)?)))
         {
-            members.keys.push(member);
-            return Membership { channel: key, place: members.keys.len() as u32 - 1 };
+            return Membership { channel: key, place: members.add(member) };
         }
         let entry = self.channels.vacant_entry();
         let key = entry.key() as ChannelKey;
         self.groups.add(&source, types.clone(), key);
-        entry.insert(Members { name: Name::Group(Box::new((source, types.clone()))), keys: vec![member] });
+        entry.insert(Members::of_group((source, types.clone()), member));
         Membership { channel: key, place: 0 }
     }
 
@@ -303,14 +277,12 @@ impl Room {
         }
         for &key in &self.watched {
             if let Some(members) = self.channels.get_mut(key as usize)
-                && matches!(&members.name, Name::Pattern(known) if known == pattern)
+                && members.pattern() == Some(pattern)
             {
-                members.keys.push(member);
-                return Membership { channel: key, place: members.keys.len() as u32 - 1 };
+                return Membership { channel: key, place: members.add(member) };
             }
         }
-        let name = Name::Pattern(pattern.clone());
-        let key = self.channels.insert(Members { name, keys: vec![member] }) as ChannelKey;
+        let key = self.channels.insert(Members::of_pattern(pattern.clone(), member)) as ChannelKey;
         self.watched.push(key);
         Membership { channel: key, place: 0 }
     }
@@ -319,18 +291,30 @@ impl Room {
     pub(super) fn leave(&mut self, membership: Membership) -> Option<u32> {
         let Membership { channel, place } = membership;
         let members = self.channels.get_mut(channel as usize)?;
-        if (place as usize) < members.keys.len() {
-            members.keys.swap_remove(place as usize);
+        if members.remove(place) {
+            return members.keys().get(place as usize).copied();
         }
-        let moved = members.keys.get(place as usize).copied();
-        if members.keys.is_empty() {
-            match self.channels.remove(channel as usize).name {
-                Name::Channel(name) => drop(self.by_name.remove(&name)),
-                Name::Pattern(_) => self.watched.retain(|key| *key != channel),
-                Name::Group(group) => self.groups.remove(&group.0, &group.1),
+        if let Some(name) = members.whole_channel() {
+            let entry = self.by_name.find_entry(self.hashed.hash_one(Some(name)), |key| *key == channel);
+            if let Ok(entry) = entry {
+                entry.remove();
             }
         }
-        moved
+        let members = self.channels.remove(channel as usize);
+        if let Some((source, types)) = members.group() {
+            self.groups.remove(source, types);
+        } else if members.pattern().is_some() {
+            self.watched.retain(|key| *key != channel);
+        }
+        None
+    }
+
+    /// The number of a channel's members that get all of its events.
+    fn key_of(&self, channel: &Channel) -> Option<ChannelKey> {
+        let is = |key: &ChannelKey| {
+            self.channels.get(*key as usize).and_then(Members::whole_channel) == Some(channel)
+        };
+        self.by_name.find(self.hashed.hash_one(Some(channel)), is).copied()
     }
 }
 

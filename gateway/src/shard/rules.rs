@@ -6,9 +6,10 @@
 use super::connection::{Connection, Standing};
 use super::context::Context;
 use super::generation::reset;
+use super::past::Reading;
 use super::revoked::end_revoked;
 use super::room::{Member, RoomKey};
-use super::session::{At, Reading, Session};
+use super::session::{At, Session};
 use super::tables::Tables;
 use super::watching::see_anew;
 use super::world::{Socket, World};
@@ -99,7 +100,7 @@ fn end_forbidden_histories<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
     let Some(room) = tables.rooms.get(key) else { return };
     let reads = |member: &u32| {
         let session = tables.get(*member).and_then(|connection| session_in(connection, key));
-        session.is_some_and(|(_, session)| !session.history.is_empty())
+        session.is_some_and(|(_, session)| session.past.len() > 0)
     };
     for member in room.members().iter().copied().filter(reads).collect::<Vec<u32>>() {
         let index = tables.get(member).and_then(|connection| session_in(connection, key)).map(|it| it.0);
@@ -121,7 +122,7 @@ pub(super) fn end_forbidden_history<W: World>(
         return;
     };
     let Some(room) = tables.rooms.get(session.room) else { return };
-    let asked = session.history.iter().flat_map(|job| job.channels());
+    let asked = session.past.jobs().flat_map(|job| job.channels());
     let lost: Vec<Channel> =
         asked.filter(|channel| !may_read_past(&room.rules, &session.identity, channel)).cloned().collect();
     end_history(member, index, &lost, tables, context);
@@ -297,20 +298,16 @@ pub(super) fn end_history<W: World>(
     let epoch = tables.standing(At { key: member, session: index }).map(|standing| standing.epoch);
     let Some(connection) = tables.get_mut(member) else { return };
     let Some(session) = connection.sessions_mut().get_mut(index) else { return };
-    if session.history.is_empty() || lost.is_empty() {
+    if session.past.len() == 0 || lost.is_empty() {
         return;
     }
     let is_lost = |channels: &[Channel]| channels.iter().any(|channel| lost.contains(channel));
-    if session.history.front().is_some_and(|job| is_lost(job.channels())) {
+    if session.past.front().is_some_and(|job| is_lost(job.channels())) {
         // What is being read may be of this piece, also when the session fell behind since: it is not the next piece's. If it is what a
         // session that is behind waits for, it is asked for again.
-        session.reading = Reading::Nothing;
+        session.past.set_reading(Reading::Nothing);
     }
-    let (ended, kept) =
-        std::mem::take(&mut session.history).into_iter().partition(|job| is_lost(job.channels()));
-    session.history = kept;
-    let ended: std::collections::VecDeque<_> = ended;
-    for job in &ended {
+    for job in &session.past.take(|job| is_lost(job.channels())) {
         connection.say_of(index, &job.cut_short(), epoch.as_ref(), context.now_ms);
     }
 }

@@ -6,11 +6,11 @@
 use super::history::HistoryJob;
 use super::membership::Memberships;
 use super::messages::Ticket;
+use super::past::{Past, Reading};
 use super::room::{Member, RoomKey};
 use crate::stream::backlog::Reader;
 use carillon_platform::auth::Identity;
 use carillon_protocol::Seq;
-use std::collections::VecDeque;
 
 /// How soon a log that did not answer is asked again.
 pub(super) const ASK_AGAIN_MS: u64 = 500;
@@ -30,12 +30,8 @@ pub(super) struct Session {
     pub(super) position: Position,
     pub(super) channels: Memberships,
     pub(super) identity: Identity,
-    /// When the token expires, in the shard's time.
-    pub(super) expires_ms: u64,
-    /// When it is told that the token expires soon; never once it was told.
-    pub(super) expiring_ms: u64,
-    pub(super) history: VecDeque<HistoryJob>,
-    pub(super) reading: Reading,
+    /// What is read of the log for it, and what will be.
+    pub(super) past: Past,
 }
 
 /// Where a session stands in its tenant's log.
@@ -45,17 +41,6 @@ pub(super) enum Position {
     Live,
     /// It has got everything up to here and reads on at its own pace.
     Behind(Seq),
-}
-
-/// Whether a page of the log is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// None.
-    Nothing,
-    /// One; an answer with another ticket is to a question nobody has any more.
-    Asked(Ticket),
-    /// The log did not answer; it is asked again then.
-    Later(u64),
 }
 
 impl Session {
@@ -83,19 +68,19 @@ impl Session {
 
     /// Whether it gets nothing live before the latest events of keys that it asked for.
     pub(super) fn is_held(&self) -> bool {
-        !self.is_live() && self.history.iter().any(HistoryJob::is_latest)
+        !self.is_live() && self.past.jobs().any(HistoryJob::is_latest)
     }
 
     /// Whether a page of the log is on its way.
     pub(super) fn is_reading(&self) -> bool {
-        matches!(self.reading, Reading::Asked(_))
+        matches!(self.past.reading(), Reading::Asked(_))
     }
 
     /// Whether this is the answer that is waited for; if so it is not waited for any more.
     pub(super) fn answered(&mut self, ticket: Ticket) -> bool {
-        let awaited = self.reading == Reading::Asked(ticket);
+        let awaited = self.past.reading() == Reading::Asked(ticket);
         if awaited {
-            self.reading = Reading::Nothing;
+            self.past.set_reading(Reading::Nothing);
         }
         awaited
     }

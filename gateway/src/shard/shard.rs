@@ -21,7 +21,7 @@ use super::inbound::{Inbound, on_text};
 use super::joining::joined;
 use super::leaving::{Departures, leaves_at_head, tell_to_leave};
 use super::live::LiveFanOut;
-use super::messages::{Newcomer, ToShard};
+use super::messages::{Newcomer, Ready, ToShard};
 use super::pace::rest_us;
 use super::refreshing::refreshed;
 use super::replay::take_history;
@@ -29,7 +29,7 @@ use super::room::RoomKey;
 use super::rules::follow_rules;
 use super::session::{Position, Session};
 use super::sessions::tell_on;
-use super::signals::{arrive, say_words};
+use super::signals::{arrive, look_after_typing, say_words};
 use super::tables::Tables;
 use super::watching::{answered, catch_up, tell};
 use super::wheel::{SLOT_MS, Wheel};
@@ -46,15 +46,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const LAST_MOMENT_MS: u64 = 2_500;
 /// How often connections that are behind are counted.
 const CENSUS_MS: u64 = 5_000;
-
-/// What the poll says of a socket.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ready {
-    pub(super) key: u32,
-    /// There are bytes, or the end of them, or an error.
-    pub(super) readable: bool,
-    pub(super) writable: bool,
-}
 
 /// One shard and all it owns.
 pub(super) struct Shard<W: World> {
@@ -126,7 +117,7 @@ impl<W: World> Shard<W> {
             self.go_on(key);
         }
         self.look_after_due();
-        self.tables.typists.look_after();
+        look_after_typing(&mut self.tables);
         renew_due(&mut self.tables, &mut self.context);
         self.settle_touched();
         let gone = self.tables.sweep(&mut self.context);
@@ -167,10 +158,16 @@ impl<W: World> Shard<W> {
         Some(next.saturating_sub(self.context.world.now_us() / 1_000))
     }
 
+    /// How long to rest before the sockets are looked at again, in microseconds, where that saves something.
+    pub(super) fn rest_us(&self) -> Option<u64> {
+        self.context.rests.rest_us().filter(|_| self.poll_timeout_ms().is_none_or(|ms| ms > 1))
+    }
+
     fn on_socket(&mut self, ready: Ready) {
-        let Ready { key, readable, writable } = ready;
+        let Ready { key, readable, ended, writable } = ready;
         let Some(connection) = self.tables.get_mut(key) else { return };
         connection.unread |= readable;
+        connection.has_end |= ended;
         connection.writable |= writable;
         if readable || (writable && (connection.blocked_ms.is_some() || !connection.outbox.is_empty())) {
             self.go_on(key);
@@ -178,6 +175,7 @@ impl<W: World> Shard<W> {
     }
 
     fn on_message(&mut self, message: ToShard<W::Socket>) {
+        self.context.counts.told += 1;
         match message {
             ToShard::News(stream) => match self.tables.rooms.of(&stream) {
                 Some(room) => self.on_news(room),
@@ -316,7 +314,9 @@ impl<W: World> Shard<W> {
 
     /// Goes on with a connection: writes what waits, brings it forward, and reads what its client says.
     fn go_on(&mut self, key: u32) {
-        self.settle(key);
+        if !self.tables.get(key).is_some_and(Connection::is_idle) {
+            self.settle(key);
+        }
         if self.tables.get(key).is_some_and(Connection::wants_to_be_read) {
             self.inbound.read(key, &mut self.tables, &mut self.context);
             self.settle(key);
@@ -494,6 +494,7 @@ impl<W: World> Shard<W> {
             metrics().behind(shard, behind.count());
         }
         let counts = std::mem::take(&mut self.context.counts);
+        self.context.rests.after(&counts, self.context.world.now_us());
         metrics().report(shard, &counts, self.tables.connections.len(), self.tables.subscriptions);
     }
 }

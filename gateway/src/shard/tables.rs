@@ -12,6 +12,7 @@ use super::holding::Holding;
 use super::membership::Membership;
 use super::messages::{ConnectionId, PresenceNews};
 use super::present::Watch;
+use super::role_lists::RoleLists;
 use super::room::{Member, RoomKey, Rooms};
 use super::seen::{hide, hide_all, show};
 use super::session::{At, Session};
@@ -65,6 +66,8 @@ pub(super) struct Tables<S> {
     pub(super) sessions: Sessions,
     /// Connections whose credentials are good for several tenants.
     pub(super) elsewhere: Elsewhere,
+    /// What sessions have in common.
+    pub(super) role_lists: RoleLists,
     /// Connections that are ending and still in a table.
     ending: Vec<u32>,
 }
@@ -90,6 +93,7 @@ impl<S: Socket> Tables<S> {
             holding: Holding::default(),
             sessions: Sessions::default(),
             elsewhere: Elsewhere::default(),
+            role_lists: RoleLists::default(),
             ending: Vec::new(),
         }
     }

@@ -71,7 +71,7 @@ fn question(tenant: &str, user: &str) -> Question {
     Question {
         tenant: TenantId::new(tenant).unwrap(),
         user: UserId::new(user).unwrap(),
-        roles: Box::default(),
+        roles: std::sync::Arc::default(),
         channel: Channel::new("order:1").unwrap(),
         action: Action::Subscribe,
         device: None,

@@ -212,7 +212,7 @@ mod tests {
         let question = Question {
             tenant: TenantId::new(tenant).unwrap(),
             user: UserId::new(format!("u{user}")).unwrap(),
-            roles: Box::default(),
+            roles: std::sync::Arc::default(),
             channel: Channel::new("order:1").unwrap(),
             action: Action::Subscribe,
             device: None,
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn questions_about_people_with_many_roles_are_bounded_by_their_bytes() {
         let (mut known, now) = (Known::default(), Instant::now());
-        let roles: Box<[String]> = (0..256).map(|n| format!("{n:0>120}")).collect();
+        let roles: std::sync::Arc<[String]> = (0..256).map(|n| format!("{n:0>120}")).collect();
         for user in 0..1_000 {
             let (generation, question) = key("acme", user, 1);
             let key = (generation, Question { roles: roles.clone(), ..question });

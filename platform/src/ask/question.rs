@@ -4,6 +4,7 @@ use crate::auth::Identity;
 use crate::rules::Action;
 use carillon_protocol::{Channel, DeviceId, TenantId, UserId};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// May this person do this in this channel? Whoever asks the same is answered by the same verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -13,7 +14,7 @@ pub struct Question {
     /// Who.
     pub user: UserId,
     /// With which roles there, as the token has them.
-    pub roles: Box<[String]>,
+    pub roles: Arc<[String]>,
     /// In which channel.
     pub channel: Channel,
     /// What.

@@ -1,7 +1,7 @@
 //! What does a token whose signature is proven say?
 
 use super::error::AuthError;
-use super::identity::{Caps, Identity};
+use super::identity::{Caps, Credentials, Identity};
 use super::revoked::IssuedAt;
 use carillon_protocol::limits::META_BYTES;
 use carillon_protocol::{Channel, ChannelPattern, TenantId, UserId};
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Latest time a claim may name: the end of the year 9999. Later is an error of whoever made the token.
@@ -30,14 +31,10 @@ pub(super) struct Rules {
 /// What a valid token says about its bearer, not yet in any tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    user: UserId,
+    credentials: Arc<Credentials>,
     tenant: Option<TenantId>,
-    roles: Vec<String>,
-    tenants: BTreeMap<TenantId, Vec<String>>,
-    patterns: Vec<ChannelPattern>,
-    caps: Caps,
-    issued_at: IssuedAt,
-    expires_at: u64,
+    roles: Arc<[String]>,
+    tenants: Tenants,
     /// Tenants in which the token is refused.
     revoked: Vec<TenantId>,
     meta: Option<Box<str>>,
@@ -87,24 +84,28 @@ impl Claims {
         let tenant = tenant.map(|name| tenant_id("tenant", &name)).transpose()?;
         let listed: Option<BTreeMap<String, Vec<String>>> =
             typed("tenants", raw.tenants, "an object of lists of roles")?;
-        let mut tenants = BTreeMap::new();
+        let mut tenants = Vec::new();
         for (name, list) in listed.unwrap_or_default() {
-            tenants.insert(tenant_id("tenants", &name)?, roles("tenants", list)?);
+            tenants.push((tenant_id("tenants", &name)?, roles("tenants", list)?));
         }
         let patterns =
             texts("channels", raw.channels)?.iter().map(ChannelPattern::new).collect::<Result<_, _>>();
         let caps = texts("caps", raw.caps)?;
         let has = |cap: &str| caps.iter().any(|given| given == cap);
         Ok(Self {
-            user,
             tenant,
-            roles: roles("roles", texts("roles", raw.roles)?)?,
-            tenants,
-            patterns: patterns.map_err(|_| wrong("channels", must_be(ChannelPattern::ALLOWED)))?,
-            // A cap we do not know gives nothing: a newer issuer does not lock its users out.
-            caps: Caps { publish: has("publish"), admin: has("admin") },
-            issued_at: issued.map_or(IssuedAt::UNKNOWN, IssuedAt::new),
-            expires_at,
+            roles: roles("roles", texts("roles", raw.roles)?)?.into(),
+            tenants: Tenants::new(&tenants),
+            credentials: Credentials {
+                user,
+                patterns: patterns.map_err(|_| wrong("channels", must_be(ChannelPattern::ALLOWED)))?,
+                // A cap we do not know gives nothing: a newer issuer does not lock its users out.
+                caps: Caps { publish: has("publish"), admin: has("admin") },
+                issued_at: issued.map_or(IssuedAt::UNKNOWN, IssuedAt::new),
+                expires_at,
+                service: None,
+            }
+            .into(),
             revoked: Vec::new(),
             meta: meta(raw.meta)?,
         })
@@ -117,12 +118,12 @@ impl Claims {
 
     /// Who the token is for.
     pub fn user(&self) -> &UserId {
-        &self.user
+        &self.credentials.user
     }
 
     /// When the token ends, in seconds since 1970.
     pub fn expires_at(&self) -> u64 {
-        self.expires_at
+        self.credentials.expires_at
     }
 
     /// The bearer in one tenant: the named one, else the default (the claim `tenant`, or the only one in
@@ -132,37 +133,28 @@ impl Claims {
     /// `roles` are the roles in the claim `tenant`; in a tenant of `tenants` they are those listed there; in one
     /// that both name, both.
     pub fn enter(&self, tenant: Option<&TenantId>) -> Result<Identity, AuthError> {
-        let tenant = tenant.or_else(|| self.default_tenant()).ok_or(AuthError::TenantRequired)?;
-        let is_default = self.tenant.as_ref() == Some(tenant);
-        let listed = self.tenants.get(tenant);
+        let tenant = tenant.cloned().or_else(|| self.default_tenant()).ok_or(AuthError::TenantRequired)?;
+        let is_default = self.tenant.as_ref() == Some(&tenant);
+        let listed = self.tenants.get(&tenant);
         if !is_default && listed.is_none() {
             return Err(AuthError::TenantForbidden);
         }
-        if self.revoked.contains(tenant) {
+        if self.revoked.contains(&tenant) {
             return Err(AuthError::Revoked);
         }
-        let mut roles = if is_default { self.roles.clone() } else { Vec::new() };
+        let mut roles = if is_default { self.roles.to_vec() } else { Vec::new() };
         for role in listed.into_iter().flatten() {
-            if !roles.contains(role) {
-                roles.push(role.clone());
+            if !roles.iter().any(|known| known == role) {
+                roles.push(role.to_owned());
             }
         }
-        Ok(Identity {
-            tenant: tenant.clone(),
-            user: self.user.clone(),
-            roles: roles.into(),
-            patterns: self.patterns.clone().into(),
-            caps: self.caps,
-            issued_at: self.issued_at,
-            expires_at: self.expires_at,
-            service: None,
-        })
+        Ok(Identity { tenant, roles: roles.into(), credentials: self.credentials.clone() })
     }
 
     /// The tenants that the token is for.
-    pub fn tenants(&self) -> impl Iterator<Item = &TenantId> {
-        let also = self.tenant.iter().filter(|tenant| !self.tenants.contains_key(*tenant));
-        self.tenants.keys().chain(also)
+    pub fn tenants(&self) -> impl Iterator<Item = TenantId> {
+        let also = self.tenant.iter().filter(|tenant| self.tenants.get(tenant).is_none()).cloned();
+        self.tenants.names().filter_map(|name| TenantId::new(name).ok()).chain(also)
     }
 
     /// In this tenant the token is refused from now on: its bearer was disconnected after it was issued.
@@ -172,7 +164,7 @@ impl Claims {
 
     /// Whether it is refused in each tenant that it is for.
     pub fn is_revoked_everywhere(&self) -> bool {
-        !self.revoked.is_empty() && self.tenants().all(|tenant| self.revoked.contains(tenant))
+        !self.revoked.is_empty() && self.tenants().all(|tenant| self.revoked.contains(&tenant))
     }
 
     /// Whether there is more than one tenant that the bearer may come into.
@@ -180,9 +172,40 @@ impl Claims {
         self.tenants().nth(1).is_some()
     }
 
-    fn default_tenant(&self) -> Option<&TenantId> {
-        let mut listed = self.tenants.keys();
-        self.tenant.as_ref().or_else(|| listed.next().filter(|_| self.tenants.len() == 1))
+    fn default_tenant(&self) -> Option<TenantId> {
+        let mut listed = self.tenants().take(2);
+        self.tenant.clone().or_else(|| listed.next().filter(|_| listed.next().is_none()))
+    }
+}
+
+/// Tenants with the roles in each, as one text: a token for many is kept as long as its connection. A line for each tenant, by name, in
+/// which its roles follow, none of which holds a control character.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Tenants(Box<str>);
+
+/// Between the names of a line.
+const BETWEEN: &str = "\u{1f}";
+
+impl Tenants {
+    fn new(tenants: &[(TenantId, Vec<String>)]) -> Self {
+        let line = |(tenant, roles): &(TenantId, Vec<String>)| {
+            let names = std::iter::once(tenant.as_str()).chain(roles.iter().map(String::as_str));
+            names.collect::<Vec<&str>>().join(BETWEEN)
+        };
+        Self(tenants.iter().map(line).collect::<Vec<String>>().join("\n").into())
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.lines().filter_map(|line| line.split(BETWEEN).next())
+    }
+
+    /// The roles in a tenant, if it is one of them.
+    fn get(&self, tenant: &TenantId) -> Option<impl Iterator<Item = &str>> {
+        let of = |line: &'_ str| {
+            let mut names = line.split(BETWEEN);
+            names.next() == Some(tenant.as_str())
+        };
+        self.0.lines().find(|line| of(line)).map(|line| line.split(BETWEEN).skip(1))
     }
 }
 

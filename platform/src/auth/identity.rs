@@ -3,6 +3,7 @@
 use super::revoked::IssuedAt;
 use carillon_protocol::ident::InvalidName;
 use carillon_protocol::{Channel, ChannelPattern, TenantId, UserId};
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// What someone may do beyond receiving.
@@ -22,10 +23,17 @@ pub type ServiceKey = Arc<String>;
 pub struct Identity {
     /// The tenant.
     pub tenant: TenantId,
+    /// Their roles in this tenant, each once.
+    pub roles: Arc<[String]>,
+    /// What is the same in every tenant that they come into. Its fields are read as those of the identity.
+    pub credentials: Arc<Credentials>,
+}
+
+/// What a token, a ticket or an API key says of its bearer, in whatever tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
     /// The person.
     pub user: UserId,
-    /// Their roles in this tenant, each once.
-    pub roles: Box<[String]>,
     /// Which channels beyond their own they may subscribe to. A service may subscribe to all of the tenant's, and these are what
     /// it gets.
     pub patterns: Box<[ChannelPattern]>,
@@ -37,6 +45,14 @@ pub struct Identity {
     pub expires_at: u64,
     /// The API key, when it is a service and no person.
     pub service: Option<ServiceKey>,
+}
+
+impl Deref for Identity {
+    type Target = Credentials;
+
+    fn deref(&self) -> &Credentials {
+        &self.credentials
+    }
 }
 
 /// When what has no end ends: the end of the year 9999.
@@ -52,13 +68,16 @@ impl Identity {
     ) -> Result<Self, InvalidName> {
         Ok(Self {
             tenant,
-            user: UserId::new(format!("key:{key}"))?,
-            roles: Box::default(),
-            patterns: Box::default(),
-            caps: Caps { publish, admin: false },
-            issued_at: IssuedAt::UNKNOWN,
-            expires_at: expires_at.unwrap_or(NEVER),
-            service: Some(key),
+            roles: Arc::default(),
+            credentials: Credentials {
+                user: UserId::new(format!("key:{key}"))?,
+                patterns: Box::default(),
+                caps: Caps { publish, admin: false },
+                issued_at: IssuedAt::UNKNOWN,
+                expires_at: expires_at.unwrap_or(NEVER),
+                service: Some(key),
+            }
+            .into(),
         })
     }
 
@@ -98,13 +117,16 @@ mod tests {
     fn mila() -> Identity {
         Identity {
             tenant: TenantId::new("acme").unwrap(),
-            user: UserId::new("mila").unwrap(),
             roles: ["reception".to_owned(), "head: north".to_owned()].into(),
-            patterns: [ChannelPattern::new("contact:*").unwrap()].into(),
-            caps: Caps::default(),
-            issued_at: IssuedAt::UNKNOWN,
-            expires_at: 0,
-            service: None,
+            credentials: Credentials {
+                user: UserId::new("mila").unwrap(),
+                patterns: [ChannelPattern::new("contact:*").unwrap()].into(),
+                caps: Caps::default(),
+                issued_at: IssuedAt::UNKNOWN,
+                expires_at: 0,
+                service: None,
+            }
+            .into(),
         }
     }
 
@@ -124,7 +146,8 @@ mod tests {
         }
         let service = Identity::of_service(Arc::new("k1".into()), mila().tenant, None, false).unwrap();
         assert!(service.channels().is_empty() && service.may_read(&Channel::new("user:milan").unwrap()));
-        let admin = Identity { caps: Caps { publish: false, admin: true }, ..mila() };
+        let mut admin = mila();
+        Arc::make_mut(&mut admin.credentials).caps.admin = true;
         assert!(admin.may_read(&Channel::new("user:milan").unwrap()));
     }
 }

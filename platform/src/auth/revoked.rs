@@ -173,7 +173,7 @@ impl Revoked {
         // Nothing is copied where nothing new was read and nothing is over.
         if let Some(before) = before
             && read_from > 0
-            && read.iter().all(|one| now >= one.until || before.has(one))
+            && read.iter().all(|one| before.has(one) || (now >= one.until && !before.knows(&one.target)))
             && !before.has_any_over(now)
         {
             return before.clone();
@@ -194,6 +194,16 @@ impl Revoked {
                 of.any(|(other, known)| other == user && *known == cut)
             }
             Target::Connection(name) => self.connections.get(name) == Some(until),
+        }
+    }
+
+    fn knows(&self, target: &Target) -> bool {
+        match target {
+            Target::User(user) => self.users.contains_key(user),
+            Target::Device(device, user) => {
+                self.devices.get(device).into_iter().flatten().any(|(other, _)| other == user)
+            }
+            Target::Connection(name) => self.connections.contains_key(name),
         }
     }
 
@@ -248,7 +258,7 @@ impl Revoked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Caps;
+    use crate::auth::{Caps, Credentials};
     use carillon_protocol::TenantId;
 
     const AT_US: u64 = 1_000_300_000;
@@ -257,13 +267,16 @@ mod tests {
     fn person(user: &str, issued_us: u64) -> Identity {
         Identity {
             tenant: TenantId::new("acme").unwrap(),
-            user: UserId::new(user).unwrap(),
-            roles: Box::default(),
-            patterns: Box::default(),
-            caps: Caps::default(),
-            issued_at: IssuedAt::from_micros(issued_us),
-            expires_at: u64::MAX,
-            service: None,
+            roles: Arc::default(),
+            credentials: Credentials {
+                user: UserId::new(user).unwrap(),
+                patterns: Box::default(),
+                caps: Caps::default(),
+                issued_at: IssuedAt::from_micros(issued_us),
+                expires_at: u64::MAX,
+                service: None,
+            }
+            .into(),
         }
     }
 
@@ -362,6 +375,13 @@ mod tests {
         assert!(!whole.refuses(&person("mila", 0), None, NOW), "the whole reading is what there is");
         assert!(Arc::ptr_eq(&Revoked::followed(Some(&known), 1, [], NOW), &known));
         assert!(Revoked::followed(Some(&known), 1, [], 2_000).is_empty(), "what is over goes");
+        let lifted = Revocation { target: Target::User(user("mila")), at_us: AT_US, until: NOW - 500 };
+        assert!(Revoked::followed(Some(&known), 1, [lifted.clone()], NOW).is_empty(), "what was lifted goes");
+        let other = Arc::new(after(Target::User(user("jan"))));
+        assert!(
+            Arc::ptr_eq(&Revoked::followed(Some(&other), 1, [lifted], NOW), &other),
+            "of what is not known"
+        );
     }
 
     #[test]

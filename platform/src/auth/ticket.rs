@@ -3,7 +3,7 @@
 //! A browser cannot set headers on a WebSocket, and a token in a URL stays in the logs of what is between. A ticket may stand there:
 //! it works once, for seconds. What is stored of it is a hash and whom it lets in, as the token said.
 
-use super::identity::{Caps, Identity};
+use super::identity::{Caps, Credentials, Identity};
 use super::revoked::IssuedAt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -56,7 +56,8 @@ struct Bearer {
 
 /// A person in a tenant, to be stored with a ticket; none if it is a service.
 pub fn stored(identity: &Identity) -> Option<String> {
-    let Identity { tenant, user, roles, patterns, caps, issued_at, expires_at, service } = identity;
+    let Identity { tenant, roles, credentials } = identity;
+    let Credentials { user, patterns, caps, issued_at, expires_at, service } = &**credentials;
     let bearer = Bearer {
         tenant: tenant.clone(),
         user: user.clone(),
@@ -76,7 +77,8 @@ pub fn bearer(stored: &str) -> Option<Identity> {
         serde_json::from_str(stored).ok()?;
     let (roles, patterns, caps) = (roles.into(), channels.into(), Caps { publish, admin });
     let issued_at = IssuedAt::from_micros(issued_at);
-    Some(Identity { tenant, user, roles, patterns, caps, issued_at, expires_at, service: None })
+    let credentials = Credentials { user, patterns, caps, issued_at, expires_at, service: None }.into();
+    Some(Identity { tenant, roles, credentials })
 }
 
 #[cfg(test)]
@@ -97,13 +99,16 @@ mod tests {
     fn whom_it_lets_in_is_read_as_it_was_stored() {
         let identity = Identity {
             tenant: TenantId::new("acme").unwrap(),
-            user: UserId::new("mila k").unwrap(),
             roles: ["head: north".to_owned()].into(),
-            patterns: [ChannelPattern::new("contact:*").unwrap()].into(),
-            caps: Caps { publish: true, admin: false },
-            issued_at: IssuedAt::from_micros(1_700_000_000_250_000),
-            expires_at: 4_000_000_000,
-            service: None,
+            credentials: Credentials {
+                user: UserId::new("mila k").unwrap(),
+                patterns: [ChannelPattern::new("contact:*").unwrap()].into(),
+                caps: Caps { publish: true, admin: false },
+                issued_at: IssuedAt::from_micros(1_700_000_000_250_000),
+                expires_at: 4_000_000_000,
+                service: None,
+            }
+            .into(),
         };
         assert_eq!(bearer(&stored(&identity).unwrap()), Some(identity.clone()));
         let service =

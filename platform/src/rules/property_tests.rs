@@ -3,7 +3,7 @@
 use super::rule::Action;
 use super::*;
 use crate::ask::Endpoint;
-use crate::auth::{Caps, Identity, IssuedAt};
+use crate::auth::{Caps, Credentials, Identity, IssuedAt};
 use carillon_protocol::{Channel, SettingsVersion, TenantId, UserId};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -86,13 +86,16 @@ fn naive_may(
 fn identity(user: &str, roles: &[&str]) -> Identity {
     Identity {
         tenant: TenantId::new("acme").unwrap(),
-        user: UserId::new(user).unwrap(),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        patterns: Box::default(),
-        caps: Caps::default(),
-        issued_at: IssuedAt::UNKNOWN,
-        expires_at: 0,
-        service: None,
+        credentials: Credentials {
+            user: UserId::new(user).unwrap(),
+            patterns: Box::default(),
+            caps: Caps::default(),
+            issued_at: IssuedAt::UNKNOWN,
+            expires_at: 0,
+            service: None,
+        }
+        .into(),
     }
 }
 

@@ -210,7 +210,7 @@ impl Permit {
 mod tests {
     use super::*;
     use crate::event::request::{Form, read};
-    use carillon_platform::auth::{Caps, IssuedAt};
+    use carillon_platform::auth::{Caps, Credentials, IssuedAt};
     use carillon_platform::rules::Compiled;
     use carillon_protocol::{SettingsVersion, UserId};
 
@@ -235,13 +235,16 @@ mod tests {
     fn mila() -> Identity {
         Identity {
             tenant: TenantId::new("acme").unwrap(),
-            user: UserId::new("mila").unwrap(),
             roles: ["sales".to_owned()].into(),
-            patterns: [].into(),
-            caps: Caps::default(),
-            issued_at: IssuedAt::UNKNOWN,
-            expires_at: 0,
-            service: None,
+            credentials: Credentials {
+                user: UserId::new("mila").unwrap(),
+                patterns: [].into(),
+                caps: Caps::default(),
+                issued_at: IssuedAt::UNKNOWN,
+                expires_at: 0,
+                service: None,
+            }
+            .into(),
         }
     }
 

@@ -16,7 +16,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::post;
-use carillon_platform::auth::{Caps, Identity, IssuedAt};
+use carillon_platform::auth::{Caps, Credentials, Identity, IssuedAt};
 use carillon_protocol::{TenantId, UserId, limits};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -84,13 +84,16 @@ fn read(body: &[u8]) -> Result<(Caller, Box<RawValue>), Problem> {
     }
     let identity = Identity {
         tenant,
-        user,
         roles: roles.into(),
-        patterns: Box::default(),
-        caps: Caps::default(),
-        issued_at: IssuedAt::UNKNOWN,
-        expires_at: u64::MAX,
-        service: None,
+        credentials: Credentials {
+            user,
+            patterns: Box::default(),
+            caps: Caps::default(),
+            issued_at: IssuedAt::UNKNOWN,
+            expires_at: u64::MAX,
+            service: None,
+        }
+        .into(),
     };
     Ok((Caller::Relayed(identity), event.to_owned()))
 }

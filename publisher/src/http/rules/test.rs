@@ -10,7 +10,7 @@ use crate::http::query::{self, Query};
 use axum::Json;
 use axum::extract::State;
 use carillon_backplane::log::Owner;
-use carillon_platform::auth::{Caps, Identity, IssuedAt};
+use carillon_platform::auth::{Caps, Credentials, Identity, IssuedAt};
 use carillon_platform::rules::{Action, Because, Decision, RuleSet, Source};
 use carillon_protocol::{Channel, UserId};
 use http::Uri;
@@ -78,13 +78,16 @@ pub(in crate::http) async fn test(
     let (roles, patterns) = (roles.into(), Box::default());
     let identity = Identity {
         tenant,
-        user,
         roles,
-        patterns,
-        caps: Caps::default(),
-        issued_at: IssuedAt::UNKNOWN,
-        expires_at: 0,
-        service: None,
+        credentials: Credentials {
+            user,
+            patterns,
+            caps: Caps::default(),
+            issued_at: IssuedAt::UNKNOWN,
+            expires_at: 0,
+            service: None,
+        }
+        .into(),
     };
     Ok(Json(tried(&rules, &identity, &channel)))
 }
