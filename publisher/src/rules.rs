@@ -42,6 +42,12 @@ pub enum Changed {
     NoOwner,
 }
 
+/// What is to become of settings.
+enum Change<'c> {
+    Rule(&'c str, RuleChange<'c>),
+    Application(&'c TenantId, Option<StoredApplication>),
+}
+
 impl Rules {
     /// `tell` may take no time and may fail silently.
     pub fn new(log: Log, health: Health, tell: Tell) -> Self {
@@ -183,17 +189,8 @@ impl Rules {
         change: RuleChange<'_>,
         allowed: impl Fn(&Settings) -> Result<(), E>,
     ) -> Result<Changed, E> {
-        self.health.check_writing()?;
-        for _ in 0..ATTEMPTS {
-            let Some(settings) = self.settings(owner).await? else { return Ok(Changed::NoOwner) };
-            allowed(&settings)?;
-            let changing = self.log.change_rule(owner, settings.version, pattern, change.clone());
-            if self.health.ask(changing).await? {
-                self.changed(owner);
-                return Ok(Changed::Yes);
-            }
-        }
-        Err(LogError::Busy("others change these rules at the same time".into()).into())
+        let next = |settings: &Settings| allowed(settings).map(|()| Change::Rule(pattern, change.clone()));
+        self.follow(owner, next).await
     }
 
     /// Sets the application that is asked to what `applied` makes of the one before. It may be asked again, when others were
@@ -203,14 +200,33 @@ impl Rules {
         tenant: &TenantId,
         mut applied: impl FnMut(Option<&StoredApplication>) -> Result<Option<StoredApplication>, E>,
     ) -> Result<Changed, E> {
+        let next = |settings: &Settings| {
+            applied(settings.application.as_ref()).map(|now| Change::Application(tenant, now))
+        };
+        self.follow(&Owner::Tenant(tenant.clone()), next).await
+    }
+
+    /// Makes the change that `next` wants of an owner's settings as they are. It is asked again when others were quicker.
+    async fn follow<'c, E: From<LogError>>(
+        &self,
+        owner: &Owner,
+        mut next: impl FnMut(&Settings) -> Result<Change<'c>, E>,
+    ) -> Result<Changed, E> {
         self.health.check_writing()?;
-        let owner = Owner::Tenant(tenant.clone());
         for _ in 0..ATTEMPTS {
-            let Some(settings) = self.settings(&owner).await? else { return Ok(Changed::NoOwner) };
-            let application = applied(settings.application.as_ref())?;
-            let setting = self.log.set_application(tenant, settings.version, application.as_ref());
-            if self.health.ask(setting).await? {
-                self.changed(&owner);
+            let Some(settings) = self.settings(owner).await? else { return Ok(Changed::NoOwner) };
+            let is_made = match next(&settings)? {
+                Change::Rule(pattern, change) => {
+                    let changing = self.log.change_rule(owner, settings.version, pattern, change);
+                    self.health.ask(changing).await?
+                }
+                Change::Application(tenant, now) => {
+                    let setting = self.log.set_application(tenant, settings.version, now.as_ref());
+                    self.health.ask(setting).await?
+                }
+            };
+            if is_made {
+                self.changed(owner);
                 return Ok(Changed::Yes);
             }
         }

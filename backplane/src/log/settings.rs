@@ -120,6 +120,14 @@ ON CONFLICT (tenant_id) DO UPDATE SET authorize_url = excluded.authorize_url,
 RETURNING tenant_id";
 
 impl Owner {
+    /// Which tenant it is; none for the installation.
+    pub fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Tenant(tenant) => Some(tenant),
+            Self::Installation => None,
+        }
+    }
+
     /// The name that stands in the tables.
     pub fn name(&self) -> &str {
         match self {

@@ -3,7 +3,9 @@
 use super::address;
 use super::problem::{Code, Problem};
 use crate::batcher::Publisher;
+use crate::event::Fault;
 use crate::event::binary::is_utf8;
+use crate::event::request::{Unreadable, value};
 use crate::metrics;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -11,6 +13,7 @@ use carillon_platform::share::{AddressGroup, Holder, Holding, HoldingLimits, Hol
 use carillon_protocol::{TenantId, limits};
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::BodyExt;
+use serde_json::Value;
 use std::time::Duration;
 
 /// Longest time for a body to arrive.
@@ -75,6 +78,30 @@ pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::new(Code::UnsupportedMediaType, "content-type must be application/json, in UTF-8"))
+}
+
+/// Reads what an administrator sets: one JSON document. Who asks, and for what, is `judged` before, so that a body nobody wants costs
+/// nothing; `invalid` says what is wrong with a document that names a member twice.
+pub(super) async fn document<T>(
+    budget: &BodyBudget,
+    parts: &Parts,
+    body: Body,
+    judged: Result<(T, BodyHolder), Problem>,
+    invalid: fn(Vec<Fault>) -> Problem,
+) -> Result<(T, Value, Held), Problem> {
+    let (wanted, holder) = match judged {
+        Ok(judged) => judged,
+        Err(problem) => {
+            discard(budget, parts, body, limits::BODY_BYTES).await;
+            return Err(problem);
+        }
+    };
+    let held = read(budget, holder, parts, body).await?;
+    let said = value(&held.bytes).map_err(|fault| match fault {
+        Unreadable::NotJson(detail) => Problem::new(Code::InvalidJson, detail),
+        Unreadable::Faulty(faults) => invalid(faults),
+    })?;
+    Ok((wanted, said, held))
 }
 
 /// A body, and the memory it takes from the budget until dropped.

@@ -8,7 +8,6 @@ use super::problem::{Code, Problem};
 use super::query::{self, Query};
 use super::{App, no_entry, unknown_tenant};
 use crate::access::{Caller, Entry};
-use crate::event::request::{Unreadable, value};
 use crate::event::{Fault, FaultCode, fault};
 use crate::rules::Changed;
 use axum::extract::rejection::PathRejection;
@@ -18,7 +17,7 @@ use axum::{Json, Router};
 use carillon_backplane::log::{Owner, Settings, StoredApplication};
 use carillon_platform::outbound::SigningSecret;
 use carillon_platform::rules::TenantLimits;
-use carillon_protocol::{TenantId, limits};
+use carillon_protocol::TenantId;
 use http::Uri;
 use serde::Serialize;
 use serde_json::Value;
@@ -149,25 +148,15 @@ pub(super) async fn set(
     request: Request,
 ) -> Result<Json<TenantSettings>, Problem> {
     let (parts, sent) = request.into_parts();
+    let publisher = caller.publisher();
     let judged = || {
         Query::read(&parts.uri, &[])?;
-        let entry = administrator(&caller, path)?;
+        let tenant = administrator(&caller, path)?.tenant;
         body::is_json(&parts.headers)?;
-        Ok(entry.tenant)
+        let holder = body::holder(&publisher, Some(&tenant));
+        Ok((tenant, holder))
     };
-    let tenant = match judged() {
-        Ok(tenant) => tenant,
-        Err(problem) => {
-            body::discard(&app.bodies, &parts, sent, limits::BODY_BYTES).await;
-            return Err(problem);
-        }
-    };
-    let publisher = caller.publisher();
-    let held = body::read(&app.bodies, body::holder(&publisher, Some(&tenant)), &parts, sent).await?;
-    let said = value(&held.bytes).map_err(|fault| match fault {
-        Unreadable::NotJson(detail) => Problem::new(Code::InvalidJson, detail),
-        Unreadable::Faulty(faults) => invalid(faults),
-    })?;
+    let (tenant, said, _held) = body::document(&app.bodies, &parts, sent, judged(), invalid).await?;
     let wish = Wish::read(said, &app)?;
     if !app.tenants.ensure(&tenant, &publisher).await? {
         return Err(unknown_tenant());

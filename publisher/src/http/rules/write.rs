@@ -5,7 +5,6 @@ use super::shapes::{ChannelRule, ChannelRuleBody, RulesQuery};
 use super::{owner, pattern, reader};
 use crate::access::Caller;
 use crate::event::fault::LISTED_FAULTS;
-use crate::event::request::{Unreadable, value};
 use crate::event::{Fault, FaultCode};
 use crate::http::body;
 use crate::http::openapi::shapes::ProblemDocument;
@@ -16,9 +15,8 @@ use crate::rules::Changed;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use carillon_backplane::log::{Owner, RuleChange, Settings, StoredRule};
+use carillon_backplane::log::{RuleChange, Settings, StoredRule};
 use carillon_platform::rules::{self, Pattern, RULES, RULES_BYTES, RuleFault, document::FaultKind};
-use carillon_protocol::limits;
 use http::{StatusCode, Uri};
 use std::sync::Arc;
 
@@ -56,31 +54,18 @@ pub(in crate::http) async fn put(
     request: Request,
 ) -> Result<Json<ChannelRule>, Problem> {
     let (parts, sent) = request.into_parts();
+    let publisher = caller.publisher();
     let judged = || {
         let owner = owner(&caller, &mut Query::read(&parts.uri, &["tenant"])?)?;
         body::is_json(&parts.headers)?;
-        Ok((owner, pattern(path)?))
+        let holder = body::holder(&publisher, owner.tenant());
+        Ok(((owner, pattern(path)?), holder))
     };
-    let (owner, pattern) = match judged() {
-        Ok(judged) => judged,
-        Err(problem) => {
-            body::discard(&app.bodies, &parts, sent, limits::BODY_BYTES).await;
-            return Err(problem);
-        }
-    };
-    let publisher = caller.publisher();
-    let tenant = match &owner {
-        Owner::Tenant(tenant) => Some(tenant),
-        Owner::Installation => None,
-    };
-    let held = body::read(&app.bodies, body::holder(&publisher, tenant), &parts, sent).await?;
-    let said = value(&held.bytes).map_err(|fault| match fault {
-        Unreadable::NotJson(detail) => Problem::new(Code::InvalidJson, detail),
-        Unreadable::Faulty(faults) => invalid(faults),
-    })?;
+    let ((owner, pattern), said, _held) =
+        body::document(&app.bodies, &parts, sent, judged(), invalid).await?;
     let document = rules::read(&pattern, &said)
         .map_err(|faults| invalid(faults.into_iter().take(LISTED_FAULTS).map(fault).collect()))?;
-    if let Some(tenant) = tenant
+    if let Some(tenant) = owner.tenant()
         && !app.tenants.ensure(tenant, &publisher).await?
     {
         return Err(unknown_tenant());
