@@ -87,14 +87,14 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 /// A shard, a stream, and the clients of its connections.
-struct Rig {
-    shard: Shard<Kernel>,
-    stream: Arc<Stream>,
+pub(super) struct Rig {
+    pub(super) shard: Shard<Kernel>,
+    pub(super) stream: Arc<Stream>,
     admission: Admission,
     budget: Arc<Budget>,
     requests: UnboundedReceiver<Request>,
     listener: TcpListener,
-    clients: Vec<TcpStream>,
+    pub(super) clients: Vec<TcpStream>,
     _poll: Poll,
 }
 
@@ -105,7 +105,7 @@ fn stream(tenant: &str) -> Arc<Stream> {
 }
 
 /// Somebody with a role who comes into a stream's tenant and one further channel.
-fn authorized(number: usize, stream: &Arc<Stream>, channel: &str) -> Authorized {
+pub(super) fn authorized(number: usize, stream: &Arc<Stream>, channel: &str) -> Authorized {
     let identity = Identity {
         tenant: stream.tenant.clone(),
         roles: ["teacher".to_owned()].into(),
@@ -137,7 +137,7 @@ fn authorized(number: usize, stream: &Arc<Stream>, channel: &str) -> Authorized 
 }
 
 impl Rig {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         descriptors::raise().unwrap();
         let poll = Poll::new().unwrap();
         let (asks, requests) = tokio::sync::mpsc::unbounded_channel();
@@ -174,7 +174,7 @@ impl Rig {
     }
 
     /// One more connection: a person with a role and one further channel.
-    fn connect(&mut self) {
+    pub(super) fn connect(&mut self) {
         let authorized = authorized(self.clients.len(), &self.stream, "class:7b");
         self.accept(Coming::Admitted(Box::new(authorized)));
     }
@@ -201,7 +201,7 @@ impl Rig {
         assert_eq!(self.shard.tables.get(id.key).unwrap().sessions().len(), streams.len());
     }
 
-    fn accept(&mut self, coming: Coming) {
+    pub(super) fn accept(&mut self, coming: Coming) {
         let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
         client.set_nonblocking(true).unwrap();
         let (socket, peer) = self.listener.accept().unwrap();
@@ -223,7 +223,7 @@ impl Rig {
     }
 
     /// An event for everyone, into the ring.
-    fn publish(&self, seq: u64) {
+    pub(super) fn publish(&self, seq: u64) {
         self.publish_to(&self.stream, seq);
     }
 

@@ -77,6 +77,7 @@
 //! | [`leaving`] | how is a connection sent away so that it comes back elsewhere without a loss? |
 //! | [`deadlines`] | when is which connection due, and for what? |
 //! | [`shard`] | what does a shard do, in which order? |
+//! | [`handout`] | when does a shard hand out the news of a room? |
 //! | [`event_loop`] | how does a shard run in a process? |
 
 #![cfg_attr(
@@ -86,6 +87,8 @@
 
 mod acks;
 mod activity;
+#[cfg(test)]
+mod ahead_tests;
 mod alike;
 mod allowance;
 mod answers;
@@ -111,6 +114,7 @@ mod fanout;
 mod footprint_tests;
 mod generation;
 mod groups;
+mod handout;
 mod history;
 mod holdback;
 mod holding;

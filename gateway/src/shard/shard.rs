@@ -22,7 +22,6 @@ use super::joining::joined;
 use super::leaving::{Departures, leaves_at_head, tell_to_leave};
 use super::live::LiveFanOut;
 use super::messages::{Newcomer, Ready, ToShard};
-use super::pace::rest_us;
 use super::refreshing::refreshed;
 use super::replay::take_history;
 use super::room::RoomKey;
@@ -51,8 +50,8 @@ const CENSUS_MS: u64 = 5_000;
 pub(super) struct Shard<W: World> {
     pub(super) tables: Tables<W::Socket>,
     pub(super) context: Context<W>,
-    fan_out: FanOut,
-    live: LiveFanOut,
+    pub(super) fan_out: FanOut,
+    pub(super) live: LiveFanOut,
     inbound: Inbound,
     departures: Departures,
     wheel: Wheel,
@@ -60,7 +59,7 @@ pub(super) struct Shard<W: World> {
     /// Connections that have more to do without waiting for anything.
     queue: Vec<u32>,
     /// Rooms with news that waits.
-    resting: Vec<RoomKey>,
+    pub(super) resting: Vec<RoomKey>,
     entries: Vec<Arc<Entry>>,
     /// Connections it ever had.
     number: u64,
@@ -228,6 +227,9 @@ impl<W: World> Shard<W> {
                 self.settle(id.key);
             }
             ToShard::Attached(id, answer) => {
+                if let Ok(authorized) = &answer.result {
+                    self.hand_out_before(authorized);
+                }
                 attached(id.key, *answer, &mut self.tables, &mut self.context);
                 self.go_on(id.key);
                 // A room may have followed the rules that they came by.
@@ -294,6 +296,7 @@ impl<W: World> Shard<W> {
 
     fn welcome(&mut self, key: u32, mut authorized: Authorized) {
         let command = authorized.command.take();
+        self.hand_out_before(&authorized);
         for text in welcome(key, authorized, &mut self.tables, &mut self.context) {
             on_text(key, &text, &mut self.tables, &mut self.context);
         }
@@ -371,7 +374,7 @@ impl<W: World> Shard<W> {
         }
     }
 
-    fn settle_touched(&mut self) {
+    pub(super) fn settle_touched(&mut self) {
         let mut touched = std::mem::take(&mut self.tables.touched);
         for key in touched.drain(..) {
             self.settle(key);
@@ -386,64 +389,6 @@ impl<W: World> Shard<W> {
             && !std::mem::replace(&mut connection.queued, true)
         {
             self.queue.push(key);
-        }
-    }
-
-    /// A stream has news: hands it out, now or when its room has rested.
-    fn on_news(&mut self, key: RoomKey) {
-        let now_us = self.context.world.now_us();
-        let Some(room) = self.tables.rooms.get_mut(key) else { return };
-        if now_us >= room.rests_until_us {
-            self.hand_out(key, now_us);
-            return;
-        }
-        room.has_news = true;
-        if !std::mem::replace(&mut room.is_listed, true) {
-            self.resting.push(key);
-        }
-    }
-
-    /// Hands out the news of rooms that have rested.
-    pub(super) fn wake_rested(&mut self) {
-        self.resting.append(&mut self.tables.signalled);
-        for key in std::mem::take(&mut self.resting) {
-            let now_us = self.context.world.now_us();
-            // It may have lost its last session, and another may have its place.
-            let Some(room) = self.tables.rooms.get_mut(key) else { continue };
-            room.is_listed = false;
-            if !room.has_news {
-                continue;
-            }
-            if now_us < room.rests_until_us {
-                room.is_listed = true;
-                self.resting.push(key);
-            } else {
-                self.hand_out(key, now_us);
-            }
-        }
-    }
-
-    /// When the first room has rested, in milliseconds since the shard began.
-    fn rested_ms(&self) -> Option<u64> {
-        let until_us = |key: &RoomKey| self.tables.rooms.get(*key).map_or(0, |room| room.rests_until_us);
-        self.resting.iter().map(until_us).min().map(|us| us.div_ceil(1_000))
-    }
-
-    pub(super) fn hand_out(&mut self, key: RoomKey, began_us: u64) {
-        if let Some(room) = self.tables.rooms.get_mut(key) {
-            // What comes after this is told again.
-            room.stream.seen(usize::from(self.context.shard));
-            room.has_news = false;
-        }
-        self.fan_out.run(key, &mut self.tables, &mut self.context);
-        self.settle_touched();
-        self.live.run(key, &mut self.tables, &mut self.context);
-        self.settle_touched();
-        let ended_us = self.context.world.now_us();
-        let took_us = ended_us.saturating_sub(began_us);
-        metrics().broadcast_seconds.record(took_us as f64 / 1e6);
-        if let Some(room) = self.tables.rooms.get_mut(key) {
-            room.rests_until_us = ended_us + rest_us(took_us);
         }
     }
 
