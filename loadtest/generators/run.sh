@@ -93,7 +93,7 @@ go_client() (
 )
 
 java_client() (
-    openapi-generator-cli generate -g java -i openapi.json -o java >java.log 2>&1 || { cat java.log; return 1; }
+    openapi-generator-cli generate -g java -i openapi.json -o java --additional-properties=useSingleRequestParameter=true >java.log 2>&1 || { cat java.log; return 1; }
     cp OpenApiGenerator.java java/src/main/java/
     cd java
     # Maven resets the colour of a terminal before whatever is printed next.
@@ -104,7 +104,7 @@ java_client() (
 
 rust_client() (
     openapi-down-convert --input openapi.json --output openapi-3.0.json
-    sed -i 's#application/cloudevents\(-batch\)\?+json#application/json#' openapi-3.0.json
+    node progenitor.mjs openapi-3.0.json
     mkdir -p rust && cp "$here"/progenitor/Cargo.* openapi-3.0.json rust/ && cp progenitor.rs rust/main.rs
     cargo run --quiet --locked --manifest-path rust/Cargo.toml
 )

@@ -16,9 +16,9 @@ const GENERATORS = [
   ['openapi-generator: typescript-fetch', 'TypeScript', generator, '–'],
   ['openapi-generator: python', 'Python', generator, '`Configuration(access_token=…)`'],
   ['openapi-python-client', 'Python', pip['openapi-python-client'], '`AuthenticatedClient`'],
-  ['openapi-generator: java', 'Java', generator, '`setBearerToken`'],
+  ['openapi-generator: java', 'Java', generator, '`setBearerToken`; `useSingleRequestParameter=true`: else each operation takes all its parameters by place, and one more in a later release breaks every call'],
   ['oapi-codegen', 'Go', go, 'a `RequestEditorFn` that sets `Authorization`'],
-  ['progenitor', 'Rust', crate('progenitor'), `reads OpenAPI 3.0 only (\`openapi-down-convert\` ${npm['@apiture/openapi-down-convert']} makes it of ours) and no other JSON than \`application/json\`, which the CloudEvents' paths take, too`],
+  ['progenitor', 'Rust', crate('progenitor'), `reads OpenAPI 3.0 only (\`openapi-down-convert\` ${npm['@apiture/openapi-down-convert']} makes it of ours), no other JSON than \`application/json\`, which the CloudEvents' paths take, too, and one shape of refusals: [what is changed for it](../loadtest/generators/progenitor.mjs)`],
 ]
 const JUDGES = [
   ['redocly lint', npm['@redocly/cli'], 'its recommended rules'],

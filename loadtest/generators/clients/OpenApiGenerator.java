@@ -24,26 +24,25 @@ public final class OpenApiGenerator {
         EventsApi api = new EventsApi(client);
         check("publish", () -> {
             PlainEvent event = event().users(List.of("42")).data(Map.of("n", 1)).time(OffsetDateTime.now());
-            return api.publishEvent(event, null, UNIQUE, null, null).getSeq() > 0;
+            return api.publishEvent(event).idempotencyKey(UNIQUE).execute().getSeq() > 0;
         });
         check("batch", () -> {
             PlainEvent other = event().tenantWide(true).priority(Priority.HIGH);
-            return api.publishEventBatch(List.of(event().channels(List.of("contact:1")), other), null, null, null, null)
-                    .size() == 2;
+            return api.publishEventBatch(List.of(event().channels(List.of("contact:1")), other)).execute().size() == 2;
         });
         check("CloudEvent", () -> {
             CloudEvent event = new CloudEvent().specversion(CloudEvent.SpecversionEnum._1_0).id("c-" + UNIQUE)
                     .source("/generated").type(TYPE).tenant(TENANT).channels(List.of("contact:1"));
-            return api.publishCloudEvent(event, null, null, null, null).getId().equals("c-" + UNIQUE);
+            return api.publishCloudEvent(event).execute().getId().equals("c-" + UNIQUE);
         });
         check("binary", () -> {
             File data = File.createTempFile("data", null);
             Files.writeString(data.toPath(), "data");
-            return api.publishBinaryCloudEvent("1.0", "b-" + UNIQUE, "/generated", TYPE, data, TENANT, null, null, null,
-                    null, null, null, null, null, "[\"Smith, John\"]", null, null, null, null).getId().equals("b-" + UNIQUE);
+            return api.publishBinaryCloudEvent("1.0", "b-" + UNIQUE, "/generated", TYPE, data).ceTenant(TENANT)
+                    .ceUsers("[\"Smith, John\"]").execute().getId().equals("b-" + UNIQUE);
         });
         check("list", () -> {
-            List<LogEntry> rows = api.listEvents(TENANT, TYPE, null, null, null, null, null, null, null, null, null, null, 10).getEvents();
+            List<LogEntry> rows = api.listEvents().tenant(TENANT).type(TYPE).limit(10).execute().getEvents();
             return rows.size() == 5 && rows.stream().allMatch(row -> row.getEvent().getType().equals(TYPE));
         });
         // The HTTP library keeps threads for a minute.

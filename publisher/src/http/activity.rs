@@ -103,12 +103,12 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
     }
     let user = query.take("user");
     if user.as_ref().is_some_and(|user| UserId::new(user).is_err()) {
-        return Err(query::invalid("user", "must be 1-128 bytes of UTF-8 without control characters"));
+        return Err(query::invalid("user", "1-128 bytes of UTF-8 without control characters"));
     }
     let name = query.take("name");
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_.:/-".contains(&b);
     if name.as_ref().is_some_and(|name| !(1..=64).contains(&name.len()) || !name.bytes().all(is_plain)) {
-        return Err(query::invalid("name", "must be 1-64 of A-Z, a-z, 0-9 and _.:/-"));
+        return Err(query::invalid("name", "1-64 of A-Z, a-z, 0-9 and _.:/-"));
     }
     let from = query.parsed("from", rfc3339::ALLOWED, moment)?;
     let to = query.parsed("to", rfc3339::ALLOWED, moment)?;

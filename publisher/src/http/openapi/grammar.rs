@@ -10,6 +10,10 @@ use super::header_grammar;
 use carillon_protocol::limits;
 use serde_json::{Value, json};
 
+/// The longest name of a connection, and of a gateway.
+const CONNECTION_BYTES: usize = 108;
+const NODE_BYTES: usize = 64;
+
 /// The keywords of the property or parameter of this name; `None` for one that any text, or no text, is right for.
 pub(super) fn of(name: &str) -> Option<Value> {
     let name = match name {
@@ -18,17 +22,19 @@ pub(super) fn of(name: &str) -> Option<Value> {
         "source" | "subject" | "datacontenttype" | "dataschema" | "q" => {
             pattern(limits::ATTRIBUTE_BYTES, text(limits::ATTRIBUTE_BYTES))
         }
-        "actor" => pattern(limits::USER_BYTES, text(limits::USER_BYTES)),
+        "actor" | "user" => pattern(limits::USER_BYTES, text(limits::USER_BYTES)),
         "key" | "latestkey" => pattern(limits::LATEST_KEY_BYTES, text(limits::LATEST_KEY_BYTES)),
         "id" => pattern(limits::EVENT_ID_BYTES, text(limits::EVENT_ID_BYTES)),
         "channel" => a_channel(),
         "channels" => json!({"items": a_channel()}),
         "users" | "roles" => json!({"items": pattern(limits::USER_BYTES, text(limits::USER_BYTES))}),
         "time" | "from" | "to" => json!({"type": "string", "format": "date-time", "pattern": time()}),
-        "except" | "X-Carillon-Connection" => json!({"type": "string", "pattern": connection()}),
         "webhook" => {
             pattern(limits::WEBHOOK_BYTES, format!("^[A-Za-z0-9_.-]{{1,{}}}$", limits::WEBHOOK_BYTES))
         }
+        "except" | "connection" | "X-Carillon-Connection" => pattern(CONNECTION_BYTES, connection()),
+        "device" => pattern(limits::DEVICE_BYTES, device()),
+        "node" => pattern(NODE_BYTES, text(NODE_BYTES)),
         "specversion" => json!({"enum": ["1.0"]}),
         "order" => json!({"enum": ["desc", "asc"]}),
         "data_base64" => json!({"pattern": base64()}),
@@ -38,6 +44,12 @@ pub(super) fn of(name: &str) -> Option<Value> {
         _ => return header_grammar::of(name),
     };
     Some(name)
+}
+
+/// The name of something that somebody did.
+pub(super) fn activity() -> Value {
+    let longest = limits::ACTIVITY_NAME_BYTES;
+    pattern(longest, format!("^[A-Za-z0-9_.:/-]{{1,{longest}}}$"))
 }
 
 fn pattern(longest: usize, pattern: String) -> Value {
@@ -94,6 +106,10 @@ pub(super) fn connection() -> String {
     format!("^[A-Za-z0-9_.-]{{1,64}}-[0-9a-f]{{8}}-{}-{}-{}$", number(3), number(8), number(18))
 }
 
+fn device() -> String {
+    format!("^[A-Za-z0-9_.-]{{1,{}}}$", limits::DEVICE_BYTES)
+}
+
 /// RFC 3339. In the first and the last year only in UTC: with an offset it might be in another year.
 pub(super) fn time() -> String {
     let between = r"(?:197[1-9]|19[89][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])";
@@ -116,7 +132,7 @@ pub(super) mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use carillon_protocol::ident::plain_text;
-    use carillon_protocol::{Channel, ConnectionName, EventId, TenantId, UserId};
+    use carillon_protocol::{Channel, ConnectionName, DeviceId, EventId, TenantId, UserId};
     use proptest::prelude::*;
     use proptest::string::string_regex;
 
@@ -136,6 +152,7 @@ pub(super) mod tests {
             kind in matching(&word(limits::ATTRIBUTE_BYTES)),
             bytes in matching(&base64()),
             connection in matching(&connection()),
+            device in matching(&device()),
         ) {
             prop_assert!(TenantId::new(&tenant).is_ok(), "{tenant:?}");
             prop_assert!(Channel::new(&channel).is_ok(), "{channel:?}");
@@ -145,6 +162,8 @@ pub(super) mod tests {
             prop_assert!(plain_text(&kind, limits::ATTRIBUTE_BYTES), "{kind:?}");
             prop_assert!(!kind.contains(char::is_whitespace), "{kind:?}");
             prop_assert!(ConnectionName::new(&connection).is_ok(), "{connection:?}");
+            prop_assert!(connection.len() <= CONNECTION_BYTES, "{connection:?}");
+            prop_assert!(DeviceId::new(&device).is_ok(), "{device:?}");
             prop_assert!(STANDARD.decode(&bytes).is_ok(), "{bytes:?}");
         }
 

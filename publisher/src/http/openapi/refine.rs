@@ -11,9 +11,12 @@ use serde_json::{Map, Value, json};
 
 /// Shapes of requests: their fields have patterns. An answer's have none, so that no client refuses what is in a log.
 const REQUESTS: [&str; 2] = ["PlainEvent", "CloudEvent"];
-/// The shapes in which null has a meaning.
-const WITH_NULL: [&str; 11] = [
-    "ActivityPage",
+/// Null on the last page, in every list.
+const PAGED: &str = "next";
+/// The shapes in which null has a meaning for other properties, too.
+const WITH_NULL: [&str; 12] = [
+    "AnalyticsHealth",
+    "AnalyticsRow",
     "EventPage",
     "EventsHealth",
     "LogNumbers",
@@ -46,8 +49,20 @@ pub(super) fn refine(document: &mut Value) {
                 "tenant" if of_rules && !path.ends_with("/test") => {
                     parameter["schema"]["pattern"] = grammar::tenant_or_all().into()
                 }
+                "name" if path == "/v1/activity" => parameter["schema"] = grammar::activity(),
+                "state" if path == "/v1/events/{id}/deliveries" => {
+                    parameter["schema"]["enum"] = json!(["unacked", "undelivered"]);
+                }
+                "by" if path == "/v1/analytics" => {
+                    parameter["schema"]["enum"] =
+                        json!(["type", "source", "actor", "priority", "hour", "day"]);
+                }
+                "compare" => parameter["schema"]["enum"] = json!(["previous"]),
                 // A list in one text.
-                "roles" if of_rules => parameter["schema"] = json!({"type": "string"}),
+                "roles" if of_rules => {
+                    let plain = r"^[^\u0000-\u001F\u007F-\u009F]*$";
+                    parameter["schema"] = json!({"type": "string", "pattern": plain});
+                }
                 "pattern" => {
                     parameter["schema"]["maxLength"] = limits::CHANNEL_BYTES.into();
                     parameter["schema"]["minLength"] = 1.into();
@@ -71,7 +86,7 @@ pub(super) fn refine(document: &mut Value) {
         for (property, schema) in members(shape, "/properties") {
             if REQUESTS.contains(&name.as_str()) {
                 restrict(property, schema);
-            } else if !WITH_NULL.contains(&name.as_str()) {
+            } else if property != PAGED && !WITH_NULL.contains(&name.as_str()) {
                 without_null(schema);
             }
         }
@@ -97,8 +112,8 @@ pub(super) fn refine(document: &mut Value) {
                 shape["additionalProperties"] = false.into();
             }
             "TenantSettings" => {
-                for once in ["authorize_secret", "authorize_secret_before_until"] {
-                    without_null(&mut shape["properties"][once]);
+                for left_out in ["authorize_secret", "authorize_secret_before_until", "limits"] {
+                    without_null(&mut shape["properties"][left_out]);
                 }
             }
             "WebsocketHealth" => {
