@@ -4,7 +4,7 @@ use super::client::Kinds;
 use super::feed::Fate;
 use super::outcome;
 use super::rules::{OPEN, Rules};
-use super::scenario::{Connecting, Outcome, Saying, Step};
+use super::scenario::{Connecting, Outcome, Past, Saying, Step};
 
 /// A person of the third tenant whose token opens no channel that can be joined: there the rules alone say what they may do.
 const MEMBER: usize = 4;
@@ -110,7 +110,7 @@ fn history_of_a_channel_that_was_left_ends_with_the_token_that_opened_it() {
     let with_token = |narrow| {
         let mut steps = vec![Step::Rules { tenant: 0, rules: NO_PAST }, connect(BY_TOKEN, 0), TURN];
         steps.extend(event(0, X0.1));
-        let history = Saying::Subscribe { channels: X0.0, history: Some(2), types: None };
+        let history = Saying::Subscribe { channels: X0.0, history: Some(Past::Last(2)), types: None };
         steps.extend([
             TURN,
             say(BY_TOKEN, history),
