@@ -79,10 +79,10 @@ fn take_out(batch: &Batch<'_>) -> String {
 
 /// What the log has of these hours, `$4`, of which the first event is `$3`.
 fn left_of(batch: &Batch<'_>) -> String {
+    let days = batch.days_of("");
     format!(
-        "(SELECT * FROM carillon.events WHERE tenant_id = $1 AND seq >= $3 AND seq <= $2{}
-            AND date_bin('1 hour', at, '2000-01-01 00:00+00') = ANY ($4)) AS e",
-        batch.days_of("")
+        "(SELECT * FROM carillon.events WHERE tenant_id = $1 AND seq >= $3 AND seq <= $2{days}
+            AND date_bin('1 hour', at, '2000-01-01 00:00+00') = ANY ($4)) AS e"
     )
 }
 
