@@ -14,7 +14,7 @@ DIST     ?=
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate retention versions check pages fmt build \
+.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox retention versions check pages fmt build \
   chart chart-cluster compose dist image observability loadtest drill hostile generators clients proxies
 
 help: ## List the targets.
@@ -66,6 +66,9 @@ conformance: ## Run the Autobahn test suite against the codec (needs a CPython 2
 
 versions: debug ## Run migrations, the log and whole systems with Postgres 15 to 18, as superuser and as the documented logins, and write docs/COMPATIBILITY.md (needs npm; three quarters of an hour; VERSIONS="18 installed" for some).
 	devstack/versions/run.sh $(VERSIONS)
+
+outbox: ## Let an application begin 100,000 transactions that publish, a fifth rolled back, while publishers and Postgres are killed (a quarter of an hour).
+	CARILLON_OUTBOX_TRANSACTIONS=100000 $(CARGO) test -p carillon-devstack --test outbox --locked -- --nocapture
 
 retention: ## Open, read, search and write a log of ten years: 4,000 partitions in a Postgres with its default limits (some minutes).
 	CARILLON_RETENTION_PARTITIONS=4000 $(CARGO) test -p carillon-backplane --test long_retention --locked -- --test-threads=1

@@ -126,6 +126,9 @@ CARILLON_JWT_SECRET=$(field s.jwt_secret)
 client page node "$here/first_page.mjs"
 client authorize node "$here/authorize.mjs"
 client webhooks node "$here/webhooks.mjs"
+CARILLON_DATABASE_URL=$(field s.database_url)
+export CARILLON_DATABASE_URL
+client transactional node "$here/transactional.mjs"
 
 echo "$passed passed, $failed failed"
 [[ $failed == 0 ]]

@@ -1,5 +1,6 @@
 //! What can be configured, and what holds when nothing is?
 
+use crate::outbox::Listening;
 use carillon_platform::config::{Common, DATABASE_URL, NODE, SHARED, default_node, listen, ops_listen};
 use carillon_platform::env::{
     Absent, ConfigError, Count, Declared, Env, Millis, ON_OFF, OneOf, Secret, Socket, Var,
@@ -69,6 +70,13 @@ const PROJECTORS: Var<OneOf<bool>> = Var {
     what: "whether serve also runs what reads the logs in the background (projectors, webhooks); off where processes of their own do (carillon-publisher work)",
 };
 
+const OUTBOX: Var<OneOf<Listening>> = Var {
+    name: "CARILLON_OUTBOX",
+    absent: Absent::Default("notify"),
+    kind: OneOf(&[("notify", Listening::Notify), ("poll", Listening::Poll), ("off", Listening::Off)]),
+    what: "how this publisher learns of events that applications publish in their own transactions (`carillon.publish`): by NOTIFY and every 250 ms, every 250 ms alone (a pooler in transaction mode passes no notifications on), or not at all",
+};
+
 const DRAIN_DELAY_MS: Var<Millis> = Var {
     name: "CARILLON_DRAIN_DELAY_MS",
     absent: Absent::Default("2000"),
@@ -85,7 +93,7 @@ const DRAIN_MS: Var<Millis> = Var {
 
 /// Every variable of this service, in the order of the reference.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    let own: [&'static dyn Declared; 13] = [
+    let own: [&'static dyn Declared; 14] = [
         &LISTEN,
         &OPS_LISTEN,
         &origin::ALLOWED,
@@ -97,6 +105,7 @@ pub fn variables() -> Vec<&'static dyn Declared> {
         &ACTIVITY_DAYS,
         &ANALYTICS_DAYS,
         &PROJECTORS,
+        &OUTBOX,
         &DRAIN_DELAY_MS,
         &DRAIN_MS,
     ];
@@ -126,6 +135,8 @@ pub struct Config {
     pub analytics_days: u32,
     /// Whether this process also reads the logs in the background.
     pub projectors: bool,
+    /// How it learns of the outbox.
+    pub outbox: Listening,
     /// From unready to refusing connections.
     pub drain_delay: Duration,
     /// Longest time the stop then waits for what is under way.
@@ -153,6 +164,7 @@ impl Config {
             activity_days: env.get(&ACTIVITY_DAYS)?,
             analytics_days: env.get(&ANALYTICS_DAYS)?,
             projectors: env.get(&PROJECTORS)?,
+            outbox: env.get(&OUTBOX)?,
             drain_delay: env.get(&DRAIN_DELAY_MS)?,
             drain: env.get(&DRAIN_MS)?,
         })

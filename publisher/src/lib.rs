@@ -17,6 +17,7 @@
 //! [`worker`] runs what no request asks for: the [`maintenance`] of partitions and keys, and each [`projector`], which
 //! reads every log with a stored cursor: one writes the channel index, one counts events by hour.
 //! [`webhooks`] send events to tenants' endpoints; [`work`] is a process that runs these two and nothing else.
+//! [`outbox`] takes into the log what applications publish inside their own transactions.
 //! [`presence`] asks Redis who is in a channel.
 //! [`readiness`] tells probes how this process is, [`subsystems`] back offices how the installation is, [`commits`] when events were
 //! committed last, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
@@ -32,6 +33,7 @@ pub mod http;
 pub mod limits;
 pub mod maintenance;
 pub mod metrics;
+pub mod outbox;
 pub mod presence;
 pub mod projector;
 pub mod rates;

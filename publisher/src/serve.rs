@@ -12,6 +12,7 @@ use crate::health::Health;
 use crate::http::{App, BodyBudget, Parsing, Reads, Trials, router};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::outbox::{self, Listening, Mover};
 use crate::presence::Presence;
 use crate::rates::Rates;
 use crate::rules::{Rules, Tell};
@@ -42,6 +43,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 /// Most connections at a time, fewer where descriptors do not suffice.
@@ -92,6 +94,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         activity_days,
         analytics_days,
         projectors,
+        outbox: listening,
         drain_delay,
         drain,
     } = config;
@@ -123,13 +126,16 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let usage = Usage::default();
     let tenants = usage.metrics(common.tenant_metrics);
     let hint = Hint::default();
-    let batcher = Batcher::start(
-        log.clone(),
-        health.clone(),
-        via(&announcer, usage, hint.clone()),
-        metrics.clone(),
-        &traces,
-    );
+    let announce = via(&announcer, usage, hint.clone());
+    let batcher = Batcher::start(log.clone(), health.clone(), announce.clone(), metrics.clone(), &traces);
+    let mover = Mover::new(outbox::Parts {
+        log: log.clone(),
+        health: health.clone(),
+        tenants: Tenants::new(log.clone(), health.clone(), common.tenants),
+        limits: limits.clone(),
+        announce,
+        metrics: metrics.clone(),
+    });
     tokio::spawn(limits.clone().follow(log.clone(), health.clone()));
     tokio::spawn(log::watch_pool(log.clone()));
     let verifier = Verifier::new(common.auth)?;
@@ -188,6 +194,11 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         analytics_days,
     };
     maintenance::start(&driver, &log, (&common.node, watched), ages, partitions);
+    let moving = TaskTracker::new();
+    if listening != Listening::Off {
+        moving.spawn(mover.run(listening, leaving.clone()));
+    }
+    moving.close();
     let readers = match projectors {
         true => Some(Readers::start(&driver, &log, &common.node, common.outbound, hint)?),
         false => None,
@@ -213,6 +224,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         }
     };
     let committed = batcher.stop(LAST_BATCHES).await;
+    let _ = tokio::time::timeout(LAST_BATCHES, moving.wait()).await;
     driver.stop().await;
     if let Some(readers) = readers {
         readers.release().await;

@@ -23,6 +23,7 @@ mod statement;
 use super::error::LogError;
 use super::pool::Log;
 use super::scope::{scoped, scoped_with_lock_wait};
+use super::session::Session;
 use super::work::Work;
 use answers::Answers;
 use carillon_protocol::event::NewEvent;
@@ -30,6 +31,7 @@ use carillon_protocol::{Epoch, EventId, Except, Seq, Tag, TenantId};
 use statement::{Columns, Groups, Outcome};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tokio_postgres::types::ToSql;
 
 /// One event to append.
 #[derive(Debug, Clone)]
@@ -95,8 +97,52 @@ const LOCK_WAIT: Duration = Duration::from_millis(2_000);
 const LOCKED: &str = "
 WITH free AS MATERIALIZED (SELECT id FROM carillon.tenants FOR UPDATE SKIP LOCKED)
 SELECT id FROM carillon.tenants WHERE id NOT IN (SELECT id FROM free)";
+/// For the transaction that is open: whom it sees, and how long it waits for each lock.
+const SET_SCOPE: &str =
+    "SELECT set_config('carillon.tenant', $1, true), set_config('lock_timeout', $2, true)";
 /// Gives tenants an epoch of this database's lineage.
 const SETTLE: &str = "SELECT carillon.settle_epochs($1)";
+
+/// Appends a batch in the transaction that is open on this session. An error has ended the transaction.
+pub(super) async fn append_here(
+    client: &Session,
+    batch: &[Append],
+    lock_wait: Duration,
+) -> Result<Vec<Appended>, LogError> {
+    let mut answers = Answers::of(batch);
+    let mut settled = 0;
+    let lock_wait = lock_wait.as_millis().max(1).to_string();
+    while !answers.open().is_empty() {
+        let groups = Groups::of(batch, answers.open());
+        let columns = Columns::of(batch, &groups)?;
+        let names: Vec<&str> = groups.tenants.iter().map(|tenant| tenant.as_str()).collect();
+        let (set_scope, append) =
+            (client.prepare_cached(SET_SCOPE).await?, client.prepare_cached(columns.sql()).await?);
+        let scope = names.join(",");
+        let (scope, params): ([&(dyn ToSql + Sync); 2], _) = ([&scope, &lock_wait], columns.params());
+        let (scoped, rows) = tokio::join!(
+            biased;
+            client.query(&set_scope, &scope),
+            client.query(&append, &params),
+        );
+        scoped?;
+        match Outcome::of(&rows?)? {
+            Outcome::Stored(places) => answers.stored(&groups, &places),
+            Outcome::Nothing(reasons) => answers.nothing(&groups, reasons)?,
+            Outcome::Unsettled if settled < ATTEMPTS => {
+                settled += 1;
+                client.query(SETTLE, &[&names]).await?;
+            }
+            Outcome::Unsettled => return Err(changing_lineage()),
+        }
+    }
+    answers.finish()
+}
+
+/// Two servers answer in turn, and each takes itself for the one that writes.
+fn changing_lineage() -> LogError {
+    LogError::Session("the database's lineage changes from session to session".into())
+}
 
 impl Log {
     /// Appends a batch in one transaction: one answer for each event, in the same order.
@@ -127,12 +173,7 @@ impl Log {
                     settled += 1;
                     self.settle(&groups, lock_wait).await?;
                 }
-                // Two servers answer in turn, and each takes itself for the one that writes.
-                Outcome::Unsettled => {
-                    return Err(LogError::Session(
-                        "the database's lineage changes from session to session".into(),
-                    ));
-                }
+                Outcome::Unsettled => return Err(changing_lineage()),
             }
         }
         answers.finish()

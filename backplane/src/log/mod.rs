@@ -21,6 +21,7 @@
 //! | `read` | which events stand after a cursor? |
 //! | `latest` | which is the latest event of every key? |
 //! | `search` | which events match a question, however long the log is? |
+//! | `outbox` | how do events that applications published in their own transactions get into the log, once? |
 //! | `projector` | who reads every tenant's log with a stored cursor? |
 //! | `probe` | could an event be stored now? |
 //! | `keys` | who is the bearer of this API key? |
@@ -43,6 +44,7 @@ mod limits;
 mod maintenance;
 mod metrics;
 mod migrate;
+mod outbox;
 mod places;
 mod pool;
 mod probe;
@@ -71,6 +73,7 @@ pub use limits::StoredLimits;
 pub use maintenance::{Dropped, ForgottenKeys, Maintenance, PartitionState};
 pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};
+pub use outbox::{Moved, OutboxAsk, OutboxPlan, OutboxState, Outboxed, ParkedEvent, Parking};
 pub use pool::{Log, LogConfig, Role};
 pub use projector::{
     ANALYTICS_KEYS, Analytics, Batch, ChannelIndex, Lag, News, Progress, Reader, Slot, Turn, Work,

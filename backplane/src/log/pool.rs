@@ -70,6 +70,8 @@ pub struct Log {
     /// Which partitions there were a moment ago.
     pub(super) calendar: Kept,
     strain: Strain,
+    /// For connections that are in no pool.
+    direct: Arc<(tokio_postgres::Config, MakeRustlsConnect)>,
 }
 
 impl Log {
@@ -87,7 +89,8 @@ impl Log {
             })
             .collect();
         let pools = pools?.try_into().map_err(|_| LogError::Config("a kind of work has no pool".into()))?;
-        Ok(Self { pools: Arc::new(pools), reading: Work::Resume, calendar: Kept::default(), strain })
+        let (pools, direct) = (Arc::new(pools), Arc::new((driver, tls)));
+        Ok(Self { pools, reading: Work::Resume, calendar: Kept::default(), strain, direct })
     }
 
     /// The same log, whose stretches are read for streams that miss them: never behind those who come back.
@@ -100,6 +103,11 @@ impl Log {
     #[must_use]
     pub fn for_webhooks(&self) -> Self {
         Self { reading: Work::Deliver, ..self.clone() }
+    }
+
+    /// How to make a connection that is in no pool.
+    pub(super) fn direct(&self) -> &(tokio_postgres::Config, MakeRustlsConnect) {
+        &self.direct
     }
 
     /// Whether the database answers.

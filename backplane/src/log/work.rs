@@ -4,8 +4,8 @@
 //! take two seconds each delay the thirty-third search and nothing else: neither an append, nor a key that is looked up,
 //! nor the watch over the heads, which never stands behind another question at all.
 //!
-//! A publisher uses `append`, `ask`, `search`, `watch`, `upkeep` and `deliver`, a gateway `ask`, `repair`, `resume`, `search`,
-//! `upkeep` and `watch`: at most 19 and 18 connections. They are made when they are wanted, the one used last is used next, and those
+//! A publisher uses `append`, `ask`, `search`, `watch`, `upkeep`, `deliver` and `outbox` and one connection that only listens, a gateway `ask`, `repair`, `resume`, `search`,
+//! `upkeep` and `watch`: at most 21 and 18 connections. They are made when they are wanted, the one used last is used next, and those
 //! that nothing wanted for a minute are closed. The numbers stand in docs/OPERATIONS.md, "Shares".
 
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub(super) enum Work {
     Upkeep,
     /// What webhooks send, and how far they are.
     Deliver,
+    /// Moving events from applications' transactions into the log.
+    Outbox,
 }
 
 /// What a kind of work may have.
@@ -44,7 +46,7 @@ pub(super) struct Share {
 
 impl Work {
     /// All kinds, in the order of their numbers.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Append,
         Self::Watch,
         Self::Ask,
@@ -53,6 +55,7 @@ impl Work {
         Self::Search,
         Self::Upkeep,
         Self::Deliver,
+        Self::Outbox,
     ];
 
     /// The stable name, for metrics.
@@ -66,6 +69,7 @@ impl Work {
             Self::Search => "search",
             Self::Upkeep => "upkeep",
             Self::Deliver => "deliver",
+            Self::Outbox => "outbox",
         }
     }
 
@@ -83,6 +87,8 @@ impl Work {
             Self::Upkeep => (2, 32, 1_000),
             // Few endpoints at a time ask (publisher/src/webhooks); the others wait before this.
             Self::Deliver => (2, 64, 1_000),
+            // One move at a time.
+            Self::Outbox => (1, 4, 1_000),
         };
         Share { connections, waiting, wait: Duration::from_millis(wait_ms) }
     }
@@ -95,8 +101,10 @@ mod tests {
     #[test]
     fn a_process_has_as_many_connections_as_the_handbook_says() {
         let most = |kinds: &[Work]| kinds.iter().map(|work| work.share().connections).sum::<usize>();
-        let publisher = [Work::Append, Work::Ask, Work::Search, Work::Watch, Work::Upkeep, Work::Deliver];
-        assert_eq!(most(&publisher), 19);
+        let publisher =
+            [Work::Append, Work::Ask, Work::Search, Work::Watch, Work::Upkeep, Work::Deliver, Work::Outbox];
+        // And one on which it hears of the outbox, `log/outbox/wake.rs`.
+        assert_eq!(most(&publisher) + 1, 21);
         let gateway = [Work::Ask, Work::Repair, Work::Resume, Work::Search, Work::Upkeep, Work::Watch];
         assert_eq!(most(&gateway), 18);
     }

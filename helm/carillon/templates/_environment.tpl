@@ -139,6 +139,7 @@ CARILLON_SESSION_DAYS: {{ int64 .values.sessionDays | quote }}
 CARILLON_ACTIVITY_DAYS: {{ int64 .values.activityDays | quote }}
 CARILLON_ANALYTICS_DAYS: {{ int64 .values.analyticsDays | quote }}
 CARILLON_PROJECTORS: {{ ternary "on" "off" .values.projectors | quote }}
+CARILLON_OUTBOX: {{ .values.outbox | quote }}
 {{- end -}}
 
 {{/* The secrets of a component: a list of {name: variable, secret, key}. */}}

@@ -1,6 +1,7 @@
 //! What can be asked of this program on the command line?
 
 mod api_key;
+mod outbox;
 mod probe;
 mod rotate_epoch;
 mod token;
@@ -44,6 +45,10 @@ enum Command {
     /// Create or revoke API keys. DATABASE_URL must be a login that may act as carillon_owner.
     #[command(subcommand)]
     ApiKey(api_key::ApiKeyCommand),
+    /// Look at events that could not be taken over from an application's transaction. DATABASE_URL must be a login that may act as
+    /// carillon_owner.
+    #[command(subcommand)]
+    Outbox(outbox::OutboxCommand),
     /// Give tenants a new epoch, after a restore that shows in no other way. DATABASE_URL must be a login that may act as
     /// carillon_owner.
     RotateEpoch(rotate_epoch::RotateEpoch),
@@ -131,6 +136,7 @@ impl Cli {
             Command::Probe(probe) => probe.run(env).await,
             Command::Token(token) => token.run(env),
             Command::ApiKey(command) => command.run(env).await,
+            Command::Outbox(command) => command.run(env).await,
             Command::RotateEpoch(rotate) => rotate.run(env).await,
         }
     }

@@ -21,6 +21,14 @@ impl From<Timestamp> for Moment {
     }
 }
 
+impl Moment {
+    /// The moment so long after the beginning of 1970; none after the year 9999.
+    pub fn since_1970(time: std::time::Duration) -> Option<Self> {
+        let since = SignedDuration::try_from(time).ok()?;
+        DateTime::constant(1970, 1, 1, 0, 0, 0, 0).checked_add(since).ok().map(Self)
+    }
+}
+
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}Z", self.0)
@@ -104,6 +112,18 @@ mod tests {
             assert_eq!(Moment::from(text.parse::<Timestamp>().unwrap()).to_string(), text);
             assert_eq!(parse(text).map(|moment| moment.to_string()).as_deref(), Some(text));
         }
+    }
+
+    #[test]
+    fn a_moment_of_the_database_is_shown_alike() {
+        for text in ["1970-01-01T00:00:00Z", "2026-03-01T09:30:00.25Z", "9999-12-31T23:59:59.999999Z"] {
+            let since = parse(text).unwrap().0.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
+            assert_eq!(
+                Moment::since_1970(since.unsigned_abs()).map(|it| it.to_string()).as_deref(),
+                Some(text)
+            );
+        }
+        assert!(Moment::since_1970(std::time::Duration::from_secs(253_402_300_800)).is_none());
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(super) fn judge(writable: Result<(), LogError>, numbers: Result<Numbers, Log
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carillon_backplane::log::{Lag, PartitionState};
+    use carillon_backplane::log::{Lag, OutboxState, PartitionState};
 
     fn numbers(lag: Lag) -> Result<Numbers, LogError> {
         let partitions = PartitionState { ahead: 8, due: 0 };
@@ -54,6 +54,7 @@ mod tests {
             answer_ms: 1.0,
             partitions,
             projectors: vec![("channel_index", Lag::default()), (PROJECTOR, lag)],
+            outbox: OutboxState::default(),
         })
     }
 

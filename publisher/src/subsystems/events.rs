@@ -2,12 +2,14 @@
 
 use super::{Reason, RedisNumbers, State, redis, worst};
 use carillon_backplane::bus::BusHealth;
-use carillon_backplane::log::{Lag, LogError, PartitionState};
+use carillon_backplane::log::{Lag, LogError, OutboxState, PartitionState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// With fewer days ahead than these somebody should look.
 const DAYS_AHEAD: u32 = 2;
+/// An event that waits longer in the outbox is told.
+const OUTBOX_SECONDS: f64 = 30.0;
 /// A projector that is further behind is told.
 const BEHIND_SECONDS: f64 = 30.0;
 
@@ -24,8 +26,21 @@ pub struct EventsHealth {
     pub partitions: Option<Partitions>,
     /// What reads the log in the background; empty when the log did not say.
     pub projectors: Vec<ProjectorLag>,
+    /// What applications published in their own transactions and is not in the log; null when the database did not say.
+    pub outbox: Option<OutboxNumbers>,
     /// Redis, as this publisher sees it.
     pub redis: RedisNumbers,
+}
+
+/// The outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct OutboxNumbers {
+    /// Events that wait to be moved into the log; of more than 10,000: 10,001.
+    pub waiting: u64,
+    /// How long ago the oldest of them was published; 0 when none waits.
+    pub oldest_seconds: f64,
+    /// Events that could not be appended and wait for somebody to decide; of more than 10,000: 10,001.
+    pub parked: u64,
 }
 
 /// The log's numbers.
@@ -88,6 +103,7 @@ pub(super) struct Numbers {
     pub(super) answer_ms: f64,
     pub(super) partitions: PartitionState,
     pub(super) projectors: Vec<(&'static str, Lag)>,
+    pub(super) outbox: OutboxState,
 }
 
 /// What to think of it.
@@ -130,6 +146,11 @@ pub(super) fn judge(seen: Seen) -> EventsHealth {
         partitions: numbers
             .as_ref()
             .map(|numbers| Partitions { ahead_days: numbers.partitions.ahead, due: numbers.partitions.due }),
+        outbox: numbers.as_ref().map(|numbers| OutboxNumbers {
+            waiting: numbers.outbox.waiting,
+            oldest_seconds: numbers.outbox.seconds,
+            parked: numbers.outbox.parked,
+        }),
         projectors: numbers
             .map_or_else(Vec::new, |numbers| numbers.projectors.into_iter().map(lag).collect()),
         redis: seen.redis.into(),
@@ -137,6 +158,17 @@ pub(super) fn judge(seen: Seen) -> EventsHealth {
 }
 
 fn about_numbers(numbers: &Numbers, reasons: &mut Vec<Reason>) {
+    let OutboxState { waiting, seconds, parked } = numbers.outbox;
+    if seconds > OUTBOX_SECONDS {
+        let message = format!("{waiting} events wait in the outbox, the oldest of them for {seconds:.0} s");
+        reasons.push(Reason::new(State::Degraded, "outbox_behind", message));
+    }
+    if parked > 0 {
+        let message = format!(
+            "{parked} events of applications' transactions could not be appended: carillon-publisher outbox list"
+        );
+        reasons.push(Reason::new(State::Degraded, "outbox_parked", message));
+    }
     let ahead = numbers.partitions.ahead;
     if ahead < DAYS_AHEAD {
         let message = format!(
@@ -170,7 +202,12 @@ mod tests {
     fn well() -> Seen {
         let lag = Lag { events: 3, tenants: 1, seconds: 0.4, workers: 2 };
         let partitions = PartitionState { ahead: 8, due: 0 };
-        let numbers = Numbers { answer_ms: 1.5, partitions, projectors: vec![("channel_index", lag)] };
+        let numbers = Numbers {
+            answer_ms: 1.5,
+            partitions,
+            projectors: vec![("channel_index", lag)],
+            outbox: OutboxState { waiting: 3, seconds: 0.2, parked: 0 },
+        };
         let commit = Some((1_795_000_000_000, 2.5));
         Seen { writable: Ok(()), exhausted: None, numbers: Ok(numbers), commit, redis: BusHealth::Up }
     }
@@ -200,6 +237,8 @@ mod tests {
         assert_eq!(of(|seen| numbers(seen).partitions.ahead = 1), degraded("partitions"));
         assert_eq!(of(|seen| numbers(seen).projectors[0].1.seconds = 31.0), degraded("projector_behind"));
         assert_eq!(of(|seen| numbers(seen).projectors[0].1.workers = 0), degraded("projector_idle"));
+        assert_eq!(of(|seen| numbers(seen).outbox.seconds = 31.0), degraded("outbox_behind"));
+        assert_eq!(of(|seen| numbers(seen).outbox.parked = 1), degraded("outbox_parked"));
         let down = BusHealth::Down { since: Instant::now(), cause: DownCause::Silent };
         assert_eq!(of(|seen| seen.redis = down), degraded("redis"));
         let busy = LogError::Busy("too much".to_owned());

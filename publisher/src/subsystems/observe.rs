@@ -150,6 +150,7 @@ impl Subsystems {
             projectors.push((*name, self.log.projector_lag(name, tenant).await?));
         }
         projectors.push((WEBHOOKS, self.log.webhook_lag(tenant).await?));
-        Ok(Numbers { answer_ms: began.elapsed().as_secs_f64() * 1_000.0, partitions, projectors })
+        let outbox = self.log.outbox_state(tenant).await?;
+        Ok(Numbers { answer_ms: began.elapsed().as_secs_f64() * 1_000.0, partitions, projectors, outbox })
     }
 }

@@ -18,6 +18,7 @@ mod idempotency;
 mod layer;
 mod locked;
 mod mutations;
+mod outbox;
 mod position;
 mod program;
 mod publish;

@@ -1,0 +1,446 @@
+//! Is an event that is published in a transaction checked, stored and announced as one that comes over HTTP?
+
+use crate::harness::{Api, Database};
+use carillon_backplane::log::Role;
+use carillon_platform::config::Tenants as Policy;
+use carillon_protocol::envelope::Batch;
+use carillon_publisher::health::Health;
+use carillon_publisher::limits::Limits;
+use carillon_publisher::metrics::Metrics;
+use carillon_publisher::outbox::{Listening, Mover, Parts};
+use carillon_publisher::tenants::Tenants;
+use carillon_publisher::worker::Activation;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio_postgres::{Client, Config, NoTls};
+use tokio_util::sync::CancellationToken;
+
+/// A publisher's mover in this process; it ends with this value.
+struct Moving {
+    stop: CancellationToken,
+    announced: Arc<Mutex<Vec<Batch>>>,
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn moving(database: &Database, policy: Policy) -> Moving {
+    let log = database.log(Role::Publisher);
+    let stop = CancellationToken::new();
+    let health = Health::new(log.clone(), Activation::default(), stop.clone());
+    let announced: Arc<Mutex<Vec<Batch>>> = Arc::default();
+    let sink = announced.clone();
+    let limits = Limits::new(None, "outbox".into());
+    tokio::spawn(limits.clone().follow(log.clone(), health.clone()));
+    let mover = Mover::new(Parts {
+        tenants: Tenants::new(log.clone(), health.clone(), policy),
+        limits,
+        announce: Arc::new(move |batch| sink.lock().unwrap().push(batch)),
+        metrics: Arc::new(Metrics::new()),
+        health,
+        log,
+    });
+    tokio::spawn(mover.run(Listening::Notify, stop.clone()));
+    Moving { stop, announced }
+}
+
+/// A login that may publish for these tenants.
+async fn shop(database: &Database, login: &str, tenants: &[&str]) -> Client {
+    let allow = |tenant: &&str| format!("SELECT carillon.allow_app('{login}', '{tenant}');");
+    let allowed: String = tenants.iter().map(allow).collect();
+    database.sql(&format!("CREATE ROLE {login} LOGIN IN ROLE carillon_app; {allowed}"));
+    let mut config: Config = database.url.parse().unwrap();
+    let (client, connection) = config.user(login).connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// The call with these fields of an event as named arguments.
+fn call(tenant: &str, event: &Value) -> String {
+    let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let argument = |(name, value): (&String, &Value)| match (name.as_str(), value) {
+        ("data", value) => format!("data => {}::jsonb", text(&value.to_string())),
+        (_, Value::Array(names)) => {
+            let names: Vec<String> =
+                names.iter().map(|name| name.as_str().map_or("NULL".into(), text)).collect();
+            format!("\"{name}\" => ARRAY[{}]::text[]", names.join(","))
+        }
+        (_, Value::String(value)) => format!("\"{name}\" => {}", text(value)),
+        (_, value) => format!("\"{name}\" => {value}"),
+    };
+    let arguments: Vec<String> = event.as_object().unwrap().iter().map(argument).collect();
+    let type_ = if event.get("type").is_none() { ", type => NULL" } else { "" };
+    format!("SELECT carillon.publish(tenant => {}{type_}, {})", text(tenant), arguments.join(", "))
+}
+
+type Faults = BTreeSet<(String, String)>;
+
+fn told(faults: &Value) -> Faults {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    // How deep it is, is told by the place over HTTP, and by the field in SQL.
+    let place = |fault: &Value| match text(&fault["code"]).as_str() {
+        "too_deep" => "/data".to_owned(),
+        _ => text(&fault["pointer"]),
+    };
+    faults.as_array().unwrap().iter().map(|fault| (place(fault), text(&fault["code"]))).collect()
+}
+
+/// Nothing when it is published.
+async fn in_sql(client: &Client, tenant: &str, event: &Value) -> Faults {
+    let Err(error) = client.query_one(&call(tenant, event), &[]).await else { return Faults::new() };
+    let error = error.as_db_error().unwrap();
+    assert_eq!(error.code().code(), "22023", "{error}");
+    told(&serde_json::from_str(error.detail().unwrap()).unwrap())
+}
+
+fn nested(levels: usize) -> Value {
+    (0..levels)
+        .fold(json!(1), |inner, level| if level % 2 == 0 { json!([inner]) } else { json!({"a": inner}) })
+}
+
+/// The same events for both ways in.
+fn cases() -> Vec<(&'static str, Value)> {
+    let with = |more: Value| {
+        let mut event =
+            json!({"type": "order.paid", "channels": ["order:1"], "time": "2026-03-01T09:30:00.25Z"});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    let names = |n: usize| (0..n).map(|n| format!("c{n}")).collect::<Vec<_>>();
+    // With `id` and so on this event has exactly as many bytes as are allowed.
+    let fit = |more: usize| {
+        let frame = json!({"specversion": "1.0", "id": "e-fit", "source": "api", "type": "order.paid",
+            "time": "2026-03-01T09:30:00.25Z", "data": {"a": [1, 2], "b": ""}});
+        let room = 65_536 - frame.to_string().len() + more;
+        with(json!({"id": "e-fit", "data": {"a": [1, 2], "b": ", \"\\: "
+            .chars().cycle().take(room / 2).collect::<String>() }}))
+    };
+    let quotes =
+        |bytes: usize| with(json!({"id": "q", "data": "x".repeat(bytes), "subject": "\"\\".repeat(128)}));
+    vec![
+        ("least", with(json!({"id": "e-least"}))),
+        (
+            "everything",
+            with(
+                json!({"id": "e 1/ü", "source": "shop", "subject": "o-17", "actor": "mila", "priority": "high",
+            "key": "k", "users": ["42", "42", "Mila, 2"], "roles": ["cashier"], "tenant_wide": true,
+            "data": {"n": 12.50, "t": "a\"\\\n, b: c ü\u{1F600}", "z": null, "list": [1, [], {}]}}),
+            ),
+        ),
+        ("null is no data", with(json!({"id": "e-null", "data": null}))),
+        ("a key that ends", with(json!({"id": "e-gone", "key": "k", "data": null}))),
+        ("text as data", with(json!({"id": "e-text", "data": "x"}))),
+        ("no type", json!({"channels": ["a"]})),
+        ("empty type", with(json!({"type": ""}))),
+        ("two words", with(json!({"type": "order paid"}))),
+        ("a wide space", with(json!({"type": "order\u{2003}paid"}))),
+        ("no-break space", with(json!({"type": "order\u{a0}paid"}))),
+        ("next line", with(json!({"type": "order\u{85}"}))),
+        ("zero-width space is no white space", with(json!({"type": "order\u{200b}paid", "id": "e-zw"}))),
+        ("long type", with(json!({"type": "x".repeat(256), "id": "e-long"}))),
+        ("too long type", with(json!({"type": "x".repeat(257)}))),
+        ("too long in bytes", with(json!({"type": "ü".repeat(129)}))),
+        ("empty source", with(json!({"source": ""}))),
+        ("control in subject", with(json!({"subject": "a\tb"}))),
+        ("delete in subject", with(json!({"subject": "a\u{7f}b"}))),
+        ("c1 control in actor", with(json!({"actor": "a\u{9f}b"}))),
+        ("long actor", with(json!({"actor": "ü".repeat(64), "id": "e-actor"}))),
+        ("too long actor", with(json!({"actor": "ü".repeat(65)}))),
+        ("empty id", with(json!({"id": ""}))),
+        ("too long id", with(json!({"id": "x".repeat(129)}))),
+        ("priority", with(json!({"priority": "HIGH"}))),
+        ("empty key", with(json!({"key": ""}))),
+        ("too long key", with(json!({"key": "x".repeat(129)}))),
+        ("no target", json!({"type": "t"})),
+        ("empty target", json!({"type": "t", "channels": [], "users": [], "tenant_wide": false})),
+        (
+            "tenant wide",
+            json!({"type": "t", "id": "e-wide", "time": "1970-01-01T00:00:00Z", "tenant_wide": true}),
+        ),
+        (
+            "bad channels",
+            with(json!({"channels": ["ok", "not ok", "", "ü", "a*", "user:", "role:\n", "user:ok ü"]})),
+        ),
+        ("null channel", with(json!({"channels": ["ok", null]}))),
+        (
+            "long channel",
+            with(json!({"channels": ["c".repeat(128), format!("user:{}", "u".repeat(128))], "id": "e-chan"})),
+        ),
+        (
+            "too long channel",
+            with(json!({"channels": ["c".repeat(129), format!("role:{}", "u".repeat(129))]})),
+        ),
+        ("a newline at the end", with(json!({"channels": ["ok\n"]}))),
+        ("bad users", with(json!({"users": ["", "a\u{1}", "u".repeat(129)]}))),
+        ("bad roles", with(json!({"roles": ["", "ok"]}))),
+        ("100 channels", with(json!({"channels": names(100), "id": "e-100"}))),
+        ("101 channels", with(json!({"channels": names(101)}))),
+        ("too many together", with(json!({"channels": names(100), "users": ["a"], "tenant_wide": true}))),
+        ("100 with repeats", with(json!({"channels": names(99), "users": ["a", "a"], "id": "e-rep"}))),
+        ("early", with(json!({"time": "1969-12-31T23:59:59Z"}))),
+        ("late", with(json!({"time": "9999-12-31T23:59:59.999999Z", "id": "e-late"}))),
+        ("63 levels", with(json!({"data": nested(63), "id": "e-63"}))),
+        ("64 levels", with(json!({"data": nested(64)}))),
+        ("100 levels", with(json!({"data": nested(100)}))),
+        ("brackets in texts", with(json!({"data": {"t": "[{".repeat(200)}, "id": "e-br"}))),
+        ("many flat brackets", with(json!({"data": vec![json!([]); 200], "id": "e-flat"}))),
+        ("64 levels among many", with(json!({"data": [vec![json!({"s": "]}\""}); 100], nested(63)]}))),
+        ("almost as large as allowed", fit(0)),
+        ("as large as allowed", quotes(64_817)),
+        ("a byte larger", quotes(64_818)),
+        ("much larger", with(json!({"data": "x".repeat(200_000)}))),
+        ("large and wide", with(json!({"data": vec![json!({"a": 1}); 9_000]}))),
+        ("small and wide", with(json!({"data": vec![json!({"a": 1}); 7_000], "id": "e-sw"}))),
+        ("a notice", with(json!({"notify": {"title": "t"}}))),
+        (
+            "several at once",
+            json!({"type": "a b", "source": "", "priority": "x", "channels": ["a b"], "key": ""}),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_an_event_in_a_transaction_is_checked_as_strictly_as_over_http() {
+    let api = Api::new().await;
+    let client = shop(&api.database, "cases", &["cases-sql"]).await;
+    let _moving = moving(&api.database, Policy::Auto);
+    let (mut accepted, mut refused) = (Vec::new(), 0);
+    for (name, event) in cases() {
+        let mut posted = event.clone();
+        posted["tenant"] = json!("cases-http");
+        let reply = api.post(posted).await;
+        let over_http = if reply.status == 201 { Faults::new() } else { told(&reply.json["errors"]) };
+        let in_sql = in_sql(&client, "cases-sql", &event).await;
+        assert_eq!(in_sql, over_http, "{name}: SQL on the left, HTTP on the right");
+        assert_eq!(reply.status == 201, over_http.is_empty(), "{name}");
+        if over_http.is_empty() {
+            accepted.push((name, event["id"].as_str().unwrap().to_owned()));
+        } else {
+            refused += 1;
+        }
+    }
+    assert!(accepted.len() >= 15 && refused >= 30, "{} {refused}", accepted.len());
+    let count =
+        format!("SELECT count(*) = {} FROM carillon.events WHERE tenant_id = 'cases-sql'", accepted.len());
+    until(&api.database, &count).await;
+    for (name, id) in accepted {
+        let of = |tenant: &str| {
+            let fields = "channels::text, time::text, type, source, subject, actor, priority, (body::json->'data')::jsonb";
+            let sql = format!(
+                "SELECT length(body), {fields}, left(body, 200) FROM carillon.events WHERE tenant_id = '{tenant}' AND id = '{id}'"
+            );
+            api.database.sql(&sql)
+        };
+        let (over_http, in_sql) = (of("cases-http"), of("cases-sql"));
+        assert!(!in_sql.is_empty(), "{name}");
+        let without_data = |row: &str| row.split("\"data\":").next().unwrap_or_default().to_owned();
+        assert_eq!(without_data(&in_sql), without_data(&over_http), "{name}");
+    }
+}
+
+/// Waits until a query answers `t`.
+async fn until(database: &Database, query: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while database.sql(query) != "t" {
+        assert!(Instant::now() < deadline, "never true: {query}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i1_an_event_comes_with_its_transaction_or_not_at_all() {
+    let api = Api::new().await;
+    let mut client = shop(&api.database, "tx", &["tx-a", "tx-b"]).await;
+    let moving = moving(&api.database, Policy::Auto);
+    api.database.sql("CREATE TABLE public.orders (n int PRIMARY KEY); GRANT INSERT ON public.orders TO tx");
+    for n in 0..20_i32 {
+        let transaction = client.transaction().await.unwrap();
+        transaction.execute("INSERT INTO public.orders VALUES ($1)", &[&n]).await.unwrap();
+        let sql = "SELECT carillon.publish($1, 'order.placed', ARRAY['order:' || $2::int], jsonb_build_object('n', $2::int))";
+        let of = if n % 2 == 0 { "tx-a" } else { "tx-b" };
+        let first: i64 = transaction.query_one(sql, &[&of, &n]).await.unwrap().get(0);
+        let second: i64 = transaction.query_one(sql, &[&of, &n]).await.unwrap().get(0);
+        assert!(second > first);
+        if n % 3 == 0 {
+            transaction.rollback().await.unwrap();
+        } else {
+            transaction.commit().await.unwrap();
+        }
+    }
+    let expected = "(SELECT array_agg(n ORDER BY n) FROM public.orders)";
+    let arrived =
+        "(SELECT array_agg(DISTINCT (body::json->'data'->>'n')::int ORDER BY (body::json->'data'->>'n')::int)
+        FROM carillon.events WHERE tenant_id IN ('tx-a', 'tx-b'))";
+    until(&api.database, &format!("SELECT coalesce({expected} = {arrived}, false)")).await;
+    let twice = "SELECT count(*) FROM carillon.events WHERE tenant_id IN ('tx-a', 'tx-b')";
+    assert_eq!(api.database.sql(twice), "26", "13 transactions of two events each");
+    assert_eq!(api.database.sql("SELECT count(*) FROM carillon.outbox WHERE tenant_id LIKE 'tx-%'"), "0");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let announced =
+        || -> usize { moving.announced.lock().unwrap().iter().map(|batch| batch.events.len()).sum() };
+    while announced() < 26 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_an_application_names_no_tenant_it_was_not_given_and_reads_nothing() {
+    let api = Api::new().await;
+    let client = shop(&api.database, "narrow", &["narrow-a"]).await;
+    let event = json!({"type": "t", "channels": ["c"]});
+    assert!(in_sql(&client, "narrow-a", &event).await.is_empty());
+    for other in ["narrow-b", "*", "", "narrow-a,narrow-b"] {
+        let error = client.query_one(&call(other, &event), &[]).await.unwrap_err();
+        assert_eq!(error.as_db_error().unwrap().code().code(), "42501", "{other}: {error}");
+    }
+    for refused in [
+        "SELECT count(*) FROM carillon.outbox",
+        "INSERT INTO carillon.outbox (tenant_id, at, type, source, channels) VALUES ('narrow-b', now(), 't', 's', '{c}')",
+        "DELETE FROM carillon.outbox",
+        "SELECT count(*) FROM carillon.outbox_parked",
+        "SELECT * FROM carillon.claim_outbox(0, true, '', '{}', 1, 1)",
+        "SELECT carillon.finish_outbox('{1}', '{}', '{}', '{}')",
+        "SELECT carillon.release_parked(NULL, true)",
+        "SELECT nextval('carillon.outbox_id_seq')",
+    ] {
+        // Also with everything set that a function of the owner sets.
+        let all = format!("SET carillon.maintenance = 'on'; SET carillon.tenant = 'narrow-b'; {refused}");
+        let error = client.batch_execute(&all).await.unwrap_err();
+        assert!(error.as_db_error().unwrap().message().contains("permission denied"), "{refused}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_transaction_delays_nobody_and_a_flood_of_one_tenant_no_other() {
+    let database = Database::own().await;
+    let flood = shop(&database, "flood", &["*"]).await;
+    let open = shop(&database, "idle", &["*"]).await;
+    open.batch_execute("BEGIN; SELECT carillon.publish('flood', 'open', ARRAY['c']); SELECT carillon.publish('quiet', 'open', ARRAY['c'])")
+        .await
+        .unwrap();
+    flood
+        .batch_execute("SELECT carillon.publish('flood', 't', ARRAY['c'], to_jsonb(n)) FROM generate_series(1, 20000) AS n")
+        .await
+        .unwrap();
+    let _moving = moving(&database, Policy::Auto);
+    until(&database, "SELECT count(*) > 0 FROM carillon.events WHERE tenant_id = 'flood'").await;
+    let quiet = shop(&database, "quiet", &["quiet"]).await;
+    let mut worst = Duration::ZERO;
+    for n in 1..=5 {
+        let began = Instant::now();
+        quiet.batch_execute("SELECT carillon.publish('quiet', 't', ARRAY['c'])").await.unwrap();
+        until(&database, &format!("SELECT count(*) = {n} FROM carillon.events WHERE tenant_id = 'quiet'"))
+            .await;
+        worst = worst.max(began.elapsed());
+    }
+    assert_eq!(
+        database.sql("SELECT count(*) > 0 FROM carillon.outbox WHERE tenant_id = 'flood'"),
+        "t",
+        "the flood is still on"
+    );
+    assert!(worst < Duration::from_secs(2), "{worst:?}");
+    until(&database, "SELECT count(*) = 20000 FROM carillon.events WHERE tenant_id = 'flood'").await;
+    let ordered = "SELECT bool_and(n = seq) FROM (SELECT seq, (body::json->>'data')::int AS n FROM carillon.events WHERE tenant_id = 'flood') AS e";
+    assert_eq!(database.sql(ordered), "t", "in the order of the transaction");
+    open.batch_execute("COMMIT").await.unwrap();
+    until(&database, "SELECT count(*) = 2 FROM carillon.events WHERE type = 'open'").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_appended_is_parked_and_goes_on_when_somebody_says_so() {
+    let database = Database::own().await;
+    let client = shop(&database, "parking", &["*"]).await;
+    database.sql("SELECT carillon.open_tenant('known', true)");
+    let publish = |tenant: &str, id: &str, n: u32| {
+        call(tenant, &json!({"type": "t", "channels": ["c"], "id": id, "data": n}))
+    };
+    client.batch_execute(&publish("known", "a", 1)).await.unwrap();
+    client.batch_execute(&publish("known", "a", 1)).await.unwrap();
+    client.batch_execute(&publish("known", "a", 2)).await.unwrap();
+    client.batch_execute(&publish("unknown", "b", 1)).await.unwrap();
+    client.batch_execute(&publish("known", "c", 1)).await.unwrap();
+    let _moving = moving(&database, Policy::Registered);
+    until(&database, "SELECT count(*) = 0 FROM carillon.outbox").await;
+    assert_eq!(database.sql("SELECT string_agg(id, ',' ORDER BY seq) FROM carillon.events"), "a,c");
+    let owner = database.log(Role::Owner);
+    let parked = owner.parked(0, 100).await.unwrap();
+    let reasons: Vec<_> = parked.iter().map(|event| (event.tenant.as_str(), event.reason.as_str())).collect();
+    assert_eq!(reasons, [("known", "idempotency_mismatch"), ("unknown", "unknown_tenant")]);
+    let state = database.log(Role::Publisher).outbox_state(None).await.unwrap();
+    assert_eq!((state.waiting, state.parked), (0, 2));
+    database.sql("SELECT carillon.open_tenant('unknown', true)");
+    assert_eq!(owner.release_parked(Some(&[parked[1].id]), true).await, Ok(1));
+    until(&database, "SELECT count(*) = 1 FROM carillon.events WHERE tenant_id = 'unknown'").await;
+    assert_eq!(owner.release_parked(Some(&[parked[0].id]), false).await, Ok(1));
+    assert_eq!(database.sql("SELECT count(*) FROM carillon.outbox_parked"), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_the_database_refuses_is_parked_and_holds_up_no_other() {
+    let database = Database::own().await;
+    database.sql(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN IF new.type = ''bad'' THEN RAISE EXCEPTION ''this one not''; END IF; RETURN new; END';
+         CREATE TRIGGER refuse BEFORE INSERT ON carillon.events FOR EACH ROW EXECUTE FUNCTION public.refuse()",
+    );
+    let client = shop(&database, "bad", &["*"]).await;
+    let all = "SELECT carillon.publish('t' || n % 3, CASE WHEN n IN (7, 30) THEN 'bad' ELSE 'good' END, ARRAY['c']) FROM generate_series(1, 60) AS n";
+    client.batch_execute(all).await.unwrap();
+    let _moving = moving(&database, Policy::Auto);
+    until(&database, "SELECT count(*) = 0 FROM carillon.outbox").await;
+    assert_eq!(database.sql("SELECT count(*) FROM carillon.events"), "58");
+    assert_eq!(
+        database.sql("SELECT count(*) FROM carillon.outbox_parked WHERE reason = 'refused' AND type = 'bad'"),
+        "2"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_over_its_rate_waits_alone_and_loses_nothing() {
+    let database = Database::own().await;
+    database.sql("SELECT carillon.open_tenant('slow', true)");
+    let client = shop(&database, "rates", &["*"]).await;
+    let log = database.log(Role::Publisher);
+    let slow = carillon_protocol::TenantId::new("slow").unwrap();
+    assert!(log.set_limits(&slow, Some("{\"events_per_second\": 20}")).await.unwrap());
+    let _moving = moving(&database, Policy::Auto);
+    // The limit is read once a second.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let began = Instant::now();
+    client
+        .batch_execute("SELECT carillon.publish('slow', 't', ARRAY['c']) FROM generate_series(1, 60)")
+        .await
+        .unwrap();
+    client
+        .batch_execute("SELECT carillon.publish('quick', 't', ARRAY['c']) FROM generate_series(1, 60)")
+        .await
+        .unwrap();
+    until(&database, "SELECT count(*) = 60 FROM carillon.events WHERE tenant_id = 'quick'").await;
+    let quick = began.elapsed();
+    until(&database, "SELECT count(*) = 60 FROM carillon.events WHERE tenant_id = 'slow'").await;
+    let all = began.elapsed();
+    assert!(all > Duration::from_millis(1_500) && quick < all, "{quick:?} {all:?}");
+    assert_eq!(database.sql("SELECT count(*) FROM carillon.outbox_parked"), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifying_can_be_left_out_and_a_two_phase_transaction_publishes_then() {
+    let database = Database::own().await;
+    database.sql("ALTER SYSTEM SET max_prepared_transactions = 5");
+    database.restart().await;
+    let client = shop(&database, "twophase", &["*"]).await;
+    let prepare = "BEGIN; SELECT carillon.publish('two', 't', ARRAY['c']); PREPARE TRANSACTION 'x'";
+    let error = client.batch_execute(prepare).await.unwrap_err();
+    assert_eq!(error.as_db_error().unwrap().code().code(), "0A000", "{error}");
+    client.batch_execute("ROLLBACK; SET carillon.outbox_notify = off").await.unwrap();
+    client.batch_execute(prepare).await.unwrap();
+    let _moving = moving(&database, Policy::Auto);
+    client.batch_execute("COMMIT PREPARED 'x'").await.unwrap();
+    until(&database, "SELECT count(*) = 1 FROM carillon.events WHERE tenant_id = 'two'").await;
+}
