@@ -39,7 +39,7 @@ async fn until_acknowledged(publisher: &Publisher, posts: &[Post], key: &str) ->
 
 /// 15,000 events of one key want into a share for 9,000 while the database does nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn i10_bounded_a_full_share_of_the_intake_refuses_at_once_and_loses_nothing() {
+async fn i10_bounded_a_full_share_of_the_intake_refuses_soon_and_loses_nothing() {
     const REQUESTS: u64 = 30;
     const EACH: u64 = 500;
     let _alone = alone().await;
@@ -63,16 +63,16 @@ async fn i10_bounded_a_full_share_of_the_intake_refuses_at_once_and_loses_nothin
         full.unwrap();
     };
     let (answers, ()) = tokio::join!(flood, thaw);
-    let mut at_once = 0;
+    let mut by_share = 0;
     for answer in &answers {
         if let Err(error) = answer {
             let PublishError::Refused(problem) = error else { panic!("{error}") };
             assert!(matches!(problem.status, 429 | 503), "{problem:?}");
             assert!(problem.retry_after.is_some(), "told when to come back: {problem:?}");
-            at_once += usize::from(problem.code == "caller_share_full");
+            by_share += usize::from(problem.code == "caller_share_full");
         }
     }
-    assert!(at_once >= 1, "{at_once} of {REQUESTS} were refused at once");
+    assert!(by_share >= 1, "{by_share} of {REQUESTS} were refused by the share");
 
     let mut seqs = Vec::new();
     for ((key, posts), first_answer) in requests.iter().zip(answers) {

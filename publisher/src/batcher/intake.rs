@@ -7,6 +7,7 @@ use super::announce::Announce;
 use super::flow::Flow;
 use super::queues::Queues;
 use super::request::Request;
+use super::room::{Room, Rooms};
 use super::runner::Runner;
 use super::shares::{Publisher, Shares};
 use super::ticket::ticket;
@@ -29,6 +30,7 @@ const RUNNERS: usize = 2;
 pub struct Intake {
     queues: Arc<Queues>,
     shares: Shares,
+    rooms: Rooms,
     health: Health,
     metrics: Arc<Metrics>,
 }
@@ -67,7 +69,8 @@ impl Batcher {
         }
         let (stopping_last, last_runner) = (CancellationToken::new(), TaskTracker::new());
         last_runner.spawn(runner.run_locked(stopping_last.clone()));
-        let intake = Intake { queues, shares: Shares::new(metrics.clone()), health, metrics };
+        let shares = Shares::new(metrics.clone());
+        let intake = Intake { queues, shares, rooms: Rooms::default(), health, metrics };
         Self { intake, stopping, runners, stopping_last, last_runner }
     }
 
@@ -91,19 +94,35 @@ impl Batcher {
 }
 
 impl Intake {
-    /// Appends the events of one request, all or none, and answers one result for each, after COMMIT.
+    /// Appends the events of one request, all or none, and answers one result for each, after COMMIT. A large request has waited
+    /// for [`room`](Self::room).
     pub async fn append(
         &self,
         appends: Vec<Append>,
         publisher: &Publisher,
+        room: Option<Room>,
     ) -> Result<Vec<Appended>, NotAppended> {
-        let answer = self.enqueue_and_wait(appends, publisher).await;
+        let answer = self.enqueue_and_wait(appends, publisher, room).await;
         self.metrics.answered(&answer);
         answer
     }
 
-    /// Whether so many events would be taken now. Told before a large body is parsed: a refusal after it costs nearly as much
-    /// as storing the events.
+    /// Waits a while for room for so many events, before a large body is parsed: a refusal after it costs nearly as much as
+    /// storing the events.
+    pub async fn room(
+        &self,
+        events: usize,
+        tenant: Option<&TenantId>,
+        publisher: &Publisher,
+    ) -> Result<Room, NotAppended> {
+        let room = self.rooms.wait(&self.shares, events, tenant, publisher).await;
+        if let Err(refused) = room {
+            self.metrics.answered(&Err(refused));
+        }
+        room
+    }
+
+    /// Whether so many events would be taken now.
     pub fn check(
         &self,
         events: usize,
@@ -121,10 +140,14 @@ impl Intake {
         &self,
         appends: Vec<Append>,
         publisher: &Publisher,
+        room: Option<Room>,
     ) -> Result<Vec<Appended>, NotAppended> {
         let Some(first) = appends.first() else { return Ok(Vec::new()) };
         self.health.check_writing().map_err(|fault| NotAppended::from(&fault))?;
-        let share = self.shares.take(&appends, publisher)?;
+        let share = match room {
+            Some(room) => room.take(&self.shares, &appends, publisher).await?,
+            None => self.shares.take(&appends, publisher)?,
+        };
         let tenant = first.tenant.clone();
         let (ticket, waiter) = ticket(share);
         let request = Request::new(appends, ticket);

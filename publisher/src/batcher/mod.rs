@@ -2,7 +2,8 @@
 //!
 //! Group commit: a request takes its [`shares`] of the [`intake`] and joins the queue of its [`flow`]; a [`runner`] takes
 //! the next batch, to which every waiting tenant contributes in turn ([`schedule`]), appends it in one statement,
-//! answers every caller after COMMIT and hands the batch to Redis ([`announce`]). While one batch commits, the next one
+//! answers every caller after COMMIT and hands the batch to Redis ([`announce`]). A large request waits a while for [`room`]
+//! before, and its events are never in a batch with somebody's single one. While one batch commits, the next one
 //! gathers: no timer, and the batches grow with the load. When the log cannot be reached, callers learn it at once
 //! instead of queueing ([`crate::health`]).
 //!
@@ -19,6 +20,7 @@ mod light;
 mod queue;
 mod queues;
 mod request;
+mod room;
 mod runner;
 mod schedule;
 mod shares;
@@ -27,6 +29,7 @@ mod ticket;
 use carillon_backplane::log::{LogError, Unwritable};
 
 pub use intake::{Batcher, Intake};
+pub use room::Room;
 pub use shares::Publisher;
 
 use std::time::Duration;

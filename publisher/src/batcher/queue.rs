@@ -49,6 +49,13 @@ pub(super) enum Served {
     Spent,
     /// Its next request does not go with this batch: the next batch.
     Waits,
+    /// Its next request comes in bulk: it goes with no batch of others.
+    InBulk,
+}
+
+/// Whether a request comes in bulk: with several events that cost more than a quantum.
+fn in_bulk<T>(request: &Request<T>) -> bool {
+    request.cost > QUANTUM && request.appends.len() > 1
 }
 
 impl<T> Queue<T> {
@@ -63,8 +70,23 @@ impl<T> Queue<T> {
         }
     }
 
-    /// One turn: gives the batch what the queue may spend.
+    /// Whether its next request comes in bulk.
+    pub(super) fn is_bulk(&self) -> bool {
+        self.requests.front().is_some_and(in_bulk)
+    }
+
+    /// One turn: gives the batch what the queue may spend, up to what comes in bulk.
     pub(super) fn serve(&mut self, batch: &mut Assembly<T>, begin: impl Fn(&T) -> bool) -> Served {
+        self.serve_until(in_bulk, batch, begin)
+    }
+
+    /// The same, up to a request that goes with no batch of others.
+    fn serve_until(
+        &mut self,
+        goes_alone: impl Fn(&Request<T>) -> bool,
+        batch: &mut Assembly<T>,
+        begin: impl Fn(&T) -> bool,
+    ) -> Served {
         let mut passed = 0;
         while let Some(next) = self.requests.get(passed) {
             if batch.has_a_key_of(next) {
@@ -73,6 +95,9 @@ impl<T> Queue<T> {
                     return Served::Waits;
                 }
                 continue;
+            }
+            if goes_alone(next) {
+                return if passed == 0 { Served::InBulk } else { Served::Waits };
             }
             if !batch.fits(next) {
                 return Served::Waits;
@@ -102,7 +127,7 @@ impl<T> Queue<T> {
     /// Gives a batch that is only this queue's as much as it takes.
     pub(super) fn serve_alone(&mut self, batch: &mut Assembly<T>, begin: impl Fn(&T) -> bool) {
         self.deficit = usize::MAX;
-        self.serve(batch, begin);
+        self.serve_until(|_| false, batch, begin);
         (self.deficit, self.has_quantum) = (0, false);
     }
 

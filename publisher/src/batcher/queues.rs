@@ -8,7 +8,7 @@ use carillon_protocol::TenantId;
 use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -55,7 +55,7 @@ impl Queues {
 
     /// A batch of one of them, preferably of one that is not `still_locked`.
     pub(super) fn take_locked(&self, still_locked: &BTreeSet<TenantId>) -> Option<Taken<Ticket>> {
-        self.lock().take_locked(|tenant| !still_locked.contains(tenant), Ticket::begin)
+        self.lock().take_locked(Instant::now(), |tenant| !still_locked.contains(tenant), Ticket::begin)
     }
 
     pub(super) fn set_aside(&self, tenant: &TenantId, requests: Vec<Request<Ticket>>) {
@@ -72,9 +72,12 @@ impl Queues {
         self.lock().release(tenant);
     }
 
-    pub(super) fn done(&self, turns: Turns, took: Duration) {
+    /// A batch has ended.
+    pub(super) fn done(&self, turns: Turns) {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(turns.began);
         let mut schedule = self.lock();
-        schedule.done(turns, took, Instant::now());
+        schedule.done(turns, took, now);
         self.wake(&schedule);
         if schedule.rested_at().is_some() {
             // Whoever waits learns until when at the longest.
@@ -114,5 +117,58 @@ impl Queues {
     /// A panic elsewhere leaves the schedule as it was: every change is one step.
     fn lock(&self) -> MutexGuard<'_, Schedule<Ticket>> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::tests::append;
+    use super::super::shares::{Publisher, Shares};
+    use super::super::ticket::{Waiter, ticket};
+    use super::*;
+    use crate::metrics::Metrics;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    const WORK: Duration = Duration::from_millis(20);
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn push(queues: &Queues, tenant: &str, events: usize) -> Waiter {
+        let publisher = Publisher { name: "key:k".into(), several_tenants: false };
+        let appends = vec![append(tenant, None, 10); events];
+        let share = Shares::new(Arc::new(Metrics::new())).take(&appends, &publisher);
+        let (ticket, waiter) = ticket(share.unwrap_or_else(|refused| panic!("{refused}")));
+        let request = Request::new(appends, ticket);
+        queues.push(Flow::of(&request, &publisher).unwrap(), request);
+        waiter
+    }
+
+    /// As a runner does it.
+    async fn next(queues: &Queues) -> Taken<Ticket> {
+        loop {
+            if let Some(taken) = queues.take(false) {
+                return taken;
+            }
+            queues.ready().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_imports_rests_after_each_batch_and_a_runner_that_waits_already_wakes_for_it() {
+        let queues = Arc::<Queues>::default();
+        let _single = push(&queues, "other", 1);
+        queues.done(next(&queues).await.turns);
+        let _import = [push(&queues, "importer", 490), push(&queues, "importer", 490)];
+        let taken = next(&queues).await;
+        let waiting = tokio::spawn({
+            let queues = queues.clone();
+            async move { next(&queues).await.requests.len() }
+        });
+        sleep(WORK).await;
+        queues.done(taken.turns);
+        let rests = Instant::now();
+        assert_eq!(timeout(PATIENCE, waiting).await.map(Result::unwrap), Ok(1), "it goes on by itself");
+        assert!(rests.elapsed() >= WORK * 2, "only {:?}", rests.elapsed());
     }
 }

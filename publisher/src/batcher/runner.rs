@@ -58,9 +58,8 @@ impl Runner {
         loop {
             let last = stopping.is_cancelled();
             if let Some(Taken { turns, requests }) = self.queues.take(last) {
-                let began = Instant::now();
                 self.commit(requests, LOCK_WAIT).await;
-                self.queues.done(turns, began.elapsed());
+                self.queues.done(turns);
             } else if last {
                 return;
             } else {
@@ -83,12 +82,11 @@ impl Runner {
                 _ => self.log.locked(&tenants).await.unwrap_or_default(),
             };
             if let Some(Taken { turns, requests }) = self.queues.take_locked(&still_locked) {
-                let began = Instant::now();
                 let set_aside = self.commit(requests, LOCKED_WAIT).await;
                 turns.tenants.iter().filter(|tenant| !set_aside.contains(*tenant)).for_each(|tenant| {
                     self.queues.release(tenant);
                 });
-                self.queues.done(turns, began.elapsed());
+                self.queues.done(turns);
             } else if stopping.is_cancelled() {
                 return;
             } else {

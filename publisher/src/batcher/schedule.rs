@@ -9,11 +9,12 @@
 //! locks. A tenant whose row somebody else has locked ([`Schedule::set_aside`]) is left out of ordinary batches until
 //! an append of its own succeeded ([`Schedule::release`]): it waits alone.
 //!
-//! The flow of a publisher with several tenants has batches of its own, one at a time, and small ones while others publish: they
-//! need the rows of many tenants, and nobody else's events wait for these rows together with them.
+//! What comes in bulk, a request of more than a quantum or the flow of a publisher with several tenants, has batches of its own,
+//! one at a time, and small ones while others publish: nobody's single event waits for a statement of hundreds, nor for the rows
+//! of many tenants, and one runner is always left for it.
 //!
-//! A tenant that filled most of a batch ([`HEAVY`]) rests afterwards for three times as long as that batch took ([`REST`]), while
-//! others publish less, and so does such a publisher: an import has a quarter of the time at most, and processors are free when
+//! After such a batch, or one that a tenant filled with small requests ([`HEAVY`]), its flow rests for three times as long as the
+//! batch took ([`REST`]), while others publish less: an import has a quarter of the time at most, and processors are free when
 //! somebody's single event comes.
 
 use super::assembly::{Assembly, BATCH_COST};
@@ -26,11 +27,11 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// A tenant whose part of a batch cost this much rests after it.
+/// A tenant whose part of a shared batch cost this much rests after it.
 const HEAVY: usize = BATCH_COST / 2;
-/// Largest cost of a batch of such a publisher's while others publish, unless it is one request: so long may a tenant's single
-/// event wait for its row.
-const PUBLISHER_BATCH_COST: usize = BATCH_COST / 4;
+/// Largest cost of a batch in bulk while others publish, unless it is one request: so long may a tenant's single event wait for
+/// its row.
+const BULK_BATCH_COST: usize = BATCH_COST / 4;
 /// A rest is so many times as long as the batch before it.
 const REST: u32 = 3;
 /// What counts of a batch at most: one that took longer waited for something else than processors.
@@ -42,8 +43,8 @@ pub(super) struct Schedule<T> {
     queues: HashMap<Flow, Queue<T>>,
     /// Tenants with requests that may join the next batch, in turn.
     turn: VecDeque<TenantId>,
-    /// Publishers whose flows have requests, in turn.
-    publisher_turn: VecDeque<Flow>,
+    /// Flows whose next request comes in bulk, in turn.
+    bulk_turn: VecDeque<Flow>,
     /// Tenants with requests whose rows were seen locked, in turn.
     locked_turn: VecDeque<TenantId>,
     /// Flows that rest, and until when.
@@ -52,10 +53,10 @@ pub(super) struct Schedule<T> {
     blocked: Vec<TenantId>,
     /// In how many batches under way a tenant has events.
     under_way: HashMap<TenantId, usize>,
-    /// Whether a batch of a publisher's flow is under way.
-    publisher_is_under_way: bool,
-    /// Whether the last batch was of a publisher's flow: tenants have the next one.
-    publisher_was_last: bool,
+    /// Whether a batch in bulk is under way.
+    bulk_is_under_way: bool,
+    /// Whether the last batch was one in bulk: the others have the next one.
+    bulk_was_last: bool,
     /// Who publishes a little now and then.
     light: Light,
 }
@@ -72,6 +73,8 @@ pub(super) struct Taken<T> {
 pub(super) struct Turns {
     flows: Vec<Flow>,
     pub(super) tenants: Vec<TenantId>,
+    in_bulk: bool,
+    pub(super) began: Instant,
 }
 
 impl<T> Default for Schedule<T> {
@@ -79,13 +82,13 @@ impl<T> Default for Schedule<T> {
         Self {
             queues: HashMap::new(),
             turn: VecDeque::new(),
-            publisher_turn: VecDeque::new(),
+            bulk_turn: VecDeque::new(),
             locked_turn: VecDeque::new(),
             resting: Vec::new(),
             blocked: Vec::new(),
             under_way: HashMap::new(),
-            publisher_is_under_way: false,
-            publisher_was_last: false,
+            bulk_is_under_way: false,
+            bulk_was_last: false,
             light: Light::default(),
         }
     }
@@ -103,7 +106,7 @@ impl<T> Schedule<T> {
 
     /// Whether somebody could join an ordinary batch now, or has one of its own.
     pub(super) fn is_ready(&self) -> bool {
-        !self.turn.is_empty() || (!self.publisher_turn.is_empty() && !self.publisher_is_under_way)
+        !self.turn.is_empty() || (!self.bulk_turn.is_empty() && !self.bulk_is_under_way)
     }
 
     /// The tenants that have requests and whose rows were seen locked, in turn.
@@ -140,10 +143,11 @@ impl<T> Schedule<T> {
     /// The next batch. `begin` is asked once for each request taken; one it refuses is dropped.
     pub(super) fn take(&mut self, now: Instant, begin: impl Fn(&T) -> bool) -> Option<Taken<T>> {
         self.wake(now);
-        let tenants_first = self.publisher_was_last;
-        let taken = if tenants_first { None } else { self.take_of_publisher(now, &begin) };
+        let others_first = self.bulk_was_last;
+        let taken = if others_first { None } else { self.take_of_bulk(now, &begin) };
         let taken = taken.or_else(|| self.take_of_tenants(now, &begin));
-        taken.or_else(|| if tenants_first { self.take_of_publisher(now, &begin) } else { None })
+        // Also what was found only now to come in bulk.
+        taken.or_else(|| self.take_of_bulk(now, &begin))
     }
 
     /// A batch to which every tenant that waits contributes in turn.
@@ -176,8 +180,9 @@ impl<T> Schedule<T> {
             match served {
                 Served::Empty if queue.place == Place::UnderWay => served_out.push(tenant),
                 Served::Empty => self.forget(&flow),
+                Served::InBulk if queue.place != Place::UnderWay => self.enlist(flow),
                 Served::Spent => next_round.push_back(tenant),
-                Served::Waits => next_batch.push_back(tenant),
+                Served::Waits | Served::InBulk => next_batch.push_back(tenant),
             }
         }
         // Whoever is in the batch comes back when it is done, in the order of the turns; the others keep theirs.
@@ -189,17 +194,24 @@ impl<T> Schedule<T> {
         let flows: Vec<_> = in_batch.into_iter().chain(served_out.into_iter().map(Flow::Tenant)).collect();
         let is_light = |flow: &&Flow| self.queues.get(flow).is_some_and(|queue| queue.in_batch < HEAVY);
         flows.iter().filter(is_light).for_each(|flow| self.light.saw(flow, now));
-        self.publisher_was_last = false;
-        (!flows.is_empty()).then(|| self.begin(flows, batch))
+        self.bulk_was_last = false;
+        (!flows.is_empty()).then(|| self.begin(flows, batch, (false, now)))
     }
 
-    /// A batch of one publisher's flow, unless one is under way.
-    fn take_of_publisher(&mut self, now: Instant, begin: impl Fn(&T) -> bool) -> Option<Taken<T>> {
-        while !self.publisher_is_under_way {
-            let flow = self.publisher_turn.pop_front()?;
+    /// A batch of one flow, unless one is under way.
+    fn take_of_bulk(&mut self, now: Instant, begin: impl Fn(&T) -> bool) -> Option<Taken<T>> {
+        while !self.bulk_is_under_way {
+            let flow = self.bulk_turn.pop_front()?;
             let Some(queue) = self.queues.get_mut(&flow) else { continue };
+            if let Flow::Tenant(tenant) = &flow
+                && self.under_way.contains_key(tenant)
+            {
+                queue.place = Place::Blocked;
+                self.blocked.push(tenant.clone());
+                continue;
+            }
             let others_publish = !self.turn.is_empty() || self.light.others_than(&flow, now);
-            let mut batch = Assembly::up_to(if others_publish { PUBLISHER_BATCH_COST } else { BATCH_COST });
+            let mut batch = Assembly::up_to(if others_publish { BULK_BATCH_COST } else { BATCH_COST });
             queue.serve_alone(&mut batch, &begin);
             if batch.requests.is_empty() {
                 self.forget(&flow);
@@ -209,8 +221,8 @@ impl<T> Schedule<T> {
             if batch.cost() <= QUANTUM {
                 self.light.saw(&flow, now);
             }
-            (self.publisher_is_under_way, self.publisher_was_last) = (true, true);
-            return Some(self.begin(vec![flow], batch));
+            (self.bulk_is_under_way, self.bulk_was_last) = (true, true);
+            return Some(self.begin(vec![flow], batch, (true, now)));
         }
         None
     }
@@ -218,6 +230,7 @@ impl<T> Schedule<T> {
     /// A batch of one tenant whose row was seen locked: the first in turn that is `free` again, else the first.
     pub(super) fn take_locked(
         &mut self,
+        now: Instant,
         free: impl Fn(&TenantId) -> bool,
         begin: impl Fn(&T) -> bool,
     ) -> Option<Taken<T>> {
@@ -229,19 +242,19 @@ impl<T> Schedule<T> {
             queue.serve_alone(&mut batch, &begin);
             if !batch.requests.is_empty() {
                 queue.place = Place::UnderWay;
-                return Some(self.begin(vec![flow], batch));
+                return Some(self.begin(vec![flow], batch, (false, now)));
             }
             queue.place = Place::Idle;
         }
     }
 
     /// A batch is under way from now on.
-    fn begin(&mut self, flows: Vec<Flow>, batch: Assembly<T>) -> Taken<T> {
+    fn begin(&mut self, flows: Vec<Flow>, batch: Assembly<T>, (in_bulk, began): (bool, Instant)) -> Taken<T> {
         let tenants = batch.tenants();
         for tenant in &tenants {
             *self.under_way.entry(tenant.clone()).or_default() += 1;
         }
-        Taken { turns: Turns { flows, tenants }, requests: batch.requests }
+        Taken { turns: Turns { flows, tenants, in_bulk, began }, requests: batch.requests }
     }
 
     /// A batch has ended after so long, whatever its end: these may be in another one, at once or after a rest.
@@ -256,14 +269,9 @@ impl<T> Schedule<T> {
         }
         let blocked = std::mem::take(&mut self.blocked);
         blocked.into_iter().for_each(|tenant| self.come_back(Flow::Tenant(tenant)));
+        self.bulk_is_under_way &= !turns.in_bulk;
+        let heavy = if turns.in_bulk { QUANTUM + 1 } else { HEAVY };
         for flow in turns.flows {
-            let heavy = match flow {
-                Flow::Tenant(_) => HEAVY,
-                Flow::Publisher(_) => {
-                    self.publisher_is_under_way = false;
-                    QUANTUM + 1
-                }
-            };
             let Some(queue) = self.queues.get_mut(&flow) else { continue };
             if std::mem::take(&mut queue.in_batch) >= heavy && self.light.others_than(&flow, now) {
                 queue.place = Place::Resting;
@@ -293,7 +301,10 @@ impl<T> Schedule<T> {
             queue.requests.push_front(request);
         }
         match queue.place {
-            Place::InTurn if !known => self.turn.retain(|in_turn| in_turn != tenant),
+            Place::InTurn if !known => {
+                self.turn.retain(|in_turn| in_turn != tenant);
+                self.bulk_turn.retain(|in_turn| *in_turn != flow);
+            }
             Place::Idle => {}
             _ => return,
         }
@@ -316,9 +327,9 @@ impl<T> Schedule<T> {
         let Some(queue) = self.queues.get_mut(&flow) else { return };
         queue.place = if queue.requests.is_empty() { Place::Idle } else { Place::InTurn };
         match (queue.place, flow, queue.locked) {
-            (Place::InTurn, Flow::Tenant(tenant), None) => self.turn.push_back(tenant),
             (Place::InTurn, Flow::Tenant(tenant), Some(_)) => self.locked_turn.push_back(tenant),
-            (Place::InTurn, flow @ Flow::Publisher(_), _) => self.publisher_turn.push_back(flow),
+            (Place::InTurn, Flow::Tenant(tenant), None) if !queue.is_bulk() => self.turn.push_back(tenant),
+            (Place::InTurn, flow, _) => self.bulk_turn.push_back(flow),
             _ => {}
         }
     }

@@ -12,6 +12,8 @@ use carillon_platform::share::{Holder, Holding, HoldingLimits, Holdings, Refused
 use carillon_protocol::TenantId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// Most one tenant may have.
 const TENANT_COST: usize = INTAKE_COST / 2;
@@ -33,6 +35,7 @@ pub(super) struct Shares {
     tenants: Holdings<TenantId, Publisher>,
     /// Keys and users with several tenants, over all of them.
     over_all: Holdings<Publisher, ()>,
+    freed: Arc<Notify>,
     metrics: Arc<Metrics>,
 }
 
@@ -40,7 +43,8 @@ pub(super) struct Shares {
 pub(super) struct Share {
     events: usize,
     tenants: Vec<Holding<TenantId, Publisher>>,
-    _over_all: Option<Holding<Publisher, ()>>,
+    over_all: Option<Holding<Publisher, ()>>,
+    freed: Arc<Notify>,
     metrics: Arc<Metrics>,
 }
 
@@ -49,7 +53,7 @@ impl Shares {
         let (total, per_group) = (INTAKE_COST, TENANT_COST);
         let tenants = Holdings::new(HoldingLimits { total, per_group, per_member: CALLER_COST });
         let over_all = Holdings::new(HoldingLimits { total, per_group, per_member: TENANT_COST });
-        Self { tenants, over_all, metrics }
+        Self { tenants, over_all, freed: Arc::default(), metrics }
     }
 
     /// Whether so many events would find room, whatever they are: asked before they are read, with the tenant if it is
@@ -70,6 +74,11 @@ impl Shares {
             held.map_err(|_| NotAppended::CallerShare)?;
         }
         Ok(())
+    }
+
+    /// Something of the intake is given back.
+    pub(super) fn freed(&self) -> Notified<'_> {
+        self.freed.notified()
     }
 
     /// Takes what these events cost, for each of their tenants and for whoever publishes them.
@@ -103,7 +112,8 @@ impl Shares {
             None
         };
         self.metrics.intake_grows(appends.len(), total);
-        Ok(Share { events: appends.len(), tenants, _over_all: over_all, metrics: self.metrics.clone() })
+        let (freed, metrics) = (self.freed.clone(), self.metrics.clone());
+        Ok(Share { events: appends.len(), tenants, over_all, freed, metrics })
     }
 }
 
@@ -118,6 +128,10 @@ fn refused_in_tenant(refused: Refused) -> NotAppended {
 impl Drop for Share {
     fn drop(&mut self) {
         self.metrics.intake_shrinks(self.events, self.tenants.iter().map(Holding::amount).sum());
+        self.tenants.clear();
+        self.over_all = None;
+        // Only large requests of those who have their share wait for it, one of each.
+        self.freed.notify_waiters();
     }
 }
 

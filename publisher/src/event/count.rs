@@ -4,6 +4,9 @@
 
 /// The number of elements of an array of objects; 1 of anything else. Of what is no JSON it is any number.
 pub fn elements(body: &[u8]) -> usize {
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
+        return 1;
+    }
     let (mut depth, mut objects) = (0_usize, 0_usize);
     let mut bytes = body.iter();
     while let Some(byte) = bytes.next() {
@@ -17,7 +20,7 @@ pub fn elements(body: &[u8]) -> usize {
             _ => {}
         }
     }
-    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') { objects } else { 1 }
+    objects
 }
 
 /// Goes behind the quote that ends a string.

@@ -12,6 +12,11 @@ use std::sync::Arc;
 /// From this many bytes on a body takes a turn. A hundred small events have less.
 const LARGE: usize = 32 * 1024;
 
+/// Whether a body of so many bytes takes a turn.
+pub(super) fn is_large(bytes: usize) -> bool {
+    bytes >= LARGE
+}
+
 /// The turns.
 #[derive(Clone)]
 pub struct Parsing {
@@ -37,7 +42,7 @@ impl Parsing {
 
     /// Waits for a turn, if the body is large. `who` is an API key or a user.
     pub(super) async fn turn(&self, bytes: usize, who: &str) -> Result<Option<FairPermit>, Problem> {
-        if bytes < LARGE {
+        if !is_large(bytes) {
             return Ok(None);
         }
         self.turns.acquire(Holder::new(who, who)).await.map(Some).map_err(|refused| {

@@ -2,12 +2,14 @@
 
 use super::body;
 use super::content::{Accepts, Content};
+use super::parsing;
 use super::permit::rules_of;
 use super::prepare::{Context, NEEDS_SCOPE, Prepared, invalid, prepare};
 use super::problem::{Code, Problem, rate_headers};
 use super::query::Query;
 use super::{App, caller, unknown_tenant};
 use crate::access::{Caller, Scope};
+use crate::batcher::Room;
 use crate::event::binary::Attributes;
 use crate::event::count;
 use crate::event::fault::{LISTED_FAULTS, element};
@@ -69,14 +71,16 @@ pub(super) async fn publish(app: Arc<App>, request: Request, accepts: Accepts) -
         }
     };
     let bytes = held.bytes.len();
+    let events = match &content {
+        Content::Events(_) => count::elements(&held.bytes),
+        Content::Data(_) => 1,
+    };
+    let room = if parsing::is_large(bytes) || Room::is_needed_for(events) {
+        Some(app.intake.room(events, tenant.as_ref(), &publisher).await?)
+    } else {
+        None
+    };
     let turn = app.parsing.turn(bytes, &caller.name()).await?;
-    if turn.is_some() {
-        let events = match &content {
-            Content::Events(_) => count::elements(&held.bytes),
-            Content::Data(_) => 1,
-        };
-        app.intake.check(events, tenant.as_ref(), &publisher)?;
-    }
     let is_binary = matches!(content, Content::Data(_));
     let whose = (caller, context);
     let read = move || match &content {
@@ -85,7 +89,7 @@ pub(super) async fn publish(app: Arc<App>, request: Request, accepts: Accepts) -
     };
     let turn = turn.map(Arc::new);
     let publication = in_turn(&turn, move || read().map_err(unreadable)).await?;
-    let stored = store(&app, publication, whose, turn, &mut sending, began).await;
+    let stored = store(&app, publication, whose, Admitted { room, turn }, &mut sending, began).await;
     stored.map_err(|mut problem| {
         if is_binary {
             problem.errors = problem.errors.into_iter().map(Attributes::place).collect();
@@ -94,12 +98,18 @@ pub(super) async fn publish(app: Arc<App>, request: Request, accepts: Accepts) -
     })
 }
 
+/// What a large request has: room in the intake, and its turn to be parsed and checked.
+pub(super) struct Admitted {
+    pub(super) room: Option<Room>,
+    pub(super) turn: Option<Arc<FairPermit>>,
+}
+
 /// Stores the events of a request and answers it.
 pub(super) async fn store(
     app: &App,
     publication: Publication,
     (caller, context): (Caller, Context),
-    turn: Option<Arc<FairPermit>>,
+    Admitted { room, turn }: Admitted,
     sending: &mut Sending,
     began: Instant,
 ) -> Result<Response, Problem> {
@@ -119,7 +129,7 @@ pub(super) async fn store(
     }
     let left = app.limits.take_all(&tenants).await.map_err(limited)?;
     let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();
-    let results = match app.intake.append(appends, &publisher).await {
+    let results = match app.intake.append(appends, &publisher, room).await {
         Ok(results) => results,
         Err(fault) => {
             if fault.stored_nothing() {

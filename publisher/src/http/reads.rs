@@ -144,6 +144,32 @@ mod tests {
         assert_eq!(reads.memory.used(), 0);
     }
 
+    #[tokio::test]
+    async fn a_tenant_with_many_readers_has_no_more_turns_than_another_with_one() {
+        let reads = reads();
+        let turn = |tenant, who: usize| {
+            let reader = reads.reader(tenant, &format!("user-{who}"));
+            Box::pin(async move { reader.turn().await.map_err(|problem| problem.code) })
+        };
+        let mut held = vec![turn("many", 0).await.unwrap(), turn("many", 1).await.unwrap()];
+        let mut waiting: Vec<_> = (2..12).map(|who| turn("many", who)).collect();
+        for one in &mut waiting {
+            assert!(futures_util::poll!(one).is_pending(), "a turn is left for other tenants");
+        }
+        let others = turn("other", 0).await.unwrap();
+        let mut late = turn("late", 0);
+        assert!(futures_util::poll!(&mut late).is_pending());
+        // One more of the tenant that came first, and then whoever came last of all: tenants take turns.
+        held.remove(0);
+        held.push(waiting.remove(0).await.unwrap());
+        assert!(futures_util::poll!(&mut late).is_pending());
+        held.remove(0);
+        let late = futures_util::poll!(&mut late);
+        assert!(matches!(late, std::task::Poll::Ready(Ok(_))));
+        assert!(futures_util::poll!(&mut waiting[0]).is_pending());
+        drop((late, others));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn one_reader_waits_for_its_own_turn_and_nobody_for_it() {
         let reads = reads();

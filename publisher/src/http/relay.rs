@@ -7,7 +7,7 @@
 use super::body;
 use super::prepare::{Context, invalid};
 use super::problem::{Code, Problem};
-use super::publish::{except, in_turn, store, traceparent, unreadable};
+use super::publish::{Admitted, except, in_turn, store, traceparent, unreadable};
 use super::{App, caller};
 use crate::access::{Caller, Scope};
 use crate::event::request::{self, Form};
@@ -68,7 +68,7 @@ async fn relay(State(app): State<Arc<App>>, request: Request) -> Result<Response
     let publication = in_turn(&turn, read).await?;
     let traceparent = sending.traceparent().map(str::to_owned);
     let context = Context { tenant: None, key: None, traceparent, except };
-    store(&app, publication, (person, context), turn, &mut sending, began).await
+    store(&app, publication, (person, context), Admitted { room: None, turn }, &mut sending, began).await
 }
 
 /// Who publishes, and what.

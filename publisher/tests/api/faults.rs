@@ -65,21 +65,26 @@ async fn a_full_share_of_the_intake_refuses_its_tenant_alone_and_stores_nothing_
          create trigger slow after insert on carillon.events for each statement execute function carillon.slow()",
     );
     let array = json!(vec![event("full"); 400]);
-    let (replies, other) = tokio::join!(join_all((0..40).map(|_| api.post(&array))), async {
-        // By now the forty are waiting or refused.
+    let post = async || {
+        let began = Instant::now();
+        (api.post(&array).await, began.elapsed())
+    };
+    let (replies, other) = tokio::join!(join_all((0..40).map(|_| post())), async {
+        // By now the forty wait.
         tokio::time::sleep(Duration::from_millis(300)).await;
         api.post(event("other")).await
     });
     assert_eq!(other.seq(), 1, "others are not refused");
-    let (stored, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 201);
+    let (stored, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|(reply, _)| reply.status == 201);
     assert!(!stored.is_empty() && !refused.is_empty(), "{} stored", stored.len());
-    let mut at_once = 0;
-    for reply in refused {
-        // Some are in the share and wait in vain; the others learn at once that it is used up.
+    let mut by_share = 0;
+    for (reply, took) in refused {
+        // Some are in the share and wait in vain; the others learn after a second that it is used up, and never at once.
         match reply.status.as_u16() {
             429 => {
                 reply.problem(429, "caller_share_full");
-                at_once += 1;
+                assert!(*took >= Duration::from_millis(900), "{took:?}");
+                by_share += 1;
             }
             _ => {
                 reply.problem(503, "overloaded");
@@ -87,7 +92,7 @@ async fn a_full_share_of_the_intake_refuses_its_tenant_alone_and_stores_nothing_
         }
         assert_eq!(reply.header("retry-after"), Some("1"));
     }
-    assert!(at_once >= 10, "{at_once} of 40");
+    assert!(by_share >= 10, "{by_share} of 40");
     let rows = api.database.sql("select count(*) from carillon.events where tenant_id = 'full'");
     assert_eq!(rows, (1 + stored.len() * 400).to_string(), "what was refused is not there");
 }

@@ -1,7 +1,11 @@
 //! Does `GET /v1/events` find what was asked for, and does paging show everything once?
 
 use crate::harness::{ADMIN, Api, NONE, token_for};
+use axum::body::Body;
+use http::Request;
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 async fn fill(api: &Api, tenant: &str, events: usize) {
     let all: Vec<Value> =
@@ -177,6 +181,45 @@ async fn a_page_of_megabytes_comes_in_pieces_and_whole() {
     assert!(back["previous"].is_null());
     let filtered = page_at("&limit=3&q=%22n%22:1").await;
     assert_eq!(seqs(&filtered), [120, 119, 118]);
+}
+
+/// Each page holds its memory until its last byte is taken: a user may leave sixteen, a tenant's users sixty-four.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_nobody_takes_use_up_their_readers_own_share_of_memory() {
+    let api = Api::new().await;
+    let events = |tenant: &str| {
+        json!(vec![
+            json!({"tenant": tenant, "type": "t", "tenant_wide": true, "data": "x".repeat(20_000)});
+            10
+        ])
+    };
+    for tenant in ["unread", "unread-other"] {
+        assert_eq!(api.post(events(tenant)).await.status, 201);
+    }
+    let unread = async |tenant: &str, user: usize| {
+        let token = token_for(&format!("user-{user}"), tenant, &[], ADMIN);
+        let request = Request::get("/v1/events?limit=200").header("authorization", token);
+        let answer = api.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        (answer.status().as_u16(), answer)
+    };
+    let mut pages = Vec::new();
+    for user in 0..4 {
+        for _ in 0..16 {
+            let (status, page) = unread("unread", user).await;
+            assert_eq!(status, 200, "{} pages are not taken", pages.len());
+            pages.push(page);
+        }
+        let (status, refused) = unread("unread", user).await;
+        assert_eq!(status, 429, "sixteen pages of this user are not taken");
+        assert!(refused.headers().contains_key("retry-after"));
+    }
+    assert_eq!(unread("unread", 4).await.0, 429, "sixty-four pages of this tenant are not taken");
+    assert_eq!(unread("unread-other", 0).await.0, 200, "another tenant has its own share");
+    // Whoever takes a page to its end has room for another one.
+    let taken = pages.remove(0).into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(serde_json::from_slice::<Value>(&taken).unwrap()["events"].as_array().unwrap().len(), 10);
+    assert_eq!(unread("unread", 0).await.0, 200);
+    assert_eq!(unread("unread", 1).await.0, 429);
 }
 
 #[tokio::test(flavor = "multi_thread")]
