@@ -13,6 +13,8 @@ use crate::faults::PATIENCE;
 
 /// Turns of a comparison: alone, then with the hostile one.
 const TURNS: usize = 3;
+/// Comparisons of which one must show that nobody is hurt.
+pub(crate) const TRIES: usize = 3;
 /// The middle one of an innocent's times may be twice what it is alone, and below this it is felt by nobody.
 const UNFELT: Duration = Duration::from_millis(20);
 /// The slowest of a hundred may be ten times that, and below this a busy machine may have been it.
@@ -121,6 +123,24 @@ pub(crate) async fn in_turns(
         hostile(false).await;
     }
     (alone, with)
+}
+
+/// The same, until once nobody is hurt: a machine that is busy with something else for a second says nothing about shares, and
+/// who is hurt by the hostile one is hurt each time.
+pub(crate) async fn assert_unhurt_in_turns(
+    what: &str,
+    measure: impl AsyncFn() -> Figures,
+    hostile: impl AsyncFn(bool),
+) {
+    let mut hurt = Vec::new();
+    for _ in 0..TRIES {
+        let (alone, with) = in_turns(&measure, &hostile).await;
+        match with.hurt(what, &alone) {
+            None => return,
+            Some(words) => hurt.push(words),
+        }
+    }
+    panic!("each time: {}", hurt.join("\n"));
 }
 
 /// Lets hostile tasks go on and rest.

@@ -4,17 +4,17 @@
 
 use std::time::Duration;
 
-use carillon_devstack::command::hostile::{HostileLoad, Innocent, Size, prepare};
+use carillon_devstack::command::hostile::{HostileLoad, Innocent, Pace, Size, prepare};
 use carillon_devstack::stack::{Stack, StackConfig};
 
 use crate::faults::alone;
 use crate::faults::probe::sql;
-use crate::figures::{Figures, in_turns};
+use crate::figures::{Figures, TRIES, in_turns};
 
 /// Time of one turn, alone or with the load.
-const TURN: Duration = Duration::from_millis(1_200);
-/// A machine that is busy with something else for a second says nothing about shares: who is hurt is hurt each time.
-const TRIES: usize = 3;
+const TURN: Duration = Duration::from_millis(700);
+/// Some 25 publishes and seven resumes a turn.
+const PACE: Pace = Pace { publish: Duration::from_millis(28), resume: Duration::from_millis(100) };
 /// A load's connections are there after this.
 const BEGINNING: Duration = Duration::from_millis(300);
 
@@ -70,6 +70,7 @@ async fn a_load_is_felt_by_nobody_who_needs_the_same() {
     prepare(&stack, 1_000).await.unwrap();
     sql(&stack, SLOW).await;
     let mut innocent = Innocent::prepare(&stack).await.unwrap();
+    innocent.pace = PACE;
     let mut hurt = Vec::new();
     for load in LOADS {
         let mut felt = compare(&stack, &mut innocent, load).await;

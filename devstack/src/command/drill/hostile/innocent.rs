@@ -14,9 +14,6 @@ use std::time::{Duration, Instant};
 
 const TENANT: &str = "innocent";
 const LARGE_TENANT: &str = "innocent-large";
-/// Time between two publishes, and between two resumes.
-const EVERY: Duration = Duration::from_millis(50);
-const RESUME_EVERY: Duration = Duration::from_millis(200);
 /// Bytes that make a body large: above 32 KiB bodies are parsed one after the other.
 const LARGE: usize = 40_000;
 /// Events a resume brings.
@@ -37,9 +34,23 @@ pub enum Needs {
     Cursors,
 }
 
+/// How often it does something.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Time between two publishes.
+    pub publish: Duration,
+    /// And between two resumes.
+    pub resume: Duration,
+}
+
+/// The drill's: it takes little of what is measured.
+const PACE: Pace = Pace { publish: Duration::from_millis(50), resume: Duration::from_millis(200) };
+
 /// The innocent tenant.
 #[derive(Debug)]
 pub struct Innocent {
+    /// How often it publishes and resumes.
+    pub pace: Pace,
     /// What it needs that a load takes.
     pub needs: Needs,
     /// A key for all tenants.
@@ -104,7 +115,8 @@ impl Innocent {
         let api_key = stack.create_api_key(crate::stack::KeyTenant::One(TENANT), &["publish"]).await?;
         let token = Claims::new(TENANT, "ivana", now(), 36_000).sign(stack.jwt_secret())?;
         let any_key = stack.create_api_key(crate::stack::KeyTenant::All, &["publish"]).await?;
-        let mut innocent = Self { needs: Needs::Nothing, any_key, api_key, token, epoch: String::new() };
+        let mut innocent =
+            Self { pace: PACE, needs: Needs::Nothing, any_key, api_key, token, epoch: String::new() };
         let posts: Vec<Post> = (0..2 * MISSED).map(event).collect();
         let publisher = innocent.publisher(stack)?;
         let acks =
@@ -134,7 +146,7 @@ impl Innocent {
         head: &std::sync::atomic::AtomicU64,
     ) -> Result<Figures, CommandError> {
         let mut figures = Figures::default();
-        let mut next = tokio::time::interval(EVERY);
+        let mut next = tokio::time::interval(self.pace.publish);
         next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while Instant::now() < until {
             next.tick().await;
@@ -163,7 +175,7 @@ impl Innocent {
 
     async fn resume(&self, stack: &Stack, until: Instant, head: &std::sync::atomic::AtomicU64) -> Figures {
         let mut figures = Figures::default();
-        let mut next = tokio::time::interval(RESUME_EVERY);
+        let mut next = tokio::time::interval(self.pace.resume);
         next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while Instant::now() < until {
             next.tick().await;

@@ -13,7 +13,7 @@ use crate::cli::HostileArgs;
 use crate::command::{CommandError, say};
 use crate::install;
 use crate::stack::{Stack, StackConfig};
-pub use innocent::{Figures, Innocent, Needs};
+pub use innocent::{Figures, Innocent, Needs, Pace};
 use kind::Kind;
 pub use kind::{Kind as HostileLoad, Load, Size, prepare};
 use std::time::Duration;
@@ -104,13 +104,14 @@ impl Row {
 
 fn table(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| load | publish p50 · p99, alone → with | resume p50 · p99, alone → with | refused | publisher, gateway MiB | \
+        "| load | publish p50 · p99, alone → with | resume p50 · p99, alone → with | refused | publisher, gateway alone → with, MiB | \
          the hostile side was answered |\n|---|---|---|---|---|---|\n",
     );
     let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     for Row { kind, alone, with, answers } in rows {
         text.push_str(&format!(
-            "| {} | {} · {} → {} · {} ms | {} · {} → {} · {} ms | {} of {} | {}, {} | {answers} |\n",
+            "| {} | {} · {} → {} · {} ms | {} · {} → {} · {} ms | {} of {} | {}, {:.1} → {:.1} | {answers} |\n",
             kind.title(),
             ms(alone.publish(50)),
             ms(alone.publish(99)),
@@ -123,7 +124,8 @@ fn table(rows: &[Row]) -> String {
             with.refused.values().sum::<usize>(),
             with.attempts(),
             with.publisher_bytes >> 20,
-            with.gateway_bytes >> 20,
+            mib(alone.gateway_bytes),
+            mib(with.gateway_bytes),
         ));
     }
     text
