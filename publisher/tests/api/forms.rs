@@ -77,7 +77,10 @@ async fn an_operation_has_one_media_type_one_answer_and_a_path_that_is_there() {
             "/v1/cloudevents",
             "/v1/event-batches",
             "/v1/events",
-            "/v1/tenants/{tenant}"
+            "/v1/tenants/{tenant}",
+            "/v1/webhooks/{webhook}",
+            "/v1/webhooks/{webhook}/replay",
+            "/v1/webhooks/{webhook}/rotate"
         ]
     );
     assert_eq!(document["servers"][0]["url"], "/");
