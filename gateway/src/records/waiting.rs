@@ -60,9 +60,10 @@ impl<R: Record> Waiting<R> {
         Self { records: HashMap::new(), bytes: 0, of_tenants: HashMap::new(), turns: VecDeque::new() }
     }
 
-    /// Whether half of the room is taken: what can be noted later waits where it is.
+    /// Whether the next statement is full, or half of the room is taken: what can be noted later waits where it is, and takes less
+    /// memory there.
     pub(crate) fn is_busy(&self) -> bool {
-        self.bytes > R::MOST_BYTES / 2
+        self.len() >= R::BATCH || self.bytes > R::MOST_BYTES / 2
     }
 
     pub(super) fn len(&self) -> usize {

@@ -35,9 +35,11 @@ impl Quality {
         self.lost.into()
     }
 
-    /// How long the last round trip was, in steps of which each is twice as long; 0: it is not known.
+    /// How long the last round trip was, in steps: 1 below 16 ms, and each further one twice as long; 0: it is not known. Below
+    /// that it is noise, of a machine that is busy rather than of the network.
     pub(super) fn step(self) -> u32 {
-        self.took.checked_ilog2().map_or(0, |step| step + 1)
+        let longer = |ms: u16| (ms / 16).checked_ilog2().map_or(0, |step| step + 1);
+        self.took.checked_sub(1).map_or(0, |ms| 1 + longer(ms))
     }
 
     /// The last round trip, in milliseconds, at most 65,534; none before the first pong.
@@ -60,9 +62,22 @@ mod tests {
         assert_eq!(quality.rtt_ms(), Some(12));
         assert!(!quality.answered(1));
         assert!(!quality.pinged() && quality.pinged() && quality.pinged());
-        assert_eq!((quality.lost(), quality.rtt_ms(), quality.step()), (2, Some(12), 4));
+        assert_eq!((quality.lost(), quality.rtt_ms(), quality.step()), (2, Some(12), 1));
         assert!(quality.answered(100_000_000));
         assert_eq!(quality.rtt_ms(), Some(65_534));
         assert_eq!(size_of::<Quality>(), 4);
+    }
+
+    #[test]
+    fn a_step_is_twice_as_long_and_what_is_quick_is_all_the_same() {
+        let step = |us: u64| {
+            let mut quality = Quality::default();
+            quality.pinged();
+            quality.answered(us);
+            quality.step()
+        };
+        assert_eq!(Quality::default().step(), 0);
+        assert_eq!([0, 90, 1_000, 9_000, 15_999].map(step), [1; 5]);
+        assert_eq!([16_000, 31_999, 32_000, 63_000, 64_000, 1_000_000].map(step), [2, 2, 3, 3, 4, 7]);
     }
 }

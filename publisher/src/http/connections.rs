@@ -47,7 +47,7 @@ struct ConnectionEntry {
     since: String,
     /// `websocket` or `sse`.
     transport: String,
-    /// How long a ping took to be answered, in milliseconds, when it last was twice or half of what it was before; null: none was.
+    /// How long a ping took to be answered, in milliseconds, when it last came to be above or below 16, 32, 64 … ms; null: none was.
     rtt_ms: Option<u32>,
     /// Pings that were not answered before the next one, at most 255.
     lost_pings: u32,
