@@ -165,6 +165,7 @@ impl Shape {
                 body,
                 traceparent: None,
                 latest: None,
+                notice: None,
             },
             key: self.keyed.then(|| IdempotencyKey { name: format!("i:{id}"), hash: [7; 32] }),
             except: None,

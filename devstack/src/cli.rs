@@ -39,6 +39,8 @@ pub enum Command {
     Who(WhoArgs),
     /// Disconnect somebody who must not come back with the token they have; list who is kept out, and let them in again.
     Disconnect(DisconnectArgs),
+    /// Show somebody's inbox, and what rings: a bell in a terminal.
+    Inbox(InboxArgs),
     /// Publish believable events of five businesses until stopped.
     Demo(DemoArgs),
     /// Stop the system and delete its data folder.
@@ -314,6 +316,35 @@ pub struct DisconnectArgs {
     /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `carillon inbox`
+#[derive(Debug, Args)]
+pub struct InboxArgs {
+    /// Whose (anna).
+    #[arg(long, value_name = "ID", conflicts_with = "token")]
+    pub user: Option<String>,
+    /// A role of that user; may be repeated.
+    #[arg(long = "role", value_name = "ROLE", conflicts_with = "token")]
+    pub roles: Vec<String>,
+    /// In this tenant: studio-nova, or with --token the token's own.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// Mark everything as read first.
+    #[arg(long)]
+    pub read_all: bool,
+    /// Show the list and end.
+    #[arg(long)]
+    pub once: bool,
+    /// JSON instead of text: the list, then each frame that rings.
+    #[arg(long)]
+    pub json: bool,
+    /// The installation's URL, instead of the running stack's.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// As whoever this token names; @FILE reads it from a file.
+    #[arg(long, value_name = "TOKEN", value_parser = secret)]
+    pub token: Option<String>,
 }
 
 /// `carillon demo`

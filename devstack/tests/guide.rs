@@ -10,7 +10,7 @@
 mod application;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,24 @@ struct Person {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guide_does_what_it_says_from_beginning_to_end() {
-    let text = std::fs::read_to_string(page()).unwrap();
+    let (reader, asked) = read("people.md").await;
+    assert!(asked >= 2, "the application decides");
+    let done = |what| reader.done.get(what).copied().unwrap_or_default();
+    assert!(done("sent") >= 12 && done("came") >= 30, "{:?}", reader.done);
+    assert!(done("commands") >= 30 && done("answers") >= 5, "{:?}", reader.done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_to_the_inbox_does_what_it_says_from_beginning_to_end() {
+    let (reader, _) = read("inbox.md").await;
+    let done = |what| reader.done.get(what).copied().unwrap_or_default();
+    assert!(done("came") >= 6 && done("commands") >= 15 && done("answers") >= 9, "{:?}", reader.done);
+}
+
+/// Does what a page says; with how often the application was asked.
+async fn read(page: &str) -> (Reader, usize) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide");
+    let text = std::fs::read_to_string(folder.join(page)).unwrap();
     let blocks = blocks(&text);
     let decisions: Vec<(Value, Value)> = blocks
         .iter()
@@ -67,10 +84,8 @@ async fn the_guide_does_what_it_says_from_beginning_to_end() {
             other => panic!("line {}: nobody runs {other}", block.line),
         }
     }
-    assert!(application.asked() >= 2, "the application decides");
-    let done = |what| reader.done.get(what).copied().unwrap_or_default();
-    assert!(done("sent") >= 12 && done("came") >= 30, "{:?}", reader.done);
-    assert!(done("commands") >= 30 && done("answers") >= 5, "{:?}", reader.done);
+    let asked = application.asked();
+    (reader, asked)
 }
 
 impl Reader {
@@ -289,10 +304,6 @@ async fn carillon(data: &Path, words: &[&str]) -> String {
     let output = tokio::time::timeout(2 * PATIENCE, command.output()).await.unwrap().unwrap();
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn page() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide/people.md")
 }
 
 fn blocks(text: &str) -> Vec<Block> {

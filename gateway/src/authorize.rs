@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod testkit;
 
+use crate::inbox::Inboxes;
 use crate::limits::{Arriving, Limits};
 use crate::resume::{Claimed, CursorChecks, resume};
 use crate::services::{Service, Services};
@@ -25,6 +26,7 @@ use carillon_protocol::server::ResetReason;
 use carillon_protocol::{
     Channel, ChannelPattern, CloseCode, DeviceId, Epoch, Seq, SettingsVersion, TenantId, TypeFilter,
 };
+use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +50,8 @@ pub(crate) struct Authorized {
     pub(crate) meta: Option<Arc<str>>,
     /// Whether they are told who is in these channels.
     pub(crate) presence: bool,
+    /// How much of their inbox is unread, if they asked for it: JSON.
+    pub(crate) inbox: Option<Box<RawValue>>,
     /// Their place among the tenant's connections, until they are one of them; there if these have a limit.
     pub(crate) arriving: Option<Arriving>,
     /// All that they want: the answer to this frame.
@@ -76,6 +80,7 @@ impl Authorized {
             types: None,
             meta: None,
             presence: false,
+            inbox: None,
             command: None,
             arriving: None,
             bearer: None,
@@ -215,13 +220,15 @@ pub(crate) struct Authorizer {
     checks: CursorChecks,
     asker: Asker,
     limits: Limits,
+    inboxes: Inboxes,
 }
 
 impl Authorizer {
     pub(crate) fn new(verifier: Verifier, streams: Streams, log: Log, asker: Asker, limits: Limits) -> Self {
         let services = Arc::new(Services::new(log.clone()));
         let (verifier, tickets) = (Arc::new(verifier), Arc::new(Tickets::new(log.clone())));
-        Self { verifier, services, tickets, streams, checks: CursorChecks::new(log), asker, limits }
+        let inboxes = Inboxes::new(log.clone());
+        Self { verifier, services, tickets, streams, checks: CursorChecks::new(log), asker, limits, inboxes }
     }
 
     /// Who asks the tenants' applications.
@@ -324,6 +331,10 @@ impl Authorizer {
             }
             resume => resume,
         };
+        let inbox = match hello.inbox {
+            Some(true) => self.inboxes.summary(&identity, &stream.rules()).await,
+            _ => None,
+        };
         let rules = rules.map(|rules| rules.version());
         // One setting's only; what another one said is asked again.
         let verdicts = match (shown.is_empty(), verdicts.is_empty()) {
@@ -345,6 +356,7 @@ impl Authorizer {
             types,
             meta,
             presence,
+            inbox,
             command,
             arriving: None,
             bearer,

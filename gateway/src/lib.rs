@@ -31,6 +31,7 @@ mod chunk;
 mod edge;
 mod fate;
 mod fleet;
+mod inbox;
 mod leave;
 mod limits;
 mod live;

@@ -42,6 +42,7 @@ mod tests {
             ServerFrame::Goaway { .. } => "goaway",
             ServerFrame::Replayed { .. } => "replayed",
             ServerFrame::Signal { .. } => "signal",
+            ServerFrame::Inbox { .. } => "inbox",
             ServerFrame::Ok { .. } | ServerFrame::Passed { .. } | ServerFrame::Published { .. } => "ok",
             ServerFrame::Error { .. } | ServerFrame::TooSoon { .. } => "error",
             ServerFrame::Pong { .. } => "pong",

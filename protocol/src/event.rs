@@ -5,6 +5,7 @@
 
 use crate::channel::Channel;
 use crate::ident::{EventId, LatestKey, Seq, UserId};
+use crate::notice::Notice;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -67,6 +68,8 @@ pub struct NewEvent {
     pub traceparent: Option<String>,
     /// What it is the latest value of.
     pub latest: Option<Latest>,
+    /// What it says in people's inboxes.
+    pub notice: Option<Box<Notice>>,
 }
 
 /// What an event does with a key, in each of its channels.

@@ -16,6 +16,7 @@
 //! | [`signal`] | what is a signal? |
 //! | [`envelope`] | how does a batch of events, word of changed settings, or something for live connections travel through Redis? |
 //! | [`presence`] | what do gateways tell each other about who is in a channel? |
+//! | [`notice`] | what makes an event a notice? |
 //! | [`epochs`] | is a cursor of an older epoch still good? |
 //! | [`settings`] | which settings of a tenant does somebody have? |
 //! | [`types`] | which types of events does somebody want? |
@@ -35,6 +36,7 @@ pub mod ident;
 pub mod json;
 pub mod limits;
 pub mod naming;
+pub mod notice;
 pub mod presence;
 pub mod server;
 pub mod settings;
@@ -47,6 +49,7 @@ pub use close::CloseCode;
 pub use connection::{ConnectionName, Except};
 pub use epochs::{Began, Epochs};
 pub use ident::{Cursor, DeviceId, Epoch, EventId, LastEvent, LatestKey, Seq, TenantId, UserId, WebhookId};
+pub use notice::Notice;
 pub use settings::SettingsVersion;
 pub use signal::{Signal, Typing};
 pub use tag::Tag;

@@ -124,6 +124,9 @@ pub enum ServerFrame<'a> {
         /// What somebody has to look after, in words: that this cursor is stuck.
         #[serde(skip_serializing_if = "Option::is_none")]
         warning: Option<&'a str>,
+        /// How much of the person's inbox is unread, where that was asked for and could be told: `version`, `unread`, `unseen`, `more`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inbox: Option<&'a RawValue>,
     },
     /// The connection is not in a tenant any more, and did not ask for that.
     Detached {
@@ -233,6 +236,39 @@ pub enum ServerFrame<'a> {
         /// What: an object with `type`, and `data` and `id` if it has them.
         event: &'a RawValue,
     },
+    /// The person's inbox has moved, or a notice was taken back. What is absent is as it was.
+    Inbox {
+        /// One more with everything that the person does.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        /// How much is unread.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unread: Option<u64>,
+        /// How much of that was not seen.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unseen: Option<u64>,
+        /// Whether there is more than was counted.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
+        /// Everything up to here is read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        read_to: Option<Seq>,
+        /// Everything up to here was seen.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seen_to: Option<Seq>,
+        /// Everything up to here is archived.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        archived_to: Option<Seq>,
+        /// Nothing up to here is in the inbox.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cleared_to: Option<Seq>,
+        /// Entries that are otherwise: `seq`, and what of it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        changed: Option<&'a RawValue>,
+        /// This notice was taken back: it is in no inbox any more.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retracted: Option<Seq>,
+    },
     /// An event of the client's is in the log.
     #[serde(rename = "ok")]
     Published {
@@ -302,6 +338,7 @@ impl ServerFrame<'_> {
             | Self::Replayed { .. }
             | Self::Ok { .. }
             | Self::Signal { .. }
+            | Self::Inbox { .. }
             | Self::Passed { .. }
             | Self::Published { .. }
             | Self::TooSoon { .. }
@@ -327,6 +364,7 @@ impl ServerFrame<'_> {
             | Self::Goaway { .. }
             | Self::Replayed { .. }
             | Self::Signal { .. }
+            | Self::Inbox { .. }
             | Self::Presence { .. } => false,
         }
     }
@@ -356,133 +394,5 @@ impl ServerFrame<'_> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// Every frame in every form it has, one a line.
-    pub(crate) const FROZEN: &str = r#"{"type":"welcome","id":"a1","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000,"frame_bytes":98304,"signal_bytes":16384},"warning":"stuck"}
-{"type":"detached","tenant":"acme","reason":"token"}
-{"type":"detached","tenant":"acme","reason":"disconnected"}
-{"type":"heartbeat","seq":41}
-{"type":"heartbeat","seq":41,"epoch":"e1"}
-{"type":"reset","reason":"epoch_changed","seq":7,"epoch":"e1"}
-{"type":"reset","reason":"event_changed","seq":7,"epoch":"e1"}
-{"type":"reset","reason":"too_old","seq":7,"epoch":"e1"}
-{"type":"reset","reason":"history_forbidden","seq":7,"epoch":"e1"}
-{"type":"expiring","in_ms":30000}
-{"type":"goaway","reconnect_ms":1500}
-{"type":"replayed","id":"a1","count":3,"more":false}
-{"type":"ok","id":"a1","channels":["tenant"],"seq":41,"epoch":"e1","presence":{"tenant":{"count":0,"members":[]}}}
-{"type":"ok","expires_in":60}
-{"type":"presence","channel":"tenant","count":1,"joined":[{"user":"42","since":7}],"left":["42"],"updated":[{"user":"42","since":7}]}
-{"type":"presence","channel":"tenant","count":1,"sync":true,"members":[{"user":"42","since":7}]}
-{"type":"error","code":"forbidden","message":"no","channels":["tenant"]}
-{"type":"signal","channel":"tenant","from":"42","event":{"type":"moved"}}
-{"type":"ok","id":"a1","degraded":true}
-{"type":"ok","id":"a1"}
-{"type":"ok","id":"a1","event":"n-1","seq":42,"epoch":"e1"}
-{"type":"error","id":"a1","code":"rate_limited","message":"no","retry_ms":80}
-{"type":"pong","seq":41,"time":1700000000000,"data":"a1"}
-{"type":"pong","seq":41,"time":1700000000000,"rtt_ms":12}"#;
-
-    fn json(frame: &ServerFrame<'_>) -> String {
-        String::from_utf8(frame.to_json()).unwrap()
-    }
-
-    /// Every frame's wire form, frozen: a difference here is a change of the contract.
-    #[test]
-    fn the_wire_forms_are_frozen() {
-        let (tenant, user) = (TenantId::new("acme").unwrap(), UserId::new("42").unwrap());
-        let (epoch, channels) = (Epoch::new("e1").unwrap(), [Channel::tenant()]);
-        let id: Box<RawValue> = serde_json::from_str("\"a1\"").unwrap();
-        let event_id = EventId::new("n-1").unwrap();
-        let event: Box<RawValue> = serde_json::from_str(r#"{"type":"moved"}"#).unwrap();
-        let presence: Box<RawValue> = serde_json::from_str(r#"{"tenant":{"count":0,"members":[]}}"#).unwrap();
-        let members: Box<RawValue> = serde_json::from_str(r#"[{"user":"42","since":7}]"#).unwrap();
-        let frames = [
-            ServerFrame::Welcome {
-                id: Some(&id),
-                connection: "c1",
-                node: "gateway-1",
-                tenant: &tenant,
-                user: &user,
-                roles: &["admin".into()],
-                channels: &channels,
-                seq: Seq(41),
-                epoch: &epoch,
-                resumed: Resumed::Replay,
-                heartbeat_ms: 25_000,
-                expires_in: 3_600,
-                limits: Limits::with_frame_rate(50),
-                warning: Some("stuck"),
-            },
-            ServerFrame::Detached { tenant: &tenant, reason: DetachReason::Token },
-            ServerFrame::Detached { tenant: &tenant, reason: DetachReason::Disconnected },
-            ServerFrame::Heartbeat { seq: Seq(41), epoch: None },
-            ServerFrame::Heartbeat { seq: Seq(41), epoch: Some(&epoch) },
-            ServerFrame::Reset { reason: ResetReason::EpochChanged, seq: Seq(7), epoch: &epoch },
-            ServerFrame::Reset { reason: ResetReason::EventChanged, seq: Seq(7), epoch: &epoch },
-            ServerFrame::Reset { reason: ResetReason::TooOld, seq: Seq(7), epoch: &epoch },
-            ServerFrame::Reset { reason: ResetReason::HistoryForbidden, seq: Seq(7), epoch: &epoch },
-            ServerFrame::Expiring { in_ms: 30_000 },
-            ServerFrame::Goaway { reconnect_ms: 1_500 },
-            ServerFrame::Replayed { id: Some(&id), count: 3, more: false },
-            ServerFrame::Ok {
-                id: Some(&id),
-                channels: Some(&channels),
-                seq: Some(Seq(41)),
-                epoch: Some(&epoch),
-                expires_in: None,
-                presence: Some(&presence),
-            },
-            ServerFrame::Ok {
-                id: None,
-                channels: None,
-                seq: None,
-                epoch: None,
-                expires_in: Some(60),
-                presence: None,
-            },
-            ServerFrame::Presence {
-                channel: &channels[0],
-                count: 1,
-                sync: None,
-                members: None,
-                joined: Some(&members),
-                left: Some(std::slice::from_ref(&user)),
-                updated: Some(&members),
-            },
-            ServerFrame::Presence {
-                channel: &channels[0],
-                count: 1,
-                sync: Some(true),
-                members: Some(&members),
-                joined: None,
-                left: None,
-                updated: None,
-            },
-            ServerFrame::Error { id: None, code: "forbidden", message: "no", channels: Some(&channels) },
-            ServerFrame::Signal { channel: &Channel::tenant(), from: &user, event: &event },
-            ServerFrame::Passed { id: Some(&id), degraded: true },
-            ServerFrame::Passed { id: Some(&id), degraded: false },
-            ServerFrame::Published { id: Some(&id), event: &event_id, seq: Seq(42), epoch: &epoch },
-            ServerFrame::TooSoon { id: Some(&id), code: "rate_limited", message: "no", retry_ms: 80 },
-            ServerFrame::Pong {
-                id: None,
-                seq: Seq(41),
-                time: 1_700_000_000_000,
-                data: Some(&id),
-                rtt_ms: None,
-            },
-            ServerFrame::Pong {
-                id: None,
-                seq: Seq(41),
-                time: 1_700_000_000_000,
-                data: None,
-                rtt_ms: Some(12),
-            },
-        ];
-        let lines: Vec<String> = frames.iter().map(json).collect();
-        assert_eq!(lines.join("\n"), FROZEN);
-    }
-}
+#[path = "server_tests.rs"]
+pub(crate) mod tests;

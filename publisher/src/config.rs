@@ -42,6 +42,13 @@ const ANALYTICS_DAYS: Var<Count> = Var {
     what: "days for which it is kept how many events an hour had; longer than the events themselves",
 };
 
+const NOTICE_DAYS: Var<Count> = Var {
+    name: "CARILLON_NOTICE_DAYS",
+    absent: Absent::Default("365"),
+    kind: Count { min: 1, max: 3_650 },
+    what: "days for which a notice stays in inboxes; it may outlive its event in the log",
+};
+
 const REVOCATION_DAYS: Var<Count> = Var {
     name: "CARILLON_REVOCATION_DAYS",
     absent: Absent::Default("90"),
@@ -93,7 +100,7 @@ const DRAIN_MS: Var<Millis> = Var {
 
 /// Every variable of this service, in the order of the reference.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    let own: [&'static dyn Declared; 14] = [
+    let own: [&'static dyn Declared; 15] = [
         &LISTEN,
         &OPS_LISTEN,
         &origin::ALLOWED,
@@ -106,6 +113,7 @@ pub fn variables() -> Vec<&'static dyn Declared> {
         &ANALYTICS_DAYS,
         &PROJECTORS,
         &OUTBOX,
+        &NOTICE_DAYS,
         &DRAIN_DELAY_MS,
         &DRAIN_MS,
     ];
@@ -137,6 +145,8 @@ pub struct Config {
     pub projectors: bool,
     /// How it learns of the outbox.
     pub outbox: Listening,
+    /// Days for which a notice stays in inboxes.
+    pub notice_days: u32,
     /// From unready to refusing connections.
     pub drain_delay: Duration,
     /// Longest time the stop then waits for what is under way.
@@ -165,6 +175,7 @@ impl Config {
             analytics_days: env.get(&ANALYTICS_DAYS)?,
             projectors: env.get(&PROJECTORS)?,
             outbox: env.get(&OUTBOX)?,
+            notice_days: env.get(&NOTICE_DAYS)?,
             drain_delay: env.get(&DRAIN_DELAY_MS)?,
             drain: env.get(&DRAIN_MS)?,
         })

@@ -18,7 +18,7 @@
 //! reads every log with a stored cursor: one writes the channel index, one counts events by hour.
 //! [`webhooks`] send events to tenants' endpoints; [`work`] is a process that runs these two and nothing else.
 //! [`outbox`] takes into the log what applications publish inside their own transactions.
-//! [`presence`] asks Redis who is in a channel.
+//! [`presence`] asks Redis who is in a channel; [`inbox`] tells devices that their person's inbox has moved.
 //! [`readiness`] tells probes how this process is, [`subsystems`] back offices how the installation is, [`commits`] when events were
 //! committed last, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
 
@@ -30,6 +30,7 @@ pub mod config;
 pub mod event;
 pub mod health;
 pub mod http;
+pub mod inbox;
 pub mod limits;
 pub mod maintenance;
 pub mod metrics;

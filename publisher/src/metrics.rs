@@ -150,6 +150,8 @@ pub enum Route {
     Connections,
     /// `GET /v1/activity`
     Activity,
+    /// A person's inbox.
+    Inbox,
     /// `/v1/health`
     Health,
     /// `GET /openapi.json` and `GET /asyncapi.json`
@@ -160,7 +162,7 @@ pub enum Route {
     Other,
 }
 
-const ROUTES: [(Route, &str); 14] = [
+const ROUTES: [(Route, &str); 15] = [
     (Route::Publish, "publish"),
     (Route::List, "list"),
     (Route::Event, "event"),
@@ -171,6 +173,7 @@ const ROUTES: [(Route, &str); 14] = [
     (Route::Tickets, "tickets"),
     (Route::Connections, "connections"),
     (Route::Activity, "activity"),
+    (Route::Inbox, "inbox"),
     (Route::Health, "health"),
     (Route::OpenApi, "openapi"),
     (Route::Docs, "docs"),

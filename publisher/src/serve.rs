@@ -10,6 +10,7 @@ use crate::batcher::announce::Announce;
 use crate::config::Config;
 use crate::health::Health;
 use crate::http::{App, BodyBudget, Parsing, Reads, Trials, router};
+use crate::inbox::{InboxNews, SendLive};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outbox::{self, Listening, Mover};
@@ -95,6 +96,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         analytics_days,
         projectors,
         outbox: listening,
+        notice_days,
         drain_delay,
         drain,
     } = config;
@@ -165,6 +167,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         health: health.clone(),
         subsystems,
         bodies: BodyBudget::default(),
+        inbox_news: InboxNews::new(&common.node, Uuid::new_v4().as_u64_pair().0, live(&announcer)),
         reads: Reads::new(metrics.clone()),
         revocations_last: Duration::from_secs(u64::from(revocation_days) * 86_400),
         parsing: Parsing::new(processors, metrics.clone()),
@@ -192,6 +195,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         session_days,
         activity_days,
         analytics_days,
+        notice_days,
     };
     maintenance::start(&driver, &log, (&common.node, watched), ages, partitions);
     let moving = TaskTracker::new();
@@ -271,6 +275,14 @@ fn tell(announcer: &Announcer) -> Tell {
     let announcer = announcer.clone();
     Arc::new(move |tenant| {
         announcer.announce(tenant, envelope::encode_settings(tenant));
+    })
+}
+
+/// Takes what only those get who are connected now to the gateways.
+fn live(announcer: &Announcer) -> SendLive {
+    let announcer = announcer.clone();
+    Arc::new(move |tenant, envelope| {
+        announcer.announce(tenant, envelope);
     })
 }
 

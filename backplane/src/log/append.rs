@@ -18,6 +18,7 @@
 //! again with a fresh snapshot, which sees it.
 
 mod answers;
+mod notices;
 mod statement;
 
 use super::error::LogError;

@@ -18,6 +18,7 @@ const LEASE: &str = "SELECT carillon.lease_maintenance($1, $2, $3)";
 const CREATE: &str = "SELECT carillon.create_partitions($1)";
 const STATE: &str = "SELECT ahead, due FROM carillon.partition_state($1)";
 const DROP: &str = "SELECT dropped, busy, due FROM carillon.drop_due_partition($1)";
+const FORGET_NOTICES: &str = "SELECT forgotten, overdue FROM carillon.forget_some_notices($1, $2)";
 const FORGET_LATEST: &str = "SELECT forgotten, overdue FROM carillon.forget_some_latest($1, $2)";
 const FORGET: &str = "SELECT forgotten, overdue FROM carillon.forget_some_keys($1, $2)";
 
@@ -40,6 +41,8 @@ pub enum Maintenance {
     LostSessions,
     /// Making and dropping partitions of what people did.
     Activity,
+    /// Forgetting notices.
+    Notices,
 }
 
 /// What partitions there are.
@@ -101,6 +104,7 @@ impl Log {
             Maintenance::Sessions => "sessions",
             Maintenance::LostSessions => "lost_sessions",
             Maintenance::Activity => "activity",
+            Maintenance::Notices => "notices",
         };
         let seconds = lease.as_secs() as i32;
         Ok(self.maintain(LEASE, &[&name, &holder, &seconds]).await?.get(0))
@@ -141,6 +145,11 @@ impl Log {
     /// deletion is past.
     pub async fn forget_latest(&self, days: u32, most: u32) -> Result<ForgottenKeys, LogError> {
         self.forget(FORGET_LATEST, days as i32, most).await
+    }
+
+    /// Forgets at most `most` notices that were stored more than `days` ago, and at most as many marks on them.
+    pub async fn forget_notices(&self, days: u32, most: u32) -> Result<ForgottenKeys, LogError> {
+        self.forget(FORGET_NOTICES, days as i32, most).await
     }
 
     pub(super) async fn forget(&self, sql: &str, age: i32, most: u32) -> Result<ForgottenKeys, LogError> {

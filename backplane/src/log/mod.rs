@@ -20,6 +20,7 @@
 //! | `places` | in which days does an event of this number stand? |
 //! | `read` | which events stand after a cursor? |
 //! | `latest` | which is the latest event of every key? |
+//! | `inbox` | what stands in a person's inbox, and how much of it is unread? |
 //! | `search` | which events match a question, however long the log is? |
 //! | `outbox` | how do events that applications published in their own transactions get into the log, once? |
 //! | `projector` | who reads every tenant's log with a stored cursor? |
@@ -38,6 +39,7 @@ mod days;
 mod devices;
 mod error;
 mod heads;
+mod inbox;
 mod keys;
 mod latest;
 mod limits;
@@ -67,6 +69,10 @@ pub use append::{Append, Appended, IdempotencyKey};
 pub use devices::{Deliveries, DevicePlace, DeviceState, Pending, Receipts};
 pub use error::{LogError, Unwritable};
 pub use heads::{Head, Opened, Watched};
+pub use inbox::{
+    Advanced, Counts, Deed, Inbox, InboxAsk, InboxPage, Item, MOST_COUNTED, MOST_EXACT, MOST_FOLLOWED, Mark,
+    Marked, NoticePerson, NoticeState, NoticeText, Retracted, Shown, Sight, View, Watermarks, Who,
+};
 pub use keys::ApiKey;
 pub use latest::{LATEST_ROWS, LatestPage};
 pub use limits::StoredLimits;

@@ -99,6 +99,7 @@ pub fn append(tenant_name: &str, request: u32, id: &str, key: Option<(&str, u8)>
             body: format!("{{\"id\":\"{id}\"}}"),
             traceparent: None,
             latest: None,
+            notice: None,
         },
         key: key.map(|(name, hash)| IdempotencyKey { name: name.into(), hash: [hash; 32] }),
         except: None,

@@ -34,6 +34,9 @@ pub struct Post {
     /// Of which key it is the latest value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// What it says in people's inboxes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Value>,
     /// Channels it goes to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,
@@ -61,11 +64,28 @@ impl Post {
             actor: None,
             priority: None,
             key: None,
+            notify: None,
             channels: Vec::new(),
             users: Vec::new(),
             roles: Vec::new(),
             tenant_wide: false,
         }
+    }
+
+    /// A notice with this title and text.
+    #[must_use]
+    pub fn notify(mut self, title: impl Into<String>, body: impl Into<String>) -> Self {
+        self.notify = Some(serde_json::json!({"title": title.into(), "body": body.into()}));
+        self
+    }
+
+    /// Of this group.
+    #[must_use]
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        if let Some(notify) = &mut self.notify {
+            notify["group"] = Value::from(group.into());
+        }
+        self
     }
 
     /// With this name.

@@ -4,6 +4,7 @@ mod banner;
 mod disconnect;
 mod down;
 mod drill;
+mod inbox;
 mod journal;
 mod paint;
 mod present;
@@ -124,6 +125,7 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
             }
         }
         Command::Disconnect(args) => disconnect::run(running(data).ok(), &args).await,
+        Command::Inbox(args) => inbox::run(running(data).ok(), &args).await,
         Command::Demo(args) => Ok(client::demo::run(&args, &running(data)?).await?),
         Command::Reset => reset::run(data).await,
         Command::Drill(drill) => drill::run(drill).await,

@@ -46,7 +46,7 @@ impl Edge {
         };
         let frame = parse(&text(body).await?).map_err(malformed)?;
         let mut query = arrival.query.read()?;
-        query.hello.presence = None;
+        (query.hello.presence, query.hello.inbox) = (None, None);
         (query.hello.since, query.hello.epoch, query.hello.last) = (None, None, None);
         query.hello.patterns.clear();
         query.hello.tenant = query.hello.tenant.or_else(|| frame.tenant.clone());

@@ -76,6 +76,7 @@ impl UrlQuery {
                     hello.types = Some(TypeFilter::new(types).map_err(|why| bad(&name, why))?);
                 }
                 "presence" => hello.presence = Some(flag(&value).map_err(|why| bad(&name, why))?),
+                "inbox" => hello.inbox = Some(flag(&value).map_err(|why| bad(&name, why))?),
                 "wait" => read.wait = Some(wait(&value).map_err(|why| bad(&name, why))?),
                 "token" | "ticket" => {}
                 // Those that add it to an address at each return leave the older ones there: the last is the newest.

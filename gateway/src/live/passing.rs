@@ -83,15 +83,15 @@ impl Passing {
         payload(&self.frame)
     }
 
-    /// The type of its event, for those who choose; empty if it has none.
-    pub(crate) fn kind(&self) -> String {
+    /// The type of its event, for those who choose; none if it has no event: then it is for everybody.
+    pub(crate) fn kind(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
         struct Frame<'a> {
             #[serde(borrow)]
             event: &'a RawValue,
         }
-        let frame = serde_json::from_slice::<Frame<'_>>(self.json()).ok();
-        frame.and_then(|frame| event_type(frame.event.get().as_bytes())).unwrap_or_default()
+        let frame = serde_json::from_slice::<Frame<'_>>(self.json()).ok()?;
+        Some(event_type(frame.event.get().as_bytes()).unwrap_or_default())
     }
 
     /// The compressed WebSocket message, made now if it was not; none if it would not be shorter.
@@ -144,7 +144,15 @@ mod tests {
             frame: Bytes::from_static(frame),
         };
         let passing = Passing::new(7, signal, None, &Budget::new(4_096)).unwrap();
-        assert_eq!(passing.kind(), "typing");
+        assert_eq!(passing.kind().as_deref(), Some("typing"));
+        let inbox = Signal {
+            shard: 1,
+            channel: passing.channel.clone(),
+            user: passing.user.clone(),
+            typing: None,
+            frame: Bytes::from_static(br#"{"type":"inbox","version":2}"#),
+        };
+        assert_eq!(Passing::new(7, inbox, None, &Budget::new(4_096)).unwrap().kind(), None);
     }
 
     #[test]

@@ -123,6 +123,7 @@ impl Rig {
             types: None,
             meta: None,
             presence: false,
+            inbox: None,
             command: None,
             arriving: None,
             bearer: None,

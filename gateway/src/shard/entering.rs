@@ -243,6 +243,7 @@ fn come_in<W: World>(
         types,
         meta,
         presence,
+        inbox,
         command: _,
         bearer: _,
         // Until the end of this function, when it is one of the tenant's connections.
@@ -344,6 +345,7 @@ fn come_in<W: World>(
         expires_in,
         limits: Limits::with_frame_rate(context.config.frame_rate.per_second),
         warning: warning.as_deref(),
+        inbox: inbox.as_deref(),
     };
     connection.say_of(index, &welcome, Some(&epoch), context.now_ms);
     if let Some(reason) = reset {

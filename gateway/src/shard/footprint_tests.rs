@@ -130,6 +130,7 @@ pub(super) fn authorized(number: usize, stream: &Arc<Stream>, channel: &str) -> 
         types: None,
         meta: None,
         presence: false,
+        inbox: None,
         command: None,
         arriving: None,
         bearer: None,

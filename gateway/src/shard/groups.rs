@@ -100,12 +100,16 @@ impl Groups {
         by_name.chain(by_pattern).map(OfSource::len).sum()
     }
 
-    /// The groups that an event of this type in these channels is for.
-    pub(super) fn wanting(&self, channels: &[Channel], kind: &str) -> impl Iterator<Item = ChannelKey> {
+    /// The groups that an event of this type in these channels is for; what has no type is for all.
+    pub(super) fn wanting(
+        &self,
+        channels: &[Channel],
+        kind: Option<&str>,
+    ) -> impl Iterator<Item = ChannelKey> {
         let by_name = channels.iter().filter_map(|channel| self.by_channel.get(channel));
         let matches = |pattern: &ChannelPattern| channels.iter().any(|channel| pattern.allows(channel));
         let by_pattern = self.by_pattern.iter().filter(move |(pattern, _)| matches(pattern));
         let groups = by_name.chain(by_pattern.map(|(_, groups)| groups)).flatten();
-        groups.filter(move |(types, _)| types.matches(kind)).map(|(_, key)| *key)
+        groups.filter(move |(types, _)| kind.is_none_or(|kind| types.matches(kind))).map(|(_, key)| *key)
     }
 }

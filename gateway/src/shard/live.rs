@@ -93,8 +93,8 @@ impl LiveFanOut {
             let channels = std::slice::from_ref(&signal.channel);
             let by_name = room.in_channel(&signal.channel).map_or(&[][..], |(_, members)| members);
             let by_pattern = room.watchers(channels).flat_map(|(_, members)| members);
-            let kind = if room.has_groups() { signal.kind() } else { Default::default() };
-            let by_type = room.wanting_type(channels, &kind).flat_map(|(_, members)| members);
+            let kind = if room.has_groups() { signal.kind() } else { None };
+            let by_type = room.wanting_type(channels, kind.as_deref()).flat_map(|(_, members)| members);
             for &reader in by_name.iter().chain(by_pattern).chain(by_type) {
                 let Some(connection) = connections.get_mut(reader as usize) else { continue };
                 if signal.except == Some(connection.id)

@@ -178,14 +178,14 @@ impl Room {
     pub(super) fn wanting(&self, event: &Entry) -> impl Iterator<Item = (ChannelKey, &[u32])> {
         // The type is looked for only where somebody chooses.
         let kind = if self.has_groups() { event.kind() } else { "" };
-        self.wanting_type(&event.channels, kind)
+        self.wanting_type(&event.channels, Some(kind))
     }
 
-    /// The groups that want something of this type in these channels, each with its members.
+    /// The groups that want something of this type in these channels, each with its members; without a type all of them.
     pub(super) fn wanting_type(
         &self,
         channels: &[Channel],
-        kind: &str,
+        kind: Option<&str>,
     ) -> impl Iterator<Item = (ChannelKey, &[u32])> {
         self.groups.wanting(channels, kind).filter_map(|key| {
             let members = self.channels.get(key as usize)?;

@@ -116,7 +116,7 @@ pub(super) fn typing<W: World>(
         || room.own_key(own, channel).is_some()
         || room
             .watchers(channels)
-            .chain(room.wanting_type(channels, TYPING))
+            .chain(room.wanting_type(channels, Some(TYPING)))
             .any(|(key, _)| own.contains(key));
     let may = may_type(&room.rules, &session.identity, channel).and_then(|()| {
         let outside = || Refused::new("not_subscribed", format!("who types is in the channel: {channel}"));

@@ -140,6 +140,7 @@ CARILLON_ACTIVITY_DAYS: {{ int64 .values.activityDays | quote }}
 CARILLON_ANALYTICS_DAYS: {{ int64 .values.analyticsDays | quote }}
 CARILLON_PROJECTORS: {{ ternary "on" "off" .values.projectors | quote }}
 CARILLON_OUTBOX: {{ .values.outbox | quote }}
+CARILLON_NOTICE_DAYS: {{ int64 .values.noticeDays | quote }}
 {{- end -}}
 
 {{/* The secrets of a component: a list of {name: variable, secret, key}. */}}

@@ -31,6 +31,8 @@ pub struct ConnectParameters {
     pub types: Option<TypeFilter>,
     /// Whether the connection is told who is in these channels, now and from now on.
     pub presence: Option<bool>,
+    /// Whether the welcome says how much of the person's inbox is unread.
+    pub inbox: Option<bool>,
 }
 
 impl ConnectParameters {
@@ -56,6 +58,7 @@ impl ConnectParameters {
             last,
             types: self.types.or(other.types),
             presence: self.presence.or(other.presence),
+            inbox: self.inbox.or(other.inbox),
         }
     }
 }
@@ -79,6 +82,8 @@ struct ConnectFields<'a> {
     types: Option<Vec<Cow<'a, str>>>,
     #[serde(default)]
     presence: Option<bool>,
+    #[serde(default)]
+    inbox: Option<bool>,
 }
 
 /// What a first frame asks for beside its token, whose bearer is known by now. The fault in words.
@@ -102,6 +107,7 @@ fn asked(object: &str) -> Result<ConnectParameters, String> {
         last: fields.last.map(|it| it.parse().map_err(|e| fault("last", e))).transpose()?,
         types: types(fields.types.as_deref())?,
         presence: fields.presence,
+        inbox: fields.inbox,
     })
 }
 
@@ -150,8 +156,9 @@ mod tests {
             last: Some("4:id".parse().unwrap()),
             types: Some(TypeFilter::new(["order.*"]).unwrap()),
             presence: Some(true),
+            inbox: Some(true),
         };
-        let fields = r#""tenant":"acme","device":"phone","channels":["a","c:*","b","a","c:*"],"since":4,"epoch":"e1","last":"4:id","types":["order.*"],"presence":true"#;
+        let fields = r#""tenant":"acme","device":"phone","channels":["a","c:*","b","a","c:*"],"since":4,"epoch":"e1","last":"4:id","types":["order.*"],"presence":true,"inbox":true"#;
         assert_eq!(connect(&format!(r#"{{"type":"auth","token":"t",{fields}}}"#)), Ok(wanted.clone()));
         assert_eq!(
             connect(&format!(r#"{{"type":"auth","data":{{"token":"t",{fields}}}}}"#)),
@@ -167,6 +174,7 @@ mod tests {
             r#""last":"4""#,
             r#""device":{}"#,
             r#""presence":"1""#,
+            r#""inbox":1"#,
             r#""types":[]"#,
             r#""types":["a b"]"#,
         ] {

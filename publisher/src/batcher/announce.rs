@@ -91,6 +91,7 @@ mod tests {
             body: "x".repeat(bytes),
             traceparent: None,
             latest: None,
+            notice: None,
         };
         Append { tenant: TenantId::new(tenant).unwrap(), request: 0, event, key: None, except: None }
     }

@@ -74,6 +74,7 @@ pub(super) mod tests {
             body: "x".repeat(bytes),
             traceparent: None,
             latest: None,
+            notice: None,
         };
         let key = key.map(|key| IdempotencyKey { name: format!("k:{key}"), hash: [0; 32] });
         Append { tenant: TenantId::new(tenant).unwrap(), request: 0, event, key, except: None }

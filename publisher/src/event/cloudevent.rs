@@ -1,12 +1,13 @@
 //! What does an event in CloudEvents 1.0 JSON form say?
 //!
 //! Attributes Carillon does not know are extensions and stay in the event as they are. The attributes that say
-//! where the event goes (`tenant`, `channels`, `users`, `roles`, `tenantwide`, `except`) are read and do not stay; `latestkey` is read and
-//! stays.
+//! where the event goes (`tenant`, `channels`, `users`, `roles`, `tenantwide`, `except`) are read and do not stay; `latestkey` and `notify` are
+//! read and stay.
 
 use super::draft::{Data, Draft};
 use super::fault::{Fault, FaultCode, Faults, member};
 use super::fields::{Fields, compact, read_priority, read_text};
+use super::notify;
 use super::targets::{Named, Targets};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -42,6 +43,7 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     let actor = fields.named("actor", |text| UserId::new(text), faults);
     let priority = fields.named("priority", read_priority, faults);
     let key = fields.named(LATEST_KEY, |text| LatestKey::new(text), faults);
+    let notice = notify::take_text(&mut fields, faults);
     let (channels, named) = channels(&mut fields, faults);
     Draft {
         tenant,
@@ -52,6 +54,7 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
         actor,
         priority,
         key,
+        notice,
         channels,
         named,
         except: fields.named("except", |text| ConnectionName::new(text), faults),

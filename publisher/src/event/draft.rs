@@ -3,7 +3,8 @@
 use super::rfc3339::Moment;
 use super::targets::Named;
 use carillon_protocol::event::{LATEST_KEY, Latest, NewEvent, Priority};
-use carillon_protocol::{Channel, ConnectionName, EventId, LatestKey, TenantId, UserId, limits};
+use carillon_protocol::notice::{DATA_BYTES, NOTIFY};
+use carillon_protocol::{Channel, ConnectionName, EventId, LatestKey, Notice, TenantId, UserId, limits};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -26,6 +27,8 @@ pub struct Draft {
     pub priority: Option<Priority>,
     /// What it is the latest value of.
     pub key: Option<LatestKey>,
+    /// What it says in people's inboxes.
+    pub notice: Option<Notice>,
     /// Where it goes; not empty.
     pub channels: Vec<Channel>,
     /// Where in the request these stand.
@@ -84,6 +87,9 @@ impl Draft {
         if let Some(key) = &self.key {
             put(LATEST_KEY, key.as_str());
         }
+        if let Some(notice) = &self.notice {
+            put(NOTIFY, &notice.json());
+        }
         if let Some(time) = self.time {
             put("time", &time.to_string());
         }
@@ -116,6 +122,7 @@ impl Draft {
             return Err(TooLarge(body.len()));
         }
         let deletes = self.data == Some(Data::Null);
+        let notice = self.notice.map(|notice| Box::new(with_data(notice, self.data)));
         Ok(NewEvent {
             id,
             kind: self.kind,
@@ -128,6 +135,7 @@ impl Draft {
             body,
             traceparent,
             latest: self.key.map(|key| Latest { key, deletes }),
+            notice,
         })
     }
 
@@ -162,6 +170,9 @@ impl Draft {
         if let Some(key) = &self.key {
             put(LATEST_KEY, &quoted(key.as_str()));
         }
+        if let Some(notice) = &self.notice {
+            put(NOTIFY, &quoted(&notice.json()));
+        }
         for (name, json) in &self.extras {
             put(name, json);
         }
@@ -179,6 +190,15 @@ impl Draft {
         out.push('}');
         out
     }
+}
+
+/// A notice without data of its own has its event's, if that is small.
+fn with_data(notice: Notice, data: Option<Data>) -> Notice {
+    let of_event = match data {
+        Some(Data::Json(json)) if json.len() <= DATA_BYTES => Some(json),
+        _ => None,
+    };
+    Notice { data: notice.data.or(of_event), ..notice }
 }
 
 /// A JSON string.
@@ -212,6 +232,7 @@ mod tests {
             actor: None,
             priority: None,
             key: None,
+            notice: None,
             channels: vec![Channel::tenant()],
             named: Named::default(),
             except: None,

@@ -79,6 +79,8 @@ fault_codes! {
     Forbidden = "forbidden",
     /// What clients publish in this channel does not go into the log: it is published on a WebSocket.
     NotDurable = "not_durable",
+    /// Known, and not available in this release or this installation.
+    NotAvailable = "not_available",
     /// The idempotency key was used before for another request.
     IdempotencyMismatch = "idempotency_mismatch",
     /// The query parameter is not known.

@@ -26,6 +26,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("organization_id", "tenant"),
     ("latestkey", "key"),
     ("actor_id", "actor"),
+    ("notification", "notify"),
+    ("notice", "notify"),
     ("user_name", "actor"),
 ];
 
@@ -39,6 +41,7 @@ const KNOWN: &[&str] = &[
     "actor",
     "priority",
     "key",
+    "notify",
     "channel",
     "channels",
     "users",

@@ -4,6 +4,7 @@ use super::draft::{Data, Draft};
 use super::fault::{Fault, FaultCode, Faults, member};
 use super::fields::{Fields, compact, read_priority};
 use super::hint;
+use super::notify;
 use super::targets::{Named, Targets};
 use carillon_protocol::{Channel, ConnectionName, EventId, LatestKey, TenantId, UserId, limits};
 
@@ -23,6 +24,7 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     let actor = fields.named("actor", |text| UserId::new(text), faults);
     let priority = fields.named("priority", read_priority, faults);
     let key = fields.named("key", |text| LatestKey::new(text), faults);
+    let notice = notify::take(&mut fields, faults);
     let (channels, named) = channels(&mut fields, faults);
     let draft = Draft {
         tenant,
@@ -33,6 +35,7 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
         actor,
         priority,
         key,
+        notice,
         channels,
         named,
         except: fields.named("except", |text| ConnectionName::new(text), faults),

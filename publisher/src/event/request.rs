@@ -4,7 +4,7 @@ use super::binary::Attributes;
 use super::draft::Draft;
 use super::fault::{Fault, FaultCode, Faults, element};
 use super::fields::Fields;
-use super::{cloudevent, plain, strict};
+use super::{cloudevent, notice, plain, strict};
 use carillon_protocol::limits;
 use serde_json::value::RawValue;
 
@@ -19,6 +19,8 @@ pub enum Form {
     CloudEvent,
     /// An array of CloudEvents.
     CloudEventBatch,
+    /// One notice.
+    Notice,
 }
 
 /// The events of one request, in order.
@@ -97,6 +99,10 @@ pub fn read(body: &[u8], form: Form) -> Result<Publication, Unreadable> {
             faults.add(Fault::at("", FaultCode::WrongType, detail));
             None
         }
+        (true, Form::Notice) => {
+            faults.add(Fault::at("", FaultCode::WrongType, "must be an object: a notice"));
+            None
+        }
         (true, Form::CloudEvent) => {
             let detail = "must be an object; an array has content-type application/cloudevents-batch+json";
             faults.add(Fault::at("", FaultCode::WrongType, detail));
@@ -120,6 +126,7 @@ fn event(object: &RawValue, at: &str, form: Form, faults: &mut Faults) -> Option
     let fields = Fields::of(object, at, faults)?;
     Some(match form {
         Form::Plain | Form::PlainBatch if !fields.has("specversion") => plain::read(fields, faults),
+        Form::Notice => notice::read(fields, faults),
         _ => cloudevent::read(fields, faults),
     })
 }

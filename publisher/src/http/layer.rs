@@ -73,6 +73,8 @@ fn route(method: &Method, path: &str) -> Route {
         "/v1/connections" | "/v1/stats" => Route::Connections,
         path if path == "/v1/revocations" || path.starts_with("/v1/revocations/") => Route::Connections,
         path if path.starts_with("/v1/tenants/") => Route::Tenants,
+        "/v1/notices" if method == Method::POST => Route::Publish,
+        path if path == "/v1/inbox" || path.starts_with("/v1/inbox/") => Route::Inbox,
         "/v1/activity" => Route::Activity,
         path if path == "/v1/health" || path.starts_with("/v1/health/") => Route::Health,
         "/openapi.json" | "/asyncapi.json" => Route::OpenApi,

@@ -23,6 +23,7 @@
 //! | `position` | `GET /v1/position`: where does the log stand? |
 //! | `latest` | `GET /v1/latest`: which is the latest event of every key? |
 //! | `presence` | `GET /v1/presence`: who is in a channel, and where is somebody? |
+//! | `inbox` | `/v1/inbox`, `/v1/notices`: what stands in a person's inbox, and what do they do with it? |
 //! | `deliveries` | `GET /v1/events/{id}/deliveries`: which devices have an event, and which have not? |
 //! | `names` | where does a page go on that is in the order of names? |
 //! | `place` | where does a page begin that reads forward? |
@@ -47,6 +48,7 @@ mod disconnect;
 mod docs;
 mod forms;
 mod health;
+mod inbox;
 mod latest;
 mod layer;
 mod list;
@@ -80,6 +82,7 @@ pub use webhooks::Trials;
 use crate::access::{Caller, Denied, Gate, TenantFault};
 use crate::batcher::Intake;
 use crate::health::Health;
+use crate::inbox::InboxNews;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
@@ -135,6 +138,8 @@ pub struct App {
     pub trials: Trials,
     /// Who is where?
     pub presence: Presence,
+    /// Who hears of inboxes that move?
+    pub inbox_news: InboxNews,
     /// Turns and memory of those who read.
     pub reads: Reads,
     /// Turns of large bodies.
@@ -177,6 +182,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(activity::router())
         .merge(analytics::router())
         .merge(health::router())
+        .merge(inbox::router())
         .merge(openapi::router())
         .merge(docs::router())
         .fallback(layer::no_such_path)

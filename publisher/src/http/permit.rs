@@ -139,6 +139,10 @@ impl Permit {
             let detail = "only the capability publish gives an event a priority";
             self.forbid(format!("{at}/priority"), FaultCode::Forbidden, detail);
         }
+        if draft.notice.is_some() {
+            let detail = "only the capability publish puts notices into inboxes";
+            self.forbid(format!("{at}/notify"), FaultCode::Forbidden, detail);
+        }
         let mut takes_type = true;
         for (index, channel) in draft.channels.iter().enumerate() {
             let at = || format!("{at}{}", draft.named.channel(index));

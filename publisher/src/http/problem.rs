@@ -80,6 +80,8 @@ problem_codes! {
     MethodNotAllowed = 405 "method_not_allowed" "Method not allowed",
     /// The tenant has as many revocations as it may; nobody was disconnected.
     TooManyRevocations = 409 "too_many_revocations" "Too many revocations",
+    /// The person follows as many channels as they may; nothing was changed.
+    TooManyFollows = 409 "too_many_follows" "Too many channels are followed",
     /// The body did not arrive in time.
     RequestTimeout = 408 "request_timeout" "The request took too long to arrive",
     /// The body is larger than 1 MiB.
@@ -94,6 +96,8 @@ problem_codes! {
     InvalidSettings = 422 "invalid_settings" "The settings are not valid",
     /// The webhook, or what is to be done with it, is not valid; `errors` lists every fault. Nothing was changed.
     InvalidWebhook = 422 "invalid_webhook" "The webhook is not valid",
+    /// What is to be done with an inbox is not clear, or its notice does not ask for it; `errors` names the fault. Nothing was changed.
+    InvalidMark = 422 "invalid_mark" "The mark is not valid",
     /// The idempotency key (or event id) was used before for another request. Nothing was stored.
     IdempotencyMismatch = 422 "idempotency_mismatch" "The idempotency key was used for another request",
     /// URL and headers have more than 32 KiB together, or there are more than 100 headers.

@@ -1,7 +1,7 @@
 //! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys, keys of latest values, tickets,
-//! revocations, devices and what people did?
+//! revocations, devices, what people did and notices?
 //!
-//! Eleven tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
+//! Twelve tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
 //! take in slices and in moments, with pauses between (docs/adr/0015).
 //!
 //! | task | module | who does it |
@@ -17,6 +17,7 @@
 //! | `lost_sessions` | `lost` | the one that holds its lease |
 //! | `activity` | `activity` | the one that holds its lease |
 //! | `analytics_hours` | `analytics` | the one that holds its lease |
+//! | `notices` | `notices` | the one that holds its lease |
 
 mod activity;
 mod analytics;
@@ -25,6 +26,7 @@ mod keys;
 mod latest;
 mod lost;
 mod metrics;
+mod notices;
 mod partitions;
 mod retention;
 mod revocations;
@@ -58,6 +60,8 @@ pub struct Ages {
     pub activity_days: u32,
     /// Counts of hours.
     pub analytics_days: u32,
+    /// Notices.
+    pub notice_days: u32,
 }
 
 /// Begins the tasks. `partitions` wakes the first: an append has met a day without a partition.
@@ -68,7 +72,15 @@ pub fn start(
     ages: Ages,
     partitions: Activation,
 ) {
-    let Ages { retention_days, latest_days, device_days, session_days, activity_days, analytics_days } = ages;
+    let Ages {
+        retention_days,
+        latest_days,
+        device_days,
+        session_days,
+        activity_days,
+        analytics_days,
+        notice_days,
+    } = ages;
     metrics::describe_all();
     let candidate = Candidate::new(log.clone(), node);
     driver.start_with(partitions::task(log.clone(), retention_days), partitions);
@@ -79,7 +91,8 @@ pub fn start(
     driver.start(sessions::task(candidate.clone(), session_days));
     driver.start(lost::task(candidate.clone(), nodes));
     driver.start(analytics::task(candidate.clone(), analytics_days));
-    driver.start(activity::task(candidate, activity_days));
+    driver.start(activity::task(candidate.clone(), activity_days));
+    driver.start(notices::task(candidate, notice_days));
     driver.start(tickets::task(log.clone()));
     driver.start(revocations::task(log.clone()));
 }

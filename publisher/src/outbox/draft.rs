@@ -62,6 +62,7 @@ fn draft(row: Outboxed) -> Result<Draft, Fault> {
         actor: row.actor.map(UserId::new).transpose().map_err(named("actor"))?,
         priority: row.priority.map(priority).transpose()?,
         key,
+        notice: None,
         channels: channels.map_err(named("channels"))?,
         named: Default::default(),
         except: None,

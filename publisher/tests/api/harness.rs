@@ -20,6 +20,7 @@ use carillon_publisher::access::Gate;
 use carillon_publisher::batcher::Batcher;
 use carillon_publisher::health::Health;
 use carillon_publisher::http::{App, BodyBudget, Parsing, Reads, Trials, router};
+use carillon_publisher::inbox::InboxNews;
 use carillon_publisher::limits::Limits;
 use carillon_publisher::metrics::Metrics;
 use carillon_publisher::presence::Presence;
@@ -100,6 +101,8 @@ pub(crate) struct Api {
     pub(crate) announced: Arc<Mutex<Vec<Batch>>>,
     /// Whose settings gateways were told to look at.
     pub(crate) told: Arc<Mutex<Vec<TenantId>>>,
+    /// What was sent to whoever is connected.
+    pub(crate) live: Arc<Mutex<Vec<Bytes>>>,
     /// An API key for all tenants, with every scope.
     pub(crate) key: String,
     _batcher: Batcher,
@@ -127,6 +130,8 @@ impl Api {
         let sink = announced.clone();
         let told: Arc<Mutex<Vec<TenantId>>> = Arc::default();
         let sink_of_words = told.clone();
+        let live: Arc<Mutex<Vec<Bytes>>> = Arc::default();
+        let heard = live.clone();
         let tell = Arc::new(move |tenant: &TenantId| sink_of_words.lock().unwrap().push(tenant.clone()));
         let health = Health::new(log.clone(), Activation::default(), CancellationToken::new());
         let announce = Arc::new(move |batch| sink.lock().unwrap().push(batch));
@@ -164,6 +169,11 @@ impl Api {
             health,
             subsystems,
             bodies: BodyBudget::default(),
+            inbox_news: InboxNews::new(
+                "api",
+                1,
+                Arc::new(move |_: &TenantId, envelope| heard.lock().unwrap().push(envelope)),
+            ),
             reads: Reads::new(metrics.clone()),
             revocations_last: std::time::Duration::from_secs(90 * 86_400),
             parsing: Parsing::new(2, metrics.clone()),
@@ -174,7 +184,7 @@ impl Api {
             log,
         };
         let key = make_key(&database, None, "publish,read,admin", None).await;
-        Self { database, router: router(Arc::new(app)), announced, told, key, _batcher: batcher }
+        Self { database, router: router(Arc::new(app)), announced, told, live, key, _batcher: batcher }
     }
 
     /// Sends a request with the key for all tenants.

@@ -5,6 +5,7 @@
 //! So the cost of an event does not depend on how many tenants or events share its batch.
 
 use super::Append;
+use super::notices::{Notices, notices};
 use crate::log::error::LogError;
 use carillon_protocol::{Epoch, EventId, Seq, Tag, TenantId};
 use jiff::civil::DateTime;
@@ -15,7 +16,7 @@ use tokio_postgres::types::ToSql;
 
 /// The statement, and what else is written with the events.
 macro_rules! append {
-    ($more:literal) => {
+    ($($more:tt)*) => {
         concat!(
             r"
 WITH known AS MATERIALIZED (
@@ -58,7 +59,7 @@ WITH known AS MATERIALIZED (
             unnest($4::text[]) AS id, unnest($14::text[]) AS key, unnest($15::bytea[]) AS hash) AS b
     WHERE m.storable AND b.key IS NOT NULL
 )",
-            $more,
+            $($more)*
             r"
 SELECT m.storable, (extract(epoch FROM m.at) * 1000000)::bigint AS at_micros, m.ids AS tenants, m.heads, m.epochs,
     m.tags, m.settled,
@@ -77,13 +78,12 @@ FROM m, known"
 /// Nor does it store anything when an epoch is not of this database's lineage, or a head was set back behind its tag:
 /// the next number would be given twice. The lineage is null where it is not known. It is asked for once a session, which
 /// keeps it in a setting: a server never changes it while it can write, and reading a setting costs a tenth of the call.
-pub(super) const APPEND: &str = append!("");
+pub(super) const APPEND: &str = append!("",);
 
-/// The same for a batch with keys: the last event of each key in each channel is its latest now. Who comes second waits for the
-/// tenant's row, so the order of these writes is that of the numbers. A deletion is written like any other: deleting would not see
-/// a row that came between this statement's snapshot and the lock.
-pub(super) const APPEND_WITH_KEYS: &str = append!(
-    r", w AS (
+/// What is written for keys beside the events.
+macro_rules! keys {
+    () => {
+        r", w AS (
     INSERT INTO carillon.latest (tenant_id, channel, key, seq, at, gone)
     SELECT b.tenant_id, b.channel, b.key, m.heads[b.t] + b.n, m.at, b.gone
     FROM m, (SELECT unnest($19::text[]) AS tenant_id, unnest($20::int[]) AS t, unnest($21::int[]) AS n,
@@ -91,10 +91,18 @@ pub(super) const APPEND_WITH_KEYS: &str = append!(
     WHERE m.storable
     ON CONFLICT (tenant_id, channel, key) DO UPDATE SET seq = excluded.seq, at = excluded.at, gone = excluded.gone
 )"
-);
+    };
+}
+/// The same for a batch with keys: the last event of each key in each channel is its latest now. Who comes second waits for the
+/// tenant's row, so the order of these writes is that of the numbers. A deletion is written like any other: deleting would not see
+/// a row that came between this statement's snapshot and the lock.
+pub(super) const APPEND_WITH_KEYS: &str = append!(keys!(),);
+
+/// The same for a batch with notices, with keys or without.
+pub(super) const APPEND_WITH_NOTICES: &str = append!(keys!(), notices!(),);
 
 /// Joins channel names in one SQL text: a control character, which no name holds.
-const SEPARATOR: &str = "\u{1f}";
+pub(super) const SEPARATOR: &str = "\u{1f}";
 
 /// Some events of a batch, by tenant. Within a tenant they keep the batch's order.
 pub(super) struct Groups<'a> {
@@ -233,6 +241,7 @@ pub(super) struct Columns<'a> {
     /// The tag of each tenant's last event.
     tags: Vec<i64>,
     keys: Keys<'a>,
+    notices: Notices<'a>,
 }
 
 /// The keys of a batch: for each of a tenant's channels its last event.
@@ -277,6 +286,7 @@ impl<'a> Columns<'a> {
                 columns.group.push(group as i32 + 1);
                 columns.number.push(member as i32 + 1);
                 columns.push(&batch[place])?;
+                columns.notices.push(&batch[place], group as i32 + 1, member as i32 + 1)?;
                 let event = &batch[place].event;
                 for (latest, channel) in
                     event.latest.iter().flat_map(|it| event.channels.iter().map(move |c| (it, c)))
@@ -312,7 +322,11 @@ impl<'a> Columns<'a> {
 
     /// The statement for them: what is not there costs nothing.
     pub(super) fn sql(&self) -> &'static str {
-        if self.keys.key.is_empty() { APPEND } else { APPEND_WITH_KEYS }
+        match (self.notices.is_empty(), self.keys.key.is_empty()) {
+            (true, true) => APPEND,
+            (true, false) => APPEND_WITH_KEYS,
+            (false, _) => APPEND_WITH_NOTICES,
+        }
     }
 
     pub(super) fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
@@ -336,16 +350,19 @@ impl<'a> Columns<'a> {
             &self.events,
             &self.tags,
         ];
-        if !self.keys.key.is_empty() {
+        if !self.keys.key.is_empty() || !self.notices.is_empty() {
             let Keys { tenant, group, number, channel, key, gone } = &self.keys;
             all.extend([tenant as &(dyn ToSql + Sync), group, number, channel, key, gone]);
+        }
+        if !self.notices.is_empty() {
+            all.extend(self.notices.params());
         }
         all
     }
 }
 
 /// A time in UTC (`…Z`). Read as a date and a time of day, for [`jiff::Timestamp`] ends a day before the year 9999 does.
-fn moment(text: &str) -> Result<SystemTime, jiff::Error> {
+pub(super) fn moment(text: &str) -> Result<SystemTime, jiff::Error> {
     let since = text
         .trim_end_matches('Z')
         .parse::<DateTime>()?
@@ -377,6 +394,7 @@ mod tests {
                 body: "{}".into(),
                 traceparent: None,
                 latest,
+                notice: None,
             },
             key: None,
             except: None,
@@ -388,7 +406,7 @@ mod tests {
         let batch = [append("1", None), append("2", None)];
         let columns = Columns::of(&batch, &Groups::of(&batch, &[0, 1])).unwrap();
         assert_eq!((columns.sql(), columns.params().len()), (APPEND, 18));
-        assert!(!APPEND.contains("latest"));
+        assert!(!APPEND.contains("latest") && !APPEND_WITH_KEYS.contains("notice"));
         assert_eq!(
             APPEND_WITH_KEYS.replace(
                 &APPEND_WITH_KEYS[APPEND_WITH_KEYS.find(", w AS").unwrap()

@@ -96,7 +96,9 @@ impl Booking {
                     "appointment": self.number, "client": client, "service": service, "room": self.room,
                     "staff": self.staff, "slot": self.slot, "minutes": minutes, "price": price,
                 });
-                (self.post("appointment.created", "telegram", data).user(self.staff), false)
+                let text = format!("{client}: {service}, {} in {}", self.slot, self.room);
+                let post = self.post("appointment.created", "telegram", data).user(self.staff);
+                (self.rings(post, "New appointment", text), false)
             }
             Stage::Told => {
                 self.stage = Stage::Confirmed;
@@ -107,21 +109,27 @@ impl Booking {
                 let days = dice.between(1, 14);
                 self.slot = slot(dice, now, days);
                 let data = json!({"appointment": self.number, "client": client, "slot": self.slot, "reason": "moved"});
-                (
-                    self.post("appointment.updated", "admin_panel", data).actor(self.staff).user(self.staff),
-                    false,
-                )
+                let text = format!("{client} comes {}", self.slot);
+                let post = self.post("appointment.updated", "admin_panel", data);
+                (self.rings(post.actor(self.staff).user(self.staff), "Appointment moved", text), false)
             }
             Stage::Confirmed if dice.chance(25) => {
                 let reason = dice.pick(&["client is ill", "double booking", "client changed plans"]);
                 let data = json!({"appointment": self.number, "client": client, "slot": self.slot, "reason": reason});
-                (self.post("appointment.cancelled", "telegram", data).user(self.staff).priority("high"), true)
+                let post =
+                    self.post("appointment.cancelled", "telegram", data).user(self.staff).priority("high");
+                (self.rings(post, "Appointment cancelled", format!("{client}: {reason}")), true)
             }
             Stage::Confirmed => {
                 let data = json!({"appointment": self.number, "client": client, "slot": self.slot, "room": self.room});
                 (self.post("appointment.confirmed", "admin_panel", data).actor(self.staff), true)
             }
         }
+    }
+
+    /// A notice: all that happens to one appointment is one entry.
+    fn rings(&self, post: Post, title: &str, text: String) -> Post {
+        post.notify(title, text).group(format!("appointment-{}", self.number))
     }
 
     fn post(&self, kind: &str, source: &str, data: Value) -> Post {

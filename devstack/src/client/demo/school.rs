@@ -119,12 +119,21 @@ impl Approval {
             let post = about("approval_request_pending", data)
                 .actor(self.teacher)
                 .role("principal")
-                .priority("high");
+                .priority("high")
+                .notify(format!("{} asks for approval", self.teacher), self.what)
+                .group(format!("request-{}", self.number));
             self.pending = true;
             return (post, false);
         }
         let kind = if dice.chance(80) { "approval_request_approved" } else { "approval_request_rejected" };
-        (about(kind, data).actor("principal-engel").user(self.teacher).role("director"), true)
+        let said = if kind == "approval_request_approved" { "approved" } else { "rejected" };
+        let post = about(kind, data)
+            .actor("principal-engel")
+            .user(self.teacher)
+            .role("director")
+            .notify(format!("Request {} was {said}", self.number), self.what)
+            .group(format!("request-{}", self.number));
+        (post, true)
     }
 }
 
@@ -142,6 +151,7 @@ fn aside(dice: &mut Dice) -> Post {
         _ => Post::new(TENANT, "system_maintenance", json!({"when": "tonight, 22:00 to 22:15"}))
             .source("operations")
             .tenant_wide()
-            .priority("urgent"),
+            .priority("urgent")
+            .notify("Maintenance tonight", "22:00 to 22:15. Please save your work before."),
     }
 }

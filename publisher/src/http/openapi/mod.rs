@@ -62,6 +62,26 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::webhooks::trial::test,
         super::webhooks::deliveries::list,
         super::webhooks::deliveries::retry,
+        super::inbox::list::list,
+        super::inbox::list::summary,
+        super::inbox::notices::publish,
+        super::inbox::status::status,
+        super::inbox::status::retract,
+        super::inbox::follows::follows,
+        super::inbox::follows::follow,
+        super::inbox::follows::unfollow,
+        super::inbox::marks::read,
+        super::inbox::marks::unread,
+        super::inbox::marks::archive,
+        super::inbox::marks::unarchive,
+        super::inbox::marks::delete,
+        super::inbox::marks::restore,
+        super::inbox::marks::ack,
+        super::inbox::marks::snooze,
+        super::inbox::marks::read_all,
+        super::inbox::marks::seen_all,
+        super::inbox::marks::archive_all,
+        super::inbox::marks::clear,
         super::tickets::issue,
         super::connections::connections,
         super::disconnect::disconnect,
@@ -76,7 +96,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::health::websocket,
     ),
     components(schemas(shapes::Priority, shapes::StoredEvent, shapes::FaultDocument)),
-    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "presence", description = "Who is in a channel, over all gateways together."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "webhooks", description = "HTTP endpoints that get a tenant's events, signed by Standard Webhooks."), (name = "tickets", description = "Connecting where no header can be set."), (name = "connections", description = "Who is connected."), (name = "activity", description = "What people did, as their pages say."), (name = "analytics", description = "How many events there were, by what they say."), (name = "health", description = "How the parts of the installation are, why, and by which numbers."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
+    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "notices", description = "What is put into inboxes."), (name = "inbox", description = "What stands in a person's inbox, and what they do with it."), (name = "presence", description = "Who is in a channel, over all gateways together."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "webhooks", description = "HTTP endpoints that get a tenant's events, signed by Standard Webhooks."), (name = "tickets", description = "Connecting where no header can be set."), (name = "connections", description = "Who is connected."), (name = "activity", description = "What people did, as their pages say."), (name = "analytics", description = "How many events there were, by what they say."), (name = "health", description = "How the parts of the installation are, why, and by which numbers."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
 )]
 struct Contract;
 

@@ -14,13 +14,16 @@ const REQUESTS: [&str; 2] = ["PlainEvent", "CloudEvent"];
 /// Null on the last page, in every list.
 const PAGED: &str = "next";
 /// The shapes in which null has a meaning for other properties, too.
-const WITH_NULL: [&str; 12] = [
+const WITH_NULL: [&str; 15] = [
     "AnalyticsHealth",
     "AnalyticsRow",
     "EventPage",
     "EventsHealth",
+    "InboxPage",
     "LogNumbers",
+    "NoticeStatus",
     "RedisNumbers",
+    "SnoozeBody",
     "TenantSettings",
     "TenantSettingsBody",
     "WebhookAttempt",
@@ -100,6 +103,9 @@ pub(super) fn refine(document: &mut Value) {
                     members(shape, "/properties").map(|(name, _)| (name.clone(), json!({}))).collect();
                 shape["additionalProperties"] = true.into();
                 between_fields(shape, cloud_event(known));
+            }
+            "Notify" | "NoticeBody" | "NoticeAudience" | "UpToBody" | "SnoozeBody" => {
+                shape["additionalProperties"] = false.into();
             }
             "ChannelRuleBody" => {
                 members(shape, "/properties").for_each(|(_, schema)| without_null(schema));

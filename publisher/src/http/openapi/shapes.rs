@@ -32,6 +32,8 @@ pub(in crate::http) struct PlainEvent {
     priority: Option<Priority>,
     /// What it is the latest value of, in each of its channels. With `data: null` the key has none any more.
     key: Option<String>,
+    /// What it says in the inboxes of all it is for. In the event it stands as a text.
+    notify: Option<Notify>,
     /// Channels it goes to: `[A-Za-z0-9_.@:-]{1,128}`; after `user:` and `role:` any name.
     #[schema(max_items = 100)]
     channels: Option<Vec<String>>,
@@ -113,6 +115,34 @@ pub(in crate::http) struct CloudEvent {
     priority: Option<Priority>,
     /// What it is the latest value of, in each of its channels; kept. With `data: null` the key has none any more.
     latestkey: Option<String>,
+    /// What it says in the inboxes of all it is for; kept. May also be a text that is its JSON.
+    notify: Option<Notify>,
+}
+
+/// What an event says in people's inboxes. Unknown fields are refused.
+#[derive(ToSchema, Serialize)]
+pub(in crate::http) struct Notify {
+    /// One line.
+    #[schema(max_length = 256, min_length = 1)]
+    title: String,
+    /// At most 4,096 characters; line feeds and tabs are kept.
+    #[schema(max_length = 4096, min_length = 1)]
+    body: Option<String>,
+    /// Where a click leads: a URL or a path; none that a page would run.
+    #[schema(max_length = 2048, min_length = 1)]
+    action: Option<String>,
+    /// Notices of one group are one entry, the newest.
+    #[schema(max_length = 128, min_length = 1)]
+    group: Option<String>,
+    /// Default: the event's, else `normal`.
+    priority: Option<Priority>,
+    /// Whether people are asked to take note.
+    requires_ack: Option<bool>,
+    /// From when on it is in no inbox any more.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// Any JSON of at most 8 KiB. Default: the event's, if that is no larger.
+    data: Option<serde_json::Value>,
 }
 
 /// An event as it is stored and delivered: CloudEvents 1.0 JSON, with the publisher's extension attributes.
@@ -130,6 +160,8 @@ pub(in crate::http) struct StoredEvent {
     priority: Option<Priority>,
     /// What it is the latest value of, in each of its channels.
     latestkey: Option<String>,
+    /// What it says in people's inboxes: the JSON of an object, with `title` and what else it was given.
+    notify: Option<String>,
     data: Option<serde_json::Value>,
     /// Instead of `data`, when the publisher sent bytes.
     data_base64: Option<String>,

@@ -1,0 +1,219 @@
+//! What does an event say to people's inboxes?
+//!
+//! `notify` is an object; in a CloudEvent, whose attributes are texts, also the JSON of one. Every fault is told with its place.
+
+use super::fault::{Fault, FaultCode, Faults, member};
+use super::fields::{Fields, compact, read_priority, read_text};
+use carillon_protocol::Notice;
+use carillon_protocol::ident::plain_text;
+use carillon_protocol::notice::{ACTION_BYTES, BODY_CHARS, DATA_BYTES, GROUP_BYTES, NOTIFY, TITLE_CHARS};
+use serde_json::value::RawValue;
+
+/// What a notice may say.
+const KNOWN: &str = "title, body, action, group, priority, requires_ack, expires_at and data";
+/// What it may say in a release that has templates and escalations.
+const NOT_AVAILABLE: [&str; 3] = ["template", "vars", "escalate"];
+/// What a link may not begin with: a page that shows it would run it.
+const RUN_BY_PAGES: [&str; 3] = ["javascript:", "data:", "vbscript:"];
+
+/// Takes the notice out of an event, if it has one.
+pub(super) fn take(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Notice> {
+    let pointer = fields.pointer(NOTIFY);
+    let object = fields.take(NOTIFY)?;
+    read(object, &pointer, faults)
+}
+
+/// The same of a CloudEvent: a text may stand for the object. Its faults have places within it.
+pub(super) fn take_text(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Notice> {
+    if !fields.is_string(NOTIFY) {
+        return take(fields, faults);
+    }
+    let pointer = fields.pointer(NOTIFY);
+    let text = read_text(fields.take(NOTIFY)?, &pointer, faults)?;
+    let before = faults.len();
+    // A text within the body was not read as strictly as the body.
+    let object = super::strict::check(&text, carillon_protocol::limits::JSON_DEPTH, faults)
+        .ok()
+        .and_then(|()| serde_json::from_str::<&RawValue>(&text).ok());
+    match object {
+        Some(object) if faults.len() == before => read(object, &pointer, faults),
+        Some(_) => None,
+        None => {
+            faults.add(Fault::at(
+                pointer,
+                FaultCode::Invalid,
+                "must be an object, or a text that is its JSON",
+            ));
+            None
+        }
+    }
+}
+
+/// Reads the members of a notice from an object that may have others, which stay.
+pub(super) fn members(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Notice> {
+    let title = fields
+        .required("title", faults, |fields, faults| text(fields, "title", Lines::One(TITLE_CHARS), faults));
+    let body = text(fields, "body", Lines::Many(BODY_CHARS), faults);
+    let action = action(fields, faults);
+    let group = name(fields, "group", GROUP_BYTES, faults);
+    let priority = fields.named("priority", read_priority, faults);
+    let requires_ack = fields.flag("requires_ack", faults).unwrap_or(false);
+    let expires_at = fields.time("expires_at", faults).map(|time| time.to_string());
+    for later in NOT_AVAILABLE {
+        if fields.has(later) {
+            fields.take(later);
+            faults.add(Fault::at(fields.pointer(later), FaultCode::NotAvailable, "is not available"));
+        }
+    }
+    let data = data(fields, faults);
+    Some(Notice { title: title?, body, action, group, priority, requires_ack, expires_at, data })
+}
+
+fn read(object: &RawValue, pointer: &str, faults: &mut Faults) -> Option<Notice> {
+    if !object.get().starts_with('{') {
+        faults.add(Fault::at(pointer, FaultCode::WrongType, "must be an object: a notice"));
+        return None;
+    }
+    let mut fields = Fields::of(object, pointer, faults)?;
+    let notice = members(&mut fields, faults);
+    for (name, _) in fields.rest() {
+        let detail = format!("is not a field of a notice; known are {KNOWN}");
+        faults.add(Fault::at(member(pointer, &name), FaultCode::UnknownField, detail));
+    }
+    notice
+}
+
+/// How much text, and whether it may have more than one line.
+enum Lines {
+    One(usize),
+    Many(usize),
+}
+
+fn text(fields: &mut Fields<'_>, name: &str, lines: Lines, faults: &mut Faults) -> Option<String> {
+    let value = fields.take(name)?;
+    let pointer = fields.pointer(name);
+    let text = read_text(value, &pointer, faults)?;
+    let (most, is_one) = match lines {
+        Lines::One(most) => (most, true),
+        Lines::Many(most) => (most, false),
+    };
+    let is_odd = |c: char| c.is_control() && (is_one || !matches!(c, '\n' | '\t'));
+    let fault = if text.trim().is_empty() {
+        (FaultCode::Invalid, "must not be empty".to_owned())
+    } else if text.chars().count() > most {
+        (FaultCode::TooLong, format!("must have at most {most} characters"))
+    } else if text.contains(is_odd) {
+        let but = if is_one { "" } else { " but line feeds and tabs" };
+        (FaultCode::Invalid, format!("must have no control characters{but}"))
+    } else {
+        return Some(text);
+    };
+    faults.add(Fault::at(pointer, fault.0, fault.1));
+    None
+}
+
+fn name(fields: &mut Fields<'_>, name: &str, most: usize, faults: &mut Faults) -> Option<String> {
+    let value = fields.take(name)?;
+    let pointer = fields.pointer(name);
+    let text = read_text(value, &pointer, faults)?;
+    if plain_text(&text, most) {
+        return Some(text);
+    }
+    let code = if text.len() > most { FaultCode::TooLong } else { FaultCode::Invalid };
+    faults.add(Fault::at(
+        pointer,
+        code,
+        format!("must be 1-{most} bytes of UTF-8 without control characters"),
+    ));
+    None
+}
+
+fn action(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<String> {
+    let text = name(fields, "action", ACTION_BYTES, faults)?;
+    let begins = text.trim_start().to_ascii_lowercase();
+    if RUN_BY_PAGES.iter().any(|scheme| begins.starts_with(scheme)) {
+        let detail = "must be a URL or a path that leads somewhere: pages would run this";
+        faults.add(Fault::at(fields.pointer("action"), FaultCode::Invalid, detail));
+        return None;
+    }
+    Some(text)
+}
+
+fn data(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<String> {
+    let value = fields.take("data")?;
+    let pointer = fields.pointer("data");
+    let json = compact(value, &pointer, faults)?;
+    if json.len() > DATA_BYTES {
+        let detail = format!("must have at most {DATA_BYTES} bytes of JSON");
+        faults.add(Fault::at(pointer, FaultCode::TooLarge, detail));
+        return None;
+    }
+    Some(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(notify: &str) -> Result<Notice, Vec<(String, FaultCode)>> {
+        let event = format!(r#"{{"notify":{notify}}}"#);
+        let raw: &RawValue = serde_json::from_str(&event).unwrap();
+        let mut faults = Faults::default();
+        let mut fields = Fields::of(raw, "/3", &mut faults).unwrap();
+        let notice = take_text(&mut fields, &mut faults);
+        let told: Vec<_> = faults
+            .into_vec()
+            .into_iter()
+            .map(|fault| match fault.place {
+                super::super::Place::Pointer(pointer) => (pointer, fault.code),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        if told.is_empty() { Ok(notice.unwrap()) } else { Err(told) }
+    }
+
+    #[test]
+    fn a_notice_is_read_whole_and_its_time_is_put_into_utc() {
+        let notice = read(
+            r#"{"title":"A","body":"b\nc","action":"/x?y=1","group":"g 1","priority":"high","requires_ack":true,"expires_at":"2027-01-01T01:00:00+01:00","data":{"n": 1.10}}"#,
+        );
+        let notice = notice.unwrap();
+        assert_eq!(notice.expires_at.as_deref(), Some("2027-01-01T00:00:00Z"));
+        assert_eq!((notice.data.as_deref(), notice.requires_ack), (Some(r#"{"n":1.10}"#), true));
+        let text = serde_json::Value::from(r#"{"title":"A"}"#).to_string();
+        assert_eq!(read(&text).unwrap().title, "A", "the JSON of one, as CloudEvents have it");
+    }
+
+    #[test]
+    fn every_fault_is_named_with_its_place() {
+        let at = |name: &str| format!("/3/notify/{name}");
+        let long = "x".repeat(TITLE_CHARS + 1);
+        for (notify, name, code) in [
+            ("{}", "title", FaultCode::Required),
+            (r#"{"title":7}"#, "title", FaultCode::WrongType),
+            (r#"{"title":" "}"#, "title", FaultCode::Invalid),
+            (r#"{"title":"a\nb"}"#, "title", FaultCode::Invalid),
+            (&format!(r#"{{"title":"{long}"}}"#), "title", FaultCode::TooLong),
+            (r#"{"title":"a","body":[]}"#, "body", FaultCode::WrongType),
+            (r#"{"title":"a","action":" JavaScript:alert(1)"}"#, "action", FaultCode::Invalid),
+            (r#"{"title":"a","group":""}"#, "group", FaultCode::Invalid),
+            (r#"{"title":"a","priority":"hot"}"#, "priority", FaultCode::Invalid),
+            (r#"{"title":"a","requires_ack":"yes"}"#, "requires_ack", FaultCode::WrongType),
+            (r#"{"title":"a","expires_at":"tomorrow"}"#, "expires_at", FaultCode::Invalid),
+            (r#"{"title":"a","titel":"b"}"#, "titel", FaultCode::UnknownField),
+            (r#"{"title":"a","template":"t"}"#, "template", FaultCode::NotAvailable),
+            (r#"{"title":"a","vars":{}}"#, "vars", FaultCode::NotAvailable),
+            (r#"{"title":"a","escalate":[]}"#, "escalate", FaultCode::NotAvailable),
+            (&format!(r#"{{"title":"a","data":"{}"}}"#, "x".repeat(DATA_BYTES)), "data", FaultCode::TooLarge),
+        ] {
+            assert_eq!(read(notify), Err(vec![(at(name), code)]), "{notify}");
+        }
+        for (notify, code) in
+            [("7", FaultCode::WrongType), (r#""x""#, FaultCode::Invalid), (r#""[]""#, FaultCode::WrongType)]
+        {
+            assert_eq!(read(notify), Err(vec![("/3/notify".into(), code)]), "{notify}");
+        }
+        let twice = serde_json::Value::from(r#"{"title":"A","title":"B"}"#).to_string();
+        assert_eq!(read(&twice), Err(vec![("/title".into(), FaultCode::DuplicateKey)]));
+    }
+}
