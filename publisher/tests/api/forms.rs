@@ -82,7 +82,7 @@ async fn an_operation_has_one_media_type_one_answer_and_a_path_that_is_there() {
             "/v1/inbox/read-all",
             "/v1/inbox/seen-all",
             "/v1/inbox/{seq}/snooze",
-            "/v1/notices"
+            "/v1/notices",
             "/v1/tenants/{tenant}",
             "/v1/webhooks/{webhook}",
             "/v1/webhooks/{webhook}/replay",
