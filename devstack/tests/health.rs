@@ -73,6 +73,7 @@ async fn health_tells_the_numbers_of_each_part_and_who_may_see_which() {
     let (status, all) = ask(stack, "/v1/health").await;
     assert_eq!((status, &all["state"], &all["events"]["state"]), (200, &json!("up"), &json!("up")));
     assert_eq!(all["websocket"]["nodes"]["serving"], 2);
+    assert!(all["zone_data"].as_str().unwrap() >= "2026f", "{all}");
 
     // Of one tenant: how it is, and nothing of what others do.
     let key = stack.create_api_key(KeyTenant::One(TENANT), &["read"]).await.unwrap();

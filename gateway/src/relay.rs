@@ -269,10 +269,11 @@ fn outcome(answer: &Answer) -> Result<Receipt, NotPublished> {
 }
 
 /// The publisher's codes that say something about the event, the person or the log.
-const PASSED_ON: [&str; 18] = [
+const PASSED_ON: [&str; 19] = [
     "forbidden",
     "rate_limited",
     "validation",
+    "template",
     "idempotency_mismatch",
     "unknown_tenant",
     "tenant_share_full",

@@ -7,6 +7,7 @@
 //! 2. [`event`] reads the body. Every fault of every event is collected; if there is one, all are answered and nothing
 //!    is stored. Targets (`users`, `roles`, `tenant_wide`) become channels, and the event becomes the compact
 //!    CloudEvents JSON that every client will get byte for byte.
+//!    [`types`] checks its data by what the tenant says about its type.
 //! 3. [`tenants`] makes sure that the tenant exists. The events of the request join the intake of the [`batcher`].
 //! 4. The batcher takes whatever is queued and appends it in one statement: per tenant the order of seqs is the order
 //!    of commits, without gaps. A repeated idempotency key gets the seq of the first time.
@@ -16,6 +17,7 @@
 //! `GET /v1/events` reads the same log back. While the log does not answer, [`health`] refuses everybody at once.
 //! [`worker`] runs what no request asks for: the [`maintenance`] of partitions and keys, and each [`projector`], which
 //! reads every log with a stored cursor: one writes the channel index, one counts events by hour.
+//! [`preferences`] say what people get, by which means, and when it is quiet for them.
 //! [`webhooks`] send events to tenants' endpoints; [`work`] is a process that runs these two and nothing else.
 //! [`outbox`] takes into the log what applications publish inside their own transactions.
 //! [`presence`] asks Redis who is in a channel; [`inbox`] tells devices that their person's inbox has moved.
@@ -33,8 +35,10 @@ pub mod http;
 pub mod inbox;
 pub mod limits;
 pub mod maintenance;
+mod members;
 pub mod metrics;
 pub mod outbox;
+pub mod preferences;
 pub mod presence;
 pub mod projector;
 pub mod rates;
@@ -44,6 +48,7 @@ pub mod serve;
 pub mod stats;
 pub mod subsystems;
 pub mod tenants;
+pub mod types;
 pub mod usage;
 pub mod webhooks;
 pub mod work;

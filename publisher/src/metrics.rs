@@ -82,7 +82,7 @@ const READS_REFUSED: Metric = Metric {
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
     kind: MetricKind::Counter,
-    labels: "route: publish, list, event, position, presence, rules, tenants, tickets, connections, activity, health, openapi, docs, other; status: the HTTP status",
+    labels: "route: publish, list, event, position, presence, rules, event_types, preferences, tenants, tickets, connections, activity, health, openapi, docs, other; status: the HTTP status",
     what: "Requests answered",
 };
 
@@ -91,6 +91,13 @@ const PRESENCE_ANSWERS: Metric = Metric {
     kind: MetricKind::Counter,
     labels: "state: fresh, stale (Redis is away or was just now: as it was before), unavailable (nothing is known)",
     what: "Questions over REST who is in a channel or where somebody is, by how they were answered",
+};
+
+const TYPES_FORGOTTEN: Metric = Metric {
+    name: "carillon_event_types_forgotten_total",
+    kind: MetricKind::Counter,
+    labels: "",
+    what: "Times that a tenant's event types were given up for want of room (32 MiB of all tenants together): they are read again with its next event",
 };
 
 /// Every metric of this service, for `/metrics` and the reference page.
@@ -107,6 +114,7 @@ pub const ALL: &[Metric] = &[
     BODIES_CUT,
     READS_REFUSED,
     PRESENCE_ANSWERS,
+    TYPES_FORGOTTEN,
     HTTP_REQUESTS,
 ];
 
@@ -142,6 +150,10 @@ pub enum Route {
     Presence,
     /// `/v1/channel-rules`
     Rules,
+    /// `/v1/event-types`
+    Types,
+    /// `/v1/preferences`
+    Preferences,
     /// `/v1/tenants`
     Tenants,
     /// `/v1/tickets`
@@ -162,13 +174,15 @@ pub enum Route {
     Other,
 }
 
-const ROUTES: [(Route, &str); 15] = [
+const ROUTES: [(Route, &str); 17] = [
     (Route::Publish, "publish"),
     (Route::List, "list"),
     (Route::Event, "event"),
     (Route::Position, "position"),
     (Route::Presence, "presence"),
     (Route::Rules, "rules"),
+    (Route::Types, "event_types"),
+    (Route::Preferences, "preferences"),
     (Route::Tenants, "tenants"),
     (Route::Tickets, "tickets"),
     (Route::Connections, "connections"),
@@ -247,6 +261,7 @@ impl Metrics {
                 counter!(metric.name, "bound" => bound.label()).increment(0);
             }
         }
+        counter!(TYPES_FORGOTTEN.name).increment(0);
         let events = |result: &'static str| counter!(EVENTS.name, "result" => result);
         let lost = |reason: &'static str| counter!(REQUESTS_LOST.name, "reason" => reason);
         let bodies = |reason: &'static str| counter!(BODIES_REFUSED.name, "reason" => reason);
@@ -327,6 +342,13 @@ impl Metrics {
     /// Counts a question who is here that got no answer.
     pub fn presence_unanswered(&self) {
         counter!(PRESENCE_ANSWERS.name, "state" => "unavailable").increment(1);
+    }
+
+    /// Counts tenants whose types were given up for want of room.
+    pub fn event_types_forgotten(&self, tenants: u64) {
+        if tenants > 0 {
+            counter!(TYPES_FORGOTTEN.name).increment(tenants);
+        }
     }
 
     /// Counts a large body that found too many waiting.

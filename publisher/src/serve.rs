@@ -20,6 +20,7 @@ use crate::rules::{Rules, Tell};
 use crate::stats::StatsReader;
 use crate::subsystems::Subsystems;
 use crate::tenants::Tenants;
+use crate::types::Types;
 use crate::usage::Usage;
 use crate::webhooks::Hint;
 use crate::work::Readers;
@@ -139,6 +140,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         metrics: metrics.clone(),
     });
     tokio::spawn(limits.clone().follow(log.clone(), health.clone()));
+    let types = Arc::new(Types::new(log.clone(), health.clone(), metrics.clone()));
+    tokio::spawn(types.clone().follow());
     tokio::spawn(log::watch_pool(log.clone()));
     let verifier = Verifier::new(common.auth)?;
     if let Err(error) = verifier.load_keys(SystemTime::now()).await {
@@ -158,6 +161,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tenants: Tenants::new(log.clone(), health.clone(), common.tenants),
         rules: Rules::new(log.clone(), health.clone(), tell(&announcer)),
         presence: Presence::new(presence, metrics.clone()),
+        types,
         limits: limits.clone(),
         stats,
         rates: Rates::default(),

@@ -14,10 +14,12 @@
 //! | `tickets` | whom does this ticket let in, once? |
 //! | `limits` | how much may each tenant have and do, as it was set? |
 //! | `revocations` | who was disconnected, and since when? |
+//! | `event_types` | what is stored about a tenant's types of events? |
 //! | `settings` | what is set for a tenant, and of which version is it? |
 //! | `devices` | how far is each device, and which of an event's audience are not so far? |
 //! | `days` | which partitions may one statement touch? |
 //! | `places` | in which days does an event of this number stand? |
+//! | `preferences` | what has somebody said about what they want to get? |
 //! | `read` | which events stand after a cursor? |
 //! | `latest` | which is the latest event of every key? |
 //! | `inbox` | what stands in a person's inbox, and how much of it is unread? |
@@ -38,6 +40,7 @@ mod append;
 mod days;
 mod devices;
 mod error;
+mod event_types;
 mod heads;
 mod inbox;
 mod keys;
@@ -49,6 +52,7 @@ mod migrate;
 mod outbox;
 mod places;
 mod pool;
+mod preferences;
 mod probe;
 mod projector;
 mod read;
@@ -68,6 +72,7 @@ pub use analytics::{CountedKey, CountedTime, CountedTotal, Dimension, Hours};
 pub use append::{Append, Appended, IdempotencyKey};
 pub use devices::{Deliveries, DevicePlace, DeviceState, Pending, Receipts};
 pub use error::{LogError, Unwritable};
+pub use event_types::{StoredType, StoredTypes};
 pub use heads::{Head, Opened, Watched};
 pub use inbox::{
     Advanced, Counts, Deed, Inbox, InboxAsk, InboxPage, Item, MOST_COUNTED, MOST_EXACT, MOST_FOLLOWED, Mark,
@@ -81,6 +86,7 @@ pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};
 pub use outbox::{Moved, OutboxAsk, OutboxPlan, OutboxState, Outboxed, ParkedEvent, Parking};
 pub use pool::{Log, LogConfig, Role};
+pub use preferences::StoredPreferences;
 pub use projector::{
     ANALYTICS_KEYS, Analytics, Batch, ChannelIndex, Lag, News, Progress, Reader, Slot, Turn, Work,
 };

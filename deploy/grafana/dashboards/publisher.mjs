@@ -43,6 +43,7 @@ export const publisher = dashboard({
         query(rate('carillon_tenant_lookups_refused_total', on, 'bound'), 'look-ups of tenants: {{bound}}', { rare: true }),
         query(rate('carillon_refused_bodies_cut_total', on, 'bound'), 'bodies not read on: {{bound}}', { rare: true }),
         query(rate('carillon_bodies_refused_total', on, 'reason'), 'bodies: {{reason}}', { rare: true }),
+        query(rate('carillon_event_types_forgotten_total', on), 'event types given up', { rare: true }),
       ]),
       lines('API keys', 'cps', 'API keys looked up, in the cache and in the database, and not looked up because their address had its share, a second.', [query(rate('carillon_api_key_lookups_total', on, 'source'), '{{source}}')]),
     ),

@@ -83,6 +83,10 @@ fault_codes! {
     NotAvailable = "not_available",
     /// The idempotency key was used before for another request.
     IdempotencyMismatch = "idempotency_mismatch",
+    /// The event's data breaks the schema of its type.
+    Schema = "schema",
+    /// A template is none, or cannot be filled.
+    Template = "template",
     /// The query parameter is not known.
     UnknownParameter = "unknown_parameter",
     /// The query parameter is given more than once.

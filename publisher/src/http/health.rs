@@ -8,6 +8,7 @@ use super::query::Query;
 use super::reads::Reader;
 use super::{App, no_entry};
 use crate::access::{Caller, Scope, TenantFault};
+use crate::preferences::zone;
 use crate::subsystems::{AnalyticsHealth, EventsHealth, State as Condition, WebsocketHealth};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -30,6 +31,8 @@ pub(super) struct InstallationHealth {
     events: EventsHealth,
     /// The gateways.
     websocket: WebsocketHealth,
+    /// The release of the IANA zone data that this publisher decides quiet hours by.
+    zone_data: &'static str,
 }
 
 pub(super) fn router() -> Router<Arc<App>> {
@@ -74,7 +77,7 @@ pub(super) async fn all(
     let (events, websocket) =
         (app.subsystems.events(view.tenant.as_ref()).await, app.subsystems.websocket(view.is_whole()));
     let state = events.state.max(websocket.state);
-    Ok(answer(state, InstallationHealth { state, events, websocket }))
+    Ok(answer(state, InstallationHealth { state, events, websocket, zone_data: zone::VERSION }))
 }
 
 /// How the log and what follows it are.

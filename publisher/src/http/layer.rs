@@ -69,6 +69,8 @@ fn route(method: &Method, path: &str) -> Route {
         "/v1/position" => Route::Position,
         path if path == "/v1/presence" || path.starts_with("/v1/presence/") => Route::Presence,
         path if path == "/v1/channel-rules" || path.starts_with("/v1/channel-rules/") => Route::Rules,
+        path if path == "/v1/event-types" || path.starts_with("/v1/event-types/") => Route::Types,
+        path if path == "/v1/preferences" || path.starts_with("/v1/preferences/") => Route::Preferences,
         "/v1/tickets" => Route::Tickets,
         "/v1/connections" | "/v1/stats" => Route::Connections,
         path if path == "/v1/revocations" || path.starts_with("/v1/revocations/") => Route::Connections,

@@ -9,6 +9,10 @@
 //! | `publish` | how does a request to publish become acknowledged events? |
 //! | `list`, `query`, [`cursor`] | `GET /v1/events` and `GET /v1/events/{id}` |
 //! | [`rules`](self) | `/v1/channel-rules` |
+//! | `types` | `/v1/event-types`: what is said about types of events? |
+//! | `preferences` | `/v1/preferences`: what does somebody want to get, and when is it quiet for them? |
+//! | `document` | how is a JSON document read that sets something? |
+//! | `owner` | whose settings does an administrator ask about? |
 //! | `tenants` | `/v1/tenants/{tenant}`: what is set for a tenant beside its rules? |
 //! | [`webhooks`](self) | `/v1/webhooks`: which HTTP endpoints get a tenant's events? |
 //! | `connections` | `GET /v1/connections`: who is connected? |
@@ -46,6 +50,7 @@ pub mod cursor;
 mod deliveries;
 mod disconnect;
 mod docs;
+mod document;
 mod forms;
 mod health;
 mod inbox;
@@ -54,11 +59,13 @@ mod layer;
 mod list;
 mod names;
 mod openapi;
+mod owner;
 mod page;
 mod parsing;
 mod permit;
 mod place;
 mod position;
+mod preferences;
 mod prepare;
 mod presence;
 pub mod problem;
@@ -72,6 +79,7 @@ mod stats;
 mod tenants;
 mod tickets;
 mod turn;
+mod types;
 mod webhooks;
 
 pub use body::BodyBudget;
@@ -91,6 +99,7 @@ use crate::rules::Rules;
 use crate::stats::StatsReader;
 use crate::subsystems::Subsystems;
 use crate::tenants::Tenants;
+use crate::types::Types;
 use crate::webhooks::Hint;
 use axum::Router;
 use axum::extract::FromRequestParts;
@@ -126,6 +135,8 @@ pub struct App {
     pub tenants: Tenants,
     /// Who may do what in which channels?
     pub rules: Rules,
+    /// What is said about types of events?
+    pub types: Arc<Types>,
     /// How much tenants may publish.
     pub limits: Limits,
     /// How much people publish into channels.
@@ -173,6 +184,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(forms::router())
         .merge(relay::router())
         .merge(rules::router())
+        .merge(types::router())
+        .merge(preferences::router())
         .merge(tenants::router())
         .merge(webhooks::router())
         .merge(tickets::router())

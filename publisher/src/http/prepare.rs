@@ -11,6 +11,7 @@ use crate::event::draft::array_fingerprint;
 use crate::event::request::Publication;
 use crate::event::{Draft, Fault, FaultCode, Faults};
 use crate::rates::{Lane, Use};
+use crate::types::TypesOf;
 use carillon_backplane::log::{Append, IdempotencyKey};
 use carillon_protocol::{ConnectionName, EventId, Except, TenantId, UserId};
 use jiff::Timestamp;
@@ -45,7 +46,7 @@ pub(super) fn prepare(
     publication: Publication,
     caller: &Caller,
     context: &Context,
-    rules: &RulesOf,
+    (rules, types): (&RulesOf, &TypesOf),
     now: Timestamp,
     fresh_id: impl Fn() -> EventId,
 ) -> Result<Prepared, Problem> {
@@ -74,6 +75,8 @@ pub(super) fn prepare(
         }
         let own = user.as_ref().filter(|_| by_rule);
         let key = idempotency_key(&draft, context.key.as_deref(), whole.map(|hash| (index, hash)), own);
+        // After the key: what the type says is not what the publisher sent.
+        types.apply(&tenant, &mut draft, &pointers[index], &mut faults);
         let except = draft.except.take().or_else(|| context.except.clone());
         let except = except.map(|connection| Box::new(Except { connection, of: user }));
         match draft.seal(now, &fresh_id, context.traceparent.clone()) {
@@ -92,7 +95,9 @@ pub(super) fn invalid(faults: Vec<Fault>) -> Problem {
         1 => "1 fault; nothing was stored".to_owned(),
         n => format!("{n} faults; nothing was stored"),
     };
-    Problem::new(Code::Validation, detail).at(faults)
+    let only_templates = !faults.is_empty() && faults.iter().all(|fault| fault.code == FaultCode::Template);
+    let code = if only_templates { Code::Template } else { Code::Validation };
+    Problem::new(code, detail).at(faults)
 }
 
 /// Whose an event is.

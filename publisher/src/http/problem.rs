@@ -94,6 +94,12 @@ problem_codes! {
     InvalidRule = 422 "invalid_rule" "The channel rule is not valid",
     /// The tenant's settings are not valid; `errors` lists every fault. Nothing was changed.
     InvalidSettings = 422 "invalid_settings" "The settings are not valid",
+    /// What is said about the event type is not valid; `errors` lists every fault. Nothing was changed.
+    InvalidEventType = 422 "invalid_event_type" "The event type is not valid",
+    /// The preferences are not valid; `errors` lists every fault. Nothing was changed.
+    InvalidPreferences = 422 "invalid_preferences" "The preferences are not valid",
+    /// The templates of a type cannot be filled: `errors` names the variable that is missing. Nothing was stored.
+    Template = 422 "template" "A template cannot be filled",
     /// The webhook, or what is to be done with it, is not valid; `errors` lists every fault. Nothing was changed.
     InvalidWebhook = 422 "invalid_webhook" "The webhook is not valid",
     /// What is to be done with an inbox is not clear, or its notice does not ask for it; `errors` names the fault. Nothing was changed.

@@ -14,8 +14,9 @@ use crate::event::binary::Attributes;
 use crate::event::count;
 use crate::event::fault::{LISTED_FAULTS, element};
 use crate::event::request::{self, Publication, Unreadable};
-use crate::event::{Fault, FaultCode};
+use crate::event::{Draft, Fault, FaultCode};
 use crate::limits::Left;
+use crate::types::TypesOf;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{Append, Appended};
@@ -115,7 +116,8 @@ pub(super) async fn store(
 ) -> Result<Response, Problem> {
     let (publisher, array) = (caller.publisher(), publication.array);
     let rules = rules_of(app, &caller, &publication.drafts, &context).await?;
-    let sealed = move || prepare(publication, &caller, &context, &rules, now(), fresh_id);
+    let types = types_of(app, &caller, &publication.drafts, &context).await?;
+    let sealed = move || prepare(publication, &caller, &context, (&rules, &types), now(), fresh_id);
     let Prepared { appends, uses } = in_turn(&turn, sealed).await?;
     drop(turn);
     sending.events(appends.len());
@@ -152,6 +154,32 @@ pub(super) async fn store(
         response.headers_mut().extend(rate_headers(&left));
     }
     Ok(response)
+}
+
+/// The types of the tenants that the events are for.
+async fn types_of(
+    app: &App,
+    caller: &Caller,
+    drafts: &[Draft],
+    context: &Context,
+) -> Result<TypesOf, Problem> {
+    let mut found = TypesOf::default();
+    let mut before: Option<Option<&TenantId>> = None;
+    for draft in drafts {
+        let named = draft.tenant.as_ref().or(context.tenant.as_ref());
+        if before == Some(named) {
+            continue;
+        }
+        before = Some(named);
+        // Who may not enter is told so later, with everything else.
+        if let Ok(entry) = caller.enter(named)
+            && !found.has(&entry.tenant)
+        {
+            let types = app.types.of(&entry.tenant).await?;
+            found.add(entry.tenant, types);
+        }
+    }
+    Ok(found)
 }
 
 /// A tenant's limit has no room for the events.

@@ -30,6 +30,7 @@ use carillon_publisher::rules::Rules;
 use carillon_publisher::stats::StatsReader;
 use carillon_publisher::subsystems::Subsystems;
 use carillon_publisher::tenants::Tenants;
+use carillon_publisher::types::Types;
 use carillon_publisher::webhooks::Hint;
 use carillon_publisher::worker::Activation;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -103,6 +104,8 @@ pub(crate) struct Api {
     pub(crate) told: Arc<Mutex<Vec<TenantId>>>,
     /// What was sent to whoever is connected.
     pub(crate) live: Arc<Mutex<Vec<Bytes>>>,
+    /// The event types that it holds; nothing follows them but a test that asks for it.
+    pub(crate) types: Arc<Types>,
     /// An API key for all tenants, with every scope.
     pub(crate) key: String,
     _batcher: Batcher,
@@ -154,11 +157,13 @@ impl Api {
         );
         let limits = Limits::new(None, "api".into());
         tokio::spawn(limits.clone().follow(log.clone(), health.clone()));
+        let types = Arc::new(Types::new(log.clone(), health.clone(), metrics.clone()));
         let app = App {
             intake: batcher.intake(),
             gate: Gate::new(verifier.unwrap(), log.clone(), health.clone()),
             tenants: Tenants::new(log.clone(), health.clone(), policy),
             rules: Rules::new(log.clone(), health.clone(), tell),
+            types: types.clone(),
             presence: Presence::new(nowhere(), metrics.clone()),
             limits,
             stats: StatsReader::new(nowhere().limits(), || Registry::Unknown(DownCause::Starting)),
@@ -184,7 +189,7 @@ impl Api {
             log,
         };
         let key = make_key(&database, None, "publish,read,admin", None).await;
-        Self { database, router: router(Arc::new(app)), announced, told, live, key, _batcher: batcher }
+        Self { database, router: router(Arc::new(app)), announced, told, live, types, key, _batcher: batcher }
     }
 
     /// Sends a request with the key for all tenants.

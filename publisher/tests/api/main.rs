@@ -11,6 +11,7 @@
 mod access;
 mod clients;
 mod cloudevents;
+mod event_types;
 mod faults;
 mod forms;
 mod harness;
@@ -22,6 +23,7 @@ mod mutations;
 mod notices;
 mod outbox;
 mod position;
+mod preferences;
 mod program;
 mod publish;
 mod reading;

@@ -14,7 +14,7 @@ const REQUESTS: [&str; 2] = ["PlainEvent", "CloudEvent"];
 /// Null on the last page, in every list.
 const PAGED: &str = "next";
 /// The shapes in which null has a meaning for other properties, too.
-const WITH_NULL: [&str; 15] = [
+const WITH_NULL: [&str; 20] = [
     "AnalyticsHealth",
     "AnalyticsRow",
     "EventPage",
@@ -22,7 +22,12 @@ const WITH_NULL: [&str; 15] = [
     "InboxPage",
     "LogNumbers",
     "NoticeStatus",
+    "PreferenceDefaultsShown",
+    "PreferenceTest",
+    "PreferencesShown",
+    "Preview",
     "RedisNumbers",
+    "SaidShown",
     "SnoozeBody",
     "TenantSettings",
     "TenantSettingsBody",
@@ -39,6 +44,7 @@ pub(super) fn refine(document: &mut Value) {
     });
     for (path, operation) in operations {
         let of_rules = path.starts_with("/v1/channel-rules");
+        let of_types = path.starts_with("/v1/event-types");
         // No handler sees such a request.
         operation.1["responses"]["431"] = json!({
             "description": "`head_too_large`: URL and headers have more than 32 KiB together, or there are more than 100 headers",
@@ -49,7 +55,10 @@ pub(super) fn refine(document: &mut Value) {
             restrict(&name, &mut parameter["schema"]);
             match name.as_str() {
                 // Rules are set for all tenants, too, and tried in one.
-                "tenant" if of_rules && !path.ends_with("/test") => {
+                "tenant"
+                    if (of_rules && !path.ends_with("/test"))
+                        || (of_types && !path.ends_with("/preview")) =>
+                {
                     parameter["schema"]["pattern"] = grammar::tenant_or_all().into()
                 }
                 "name" if path == "/v1/activity" => parameter["schema"] = grammar::activity(),
@@ -59,6 +68,9 @@ pub(super) fn refine(document: &mut Value) {
                 "by" if path == "/v1/analytics" => {
                     parameter["schema"]["enum"] =
                         json!(["type", "source", "actor", "priority", "hour", "day"]);
+                }
+                "priority" => {
+                    parameter["schema"]["enum"] = json!(["low", "normal", "high", "urgent", "critical"]);
                 }
                 "compare" => parameter["schema"]["enum"] = json!(["previous"]),
                 // A list in one text.
@@ -109,6 +121,9 @@ pub(super) fn refine(document: &mut Value) {
             }
             "ChannelRuleBody" => {
                 members(shape, "/properties").for_each(|(_, schema)| without_null(schema));
+                shape["additionalProperties"] = false.into();
+            }
+            "EventTypeBody" | "PreviewBody" | "PreferencesBody" => {
                 shape["additionalProperties"] = false.into();
             }
             "WebhookBody" | "ReplayBody" | "RotateBody" => shape["additionalProperties"] = false.into(),

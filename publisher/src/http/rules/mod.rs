@@ -12,10 +12,10 @@ pub(super) mod shapes;
 pub(super) mod test;
 pub(super) mod write;
 
-use super::problem::{Code, Problem};
+use super::App;
+use super::problem::Problem;
 use super::query::{self, Query};
 use super::reads::Reader;
-use super::{App, no_entry};
 use crate::access::Caller;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
@@ -24,12 +24,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use carillon_backplane::log::Owner;
 use carillon_platform::rules::Pattern;
-use carillon_protocol::TenantId;
 use http::Uri;
 use std::sync::Arc;
 
-/// Names the installation's rules where a tenant is named.
-const INSTALLATION: &str = "*";
 /// Where rules are tried.
 const TEST: &str = "test";
 
@@ -59,33 +56,14 @@ fn names_somebody(uri: &Uri) -> bool {
     names.into_iter().any(|name| matches!(name, "user" | "roles" | "channel"))
 }
 
-/// Whose rules an administrator asks about: those of the tenant that is named, or of the only one; those of the installation
-/// with a key for all tenants.
+/// Whose rules an administrator asks about.
 fn owner(caller: &Caller, query: &mut Query) -> Result<Owner, Problem> {
-    let named = query.take("tenant");
-    if named.as_deref() == Some(INSTALLATION) {
-        return match caller {
-            Caller::Key(key) if key.tenant.is_none() && key.admin => Ok(Owner::Installation),
-            Caller::Key(key) if key.tenant.is_none() => Err(not_admin()),
-            _ => {
-                let detail = "the installation's rules need an API key for all tenants";
-                Err(Problem::new(Code::TenantForbidden, detail))
-            }
-        };
-    }
-    let asked =
-        named.map(|text| TenantId::new(text).map_err(|fault| query::invalid("tenant", fault.allowed)));
-    let entry = caller.enter(asked.transpose()?.as_ref()).map_err(no_entry)?;
-    if entry.admin { Ok(Owner::Tenant(entry.tenant)) } else { Err(not_admin()) }
+    super::owner::owner(caller, query, "channel rules")
 }
 
 /// Whoever asks for an owner's rules: all of them are read each time, so there are turns for it as for the log.
 fn reader(app: &App, owner: &Owner, caller: &Caller) -> Reader {
     app.reads.reader(owner.name(), &caller.name())
-}
-
-fn not_admin() -> Problem {
-    Problem::new(Code::MissingScope, "channel rules need the scope or capability admin")
 }
 
 /// The pattern in a path.

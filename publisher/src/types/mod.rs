@@ -1,0 +1,26 @@
+//! What is said about types of events, and does this event keep to it?
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`definition`] | what does a tenant say about one type? |
+//! | `schema_check` | what may a tenant's JSON Schema say? |
+//! | `schema` | which data breaks a type's schema, and where? |
+//! | `template` | what does a template make of an event's variables, and if nothing, what is missing? |
+//! | [`locale`] | which language is this text in, and which text does somebody get who reads another one? |
+//! | [`set`] | what do a tenant's types say about this event? |
+//! | [`registry`] | which types has a tenant, and how do publishers hear of other ones? |
+//!
+//! All but the registry is pure: values in, texts or faults out.
+
+pub mod definition;
+pub mod locale;
+pub mod registry;
+mod schema;
+mod schema_check;
+pub mod set;
+mod template;
+
+pub use definition::{Definition, Means, Texts};
+pub use registry::Types;
+pub use schema_check::SCHEMA_BYTES;
+pub use set::{EventType, Rendered, TypeSet, TypesOf, variables};
