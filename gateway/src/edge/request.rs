@@ -229,7 +229,7 @@ mod tests {
         };
         assert_eq!(named(&document["channels"]["socket"]["bindings"]["ws"]), without(&["wait"]));
         assert_eq!(of("stream"), without(&["wait"]));
-        assert_eq!(of("poll"), without(&["ticket", "presence"]));
+        assert_eq!(of("poll"), without(&["ticket", "presence", "inbox"]));
         let of_a_command = ["tenant", "device", "ticket", "token"].map(str::to_owned);
         assert!(of_a_command.iter().all(|name| read.contains(name)));
         assert_eq!(of("command"), of_a_command.into());
