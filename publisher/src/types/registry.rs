@@ -245,10 +245,14 @@ mod tests {
         let (mut state, owner) = (State::default(), Owner::Tenant(tenant("acme")));
         assert!(state.missing(&tenant("acme")).is_empty(), "whoever never had a type costs no question");
         state.moved("acme", 5);
-        assert_eq!(state.missing(&tenant("acme")), [owner.clone()]);
+        assert_eq!(state.missing(&tenant("acme")), std::slice::from_ref(&owner));
         state.moved("acme", 7);
         state.hold(&owner, &stored(5, 1));
-        assert_eq!(state.missing(&tenant("acme")), [owner.clone()], "that is what it was before");
+        assert_eq!(
+            state.missing(&tenant("acme")),
+            std::slice::from_ref(&owner),
+            "that is what it was before"
+        );
         state.hold(&owner, &stored(7, 1));
         assert!(state.missing(&tenant("acme")).is_empty());
         state.moved("acme", 7);
