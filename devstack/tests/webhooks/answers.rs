@@ -1,8 +1,9 @@
 //! What do answers mean, and what becomes of those that never end?
 
 use super::receiver::{OK, Receiver, Reply};
-use super::{failed, publish, put, read, stack, until};
-use serde_json::json;
+use super::{call, failed, publish, put, read, stack, until};
+use reqwest::Method;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 #[test]
@@ -75,6 +76,12 @@ fn five_days_without_a_delivery_disable_an_endpoint_and_say_so() {
         until("it is disabled", async || read(&stack, "five-days", "main").await["state"] == "disabled")
             .await;
         assert_eq!(read(&stack, "five-days", "main").await["reason"], "failing");
+        let url = "/v1/events?tenant=five-days&type=carillon.webhook.disabled&channel=carillon:webhooks";
+        until("the tenant is told", async || {
+            let (_, told) = call(&stack, Method::GET, url, Value::Null).await;
+            told["events"][0]["event"]["data"] == json!({"webhook": "main", "reason": "failing"})
+        })
+        .await;
     });
 }
 

@@ -96,6 +96,7 @@ fn carried(segments: [u16; 8]) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn what(text: &str) -> Option<&'static str> {
         closed(text.parse().unwrap())
@@ -210,5 +211,60 @@ mod tests {
         let open = |text: &str| is_open(text.parse().unwrap(), &opened);
         assert!(open("127.0.0.1") && open("::ffff:127.0.0.1") && open("fd00::1") && open("8.8.8.8"));
         assert!(!open("10.0.0.1") && !open("::1") && !open("fc00::1") && !open("64:ff9b::127.0.0.1"));
+    }
+
+    /// Written anew, as the registry of special-purpose IPv4 addresses lists them.
+    fn is_special(v4: Ipv4Addr) -> bool {
+        let [a, b, c, d] = v4.octets();
+        v4.is_private()
+            || v4.is_loopback()
+            || v4.is_link_local()
+            || v4.is_multicast()
+            || v4.is_documentation()
+            || matches!((a, b), (0, _) | (100, 64..=127) | (198, 18..=19))
+            || matches!((a, b, c), (192, 0, 0) | (192, 88, 99))
+            || (a, b, c, d) == (168, 63, 129, 16)
+            || a >= 240
+    }
+
+    /// Addresses of which many are near the edge of a special network.
+    fn any_v4() -> impl Strategy<Value = Ipv4Addr> {
+        let near = (0..CLOSED_V4.len(), -2i64..=2, any::<bool>()).prop_map(|(at, by, end)| {
+            let (network, prefix, _) = CLOSED_V4[at];
+            let size = 1i64 << (32 - prefix);
+            let edge = i64::from(u32::from_be_bytes(network)) + if end { size } else { 0 };
+            Ipv4Addr::from_bits((edge + by).rem_euclid(1 << 32) as u32)
+        });
+        prop_oneof![near, any::<u32>().prop_map(Ipv4Addr::from_bits)]
+    }
+
+    proptest! {
+        #[test]
+        fn an_ipv4_address_is_closed_exactly_if_it_is_special(v4 in any_v4()) {
+            prop_assert_eq!(closed(v4.into()).is_some(), is_special(v4), "{}", v4);
+        }
+
+        #[test]
+        fn every_form_that_carries_an_ipv4_address_is_as_open_as_that(v4 in any_v4(), rest in any::<u16>()) {
+            let bits = v4.to_bits();
+            let (high, low) = ((bits >> 16) as u16, bits as u16);
+            for form in [
+                [0, 0, 0, 0, 0, 0xffff, high, low],
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low],
+                [0x2002, high, low, rest, 0, 0, 0, rest],
+                [0x2a00, rest, rest, rest, 0, 0x5efe, high, low],
+            ] {
+                let v6 = Ipv6Addr::from(form);
+                prop_assert_eq!(closed(v6.into()).is_some(), is_special(v4), "{} carries {}", v6, v4);
+            }
+        }
+
+        #[test]
+        fn no_ipv6_address_is_open_that_is_not_global_unicast(bits in any::<u128>()) {
+            let v6 = Ipv6Addr::from_bits(bits);
+            let is_global = bits >> 125 == 1;
+            let carries = carried(v6.segments()).is_some();
+            prop_assert!(is_global || carries || closed(v6.into()).is_some(), "{}", v6);
+        }
     }
 }

@@ -203,10 +203,15 @@ impl Inner {
             return Ok(());
         }
         let asked = Instant::now();
-        let slots = self.log.lease_slots(WEBHOOKS, &self.worker).await?;
+        let exist = self.log.webhooks_exist().await?;
+        self.hint.is_wanted.store(exist, Ordering::Relaxed);
+        // Without webhooks there is nothing to hold slots for; those that were held end by themselves.
+        let slots = match exist {
+            true => self.log.lease_slots(WEBHOOKS, &self.worker).await?,
+            false => Vec::new(),
+        };
         projector::slots(WEBHOOKS, slots.len());
         self.shared.leases.renewed(slots, asked);
-        self.hint.is_wanted.store(self.log.webhooks_exist().await?, Ordering::Relaxed);
         self.state().renewed = Some(asked);
         Ok(())
     }

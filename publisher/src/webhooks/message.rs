@@ -4,7 +4,6 @@
 //! JavaScript rounds numbers above 2^53, and CloudEvents knows integers of 32 bits only.
 
 use carillon_protocol::{Epoch, Seq, TenantId};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,16 +29,6 @@ pub(super) fn body(event: &str, tenant: &TenantId, epoch: &Epoch, seq: Seq) -> V
         Some(members) => format!("{{{place},{members}"),
     }
     .into_bytes()
-}
-
-/// The type of an event.
-pub(super) fn kind(event: &str) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Typed<'a> {
-        #[serde(borrow)]
-        r#type: Cow<'a, str>,
-    }
-    serde_json::from_str::<Typed<'_>>(event).ok().map(|typed| typed.r#type)
 }
 
 fn without_place(event: &str) -> String {
@@ -90,12 +79,6 @@ mod tests {
         );
         assert_eq!(value["data"], json!({"seq": 1, "epoch": 2}));
         assert_eq!(sent("{}", 1).1["seq"], 1);
-    }
-
-    #[test]
-    fn the_type_is_found_wherever_it_stands() {
-        assert_eq!(kind(r#"{"data":{"type":"inner"},"type":"out\u0065r"}"#).as_deref(), Some("outer"));
-        assert_eq!(kind("{}"), None);
     }
 
     #[test]

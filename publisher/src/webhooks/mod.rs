@@ -14,6 +14,7 @@
 //! | `schedule` | when is a failed delivery tried again? |
 //! | `message` | what is sent of an event, and under which name? |
 //! | `wanted` | which events does a webhook send? |
+//! | `notice` | how does a tenant hear that one of its webhooks was disabled? |
 //! | `metrics` | what is counted? |
 //!
 //! **Invariants.** The cursor passes an event only when the receiver has answered 2xx, or a row says how it failed. A sender of an
@@ -26,6 +27,7 @@ mod dispatcher;
 mod lease;
 mod message;
 mod metrics;
+mod notice;
 mod schedule;
 mod track;
 mod turn;

@@ -8,6 +8,7 @@ use super::batch::{Batch, Item};
 use super::lease::Leases;
 use super::message;
 use super::metrics;
+use super::notice;
 use super::wanted::Wanted;
 use carillon_backplane::log::{Log, LogError, LogPage, LoggedEvent, OpenWebhook, Slot};
 use carillon_platform::outbound::{Outbound, Wanted as Bodies};
@@ -225,6 +226,9 @@ impl Turn {
         if let Some(reason) = disabled {
             metrics::disabled(reason);
             tracing::warn!(tenant = %self.tenant, webhook = self.id, reason, "a webhook was disabled");
+            if let Err(error) = notice::disabled(&self.shared.log, &self.tenant, &self.id, reason).await {
+                tracing::warn!(%error, tenant = %self.tenant, webhook = self.id, "the tenant was not told");
+            }
         }
         Ok(true)
     }

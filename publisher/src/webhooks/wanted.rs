@@ -1,7 +1,7 @@
 //! Which events does a webhook send? (pure)
 
-use super::message;
 use carillon_backplane::log::LoggedEvent;
+use carillon_protocol::event::event_type;
 use carillon_protocol::{ChannelPattern, TypePattern};
 
 /// Patterns of types and of channels. Of each kind none means all.
@@ -29,7 +29,7 @@ impl Wanted {
             || event.channels.iter().any(|channel| self.channels.iter().any(|wanted| wanted.allows(channel)));
         of_channel
             && (self.types.is_empty()
-                || message::kind(&event.body)
+                || event_type(event.body.as_bytes())
                     .is_some_and(|kind| self.types.iter().any(|wanted| wanted.matches(&kind))))
     }
 }
