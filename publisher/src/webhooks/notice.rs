@@ -72,6 +72,7 @@ fn event(webhook: &str, reason: &str, id: &str, now: Timestamp) -> Option<NewEve
         time,
         traceparent: None,
         latest: None,
+        notice: None,
     })
 }
 
