@@ -120,15 +120,15 @@ END $$;
 
 -- Whether arrays and objects are nested deeper than `levels`. Few have as many brackets as that; of those the innermost pairs are
 -- taken away level by level.
-CREATE FUNCTION carillon.is_deeper(json text, levels integer) RETURNS boolean
+CREATE FUNCTION carillon.is_deeper(document text, levels integer) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE SET search_path = carillon, pg_temp AS $$
 DECLARE
     brackets text;
 BEGIN
-    IF length(json) - length(replace(replace(json, '{', ''), '[', '')) <= levels THEN
+    IF length(document) - length(replace(replace(document, '{', ''), '[', '')) <= levels THEN
         RETURN false;
     END IF;
-    brackets := regexp_replace(regexp_replace(json, '"([^"\\]|\\.)*"', '', 'g'), '[^][{}]+', '', 'g');
+    brackets := regexp_replace(regexp_replace(document, '"([^"\\]|\\.)*"', '', 'g'), '[^][{}]+', '', 'g');
     FOR level IN 1..levels LOOP
         EXIT WHEN brackets = '';
         brackets := regexp_replace(brackets, '\[\]|\{\}', '', 'g');
@@ -152,7 +152,7 @@ DECLARE
     before  text := pg_catalog.current_setting('carillon.maintenance', true);
     faults  jsonb[] := '{}';
     targets text[] := '{}';
-    json    text;
+    document    text;
     size    integer;
     now     timestamptz := clock_timestamp();
     begun   bigint := nullif(pg_catalog.current_setting('carillon.outbox_first', true), '')::bigint;
@@ -239,13 +239,13 @@ BEGIN
     END IF;
 
     -- Without a key JSON null is no data; with one it says that the key has no value any more.
-    json := CASE WHEN publish.key IS NOT NULL OR publish.data <> 'null'::jsonb THEN publish.data::text END;
-    IF carillon.is_deeper(json, 63) THEN
+    document := CASE WHEN publish.key IS NOT NULL OR publish.data <> 'null'::jsonb THEN publish.data::text END;
+    IF carillon.is_deeper(document, 63) THEN
         faults := faults || carillon.publish_fault('/data', 'too_deep', 'nested deeper than 64 levels');
     END IF;
 
-    IF cardinality(faults) = 0 AND octet_length(json) > 40000 THEN
-        size := carillon.event_size(json, coalesce(publish."time", date_trunc('milliseconds', now)),
+    IF cardinality(faults) = 0 AND octet_length(document) > 40000 THEN
+        size := carillon.event_size(document, coalesce(publish."time", date_trunc('milliseconds', now)),
             ARRAY[publish.type, coalesce(publish.source, 'api'), coalesce(publish.id, repeat('0', 36)), publish.subject,
                 publish.actor, publish.priority, publish.key, publish.traceparent],
             ARRAY['type', 'source', 'id', 'subject', 'actor', 'priority', 'latestkey', 'traceparent']);
@@ -264,7 +264,7 @@ BEGIN
 
     INSERT INTO outbox (tenant_id, at, event_id, type, source, subject, actor, priority, key, channels, time, data, traceparent, first)
     VALUES (publish.tenant, now, publish.id, publish.type, coalesce(publish.source, 'api'), publish.subject, publish.actor,
-        publish.priority, publish.key, targets, publish."time", json,
+        publish.priority, publish.key, targets, publish."time", document,
         CASE WHEN publish.traceparent ~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN publish.traceparent END, begun)
     RETURNING outbox.id INTO answer;
     IF begun IS NULL THEN
@@ -276,14 +276,14 @@ END $$;
 
 -- How many bytes an event's compact CloudEvents JSON has. Postgres writes a space behind each comma and colon outside of texts; of
 -- more than half as many bytes again as are allowed that is not looked at.
-CREATE FUNCTION carillon.event_size(json text, happened timestamptz, members text[], names text[]) RETURNS integer
+CREATE FUNCTION carillon.event_size(document text, happened timestamptz, members text[], names text[]) RETURNS integer
     LANGUAGE plpgsql IMMUTABLE SET search_path = carillon, pg_temp AS $$
 DECLARE
-    size  integer := octet_length(json);
+    size  integer := octet_length(document);
     shape text;
 BEGIN
     IF size <= 2 * 65536 THEN
-        shape := regexp_replace(json, '"([^"\\]|\\.)*"', '', 'g');
+        shape := regexp_replace(document, '"([^"\\]|\\.)*"', '', 'g');
         size := size - (length(shape) - length(replace(shape, ' ', '')));
     END IF;
     FOR n IN 1..cardinality(members) LOOP
