@@ -40,6 +40,15 @@ async fn becomes(stack: &Stack, path: &str, state: &str, reasons: &[&str]) -> (u
     }
 }
 
+/// Waits until the publisher has read of both gateways; it is up as soon as it knows one.
+async fn both_serve(stack: &Stack) {
+    let seen = wait::until("both gateways in the registry", PATIENCE, || async {
+        let (_, health) = ask(stack, "/v1/health/websocket").await;
+        (health["state"] == "up" && health["nodes"]["serving"] == 2).then_some(())
+    });
+    seen.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn health_tells_the_numbers_of_each_part_and_who_may_see_which() {
     let _alone = alone().await;
@@ -145,7 +154,7 @@ async fn a_frozen_redis_is_degraded_and_a_frozen_postgres_is_down() {
     let scene = Scene::start(StackConfig { gateways: 2, ..StackConfig::default() }).await;
     let stack = &scene.stack;
     scene.publish(1).await;
-    becomes(stack, "/v1/health/websocket", "up", &[]).await;
+    both_serve(stack).await;
     stack.redis().process().freeze().unwrap();
     let (status, websocket) = becomes(stack, "/v1/health/websocket", "degraded", &["redis"]).await;
     assert_eq!((status, &websocket["redis"]["up"]), (200, &json!(false)), "{websocket}");
@@ -153,8 +162,7 @@ async fn a_frozen_redis_is_degraded_and_a_frozen_postgres_is_down() {
     assert_eq!(status, 200);
     stack.redis().process().thaw().unwrap();
     becomes(stack, "/v1/health/events", "up", &[]).await;
-    let (_, websocket) = becomes(stack, "/v1/health/websocket", "up", &[]).await;
-    assert_eq!(websocket["nodes"]["serving"], 2, "{websocket}");
+    both_serve(stack).await;
 
     stack.postgres().process().freeze().unwrap();
     let (status, events) = becomes(stack, "/v1/health/events", "down", &["database"]).await;
@@ -179,7 +187,7 @@ async fn a_redis_that_only_refuses_announcements_is_degraded() {
     let mut scene = Scene::start(StackConfig::default()).await;
     scene.follow_at(0, 1).await;
     let stack = &scene.stack;
-    becomes(stack, "/v1/health/websocket", "up", &[]).await;
+    both_serve(stack).await;
     stack.redis().command("ACL SETUSER default -publish").await.unwrap();
     scene.publish(1).await;
     let (status, events) = becomes(stack, "/v1/health/events", "degraded", &["redis"]).await;
