@@ -282,6 +282,8 @@ async fn i1_an_event_comes_with_its_transaction_or_not_at_all() {
         FROM carillon.events WHERE tenant_id IN ('tx-a', 'tx-b'))";
     until(&api.database, &format!("SELECT coalesce({expected} = {arrived}, false)")).await;
     let twice = "SELECT count(*) FROM carillon.events WHERE tenant_id IN ('tx-a', 'tx-b')";
+    until(&api.database, &format!("SELECT ({twice}) >= 26")).await;
+    until(&api.database, "SELECT count(*) = 0 FROM carillon.outbox WHERE tenant_id LIKE 'tx-%'").await;
     assert_eq!(api.database.sql(twice), "26", "13 transactions of two events each");
     assert_eq!(api.database.sql("SELECT count(*) FROM carillon.outbox WHERE tenant_id LIKE 'tx-%'"), "0");
     let deadline = Instant::now() + Duration::from_secs(10);
