@@ -20,8 +20,10 @@ use tokio_util::sync::CancellationToken;
 /// A publisher's mover in this process; it ends with this value.
 struct Moving {
     stop: CancellationToken,
-    announced: Arc<Mutex<Vec<Batch>>>,
 }
+
+/// What movers have announced: those of all tests share one outbox, and each moves what it finds.
+static ANNOUNCED: Mutex<Vec<Batch>> = Mutex::new(Vec::new());
 
 impl Drop for Moving {
     fn drop(&mut self) {
@@ -33,20 +35,18 @@ fn moving(database: &Database, policy: Policy) -> Moving {
     let log = database.log(Role::Publisher);
     let stop = CancellationToken::new();
     let health = Health::new(log.clone(), Activation::default(), stop.clone());
-    let announced: Arc<Mutex<Vec<Batch>>> = Arc::default();
-    let sink = announced.clone();
     let limits = Limits::new(None, "outbox".into());
     tokio::spawn(limits.clone().follow(log.clone(), health.clone()));
     let mover = Mover::new(Parts {
         tenants: Tenants::new(log.clone(), health.clone(), policy),
         limits,
-        announce: Arc::new(move |batch| sink.lock().unwrap().push(batch)),
+        announce: Arc::new(|batch| ANNOUNCED.lock().unwrap().push(batch)),
         metrics: Arc::new(Metrics::new()),
         health,
         log,
     });
     tokio::spawn(mover.run(Listening::Notify, stop.clone()));
-    Moving { stop, announced }
+    Moving { stop }
 }
 
 /// A login that may publish for these tenants.
@@ -260,7 +260,7 @@ async fn until(database: &Database, query: &str) {
 async fn i1_an_event_comes_with_its_transaction_or_not_at_all() {
     let api = Api::new().await;
     let mut client = shop(&api.database, "tx", &["tx-a", "tx-b"]).await;
-    let moving = moving(&api.database, Policy::Auto);
+    let _moving = moving(&api.database, Policy::Auto);
     api.database.sql("CREATE TABLE public.orders (n int PRIMARY KEY); GRANT INSERT ON public.orders TO tx");
     for n in 0..20_i32 {
         let transaction = client.transaction().await.unwrap();
@@ -287,8 +287,13 @@ async fn i1_an_event_comes_with_its_transaction_or_not_at_all() {
     assert_eq!(api.database.sql(twice), "26", "13 transactions of two events each");
     assert_eq!(api.database.sql("SELECT count(*) FROM carillon.outbox WHERE tenant_id LIKE 'tx-%'"), "0");
     let deadline = Instant::now() + Duration::from_secs(10);
-    let announced =
-        || -> usize { moving.announced.lock().unwrap().iter().map(|batch| batch.events.len()).sum() };
+    let announced = || -> usize {
+        let all = ANNOUNCED.lock().unwrap();
+        all.iter()
+            .filter(|batch| batch.tenant.as_str().starts_with("tx-"))
+            .map(|batch| batch.events.len())
+            .sum()
+    };
     while announced() < 26 {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(10)).await;
