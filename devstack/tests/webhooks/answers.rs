@@ -2,6 +2,7 @@
 
 use super::receiver::{OK, Receiver, Reply};
 use super::{call, failed, publish, put, read, stack, until};
+use carillon_devstack::stack::Stack;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -87,27 +88,36 @@ fn five_days_without_a_delivery_disable_an_endpoint_and_say_so() {
     });
 }
 
+/// The longest of twenty waits from a publish to its arrival.
+async fn longest_wait(stack: &Stack, well: &Receiver) -> Duration {
+    let mut longest = Duration::ZERO;
+    for _ in 0..20 {
+        let last = publish(stack, "patient", "order.paid", 1).await;
+        let began = std::time::Instant::now();
+        until("it arrives", async || well.seqs().last() == Some(&last)).await;
+        longest = longest.max(began.elapsed());
+    }
+    longest
+}
+
+/// Beside what the same endpoint waits alone, in the same run: a busy machine is no delay by others.
 #[test]
 fn endpoints_that_hang_delay_no_other_by_more_than_a_second() {
     super::wire::block_on(async {
         let (stack, well) = (stack().await, Receiver::start(|_| OK).await);
         let hangs = Receiver::start(|_| Reply::Silence).await;
         publish(&stack, "patient", "a", 1).await;
+        put(&stack, "patient", "well", json!({"url": well.url})).await;
+        let alone = longest_wait(&stack, &well).await;
         for n in 0..8 {
             put(&stack, "patient", &format!("hangs-{n}"), json!({"url": hangs.url, "ordered": n % 2 == 0}))
                 .await;
         }
-        put(&stack, "patient", "well", json!({"url": well.url})).await;
-        let mut waits = Vec::new();
-        for _ in 0..20 {
-            let last = publish(&stack, "patient", "order.paid", 1).await;
-            let began = std::time::Instant::now();
-            until("it arrives", async || well.seqs().last() == Some(&last)).await;
-            waits.push(began.elapsed());
-        }
-        // Behind a single request that hangs it would be 15 s. A busy machine may delay one by more than a second, not half of them.
-        waits.sort_unstable();
-        assert!(waits[10] < Duration::from_secs(1) && waits[19] < Duration::from_secs(5), "{waits:?}");
+        let beside = longest_wait(&stack, &well).await;
+        assert!(
+            beside < alone + Duration::from_secs(1),
+            "{beside:?} beside those that hang, {alone:?} alone"
+        );
         assert!(hangs.messages().len() >= 8, "each was asked");
     });
 }
