@@ -15,7 +15,7 @@ RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox retention versions check pages fmt build \
-  chart chart-cluster compose dist image observability loadtest drill hostile generators clients proxies
+  chart chart-cluster compose dist image observability loadtest drill hostile generators clients proxies web
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,13 +44,16 @@ install: debug ## Install the servers that are missing (needs root and apt).
 	devstack/versions/fetch.sh 18 >/dev/null
 	deploy/envoy/fetch.sh >/dev/null
 
-test: unit interop ## Run every test: unit, property, system with real servers, and foreign clients.
+test: unit interop web ## Run every test: unit, property, system with real servers, foreign clients, and the libraries for pages.
 
 unit: install ## Build the services and run the Rust tests against real Postgres, Redis and HAProxy.
 	$(CARGO) test --workspace --locked
 
 interop: debug ## Let WebSocket clients that nobody here wrote use a running stack.
 	loadtest/interop/run.sh
+
+web: debug ## Install, build, check and test the libraries for pages, against a running stack, too (Node 20.19 or newer).
+	web/run.sh
 
 generators: debug ## Let generators make clients of /openapi.json, compile and run them, and write docs/GENERATORS.md (Node, Python, Maven, Go; a quarter of an hour).
 	loadtest/generators/run.sh

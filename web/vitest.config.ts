@@ -1,0 +1,8 @@
+import { existsSync } from 'node:fs'
+import { defineConfig } from 'vitest/config'
+
+const workspaces = ['client', 'react', 'ui', 'server', 'examples']
+
+export default defineConfig({
+  test: { projects: workspaces.filter((name) => existsSync(new URL(`${name}/vitest.config.ts`, import.meta.url))) },
+})
