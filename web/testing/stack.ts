@@ -1,0 +1,63 @@
+// Where does a real installation for tests come from?
+
+import { execFile } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/** What `carillon up --json` tells. */
+export interface Stack {
+  /** The one address that serves everything. */
+  lb: string
+  gateways: string[]
+  publisher: string
+  jwt_secret: string
+  api_key: string
+  database_url: string
+  /** Process ids by name: `publisher`, `gateway-1`, … */
+  pids: Record<string, number>
+  /** Stops it and deletes its data. */
+  down(): Promise<void>
+}
+
+/** Starts a stack of its own from the debug binaries (`CARILLON_BIN` names others). */
+export async function startStack(...options: string[]): Promise<Stack> {
+  const program = process.env.CARILLON_BIN ?? fileURLToPath(new URL('../../target/debug/carillon', import.meta.url))
+  if (!existsSync(program)) throw new Error(`${program} is missing: make debug`)
+  const data = mkdtempSync(join(tmpdir(), 'carillon-web-stack-'))
+  const down = async () => {
+    await run(program, ['--data', data, 'down']).catch(() => {})
+    rmSync(data, { recursive: true, force: true })
+  }
+  try {
+    const { stdout } = await run(program, ['--data', data, 'up', '--detach', '--json', '--no-demo', ...options])
+    return { ...JSON.parse(stdout), down }
+  } catch (error) {
+    await down()
+    throw error
+  }
+}
+
+/** Waits for a condition with a deadline. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>, milliseconds = 10_000): Promise<void> {
+  const deadline = Date.now() + milliseconds
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${milliseconds} ms`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+/** A port of this machine that nobody has. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+}
