@@ -1,5 +1,6 @@
 /** What does `@carillon/client` offer? */
 
+export { createClient } from './client.js'
 export { CarillonError, Unauthorized } from './errors.js'
 export { formatPosition, parsePosition } from './position.js'
 export type {

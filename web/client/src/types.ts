@@ -197,6 +197,8 @@ export interface ClientOptions {
   readonly autoConnect?: boolean
   /** Default: on the console as warnings, `misuse` in development only. */
   readonly onError?: (error: CarillonError) => void
+  /** Where the platform has none (Node before 22): `ws`, say. Without one it goes on over event streams. */
+  readonly WebSocket?: typeof globalThis.WebSocket | undefined
 }
 
 // ---------------------------------------------------------------------------------------------------- client

@@ -1,0 +1,389 @@
+/** Which channels are wanted, who listens in them, who is there and who types? */
+
+import type { Want } from './connection.js'
+import { CarillonError } from './errors.js'
+import { createListeners, type Listeners } from './listeners.js'
+import { isAfter } from './position.js'
+import type { Frame } from './transport.js'
+import type {
+  CarillonEvent,
+  Channel,
+  HistoryPage,
+  Live,
+  LiveOptions,
+  Member,
+  Position,
+  PresenceSnapshot,
+  Published,
+  PublishOptions,
+  Signal,
+  Unsubscribe,
+} from './types.js'
+
+/** A channel is left a little after its last listener has gone: pages take a part away and put it back. */
+const LINGER_MS = 250
+const TYPING_MS = 3_000
+const TYPING_END_MS = 5_000
+/** Without another `start` somebody is taken not to type any more. */
+const TYPING_FORGET_MS = 10_000
+
+export interface ChannelsHost {
+  wake(): void
+  sync(): void
+  request(frame: object): Promise<Frame>
+  isOpen(): boolean
+  user(): string | undefined
+  publish(channel: string, type: string, data: unknown, options?: PublishOptions): Promise<Published>
+  history(channel: string, options: { limit?: number; since?: Position | string; type?: string }): Promise<HistoryPage>
+  latest(channel: string): Promise<HistoryPage>
+  live<State>(options: LiveOptions<State> & { channels?: readonly string[] }): Live<State>
+  report(error: CarillonError): void
+}
+
+interface Entry {
+  readonly channel: string | null
+  readonly pattern: string
+  readonly handler: (event: CarillonEvent) => unknown
+  /** Events wait here while the past is read. */
+  waiting: CarillonEvent[] | null
+  past: Promise<void> | null
+}
+
+interface Room {
+  readonly channel: Channel
+  refs: number
+  watchers: number
+  meta: unknown
+  since: Position | null
+  error: CarillonError | null
+  lingering: ReturnType<typeof setTimeout> | undefined
+  waiters: { resolve(position: Position): void; reject(error: CarillonError): void }[]
+  presence: PresenceSnapshot
+  readonly presenceListeners: Listeners<PresenceSnapshot>
+  typing: Map<string, ReturnType<typeof setTimeout>>
+  users: readonly string[]
+  readonly typingListeners: Listeners<readonly string[]>
+  signals: { pattern: string; listener(signal: Signal): void }[]
+}
+
+const NOBODY: PresenceSnapshot = Object.freeze({ count: 0, members: [], stale: true, error: null })
+
+export const matches = (pattern: string, type: string) =>
+  pattern.endsWith('*') ? type.startsWith(pattern.slice(0, -1)) : pattern === type
+
+/** Runs at most once. */
+export function once(undo: () => void): Unsubscribe {
+  let done = false
+  return () => {
+    if (!done) undo()
+    done = true
+  }
+}
+
+export function createChannels(host: ChannelsHost) {
+  const rooms = new Map<string, Room>()
+  let entries: readonly Entry[] = []
+  /** Channels one is in without asking, as the last welcome told them. */
+  let own: ReadonlySet<string> = new Set()
+  let everything = true
+  const heard = new Set<string>()
+
+  const failed = (cause: unknown) => host.report(new CarillonError('handler', `a listener threw: ${cause}`, { cause }))
+
+  function hold(room: Room): Unsubscribe {
+    clearTimeout(room.lingering)
+    if (room.refs++ === 0 && room.lingering === undefined) {
+      room.error = null
+      host.sync()
+    }
+    room.lingering = undefined
+    host.wake()
+    return once(() => {
+      if (--room.refs === 0)
+        room.lingering = setTimeout(() => {
+          room.lingering = undefined
+          room.since = null
+          host.sync()
+        }, LINGER_MS)
+    })
+  }
+
+  function watch(room: Room): Unsubscribe {
+    const release = hold(room)
+    if (room.watchers++ === 0) host.sync()
+    return once(() => {
+      room.watchers--
+      if (!room.watchers) host.sync()
+      release()
+    })
+  }
+
+  const isHeld = (room: Room) => room.refs > 0 || room.lingering !== undefined
+
+  function add(channel: string | null, pattern: string, handler: Entry['handler'], history?: number): Unsubscribe {
+    const entry: Entry = { channel, pattern, handler, waiting: history ? [] : null, past: null }
+    entries = [...entries, entry]
+    const release = channel === null ? host.wake() : hold(rooms.get(channel)!)
+    if (history)
+      entry.past = past(entry, history).catch((error) => {
+        host.report(error)
+        for (const event of entry.waiting ?? []) call(entry, event)
+        entry.waiting = null
+      })
+    return once(() => {
+      entries = entries.filter((one) => one !== entry)
+      release?.()
+    })
+  }
+
+  /** First the past, then what came while it was read. */
+  async function past(entry: Entry, limit: number) {
+    const channel = rooms.get(entry.channel!)!.channel
+    const from = await channel.ready()
+    let page = await channel.history({ limit, type: entry.pattern })
+    // A publisher may be a moment behind the gateway.
+    while (page.position.epoch === from.epoch && page.position.seq < from.seq) {
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      page = await channel.history({ limit, type: entry.pattern })
+    }
+    if (!entries.includes(entry)) return
+    const late = entry.waiting!
+    for (const event of page.events) await call(entry, event)
+    for (let event = late.shift(); event; event = late.shift())
+      if (isAfter(event.seq, event.epoch, page.position)) await call(entry, event)
+    entry.waiting = null
+  }
+
+  function call({ handler }: Entry, event: CarillonEvent): Promise<unknown> | undefined {
+    try {
+      const result = handler(event)
+      if (result && typeof (result as Promise<unknown>).then === 'function') return Promise.resolve(result).catch(failed)
+    } catch (error) {
+      failed(error)
+    }
+    return undefined
+  }
+
+  /** The event is this tab's: by a channel of its own, or one that was joined here before it. */
+  const inChannel = (name: string, { seq, epoch }: CarillonEvent) => {
+    const room = rooms.get(name)
+    return !!room && isHeld(room) && !!room.since && isAfter(seq, epoch, room.since)
+  }
+
+  function deliver(event: CarillonEvent): Promise<unknown>[] {
+    const running: Promise<unknown>[] = []
+    const mine = event.channels.filter((name) => own.has(name) || inChannel(name, event))
+    if (!mine.length && !everything) return running
+    for (const entry of entries) {
+      if (!matches(entry.pattern, event.type) || (entry.channel !== null && !mine.includes(entry.channel))) continue
+      if (entry.waiting) {
+        entry.waiting.push(event)
+        running.push(entry.past!)
+        continue
+      }
+      const promise = call(entry, event)
+      if (promise) running.push(promise)
+    }
+    return running
+  }
+
+  function showPresence(room: Room, next: Partial<PresenceSnapshot>) {
+    room.presence = Object.freeze({ ...room.presence, ...next })
+    room.presenceListeners.emit(room.presence)
+  }
+
+  function presence(room: Room, { sync, members = [], joined = [], left = [], updated = [], count, stale = false }: Frame) {
+    const known = new Map<string, Member>(sync ? [] : room.presence.members.map((member) => [member.user, member]))
+    for (const user of left) known.delete(user)
+    for (const member of [...members, ...joined, ...updated] as Member[]) known.set(member.user, Object.freeze(member))
+    showPresence(room, { count, members: [...known.values()].sort((a, b) => a.since - b.since), stale: !!stale, error: null })
+  }
+
+  function types(room: Room, user: string, started: boolean) {
+    clearTimeout(room.typing.get(user))
+    const was = room.typing.has(user)
+    if (started)
+      room.typing.set(
+        user,
+        setTimeout(() => types(room, user, false), TYPING_FORGET_MS),
+      )
+    else room.typing.delete(user)
+    if (was === started) return
+    room.users = Object.freeze([...room.typing.keys()])
+    room.typingListeners.emit(room.users)
+  }
+
+  function signal({ channel, from, event }: Frame) {
+    const room = rooms.get(channel)
+    if (!room) return
+    if (event.type === 'typing') return void (from !== host.user() && types(room, from, event.data?.state === 'start'))
+    // A frame that was sent twice, because its answer was lost, is one.
+    const key = event.id && `${from} ${channel} ${event.id}`
+    if (key && heard.has(key)) return
+    if (key && heard.add(key).size > 256) heard.delete(heard.values().next().value!)
+    const given: Signal = Object.freeze({ channel, from, ...event })
+    for (const { pattern, listener } of room.signals)
+      if (matches(pattern, given.type))
+        try {
+          listener(given)
+        } catch (error) {
+          failed(error)
+        }
+  }
+
+  function create(name: string): Room {
+    let [startedAt, ending] = [0, undefined as ReturnType<typeof setTimeout> | undefined]
+    const sendTyping = (state: 'start' | 'stop') => {
+      if (host.isOpen()) host.request({ type: 'typing', channel: name, state }).catch(host.report)
+    }
+    const stop = () => {
+      clearTimeout(ending)
+      if (startedAt) sendTyping('stop')
+      startedAt = 0
+    }
+    const channel: Channel = {
+      name,
+      on: (pattern, handler, options) => add(name, pattern, handler as Entry['handler'], options?.history),
+      join: () => hold(room),
+      ready: () =>
+        room.error
+          ? Promise.reject(room.error)
+          : room.since
+            ? Promise.resolve(room.since)
+            : new Promise((resolve, reject) => {
+                room.waiters.push({ resolve, reject })
+              }),
+      get error() {
+        return room.error
+      },
+      history: (options = {}) => host.history(name, options as { limit?: number }),
+      latest: () => host.latest(name),
+      publish: (type, data, options) => host.publish(name, type, data, options),
+      onSignal(pattern, listener) {
+        const entry = { pattern, listener: listener as (signal: Signal) => void }
+        room.signals = [...room.signals, entry]
+        const release = hold(room)
+        return once(() => {
+          room.signals = room.signals.filter((one) => one !== entry)
+          release()
+        })
+      },
+      typing: {
+        start() {
+          const now = performance.now()
+          clearTimeout(ending)
+          ending = setTimeout(stop, TYPING_END_MS)
+          if (startedAt && now - startedAt < TYPING_MS) return
+          startedAt = now
+          sendTyping('start')
+        },
+        stop,
+        get users() {
+          return room.users
+        },
+        on(listener) {
+          const [remove, release] = [room.typingListeners.add(listener), hold(room)]
+          return once(() => {
+            remove()
+            release()
+          })
+        },
+      },
+      presence: {
+        get snapshot() {
+          return room.presence
+        },
+        on(listener) {
+          const [remove, release] = [room.presenceListeners.add(listener), watch(room)]
+          return once(() => {
+            remove()
+            release()
+          })
+        },
+        async set(meta) {
+          room.meta = meta
+          if (host.isOpen() && isHeld(room)) await host.request({ type: 'presence', channel: name, meta })
+        },
+      },
+      state: (options) => host.live({ ...options, channels: [name] }),
+    }
+    const room: Room = {
+      channel,
+      refs: 0,
+      watchers: 0,
+      meta: undefined,
+      since: null,
+      error: null,
+      lingering: undefined,
+      waiters: [],
+      presence: NOBODY,
+      presenceListeners: createListeners(failed),
+      typing: new Map(),
+      users: Object.freeze([]),
+      typingListeners: createListeners(failed),
+      signals: [],
+    }
+    return room
+  }
+
+  return {
+    add,
+    deliver,
+    channel(name: string): Channel {
+      const room = rooms.get(name) ?? create(name)
+      rooms.set(name, room)
+      return room.channel
+    },
+    wanted(): ReadonlyMap<string, Want> {
+      const wanted = new Map<string, Want>()
+      for (const [name, room] of rooms) if (isHeld(room)) wanted.set(name, { watch: room.watchers > 0, meta: room.meta })
+      return wanted
+    },
+    joined(names: readonly string[], position: Position) {
+      for (const name of names) {
+        const room = rooms.get(name)
+        if (!room || !isHeld(room)) continue
+        room.since ??= position
+        room.error = null
+        for (const { resolve } of room.waiters.splice(0)) resolve(room.since)
+      }
+    },
+    refused(names: readonly string[], error: CarillonError) {
+      for (const name of names) {
+        const room = rooms.get(name)
+        if (!room || !isHeld(room)) continue
+        room.error = error
+        room.since = null
+        host.report(error)
+        for (const { reject } of room.waiters.splice(0)) reject(error)
+      }
+    },
+    welcome({ user, roles = [] }: Frame) {
+      own = new Set(['tenant', `user:${user}`, ...roles.map((role: string) => `role:${role}`)])
+      // An API key gets all there is.
+      everything = `${user}`.startsWith('key')
+    },
+    /** The epoch is another one: positions of before say nothing. */
+    restart(position: Position | null) {
+      for (const room of rooms.values()) if (room.since) room.since = position
+    },
+    frame(frame: Frame) {
+      if (frame.type === 'signal') signal(frame)
+      else if (frame.type === 'presence') {
+        const room = rooms.get(frame.channel)
+        if (room) presence(room, frame)
+      } else if (frame.type === 'error')
+        for (const name of frame.channels ?? []) {
+          const room = rooms.get(name)
+          if (room) showPresence(room, { stale: true, error: new CarillonError(frame.code, frame.message) })
+        }
+    },
+    /** The connection went: what is for the moment alone is not known any more. */
+    away() {
+      for (const room of rooms.values()) {
+        for (const user of [...room.typing.keys()]) types(room, user, false)
+        if (!room.presence.stale) showPresence(room, { stale: true })
+      }
+    },
+  }
+}

@@ -1,0 +1,437 @@
+/** How do the parts make one client? */
+
+import { createChannels } from './channels.js'
+import { type Connection, type ConnectionHost, createConnection } from './connection.js'
+import { CarillonError } from './errors.js'
+import { createInbox } from './inbox.js'
+import { createListeners } from './listeners.js'
+import { createLive } from './live.js'
+import { formatPosition, parsePosition } from './position.js'
+import { createRequest } from './rest.js'
+import { createStream, eventOf } from './stream.js'
+import { createTabs, type Tabs, tabsWork } from './tabs.js'
+import { createTokens } from './tokens.js'
+import { claims, type Frame } from './transport.js'
+import type {
+  AnyEvents,
+  CarillonEvent,
+  Client,
+  ClientOptions,
+  ConnectionState,
+  HistoryPage,
+  Position,
+  PositionLike,
+  Published,
+  PublishOptions,
+  RequestOptions,
+  RestAnswer,
+  Resync,
+} from './types.js'
+
+const ACK_MS = 1_000
+const PAGE = 200
+
+export function createClient<Events extends object = AnyEvents>(options: ClientOptions): Client<Events> {
+  const base = options.url.replace(/\/+$/, '').replace(/^ws/, 'http')
+  const tenant = options.tenant
+  const tokens = createTokens(options.getToken)
+  const request = createRequest((options.api ?? base).replace(/\/+$/, ''), tenant, tokens)
+  const name = options.name ?? `carillon ${base} ${tenant ?? ''}`
+  const key = `${name} cursor`
+
+  let state: ConnectionState = Object.freeze({ status: 'idle', code: 'idle', reason: 'nothing was asked for yet' })
+  let connection: Connection | Tabs | null = null
+  let person: string | null = null
+  let starting = false
+  let begun = 0
+  /** `identify(null)` was called: a handler alone does not connect again. */
+  let nobody = false
+  let ackTimer: ReturnType<typeof setTimeout> | undefined
+  const misused = new Set<string>()
+
+  const errors = createListeners<CarillonError>((error) => console.error(error))
+  if (options.onError) errors.add(options.onError)
+  const states = createListeners<ConnectionState>(thrown)
+  const resyncs = createListeners<Resync>(thrown)
+  const frames = createListeners<Frame>(thrown)
+  const backs = createListeners<void>(thrown)
+  const starts = createListeners<Position>(thrown)
+
+  function report(error: unknown) {
+    const told = error instanceof CarillonError ? error : new CarillonError('handler', `${error}`, { cause: error })
+    if (errors.size) errors.emit(told)
+    else console.warn(`carillon: ${told.code}: ${told.message}`, told.cause ?? '')
+  }
+  function thrown(cause: unknown) {
+    report(new CarillonError('handler', `a listener threw: ${cause}`, { cause }))
+  }
+  function misuse(message: string) {
+    if (misused.has(message)) return
+    misused.add(message)
+    report(new CarillonError('misuse', message))
+  }
+
+  // ------------------------------------------------------------------------------------------ the cursor
+
+  let kept: string | null = null
+  const storage = <T>(use: (storage: NonNullable<ClientOptions['storage']>) => T): T | null => {
+    try {
+      return options.storage ? use(options.storage) : null
+    } catch (cause) {
+      if (kept !== '') report(new CarillonError('storage', 'the storage cannot keep the cursor; it is kept in memory', { cause }))
+      kept = ''
+      return null
+    }
+  }
+
+  const stream = createStream({
+    deliver: (event) => channels.deliver(event),
+    resync(resync) {
+      channels.restart(resync.position)
+      resyncs.emit(resync)
+      backs.emit()
+    },
+    handled(position) {
+      if (kept !== '') {
+        // Of many in one turn the last is kept.
+        if (kept === null) queueMicrotask(keep)
+        kept = formatPosition(position)
+      }
+      if (options.device) ackTimer ??= setTimeout(ack, ACK_MS)
+    },
+  })
+  function keep() {
+    const text = kept
+    if (!text) return
+    kept = null
+    storage((to) => to.setItem(key, text))
+  }
+  let acked = ''
+  function ack() {
+    ackTimer = undefined
+    const { handled } = stream
+    if (!handled || state.status !== 'open' || !state.leader || !handled.seq || formatPosition(handled) === acked) return
+    acked = formatPosition(handled)
+    // What is refused is said again with the next.
+    connection!.request({ type: 'ack', ...handled }).catch(() => {})
+  }
+  const begin = () => stream.start(parsePosition(storage((from) => from.getItem(key))) ?? parsePosition(options.position))
+  begin()
+
+  // ------------------------------------------------------------------------------------------ the connection
+
+  const host: ConnectionHost & { signedOut(): void } = {
+    base,
+    tenant,
+    device: options.device,
+    types: options.types,
+    WebSocket: options.WebSocket,
+    token: async (reason) => {
+      const token = await tokens.get(reason)
+      const { sub } = claims(token)
+      // Somebody else has signed in: nothing of the one before is shown to them.
+      if (sub !== undefined && person !== null && sub !== person) {
+        queueMicrotask(() => identify(sub))
+        throw new CarillonError('identity_changed', `the token is of another person`)
+      }
+      person ??= sub ?? null
+      return token
+    },
+    tokenLasts: tokens.lasts,
+    cursor: () => stream.seen,
+    last: () => stream.last,
+    wanted: () => channels.wanted(),
+    frame(frame) {
+      if (frame.type === 'welcome') channels.welcome(frame)
+      const before = stream.seen
+      stream.frame(frame)
+      if (!before && stream.seen) starts.emit(stream.seen)
+      if (frame.type !== 'event') {
+        channels.frame(frame)
+        frames.emit(frame)
+      }
+    },
+    state(next) {
+      const [was, now] = [state.status, next.status]
+      state = next
+      if (was === 'open' && now !== 'open') channels.away()
+      states.emit(next)
+      if (was !== 'open' && now === 'open') backs.emit()
+    },
+    joined: (names, position) => channels.joined(names, position),
+    refused: (names, error) => channels.refused(names, error),
+    missed(reason) {
+      if (!stream.seen) return
+      resyncs.emit({ reason, position: stream.seen })
+      backs.emit()
+    },
+    signedOut: () => identify(null, true),
+  }
+
+  function wake() {
+    if (options.autoConnect === false || connection || starting || state.status !== 'idle' || nobody) return
+    starting = true
+    // Everything that is asked for in this turn goes with the first frame.
+    queueMicrotask(() => {
+      if (starting) connect()
+    })
+  }
+
+  function connect() {
+    starting = false
+    nobody = false
+    if (connection) return connection.connect()
+    if (options.tabs === false || !tabsWork()) return attach(createConnection(host))
+    // Tabs of one person share a connection; who that is, the token says.
+    const mine = ++begun
+    host.state(Object.freeze({ status: 'connecting', code: 'token', reason: 'a token is fetched', attempt: 1 }))
+    tokens.get('connect').then(
+      (token) => {
+        if (mine !== begun) return
+        person ??= claims(token).sub ?? null
+        attach(person === null ? createConnection(host) : createTabs(host, `${name} ${person}`))
+      },
+      // The machine knows what to do about it.
+      () => mine === begun && attach(createConnection(host)),
+    )
+  }
+
+  function attach(made: Connection | Tabs) {
+    connection = made
+    watchBrowser()
+    made.connect()
+  }
+
+  let unwatch: (() => void) | null = null
+  function watchBrowser() {
+    if (unwatch || typeof window === 'undefined' || typeof window.addEventListener !== 'function') return
+    const tell = (event: Event) => {
+      if (event.type === 'online' || event.type === 'offline') connection?.input(event.type)
+      else if (document.visibilityState !== 'hidden') connection?.input('wake')
+    }
+    const of: [EventTarget, string][] = [
+      [window, 'online'],
+      [window, 'offline'],
+      [window, 'pageshow'],
+      [document, 'visibilitychange'],
+    ]
+    for (const [target, event] of of) target.addEventListener(event, tell)
+    unwatch = () => {
+      for (const [target, event] of of) target.removeEventListener(event, tell)
+      unwatch = null
+    }
+  }
+
+  function halt(to: 'idle' | 'closed', code: string, reason: string) {
+    starting = false
+    begun++
+    clearTimeout(ackTimer)
+    ackTimer = undefined
+    unwatch?.()
+    const held = connection
+    connection = null
+    held?.stop(to, code, reason)
+    if (state.status !== to) host.state(Object.freeze({ status: to, code, reason }))
+  }
+
+  function identify(next: string | null, told = false) {
+    if (next !== null && next === person) return
+    if (!told && next === null && connection && 'signOut' in connection) connection.signOut()
+    halt(
+      'idle',
+      next === null ? 'signed_out' : 'identified',
+      next === null ? 'nobody is signed in' : 'somebody else is signed in',
+    )
+    person = next
+    tokens.forget()
+    inbox.forget()
+    channels.restart(null)
+    storage((from) => from.removeItem(key))
+    kept = null
+    stream.start(null)
+    nobody = next === null
+    if (!nobody) connect()
+  }
+
+  function send(frame: object): Promise<Frame> {
+    if (!connection) connect()
+    if (connection) return connection.request(frame)
+    // The token that says which tabs belong together is on its way.
+    return new Promise((resolve, reject) => {
+      const stop = states.add((next) => {
+        if (!connection && next.status === 'connecting') return
+        stop()
+        if (connection) connection.request(frame).then(resolve, reject)
+        else reject(new CarillonError('closed', next.reason))
+      })
+    })
+  }
+
+  // ------------------------------------------------------------------------------------------ what it offers
+
+  async function history(
+    channel: string | null,
+    { limit, since, type }: { limit?: number; since?: PositionLike; type?: string },
+  ): Promise<HistoryPage> {
+    const from = parsePosition(since)
+    const most = Math.min(limit ?? (from ? 1_000 : 50), 1_000)
+    const found: CarillonEvent[] = []
+    let after: string | number | null = from && from.seq
+    let position: Position | null = null
+    let more = false
+    do {
+      const query: RequestOptions['query'] = {
+        channel,
+        type: type === '*' ? undefined : type,
+        limit: Math.min(PAGE, most - found.length),
+        after,
+        order: from ? 'asc' : undefined,
+      }
+      const answer: RestAnswer<{ events: Frame[]; next: string | null }> = await request('GET', '/v1/events', { query })
+      for (const frame of answer.body.events) {
+        // Another epoch: the log is not the one that was read.
+        if (from && frame.epoch !== from.epoch) return { events: [], more: true, position: from }
+        found.push(eventOf({ ...frame, type: 'event', replay: true }, frame.epoch, stream.tenant || tenant || ''))
+      }
+      position = from ? (answer.position ?? position) : (position ?? answer.position)
+      after = answer.body.next
+      more = from ? !answer.position : after !== null
+    } while (more && found.length < most)
+    if (!from) found.reverse()
+    return { events: found, more, position: position ?? { seq: 0, epoch: stream.seen?.epoch ?? '' } }
+  }
+
+  async function latest(channel: string): Promise<HistoryPage> {
+    const events: CarillonEvent[] = []
+    let position: Position | null = null
+    for (let after: string | null | undefined; after !== null; ) {
+      const answer: RestAnswer<{ events: Frame[]; next: string | null }> = await request('GET', '/v1/latest', {
+        query: { channel, after, limit: PAGE },
+      })
+      for (const frame of answer.body.events)
+        events.push(eventOf({ ...frame, type: 'event', replay: true }, frame.epoch, stream.tenant))
+      position ??= answer.position
+      after = answer.body.next
+    }
+    return { events, more: false, position: position ?? { seq: 0, epoch: stream.seen?.epoch ?? '' } }
+  }
+
+  async function publish(channel: string, type: string, data: unknown, given: PublishOptions = {}): Promise<Published> {
+    const { id = crypto.randomUUID(), ephemeral, echo } = given
+    const { event, seq, epoch, degraded } = await send({ type: 'publish', channel, event: { type, data, id }, ephemeral, echo })
+    return { id: event ?? id, ...(seq !== undefined && { seq, epoch }), ...(degraded && { degraded }) }
+  }
+
+  const live = <State>(given: Parameters<Client['live']>[0] & { channels?: readonly string[] }) =>
+    createLive<State>(
+      {
+        join(names, patterns, handler) {
+          const undo = (names ?? [null]).flatMap((name) => patterns.map((pattern) => channels.add(name, pattern, handler)))
+          if (names) for (const name of names) channels.channel(name)
+          const whole = () =>
+            stream.seen
+              ? Promise.resolve(stream.seen)
+              : new Promise<Position>((resolve) => {
+                  const stop = starts.add((position) => {
+                    stop()
+                    resolve(position)
+                  })
+                })
+          return {
+            ready: async () => {
+              if (!names) return whole()
+              const all = await Promise.all(names.map((name) => channels.channel(name).ready()))
+              return all.reduce((a, b) => (b.seq > a.seq ? b : a))
+            },
+            leave() {
+              for (const one of undo) one()
+            },
+          }
+        },
+        async since(names, position) {
+          const pages = await Promise.all((names ?? [null]).map((name) => history(name, { since: position })))
+          const events = new Map(pages.flatMap((page) => page.events).map((event) => [event.seq, event]))
+          return {
+            ...pages[0]!,
+            events: [...events.values()].sort((a, b) => a.seq - b.seq),
+            more: pages.some((page) => page.more),
+          }
+        },
+        onResync: (listener) => resyncs.add(listener),
+        report: thrown,
+      },
+      given as never,
+    )
+
+  const channels = createChannels({
+    wake,
+    sync: () => connection?.sync(),
+    request: send,
+    isOpen: () => state.status === 'open',
+    user: () => (state.status === 'open' ? state.identity.user : (person ?? undefined)),
+    publish,
+    history: (name, given) => history(name, given),
+    latest,
+    live: live as never,
+    report,
+  })
+
+  const inbox = createInbox({
+    request,
+    wake,
+    onEvent: (handler) => channels.add(null, '*', handler),
+    onFrame: (listener) => frames.add(listener),
+    onBack: (listener) => backs.add(listener),
+    report,
+  })
+
+  const client: Client = {
+    get state() {
+      return state
+    },
+    onState: (listener) => states.add(listener),
+    get position() {
+      return stream.handled
+    },
+    onResync: (listener) => resyncs.add(listener),
+    onError: (listener) => errors.add(listener),
+    connect,
+    ready() {
+      if (state.status === 'open') return Promise.resolve()
+      if (state.status === 'idle') connect()
+      return new Promise((resolve, reject) => {
+        const stop = states.add(({ status, code, reason }) => {
+          if (status === 'open') resolve()
+          else if (status === 'failed' || status === 'closed') reject(new CarillonError(code, reason))
+          else return
+          stop()
+        })
+      })
+    },
+    close: () => halt('closed', 'closed', 'close() was called'),
+    identify: (next) => identify(next),
+    on(pattern, handler) {
+      if (typeof handler !== 'function') misuse(`on('${pattern}') was given no function`)
+      return channels.add(null, pattern, handler as never)
+    },
+    channel: (given) => channels.channel(given),
+    live: live as Client['live'],
+    publish: publish as Client['publish'],
+    async activity(what, data) {
+      await send({ type: 'activity', name: what, data })
+    },
+    async ping() {
+      const began = performance.now()
+      await send({ type: 'ping' })
+      return performance.now() - began
+    },
+    inbox,
+    preferences: {
+      get: async () => (await request('GET', '/v1/preferences')).body as never,
+      set: async (body) => (await request('PUT', '/v1/preferences', { body })).body as never,
+      test: async (type, given) => (await request('GET', '/v1/preferences/test', { query: { type, ...given } })).body as never,
+    },
+    request,
+  }
+  return client as unknown as Client<Events>
+}

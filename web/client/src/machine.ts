@@ -1,0 +1,260 @@
+/**
+ * What does the connection do next? A pure function: state × input × time → state and effects. No network, no clock.
+ *
+ * Times are milliseconds of a clock that never goes back.
+ */
+
+import type { TokenReason, Transport } from './types.js'
+
+/** What may come after an end: the same again, the same with another token, or nothing. */
+export type Outcome = 'retry' | 'refused' | 'final'
+
+export interface Ended {
+  readonly type: 'ended'
+  readonly outcome: Outcome
+  readonly code: string
+  readonly reason: string
+  /** The server asks to come back after this time, not earlier. */
+  readonly retryMs?: number | undefined
+  /** The server itself has said this: the way to it is open. */
+  readonly answered?: boolean | undefined
+}
+
+export type Input =
+  | { readonly type: 'connect' | 'token' | 'tick' | 'online' | 'offline' | 'wake' }
+  | { readonly type: 'stop'; readonly to: 'idle' | 'closed'; readonly code: string; readonly reason: string }
+  | { readonly type: 'token_failed'; readonly code: string; readonly reason: string; readonly final: boolean }
+  | { readonly type: 'welcome'; readonly heartbeatMs: number }
+  | { readonly type: 'goaway'; readonly reconnectMs: number }
+  | Ended
+
+export type Effect =
+  | { readonly do: 'token'; readonly reason: TokenReason }
+  | { readonly do: 'open'; readonly transport: Transport }
+  | { readonly do: 'drop' }
+  | { readonly do: 'ping' }
+
+/** `until`: when the next `tick` is due. */
+export type Phase =
+  | { readonly name: 'idle' | 'closed' | 'failed' | 'offline' }
+  | { readonly name: 'token'; readonly until: number }
+  | { readonly name: 'opening'; readonly until: number; readonly transport: Transport }
+  | {
+      readonly name: 'open'
+      readonly until: number
+      readonly transport: Transport
+      readonly since: number
+      readonly heartbeatMs: number
+      /** A ping was sent then, and nothing was heard since. */
+      readonly probedAt: number | null
+    }
+  /** `asked`: the server said how long, and nothing shortens it. */
+  | { readonly name: 'waiting'; readonly until: number; readonly asked: boolean }
+
+export interface Machine {
+  readonly phase: Phase
+  readonly code: string
+  readonly reason: string
+  /** Failures in a row; forgotten after a connection that lasted. */
+  readonly failures: number
+  /** Tokens refused since the last welcome. */
+  readonly refusals: number
+  /** WebSockets in a row that ended before their welcome without a word of the server. */
+  readonly blocked: number
+  /** An event stream brought nothing, though it was answered: something holds it back. */
+  readonly streamHeldBack: boolean
+  /** When a WebSocket is tried again. */
+  readonly fallbackUntil: number
+  readonly online: boolean
+}
+
+export const TOKEN_MS = 10_000
+export const OPENING_MS = 10_000
+export const PROBE_MS = 5_000
+export const STABLE_MS = 30_000
+export const FLOOR_MS = 250
+export const CAP_MS = 30_000
+export const FALLBACK_MS = 300_000
+
+export const initial: Machine = {
+  phase: { name: 'idle' },
+  code: 'idle',
+  reason: 'nothing was asked for yet',
+  failures: 0,
+  refusals: 0,
+  blocked: 0,
+  streamHeldBack: false,
+  fallbackUntil: 0,
+  online: true,
+}
+
+export interface Context {
+  readonly now: number
+  /** 0 ≤ random < 1. */
+  readonly random: number
+  /** When the last message came. */
+  readonly heardAt: number
+}
+
+type Step = readonly [Machine, readonly Effect[]]
+
+/** When the next `tick` is due. */
+export const deadline = ({ phase }: Machine): number | null => ('until' in phase ? phase.until : null)
+
+const to = (machine: Machine, phase: Phase, code: string, reason: string, ...effects: Effect[]): Step => [
+  { ...machine, phase, code, reason },
+  effects,
+]
+
+const begin = (machine: Machine, now: number, reason: TokenReason, ...before: Effect[]): Step =>
+  to(machine, { name: 'token', until: now + TOKEN_MS }, 'token', 'a token is fetched', ...before, { do: 'token', reason })
+
+/** Full jitter, between the floor and twice as much with each failure. */
+function pause(
+  machine: Machine,
+  now: number,
+  random: number,
+  code: string,
+  reason: string,
+  retryMs?: number,
+  before: Effect[] = [],
+): Step {
+  if (!machine.online) return to(machine, { name: 'offline' }, 'offline', 'there is no network', ...before)
+  const most = Math.min(CAP_MS, 2 * FLOOR_MS * 2 ** machine.failures)
+  const wait = Math.max(FLOOR_MS, random * most, retryMs ?? 0)
+  const phase: Phase = { name: 'waiting', until: now + wait, asked: retryMs !== undefined }
+  return to({ ...machine, failures: machine.failures + 1 }, phase, code, reason, ...before)
+}
+
+function transport(machine: Machine): Transport {
+  if (machine.blocked < 2) return 'websocket'
+  return machine.streamHeldBack ? 'poll' : 'sse'
+}
+
+function ended(machine: Machine, end: Omit<Ended, 'type'>, { now, random }: Context, before: Effect[] = []): Step {
+  const { phase } = machine
+  if (phase.name !== 'open' && phase.name !== 'opening') return [machine, before]
+  let next = machine
+  if (phase.name === 'open') {
+    if (now - phase.since >= STABLE_MS) next = { ...next, failures: 0 }
+  } else if (!end.answered) {
+    // Neither way leads to the server: begin with the WebSocket again, and go round.
+    next =
+      end.code === 'no_websocket'
+        ? { ...next, blocked: 2, fallbackUntil: now + FALLBACK_MS }
+        : phase.transport === 'websocket'
+          ? { ...next, blocked: next.blocked + 1, fallbackUntil: next.blocked ? now + FALLBACK_MS : 0 }
+          : { ...next, blocked: 1, streamHeldBack: false }
+  }
+  if (end.code === 'no_websocket') return begin(next, now, 'connect', ...before)
+  if (end.outcome === 'final') return to(next, { name: 'failed' }, end.code, end.reason, ...before)
+  if (end.outcome === 'refused') {
+    next = { ...next, refusals: next.refusals + 1 }
+    if (next.refusals > 1)
+      return to(next, { name: 'failed' }, 'unauthorized', `a new token was refused, too: ${end.reason}`, ...before)
+    return begin(next, now, 'refused', ...before)
+  }
+  return pause(next, now, random, end.code, end.reason, end.retryMs, before)
+}
+
+function tick(machine: Machine, context: Context): Step {
+  const { phase } = machine
+  const { now, heardAt } = context
+  if (!('until' in phase) || now < phase.until) return [machine, []]
+  switch (phase.name) {
+    case 'token':
+      return pause(machine, now, context.random, 'token_timeout', `getToken gave no answer within ${TOKEN_MS / 1000} s`)
+    case 'waiting':
+      return begin(machine, now, 'connect')
+    case 'opening': {
+      // An event stream that begins and brings nothing is held back on its way; a poll is not.
+      const held = phase.transport === 'sse'
+      const end = { outcome: 'retry', code: 'timeout', reason: 'no welcome came in time', answered: held } as const
+      return ended({ ...machine, streamHeldBack: machine.streamHeldBack || held }, end, context, [{ do: 'drop' }])
+    }
+    case 'open': {
+      if (phase.transport !== 'websocket' && now >= machine.fallbackUntil)
+        return begin({ ...machine, blocked: 1, streamHeldBack: false }, now, 'connect', { do: 'drop' })
+      const silent = Math.max(heardAt, phase.since) + 2 * phase.heartbeatMs
+      if (phase.probedAt !== null && heardAt < phase.probedAt)
+        return ended(machine, { outcome: 'retry', code: 'silent', reason: 'nothing was heard any more' }, context, [
+          { do: 'drop' },
+        ])
+      return now < silent ? [watch(machine, phase, silent, null), []] : probe(machine, phase, now)
+    }
+  }
+}
+
+const watch = (machine: Machine, phase: Extract<Phase, { name: 'open' }>, until: number, probedAt: number | null): Machine => ({
+  ...machine,
+  phase: { ...phase, until: phase.transport === 'websocket' ? until : Math.min(until, machine.fallbackUntil), probedAt },
+})
+
+const probe = (machine: Machine, phase: Extract<Phase, { name: 'open' }>, now: number): Step =>
+  phase.probedAt === null ? [watch(machine, phase, now + PROBE_MS, now), [{ do: 'ping' }]] : [machine, []]
+
+export function step(machine: Machine, input: Input, context: Context): Step {
+  const { phase } = machine
+  const { now, random } = context
+  switch (input.type) {
+    case 'connect':
+      if (phase.name === 'failed' || phase.name === 'closed' || phase.name === 'idle')
+        return begin({ ...machine, failures: 0, refusals: 0 }, now, 'connect')
+      return phase.name === 'waiting' || phase.name === 'offline' ? begin(machine, now, 'connect') : [machine, []]
+    case 'stop':
+      return to(machine, { name: input.to }, input.code, input.reason, { do: 'drop' })
+    case 'token': {
+      if (phase.name !== 'token') return [machine, []]
+      const way = transport(machine)
+      return to(machine, { name: 'opening', transport: way, until: now + OPENING_MS }, 'opening', `connecting by ${way}`, {
+        do: 'open',
+        transport: way,
+      })
+    }
+    case 'token_failed':
+      if (phase.name !== 'token') return [machine, []]
+      return input.final
+        ? to(machine, { name: 'failed' }, input.code, input.reason)
+        : pause(machine, now, random, input.code, input.reason)
+    case 'welcome': {
+      if (phase.name !== 'opening') return [machine, []]
+      const open = {
+        name: 'open',
+        transport: phase.transport,
+        since: now,
+        heartbeatMs: input.heartbeatMs,
+        probedAt: null,
+        until: 0,
+      } as const
+      const known = { ...machine, refusals: 0, blocked: phase.transport === 'websocket' ? 0 : machine.blocked }
+      return [{ ...watch(known, open, now + 2 * input.heartbeatMs, null), code: 'open', reason: 'events come' }, []]
+    }
+    case 'goaway':
+      if (phase.name !== 'open') return [machine, []]
+      return to(
+        now - phase.since >= STABLE_MS ? { ...machine, failures: 0 } : machine,
+        { name: 'waiting', until: now + input.reconnectMs, asked: true },
+        'goaway',
+        'the server asked to come back elsewhere',
+        { do: 'drop' },
+      )
+    case 'ended':
+      return ended(machine, input, context)
+    case 'online':
+    case 'wake': {
+      const known = input.type === 'online' ? { ...machine, online: true } : machine
+      if (phase.name === 'open') return probe(known, phase, now)
+      if (phase.name === 'offline' ? known.online : phase.name === 'waiting' && !phase.asked) return begin(known, now, 'connect')
+      return [known, []]
+    }
+    case 'offline': {
+      const known = { ...machine, online: false }
+      if (phase.name === 'open') return probe(known, phase, now)
+      return phase.name === 'token' || phase.name === 'opening' || phase.name === 'waiting'
+        ? to(known, { name: 'offline' }, 'offline', 'there is no network', { do: 'drop' })
+        : [known, []]
+    }
+    case 'tick':
+      return tick(machine, context)
+  }
+}
