@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Postgres: a commit that notifies holds a lock of the whole server until it is on disk, so commits with NOTIFY follow one another,
 # each with its own flush, where commits without share flushes. The more sessions and the slower the disk, the larger the difference:
-# with 16 sessions a tenth of the commits a second and less. Notifying at most once in 50 ms (the time of the last one in a
+# with 16 sessions a quarter to a tenth of the commits a second. Notifying at most once in 50 ms (the time of the last one in a
 # sequence, which all sessions see at once) costs next to nothing.
 #
 # Postgres documentation, "NOTIFY"; src/backend/commands/async.c, PreCommit_Notify. Seen with Debian's Postgres 15. Needs its

@@ -82,7 +82,7 @@ const READS_REFUSED: Metric = Metric {
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
     kind: MetricKind::Counter,
-    labels: "route: publish, list, event, position, presence, rules, event_types, preferences, tenants, tickets, connections, activity, health, openapi, docs, other; status: the HTTP status",
+    labels: "route: publish (also POST /v1/notices), list, event, position, presence, rules, event_types, preferences, tenants, tickets, connections, activity, inbox, health, openapi, docs, other (also webhooks, analytics, GET and DELETE of notices); status: the HTTP status",
     what: "Requests answered",
 };
 
@@ -194,9 +194,10 @@ const ROUTES: [(Route, &str); 17] = [
     (Route::Other, "other"),
 ];
 /// The statuses this service answers with; any other is counted as 500, which it would be.
-const STATUSES: [(u16, &str); 16] = [
+const STATUSES: [(u16, &str); 19] = [
     (200, "200"),
     (201, "201"),
+    (202, "202"),
     (204, "204"),
     (304, "304"),
     (400, "400"),
@@ -205,10 +206,12 @@ const STATUSES: [(u16, &str); 16] = [
     (404, "404"),
     (405, "405"),
     (408, "408"),
+    (409, "409"),
     (413, "413"),
     (415, "415"),
     (422, "422"),
     (429, "429"),
+    (431, "431"),
     (500, "500"),
     (503, "503"),
 ];

@@ -24,7 +24,7 @@ pub fn describe() {
     );
     describe_counter!(
         FAILURES,
-        "Exchanges with Postgres that failed, by work (append, watch, ask, repair, resume, search, upkeep, deliver: each has \
+        "Exchanges with Postgres that failed, by work (append, watch, ask, repair, resume, search, upkeep, deliver, outbox: each has \
          connections of its own) and kind: down (not reached, or no answer), busy (no free \
          connection, another transaction came first), locked (a row or table), too_slow (took more than two seconds), exhausted (no memory or no \
          places for locks are left in the database), database_full, database_read_only, database_standby, \
