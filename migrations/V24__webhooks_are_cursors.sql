@@ -60,6 +60,59 @@ CREATE POLICY maintenance ON carillon.webhook_deliveries FOR SELECT TO carillon_
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON carillon.webhooks, carillon.webhook_deliveries TO carillon_publisher;
 
+-- What an administrator does to a webhook with failed deliveries takes its row first, in a statement of its own: so it sees what a
+-- publisher that saved meanwhile has written, and two of them never wait for each other in a circle.
+
+-- Moves the cursor before `from_seq`, so that the events from there on are sent, again: what is behind is sent in its turn and need not
+-- be tried again. `moved` is null without such a webhook, and false where the log ends before.
+CREATE FUNCTION carillon.replay_webhook(tenant text, name text, from_seq bigint, OUT moved boolean, OUT head bigint)
+    LANGUAGE plpgsql SET search_path = carillon, pg_temp AS $$
+DECLARE
+    now_in text;
+BEGIN
+    PERFORM FROM webhooks w WHERE w.tenant_id = tenant AND w.id = name FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT t.head, t.epoch INTO replay_webhook.head, now_in FROM tenants t WHERE t.id = tenant;
+    moved := from_seq <= replay_webhook.head + 1;
+    IF moved THEN
+        UPDATE webhooks w SET epoch = now_in, seq = from_seq - 1, waits_until = NULL, failing_since = NULL,
+            generation = w.generation + 1, version = w.version + 1, changed_at = now() WHERE w.tenant_id = tenant AND w.id = name;
+        DELETE FROM webhook_deliveries d WHERE d.tenant_id = tenant AND d.webhook = name AND d.seq >= from_seq;
+    END IF;
+END $$;
+
+-- Forgets a webhook and its failed deliveries. False: there was none.
+CREATE FUNCTION carillon.delete_webhook(tenant text, name text) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = carillon, pg_temp AS $$
+BEGIN
+    PERFORM FROM webhooks w WHERE w.tenant_id = tenant AND w.id = name FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    DELETE FROM webhook_deliveries d WHERE d.tenant_id = tenant AND d.webhook = name;
+    DELETE FROM webhooks w WHERE w.tenant_id = tenant AND w.id = name;
+    RETURN true;
+END $$;
+
+-- Sends an event again, now, whose delivery failed; the endpoint is not waited for either: a person knows better. False: it did not fail.
+CREATE FUNCTION carillon.retry_webhook_delivery(tenant text, name text, event bigint) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = carillon, pg_temp AS $$
+BEGIN
+    PERFORM FROM webhooks w WHERE w.tenant_id = tenant AND w.id = name FOR UPDATE;
+    UPDATE webhook_deliveries d SET state = 'retrying', next_at = now()
+        WHERE d.tenant_id = tenant AND d.webhook = name AND d.seq = event;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE webhooks w SET waits_until = NULL WHERE w.tenant_id = tenant AND w.id = name;
+    RETURN true;
+END $$;
+
+REVOKE ALL ON FUNCTION carillon.replay_webhook, carillon.delete_webhook, carillon.retry_webhook_delivery FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION carillon.replay_webhook, carillon.delete_webhook, carillon.retry_webhook_delivery TO carillon_publisher;
+
 -- The webhooks of `slots` that have something to send now, in their order after (`after_tenant`, `after_id`); and how many
 -- events their logs have after their cursors.
 CREATE FUNCTION carillon.webhooks_due(slots smallint[], after_tenant text, after_id text, most integer)

@@ -333,7 +333,9 @@ BEGIN
             WHERE f.name IS NOT NULL ORDER BY f.part, f.name LIMIT 200);
         lowest := 0;
     END IF;
-    tenants := ARRAY(SELECT t.name FROM unnest(tenants) AS t(name) WHERE t.name <> ALL (passed));
+    -- Whose older events were left behind (over the rate, locked) waits for a look at everything: the new ones are not taken before them.
+    tenants := ARRAY(SELECT t.name FROM unnest(tenants) AS t(name) WHERE t.name <> ALL (passed)
+        AND NOT EXISTS (SELECT FROM outbox o WHERE o.tenant_id = t.name AND o.id <= lowest));
     IF cardinality(tenants) > 0 THEN
         held := ARRAY(SELECT s.slot FROM outbox_slots s
             WHERE s.slot = ANY (ARRAY(SELECT DISTINCT carillon.projector_slot(t.name) FROM unnest(tenants) AS t(name)))

@@ -57,6 +57,7 @@ CREATE TABLE carillon.inbox_marks (
     read          boolean,
     archived      boolean,
     deleted       boolean NOT NULL DEFAULT false,
+    deleted_with  bigint,                     -- the entry with which it was deleted: what brings that back brings this back
     snoozed_until timestamptz,
     acked_at      timestamptz,
     PRIMARY KEY (tenant_id, user_id, seq)
@@ -128,7 +129,8 @@ GRANT EXECUTE ON FUNCTION carillon.open_inbox TO carillon_publisher, carillon_ga
 -- What a person does with one entry. `channels` are those whose notices are theirs, each with the seq after which they are. Whoever
 -- comes second waits for the person's row, and every statement sees what was committed before it got that. `outcome`: done, missing
 -- (no such notice in this inbox) or not_asked (an ack of a notice that asks for none). What is done to the newest of a group is done to
--- the 500 newest of it up to there. `changed`: whose flags are others now.
+-- those of the 500 newest of it up to there that are as it is, archived or not, and not deleted; what is brought back brings back what
+-- was deleted with it. `changed`: whose flags are others now.
 CREATE FUNCTION carillon.mark_notice(tenant text, person text, channels text[], floors bigint[], notice bigint, deed text,
     until timestamptz, OUT outcome text, OUT changed bigint[])
     LANGUAGE plpgsql SET search_path = carillon, pg_temp AS $$
@@ -136,6 +138,7 @@ DECLARE
     at   inbox_state;
     was  notices;
     mine bigint[];
+    away boolean;
 BEGIN
     SELECT s.* INTO at FROM inbox_state s WHERE s.tenant_id = tenant AND s.user_id = person FOR UPDATE;
     SELECT n.* INTO was FROM notices n
@@ -155,13 +158,18 @@ BEGIN
     END IF;
     mine := ARRAY[notice];
     IF was."group" IS NOT NULL AND deed NOT IN ('ack', 'unread') THEN
+        away := coalesce((SELECT m.archived FROM inbox_marks m WHERE m.tenant_id = tenant AND m.user_id = person AND m.seq = notice),
+            notice <= at.archived_to);
         SELECT array_agg(g.seq) INTO mine FROM (
             SELECT DISTINCT a.seq FROM unnest(mark_notice.channels, mark_notice.floors) AS c(channel, floor) CROSS JOIN LATERAL (
                 SELECT a.seq FROM notice_audience a
                 WHERE a.tenant_id = tenant AND a.channel = c.channel AND a."group" = was."group"
                     AND a.seq > greatest(c.floor, at.cleared_to) AND a.seq <= notice
                 ORDER BY a.seq DESC LIMIT 500) AS a
-            ORDER BY a.seq DESC LIMIT 500) AS g;
+            ORDER BY a.seq DESC LIMIT 500) AS g
+            LEFT JOIN inbox_marks m ON m.tenant_id = tenant AND m.user_id = person AND m.seq = g.seq
+        WHERE g.seq = notice OR CASE deed WHEN 'restore' THEN m.deleted_with = notice
+            ELSE NOT coalesce(m.deleted, false) AND coalesce(m.archived, g.seq <= at.archived_to) = away END;
     END IF;
     WITH wanted AS (
         SELECT x.seq,
@@ -173,19 +181,21 @@ BEGIN
                 WHEN 'unarchive' THEN nullif(false, x.seq <= at.archived_to)
                 WHEN 'snooze' THEN CASE WHEN until IS NULL THEN m.archived ELSE false END ELSE m.archived END AS archived,
             CASE deed WHEN 'delete' THEN true WHEN 'restore' THEN false ELSE coalesce(m.deleted, false) END AS deleted,
+            CASE deed WHEN 'delete' THEN notice WHEN 'restore' THEN NULL ELSE m.deleted_with END AS deleted_with,
             CASE deed WHEN 'snooze' THEN until ELSE m.snoozed_until END AS snoozed_until,
             CASE deed WHEN 'ack' THEN coalesce(m.acked_at, now()) ELSE m.acked_at END AS acked_at,
             m.read AS old_read, m.archived AS old_archived, coalesce(m.deleted, false) AS old_deleted,
+            m.deleted_with AS old_deleted_with,
             m.snoozed_until AS old_snoozed_until, m.acked_at AS old_acked_at
         FROM unnest(mine) AS x(seq)
             LEFT JOIN inbox_marks m ON m.tenant_id = tenant AND m.user_id = person AND m.seq = x.seq
     ), written AS (
-        INSERT INTO inbox_marks (tenant_id, user_id, seq, read, archived, deleted, snoozed_until, acked_at)
-        SELECT tenant, person, w.seq, w.read, w.archived, w.deleted, w.snoozed_until, w.acked_at FROM wanted w
-        WHERE (w.read, w.archived, w.deleted, w.snoozed_until, w.acked_at) IS DISTINCT FROM
-            (w.old_read, w.old_archived, w.old_deleted, w.old_snoozed_until, w.old_acked_at)
+        INSERT INTO inbox_marks (tenant_id, user_id, seq, read, archived, deleted, deleted_with, snoozed_until, acked_at)
+        SELECT tenant, person, w.seq, w.read, w.archived, w.deleted, w.deleted_with, w.snoozed_until, w.acked_at FROM wanted w
+        WHERE (w.read, w.archived, w.deleted, w.deleted_with, w.snoozed_until, w.acked_at) IS DISTINCT FROM
+            (w.old_read, w.old_archived, w.old_deleted, w.old_deleted_with, w.old_snoozed_until, w.old_acked_at)
         ON CONFLICT (tenant_id, user_id, seq) DO UPDATE SET read = excluded.read, archived = excluded.archived,
-            deleted = excluded.deleted, snoozed_until = excluded.snoozed_until, acked_at = excluded.acked_at
+            deleted = excluded.deleted, deleted_with = excluded.deleted_with, snoozed_until = excluded.snoozed_until, acked_at = excluded.acked_at
         RETURNING inbox_marks.seq
     ) SELECT array_agg(w.seq ORDER BY w.seq DESC) INTO changed FROM written w;
     outcome := 'done';

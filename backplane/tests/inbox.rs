@@ -119,6 +119,8 @@ struct Entry {
     archived: bool,
     seen: bool,
     deleted: bool,
+    /// The entry with which it was deleted.
+    deleted_with: Option<u64>,
     cleared: bool,
     retracted: bool,
 }
@@ -167,9 +169,17 @@ impl Model {
     fn mark(&mut self, seq: u64, deed: Deed) {
         let group = self.entries[&seq].group;
         let alone = group.is_none() || matches!(deed, Deed::Unread | Deed::Ack);
-        let before = self.entries.clone();
+        let (before, is_archived) = (self.entries.clone(), self.entries[&seq].archived);
         for (&at, entry) in self.entries.range_mut(..=seq) {
             if entry.cleared || (alone && at != seq) || (!alone && entry.group != group) {
+                continue;
+            }
+            // Of a group those that are as the entry is, or what was deleted with it.
+            let goes_with = match deed {
+                Deed::Restore => entry.deleted_with == Some(seq),
+                _ => !entry.deleted && entry.archived == is_archived,
+            };
+            if at != seq && !goes_with {
                 continue;
             }
             match deed {
@@ -177,8 +187,8 @@ impl Model {
                 Deed::Unread => entry.read = false,
                 Deed::Archive => entry.archived = true,
                 Deed::Unarchive => entry.archived = false,
-                Deed::Delete => entry.deleted = true,
-                Deed::Restore => entry.deleted = false,
+                Deed::Delete => (entry.deleted, entry.deleted_with) = (true, Some(seq)),
+                Deed::Restore => (entry.deleted, entry.deleted_with) = (false, None),
                 Deed::Snooze(_) => {}
             }
         }

@@ -10,14 +10,22 @@ use carillon_platform::telemetry::Seldom;
 use carillon_protocol::Channel;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How often it is counted again because the person did something meanwhile.
 const TRIES: usize = 3;
+
+/// Counts at a time, and how long a connection waits for one: while very many come back at once most are welcomed without.
+const AT_A_TIME: usize = 3;
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Reads inboxes.
 #[derive(Clone)]
 pub(crate) struct Inboxes {
     log: Log,
+    places: Arc<Semaphore>,
 }
 
 /// What a welcome says of an inbox.
@@ -32,7 +40,7 @@ struct Summary {
 
 impl Inboxes {
     pub(crate) fn new(log: Log) -> Self {
-        Self { log }
+        Self { log, places: Arc::new(Semaphore::new(AT_A_TIME)) }
     }
 
     /// What the welcome says; nothing of a service, which has no inbox, and nothing when the log does not answer.
@@ -41,6 +49,7 @@ impl Inboxes {
         if identity.service.is_some() {
             return None;
         }
+        let _place = tokio::time::timeout(PATIENCE, self.places.acquire()).await.ok()?;
         let (tenant, user) = (&identity.tenant, &identity.user);
         for _ in 0..TRIES {
             let counted = async {

@@ -104,6 +104,8 @@ export const publisher = dashboard({
       lines('Waiting', 'none', 'Committed events that are not in the log yet (of more than 10,000: 10,001), and parked ones.',
         [query(`max(carillon_outbox_waiting{${on}})`, 'waiting'), query(`max(carillon_outbox_parked{${on}})`, 'parked')]),
       lines('Oldest', 's', 'How long ago the oldest waiting event was published.', [query(`max(carillon_outbox_oldest_seconds{${on}})`, 'oldest')]),
+      lines('Delay, quantiles', 's', 'From carillon.publish to the commit in the log, by the oldest event of each move.',
+        quantiles('carillon_outbox_delay_seconds', on)),
       lines('Held and failed', 'cps', 'Times that a tenant was left alone for a while, by reason, and moves that were rolled back, a second.',
         [query(rate('carillon_outbox_held_total', on, 'reason'), '{{reason}}'), query(rate('carillon_outbox_failures_total', on), 'failed')]),
     ),

@@ -1,7 +1,7 @@
 //! When is the outbox looked at, and what is done when the log refuses?
 //!
-//! A batch that the database refuses as a whole is tried with fewer events, down to one; that one is parked. While the log is away, or
-//! takes no events, nothing is touched.
+//! When the database refuses a batch as a whole, its events are tried one at a time, and those that it refuses then are parked. While
+//! the log is away, or takes no events, nothing is touched.
 
 use super::Listening;
 use super::metrics::OutboxMetrics;
@@ -16,7 +16,7 @@ use crate::tenants::Tenants;
 use carillon_backplane::log::{Append, Appended, Log, LogError, Moved, OutboxAsk, OutboxPlan, Outboxed};
 use carillon_platform::telemetry::Seldom;
 use carillon_protocol::{EventId, TenantId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -73,8 +73,8 @@ pub struct Mover {
     last: String,
     /// Tenants that are left alone, and until when.
     held: HashMap<TenantId, Instant>,
-    /// Most events of the next move.
-    most: u32,
+    /// The events of a batch that the database refused: each is tried alone.
+    suspects: VecDeque<i64>,
     bad: HashMap<i64, String>,
     counted: Option<Instant>,
     /// When something was found last.
@@ -89,9 +89,9 @@ struct Learned {
     newest: Option<i64>,
     oldest: Option<SystemTime>,
     last: Option<String>,
-    /// The tenants and the first event of what was to be appended.
+    /// The tenants and the numbers of what was to be appended.
     tenants: Vec<TenantId>,
-    first: Option<i64>,
+    ids: Vec<i64>,
 }
 
 impl Mover {
@@ -104,7 +104,7 @@ impl Mover {
             window: Window::new(Instant::now()),
             last: String::new(),
             held: HashMap::new(),
-            most: EVENTS,
+            suspects: VecDeque::new(),
             bad: HashMap::new(),
             counted: None,
             found: None,
@@ -141,20 +141,23 @@ impl Mover {
         let began = Instant::now();
         self.held.retain(|_, until| *until > began);
         let (after, all) = self.window.next(began);
+        // The oldest of each tenant is asked for, so that the suspect is among them.
+        let suspect = self.suspects.front().copied();
+        let (all, most) = if suspect.is_some() { (true, 1) } else { (all, EVENTS) };
         let ask = OutboxAsk {
             after,
             all,
             start: self.last.clone(),
             passed: self.held.keys().map(|tenant| tenant.as_str().to_owned()).collect(),
-            most: self.most,
+            most,
             bytes: BYTES,
             lock_wait: LOCK_WAIT,
         };
         let mut learned = Learned::default();
         let moved = {
-            let (parts, bad, most) = (&self.parts, &self.bad, self.most as usize);
+            let (parts, bad) = (&self.parts, &self.bad);
             let (publisher, learned) = (&self.publisher, &mut learned);
-            let plan = async |claimed| plan(parts, publisher, bad, most, claimed, learned).await;
+            let plan = async |claimed| plan(parts, publisher, (bad, suspect), claimed, learned).await;
             self.parts.log.move_outbox(&ask, plan).await
         };
         let now = Instant::now();
@@ -166,8 +169,10 @@ impl Mover {
         match moved {
             Ok(moved) => {
                 let any = !(moved.appends.is_empty() && moved.parked.is_empty());
-                self.most = (self.most * 2).min(EVENTS);
-                if let Some(last) = learned.last.take() {
+                // It is in the log, or not among the next of its tenant: then it is tried with others again.
+                self.suspects.pop_front();
+                // The same tenants are asked for until each suspect was tried.
+                if let Some(last) = learned.last.take().filter(|_| suspect.is_none()) {
                     self.last = last;
                 }
                 self.moved(moved, began.elapsed(), learned.oldest);
@@ -232,20 +237,21 @@ impl Mover {
                 GAP
             }
             // Some event of the batch, or the database as a whole: one that takes no other event either says so.
-            LogError::Database(detail) if self.most > 1 => {
-                tracing::debug!(detail, most = self.most, "fewer events are tried");
-                self.most = (self.most / 8).max(1);
+            LogError::Database(detail) if learned.ids.len() > 1 => {
+                tracing::debug!(detail, events = learned.ids.len(), "each event is tried alone");
+                self.suspects = learned.ids.iter().copied().collect();
                 GAP
             }
             LogError::Database(detail) => {
                 let proven = self.parts.log.prove_writable().await;
-                if let (Ok(()), Some(id)) = (proven, learned.first)
-                    && self.bad.len() < BAD
-                {
-                    self.bad.insert(id, detail.clone());
-                    self.most = EVENTS;
+                match (proven, learned.ids.first()) {
+                    (Ok(()), Some(&id)) if self.bad.len() < BAD => {
+                        self.bad.insert(id, detail.clone());
+                        self.suspects.retain(|suspect| *suspect != id);
+                        GAP
+                    }
+                    _ => RETRY,
                 }
-                RETRY
             }
             error => {
                 self.parts.health.failed(error);
@@ -269,8 +275,7 @@ impl Mover {
 async fn plan(
     parts: &Parts,
     publisher: &Publisher,
-    bad: &HashMap<i64, String>,
-    most: usize,
+    (bad, suspect): (&HashMap<i64, String>, Option<i64>),
     claimed: Vec<Outboxed>,
     learned: &mut Learned,
 ) -> Result<OutboxPlan, LogError> {
@@ -278,6 +283,9 @@ async fn plan(
     learned.oldest = claimed.iter().map(|row| row.at).min();
     learned.last = claimed.last().map(|row| row.tenant.clone());
     let mut drafted: Drafted = plan::read(claimed, bad, fresh_id);
+    if let Some(suspect) = suspect {
+        drafted.only(suspect);
+    }
     let tenants: Vec<TenantId> = drafted.tenants.keys().cloned().collect();
     for tenant in &tenants {
         if !parts.tenants.ensure(tenant, publisher).await? {
@@ -297,9 +305,9 @@ async fn plan(
             learned.held.push((tenant, wait));
         }
     }
-    let plan = drafted.plan(most);
+    let plan = drafted.plan();
     learned.tenants = tenants;
-    learned.first = plan.appends.first().map(|(id, _)| *id);
+    learned.ids = plan.appends.iter().map(|(id, _)| *id).collect();
     Ok(plan)
 }
 

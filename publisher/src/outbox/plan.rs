@@ -56,6 +56,14 @@ impl Drafted {
         }
     }
 
+    /// Only this event goes now.
+    pub(super) fn only(&mut self, event: i64) {
+        self.tenants.retain(|_, events| {
+            events.retain(|(id, _)| *id == event);
+            !events.is_empty()
+        });
+    }
+
     /// Only so many of this tenant go now.
     pub(super) fn keep(&mut self, tenant: &TenantId, events: usize) {
         if let Some(of_tenant) = self.tenants.get_mut(tenant) {
@@ -63,9 +71,9 @@ impl Drafted {
         }
     }
 
-    /// The plan, of at most so many events.
-    pub(super) fn plan(self, most: usize) -> OutboxPlan {
-        let appends = self.tenants.into_values().flatten().take(most).enumerate();
+    /// The plan.
+    pub(super) fn plan(self) -> OutboxPlan {
+        let appends = self.tenants.into_values().flatten().enumerate();
         let numbered = |(number, (id, append)): (usize, (i64, Append))| {
             (id, Append { request: number as u32, ..append })
         };
@@ -95,7 +103,7 @@ mod tests {
             row(4, "acme", None),
             row(5, "other", Some("e")),
         ];
-        let plan = read(rows, &HashMap::new(), fresh).plan(500);
+        let plan = read(rows, &HashMap::new(), fresh).plan();
         assert_eq!(ids(&plan), [1, 2, 5]);
         assert!(plan.parked.is_empty());
         let requests: Vec<u32> = plan.appends.iter().map(|(_, append)| append.request).collect();
@@ -108,7 +116,7 @@ mod tests {
             vec![row(1, "acme", None), row(2, "acme", None), row(3, "gone", None), row(4, "gone", None)];
         let mut drafted = read(rows, &HashMap::from([(1, "why".to_owned())]), fresh);
         drafted.park(&TenantId::new("gone").unwrap(), "unknown_tenant", "there is none");
-        let plan = drafted.plan(500);
+        let plan = drafted.plan();
         assert_eq!(ids(&plan), [2]);
         let parked: Vec<_> = plan.parked.iter().map(|parking| (parking.id, parking.reason)).collect();
         assert_eq!(parked, [(1, "refused"), (3, "unknown_tenant"), (4, "unknown_tenant")]);
@@ -119,6 +127,6 @@ mod tests {
         let rows = (1..=4).map(|id| row(id, "acme", None)).chain([row(9, "other", None)]).collect();
         let mut drafted = read(rows, &HashMap::new(), fresh);
         drafted.keep(&TenantId::new("acme").unwrap(), 2);
-        assert_eq!(ids(&drafted.plan(500)), [1, 2, 9]);
+        assert_eq!(ids(&drafted.plan()), [1, 2, 9]);
     }
 }

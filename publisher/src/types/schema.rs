@@ -8,7 +8,7 @@ use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 
 /// Most memory that one regular expression may take, in bytes.
-const REGEX_BYTES: usize = 256 * 1024;
+const REGEX_BYTES: usize = 64 * 1024;
 /// Longest text about one fault.
 const DETAIL_CHARS: usize = 200;
 
@@ -95,6 +95,16 @@ mod tests {
         let read = Schema::read(schema, "/schema", &mut faults).is_some();
         assert_eq!(read, faults.is_empty());
         listed(faults)
+    }
+
+    #[test]
+    fn a_schema_has_a_bounded_number_of_regular_expressions() {
+        let schema = |count: usize| {
+            let properties = (0..count - 1).map(|n| (format!("p{n}"), json!({"pattern": "^[a-z]+$"})));
+            json!({"properties": properties.collect::<serde_json::Map<_, _>>(), "patternProperties": {"^x": {}}})
+        };
+        assert_eq!(faults_of(&schema(20)), []);
+        assert_eq!(faults_of(&schema(21)), [("/schema".to_owned(), FaultCode::TooLarge)]);
     }
 
     fn listed(faults: Faults) -> Vec<(String, FaultCode)> {

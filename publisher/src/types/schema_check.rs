@@ -18,6 +18,8 @@ const PARTS: usize = 1_000;
 const DEPTH: usize = 32;
 /// Deepest nesting of `anyOf`, `oneOf`, `not` and `if`: what is tried may be tried twice, to say what is wrong.
 const CHOICES: usize = 6;
+/// Most regular expressions of a schema, each counted as often as it is referred to: each takes memory for as long as the schema is used.
+const PATTERNS: usize = 20;
 /// Longest regular expression, in bytes.
 const PATTERN_BYTES: usize = 512;
 
@@ -79,6 +81,7 @@ struct Size {
     parts: usize,
     depth: usize,
     choices: usize,
+    patterns: usize,
 }
 
 /// Adds what is wrong with a schema that stands at `at`; nothing: the library may be asked to read it.
@@ -97,6 +100,7 @@ pub(super) fn check(schema: &Value, at: &str, faults: &mut Faults) {
         (size.parts, PARTS, "schemas, each counted as often as it is referred to"),
         (size.depth, DEPTH, "levels"),
         (size.choices, CHOICES, "levels of anyOf, oneOf, not and if within each other"),
+        (size.patterns, PATTERNS, "regular expressions"),
     ];
     for (found, most, what) in bounds {
         if found > most {
@@ -134,7 +138,8 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn schema(&mut self, schema: &'a Value, at: &str, is_root: bool) -> Size {
-        let mut size = Size { parts: 1, depth: 1, choices: 0 };
+        let mut size = Size { parts: 1, depth: 1, ..Size::default() };
+        let pattern = Size { patterns: 1, ..Size::default() };
         let keywords = match schema {
             Value::Bool(_) => return size,
             Value::Object(keywords) => keywords,
@@ -155,6 +160,7 @@ impl<'a> Walk<'a, '_> {
                 size.parts = size.parts.saturating_add(part.parts).min(PARTS + 1);
                 size.depth = size.depth.max(part.depth.saturating_add(1)).min(DEPTH + 1);
                 size.choices = size.choices.max(part.choices.saturating_add(choice)).min(CHOICES + 1);
+                size.patterns = size.patterns.saturating_add(part.patterns).min(PATTERNS + 1);
             };
             match (keyword.as_str(), value) {
                 ("$ref", Value::String(target)) => add(self.reference(target, &here)),
@@ -168,12 +174,16 @@ impl<'a> Walk<'a, '_> {
                     for (property, part) in parts {
                         if name == "patternProperties" {
                             self.pattern(property, &member(&here, property));
+                            add(pattern);
                         }
                         add(self.schema(part, &member(&here, property), false));
                     }
                 }
                 ("format", Value::String(format)) => self.format(format, &here),
-                ("pattern", Value::String(pattern)) => self.pattern(pattern, &here),
+                ("pattern", Value::String(text)) => {
+                    self.pattern(text, &here);
+                    add(pattern);
+                }
                 // The library says what is wrong with the value.
                 (name, _) if LIST.contains(&name) || NAMED.contains(&name) => {}
                 (name, _) if PLAIN.contains(&name) || NOTES.contains(&name) => {}
@@ -203,7 +213,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn reference(&mut self, target: &str, at: &str) -> Size {
-        let one = Size { parts: 1, depth: 1, choices: 0 };
+        let one = Size { parts: 1, depth: 1, ..Size::default() };
         let named = target.strip_prefix(REFERENCE).filter(|name| !name.contains(['/', '~', '%']));
         let found = named.and_then(|name| self.defs.and_then(|defs| defs.get_key_value(name)));
         let Some((name, _)) = found else {

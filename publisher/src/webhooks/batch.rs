@@ -60,6 +60,8 @@ pub(super) struct Batch {
     parked: u64,
     waits_until: Option<Timestamp>,
     disabled: Option<&'static str>,
+    /// Whether it was told that the webhook is disabled: of several that are under way each may say so.
+    is_told: bool,
     /// Nothing more is sent for now.
     is_halted: bool,
 }
@@ -82,6 +84,7 @@ impl Batch {
             parked: 0,
             waits_until: None,
             disabled: None,
+            is_told: false,
             is_halted: false,
         }
     }
@@ -206,7 +209,10 @@ impl Batch {
         (self.delivered, self.failing) = (false, false);
         self.failed.clear();
         self.done.clear();
-        (std::mem::take(&mut self.parked), self.disabled.take())
+        let disabled = self.disabled.take();
+        let is_new = !self.is_told;
+        self.is_told |= disabled.is_some();
+        (std::mem::take(&mut self.parked), disabled.filter(|_| is_new))
     }
 }
 
@@ -330,6 +336,12 @@ mod tests {
         gone.heard(0, Verdict::Gone, &attempt(), NOW, 0.5);
         assert_eq!(sent(&mut gone), None);
         assert_eq!((gone.progress().disable, gone.progress().cursor), (Some("gone"), Seq(1)));
+        let mut twice = batch(false);
+        (sent(&mut twice), sent(&mut twice));
+        for (index, told) in [(0, Some("gone")), (1, None)] {
+            twice.heard(index, Verdict::Gone, &attempt(), NOW, 0.5);
+            assert_eq!(twice.saved().1, told, "it is told once");
+        }
         let days = |hours| NOW.checked_sub(SignedDuration::from_hours(hours)).ok();
         for (hours, expected) in [(121, Some("failing")), (119, None)] {
             let items = vec![Item::of_page(Seq(2), Some(vec![]), None)];

@@ -101,7 +101,12 @@ struct Standing {
     has_turn: bool,
     /// Since when it waits for its turn.
     waits_since: Option<Instant>,
+    /// When its last turn ended.
+    ended: Option<Instant>,
 }
+
+/// For how long the pace of an endpoint is remembered that had no turn.
+const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Starts sending. `worker` is this process's name among all that ever were.
 pub fn start(driver: &Driver, log: &Log, outbound: Outbound, worker: String, hint: Hint) -> Webhooks {
@@ -212,7 +217,11 @@ impl Inner {
         };
         projector::slots(WEBHOOKS, slots.len());
         self.shared.leases.renewed(slots, asked);
-        self.state().renewed = Some(asked);
+        let mut state = self.state();
+        state.renewed = Some(asked);
+        state.endpoints.retain(|_, standing| {
+            standing.has_turn || standing.ended.is_some_and(|at| at.elapsed() < REMEMBERED)
+        });
         Ok(())
     }
 
@@ -263,7 +272,11 @@ impl Inner {
         // What is as it is by default need not be remembered.
         match pace == Pace::default() {
             true => drop(state.endpoints.remove(&key)),
-            false => drop(state.endpoints.insert(key, Standing { pace, has_turn: false, waits_since: None })),
+            false => drop(
+                state
+                    .endpoints
+                    .insert(key, Standing { pace, ended: Some(Instant::now()), ..Standing::default() }),
+            ),
         }
         drop(state);
         if matches!(ended, Ok(Ended::More)) {

@@ -176,20 +176,21 @@ impl Turn {
         is_full: bool,
     ) -> Result<(Vec<Item>, Seq), LogError> {
         let body = |event: &LoggedEvent| message::body(&event.body, &self.tenant, &open.epoch, event.seq);
+        // A pattern that cannot be read is for nothing: no event is sent to whom it is not for.
+        let wanted = Wanted::stored(&open.types, &open.channels);
+        let is_wanted = |event: &&LoggedEvent| wanted.as_ref().is_some_and(|wanted| wanted.is(event));
         let mut items = Vec::new();
+        // What failed before the webhook was changed is sent again only if it is still wanted.
         for pending in open.pending.iter().filter(|pending| pending.seq <= open.cursor) {
             let event = self.asked(self.shared.log.event_at(&self.tenant, pending.seq)).await?;
-            items.push(Item::again(pending, event.as_ref().map(body)));
+            items.push(Item::again(pending, event.as_ref().filter(is_wanted).map(body)));
         }
         let end = match page.events.last() {
             _ if is_full => open.cursor,
             Some(last) if !page.complete => last.seq,
             _ => open.head,
         };
-        // A pattern that cannot be read is for nothing: no event is sent to whom it is not for.
-        let wanted = Wanted::stored(&open.types, &open.channels);
-        for event in page.events.iter().filter(|event| wanted.as_ref().is_some_and(|wanted| wanted.is(event)))
-        {
+        for event in page.events.iter().filter(is_wanted) {
             let before = open.pending.iter().find(|pending| pending.seq == event.seq);
             items.push(Item::of_page(event.seq, Some(body(event)), before));
         }

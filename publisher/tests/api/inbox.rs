@@ -316,6 +316,34 @@ async fn a_group_is_one_entry_the_newest_in_list_and_count() {
     assert_eq!(bell.list("all").await, [(alone, false)], "none of it comes up again");
     assert_eq!(Bell::done(&bell.call(Method::PUT, &format!("/v1/inbox/{sixth}"), None).await), 2);
     assert_eq!(bell.list("").await, [(sixth, false), (alone, false)]);
+    assert_eq!(
+        bell.get("/v1/inbox").await.json["items"][0]["count"],
+        6,
+        "all that was deleted with it is back"
+    );
+}
+
+/// What was put away before is another entry by now: nothing that is done to the newest brings it up again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_to_a_group_leaves_those_alone_that_were_put_away_before() {
+    let (api, tenant) = (Api::new().await, "inbox-put-away");
+    let bell = Bell::of(&api, "mila", tenant, &[]);
+    bell.list("").await;
+    let group = json!({"group": "order:7"});
+    let next = async |name: &str| notice(&api, tenant, name, json!({"tenant": true}), group.clone()).await;
+    let (deleted, archived, newest) = (next("deleted").await, next("archived").await, next("newest").await);
+    Bell::done(&bell.call(Method::DELETE, &format!("/v1/inbox/{deleted}"), None).await);
+    bell.mark(archived, "archive").await;
+    assert_eq!(bell.list("").await, [(newest, false)]);
+    let until = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_hours(1)).unwrap().to_string();
+    for until in [json!({"until": until}), json!({"until": null})] {
+        Bell::done(&bell.call(Method::POST, &format!("/v1/inbox/{newest}/snooze"), Some(until)).await);
+    }
+    for method in [Method::DELETE, Method::PUT] {
+        Bell::done(&bell.call(method, &format!("/v1/inbox/{newest}"), None).await);
+    }
+    assert_eq!(bell.get("/v1/inbox").await.json["items"][0]["count"], 1, "neither of the others");
+    assert_eq!(bell.list("archived").await.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [archived]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

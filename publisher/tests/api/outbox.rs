@@ -404,12 +404,43 @@ async fn an_event_that_the_database_refuses_is_parked_and_holds_up_no_other() {
     let all = "SELECT carillon.publish('t' || n % 3, CASE WHEN n IN (7, 30) THEN 'bad' ELSE 'good' END, ARRAY['c']) FROM generate_series(1, 60) AS n";
     client.batch_execute(all).await.unwrap();
     let _moving = moving(&database, Policy::Auto);
-    until(&database, "SELECT count(*) = 0 FROM carillon.outbox").await;
-    assert_eq!(database.sql("SELECT count(*) FROM carillon.events"), "58");
+    // A tenant whose turn comes first never stops publishing meanwhile.
+    let busy = tokio::spawn(async move {
+        loop {
+            client.batch_execute("SELECT carillon.publish('a', 'busy', ARRAY['c'])").await.unwrap();
+        }
+    });
+    let left = "SELECT count(*) = 0 FROM carillon.outbox WHERE tenant_id <> 'a'";
+    until(&database, left).await;
+    busy.abort();
+    assert_eq!(database.sql("SELECT count(*) FROM carillon.events WHERE type = 'good'"), "58");
     assert_eq!(
         database.sql("SELECT count(*) FROM carillon.outbox_parked WHERE reason = 'refused' AND type = 'bad'"),
         "2"
     );
+}
+
+/// What was left behind, because the tenant was over its rate or its row was locked, goes before what came later.
+#[tokio::test(flavor = "multi_thread")]
+async fn i2_new_events_of_a_tenant_wait_while_older_ones_are_left() {
+    let database = Database::own().await;
+    let client = shop(&database, "left", &["*"]).await;
+    let publish = async |tenant: &str, count: u32| {
+        let sql =
+            format!("SELECT carillon.publish('{tenant}', 't', ARRAY['c']) FROM generate_series(1, {count})");
+        client.batch_execute(&sql).await.unwrap();
+    };
+    publish("left", 3).await;
+    let lowest = database.sql("SELECT max(id) FROM carillon.outbox");
+    publish("left", 1).await;
+    publish("other", 1).await;
+    let claimed = |whole: bool| {
+        database.sql(&format!(
+            "SELECT string_agg(tenant, ',' ORDER BY id) FROM carillon.claim_outbox({lowest}, {whole}, '', '{{}}', 500, 800000)"
+        ))
+    };
+    assert_eq!(claimed(false), "other");
+    assert_eq!(claimed(true), "left,left,left,left,other");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,10 +113,12 @@ impl Log {
             let groups = listing.groups(&piece.rows);
             let mut members = match groups.is_empty() {
                 true => Vec::new(),
-                false => match self.inbox_groups(whose, sight, &groups, OF_GROUP).await? {
-                    Some(of_groups) if of_groups.version == inbox.version => of_groups.rows,
-                    _ => return Ok(None),
-                },
+                false => {
+                    match self.inbox_groups(whose, sight, &groups, (inbox.newest.next(), OF_GROUP)).await? {
+                        Some(of_groups) if of_groups.version == inbox.version => of_groups.rows,
+                        _ => return Ok(None),
+                    }
+                }
             };
             members.retain(|member| is_of(member, &ask.types));
             let (full, mut last) = (piece.rows.len() == range.most, range.before);

@@ -62,7 +62,8 @@ const NEWEST: &str = newest!("");
 const NEWEST_WITH_TEXT: &str =
     newest!(", n.id, n.priority, n.title, n.body, n.action, n.data, n.actor, n.time");
 
-/// The newest of each of these groups, in the person's channels.
+/// The newest of each of these groups before a place, in the person's channels. What has come since the inbox was looked at moves no
+/// version: it is left out, as it is from the rows.
 const OF_GROUPS: &str = concat!(
     "SELECT ",
     columns!(),
@@ -71,7 +72,7 @@ FROM carillon.inbox_state s LEFT JOIN LATERAL (
     SELECT DISTINCT a.seq FROM unnest($5::text[]) AS g(name) CROSS JOIN unnest($3::text[], $4::bigint[]) AS c(channel, floor)
     CROSS JOIN LATERAL (
         SELECT a.seq FROM carillon.notice_audience a
-        WHERE a.tenant_id = $1 AND a.channel = c.channel AND a.\"group\" = g.name AND a.seq > c.floor
+        WHERE a.tenant_id = $1 AND a.channel = c.channel AND a.\"group\" = g.name AND a.seq > c.floor AND a.seq < $7::bigint
         ORDER BY a.seq DESC LIMIT $6::bigint) AS a
 ) AS x ON true",
     joined!()
@@ -151,11 +152,11 @@ impl Log {
         (tenant, user): (&TenantId, &UserId),
         sight: &Sight,
         groups: &[String],
-        most: usize,
+        (before, most): (Seq, usize),
     ) -> Result<Option<Piece>, LogError> {
-        let most = most as i64;
-        let params: [&(dyn ToSql + Sync); 6] =
-            [&tenant.as_str(), &user.as_str(), &sight.channels, &sight.floors, &groups, &most];
+        let (most, before) = (most as i64, signed(before));
+        let params: [&(dyn ToSql + Sync); 7] =
+            [&tenant.as_str(), &user.as_str(), &sight.channels, &sight.floors, &groups, &most, &before];
         let client = self.client(Work::Ask, "inbox_groups").await?;
         let rows = scoped(client, std::iter::once(tenant), OF_GROUPS, &params).await?;
         Ok(piece(&rows, false))

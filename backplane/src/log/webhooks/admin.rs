@@ -111,20 +111,8 @@ const ENABLE: &str = "
 UPDATE carillon.webhooks SET state = 'enabled', reason = NULL, waits_until = NULL, failing_since = NULL,
     version = version + 1, changed_at = now()
 WHERE tenant_id = $1 AND id = $2 RETURNING id";
-/// What is behind the new place is sent in its turn, so it need not be tried again.
-const REPLAY: &str = "
-WITH log AS (SELECT epoch, head FROM carillon.tenants WHERE id = $1),
-moved AS (
-    UPDATE carillon.webhooks w SET epoch = log.epoch, seq = $3 - 1, waits_until = NULL, failing_since = NULL,
-        generation = w.generation + 1, version = w.version + 1, changed_at = now()
-    FROM log WHERE w.tenant_id = $1 AND w.id = $2 AND $3 <= log.head + 1 RETURNING w.id),
-gone AS (
-    DELETE FROM carillon.webhook_deliveries d USING moved WHERE d.tenant_id = $1 AND d.webhook = $2 AND d.seq >= $3)
-SELECT EXISTS (SELECT FROM moved) AS moved, log.head FROM log, carillon.webhooks w WHERE w.tenant_id = $1 AND w.id = $2";
-const DELETE: &str = "
-WITH gone AS (DELETE FROM carillon.webhooks WHERE tenant_id = $1 AND id = $2 RETURNING id),
-failed AS (DELETE FROM carillon.webhook_deliveries d USING gone WHERE d.tenant_id = $1 AND d.webhook = $2)
-SELECT id FROM gone";
+const REPLAY: &str = "SELECT moved, head FROM carillon.replay_webhook($1, $2, $3)";
+const DELETE: &str = "SELECT FROM carillon.delete_webhook($1, $2) AS gone WHERE gone";
 const LIST: &str = "
 SELECT w.id, w.url, w.types, w.channels, w.ordered, w.reason, w.epoch, w.seq, t.head, w.waits_until, w.failing_since, w.delivered_at,
     CASE WHEN w.before_until > now() THEN w.before_until END AS before_until, w.created_at, w.changed_at, d.retrying, d.parked
@@ -172,8 +160,11 @@ impl Log {
     pub async fn replay_webhook(&self, tenant: &TenantId, id: &str, from: Seq) -> Result<Replayed, LogError> {
         let rows = self.about_webhooks(tenant, REPLAY, &[&tenant.as_str(), &id, &signed(from)]).await?;
         Ok(match rows.first() {
-            Some(row) if row.get("moved") => Replayed::Moved,
-            Some(row) => Replayed::Beyond(Seq(row.get::<_, i64>("head") as u64)),
+            Some(row) => match row.get("moved") {
+                Some(true) => Replayed::Moved,
+                Some(false) => Replayed::Beyond(Seq(row.get::<_, i64>("head") as u64)),
+                None => Replayed::Unknown,
+            },
             None => Replayed::Unknown,
         })
     }

@@ -25,14 +25,7 @@ const LIST: &str = "
 SELECT seq, CASE WHEN state = 'retrying' THEN next_at END AS next_at, failures, attempts::text AS attempts, answer
 FROM carillon.webhook_deliveries
 WHERE tenant_id = $1 AND webhook = $2 AND seq > $3 AND ($4::text IS NULL OR state = $4) ORDER BY seq LIMIT $5";
-/// The endpoint is not waited for either: a person knows better.
-const RETRY: &str = "
-WITH again AS (
-    UPDATE carillon.webhook_deliveries SET state = 'retrying', next_at = now()
-    WHERE tenant_id = $1 AND webhook = $2 AND seq = $3 RETURNING seq),
-now_due AS (
-    UPDATE carillon.webhooks SET waits_until = NULL WHERE tenant_id = $1 AND id = $2 AND EXISTS (SELECT FROM again))
-SELECT seq FROM again";
+const RETRY: &str = "SELECT FROM carillon.retry_webhook_delivery($1, $2, $3) AS again WHERE again";
 
 impl Log {
     /// Deliveries of a webhook that failed, by number, after `after`; of this state only, if one is named.
