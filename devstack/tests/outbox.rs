@@ -65,8 +65,11 @@ async fn i1_i3_what_transactions_published_is_there_once_after_kills_of_publishe
         sessions.spawn(async move {
             while !done.load(Ordering::SeqCst) {
                 let first = begun.fetch_add(SESSION, Ordering::SeqCst);
-                // A session that was cut off has done a part of it.
-                psql(&url, &script(first..first + SESSION, &mut dice)).await;
+                // A session that was cut off has done a part of it; the next begins when there is a server again.
+                if !psql(&url, &script(first..first + SESSION, &mut dice)).await {
+                    let back = || async { psql(&url, "SELECT 1;").await.then_some(()) };
+                    wait::until("the database answering again", PATIENCE, back).await.unwrap();
+                }
             }
         });
     }
@@ -107,7 +110,7 @@ async fn i3_an_outbox_is_taken_over_when_its_publisher_stands_still() {
     let scene = Scene::start(StackConfig { publishers: 2, ..StackConfig::default() }).await;
     sql(&scene.stack, SHOP).await;
     scene.stack.publisher(0).freeze().unwrap();
-    psql(&scene.stack.database_url(), &script(0..SESSION, &mut dice())).await;
+    assert!(psql(&scene.stack.database_url(), &script(0..SESSION, &mut dice())).await);
     emptied(&scene.stack).await;
     metric_reaches(scene.stack.publisher(1), "carillon_outbox_events_total", 1.0).await;
     scene.stack.publisher(0).thaw().unwrap();
@@ -139,8 +142,8 @@ SELECT carillon.publish('{tenant}', 'order', ARRAY['order:{n}'], '{{\"n\": {n}, 
     text
 }
 
-/// Runs a script until its end, or until the server is killed.
-async fn psql(url: &str, script: &str) {
+/// Runs a script until its end, or until the server is killed; whether it came to its end.
+async fn psql(url: &str, script: &str) -> bool {
     let mut psql = Command::new(find::servers().unwrap().postgres_bin.join("psql"));
     psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-", url]).env_clear();
     psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -148,5 +151,5 @@ async fn psql(url: &str, script: &str) {
     let mut stdin = psql.stdin.take().unwrap();
     let _ = stdin.write_all(script.as_bytes()).await;
     drop(stdin);
-    let _ = psql.wait().await;
+    psql.wait().await.is_ok_and(|status| status.success())
 }
