@@ -44,9 +44,6 @@ export interface Tabs extends Omit<Connection, 'rewind'> {
   signOut(): void
 }
 
-export const tabsWork = () =>
-  typeof document === 'object' && typeof BroadcastChannel === 'function' && typeof navigator === 'object' && !!navigator.locks
-
 export function createTabs(host: ConnectionHost & { signedOut(): void }, name: string): Tabs {
   const me = crypto.randomUUID()
   const bus = new BroadcastChannel(name)
