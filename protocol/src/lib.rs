@@ -31,6 +31,7 @@ pub mod close;
 pub mod connection;
 pub mod envelope;
 pub mod epochs;
+pub mod escalation;
 pub mod event;
 pub mod ident;
 pub mod json;

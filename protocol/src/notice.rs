@@ -3,6 +3,7 @@
 //! A notice stands in the inboxes of all who are in one of its event's channels, until they take it out. What its publisher wrote travels
 //! in the event as the attribute `notify`, a text that is JSON, for CloudEvents' attributes have no members of their own.
 
+use crate::escalation::Escalation;
 use crate::event::Priority;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -39,6 +40,8 @@ pub struct Notice {
     pub expires_at: Option<String>,
     /// What the application wants to find with it, JSON.
     pub data: Option<String>,
+    /// Who is told when people do not take note of it, and when.
+    pub escalate: Vec<Escalation>,
 }
 
 impl Notice {
@@ -61,6 +64,8 @@ impl Notice {
             expires_at: Option<&'a str>,
             #[serde(skip_serializing_if = "Option::is_none")]
             data: Option<&'a RawValue>,
+            #[serde(skip_serializing_if = "<[Escalation]>::is_empty")]
+            escalate: &'a [Escalation],
         }
         let members = Members {
             title: &self.title,
@@ -72,6 +77,7 @@ impl Notice {
             expires_at: self.expires_at.as_deref(),
             // It was read as JSON.
             data: self.data.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            escalate: &self.escalate,
         };
         serde_json::to_string(&members).unwrap_or_default()
     }
@@ -92,6 +98,7 @@ mod tests {
             requires_ack: false,
             expires_at: None,
             data: None,
+            escalate: Vec::new(),
         };
         assert_eq!(bare.json(), r#"{"title":"Shift \"A\" moved"}"#);
         let full = Notice {

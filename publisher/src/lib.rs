@@ -18,7 +18,8 @@
 //! [`worker`] runs what no request asks for: the [`maintenance`] of partitions and keys, and each [`projector`], which
 //! reads every log with a stored cursor: one writes the channel index, one counts events by hour.
 //! [`preferences`] say what people get, by which means, and when it is quiet for them.
-//! [`webhooks`] send events to tenants' endpoints; [`work`] is a process that runs these two and nothing else.
+//! [`webhooks`] send events to tenants' endpoints, [`escalations`] tell them who has not taken note of a notice; [`work`] is a process that
+//! runs these three and nothing else.
 //! [`outbox`] takes into the log what applications publish inside their own transactions.
 //! [`presence`] asks Redis who is in a channel; [`inbox`] tells devices that their person's inbox has moved.
 //! [`readiness`] tells probes how this process is, [`subsystems`] back offices how the installation is, [`commits`] when events were
@@ -29,6 +30,7 @@ pub mod batcher;
 pub mod cli;
 pub mod commits;
 pub mod config;
+pub mod escalations;
 pub mod event;
 pub mod health;
 pub mod http;

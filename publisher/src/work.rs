@@ -1,9 +1,10 @@
 //! How does a process run that only reads the logs in the background?
 //!
-//! `carillon-publisher work`: the projectors and webhooks of `serve`, with an ops port and no public one. It needs the database and
+//! `carillon-publisher work`: the projectors, webhooks and escalations of `serve`, with an ops port and no public one. It needs the database and
 //! nothing else: no Redis, no keys of user tokens. Any number of such processes and of publishers share the slots.
 
 use crate::config::WorkConfig;
+use crate::escalations;
 use crate::health::Health;
 use crate::projector::{self, Projectors};
 use crate::readiness;
@@ -37,6 +38,7 @@ impl Readers {
     ) -> Result<Self, ServeError> {
         let worker = format!("{node}/{}", Uuid::new_v4());
         let projectors = projector::start(driver, log, worker.clone());
+        escalations::start(driver, log, hint.clone());
         let webhooks = webhooks::start(driver, log, Outbound::new(outbound)?, worker, hint);
         Ok(Self { projectors, webhooks })
     }

@@ -12,7 +12,9 @@ use carillon_platform::config::SHARED;
 use carillon_platform::env::{Declared, reference};
 use carillon_platform::sockets;
 use carillon_platform::telemetry::{self, metrics_reference};
-use carillon_publisher::{config, maintenance, metrics, outbox, projector, usage, webhooks, worker};
+use carillon_publisher::{
+    config, escalations, maintenance, metrics, outbox, projector, usage, webhooks, worker,
+};
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Mutex;
@@ -28,6 +30,7 @@ async fn the_pages_list_every_variable_and_metric_of_the_publisher_and_of_both_s
     check("METRICS.md", "publisher-maintenance", &metrics_reference(maintenance::METRICS));
     check("METRICS.md", "publisher-projectors", &metrics_reference(projector::METRICS));
     check("METRICS.md", "publisher-webhooks", &metrics_reference(webhooks::METRICS));
+    check("METRICS.md", "publisher-escalations", &metrics_reference(escalations::METRICS));
     check("METRICS.md", "publisher-outbox", &metrics_reference(outbox::metrics::ALL));
     check("METRICS.md", "publisher-tenants", &metrics_reference(usage::OF_TENANTS));
     check("METRICS.md", "runtime", &metrics_reference(telemetry::RUNTIME_METRICS));

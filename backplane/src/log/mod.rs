@@ -29,6 +29,7 @@
 //! | `probe` | could an event be stored now? |
 //! | `keys` | who is the bearer of this API key? |
 //! | `activity` | what did people do, as their pages say? |
+//! | `escalations` | which people have not taken note of a notice in time, and how is each named once? |
 //! | `webhooks` | which HTTP endpoints get a tenant's events, and how far is each? |
 //! | `maintenance` | how do partitions come and go, and how are idempotency keys forgotten? |
 //! | `metrics` | what does the log count? |
@@ -40,6 +41,7 @@ mod append;
 mod days;
 mod devices;
 mod error;
+mod escalations;
 mod event_types;
 mod heads;
 mod inbox;
@@ -72,12 +74,13 @@ pub use analytics::{CountedKey, CountedTime, CountedTotal, Dimension, Hours};
 pub use append::{Append, Appended, IdempotencyKey};
 pub use devices::{Deliveries, DevicePlace, DeviceState, Pending, Receipts};
 pub use error::{LogError, Unwritable};
+pub use escalations::{DueStep, ESCALATED, Escalated, Escalating, EscalationPlan, Missing};
 pub use event_types::{StoredType, StoredTypes};
 pub use heads::{Head, Opened, Watched};
 pub use inbox::{
-    Advanced, Counts, Deed, Inbox, InboxAsk, InboxPage, InboxRules, Item, MOST_COUNTED, MOST_EXACT,
-    MOST_FOLLOWED, Mark, Marked, NoticePerson, NoticeState, NoticeText, Retracted, Shown, Sight, TypeSays,
-    View, Watermarks, Who,
+    Advanced, Counts, Deed, Inbox, InboxAsk, InboxPage, Item, MOST_COUNTED, MOST_EXACT, MOST_FOLLOWED, Mark,
+    Marked, NoticePerson, NoticeState, NoticeStep, NoticeText, Retracted, Shown, Sight, View, Watermarks,
+    Who,
 };
 pub use keys::ApiKey;
 pub use latest::{LATEST_ROWS, LatestPage};
@@ -87,7 +90,7 @@ pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};
 pub use outbox::{Moved, OutboxAsk, OutboxPlan, OutboxState, Outboxed, ParkedEvent, Parking};
 pub use pool::{Log, LogConfig, Role};
-pub use preferences::{PreferencesSet, StoredPreferences};
+pub use preferences::StoredPreferences;
 pub use projector::{
     ANALYTICS_KEYS, Analytics, Batch, ChannelIndex, Lag, News, Progress, Reader, Slot, Turn, Work,
 };

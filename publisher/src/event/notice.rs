@@ -14,7 +14,7 @@ use carillon_protocol::{Channel, ConnectionName, EventId, TenantId, UserId, limi
 const TYPE: &str = "notice";
 /// The `source` of one that names none.
 const SOURCE: &str = "api";
-const KNOWN: &str = "title, body, action, group, priority, requires_ack, expires_at, data, audience, type, tenant, id, source, subject, actor, except and time";
+const KNOWN: &str = "title, body, action, group, priority, requires_ack, expires_at, data, escalate, audience, type, tenant, id, source, subject, actor, except and time";
 
 /// Reads one notice; every fault is added.
 pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {

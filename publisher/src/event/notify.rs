@@ -2,6 +2,7 @@
 //!
 //! `notify` is an object; in a CloudEvent, whose attributes are texts, also the JSON of one. Every fault is told with its place.
 
+use super::escalate;
 use super::fault::{Fault, FaultCode, Faults, member};
 use super::fields::{Fields, compact, read_priority, read_text};
 use carillon_protocol::Notice;
@@ -10,9 +11,9 @@ use carillon_protocol::notice::{ACTION_BYTES, BODY_CHARS, DATA_BYTES, GROUP_BYTE
 use serde_json::value::RawValue;
 
 /// What a notice may say.
-const KNOWN: &str = "title, body, action, group, priority, requires_ack, expires_at and data";
-/// What it may say in a release that has templates and escalations.
-const NOT_AVAILABLE: [&str; 3] = ["template", "vars", "escalate"];
+const KNOWN: &str = "title, body, action, group, priority, requires_ack, expires_at, data and escalate";
+/// What it may say in a release that has templates.
+const NOT_AVAILABLE: [&str; 2] = ["template", "vars"];
 /// What a link may not begin with: a page that shows it would run it.
 const RUN_BY_PAGES: [&str; 3] = ["javascript:", "data:", "vbscript:"];
 
@@ -57,7 +58,8 @@ pub(super) fn members(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<No
     let action = action(fields, faults);
     let group = name(fields, "group", GROUP_BYTES, faults);
     let priority = fields.named("priority", read_priority, faults);
-    let requires_ack = fields.flag("requires_ack", faults).unwrap_or(false);
+    let requires_ack = fields.flag("requires_ack", faults);
+    let (escalate, requires_ack) = escalate::read(fields, requires_ack, faults);
     let expires_at = fields.time("expires_at", faults).map(|time| time.to_string());
     for later in NOT_AVAILABLE {
         if fields.has(later) {
@@ -66,7 +68,7 @@ pub(super) fn members(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<No
         }
     }
     let data = data(fields, faults);
-    Some(Notice { title: title?, body, action, group, priority, requires_ack, expires_at, data })
+    Some(Notice { title: title?, body, action, group, priority, requires_ack, expires_at, data, escalate })
 }
 
 fn read(object: &RawValue, pointer: &str, faults: &mut Faults) -> Option<Notice> {
@@ -185,6 +187,22 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_told_that_nobody_took_note_has_asked_for_that() {
+        let notice = |who: &str| {
+            read(&format!(r#"{{"title":"A","escalate":[{{"after":"90s","to":"webhook:push"{who}}}]}}"#))
+                .unwrap()
+        };
+        let unacked = notice("");
+        assert!(unacked.requires_ack);
+        assert_eq!(
+            unacked.json(),
+            r#"{"title":"A","requires_ack":true,"escalate":[{"after":"90s","to":"webhook:push","who":"not_acked"}]}"#
+        );
+        assert!(!notice(r#","who":"not_delivered""#).requires_ack);
+        assert_eq!(read(r#"{"title":"A","escalate":[]}"#).unwrap().escalate, []);
+    }
+
+    #[test]
     fn every_fault_is_named_with_its_place() {
         let at = |name: &str| format!("/3/notify/{name}");
         let long = "x".repeat(TITLE_CHARS + 1);
@@ -203,7 +221,41 @@ mod tests {
             (r#"{"title":"a","titel":"b"}"#, "titel", FaultCode::UnknownField),
             (r#"{"title":"a","template":"t"}"#, "template", FaultCode::NotAvailable),
             (r#"{"title":"a","vars":{}}"#, "vars", FaultCode::NotAvailable),
-            (r#"{"title":"a","escalate":[]}"#, "escalate", FaultCode::NotAvailable),
+            (r#"{"title":"a","escalate":{}}"#, "escalate", FaultCode::WrongType),
+            (r#"{"title":"a","escalate":[5]}"#, "escalate/0", FaultCode::WrongType),
+            (r#"{"title":"a","escalate":[{},{},{},{},{},{}]}"#, "escalate", FaultCode::TooMany),
+            (r#"{"title":"a","escalate":[{"to":"webhook:p"}]}"#, "escalate/0/after", FaultCode::Required),
+            (r#"{"title":"a","escalate":[{"after":"5m"}]}"#, "escalate/0/to", FaultCode::Required),
+            (
+                r#"{"title":"a","escalate":[{"after":5,"to":"webhook:p"}]}"#,
+                "escalate/0/after",
+                FaultCode::WrongType,
+            ),
+            (
+                r#"{"title":"a","escalate":[{"after":"0s","to":"webhook:p"}]}"#,
+                "escalate/0/after",
+                FaultCode::Invalid,
+            ),
+            (
+                r#"{"title":"a","escalate":[{"after":"5m","to":"sms:1"}]}"#,
+                "escalate/0/to",
+                FaultCode::Invalid,
+            ),
+            (
+                r#"{"title":"a","escalate":[{"after":"5m","to":"webhook:p","who":"all"}]}"#,
+                "escalate/0/who",
+                FaultCode::Invalid,
+            ),
+            (
+                r#"{"title":"a","escalate":[{"after":"5m","to":"webhook:p","if":1}]}"#,
+                "escalate/0/if",
+                FaultCode::UnknownField,
+            ),
+            (
+                r#"{"title":"a","requires_ack":false,"escalate":[{"after":"5m","to":"webhook:p"}]}"#,
+                "escalate/0/who",
+                FaultCode::Conflicting,
+            ),
             (&format!(r#"{{"title":"a","data":"{}"}}"#, "x".repeat(DATA_BYTES)), "data", FaultCode::TooLarge),
         ] {
             assert_eq!(read(notify), Err(vec![(at(name), code)]), "{notify}");

@@ -178,7 +178,8 @@ impl Turn {
         let body = |event: &LoggedEvent| message::body(&event.body, &self.tenant, &open.epoch, event.seq);
         // A pattern that cannot be read is for nothing: no event is sent to whom it is not for.
         let wanted = Wanted::stored(&open.types, &open.channels);
-        let is_wanted = |event: &&LoggedEvent| wanted.as_ref().is_some_and(|wanted| wanted.is(event));
+        let is_wanted =
+            |event: &&LoggedEvent| wanted.as_ref().is_some_and(|wanted| wanted.is(&self.id, event));
         let mut items = Vec::new();
         // What failed before the webhook was changed is sent again only if it is still wanted.
         for pending in open.pending.iter().filter(|pending| pending.seq <= open.cursor) {

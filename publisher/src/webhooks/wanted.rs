@@ -1,8 +1,13 @@
 //! Which events does a webhook send? (pure)
+//!
+//! An escalation names its webhook, which sends it whatever else it sends. The others send it if their types are for it: whoever wants
+//! everything means what the application publishes.
 
 use carillon_backplane::log::LoggedEvent;
+use carillon_protocol::escalation::{self, CHANNEL, UNACKNOWLEDGED};
 use carillon_protocol::event::event_type;
 use carillon_protocol::{ChannelPattern, TypePattern};
+use serde::Deserialize;
 
 /// Patterns of types and of channels. Of each kind none means all.
 #[derive(Debug, Clone, Default)]
@@ -23,8 +28,16 @@ impl Wanted {
         is_readable.then_some(wanted)
     }
 
-    /// Whether this event is sent.
-    pub(super) fn is(&self, event: &LoggedEvent) -> bool {
+    /// Whether this event is sent by the webhook of this name.
+    pub(super) fn is(&self, webhook: &str, event: &LoggedEvent) -> bool {
+        match Escalated::of(event) {
+            Some(escalated) if escalated.is_for(webhook) => true,
+            Some(_) => !self.types.is_empty() && self.matches(event),
+            None => self.matches(event),
+        }
+    }
+
+    fn matches(&self, event: &LoggedEvent) -> bool {
         let of_channel = self.channels.is_empty()
             || event.channels.iter().any(|channel| self.channels.iter().any(|wanted| wanted.allows(channel)));
         of_channel
@@ -34,10 +47,59 @@ impl Wanted {
     }
 }
 
+/// Of an event that tells of an escalation: whom.
+#[derive(Deserialize)]
+struct Escalated {
+    data: To,
+}
+
+#[derive(Deserialize)]
+struct To {
+    to: String,
+}
+
+impl Escalated {
+    fn of(event: &LoggedEvent) -> Option<Self> {
+        let is_one = event.channels.len() == 1
+            && event.channels.iter().all(|channel| channel.as_str() == CHANNEL)
+            && event_type(event.body.as_bytes()).is_some_and(|kind| kind == UNACKNOWLEDGED);
+        is_one.then(|| serde_json::from_str(&event.body).ok())?
+    }
+
+    fn is_for(&self, webhook: &str) -> bool {
+        escalation::webhook(&self.data.to).is_some_and(|id| id.as_str() == webhook)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use carillon_protocol::{Channel, Seq};
+
+    #[test]
+    fn an_escalation_is_sent_by_the_webhook_that_it_names_and_by_those_that_ask_for_its_type() {
+        let body = r#"{"type":"notice.unacknowledged","data":{"to":"webhook:push"}}"#;
+        let event = |channel: &str| LoggedEvent {
+            seq: Seq(1),
+            channels: vec![Channel::new(channel).unwrap()],
+            body: body.to_owned(),
+        };
+        let escalated = event("role:escalations");
+        for (types, channels, push, other) in [
+            (&[][..], &[][..], true, false),
+            (&["order.*"], &["order:*"], true, false),
+            (&["notice.unacknowledged"], &[], true, true),
+            (&["notice.unacknowledged"], &["order:*"], true, false),
+        ] {
+            let wanted = wanted(types, channels);
+            assert_eq!(
+                (wanted.is("push", &escalated), wanted.is("main", &escalated)),
+                (push, other),
+                "{types:?}"
+            );
+        }
+        assert!(wanted(&[], &[]).is("main", &event("order:7")), "an event of the application like any other");
+    }
 
     fn event(kind: &str, channels: &[&str]) -> LoggedEvent {
         let channels = channels.iter().map(|name| Channel::new(name).unwrap()).collect();
@@ -63,9 +125,12 @@ mod tests {
             (&[], &["contact:*"], false),
             (&["order.*"], &["contact:*"], false),
         ] {
-            assert_eq!(wanted(types, channels).is(&paid), expected, "{types:?} {channels:?}");
+            assert_eq!(wanted(types, channels).is("main", &paid), expected, "{types:?} {channels:?}");
         }
-        assert!(!wanted(&[], &["*"]).is(&event("a", &["tenant"])), "a bare star is for no reserved channel");
+        assert!(
+            !wanted(&[], &["*"]).is("main", &event("a", &["tenant"])),
+            "a bare star is for no reserved channel"
+        );
     }
 
     #[test]

@@ -141,10 +141,10 @@ async fn a_repeated_notice_is_stored_once_and_a_batch_with_one_stores_them_all()
     let batch = api.post(json!([with("a"), with("b"), cloud])).await;
     assert_eq!(batch.status, 201, "{:?}", batch.json);
     assert_eq!(bell.list("").await.len(), 4);
-    let wrong = json!([with("d"), {"tenant": tenant, "type": "t", "users": ["mila"], "notify": {"title": 1, "escalate": []}}]);
+    let wrong = json!([with("d"), {"tenant": tenant, "type": "t", "users": ["mila"], "notify": {"title": 1, "escalate": [{"after": "soon", "to": "webhook:push"}]}}]);
     api.post(wrong)
         .await
-        .invalid(&[("/1/notify/title", "wrong_type"), ("/1/notify/escalate", "not_available")]);
+        .invalid(&[("/1/notify/title", "wrong_type"), ("/1/notify/escalate/0/after", "invalid")]);
     assert_eq!(bell.list("").await.len(), 4, "nothing of it was stored");
 }
 

@@ -20,7 +20,6 @@ mod inbox;
 mod layer;
 mod locked;
 mod mutations;
-mod muted;
 mod notices;
 mod outbox;
 mod position;

@@ -7,7 +7,7 @@ use carillon_protocol::event::Priority;
 use std::time::SystemTime;
 use tokio_postgres::types::ToSql;
 
-/// Writes the notices and, for each, one row for each of its channels: what people have of it is worked out when they look. So an
+/// Writes the notices and, for each, one row for each of its channels and one for each step of its escalation: what people have of it is worked out when they look. So an
 /// answered publish is in every inbox that it is for, and one that was rolled back in none.
 macro_rules! notices {
     () => {
@@ -30,6 +30,13 @@ macro_rules! notices {
     INSERT INTO carillon.notice_audience (tenant_id, channel, seq, \x22group\x22)
     SELECT c.tenant_id, named.channel, c.seq, c.grouped
     FROM c CROSS JOIN LATERAL unnest(c.channels) AS named(channel)
+), es AS (
+    INSERT INTO carillon.escalations (tenant_id, seq, step, webhook, who, after, due_at)
+    SELECT s.tenant_id, m.heads[s.t] + s.n, s.step, s.webhook, s.who, s.after, m.at + make_interval(secs => s.after)
+    FROM m, (SELECT unnest($41::text[]) AS tenant_id, unnest($42::int[]) AS t, unnest($43::int[]) AS n,
+            unnest($44::smallint[]) AS step, unnest($45::text[]) AS webhook, unnest($46::text[]) AS who,
+            unnest($47::int[]) AS after) AS s
+    WHERE m.storable
 )"
     };
 }
@@ -54,6 +61,19 @@ pub(super) struct Notices<'a> {
     expires_at: Vec<Option<SystemTime>>,
     actor: Vec<Option<&'a str>>,
     time: Vec<SystemTime>,
+    steps: Steps<'a>,
+}
+
+/// The steps of their escalations.
+#[derive(Default)]
+struct Steps<'a> {
+    tenant: Vec<&'a str>,
+    group: Vec<i32>,
+    number: Vec<i32>,
+    step: Vec<i16>,
+    webhook: Vec<&'a str>,
+    who: Vec<&'a str>,
+    after: Vec<i32>,
 }
 
 impl<'a> Notices<'a> {
@@ -85,10 +105,19 @@ impl<'a> Notices<'a> {
         self.expires_at.push(expires_at);
         self.actor.push(event.actor.as_ref().map(|actor| actor.as_str()));
         self.time.push(moment(&event.time).map_err(time_fault)?);
+        for (step, escalation) in (1..).zip(&notice.escalate) {
+            self.steps.tenant.push(append.tenant.as_str());
+            self.steps.group.push(group);
+            self.steps.number.push(number);
+            self.steps.step.push(step);
+            self.steps.webhook.push(escalation.to.as_str());
+            self.steps.who.push(escalation.who.as_str());
+            self.steps.after.push(escalation.after as i32);
+        }
         Ok(())
     }
 
-    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 16] {
+    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 23] {
         [
             &self.tenant,
             &self.group,
@@ -106,6 +135,13 @@ impl<'a> Notices<'a> {
             &self.expires_at,
             &self.actor,
             &self.time,
+            &self.steps.tenant,
+            &self.steps.group,
+            &self.steps.number,
+            &self.steps.step,
+            &self.steps.webhook,
+            &self.steps.who,
+            &self.steps.after,
         ]
     }
 }

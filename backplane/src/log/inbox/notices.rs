@@ -59,6 +59,12 @@ SELECT user_id, acked_at, read, seen, delivered FROM are WHERE user_id > $3 AND 
 ORDER BY user_id LIMIT $5"
 );
 
+/// Its escalation.
+const STEPS: &str = "
+SELECT e.step, e.after, e.webhook, e.who, e.due_at, e.told,
+    (SELECT count(*) FROM carillon.escalations_held h WHERE h.tenant_id = e.tenant_id AND h.seq = e.seq AND h.step = e.step) AS held
+FROM carillon.escalations e WHERE e.tenant_id = $1 AND e.seq = $2 ORDER BY e.step";
+
 /// Which of a notice's audience are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
@@ -121,6 +127,25 @@ pub struct NoticeState {
     pub people: Vec<NoticePerson>,
     /// Whether there are more after these.
     pub more: bool,
+    /// Its escalation, by step.
+    pub steps: Vec<NoticeStep>,
+}
+
+/// A step of a notice's escalation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoticeStep {
+    /// When it is due, in seconds after the notice was stored.
+    pub after: u32,
+    /// Which webhook is told.
+    pub webhook: String,
+    /// Of whom.
+    pub who: String,
+    /// When people are looked at next; none: never again.
+    pub due_at: Option<Timestamp>,
+    /// People who were named.
+    pub told: u64,
+    /// People for whom it is quiet.
+    pub held: u64,
 }
 
 /// What somebody has done with a notice.
@@ -185,11 +210,14 @@ impl Log {
         let params: [&(dyn ToSql + Sync); 5] = [&tenant.as_str(), &id.as_str(), &after, &who.name(), &most];
         let client = self.client(Work::Search, "notice_state").await?;
         let people = scoped(client, std::iter::once(tenant), PAGE, &params).await?;
-        Ok(Some(state(row, &people, limit)))
+        let client = self.client(Work::Search, "notice_state").await?;
+        let params: [&(dyn ToSql + Sync); 2] = [&tenant.as_str(), &row.get::<_, i64>("seq")];
+        let steps = scoped(client, std::iter::once(tenant), STEPS, &params).await?;
+        Ok(Some(state(row, &people, &steps, limit)))
     }
 }
 
-fn state(row: &Row, people: &[Row], limit: usize) -> NoticeState {
+fn state(row: &Row, people: &[Row], steps: &[Row], limit: usize) -> NoticeState {
     let count = |name: &str| row.get::<_, i64>(name) as u64;
     let person = |row: &Row| NoticePerson {
         user: row.get("user_id"),
@@ -197,6 +225,14 @@ fn state(row: &Row, people: &[Row], limit: usize) -> NoticeState {
         seen: row.get("seen"),
         read: row.get("read"),
         acked_at: row.get("acked_at"),
+    };
+    let step = |row: &Row| NoticeStep {
+        after: row.get::<_, i32>("after") as u32,
+        webhook: row.get("webhook"),
+        who: row.get("who"),
+        due_at: row.get("due_at"),
+        told: row.get::<_, i64>("told") as u64,
+        held: row.get::<_, i64>("held") as u64,
     };
     NoticeState {
         seq: Seq(row.get::<_, i64>("seq") as u64),
@@ -213,5 +249,6 @@ fn state(row: &Row, people: &[Row], limit: usize) -> NoticeState {
         acked: count("acked"),
         people: people.iter().take(limit).map(person).collect(),
         more: people.len() > limit,
+        steps: steps.iter().map(step).collect(),
     }
 }

@@ -1,7 +1,8 @@
 //! How do requests and answers about inboxes look?
 
-use crate::http::openapi::shapes::{Priority, ProblemDocument};
+use crate::http::openapi::shapes::{EscalationStep, Priority, ProblemDocument};
 use carillon_backplane::log::{self, Counts, Item};
+use carillon_protocol::escalation::after_text;
 use carillon_protocol::{Channel, Epoch, EventId};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -176,6 +177,39 @@ pub(in crate::http) struct NoticeStatus {
     pub(super) people: Option<Vec<NoticePerson>>,
     /// For `after`: the next page. Null on the last one.
     pub(super) next: Option<String>,
+    /// With `escalate`: how far each step is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Option<Vec<NoticeEscalation>>)]
+    pub(super) escalate: Vec<NoticeEscalation>,
+}
+
+/// How far a step of an escalation is.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct NoticeEscalation {
+    after: String,
+    to: String,
+    who: String,
+    /// When people are looked at, for the first time or again. Null: never again.
+    #[schema(format = DateTime)]
+    due_at: Option<String>,
+    /// People who were named to the webhook.
+    told: u64,
+    /// People for whom it is quiet: they are looked at again.
+    held: u64,
+}
+
+impl From<log::NoticeStep> for NoticeEscalation {
+    fn from(step: log::NoticeStep) -> Self {
+        let log::NoticeStep { after, webhook, who, due_at, told, held } = step;
+        Self {
+            after: after_text(after),
+            to: format!("webhook:{webhook}"),
+            who,
+            due_at: due_at.map(|at| at.to_string()),
+            told,
+            held,
+        }
+    }
 }
 
 /// What somebody has done with a notice.
@@ -253,6 +287,9 @@ pub(in crate::http) struct NoticeBody {
     expires_at: Option<String>,
     /// Any JSON of at most 8 KiB.
     data: Option<serde_json::Value>,
+    /// Which webhooks are told of people who have not taken note in time.
+    #[schema(max_items = 5)]
+    escalate: Option<Vec<EscalationStep>>,
     audience: NoticeAudience,
     /// What its event is called. Default: `notice`.
     r#type: Option<String>,

@@ -1,6 +1,5 @@
 //! `GET` and `DELETE /v1/notices/{id}`: what became of a notice, and how is it taken back?
 
-use super::SERVICE;
 use super::shapes::{NoticePerson, NoticeStatus, RetractedNotice};
 use crate::access::{Caller, Entry, Scope};
 use crate::http::openapi::shapes::ProblemDocument;
@@ -18,6 +17,9 @@ use std::sync::Arc;
 
 /// People on a page when the request does not say.
 const DEFAULT_LIMIT: usize = 50;
+
+/// Who a frame is of that no person has sent.
+const SERVICE: &str = "service";
 
 /// Read what became of a notice.
 ///
@@ -94,6 +96,7 @@ pub(in crate::http) async fn status(
         not_acked,
         people,
         next,
+        escalate: found.steps.into_iter().map(Into::into).collect(),
     }))
 }
 
@@ -153,7 +156,6 @@ pub(in crate::http) async fn retract(
                 cleared_to: None,
                 changed: None,
                 retracted: Some(retracted.seq),
-                stale: false,
             };
             app.inbox_news.tell(&entry.tenant, channel.clone(), user, &frame);
         }

@@ -14,13 +14,14 @@ const REQUESTS: [&str; 2] = ["PlainEvent", "CloudEvent"];
 /// Null on the last page, in every list.
 const PAGED: &str = "next";
 /// The shapes in which null has a meaning for other properties, too.
-const WITH_NULL: [&str; 20] = [
+const WITH_NULL: [&str; 21] = [
     "AnalyticsHealth",
     "AnalyticsRow",
     "EventPage",
     "EventsHealth",
     "InboxPage",
     "LogNumbers",
+    "NoticeEscalation",
     "NoticeStatus",
     "PreferenceDefaultsShown",
     "PreferenceTest",
@@ -116,7 +117,7 @@ pub(super) fn refine(document: &mut Value) {
                 shape["additionalProperties"] = true.into();
                 between_fields(shape, cloud_event(known));
             }
-            "Notify" | "NoticeBody" | "NoticeAudience" | "UpToBody" | "SnoozeBody" => {
+            "Notify" | "EscalationStep" | "NoticeBody" | "NoticeAudience" | "UpToBody" | "SnoozeBody" => {
                 shape["additionalProperties"] = false.into();
             }
             "ChannelRuleBody" => {

@@ -143,6 +143,24 @@ pub(in crate::http) struct Notify {
     expires_at: Option<String>,
     /// Any JSON of at most 8 KiB. Default: the event's, if that is no larger.
     data: Option<serde_json::Value>,
+    /// Which webhooks are told of people who have not taken note in time.
+    #[schema(max_items = 5)]
+    escalate: Option<Vec<EscalationStep>>,
+}
+
+/// When which webhook is told of whom. Unknown fields are refused.
+#[derive(ToSchema, Serialize)]
+#[schema(example = json!({"after": "5m", "to": "webhook:push"}))]
+pub(in crate::http) struct EscalationStep {
+    /// How long after the notice was stored: a number and `s`, `m`, `h` or `d`, from `1s` to `30d`.
+    #[schema(pattern = "^[0-9]{1,7}[smhd]$")]
+    after: String,
+    /// `webhook:` and the name of a webhook.
+    #[schema(pattern = "^webhook:[A-Za-z0-9_.-]{1,64}$")]
+    to: String,
+    /// `not_acked` (the default): who has not taken note. `not_delivered`: whom it has not even reached.
+    #[schema(pattern = "^(not_acked|not_delivered)$")]
+    who: Option<String>,
 }
 
 /// An event as it is stored and delivered: CloudEvents 1.0 JSON, with the publisher's extension attributes.

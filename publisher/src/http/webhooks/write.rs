@@ -20,14 +20,9 @@ use std::sync::Arc;
 
 /// Patterns of channels of one webhook.
 const CHANNELS: usize = 16;
-/// What people's connections, channels and notices do is in no log, so nothing of it could be sent.
-const NOT_IN_THE_LOG: [&str; 5] = [
-    "connection.opened",
-    "connection.closed",
-    "channel.occupied",
-    "channel.vacated",
-    "notice.unacknowledged",
-];
+/// What connections and channels do is in no log, so nothing of it could be sent.
+const NOT_IN_THE_LOG: [&str; 4] =
+    ["connection.opened", "connection.closed", "channel.occupied", "channel.vacated"];
 const KNOWN: &str = "url, types, channels, ordered and secret";
 
 /// Set a webhook.

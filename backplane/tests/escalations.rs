@@ -1,0 +1,116 @@
+//! Is a step taken once for each person, and does an ack that was committed first always count?
+
+#![expect(clippy::unwrap_used, reason = "a test panics on what it does not expect")]
+
+mod database;
+
+use carillon_backplane::log::{Appended, Deed, DueStep, Escalating, EscalationPlan, Log, Role, Sight};
+use carillon_protocol::escalation::{Escalation, Missed, webhook};
+use carillon_protocol::{Channel, Notice, Seq, TenantId, UserId};
+use database::{Database, append, channel, tenant};
+use std::time::{Duration, Instant};
+
+const NAME: &str = "acme";
+
+/// A notice for `ada` and `ben` whose step is due at once.
+async fn due_notice(database: &Database) -> (TenantId, Seq) {
+    let (log, acme) = (&database.publisher, tenant(NAME));
+    log.open_tenant(&acme, true).await.unwrap();
+    let to = webhook("webhook:push").unwrap();
+    let mut append = append(NAME, 0, "n-1", None);
+    append.event.channels = ["user:ada", "user:ben"].map(channel).to_vec();
+    append.event.notice = Some(Box::new(Notice {
+        title: "Shift moved".into(),
+        body: None,
+        action: None,
+        group: None,
+        priority: None,
+        requires_ack: true,
+        expires_at: None,
+        data: None,
+        escalate: vec![Escalation { after: 1, to, who: Missed::NotAcked }],
+    }));
+    let stored = log.append(&[append]).await.unwrap();
+    let Appended::Stored { seq, .. } = stored[0] else { panic!("{stored:?}") };
+    database.sql("UPDATE carillon.escalations SET due_at = now()").await;
+    (acme, seq)
+}
+
+async fn due(log: &Log) -> Vec<DueStep> {
+    log.escalations_due(&[], 10).await.unwrap()
+}
+
+async fn ack(log: &Log, acme: &TenantId, user: &str, seq: Seq) {
+    let user = UserId::new(user).unwrap();
+    let inbox = log.inbox(acme, &user).await.unwrap().unwrap();
+    let own: Vec<Channel> = vec![channel(&format!("user:{}", user.as_str()))];
+    let sight = Sight::of(&user, &own, &inbox, |_| true);
+    log.mark_notice((acme, &user), &sight, seq, Deed::Ack).await.unwrap();
+}
+
+fn names(known: &Escalating) -> Vec<String> {
+    known.people.iter().map(|person| person.user.clone()).collect()
+}
+
+/// A plan that names everybody.
+fn all(known: &Escalating) -> EscalationPlan {
+    let event = append(NAME, 0, &format!("e-{}", known.people[0].user), None).event;
+    EscalationPlan { event: Some((event, known.people.len() as u64)), held: Vec::new() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_note_while_a_step_is_taken_waits_until_that_is_committed() {
+    let database = Database::start().await;
+    let (acme, seq) = due_notice(&database).await;
+    // As a step that is being taken holds it.
+    let holder = database.superuser().await;
+    holder.batch_execute("BEGIN; SELECT FROM carillon.notices FOR UPDATE").await.unwrap();
+    let log = database.log(Role::Publisher);
+    let acking = tokio::spawn(async move { ack(&log, &acme, "ada", seq).await });
+    let began = Instant::now();
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%mark_notice%'";
+    while database.count(waits).await == 0 {
+        assert!(began.elapsed() < Duration::from_secs(20) && !acking.is_finished(), "it does not wait");
+    }
+    assert_eq!(database.count("SELECT count(*) FROM carillon.inbox_marks").await, 0);
+    holder.batch_execute("COMMIT").await.unwrap();
+    acking.await.unwrap();
+    assert_eq!(
+        database.count("SELECT count(*) FROM carillon.inbox_marks WHERE acked_at IS NOT NULL").await,
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_is_an_event_and_a_cursor_in_one_transaction() {
+    let database = Database::start().await;
+    let (acme, seq) = due_notice(&database).await;
+    let log = &database.publisher;
+    ack(log, &acme, "ben", seq).await;
+    let steps = due(log).await;
+    assert_eq!((steps.len(), steps[0].seq), (1, seq));
+    // It dies before the end: nothing is there, and it is due.
+    let events = "SELECT count(*) FROM carillon.events";
+    let dies = |known: &Escalating| -> EscalationPlan {
+        assert_eq!(names(known), ["ada"]);
+        let mut plan = all(known);
+        if let Some((event, _)) = &mut plan.event {
+            event.body = "\0".to_owned();
+        }
+        plan
+    };
+    log.escalate(&steps[0], dies).await.unwrap_err();
+    assert_eq!((database.count(events).await, due(log).await.len()), (1, 1));
+    let done = log.escalate(&steps[0], all).await.unwrap();
+    assert_eq!((done.told, done.is_sent, done.more), (1, false, false));
+    assert_eq!((database.count(events).await, due(log).await.len()), (2, 0));
+    // Whoever comes late with the same step finds it taken.
+    let late = log.escalate(&steps[0], |_| panic!("it is not due")).await.unwrap();
+    assert_eq!(late.told, 0);
+    // And it goes with its notice.
+    database.sql("UPDATE carillon.notices SET at = now() - interval '400 days'").await;
+    database.sql("SELECT carillon.forget_some_notices(365, 10)").await;
+    database.sql("SELECT carillon.forget_some_notices(365, 10)").await;
+    assert_eq!(database.count("SELECT count(*) FROM carillon.escalations").await, 0);
+}
