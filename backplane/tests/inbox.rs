@@ -5,7 +5,8 @@
 mod database;
 
 use carillon_backplane::log::{
-    Append, Appended, Counts, Deed, Inbox, InboxAsk, Log, MOST_COUNTED, Mark, Marked, Role, Sight, View,
+    Append, Appended, Counts, Deed, Inbox, InboxAsk, Log, MOST_COUNTED, Mark, Marked, Owner, Role,
+    RuleChange, Sight, View,
 };
 use carillon_protocol::{Channel, EventId, Notice, Seq, TenantId, UserId};
 use database::{Database, channel, tenant};
@@ -115,6 +116,7 @@ impl Person {
 /// What a notice is to the person, written down for each: the plain model.
 #[derive(Clone, Default, Debug, PartialEq)]
 struct Entry {
+    kind: &'static str,
     group: Option<&'static str>,
     read: bool,
     archived: bool,
@@ -130,6 +132,38 @@ struct Entry {
 struct Model {
     entries: BTreeMap<u64, Entry>,
     version: u64,
+    muted: Muted,
+}
+
+/// What keeps types out of the inbox: by the person, by their tenant, by the type.
+#[derive(Default)]
+struct Muted {
+    person: BTreeMap<&'static str, bool>,
+    tenant: BTreeMap<&'static str, bool>,
+    types: BTreeMap<&'static str, (bool, Option<bool>)>,
+}
+
+impl Muted {
+    /// Whether notices of a type stand in the inbox.
+    fn lets(&self, kind: &str) -> bool {
+        let (mandatory, default) = self.types.get(kind).copied().unwrap_or_default();
+        if mandatory {
+            return default.unwrap_or(true);
+        }
+        // The patterns are made so that a longer one says more.
+        let said = |of: &BTreeMap<&'static str, bool>| {
+            let fits =
+                |pattern: &str| pattern.strip_suffix('*').map_or(pattern == kind, |it| kind.starts_with(it));
+            let fitting = of.iter().filter(|(pattern, _)| fits(pattern));
+            fitting.max_by_key(|(pattern, _)| pattern.len()).map(|(_, on)| *on)
+        };
+        said(&self.person).or_else(|| said(&self.tenant)).or(default).unwrap_or(true)
+    }
+}
+
+fn preferences(of: &BTreeMap<&'static str, bool>) -> String {
+    let types = of.iter().map(|(pattern, on)| format!("\"{pattern}\":{{\"toast\":false,\"inbox\":{on}}}"));
+    format!("{{\"types\":{{{}}}}}", types.collect::<Vec<_>>().join(","))
 }
 
 impl Model {
@@ -139,7 +173,9 @@ impl Model {
 
     /// The entries of a view, newest first, each group once.
     fn list(&self, takes: impl Fn(&Entry) -> bool) -> Vec<(u64, bool)> {
-        let visible = |entry: &Entry| !entry.deleted && !entry.cleared && !entry.retracted;
+        let visible = |entry: &Entry| {
+            !entry.deleted && !entry.cleared && !entry.retracted && self.muted.lets(entry.kind)
+        };
         let mut found: Vec<(u64, bool)> = Vec::new();
         let mut told: BTreeMap<(Option<&str>, u64), usize> = BTreeMap::new();
         for (seq, entry) in self.entries.iter().rev().filter(|(_, entry)| visible(entry) && takes(entry)) {
@@ -200,6 +236,8 @@ impl Model {
 /// Whether an entry is of a view.
 type Takes = fn(&Entry) -> bool;
 
+const KINDS: [&str; 5] = ["a.one", "a.two", "b", "must", "never"];
+const PATTERNS: [&str; 6] = ["*", "a.*", "a.one", "b", "must", "never"];
 const GROUPS: [Option<&str>; 4] = [None, None, Some("g"), Some("h")];
 const CHANNELS: [&[&str]; 5] =
     [&["tenant"], &["user:mila"], &["role:r", "role:s"], &["user:mila", "tenant", "role:r"], &["user:jan"]];
@@ -216,13 +254,16 @@ async fn interleave(logs: [&Log; 2], name: &str, seed: u64, steps: usize) {
     for step in 0..steps {
         let log = *dice.pick(&logs);
         let at = 1 + dice.below(head + 2);
-        match dice.below(12) {
+        match dice.below(14) {
             0..=3 => {
                 let (channels, group) = (*dice.pick(&CHANNELS), *dice.pick(&GROUPS));
                 let id = format!("n{step}");
-                head = deliver(log, delivery(name, &id, channels, group)).await;
+                let kind = *dice.pick(&KINDS);
+                let mut sent = delivery(name, &id, channels, group);
+                sent.event.kind = kind.into();
+                head = deliver(log, sent).await;
                 if !channels.contains(&"user:jan") {
-                    model.entries.insert(head, Entry { group, ..Entry::default() });
+                    model.entries.insert(head, Entry { kind, group, ..Entry::default() });
                 }
                 ids.push((id, head));
             }
@@ -262,6 +303,38 @@ async fn interleave(logs: [&Log; 2], name: &str, seed: u64, steps: usize) {
                         Mark::Clear => entry.cleared = true,
                     }
                 }
+            }
+            11 => {
+                let of_person = dice.below(2) == 0;
+                let said = if of_person { &mut model.muted.person } else { &mut model.muted.tenant };
+                let before = said.clone();
+                let pattern = *dice.pick(&PATTERNS);
+                match dice.below(3) {
+                    0 => drop(said.remove(pattern)),
+                    on => drop(said.insert(pattern, on == 1)),
+                }
+                let (changed, json) = (*said != before, preferences(said));
+                let user = of_person.then_some(&mila.user);
+                let set = log.set_preferences(&mila.tenant, user, &json).await.unwrap().unwrap();
+                model.version += u64::from(of_person && changed);
+                let version = (of_person && changed).then_some(model.version);
+                assert_eq!((set.inbox, set.inboxes), (version, !of_person && changed), "{name} {step}");
+            }
+            12 => {
+                let kind = *dice.pick(&KINDS[2..]);
+                let inbox = [None, Some(true), Some(false)][dice.below(3) as usize];
+                let says = match (kind, inbox) {
+                    ("must", _) => (true, None),
+                    ("never", _) => (true, Some(false)),
+                    (_, inbox) => (false, inbox),
+                };
+                let defaults = says.1.map_or(String::new(), |on| format!(",\"defaults\":{{\"inbox\":{on}}}"));
+                let definition = format!("{{\"title\":\"{{{{ x }}}}\",\"mandatory\":{}{defaults}}}", says.0);
+                let owner = Owner::Tenant(mila.tenant.clone());
+                let version = log.event_types(&owner).await.unwrap().version;
+                let change = RuleChange::Put(&definition);
+                log.change_event_type(&owner, version, kind, change).await.unwrap().unwrap();
+                model.muted.types.insert(kind, says);
             }
             _ => {
                 let Some((id, seq)) = ids.get(dice.below(ids.len().max(1) as u64) as usize) else { continue };

@@ -90,6 +90,43 @@ fn what_a_person_does_on_one_device_shows_on_all_of_them_and_on_nobody_elses() {
 }
 
 #[test]
+fn a_type_that_is_muted_on_one_device_leaves_the_badge_of_all_of_them() {
+    block_on(async {
+        let (stack, tenant) = (stack().await, "muted");
+        ask(&stack, tenant, "mila", "GET", "/v1/inbox", Value::Null).await;
+        let [one, two] = [stack.gateway(0), stack.gateway(1)];
+        let (mut phone, mut laptop) =
+            (device(&stack, one, tenant, "mila").await, device(&stack, two, tenant, "mila").await);
+        notify(&stack, tenant, "of type notice", json!({"tenant": true})).await;
+        let welcome = async || {
+            let mut wanted = client(&stack, two, &claims(tenant, "mila"));
+            wanted.url = format!("{}?inbox=1", two.ws_url());
+            let mut socket = Socket::connect(&wanted).await.unwrap();
+            let welcome = next(&mut socket, "welcome").await;
+            socket.close().await;
+            welcome.0["inbox"].clone()
+        };
+        assert_eq!(welcome().await, json!({"version": 1, "unread": 1, "unseen": 1}));
+        let said = json!({"types": {"notice": {"inbox": false}}});
+        ask(&stack, tenant, "mila", "PUT", "/v1/preferences", said).await;
+        let expected = json!({"type": "inbox", "version": 2, "unread": 0, "unseen": 0, "stale": true});
+        for socket in [&mut phone, &mut laptop] {
+            assert_eq!(next(socket, "inbox").await.0, expected);
+        }
+        assert_eq!(
+            welcome().await,
+            json!({"version": 2, "unread": 0, "unseen": 0}),
+            "a gateway counts alike"
+        );
+        let listed = ask(&stack, tenant, "mila", "GET", "/v1/inbox", Value::Null).await;
+        assert_eq!(
+            (&listed["items"], &listed["unread"], &listed["version"]),
+            (&json!([]), &json!(0), &json!(2))
+        );
+    });
+}
+
+#[test]
 fn a_welcome_says_how_much_is_unread_to_whoever_asks() {
     block_on(async {
         let (stack, tenant) = (stack().await, "welcomed");

@@ -268,6 +268,9 @@ pub enum ServerFrame<'a> {
         /// This notice was taken back: it is in no inbox any more.
         #[serde(skip_serializing_if = "Option::is_none")]
         retracted: Option<Seq>,
+        /// What stands in the inbox is otherwise for another reason than a mark: read it again.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        stale: bool,
     },
     /// An event of the client's is in the log.
     #[serde(rename = "ok")]

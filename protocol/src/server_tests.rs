@@ -23,6 +23,7 @@ pub(crate) const FROZEN: &str = r#"{"type":"welcome","id":"a1","connection":"c1"
 {"type":"signal","channel":"tenant","from":"42","event":{"type":"moved"}}
 {"type":"inbox","version":9,"unread":100,"unseen":2,"more":true,"read_to":41,"seen_to":41,"archived_to":41,"cleared_to":41,"changed":[{"seq":41,"read":true}]}
 {"type":"inbox","retracted":41}
+{"type":"inbox","version":10,"stale":true}
 {"type":"ok","id":"a1","degraded":true}
 {"type":"ok","id":"a1"}
 {"type":"ok","id":"a1","event":"n-1","seq":42,"epoch":"e1"}
@@ -122,6 +123,7 @@ fn the_wire_forms_are_frozen() {
             cleared_to: Some(Seq(41)),
             changed: Some(&changed),
             retracted: None,
+            stale: false,
         },
         ServerFrame::Inbox {
             version: None,
@@ -134,6 +136,20 @@ fn the_wire_forms_are_frozen() {
             cleared_to: None,
             changed: None,
             retracted: Some(Seq(41)),
+            stale: false,
+        },
+        ServerFrame::Inbox {
+            version: Some(10),
+            unread: None,
+            unseen: None,
+            more: false,
+            read_to: None,
+            seen_to: None,
+            archived_to: None,
+            cleared_to: None,
+            changed: None,
+            retracted: None,
+            stale: true,
         },
         ServerFrame::Passed { id: Some(&id), degraded: true },
         ServerFrame::Passed { id: Some(&id), degraded: false },

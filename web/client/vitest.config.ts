@@ -1,5 +1,12 @@
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
-  test: { name: 'client', include: ['test/**/*.test.ts'], testTimeout: 30_000, hookTimeout: 120_000 },
+  // Node 20 has a WebSocket behind a flag.
+  test: {
+    name: 'client',
+    include: ['test/**/*.test.ts'],
+    testTimeout: 30_000,
+    hookTimeout: 120_000,
+    execArgv: ['--experimental-websocket'],
+  },
 })

@@ -1,6 +1,6 @@
 //! Which people have not taken note of a notice in time, and how is each named once?
 //!
-//! A step of a notice is a cursor on its audience (migrations, V30). One call is one transaction: it locks the step, then the notice (who
+//! A step of a notice is a cursor on its audience (migrations, V31). One call is one transaction: it locks the step, then the notice (who
 //! takes note meanwhile waits), looks at the next people by name or at those for whom it was quiet, appends the event that names them,
 //! and moves the cursor. So whatever dies, a person is named once in a step, and never after an ack that was committed before.
 

@@ -78,9 +78,9 @@ pub use escalations::{DueStep, ESCALATED, Escalated, Escalating, EscalationPlan,
 pub use event_types::{StoredType, StoredTypes};
 pub use heads::{Head, Opened, Watched};
 pub use inbox::{
-    Advanced, Counts, Deed, Inbox, InboxAsk, InboxPage, Item, MOST_COUNTED, MOST_EXACT, MOST_FOLLOWED, Mark,
-    Marked, NoticePerson, NoticeState, NoticeStep, NoticeText, Retracted, Shown, Sight, View, Watermarks,
-    Who,
+    Advanced, Counts, Deed, Inbox, InboxAsk, InboxPage, InboxRules, Item, MOST_COUNTED, MOST_EXACT,
+    MOST_FOLLOWED, Mark, Marked, NoticePerson, NoticeState, NoticeStep, NoticeText, Retracted, Shown, Sight,
+    TypeSays, View, Watermarks, Who,
 };
 pub use keys::ApiKey;
 pub use latest::{LATEST_ROWS, LatestPage};
@@ -90,7 +90,7 @@ pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};
 pub use outbox::{Moved, OutboxAsk, OutboxPlan, OutboxState, Outboxed, ParkedEvent, Parking};
 pub use pool::{Log, LogConfig, Role};
-pub use preferences::StoredPreferences;
+pub use preferences::{PreferencesSet, StoredPreferences};
 pub use projector::{
     ANALYTICS_KEYS, Analytics, Batch, ChannelIndex, Lag, News, Progress, Reader, Slot, Turn, Work,
 };

@@ -18,17 +18,17 @@ pub struct StoredPreferences {
 const OF: &str = "
 SELECT (SELECT preferences FROM carillon.preferences WHERE tenant_id = $1 AND user_id = $2) AS person,
        (SELECT preferences FROM carillon.preference_defaults WHERE tenant_id = $1) AS tenant";
-/// No row without a tenant.
-const SET: &str = "
-INSERT INTO carillon.preferences (tenant_id, user_id, preferences)
-SELECT id, $2, $3 FROM carillon.tenants WHERE id = $1
-ON CONFLICT (tenant_id, user_id) DO UPDATE SET preferences = excluded.preferences, changed_at = excluded.changed_at
-RETURNING tenant_id";
-const SET_DEFAULTS: &str = "
-INSERT INTO carillon.preference_defaults (tenant_id, preferences)
-SELECT id, $2 FROM carillon.tenants WHERE id = $1
-ON CONFLICT (tenant_id) DO UPDATE SET preferences = excluded.preferences, changed_at = excluded.changed_at
-RETURNING tenant_id";
+const SET: &str = "SELECT known, version FROM carillon.set_preferences($1, $2, $3)";
+const SET_DEFAULTS: &str = "SELECT known, moved FROM carillon.set_preference_defaults($1, $2)";
+
+/// Preferences were set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PreferencesSet {
+    /// The version of the person's inbox, if what stands in it may be otherwise now.
+    pub inbox: Option<u64>,
+    /// Whether what stands in the inboxes of the tenant's people may be otherwise now.
+    pub inboxes: bool,
+}
 
 impl Log {
     /// What is said about what a person gets; of nobody in particular, what their tenant says.
@@ -48,19 +48,26 @@ impl Log {
         Ok(rows.first().map(read).unwrap_or_default())
     }
 
-    /// Sets what a person says, or without one what their tenant says (JSON). False if there is no such tenant.
+    /// Sets what a person says, or without one what their tenant says (JSON). None if there is no such tenant.
     pub async fn set_preferences(
         &self,
         tenant: &TenantId,
         user: Option<&UserId>,
         preferences: &str,
-    ) -> Result<bool, LogError> {
+    ) -> Result<Option<PreferencesSet>, LogError> {
         let (name, scope) = (tenant.as_str(), std::iter::once(tenant));
         let client = self.client(Work::Ask, "preferences").await?;
         let rows = match user {
             Some(user) => scoped(client, scope, SET, &[&name, &user.as_str(), &preferences]).await?,
             None => scoped(client, scope, SET_DEFAULTS, &[&name, &preferences]).await?,
         };
-        Ok(!rows.is_empty())
+        let known = rows.first().filter(|row| row.get("known"));
+        Ok(known.map(|row| match user {
+            Some(_) => PreferencesSet {
+                inbox: row.get::<_, Option<i64>>("version").map(|version| version as u64),
+                inboxes: false,
+            },
+            None => PreferencesSet { inbox: None, inboxes: row.get("moved") },
+        }))
     }
 }

@@ -162,6 +162,7 @@ fn rings(frame: &Value) -> Option<String> {
             Some(format!("● #{} {}", frame["seq"], notice["title"].as_str()?))
         }
         "inbox" if !frame["retracted"].is_null() => Some(format!("  #{} was taken back", frame["retracted"])),
+        "inbox" if frame["unread"].is_null() => Some("  other types stand in the inbox now".to_owned()),
         "inbox" => Some(format!("  {}", count(frame))),
         _ => None,
     }
@@ -189,6 +190,10 @@ mod tests {
             Some("  2 unread")
         );
         assert_eq!(rings(&json!({"type": "inbox", "retracted": 9})).as_deref(), Some("  #9 was taken back"));
+        assert_eq!(
+            rings(&json!({"type": "inbox", "version": 4, "stale": true})).as_deref(),
+            Some("  other types stand in the inbox now")
+        );
         for quiet in [json!({"type": "event", "seq": 1, "event": {}}), json!({"type": "heartbeat", "seq": 1})]
         {
             assert_eq!(rings(&quiet), None);

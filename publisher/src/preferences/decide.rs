@@ -7,8 +7,7 @@
 use super::document::Document;
 use super::quiet::{self, Hours, Quiet};
 use super::zone::Zone;
-use crate::types::{Definition, Means, TypeSet};
-use carillon_protocol::TypePattern;
+use crate::types::{Definition, Means};
 use carillon_protocol::event::Priority;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -149,34 +148,6 @@ impl Settings {
         let held = on && way != Way::Inbox && quiet.now && priority != Priority::Critical;
         Verdict { on, because, held }
     }
-
-    /// Which types stand in their inbox, as a list of which the first pattern that is for a type decides; none: it stands there.
-    /// Empty when nothing keeps anything out, so that most inboxes need no look at their notices' types.
-    pub fn inbox_rules(&self, types: &TypeSet) -> Vec<(TypePattern, bool)> {
-        let mut rules = Vec::new();
-        let mut add =
-            |pattern: &str, on: bool| rules.extend(TypePattern::new(pattern).ok().map(|it| (it, on)));
-        for (kind, says) in types.all().filter(|(_, says)| says.mandatory) {
-            add(kind, says.defaults.inbox.unwrap_or(true));
-        }
-        for said in [&self.person.types, &self.tenant.types] {
-            let mut patterns: Vec<(&str, bool)> =
-                said.iter().filter_map(|(pattern, means)| Some((pattern.as_str(), means.inbox?))).collect();
-            patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(weight(pattern)));
-            patterns.into_iter().for_each(|(pattern, on)| add(pattern, on));
-        }
-        for (kind, says) in types.all() {
-            if let Some(on) = says.defaults.inbox {
-                add(kind, on);
-            }
-        }
-        if rules.iter().all(|(_, on)| *on) { Vec::new() } else { rules }
-    }
-
-    /// Whether notices of this type stand in their inbox.
-    pub fn is_in_inbox(&self, kind: &str, says: Option<&Definition>) -> bool {
-        self.is_on(Way::Inbox, kind, says).0
-    }
 }
 
 /// What the pattern that says most about a type says about a way.
@@ -199,10 +170,8 @@ fn weight(pattern: &str) -> (bool, usize) {
 mod tests {
     use super::*;
     use crate::preferences::document::Of;
-    use crate::types::set::OwnTypes;
-    use carillon_backplane::log::{StoredType, StoredTypes};
+    use carillon_backplane::log::InboxRules;
     use serde_json::{Value, json};
-    use std::sync::Arc;
 
     fn settings(person: Value, tenant: Value) -> Settings {
         Settings {
@@ -249,36 +218,37 @@ mod tests {
         );
         for (kind, on) in [("x", false), ("a.x", true), ("a.b.x", false), ("a.b.c", true), ("a.b.cd", false)]
         {
-            assert_eq!(settings.is_in_inbox(kind, None), on, "{kind}");
+            assert_eq!(settings.is_on(Way::Inbox, kind, None).0, on, "{kind}");
         }
     }
 
-    /// The list and the verdict are one rule.
+    /// What the inbox shows, and what the tester says of it, are one rule.
     #[test]
-    fn the_first_pattern_of_an_inboxs_rules_says_what_the_verdict_says() {
-        let mut stored = StoredTypes::default();
-        for (kind, says) in [
+    fn what_stands_in_the_inbox_is_what_the_verdict_says() {
+        let types = [
             ("must", json!({"mandatory": true})),
             ("never", json!({"mandatory": true, "defaults": {"inbox": false}})),
             ("a.typed", json!({"defaults": {"inbox": false}})),
             ("b.typed", json!({"defaults": {"inbox": false}})),
-            ("bare", json!({})),
-        ] {
-            let definition = serde_json::to_string(&super::tests::says(says)).unwrap();
-            stored.types.push(StoredType { kind: kind.into(), definition });
+            ("c.typed", json!({"defaults": {"inbox": true}})),
+        ]
+        .map(|(kind, body)| (kind, super::tests::says(body)));
+        let said = [
+            json!({"a.*": {"inbox": true}, "a.x*": {"inbox": false}, "must": {"inbox": false}, "c*": {"toast": false}}),
+            json!({"*": {"inbox": false}, "a.x1": {"inbox": true}, "b*": {"inbox": true}}),
+        ];
+        let [person, tenant] = said.each_ref().map(|types| types.to_string());
+        let says = types.iter().filter_map(|(kind, says)| Some((*kind, says.inbox()?)));
+        let rules = InboxRules::of(Some(&person), Some(&tenant), says);
+        let [person, tenant] = said.map(|types| json!({"types": types}));
+        let settings = settings(person, tenant);
+        for kind in
+            ["must", "never", "a", "a.typed", "a.x1", "a.y", "b.typed", "bare", "c", "c.typed", "z", "a.x"]
+        {
+            let typed = types.iter().find(|(named, _)| *named == kind).map(|(_, says)| says);
+            let (verdict, _) = settings.is_on(Way::Inbox, kind, typed);
+            assert_eq!(rules.has(kind), verdict, "{kind}");
         }
-        let types = TypeSet::new(Some(Arc::new(OwnTypes::stored(&stored))), None);
-        let settings = settings(
-            json!({"types": {"a.*": {"inbox": true}, "a.x*": {"inbox": false}, "must": {"inbox": false}, "c*": {"toast": false}}}),
-            json!({"types": {"*": {"inbox": false}, "a.x1": {"inbox": true}, "b*": {"inbox": true}}}),
-        );
-        let rules = settings.inbox_rules(&types);
-        for kind in ["must", "never", "a", "a.typed", "a.x1", "a.y", "b.typed", "bare", "c", "z", "a.x"] {
-            let says = types.get(kind).and_then(|found| found.definition());
-            let first = rules.iter().find(|(pattern, _)| pattern.matches(kind)).is_none_or(|(_, on)| *on);
-            assert_eq!(first, settings.is_in_inbox(kind, says), "{kind}");
-        }
-        assert!(Settings::default().inbox_rules(&TypeSet::default()).is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::schema::Schema;
 use super::template;
 use crate::event::{Fault, FaultCode, Faults};
 use crate::members::Members;
+use carillon_backplane::log::TypeSays;
 use carillon_protocol::event::Priority;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -118,6 +119,17 @@ impl Texts {
 }
 
 impl Definition {
+    /// What it says about inboxes; none: nothing. The same stands in the database (`carillon.inbox_default`).
+    pub fn inbox(&self) -> Option<TypeSays> {
+        match (self.mandatory, self.defaults.inbox) {
+            (true, Some(false)) => Some(TypeSays::Never),
+            (true, _) => Some(TypeSays::Always),
+            (false, Some(true)) => Some(TypeSays::On),
+            (false, Some(false)) => Some(TypeSays::Off),
+            (false, None) => None,
+        }
+    }
+
     /// Reads what a request says about a type, or says everything that is wrong with it.
     pub fn read(body: Value) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();

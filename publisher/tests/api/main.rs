@@ -20,6 +20,7 @@ mod inbox;
 mod layer;
 mod locked;
 mod mutations;
+mod muted;
 mod notices;
 mod outbox;
 mod position;

@@ -336,7 +336,8 @@ export function createChannels(host: ChannelsHost) {
     },
     wanted(): ReadonlyMap<string, Want> {
       const wanted = new Map<string, Want>()
-      for (const [name, room] of rooms) if (isHeld(room)) wanted.set(name, { watch: room.watchers > 0, meta: room.meta })
+      for (const [name, room] of rooms)
+        if (isHeld(room) && room.error?.code !== 'forbidden') wanted.set(name, { watch: room.watchers > 0, meta: room.meta })
       return wanted
     },
     joined(names: readonly string[], position: Position) {
@@ -365,7 +366,10 @@ export function createChannels(host: ChannelsHost) {
     },
     /** The epoch is another one: positions of before say nothing. */
     restart(position: Position | null) {
-      for (const room of rooms.values()) if (room.since) room.since = position
+      for (const room of rooms.values()) {
+        if (room.since) room.since = position
+        if (!position) room.error = null
+      }
     },
     frame(frame: Frame) {
       if (frame.type === 'signal') signal(frame)

@@ -3,39 +3,30 @@
 import { createChannels } from './channels.js'
 import { type Connection, type ConnectionHost, createConnection } from './connection.js'
 import { CarillonError } from './errors.js'
-import { createInbox } from './inbox.js'
+import { lazyInbox } from './lazy-inbox.js'
 import { createListeners } from './listeners.js'
 import { createLive } from './live.js'
 import { formatPosition, parsePosition } from './position.js'
-import { createRequest } from './rest.js'
-import { createStream, eventOf } from './stream.js'
-import { createTabs, type Tabs, tabsWork } from './tabs.js'
-import { createTokens } from './tokens.js'
-import { claims, type Frame } from './transport.js'
-import type {
-  AnyEvents,
-  CarillonEvent,
-  Client,
-  ClientOptions,
-  ConnectionState,
-  HistoryPage,
-  Position,
-  PositionLike,
-  Published,
-  PublishOptions,
-  RequestOptions,
-  RestAnswer,
-  Resync,
-} from './types.js'
+import type { Past, Reader } from './reads.js'
+import { createStream } from './stream.js'
+import type { Tabs } from './tabs.js'
+import { claims, createTokens } from './tokens.js'
+import type { Frame } from './transport.js'
+import type { AnyEvents, Client, ClientOptions, ConnectionState, Position, Published, PublishOptions, Resync } from './types.js'
 
 const ACK_MS = 1_000
-const PAGE = 200
+/** Only where all of them are there a socket can be shared. */
+const tabsWork = () =>
+  typeof document === 'object' && typeof BroadcastChannel === 'function' && typeof navigator === 'object' && !!navigator.locks
 
 export function createClient<Events extends object = AnyEvents>(options: ClientOptions): Client<Events> {
   const base = options.url.replace(/\/+$/, '').replace(/^ws/, 'http')
   const tenant = options.tenant
   const tokens = createTokens(options.getToken)
-  const request = createRequest((options.api ?? base).replace(/\/+$/, ''), tenant, tokens)
+  const request: Client['request'] = async (...given) => {
+    const { request } = await import('./rest.js')
+    return request((options.api ?? base).replace(/\/+$/, ''), tenant, tokens, ...given) as never
+  }
   const name = options.name ?? `carillon ${base} ${tenant ?? ''}`
   const key = `${name} cursor`
 
@@ -185,8 +176,8 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     // Tabs of one person share a connection; who that is, the token says.
     const mine = ++begun
     host.state(Object.freeze({ status: 'connecting', code: 'token', reason: 'a token is fetched', attempt: 1 }))
-    tokens.get('connect').then(
-      (token) => {
+    Promise.all([tokens.get('connect'), import('./tabs.js')]).then(
+      ([token, { createTabs }]) => {
         if (mine !== begun) return
         person ??= claims(token).sub ?? null
         attach(person === null ? createConnection(host) : createTabs(host, `${name} ${person}`))
@@ -269,52 +260,9 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
 
   // ------------------------------------------------------------------------------------------ what it offers
 
-  async function history(
-    channel: string | null,
-    { limit, since, type }: { limit?: number; since?: PositionLike; type?: string },
-  ): Promise<HistoryPage> {
-    const from = parsePosition(since)
-    const most = Math.min(limit ?? (from ? 1_000 : 50), 1_000)
-    const found: CarillonEvent[] = []
-    let after: string | number | null = from && from.seq
-    let position: Position | null = null
-    let more = false
-    do {
-      const query: RequestOptions['query'] = {
-        channel,
-        type: type === '*' ? undefined : type,
-        limit: Math.min(PAGE, most - found.length),
-        after,
-        order: from ? 'asc' : undefined,
-      }
-      const answer: RestAnswer<{ events: Frame[]; next: string | null }> = await request('GET', '/v1/events', { query })
-      for (const frame of answer.body.events) {
-        // Another epoch: the log is not the one that was read.
-        if (from && frame.epoch !== from.epoch) return { events: [], more: true, position: from }
-        found.push(eventOf({ ...frame, type: 'event', replay: true }, frame.epoch, stream.tenant || tenant || ''))
-      }
-      position = from ? (answer.position ?? position) : (position ?? answer.position)
-      after = answer.body.next
-      more = from ? !answer.position : after !== null
-    } while (more && found.length < most)
-    if (!from) found.reverse()
-    return { events: found, more, position: position ?? { seq: 0, epoch: stream.seen?.epoch ?? '' } }
-  }
-
-  async function latest(channel: string): Promise<HistoryPage> {
-    const events: CarillonEvent[] = []
-    let position: Position | null = null
-    for (let after: string | null | undefined; after !== null; ) {
-      const answer: RestAnswer<{ events: Frame[]; next: string | null }> = await request('GET', '/v1/latest', {
-        query: { channel, after, limit: PAGE },
-      })
-      for (const frame of answer.body.events)
-        events.push(eventOf({ ...frame, type: 'event', replay: true }, frame.epoch, stream.tenant))
-      position ??= answer.position
-      after = answer.body.next
-    }
-    return { events, more: false, position: position ?? { seq: 0, epoch: stream.seen?.epoch ?? '' } }
-  }
+  const reading = async <T>(read: (reads: typeof import('./reads.js'), reader: Reader) => Promise<T>): Promise<T> =>
+    read(await import('./reads.js'), { request, tenant: stream.tenant || tenant || '', epoch: stream.seen?.epoch ?? '' })
+  const history = (name: string | null, past: Past) => reading((reads, reader) => reads.history(reader, name, past))
 
   async function publish(channel: string, type: string, data: unknown, given: PublishOptions = {}): Promise<Published> {
     const { id = crypto.randomUUID(), ephemeral, echo } = given
@@ -370,20 +318,24 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     isOpen: () => state.status === 'open',
     user: () => (state.status === 'open' ? state.identity.user : (person ?? undefined)),
     publish,
-    history: (name, given) => history(name, given),
-    latest,
+    history,
+    latest: (name) => reading((reads, reader) => reads.latest(reader, name)),
     live: live as never,
     report,
   })
 
-  const inbox = createInbox({
-    request,
-    wake,
-    onEvent: (handler) => channels.add(null, '*', handler),
-    onFrame: (listener) => frames.add(listener),
-    onBack: (listener) => backs.add(listener),
+  const inbox = lazyInbox(
+    async () =>
+      (await import('./inbox.js')).createInbox({
+        request,
+        wake,
+        onEvent: (handler) => channels.add(null, '*', handler),
+        onFrame: frames.add,
+        onBack: backs.add,
+        report,
+      }),
     report,
-  })
+  )
 
   const client: Client = {
     get state() {

@@ -46,6 +46,8 @@ export interface Connection {
 
 export const QUEUE = 256
 export const QUEUE_MS = 30_000
+/** So many frames of one connection may be under way: a gateway takes 16 that are to be stored. */
+const FLYING = 16
 const LATER_MS = 5_000
 
 interface Pending {
@@ -85,6 +87,7 @@ export function createConnection(host: ConnectionHost): Connection {
   let oneByOne = false
   let syncing = false
   const pending = new Map<number, Pending>()
+  const flying = new Set<number>()
   let [room, roomAt, rate] = [200, 0, 40]
 
   const phaseTransport = (): Transport | null => ('transport' in machine.phase ? machine.phase.transport : null)
@@ -142,6 +145,7 @@ export function createConnection(host: ConnectionHost): Connection {
     link?.close()
     link = null
     live = false
+    flying.clear()
     flush(new CarillonError('disconnected', 'the connection ended before the answer came'), (one) => one.once)
   }
 
@@ -224,7 +228,7 @@ export function createConnection(host: ConnectionHost): Connection {
       run({ type: 'welcome', heartbeatMs: frame.heartbeat_ms })
       tell()
       if (oneByOne && resumes) host.missed('channels_refused')
-      for (const [key, one] of pending) transmit(key, one)
+      next()
       sync()
     } else if (type === 'goaway') run({ type: 'goaway', reconnectMs: frame.reconnect_ms })
     else if (type === 'expiring') renew()
@@ -263,6 +267,18 @@ export function createConnection(host: ConnectionHost): Connection {
     else reopen()
   }
 
+  /** In their order, a few at a time. */
+  function next() {
+    if (!live) return
+    for (const [id, one] of pending) {
+      if (flying.size >= FLYING) return
+      if (!one.once && !flying.has(id)) {
+        flying.add(id)
+        transmit(id, one)
+      }
+    }
+  }
+
   /** More than the rate of the server would end the connection. */
   function transmit(id: number, one: Pending) {
     room = Math.min(5 * rate, room + ((now() - roomAt) * rate) / 1000)
@@ -270,24 +286,9 @@ export function createConnection(host: ConnectionHost): Connection {
     if (room < 1) return void setTimeout(() => pending.get(id) === one && live && transmit(id, one), 1000 / rate)
     room--
     if (phaseTransport() === 'websocket') return link?.send({ ...one.frame, id })
-    command({ ...one.frame, id }).then(one.settle)
-  }
-
-  async function command(frame: object): Promise<Frame | CarillonError> {
-    const { tenant, device } = host
-    const parameters = new URLSearchParams({ ...(tenant && { tenant }), ...(device && { device }) })
-    try {
-      const headers = { authorization: `Bearer ${token}` }
-      const answer = await fetch(`${host.base}/v1/commands?${parameters}`, {
-        method: 'POST',
-        headers,
-        body: JSON.stringify(frame),
-      })
-      const body = await answer.json()
-      return answer.ok ? body : errorOf({ type: 'error', message: body.detail, ...body })
-    } catch (error) {
-      return new CarillonError('network', 'the command got no answer', { cause: error })
-    }
+    import('./fallback.js')
+      .then(({ command }) => command(host, token, { ...one.frame, id }))
+      .then(one.settle, (error) => one.settle(new CarillonError('network', error.message)))
   }
 
   function enqueue(frame: object, once: boolean): Promise<Frame> {
@@ -306,13 +307,15 @@ export function createConnection(host: ConnectionHost): Connection {
         settle(answer) {
           clearTimeout(timeout)
           pending.delete(id)
+          if (flying.delete(id)) next()
           if (answer instanceof Error) reject(answer)
           else if (answer.type === 'error') reject(errorOf(answer))
           else resolve(answer)
         },
       }
       pending.set(id, one)
-      if (live) transmit(id, one)
+      if (once && live) transmit(id, one)
+      else next()
     })
   }
 

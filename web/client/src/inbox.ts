@@ -213,7 +213,9 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
     function show(more: Partial<InboxListSnapshot> = {}) {
       const now = Date.now()
       const shown = items
-        .map((item) => patches.reduce((so, { hits, change }) => (hits(so) ? { ...so, ...change } : so), item))
+        .map(
+          (item) => Object.assign({}, item, ...patches.filter(({ hits }) => hits(item)).map(({ change }) => change)) as InboxItem,
+        )
         .filter((item) => wanted(item, filter.filter, now))
       snapshot = Object.freeze({ ...snapshot, items: Object.freeze(shown), hasMore: next !== null, ...more })
       listeners.emit(snapshot)

@@ -3,50 +3,54 @@
 import { CarillonError } from './errors.js'
 import { parsePosition } from './position.js'
 import type { Tokens } from './tokens.js'
-import type { Client, RequestOptions } from './types.js'
+import type { RequestOptions, RestAnswer } from './types.js'
 
 const TIMEOUT_MS = 30_000
 
 /** A token that was refused is asked for anew, once. */
-export function createRequest(api: string, tenant: string | undefined, tokens: Tokens): Client['request'] {
-  async function send(method: string, path: string, options: RequestOptions, again: boolean) {
-    const url = new URL(api + path)
-    for (const [name, value] of Object.entries({ tenant, ...options.query }))
-      if (value != null) url.searchParams.set(name, `${value}`)
-    const token = await tokens.get(again ? 'refused' : 'connect')
-    const headers: Record<string, string> = { authorization: `Bearer ${token}`, ...options.headers }
-    if (options.body !== undefined) headers['content-type'] = 'application/json'
-    const late = AbortSignal.timeout(TIMEOUT_MS)
-    let answer: Response
-    let body = null
-    try {
-      answer = await fetch(url, {
-        method,
-        headers,
-        cache: 'no-store',
-        signal: options.signal ? AbortSignal.any([options.signal, late]) : late,
-        ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
-      })
-      const text = await answer.text()
-      body = text ? JSON.parse(text) : null
-    } catch (cause) {
-      const code = options.signal?.aborted ? 'aborted' : late.aborted ? 'timeout' : 'network'
-      throw new CarillonError(code, `${method} ${path} got no answer`, { cause })
-    }
-    const { status } = answer
-    if (answer.ok || status === 304) {
-      const position = parsePosition(answer.headers.get('carillon-position'))
-      return { status, body, position, etag: answer.headers.get('etag') }
-    }
-    if (status === 401 && !again) return send(method, path, options, true)
-    const after = Number(answer.headers.get('retry-after'))
-    throw new CarillonError(body?.code ?? `http_${status}`, body?.detail ?? `${method} ${path} was answered with ${status}`, {
-      status,
-      ...(after && { retryMs: after * 1000 }),
-      ...(body?.channels && { channels: body.channels }),
-      ...(body?.errors && { errors: body.errors }),
+export async function request<Answer>(
+  api: string,
+  tenant: string | undefined,
+  tokens: Tokens,
+  method: string,
+  path: string,
+  options: RequestOptions = {},
+  again = false,
+): Promise<RestAnswer<Answer>> {
+  const url = new URL(api + path)
+  for (const [name, value] of Object.entries({ tenant, ...options.query }))
+    if (value != null) url.searchParams.set(name, `${value}`)
+  const token = await tokens.get(again ? 'refused' : 'connect')
+  const headers: Record<string, string> = { authorization: `Bearer ${token}`, ...options.headers }
+  if (options.body !== undefined) headers['content-type'] = 'application/json'
+  const late = AbortSignal.timeout(TIMEOUT_MS)
+  let answer: Response
+  let body = null
+  try {
+    answer = await fetch(url, {
+      method,
+      headers,
+      cache: 'no-store',
+      signal: options.signal ? AbortSignal.any([options.signal, late]) : late,
+      ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
     })
+    const text = await answer.text()
+    body = text ? JSON.parse(text) : null
+  } catch (cause) {
+    const code = options.signal?.aborted ? 'aborted' : late.aborted ? 'timeout' : 'network'
+    throw new CarillonError(code, `${method} ${path} got no answer`, { cause })
   }
-  // biome-ignore lint/suspicious/noExplicitAny: the caller says what the answer is
-  return (method, path, options = {}) => send(method, path, options, false) as any
+  const { status } = answer
+  if (answer.ok || status === 304) {
+    const position = parsePosition(answer.headers.get('carillon-position'))
+    return { status, body, position, etag: answer.headers.get('etag') }
+  }
+  if (status === 401 && !again) return request(api, tenant, tokens, method, path, options, true)
+  const after = Number(answer.headers.get('retry-after'))
+  throw new CarillonError(body?.code ?? `http_${status}`, body?.detail ?? `${method} ${path} was answered with ${status}`, {
+    status,
+    ...(after && { retryMs: after * 1000 }),
+    ...(body?.channels && { channels: body.channels }),
+    ...(body?.errors && { errors: body.errors }),
+  })
 }

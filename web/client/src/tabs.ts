@@ -44,12 +44,9 @@ export interface Tabs extends Omit<Connection, 'rewind'> {
   signOut(): void
 }
 
-export const tabsWork = () =>
-  typeof document === 'object' && typeof BroadcastChannel === 'function' && typeof navigator === 'object' && !!navigator.locks
-
 export function createTabs(host: ConnectionHost & { signedOut(): void }, name: string): Tabs {
   const me = crypto.randomUUID()
-  const bus = new BroadcastChannel(name)
+  let bus: BroadcastChannel | null = null
   const peers = new Map<string, Peer>()
   const commands = new Map<number, { frame: object; settle(answer: Frame | CarillonError): void }>()
   const running = new Set<string>()
@@ -78,7 +75,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
   function post() {
     const messages = out
     out = []
-    if (messages.length) bus.postMessage(messages)
+    if (messages.length) bus?.postMessage(messages)
   }
 
   const hidden = () => document.visibilityState === 'hidden'
@@ -211,12 +208,15 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
         // Taken away by another tab, or by the browser; or no longer wanted.
         if (seeking !== mine) return
         yieldLead('handed_over', 'another tab holds the connection')
-        if (!stopped) seek()
+        if (stopped || !bus) return
+        // What the new leader said while this tab still led was not listened to.
+        announce(true)
+        seek()
       })
   }
 
   function tick() {
-    if (stopped) return
+    if (stopped || !bus) return
     const now = performance.now()
     if (connection) {
       for (const [id, peer] of peers) if (now - peer.heardAt > PEER_MS) peers.delete(id)
@@ -276,7 +276,16 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
         .get(message.n)
         ?.settle(message.answer ?? new CarillonError(message.code ?? 'closed', message.message ?? 'the leader has gone'))
   }
-  bus.onmessage = ({ data }: MessageEvent<Message[]>) => data.forEach(receive)
+  function openBus() {
+    bus ??= new BroadcastChannel(name)
+    bus.onmessage = ({ data }: MessageEvent<Message[]>) => data.forEach(receive)
+  }
+  /** A page in the back-forward cache that gets a message is thrown out of it; one that sleeps would find thousands. */
+  function closeBus() {
+    post()
+    bus?.close()
+    bus = null
+  }
 
   // ------------------------------------------------------------------------------------- the page's own life
 
@@ -291,20 +300,21 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
     seeking?.abort()
     seeking = null
     yieldLead('page_hidden', 'the page is put away')
-    post()
+    closeBus()
   }
   function back() {
-    if (stopped || connection) return
+    if (stopped || bus) return
+    openBus()
     leaderAt = 0
+    announce(true)
     seek()
-    // What waits to be read is read first.
-    setTimeout(() => connection || announce(true), 50)
   }
 
   return {
     connect() {
       if (!stopped) return connection ? connection.connect() : say({ t: 'connect' })
       stopped = false
+      openBus()
       tell(Object.freeze({ status: 'connecting', code: 'electing', reason: 'looking for a tab that is connected', attempt: 1 }))
       const interval = setInterval(tick, TICK_MS)
       pageListeners.push(() => clearInterval(interval))
@@ -329,8 +339,8 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
       for (const undo of pageListeners) undo()
       pageListeners = []
       yieldLead(code, reason)
+      closeBus()
       for (const { settle } of [...commands.values()]) settle(new CarillonError('closed', reason))
-      post()
       tell(Object.freeze({ status: to, code, reason }))
     },
     signOut: () => say({ t: 'signout' }),

@@ -71,7 +71,7 @@ impl Log {
             }
             let full = piece.rows.len() == range.most;
             looked += piece.rows.len();
-            for row in &piece.rows {
+            for row in piece.rows.iter().filter(|row| inbox.rules.has(&row.kind)) {
                 noted.note(row, piece.now);
                 if !counting.take(row, &inbox.at, piece.now) {
                     return Ok(Some((counting.counts(), noted.until)));
@@ -110,7 +110,12 @@ impl Log {
             if piece.version != inbox.version {
                 return Ok(None);
             }
-            let groups = listing.groups(&piece.rows);
+            let (full, end) = (piece.rows.len() == range.most, piece.rows.last().map(|row| row.seq));
+            looked += piece.rows.len();
+            // Groups are of what stands in the inbox.
+            let is_shown = |row: &Row| inbox.rules.has(&row.kind) && is_of(row, &ask.types);
+            let rows: Vec<Row> = piece.rows.into_iter().filter(is_shown).collect();
+            let groups = listing.groups(&rows);
             let mut members = match groups.is_empty() {
                 true => Vec::new(),
                 false => {
@@ -120,20 +125,18 @@ impl Log {
                     }
                 }
             };
-            members.retain(|member| is_of(member, &ask.types));
-            let (full, mut last) = (piece.rows.len() == range.most, range.before);
-            looked += piece.rows.len();
-            for row in piece.rows {
+            members.retain(is_shown);
+            let mut last = range.before;
+            for row in rows {
                 let seq = row.seq;
                 if items.len() == ask.limit {
                     return Ok(Some(InboxPage { items, next: Some(last), until: listing.until }));
                 }
                 last = seq;
-                if is_of(&row, &ask.types) {
-                    let item = listing.take(row, &members, &inbox.at, piece.now);
-                    items.extend(item.filter(|item| says(item, wanted.as_deref())));
-                }
+                let item = listing.take(row, &members, &inbox.at, piece.now);
+                items.extend(item.filter(|item| says(item, wanted.as_deref())));
             }
+            let last = end.unwrap_or(range.before);
             if !full || looked >= OF_PAGE {
                 let next = full.then_some(last);
                 return Ok(Some(InboxPage { items, next, until: listing.until }));

@@ -1,26 +1,29 @@
 //! Where does a person's inbox stand?
 
+use super::mutes::{InboxRules, TypeSays};
 use crate::log::error::LogError;
 use crate::log::pool::Log;
 use crate::log::read::signed;
-use crate::log::scope::scoped;
+use crate::log::scope::{scoped, scoped_by_names};
+use crate::log::settings::Owner;
 use crate::log::work::Work;
 use carillon_protocol::{Channel, Epoch, Seq, TenantId, UserId};
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
 /// The person's watermarks, the channels they follow, and what tells whether the tenant's notices are as they were: three look-ups by
-/// primary key and one at the end of an index. Without a row of the person their watermarks are null.
+/// primary key and one at the end of an index; and what is said about types, three more. Without a row of the person their watermarks are null.
 const STATE: &str = "
 SELECT now() AS now, t.epoch, t.head, s.since, s.read_to, s.seen_to, s.archived_to, s.cleared_to, s.version,
     coalesce((SELECT n.seq FROM carillon.notices n WHERE n.tenant_id = $1 ORDER BY n.seq DESC LIMIT 1), 0) AS newest,
     coalesce((SELECT c.changes FROM carillon.notice_changes c WHERE c.tenant_id = $1), 0) AS changes,
-    f.channels, f.sinces
+    f.channels, f.sinces, p.own, p.defaults, p.kinds, p.says
 FROM carillon.tenants t
     LEFT JOIN carillon.inbox_state s ON s.tenant_id = $1 AND s.user_id = $2
     CROSS JOIN LATERAL (SELECT array_agg(f.channel ORDER BY f.channel) AS channels,
         array_agg(f.since ORDER BY f.channel) AS sinces
         FROM carillon.followers f WHERE f.tenant_id = $1 AND f.user_id = $2) AS f
+    CROSS JOIN LATERAL carillon.inbox_settings($1, $2) AS p
 WHERE t.id = $1";
 
 /// Makes a person's row at the head.
@@ -60,6 +63,8 @@ pub struct Inbox {
     pub at: Watermarks,
     /// The channels they follow, each since a seq.
     pub follows: Vec<(Channel, Seq)>,
+    /// Notices of which types stand in it.
+    pub rules: InboxRules,
 }
 
 /// The channels whose notices are a person's, each with the seq after which they are.
@@ -104,7 +109,9 @@ impl Log {
         for first_sight in [true, false] {
             let client = self.client(Work::Ask, "inbox").await?;
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&tenant.as_str(), &user.as_str()];
-            let rows = scoped(client, std::iter::once(tenant), STATE, &params).await?;
+            // The installation's types hold here, too.
+            let names = [tenant.as_str(), Owner::Installation.name()].into_iter();
+            let rows = scoped_by_names(client, names, STATE, &params).await?;
             let Some(row) = rows.first() else { return Ok(None) };
             if let Some(inbox) = inbox(row)? {
                 return Ok(Some(inbox));
@@ -142,5 +149,14 @@ fn inbox(row: &Row) -> Result<Option<Inbox>, LogError> {
             cleared_to: seq("cleared_to"),
         },
         follows: follows.collect::<Result<_, _>>().map_err(stored)?,
+        rules: rules(row),
     }))
+}
+
+fn rules(row: &Row) -> InboxRules {
+    let texts = |name: &str| row.get::<_, Option<Vec<&str>>>(name).unwrap_or_default();
+    let (kinds, says) = (texts("kinds"), texts("says"));
+    let types = kinds.into_iter().zip(says).filter_map(|(kind, says)| Some((kind, TypeSays::named(says)?)));
+    let types: Vec<(&str, TypeSays)> = types.collect();
+    InboxRules::of(row.get("own"), row.get("defaults"), types.into_iter())
 }

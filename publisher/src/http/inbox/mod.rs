@@ -24,7 +24,7 @@ use crate::access::{Caller, TenantFault};
 use crate::batcher::Publisher;
 use axum::Router;
 use axum::routing::{get, post};
-use carillon_backplane::log::{Counts, Inbox, Sight};
+use carillon_backplane::log::{Counts, Inbox, MOST_COUNTED, Sight};
 use carillon_platform::auth::{AuthError, Identity};
 use carillon_platform::rules::{Action, Decision};
 use carillon_platform::share::FairPermit;
@@ -33,6 +33,8 @@ use carillon_protocol::{Channel, Seq, TenantId, UserId};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
+/// Who a frame is of that no person has sent.
+const SERVICE: &str = "service";
 /// How often an answer is made again because the person did something meanwhile.
 const TRIES: usize = 5;
 
@@ -109,7 +111,7 @@ impl Mine {
         let (tenant, user) = self.whose();
         let mut moved = Moved::default();
         how(&mut moved);
-        let Moved { read_to, seen_to, archived_to, cleared_to, changed } = moved;
+        let Moved { read_to, seen_to, archived_to, cleared_to, changed, stale } = moved;
         let Counts { unread, unseen, more } = counts;
         let (version, unread, unseen) = (Some(version), Some(unread), Some(unseen));
         let frame = ServerFrame::Inbox {
@@ -123,6 +125,7 @@ impl Mine {
             cleared_to,
             changed,
             retracted: None,
+            stale,
         };
         self.app.inbox_news.tell(tenant, Channel::user(user), user, &frame);
     }
@@ -148,6 +151,35 @@ struct Moved<'a> {
     archived_to: Option<Seq>,
     cleared_to: Option<Seq>,
     changed: Option<&'a RawValue>,
+    stale: bool,
+}
+
+/// Tells the person's devices that other types stand in their inbox now.
+pub(super) async fn tell_own(app: &Arc<App>, caller: &Caller, tenant: &TenantId) -> Result<(), Problem> {
+    let mine = Mine::enter(app, caller, Some(tenant)).await?;
+    let (version, counts) = mine.counts(MOST_COUNTED).await?;
+    mine.tell(version, counts, |frame| frame.stale = true);
+    Ok(())
+}
+
+/// The same where nobody knows what is in their inbox, for that depends on their roles; without a version, everybody in the tenant.
+pub(super) fn tell_stale(app: &App, tenant: &TenantId, user: Option<(&UserId, u64)>) {
+    let Some(service) = UserId::new(SERVICE).ok() else { return };
+    let channel = user.map_or_else(Channel::tenant, |(user, _)| Channel::user(user));
+    let frame = ServerFrame::Inbox {
+        version: user.map(|(_, version)| version),
+        unread: None,
+        unseen: None,
+        more: false,
+        read_to: None,
+        seen_to: None,
+        archived_to: None,
+        cleared_to: None,
+        changed: None,
+        retracted: None,
+        stale: true,
+    };
+    app.inbox_news.tell(tenant, channel, &service, &frame);
 }
 
 /// The person whose token it is.

@@ -1,7 +1,7 @@
 //! Does somebody have this answer already?
 //!
 //! An answer changes with what the person does (a version), with new notices (the tenant's newest), with notices that are taken back (a
-//! counter), with their channels and with what was asked, and by itself when something expires or is not put off any more. All of that
+//! counter), with their channels, with the types that stand in their inbox and with what was asked, and by itself when something expires or is not put off any more. All of that
 //! stands in the entity tag, so whether it is still good takes no more than reading where the inbox stands.
 
 use carillon_backplane::log::{Inbox, Sight};
@@ -17,7 +17,11 @@ impl Stamp {
     /// That of an answer to `asked`.
     pub(super) fn of(inbox: &Inbox, sight: &Sight, asked: &str) -> Self {
         let mut digest = Sha256::new();
-        for part in sight.channels().iter().map(String::as_str).chain([inbox.epoch.as_str(), asked]) {
+        for part in sight.channels().iter().map(String::as_str).chain([
+            inbox.epoch.as_str(),
+            inbox.rules.text(),
+            asked,
+        ]) {
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
         }
@@ -52,7 +56,7 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carillon_backplane::log::Watermarks;
+    use carillon_backplane::log::{InboxRules, Watermarks};
     use carillon_protocol::{Channel, Epoch, Seq, UserId};
 
     fn stamp(version: u64, newest: u64, changes: u64, channels: &[&str], asked: &str) -> Stamp {
@@ -65,6 +69,7 @@ mod tests {
             version,
             at: Watermarks::default(),
             follows: Vec::new(),
+            rules: InboxRules::default(),
         };
         let own: Vec<Channel> = channels.iter().map(|name| Channel::new(name).unwrap()).collect();
         let sight = Sight::of(&UserId::new("7").unwrap(), &own, &inbox, |_| true);

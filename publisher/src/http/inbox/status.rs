@@ -1,5 +1,6 @@
 //! `GET` and `DELETE /v1/notices/{id}`: what became of a notice, and how is it taken back?
 
+use super::SERVICE;
 use super::shapes::{NoticePerson, NoticeStatus, RetractedNotice};
 use crate::access::{Caller, Entry, Scope};
 use crate::http::openapi::shapes::ProblemDocument;
@@ -17,9 +18,6 @@ use std::sync::Arc;
 
 /// People on a page when the request does not say.
 const DEFAULT_LIMIT: usize = 50;
-
-/// Who a frame is of that no person has sent.
-const SERVICE: &str = "service";
 
 /// Read what became of a notice.
 ///
@@ -156,6 +154,7 @@ pub(in crate::http) async fn retract(
                 cleared_to: None,
                 changed: None,
                 retracted: Some(retracted.seq),
+                stale: false,
             };
             app.inbox_news.tell(&entry.tenant, channel.clone(), user, &frame);
         }

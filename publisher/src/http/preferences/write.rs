@@ -7,10 +7,11 @@ use crate::event::Fault;
 use crate::http::openapi::shapes::ProblemDocument;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::Query;
-use crate::http::{App, document, unknown_tenant};
+use crate::http::{App, document, inbox, unknown_tenant};
 use crate::preferences::{Document, Of};
 use axum::Json;
 use axum::extract::{Request, State};
+use carillon_backplane::log::PreferencesSet;
 use carillon_protocol::{TenantId, UserId};
 use std::sync::Arc;
 
@@ -52,7 +53,14 @@ pub(in crate::http) async fn own(
     let ((tenant, user), said) =
         document::read(&app, &caller, (&parts, sent), judged, tenant_of, invalid).await?;
     let said = Document::read(said, Of::Person).map_err(invalid)?;
-    set(&app, &caller, &tenant, Some(&user), &said).await?;
+    let set = set(&app, &caller, &tenant, Some(&user), &said).await?;
+    if let Some(version) = set.inbox {
+        let is_own = caller.enter(Some(&tenant)).is_ok_and(|entry| entry.user.as_ref() == Some(&user));
+        // What is set is set, whether it can be counted now or not.
+        if !is_own || inbox::tell_own(&app, &caller, &tenant).await.is_err() {
+            inbox::tell_stale(&app, &tenant, Some((&user, version)));
+        }
+    }
     let _turn = reader(&app, &tenant, &caller).turn().await?;
     read::shown(&app, &tenant, &user).await
 }
@@ -91,7 +99,9 @@ pub(in crate::http) async fn defaults(
     let tenant_of = |tenant: &TenantId| Some(tenant.clone());
     let (tenant, said) = document::read(&app, &caller, (&parts, sent), judged, tenant_of, invalid).await?;
     let said = Document::read(said, Of::Tenant).map_err(invalid)?;
-    set(&app, &caller, &tenant, None, &said).await?;
+    if set(&app, &caller, &tenant, None, &said).await?.inboxes {
+        inbox::tell_stale(&app, &tenant, None);
+    }
     tracing::info!(%tenant, by = caller.name(), "preference defaults set");
     let _turn = reader(&app, &tenant, &caller).turn().await?;
     Ok(Json(PreferenceDefaultsShown::of(&settings(&app, &tenant, None).await?)))
@@ -103,7 +113,7 @@ async fn set(
     tenant: &TenantId,
     user: Option<&UserId>,
     said: &Document,
-) -> Result<(), Problem> {
+) -> Result<PreferencesSet, Problem> {
     if !app.tenants.ensure(tenant, &caller.publisher()).await? {
         return Err(unknown_tenant());
     }
@@ -111,10 +121,7 @@ async fn set(
         .map_err(|_| Problem::new(Code::Internal, "the preferences cannot be written"))?;
     app.health.check_writing()?;
     let _turn = reader(app, tenant, caller).turn().await?;
-    match app.health.ask(app.log.set_preferences(tenant, user, &json)).await? {
-        true => Ok(()),
-        false => Err(unknown_tenant()),
-    }
+    app.health.ask(app.log.set_preferences(tenant, user, &json)).await?.ok_or_else(unknown_tenant)
 }
 
 fn invalid(faults: Vec<Fault>) -> Problem {

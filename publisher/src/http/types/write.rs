@@ -7,16 +7,16 @@ use crate::event::{Fault, FaultCode};
 use crate::http::openapi::shapes::ProblemDocument;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::Query;
-use crate::http::{App, document, unknown_tenant};
+use crate::http::{App, document, inbox, unknown_tenant};
 use crate::rules::Changed;
 use crate::types::Definition;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use carillon_backplane::log::{Owner, RuleChange, StoredTypes};
+use carillon_backplane::log::{Owner, RuleChange, StoredTypes, TypeSays};
 use carillon_protocol::TenantId;
 use http::{StatusCode, Uri};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most types of an owner.
 const TYPES: usize = 500;
@@ -66,11 +66,17 @@ pub(in crate::http) async fn put(
     }
     let stored = serde_json::to_string(&definition)
         .map_err(|_| Problem::new(Code::Internal, "the type cannot be written"))?;
-    let fits = |before: &StoredTypes| fits(&kind, &stored, before);
+    let was = Mutex::new(None);
+    let fits = |before: &StoredTypes| {
+        *was.lock().unwrap_or_else(PoisonError::into_inner) = stands(&kind, before);
+        fits(&kind, &stored, before)
+    };
     let _turn = reader(&app, &owner, &caller).turn().await?;
     match app.types.change(&owner, &kind, RuleChange::Put(&stored), fits).await? {
         Changed::Yes => {
             tracing::info!(tenant = owner.name(), kind, by = caller.name(), "event type set");
+            let was = was.into_inner().unwrap_or_else(PoisonError::into_inner);
+            tell(&app, &owner, &kind, was, Some(definition.inbox())).await;
             Ok(Json(EventTypeShown::of(kind, definition)))
         }
         Changed::NoOwner => Err(unknown_tenant()),
@@ -105,17 +111,50 @@ pub(in crate::http) async fn delete(
 ) -> Result<StatusCode, Problem> {
     let owner = owner_of(&caller, &mut Query::read(&uri, &["tenant"])?)?;
     let kind = kind(path)?;
+    let was = Mutex::new(None);
     let is_there = |before: &StoredTypes| {
-        let known = before.types.iter().any(|stored| stored.kind == kind);
-        known.then_some(()).ok_or_else(no_such_type)
+        let stood = stands(&kind, before);
+        *was.lock().unwrap_or_else(PoisonError::into_inner) = stood;
+        stood.map(|_| ()).ok_or_else(no_such_type)
     };
     let _turn = reader(&app, &owner, &caller).turn().await?;
     match app.types.change(&owner, &kind, RuleChange::Delete, is_there).await? {
         Changed::Yes => {
             tracing::info!(tenant = owner.name(), kind, by = caller.name(), "event type deleted");
+            let was = was.into_inner().unwrap_or_else(PoisonError::into_inner);
+            tell(&app, &owner, &kind, was, None).await;
             Ok(StatusCode::NO_CONTENT)
         }
         Changed::NoOwner => Err(no_such_type()),
+    }
+}
+
+/// What a type that is stored says about inboxes; none: there is no such type.
+fn stands(kind: &str, stored: &StoredTypes) -> Option<Option<TypeSays>> {
+    let stored = stored.types.iter().find(|stored| stored.kind == kind)?;
+    let definition: Option<Definition> = serde_json::from_str(&stored.definition).ok();
+    Some(definition.and_then(|definition| definition.inbox()))
+}
+
+/// Tells a tenant's devices if other notices stand in inboxes now. Who is in a tenant that has the installation's types is not known
+/// here: there the entity tags are others.
+async fn tell(
+    app: &App,
+    owner: &Owner,
+    kind: &str,
+    was: Option<Option<TypeSays>>,
+    is: Option<Option<TypeSays>>,
+) {
+    let Owner::Tenant(tenant) = owner else { return };
+    if was == is {
+        return;
+    }
+    let same = app.types.stored(&Owner::Installation).await.is_ok_and(|stored| {
+        let otherwise = stands(kind, &stored).flatten();
+        was.unwrap_or(otherwise) == is.unwrap_or(otherwise)
+    });
+    if !same {
+        inbox::tell_stale(app, tenant, None);
     }
 }
 

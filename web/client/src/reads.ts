@@ -1,0 +1,71 @@
+/** What does the log have of a channel? */
+
+import { parsePosition } from './position.js'
+import { eventOf } from './stream.js'
+import type { Frame } from './transport.js'
+import type { CarillonEvent, Client, HistoryPage, Position, PositionLike, RequestOptions, RestAnswer } from './types.js'
+
+const PAGE = 200
+const MOST = 1_000
+
+type Page = RestAnswer<{ events: Frame[]; next: string | null }>
+
+export interface Past {
+  readonly limit?: number
+  readonly since?: PositionLike
+  readonly type?: string
+}
+
+/** `tenant` stands in the events; `epoch` is that of the log, as it is known, for one without events. */
+export interface Reader {
+  readonly request: Client['request']
+  readonly tenant: string
+  readonly epoch: string
+}
+
+const given = (frame: Frame, tenant: string): CarillonEvent => eventOf({ ...frame, replay: true }, frame.epoch, tenant)
+
+/** The newest events of a channel, or everything after a position; `channel` null: those of one's own channels. */
+export async function history({ request, tenant, epoch }: Reader, channel: string | null, past: Past): Promise<HistoryPage> {
+  const from = parsePosition(past.since)
+  const most = Math.min(past.limit ?? (from ? MOST : 50), MOST)
+  const events: CarillonEvent[] = []
+  let after: string | number | null = from ? from.seq : null
+  let position: Position | null = null
+  let more = false
+  do {
+    const query: RequestOptions['query'] = {
+      channel,
+      type: past.type === '*' ? undefined : past.type,
+      limit: Math.min(PAGE, most - events.length),
+      after,
+      order: from ? 'asc' : undefined,
+    }
+    const answer: Page = await request('GET', '/v1/events', { query })
+    for (const frame of answer.body.events) {
+      // Another epoch: the log is not the one that was read.
+      if (from && frame.epoch !== from.epoch) return { events: [], more: true, position: from }
+      events.push(given(frame, tenant))
+    }
+    position = from ? answer.position : (position ?? answer.position)
+    after = answer.body.next
+    // Forward the end of the log has a position, backward the beginning has no next page.
+    more = from ? !answer.position : after !== null
+  } while (more && events.length < most)
+  if (!from) events.reverse()
+  return { events, more, position: position ?? { seq: 0, epoch } }
+}
+
+/** The latest event of every key of a channel. */
+export async function latest({ request, tenant, epoch }: Reader, channel: string): Promise<HistoryPage> {
+  const events: CarillonEvent[] = []
+  let position: Position | null = null
+  let after: string | null | undefined
+  do {
+    const answer: Page = await request('GET', '/v1/latest', { query: { channel, after, limit: PAGE } })
+    for (const frame of answer.body.events) events.push(given(frame, tenant))
+    position ??= answer.position
+    after = answer.body.next
+  } while (after !== null)
+  return { events, more: false, position: position ?? { seq: 0, epoch } }
+}
