@@ -44,7 +44,7 @@ function options() {
 }
 
 const { url, tenant, out, name } = options()
-const key = process.env['CARILLON_API_KEY'] ?? fail('CARILLON_API_KEY is not set: an API key of the scope admin is needed', 64)
+const key = process.env.CARILLON_API_KEY ?? fail('CARILLON_API_KEY is not set: an API key of the scope admin is needed', 64)
 
 async function read(of: string | undefined, needed: boolean): Promise<RegisteredType[]> {
   const address = new URL(`${url.replace(/\/+$/, '')}/v1/event-types`)

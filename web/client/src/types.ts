@@ -78,7 +78,7 @@ export type CarillonEvent<Events extends object = AnyEvents, Type extends string
  */
 export type Handler<Events extends object = AnyEvents, Type extends string = EventType<Events>> = (
   event: CarillonEvent<Events, Type>,
-) => void | Promise<void>
+) => unknown
 
 // ------------------------------------------------------------------------------------------------ connection
 
