@@ -1,9 +1,9 @@
 // How does a back end publish, write notices and make tickets?
 
-import { post, type Sender } from './http.js'
+import { ask, type Sender } from './http.js'
 import { uuid7 } from './id.js'
 import { defaultRetry, type RetryPolicy } from './retry.js'
-import type { Notice, PublishEvent, PublishOptions, Receipt, RequestOptions, Ticket } from './types.js'
+import type { Notice, Position, PublishEvent, PublishOptions, Receipt, RequestOptions, Ticket } from './types.js'
 
 export interface CarillonOptions {
   /** Where the installation is: `https://events.example.com`, without `/v1`. */
@@ -64,10 +64,26 @@ export class Carillon {
    * Makes a ticket with a user's token: it stands in the URL of one WebSocket or event stream within 30 s (`/v1/ws?ticket=…`) and works once.
    */
   async ticket(token: string, options: RequestOptions & { tenant?: string } = {}): Promise<Ticket> {
-    const tenant = options.tenant ?? this.#tenant
-    const query = tenant === undefined ? '' : `?tenant=${encodeURIComponent(tenant)}`
     const headers = { authorization: `Bearer ${token}` }
-    return (await post(this.#sender, `${this.#base}/v1/tickets${query}`, headers, '{}', options.signal)) as Ticket
+    return (await ask(
+      this.#sender,
+      `${this.#base}/v1/tickets${this.#tenantQuery(options.tenant)}`,
+      headers,
+      '{}',
+      options.signal,
+    )) as Ticket
+  }
+
+  /**
+   * Where the log stands now. Ask for it before you load rows and hand both to the page: it goes on from there. Needs the scope `read`.
+   */
+  async position(options: RequestOptions & { tenant?: string } = {}): Promise<Position> {
+    const url = `${this.#base}/v1/position${this.#tenantQuery(options.tenant)}`
+    return (await ask(this.#sender, url, { authorization: `Bearer ${this.#key}` }, null, options.signal)) as Position
+  }
+
+  #tenantQuery(tenant = this.#tenant): string {
+    return tenant === undefined ? '' : `?tenant=${encodeURIComponent(tenant)}`
   }
 
   /** The tenant, and an id that makes a repeat recognisable where neither id nor key was given. */
@@ -83,7 +99,7 @@ export class Carillon {
     const headers: Record<string, string> = { authorization: `Bearer ${this.#key}` }
     if (options.idempotencyKey !== undefined) headers['idempotency-key'] = options.idempotencyKey
     if (options.connection !== undefined) headers['x-carillon-connection'] = options.connection
-    return post(this.#sender, this.#base + path, headers, JSON.stringify(body), options.signal)
+    return ask(this.#sender, this.#base + path, headers, JSON.stringify(body), options.signal)
   }
 }
 

@@ -11,11 +11,11 @@ export interface Sender {
 }
 
 /** Sends `body` as JSON until it is answered 2xx; the parsed answer. */
-export async function post(
+export async function ask(
   sender: Sender,
   url: string,
   headers: Record<string, string>,
-  body: string,
+  body: string | null,
   signal?: AbortSignal,
 ): Promise<unknown> {
   const began = Date.now()
@@ -38,7 +38,7 @@ async function once(
   sender: Sender,
   url: string,
   headers: Record<string, string>,
-  body: string,
+  body: string | null,
   attempts: number,
   signal: AbortSignal | undefined,
 ): Promise<Outcome> {
@@ -48,9 +48,9 @@ async function once(
   const timer = setTimeout(() => mine.abort(new Error(`no answer within ${sender.timeoutMs} ms`)), sender.timeoutMs)
   try {
     const response = await sender.fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
-      body,
+      ...(body === null
+        ? { method: 'GET', headers }
+        : { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body }),
       signal: mine.signal,
       redirect: 'manual',
     })

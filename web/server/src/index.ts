@@ -19,6 +19,7 @@ export type {
   Audience,
   Notice,
   NoticeText,
+  Position,
   Priority,
   PublishEvent,
   PublishOptions,

@@ -94,3 +94,9 @@ export interface Ticket {
   /** Seconds. */
   expires_in: number
 }
+
+/** Where a log stands: `seq` counts within its `epoch`. As a text, for pages: `<epoch>:<seq>`. */
+export interface Position {
+  epoch: string
+  seq: number
+}

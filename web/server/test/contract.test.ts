@@ -63,6 +63,14 @@ test('one event and many are in the log as they were given, in order', async () 
   expect(stored[0]?.event).toMatchObject({ id: receipt.id, type: 'order.paid', time: '2026-11-18T11:06:40Z' })
 })
 
+test('the position is where the log stands', async () => {
+  const carillon = client('position')
+  const before = await carillon.position()
+  expect(before).toEqual({ epoch: expect.any(String), seq: 0 })
+  const { seq, epoch } = await carillon.publish({ type: 'a', channel: 'x' })
+  expect(await carillon.position()).toEqual({ seq, epoch })
+})
+
 test('an answer that is lost makes no second event: by ids, by ids of an array, by an idempotency key', async () => {
   let lose = 0
   const losing: typeof fetch = async (input, init) => {

@@ -9,9 +9,9 @@ const steps: [Intl.RelativeTimeFormatUnit, number][] = [
   ['second', 1],
 ]
 
-/** "5 minutes ago"; after a week the date. */
+/** "5 minutes ago"; after a week the date. What is newer than the last look at the clock is "now". */
 export function relative(time: string, now: number, locale: string): string {
-  const seconds = (Date.parse(time) - now) / 1000
+  const seconds = Math.min(0, Date.parse(time) - now) / 1000
   if (Number.isNaN(seconds)) return ''
   if (Math.abs(seconds) > 7 * 86_400) return new Date(time).toLocaleDateString(locale, { dateStyle: 'medium' })
   const [unit, size] = steps.find(([, size]) => Math.abs(seconds) >= size) ?? ['second', 1]

@@ -273,11 +273,11 @@ const scheme = query.get('scheme') === 'dark' ? 'dark' : 'light'
 const story = stories[query.get('story') ?? '']
 const fake = createFake()
 Object.assign(globalThis, { fake, storyNames: Object.keys(stories) })
-document.documentElement.style.colorScheme = scheme
+document.documentElement.style.colorScheme = query.has('own-scheme') ? scheme : 'light dark'
 document.documentElement.lang = story?.texts?.locale ?? 'en'
 document.documentElement.dir = story?.texts?.dir ?? 'ltr'
 document.body.style.fontFamily = 'system-ui, sans-serif'
-document.body.style.background = scheme === 'dark' ? '#0d0e11' : '#fafbfc'
+document.body.style.background = 'light-dark(#fafbfc, #0d0e11)'
 story?.before?.(fake)
 createRoot(document.getElementById('root') as HTMLElement).render(
   <StrictMode>
