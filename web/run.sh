@@ -31,11 +31,14 @@ if ! new_enough; then
     new_enough || fail "Node 20.19 or newer and npm are needed to build the libraries for pages; nothing else of Carillon needs them"
 fi
 
-# Tabs are tested in a real browser.
-if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && [[ -z ${CARILLON_CHROMIUM:-} ]]; then
-    [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null ||
-        fail "Chromium is missing (Debian: apt-get install chromium)"
+# Pages are tested in a real browser.
+chromium=${CARILLON_CHROMIUM:-$(command -v chromium || command -v chromium-browser || true)}
+if [[ -z $chromium && $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null || true
+    chromium=$(command -v chromium || true)
 fi
+[[ -n $chromium ]] || fail "chromium is missing; install it (Debian: apt-get install chromium)"
+export CARILLON_CHROMIUM=$chromium
 
 if [[ ! -f node_modules/.carillon || package-lock.json -nt node_modules/.carillon ]]; then
     npm ci >&2

@@ -21,6 +21,8 @@ export interface Stack {
   database_url: string
   /** Process ids by name: `publisher`, `gateway-1`, … */
   pids: Record<string, number>
+  /** Starts again what has been killed of it. */
+  revive(): Promise<void>
   /** Stops it and deletes its data. */
   down(): Promise<void>
 }
@@ -35,8 +37,11 @@ export async function startStack(...options: string[]): Promise<Stack> {
     rmSync(data, { recursive: true, force: true })
   }
   try {
-    const { stdout } = await run(program, ['--data', data, 'up', '--detach', '--json', '--no-demo', ...options])
-    return { ...JSON.parse(stdout), down }
+    const up = async () =>
+      JSON.parse((await run(program, ['--data', data, 'up', '--detach', '--json', '--no-demo', ...options])).stdout)
+    const stack: Stack = { ...(await up()), down }
+    stack.revive = async () => void Object.assign(stack, await up())
+    return stack
   } catch (error) {
     await down()
     throw error

@@ -274,8 +274,9 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     createLive<State>(
       {
         join(names, patterns, handler) {
+          // A channel is made when it is first named.
+          for (const name of names ?? []) channels.channel(name)
           const undo = (names ?? [null]).flatMap((name) => patterns.map((pattern) => channels.add(name, pattern, handler)))
-          if (names) for (const name of names) channels.channel(name)
           const whole = () =>
             stream.seen
               ? Promise.resolve(stream.seen)

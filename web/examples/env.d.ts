@@ -1,3 +1,0 @@
-// Style sheets are imported for what they do.
-
-declare module '*.css'
