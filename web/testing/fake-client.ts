@@ -52,6 +52,8 @@ export interface Fake {
   emit(type: string, data?: unknown, more?: Partial<CarillonEvent>): CarillonEvent
   notice(item: Partial<InboxItem> & { title: string }, type?: string): void
   resync(): void
+  /** Somebody else uses the page. */
+  identify(person: string | null): void
   presence(channel: string, members: { user: string; meta?: unknown }[], more?: Partial<PresenceSnapshot>): void
   typing(channel: string, users: string[]): void
   inbox(items: InboxItem[], more?: Partial<InboxListSnapshot>): void
@@ -88,6 +90,7 @@ export function createFake(): Fake {
   const state = source<ConnectionState>({ status: 'idle', code: 'created', reason: 'nothing was asked for' })
   const events = source<CarillonEvent | null>(null)
   const resyncs = source<Resync | null>(null)
+  const persons = source<string | null>(null)
   const errors = source<CarillonError | null>(null)
   const notices = source<CarillonEvent | null>(null)
   const summary = source<InboxSummary | null>(null)
@@ -286,7 +289,8 @@ export function createFake(): Fake {
       fake.calls.push(['close'])
       state.set({ status: 'closed', code: 'closed', reason: 'close() was called' })
     },
-    identify: () => {},
+    identify: (person: string | null) => persons.set(person),
+    onIdentify: persons.on,
     on: listen,
     channel: (name: string) => channelOf(name) as unknown as Channel,
     live,
@@ -406,6 +410,7 @@ export function createFake(): Fake {
       notices.set(made)
       events.set(made)
     },
+    identify: (person) => persons.set(person),
     resync: () => resyncs.set({ reason: 'too_old', position: { seq, epoch: 'a' } }),
     presence: (name, members, more = {}) =>
       channelOf(name).presenceSource.set({

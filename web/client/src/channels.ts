@@ -4,6 +4,7 @@ import type { Want } from './connection.js'
 import { CarillonError } from './errors.js'
 import { createListeners, type Listeners } from './listeners.js'
 import { isAfter } from './position.js'
+import type { Past } from './reads.js'
 import type { Frame } from './transport.js'
 import type {
   CarillonEvent,
@@ -34,7 +35,7 @@ export interface ChannelsHost {
   isOpen(): boolean
   user(): string | undefined
   publish(channel: string, type: string, data: unknown, options?: PublishOptions): Promise<Published>
-  history(channel: string, options: { limit?: number; since?: Position | string; type?: string }): Promise<HistoryPage>
+  history(channel: string, options: Past): Promise<HistoryPage>
   latest(channel: string): Promise<HistoryPage>
   live<State>(options: LiveOptions<State> & { channels?: readonly string[] }): Live<State>
   report(error: CarillonError): void
@@ -125,11 +126,12 @@ export function createChannels(host: ChannelsHost) {
     entries = [...entries, entry]
     const release = channel === null ? host.wake() : hold(rooms.get(channel)!)
     if (history)
-      entry.past = past(entry, history).catch((error) => {
-        host.report(error)
-        for (const event of entry.waiting ?? []) call(entry, event)
-        entry.waiting = null
-      })
+      entry.past = past(entry, history)
+        .catch(host.report)
+        .then(() => {
+          if (entries.includes(entry)) for (const event of entry.waiting!) call(entry, event)
+          entry.waiting = null
+        })
     return once(() => {
       entries = entries.filter((one) => one !== entry)
       release?.()
@@ -140,18 +142,12 @@ export function createChannels(host: ChannelsHost) {
   async function past(entry: Entry, limit: number) {
     const channel = rooms.get(entry.channel!)!.channel
     const from = await channel.ready()
-    let page = await channel.history({ limit, type: entry.pattern })
-    // A publisher may be a moment behind the gateway.
-    while (page.position.epoch === from.epoch && page.position.seq < from.seq) {
-      await new Promise((resolve) => setTimeout(resolve, 100))
-      page = await channel.history({ limit, type: entry.pattern })
-    }
-    if (!entries.includes(entry)) return
+    const page = await host.history(channel.name, { limit, type: entry.pattern, upTo: from })
     const late = entry.waiting!
-    for (const event of page.events) await call(entry, event)
-    for (let event = late.shift(); event; event = late.shift())
-      if (isAfter(event.seq, event.epoch, page.position)) await call(entry, event)
-    entry.waiting = null
+    const events = [...page.events]
+    const next = () => entries.includes(entry) && entry.waiting === late && (events.shift() ?? late.shift())
+    for (let event = next(); event; event = next())
+      if (event.replay || isAfter(event.seq, event.epoch, page.position)) await call(entry, event)
   }
 
   function call({ handler }: Entry, event: CarillonEvent): Promise<unknown> | undefined {
@@ -256,7 +252,7 @@ export function createChannels(host: ChannelsHost) {
       get error() {
         return room.error
       },
-      history: (options = {}) => host.history(name, options as { limit?: number }),
+      history: (options = {}) => host.history(name, options),
       latest: () => host.latest(name),
       publish: (type, data, options) => host.publish(name, type, data, options),
       onSignal(pattern, listener) {
@@ -364,12 +360,19 @@ export function createChannels(host: ChannelsHost) {
       // An API key gets all there is.
       everything = `${user}`.startsWith('key')
     },
-    /** The epoch is another one: positions of before say nothing. */
+    /** The epoch is another one: positions of before say nothing. Null: the person is another one, and gets nothing of the one before. */
     restart(position: Position | null) {
       for (const room of rooms.values()) {
         if (room.since) room.since = position
-        if (!position) room.error = null
+        if (position) continue
+        room.error = null
+        room.meta = undefined
+        showPresence(room, NOBODY)
       }
+      if (position) return
+      own = new Set()
+      // What waits for the past to be read is the other person's, too.
+      for (const entry of entries) entry.waiting &&= []
     },
     frame(frame: Frame) {
       if (frame.type === 'signal') signal(frame)

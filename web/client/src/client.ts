@@ -12,9 +12,21 @@ import { createStream } from './stream.js'
 import type { Tabs } from './tabs.js'
 import { claims, createTokens } from './tokens.js'
 import type { Frame } from './transport.js'
-import type { AnyEvents, Client, ClientOptions, ConnectionState, Position, Published, PublishOptions, Resync } from './types.js'
+import type {
+  AnyEvents,
+  Client,
+  ClientOptions,
+  ConnectionState,
+  Position,
+  Published,
+  PublishOptions,
+  Resync,
+  TokenReason,
+} from './types.js'
 
 const ACK_MS = 1_000
+/** The person of a call is not the present one any more. */
+const CHANGED = 'identity_changed'
 /** Only where all of them are there a socket can be shared. */
 const tabsWork = () =>
   typeof document === 'object' && typeof BroadcastChannel === 'function' && typeof navigator === 'object' && !!navigator.locks
@@ -24,8 +36,11 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
   const tenant = options.tenant
   const tokens = createTokens(options.getToken)
   const request: Client['request'] = async (...given) => {
+    const mine = persons
     const { request } = await import('./rest.js')
-    return request((options.api ?? base).replace(/\/+$/, ''), tenant, tokens, ...given) as never
+    const answer = await request((options.api ?? base).replace(/\/+$/, ''), tenant, (reason) => tokenOf(mine, reason), ...given)
+    stillOf(mine)
+    return answer as never
   }
   const name = options.name ?? `carillon ${base} ${tenant ?? ''}`
   const key = `${name} cursor`
@@ -33,6 +48,8 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
   let state: ConnectionState = Object.freeze({ status: 'idle', code: 'idle', reason: 'nothing was asked for yet' })
   let connection: Connection | Tabs | null = null
   let person: string | null = null
+  /** Counts the persons: what was begun for another one is of no use any more. `gone`: of those, who may have been shown something. */
+  let [persons, gone] = [0, 0]
   let starting = false
   let begun = 0
   /** `identify(null)` was called: a handler alone does not connect again. */
@@ -46,10 +63,12 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
   const resyncs = createListeners<Resync>(thrown)
   const frames = createListeners<Frame>(thrown)
   const backs = createListeners<void>(thrown)
+  const identified = createListeners<string | null>(thrown)
   const starts = createListeners<Position>(thrown)
 
   function report(error: unknown) {
     const told = error instanceof CarillonError ? error : new CarillonError('handler', `${error}`, { cause: error })
+    if (told.code === CHANGED) return
     if (errors.size) errors.emit(told)
     else console.warn(`carillon: ${told.code}: ${told.message}`, told.cause ?? '')
   }
@@ -111,23 +130,33 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
 
   // ------------------------------------------------------------------------------------------ the connection
 
+  function stillOf(mine: number) {
+    if (mine !== persons) throw new CarillonError(CHANGED, 'somebody else has signed in')
+  }
+  async function tokenOf(mine: number, reason: TokenReason): Promise<string> {
+    stillOf(mine)
+    const token = await tokens.get(reason)
+    stillOf(mine)
+    const { sub } = claims(token)
+    // Somebody else has signed in: nothing of the one before is shown to them.
+    if (sub !== undefined && person !== null && sub !== person) {
+      identify(sub)
+      stillOf(mine)
+    }
+    if (person === null && sub !== undefined) {
+      person = sub
+      if (gone) identified.emit(sub)
+    }
+    return token
+  }
+
   const host: ConnectionHost & { signedOut(): void } = {
     base,
     tenant,
     device: options.device,
     types: options.types,
     WebSocket: options.WebSocket,
-    token: async (reason) => {
-      const token = await tokens.get(reason)
-      const { sub } = claims(token)
-      // Somebody else has signed in: nothing of the one before is shown to them.
-      if (sub !== undefined && person !== null && sub !== person) {
-        queueMicrotask(() => identify(sub))
-        throw new CarillonError('identity_changed', `the token is of another person`)
-      }
-      person ??= sub ?? null
-      return token
-    },
+    token: (reason) => tokenOf(persons, reason),
     tokenLasts: tokens.lasts,
     cursor: () => stream.seen,
     last: () => stream.last,
@@ -176,10 +205,9 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     // Tabs of one person share a connection; who that is, the token says.
     const mine = ++begun
     host.state(Object.freeze({ status: 'connecting', code: 'token', reason: 'a token is fetched', attempt: 1 }))
-    Promise.all([tokens.get('connect'), import('./tabs.js')]).then(
-      ([token, { createTabs }]) => {
+    Promise.all([import('./tabs.js'), tokenOf(persons, 'connect')]).then(
+      ([{ createTabs }]) => {
         if (mine !== begun) return
-        person ??= claims(token).sub ?? null
         attach(person === null ? createConnection(host) : createTabs(host, `${name} ${person}`))
       },
       // The machine knows what to do about it.
@@ -233,7 +261,9 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
       next === null ? 'signed_out' : 'identified',
       next === null ? 'nobody is signed in' : 'somebody else is signed in',
     )
+    if (person !== null) gone++
     person = next
+    persons++
     tokens.forget()
     inbox.forget()
     channels.restart(null)
@@ -241,6 +271,7 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     kept = null
     stream.start(null)
     nobody = next === null
+    if (gone) identified.emit(next)
     if (!nobody) connect()
   }
 
@@ -290,15 +321,17 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
             ready: async () => {
               if (!names) return whole()
               const all = await Promise.all(names.map((name) => channels.channel(name).ready()))
-              return all.reduce((a, b) => (b.seq > a.seq ? b : a))
+              const { seen } = stream
+              // In a channel for some time, the stream has passed the place where it was joined.
+              return all.reduce((a, b) => (b.seq > a.seq ? b : a), seen?.epoch === all[0]?.epoch ? seen! : all[0]!)
             },
             leave() {
               for (const one of undo) one()
             },
           }
         },
-        async since(names, position) {
-          const pages = await Promise.all((names ?? [null]).map((name) => history(name, { since: position })))
+        async since(names, position, upTo) {
+          const pages = await Promise.all((names ?? [null]).map((name) => history(name, { since: position, upTo })))
           const events = new Map(pages.flatMap((page) => page.events).map((event) => [event.seq, event]))
           return {
             ...pages[0]!,
@@ -306,7 +339,9 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
             more: pages.some((page) => page.more),
           }
         },
-        onResync: (listener) => resyncs.add(listener),
+        onResync: resyncs.add,
+        person: () => gone,
+        onIdentify: identified.add,
         report: thrown,
       },
       given as never,
@@ -363,6 +398,7 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     },
     close: () => halt('closed', 'closed', 'close() was called'),
     identify: (next) => identify(next),
+    onIdentify: (listener) => identified.add(listener),
     on(pattern, handler) {
       if (typeof handler !== 'function') misuse(`on('${pattern}') was given no function`)
       return channels.add(null, pattern, handler as never)

@@ -43,6 +43,7 @@ interface List {
   readonly list: InboxList
   load(): Promise<void>
   show(): void
+  forget(): void
   loaded(): readonly InboxItem[]
   readonly active: boolean
 }
@@ -74,6 +75,8 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
   let stop: (() => void) | null = null
   let timer: ReturnType<typeof setTimeout> | undefined
   let users = 0
+  /** Counts the persons: what was asked for another one says nothing. */
+  let persons = 0
 
   const summaries = createListeners<InboxSummary>(host.report, (any) => use(any))
   const notices = createListeners<CarillonEvent>(host.report, (any) => use(any))
@@ -118,10 +121,12 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
   }
 
   async function summarize() {
+    const mine = persons
     try {
-      count((await host.request<InboxSummary>('GET', '/v1/inbox/summary')).body)
+      const { body } = await host.request<InboxSummary>('GET', '/v1/inbox/summary')
+      if (mine === persons) count(body)
     } catch (error) {
-      host.report(error)
+      if (mine === persons) host.report(error)
     }
   }
 
@@ -151,7 +156,7 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
 
   async function mark(path: string, method: string, patch: Patch, body?: object): Promise<InboxSummary> {
     patches = [...patches, patch]
-    const before = summary
+    const [before, mine] = [summary, persons]
     if (summary) {
       const items = new Map([...lists.values()].flatMap((list) => list.loaded()).map((item) => [item.seq, item]))
       const { read, archived, deleted, seen } = patch.change
@@ -173,7 +178,7 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
       await Promise.all([...lists.values()].filter((list) => list.active).map((list) => list.load()))
       return answer
     } catch (error) {
-      if (before && summary && summary.version === before.version) guess(before)
+      if (mine === persons && before && summary && summary.version === before.version) guess(before)
       throw error
     } finally {
       patches = patches.filter((one) => one !== patch)
@@ -204,7 +209,8 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
     let next: string | null = null
     let pages = 1
     let [loading, again] = [null as Promise<void> | null, false]
-    let snapshot: InboxListSnapshot = Object.freeze({ status: 'loading', items, hasMore: false, loadingMore: false, error: null })
+    const nothing = { status: 'loading', hasMore: false, loadingMore: false, error: null } as const
+    let snapshot: InboxListSnapshot = Object.freeze({ ...nothing, items })
     const listeners = createListeners<InboxListSnapshot>(host.report, (any) => {
       use(any)
       if (any) void load()
@@ -227,19 +233,22 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
       loading ??= (async () => {
         while (again) {
           again = false
+          const mine = persons
           try {
             let [all, after, count_]: [InboxItem[], string | null, number] = [[], null, 0]
             do {
               const got: InboxPage = await page({ ...filter, ...(after && { after }) })
+              if (mine !== persons) break
               all = all.concat(got.items)
               after = got.next
               if (!count_++) count(got)
             } while (after && count_ < pages)
+            if (mine !== persons) continue
             items = all
             next = after
             show({ status: 'live', error: null })
           } catch (error) {
-            show({ status: 'failed', error: error as CarillonError })
+            if (mine === persons) show({ status: 'failed', error: error as CarillonError })
           }
         }
         loading = null
@@ -250,6 +259,12 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
     return {
       load,
       show: () => show(),
+      forget() {
+        items = []
+        next = null
+        pages = 1
+        show(nothing)
+      },
       loaded: () => items,
       get active() {
         return listeners.size > 0
@@ -263,15 +278,17 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
         async loadMore() {
           if (next === null || snapshot.loadingMore) return
           show({ loadingMore: true })
+          const mine = persons
           try {
             const got = await page({ ...filter, after: next })
+            if (mine !== persons) return
             const known = new Set(items.map((item) => item.seq))
             items = [...items, ...got.items.filter((item) => !known.has(item.seq))]
             next = got.next
             pages++
             show({ loadingMore: false })
           } catch (error) {
-            show({ loadingMore: false, error: error as CarillonError })
+            if (mine === persons) show({ loadingMore: false, error: error as CarillonError })
             throw error
           }
         },
@@ -315,9 +332,15 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
     follow: (channel) => follows('PUT', channel),
     unfollow: (channel) => follows('DELETE', channel),
     forget() {
-      summary = null
+      persons++
+      clearTimeout(timer)
+      timer = undefined
       patches = []
-      lists.clear()
+      for (const list of lists.values()) list.forget()
+      if (!summary) return
+      // Who shows a number is told that it does not hold; the new one comes with the connection.
+      summary = null
+      summaries.emit(Object.freeze({ version: 0, unread: 0, unseen: 0 }))
     },
   }
 }

@@ -14,11 +14,16 @@ export interface LiveHost {
     patterns: readonly string[],
     handler: (event: CarillonEvent) => void,
   ): {
+    /** Everything after this position comes from now on. */
     ready(): Promise<Position>
     leave: Unsubscribe
   }
-  since(channels: readonly string[] | null, position: Position): Promise<HistoryPage>
+  /** What came after `position`, up to `upTo` at least. */
+  since(channels: readonly string[] | null, position: Position, upTo: Position): Promise<HistoryPage>
   onResync(listener: () => void): Unsubscribe
+  /** Another number: another person, who is shown nothing of the one before. */
+  person(): number
+  onIdentify(listener: () => void): Unsubscribe
   report(error: unknown): void
 }
 
@@ -26,11 +31,9 @@ export function createLive<State>(host: LiveHost, options: LiveOptions<State> & 
   type Snapshot = LiveSnapshot<State>
   const { load, apply, types = ['*'], initial, channels = null } = options
   const first = parsePosition(initial?.position)
-  let snapshot: Snapshot = Object.freeze(
-    initial && first
-      ? { status: 'live', value: initial.value, error: null, position: first }
-      : { status: 'loading', value: undefined, error: null, position: null },
-  )
+  const nothing: Snapshot = Object.freeze({ status: 'loading', value: undefined, error: null, position: null })
+  let snapshot: Snapshot =
+    initial && first ? Object.freeze({ status: 'live', value: initial.value, error: null, position: first }) : nothing
   /** As the events say; what is shown has the patches on top. */
   let value = snapshot.value as State
   let patches: readonly { change(value: State): State }[] = []
@@ -39,6 +42,7 @@ export function createLive<State>(host: LiveHost, options: LiveOptions<State> & 
   let abort: AbortController | null = null
   let timer: ReturnType<typeof setTimeout> | undefined
   let joined: () => Promise<Position>
+  let person = host.person()
 
   const listeners = createListeners<Snapshot>(host.report, (any) => (any ? start() : end()))
 
@@ -64,12 +68,29 @@ export function createLive<State>(host: LiveHost, options: LiveOptions<State> & 
   function start() {
     const { ready, leave } = host.join(channels, types, event)
     joined = ready
-    const quiet = host.onResync(() => void run(false))
+    const quiet = [
+      host.onResync(() => void run(false)),
+      host.onIdentify(() => {
+        forget()
+        listeners.emit(snapshot)
+        void run(false)
+      }),
+    ]
     stop = () => {
       leave()
-      quiet()
+      for (const undo of quiet) undo()
     }
+    forget()
     void run(snapshot.status === 'live')
+  }
+
+  /** Also who does not listen while the person changes finds nothing of the one before. */
+  function forget() {
+    if (person === host.person()) return
+    person = host.person()
+    snapshot = nothing
+    value = undefined as State
+    patches = []
   }
 
   function end() {
@@ -91,6 +112,7 @@ export function createLive<State>(host: LiveHost, options: LiveOptions<State> & 
     if (!known && snapshot.status !== 'loading') show({ status: 'loading', error: null })
     try {
       const from = await joined()
+      if (mine !== generation) return
       let position = snapshot.position
       if (!known) {
         const loaded = await load({ signal: abort.signal })
@@ -105,7 +127,7 @@ export function createLive<State>(host: LiveHost, options: LiveOptions<State> & 
         if (known) return run(false)
       } else if (position!.seq < from.seq) {
         // Between what was read and where the channel begins there may be events.
-        const page = await host.since(channels, position!)
+        const page = await host.since(channels, position!, from)
         if (mine !== generation) return
         if (page.more) return run(false)
         for (const one of page.events) if (types.some((pattern) => matches(pattern, one.type))) fold(one)
@@ -123,6 +145,7 @@ export function createLive<State>(host: LiveHost, options: LiveOptions<State> & 
 
   return {
     get snapshot() {
+      forget()
       return snapshot
     },
     on: (listener) => listeners.add(listener),

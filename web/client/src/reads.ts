@@ -1,5 +1,6 @@
 /** What does the log have of a channel? */
 
+import { CarillonError } from './errors.js'
 import { parsePosition } from './position.js'
 import { eventOf } from './stream.js'
 import type { Frame } from './transport.js'
@@ -7,6 +8,8 @@ import type { CarillonEvent, Client, HistoryPage, Position, PositionLike, Reques
 
 const PAGE = 200
 const MOST = 1_000
+/** An answer that is behind is asked for again after this time and twice as much each time, up to the second: six seconds in all. */
+const [BEHIND_MS, BEHIND_MOST_MS] = [100, 3_200]
 
 type Page = RestAnswer<{ events: Frame[]; next: string | null }>
 
@@ -14,6 +17,8 @@ export interface Past {
   readonly limit?: number
   readonly since?: PositionLike
   readonly type?: string
+  /** The answer has to reach this position: a publisher may be a moment behind the gateway. */
+  readonly upTo?: Position
 }
 
 /** `tenant` stands in the events; `epoch` is that of the log, as it is known, for one without events. */
@@ -25,8 +30,20 @@ export interface Reader {
 
 const given = (frame: Frame, tenant: string): CarillonEvent => eventOf({ ...frame, replay: true }, frame.epoch, tenant)
 
+/** As `read`, again until the answer reaches `upTo`. */
+export async function history(reader: Reader, channel: string | null, past: Past): Promise<HistoryPage> {
+  const { upTo } = past
+  for (let wait = BEHIND_MS; ; wait *= 2) {
+    const page = await read(reader, channel, past)
+    if (!upTo || page.more || page.position.epoch !== upTo.epoch || page.position.seq >= upTo.seq) return page
+    if (wait > BEHIND_MOST_MS)
+      throw new CarillonError('behind', `the log is read up to ${page.position.seq}, and events have come up to ${upTo.seq}`)
+    await new Promise((resolve) => setTimeout(resolve, wait))
+  }
+}
+
 /** The newest events of a channel, or everything after a position; `channel` null: those of one's own channels. */
-export async function history({ request, tenant, epoch }: Reader, channel: string | null, past: Past): Promise<HistoryPage> {
+async function read({ request, tenant, epoch }: Reader, channel: string | null, past: Past): Promise<HistoryPage> {
   const from = parsePosition(past.since)
   const most = Math.min(past.limit ?? (from ? MOST : 50), MOST)
   const events: CarillonEvent[] = []

@@ -11,16 +11,19 @@ const TIMEOUT_MS = 30_000
 export async function request<Answer>(
   api: string,
   tenant: string | undefined,
-  tokens: Tokens,
+  /** Rejects once the call is nobody's any more. */
+  tokenFor: Tokens['get'],
   method: string,
   path: string,
   options: RequestOptions = {},
   again = false,
 ): Promise<RestAnswer<Answer>> {
+  // Behind the name of a host anything else might be a part of it.
+  if (!path.startsWith('/')) throw new CarillonError('invalid_path', `a path begins with '/': ${path}`)
   const url = new URL(api + path)
   for (const [name, value] of Object.entries({ tenant, ...options.query }))
     if (value != null) url.searchParams.set(name, `${value}`)
-  const token = await tokens.get(again ? 'refused' : 'connect')
+  const token = await tokenFor(again ? 'refused' : 'connect')
   const headers: Record<string, string> = { authorization: `Bearer ${token}`, ...options.headers }
   if (options.body !== undefined) headers['content-type'] = 'application/json'
   const late = AbortSignal.timeout(TIMEOUT_MS)
@@ -45,7 +48,7 @@ export async function request<Answer>(
     const position = parsePosition(answer.headers.get('carillon-position'))
     return { status, body, position, etag: answer.headers.get('etag') }
   }
-  if (status === 401 && !again) return request(api, tenant, tokens, method, path, options, true)
+  if (status === 401 && !again) return request(api, tenant, tokenFor, method, path, options, true)
   const after = Number(answer.headers.get('retry-after'))
   throw new CarillonError(body?.code ?? `http_${status}`, body?.detail ?? `${method} ${path} was answered with ${status}`, {
     status,

@@ -257,6 +257,11 @@ export interface Client<Events extends object = AnyEvents> {
    * inbox and what waits to be sent. Handlers stay. With a key (their id, say) it connects again and asks `getToken`.
    */
   identify(person: string | null): void
+  /**
+   * Called at once when somebody else uses the page (by `identify`, or by a token of another person), `null`: nobody. Forget what you
+   * show of the one before. `live`, `channel.state` and the inbox do so by themselves; calls that were under way reject with `identity_changed`.
+   */
+  onIdentify(listener: (person: string | null) => void): Unsubscribe
 
   /** Events of all channels that this client is in: one's own (`tenant`, `user:…`, `role:…`) and those joined here. */
   on<P extends Pattern<Events>>(pattern: P, handler: Handler<Events, Matching<Events, P>>): Unsubscribe

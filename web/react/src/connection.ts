@@ -2,7 +2,7 @@
 
 import type { CarillonError, Channel, Client, ConnectionState } from '@carillon/client'
 import { useClient } from './provider.js'
-import { type Store, storeOf, useSource, useStore } from './store.js'
+import { all, type Store, storeOf, useSource, useStore } from './store.js'
 
 const onServer: ConnectionState = Object.freeze({ status: 'idle', code: 'server', reason: 'not connected yet' })
 
@@ -51,19 +51,19 @@ function watch(client: Client, name: string): Store<ChannelStatus> {
           (error: CarillonError) => say(error.code === 'closed' ? joining : { status: 'refused', error: channel.error ?? error }),
         )
       }
-      const offs = [
+      const end = all([
         channel.join(),
         // A rule may change, and a connection may come back without the right.
         client.onError((error) => {
           if (error.channels?.includes(name)) set({ status: 'refused', error })
         }),
         client.onState((state) => (state.status === 'open' ? look() : set(joining))),
-      ]
+      ])
       look()
       return () => {
         round += 1
         now = joining
-        for (const off of offs) off()
+        end()
       }
     },
   }

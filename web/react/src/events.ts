@@ -1,9 +1,9 @@
 // How do events reach a component?
 
-import type { CarillonEvent, Client, Pattern } from '@carillon/client'
+import type { CarillonEvent, Client, HandlerOptions, Pattern } from '@carillon/client'
 import { useListener } from './listener.js'
 import { useClient } from './provider.js'
-import { type Any, type Store, storeOf, type Unsubscribe, useStore } from './store.js'
+import { type Any, all, type Store, storeOf, type Unsubscribe, useStore } from './store.js'
 
 export interface EventOptions {
   /** Only events of this channel, which is joined for it. Else those of all channels of the client. */
@@ -15,12 +15,12 @@ export interface EventOptions {
 function listen(
   client: Client,
   pattern: string,
-  options: EventOptions,
+  channel: string | undefined,
+  history: number | undefined,
   handler: (event: CarillonEvent) => void | Promise<void>,
 ): Unsubscribe {
-  if (options.channel === undefined) return client.on(pattern as Pattern<object>, handler as never)
-  const history = options.history === undefined ? {} : { history: options.history }
-  return client.channel(options.channel).on(pattern as Pattern<object>, handler as never, history)
+  if (channel === undefined) return client.on(pattern as Pattern<object>, handler as never)
+  return client.channel(channel).on(pattern as Pattern<object>, handler as never, { history } as HandlerOptions)
 }
 
 /**
@@ -34,7 +34,7 @@ export function useEvent<Data = Any>(
 ): void {
   const client = useClient()
   useListener([client, pattern, channel, history], handler as (event: CarillonEvent) => void, (call) =>
-    listen(client, pattern, { channel, history }, call),
+    listen(client, pattern, channel, history, call),
   )
 }
 
@@ -46,7 +46,7 @@ export interface EventListOptions extends EventOptions {
 const none: readonly never[] = Object.freeze([])
 
 /**
- * The newest events, ascending; a new list with each change, at most one a frame. After a `resync` the list begins anew, with `history` from the log.
+ * The newest events, ascending; a new list with each change, at most one a frame. After a `resync`, and for another person, the list begins anew, with `history` from the log.
  * There is no "last event": use `useEvent` to act on each.
  */
 export function useEvents<Data = Any>(
@@ -75,8 +75,7 @@ export function useEvents<Data = Any>(
           const handler = (event: CarillonEvent) => {
             // History may come after the first live events.
             if (event.replay && fresh.length + kept.length > 0) {
-              const all = [...kept, ...fresh, event]
-              kept = all.sort((a, b) => (a.epoch === b.epoch ? a.seq - b.seq : 0)).slice(-limit)
+              kept = [...kept, ...fresh, event].sort((a, b) => (a.epoch === b.epoch ? a.seq - b.seq : 0)).slice(-limit)
               fresh = []
             } else {
               fresh.push(event)
@@ -84,18 +83,16 @@ export function useEvents<Data = Any>(
             }
             listener()
           }
-          let off = listen(client, pattern, { channel, history }, handler)
-          const offResync = client.onResync(() => {
+          const begin = () => listen(client, pattern, channel, history, handler)
+          const anew = () => {
             kept = none
             fresh = []
-            off()
-            off = listen(client, pattern, { channel, history }, handler)
+            offs[0]?.()
+            offs[0] = begin()
             listener()
-          })
-          return () => {
-            off()
-            offResync()
           }
+          const offs = [begin(), client.onResync(anew), client.onIdentify(anew)]
+          return all(offs)
         },
       }
     },

@@ -1,7 +1,6 @@
 // What is in a person's inbox, how much of it is unread, and what do they want to get?
 
 import type { CarillonEvent, Inbox, InboxFilter, InboxListSnapshot, InboxSummary } from '@carillon/client'
-import { useMemo } from 'react'
 import { useListener } from './listener.js'
 import { useClient } from './provider.js'
 import { type Store, storeOf, useSource, useStore } from './store.js'
@@ -22,17 +21,15 @@ export function useInbox(filter: InboxFilter = {}): InboxListSnapshot & {
 } {
   const client = useClient()
   const key = JSON.stringify(filter)
-  const list = () => client.inbox.list(filter)
-  const store = storeOf<Store<InboxListSnapshot>>(client, `inbox ${key}`, () => {
-    const mine = list()
-    return { get: () => mine.snapshot, server: () => loading, on: (listener) => mine.on(listener) }
-  })
+  // The same object for the same filter.
+  const list = client.inbox.list(filter)
+  const store = storeOf<Store<InboxListSnapshot>>(client, `inbox ${key}`, () => ({
+    get: () => list.snapshot,
+    server: () => loading,
+    on: (listener) => list.on(listener),
+  }))
   const snapshot = useStore(store)
-  const acts = useMemo(
-    () => ({ loadMore: () => list().loadMore(), reload: () => list().reload(), inbox: client.inbox }),
-    [client, key],
-  )
-  return { ...snapshot, ...acts }
+  return { ...snapshot, loadMore: list.loadMore, reload: list.reload, inbox: client.inbox }
 }
 
 /** How much of the inbox is unread and unseen, or null before it is known. `more`: there are more than 100. */

@@ -1,7 +1,7 @@
 // How does a component show rows that were loaded once and follow the events?
 
-import type { CarillonEvent, Client, Live, LiveSnapshot, PositionLike } from '@carillon/client'
-import { useEffect, useMemo } from 'react'
+import type { CarillonEvent, Client, Live, LiveOptions, LiveSnapshot, PositionLike } from '@carillon/client'
+import { useEffect } from 'react'
 import { useClient } from './provider.js'
 import { type Any, type Store, storeOf, type Unsubscribe, useStore } from './store.js'
 
@@ -36,10 +36,10 @@ function make<State>(client: Client, query: LiveQuery<State>, reducer: Reducer<S
   const live: Live<State> = client.live<State>({
     load: ({ signal }) => newest.query.load({ signal, client }),
     apply: (value, event) => newest.reducer(value, event as never),
-    ...(channels && { channels }),
-    ...(types && { types: types as never }),
-    ...(initial && { initial }),
-  })
+    channels,
+    types,
+    initial,
+  } as LiveOptions<State>)
   // A server shows what there is before anything was loaded, and so does a page at first.
   const first = live.snapshot
   return { live, newest, get: () => live.snapshot, server: () => first, on: (listener) => live.on(listener) }
@@ -63,9 +63,6 @@ export function useLive<State, Data = Any>(
     Object.assign(store.newest, { query, reducer })
   })
   const snapshot = useStore(store)
-  const acts = useMemo(() => {
-    const { live } = store
-    return { reload: () => live.reload(), patch: (change: (value: State) => State) => live.patch(change) }
-  }, [store])
-  return { ...snapshot, ...acts }
+  const { reload, patch } = store.live
+  return { ...snapshot, reload, patch }
 }

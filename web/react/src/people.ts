@@ -1,7 +1,6 @@
 // Who is in a channel, and who types there?
 
 import type { PresenceSnapshot } from '@carillon/client'
-import { useMemo } from 'react'
 import { useClient } from './provider.js'
 import { useSource } from './store.js'
 
@@ -19,8 +18,7 @@ export function usePresence(name: string): PresenceSnapshot & { readonly set: (m
     () => presence.snapshot,
     (listener) => presence.on(listener),
   )
-  const set = useMemo(() => (meta: unknown) => client.channel(name).presence.set(meta), [client, name])
-  return { ...snapshot, set }
+  return { ...snapshot, set: presence.set }
 }
 
 /** Who types in a channel, others only. Call `start` with every key; it is sent at most every 3 s, and ends by itself. */
@@ -38,9 +36,5 @@ export function useTyping(name: string): {
     () => typing.users,
     (listener) => typing.on(listener),
   )
-  const acts = useMemo(() => {
-    const typed = () => client.channel(name).typing
-    return { start: () => typed().start(), stop: () => typed().stop() }
-  }, [client, name])
-  return { users, ...acts }
+  return { users, start: typing.start, stop: typing.stop }
 }

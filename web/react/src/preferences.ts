@@ -15,20 +15,32 @@ export interface PreferencesActions {
 const storeFor = (client: Client) =>
   queryOf<Preferences>(client, 'preferences', {
     load: () => client.preferences.get(),
-    // When quiet hours begin or end.
-    again: (value) => (value?.next_change ? Date.parse(value.next_change) - Date.now() : null),
+    // When quiet hours begin or end. By a clock that is ahead this is past already: then as much later, from a minute to a quarter of an hour.
+    again(value) {
+      if (!value?.next_change) return null
+      const left = Date.parse(value.next_change) - Date.now()
+      return left > 0 ? left : Math.min(Math.max(-left, 60_000), 900_000)
+    },
   })
 
 /** The last change under way: the next one is made to what it has left. */
 const changes = new WeakMap<Client, Promise<void>>()
 
 function change(client: Client, some: PreferencesInput): Promise<void> {
-  const made = (changes.get(client) ?? Promise.resolve()).then(async () => {
-    const store = storeFor(client)
-    const { types, quiet_hours, do_not_disturb_until, locale } = store.get().value ?? (await client.preferences.get())
-    const whole = { types, quiet_hours, do_not_disturb_until, locale, ...some } as PreferencesInput
-    store.put(await client.preferences.set(whole))
+  let isGone = false
+  const off = client.onIdentify(() => {
+    isGone = true
   })
+  const made = (changes.get(client) ?? Promise.resolve())
+    .then(async () => {
+      const store = storeFor(client)
+      const { types, quiet_hours, do_not_disturb_until, locale } = store.get().value ?? (await client.preferences.get())
+      // It was said by the person before.
+      if (isGone) throw new Error('somebody else has signed in')
+      const whole = { types, quiet_hours, do_not_disturb_until, locale, ...some } as PreferencesInput
+      store.put(await client.preferences.set(whole))
+    })
+    .finally(off)
   changes.set(
     client,
     made.catch(() => {}),

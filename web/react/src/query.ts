@@ -1,7 +1,7 @@
 // How does an answer of REST become a store that is asked for again?
 
 import type { Client } from '@carillon/client'
-import { type Store, storeOf } from './store.js'
+import { all, type Store, storeOf } from './store.js'
 
 /** A new object with each change. `value` stays while it is asked for again, and when that fails. */
 export interface Answer<Value> {
@@ -68,13 +68,22 @@ export function queryOf<Value>(client: Client, name: string, query: Query<Value>
       },
       on(listener) {
         tell = listener
-        const offResync = client.onResync(() => void reload())
+        const end = all([
+          client.onResync(() => void reload()),
+          // Nobody is shown what was the answer for somebody else.
+          client.onIdentify((person) => {
+            stop()
+            now = unasked
+            listener()
+            if (person !== null) void reload()
+          }),
+        ])
         page?.addEventListener('visibilitychange', wake)
         void reload()
         return () => {
           tell = null
           stop()
-          offResync()
+          end()
           page?.removeEventListener('visibilitychange', wake)
         }
       },

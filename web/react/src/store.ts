@@ -16,6 +16,10 @@ export interface Store<Snapshot> {
   on(listener: () => void): Unsubscribe
 }
 
+export const all = (offs: Unsubscribe[]) => () => {
+  for (const off of offs) off()
+}
+
 /** How long a source is kept after its last listener: StrictMode, a changed route and hot reload come back at once. Milliseconds. */
 export const lingerMs = 500
 
@@ -49,10 +53,11 @@ export function oncePerFrame(run: () => void): { ask: () => void; cancel: () => 
  * One subscription to a source, however many components listen: the first listener begins it, the last ends it after `lingerMs`. Listeners hear of a
  * burst once a frame.
  */
-function shared<Source extends Store<Any>>(source: Source, ended: () => void): Source {
+function shared<Source extends Store<Any>>(source: Source, begun: () => void, ended: () => void): Source {
   const listeners = new Set<() => void>()
   let off: Unsubscribe | undefined
-  let timer: ReturnType<typeof setTimeout> | undefined
+  // What is rendered and never shown has no listener.
+  let timer = setTimeout(ended, lingerMs)
   const frame = oncePerFrame(() => {
     for (const listener of [...listeners]) listener()
   })
@@ -64,6 +69,7 @@ function shared<Source extends Store<Any>>(source: Source, ended: () => void): S
       const mine = () => listener()
       listeners.add(mine)
       off ??= source.on(frame.ask)
+      begun()
       return () => {
         if (!listeners.delete(mine) || listeners.size > 0) return
         timer = setTimeout(() => {
@@ -79,14 +85,19 @@ function shared<Source extends Store<Any>>(source: Source, ended: () => void): S
 
 const stores = new WeakMap<object, Map<string, unknown>>()
 
-/** The store of this name that belongs to `owner`: made when it is first asked for, forgotten when nobody has listened for a while. */
+/**
+ * The store of this name that belongs to `owner`: made when it is first asked for, forgotten when nobody has listened for a while. A server keeps
+ * none: its next request may be another person's.
+ */
 export function storeOf<Source extends Store<Any>>(owner: object, name: string, make: () => Source): Source {
+  if (typeof document === 'undefined') return make()
   const named = stores.get(owner) ?? new Map<string, unknown>()
   stores.set(owner, named)
   const found = named.get(name) as Source | undefined
   if (found) return found
-  const made = shared(make(), () => void named.delete(name))
-  named.set(name, made)
+  const keep = () => void named.set(name, made)
+  const made: Source = shared(make(), keep, () => named.get(name) === made && named.delete(name))
+  keep()
   return made
 }
 

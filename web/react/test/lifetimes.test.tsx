@@ -20,6 +20,7 @@ import {
   useTyping,
   useUnreadCount,
 } from '../src/index.js'
+import { storeOf } from '../src/store.js'
 import { frame, pass, render } from './harness.js'
 
 function Everything() {
@@ -150,6 +151,28 @@ test('a provider that is made anew a hundred times leaves one client open', asyn
   expect(fakes).toHaveLength(100)
   expect(fakes.filter((fake) => fake.client.state.status === 'open')).toHaveLength(1)
   expect(fakes.filter((fake) => fake.open > 0)).toHaveLength(1)
+})
+
+test('what was rendered and never shown is forgotten, and what is shown later goes on', async () => {
+  const [client, other] = [{}, {}]
+  let made = 0
+  const store = (owner: object) =>
+    storeOf(owner, 'rows', () => ({ get: () => 0, server: () => 0, on: (_: () => void) => () => {}, made: ++made }))
+  const first = store(client)
+  const off = store(other).on(() => {})
+  expect(store(client)).toBe(first)
+  await pass(1000)
+  expect([store(client).made, store(other).made]).toEqual([3, 2])
+  await pass(1000)
+  // Its first listener was late: it is the one for all again.
+  const late = first.on(() => {})
+  expect(store(client)).toBe(first)
+  await pass(1000)
+  expect(store(client)).toBe(first)
+  off()
+  late()
+  await pass(1000)
+  expect(store(client)).not.toBe(first)
 })
 
 test('useClient gives the client itself', async () => {
