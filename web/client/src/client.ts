@@ -31,6 +31,9 @@ const CHANGED = 'identity_changed'
 const tabsWork = () =>
   typeof document === 'object' && typeof BroadcastChannel === 'function' && typeof navigator === 'object' && !!navigator.locks
 
+/** `randomUUID` is there in secure pages alone. */
+const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+
 export function createClient<Events extends object = AnyEvents>(options: ClientOptions): Client<Events> {
   const base = options.url.replace(/\/+$/, '').replace(/^ws/, 'http')
   const tenant = options.tenant
@@ -296,7 +299,7 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
   const history = (name: string | null, past: Past) => reading((reads, reader) => reads.history(reader, name, past))
 
   async function publish(channel: string, type: string, data: unknown, given: PublishOptions = {}): Promise<Published> {
-    const { id = crypto.randomUUID(), ephemeral, echo } = given
+    const { id = newId(), ephemeral, echo } = given
     const { event, seq, epoch, degraded } = await send({ type: 'publish', channel, event: { type, data, id }, ephemeral, echo })
     return { id: event ?? id, ...(seq !== undefined && { seq, epoch }), ...(degraded && { degraded }) }
   }

@@ -144,11 +144,15 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
     // Every tab says where it is; the first answers are there before a token is.
     say({ t: 'lead', hidden: hidden(), state: null })
     connection.connect()
-    for (const [n, { frame, settle }] of commands)
-      connection
-        .request(frame)
-        .then(settle, settle)
-        .finally(() => commands.delete(n))
+    for (const [n, { frame }] of commands) forward(n, frame)
+  }
+
+  /** To the server, or to the tab that leads. What has no answer when the lead changes is said again: events have ids. */
+  function forward(n: number, frame: object) {
+    const held = connection
+    if (!held) return say({ t: 'command', n, frame })
+    const settle = (answer: Frame | CarillonError) => held === connection && commands.get(n)?.settle(answer)
+    held.request(frame).then(settle, settle)
   }
 
   function yieldLead(code: string, reason: string) {
@@ -226,7 +230,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
     // A lock that a cached page has kept is given free when somebody asks.
     navigator.locks.query().catch(() => {})
     const silent = now - leaderAt > (hidden() ? 50 : 2) * TICK_MS
-    if (leaderAt && (silent || (!hidden() && leaderHidden && now - visibleAt > VISIBLE_MS))) {
+    if (silent || (!hidden() && leaderHidden && now - visibleAt > VISIBLE_MS)) {
       leaderAt = now
       seek(true)
     } else announce(false)
@@ -263,7 +267,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
       if (message.state) tell(message.state)
       if (!to) {
         announce(false)
-        for (const [n, { frame }] of commands) say({ t: 'command', n, frame })
+        for (const [n, { frame }] of commands) forward(n, frame)
       }
     } else if (t === 'frame') host.frame(message.frame)
     else if (t === 'state') tell(message.state)
@@ -305,7 +309,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
   function back() {
     if (stopped || bus) return
     openBus()
-    leaderAt = 0
+    leaderAt = performance.now()
     announce(true)
     seek()
   }
@@ -315,6 +319,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
       if (!stopped) return connection ? connection.connect() : say({ t: 'connect' })
       stopped = false
       openBus()
+      leaderAt = performance.now()
       tell(Object.freeze({ status: 'connecting', code: 'electing', reason: 'looking for a tab that is connected', attempt: 1 }))
       const interval = setInterval(tick, TICK_MS)
       pageListeners.push(() => clearInterval(interval))
@@ -347,7 +352,6 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
     input: (type) => connection?.input(type),
     sync: () => (connection ? connection.sync() : stopped || announce(false)),
     request(frame) {
-      if (connection) return connection.request(frame)
       return new Promise((resolve, reject) => {
         if (commands.size >= QUEUE) return reject(new CarillonError('queue_full', `${QUEUE} frames wait for their answers`))
         const n = ++numbers
@@ -361,7 +365,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
           QUEUE_MS,
         )
         commands.set(n, { frame, settle })
-        say({ t: 'command', n, frame })
+        forward(n, frame)
       })
     },
   }

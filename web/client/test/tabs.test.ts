@@ -156,17 +156,38 @@ test('the leading tab stands still without a word, its lock in its hand, and goe
   expect(await leader([...others, first])).not.toBe(first)
 }, 60_000)
 
-test('a tab that is looked at takes over from a hidden one', async () => {
+test('a tab that is opened while the leading one stands still leads', async () => {
+  const first = await tab()
+  const still = first.evaluate('for (const end = Date.now() + 10_000; Date.now() < end; );')
+  const second = await context.newPage()
+  await second.goto(address())
+  await leader([second])
+  await at.publish(10)
+  await still
+  await whole([first, second], 1, 10)
+}, 60_000)
+
+test('a tab that is looked at takes over from a hidden one, and what that one was saying is said', async () => {
+  const rule = { subscribe: ['anyone'], publish: ['anyone'], durable: true, rate: 1000 }
+  await at.rest('PUT', `/v1/channel-rules/order:*?tenant=${at.tenant}`, rule)
   const [first, second] = [await tab(), await tab()]
   expect(await leader([first, second])).toBe(first)
-  await first.evaluate(`
+  const said = first.evaluate(`
     Object.defineProperty(document, 'visibilityState', { get: () => 'hidden' })
     document.dispatchEvent(new Event('visibilitychange'))
+    window.said = (async () => {
+      const answers = []
+      for (let n = 1; n <= 400; n++) answers.push(client.publish('order:1', 'order.paid', { n }).catch((error) => error.code)), await new Promise((go) => setTimeout(go, 10))
+      return (await Promise.all(answers)).filter((answer) => typeof answer === 'string')
+    })()
   `)
   await until('the other leads', async () => (await state(second)).leader === true && (await state(first)).leader === false)
-  await at.publish(10)
-  await whole([first, second], 1, 10)
-})
+  expect(await said).toEqual([])
+  for (const page of [first, second]) {
+    await until('all of it', async () => (await numbers(page)).length >= 400, 20_000)
+    expect((await numbers(page)).sort((a, b) => a - b)).toEqual(Array.from({ length: 400 }, (_, i) => i + 1))
+  }
+}, 60_000)
 
 test("the leading tab's process is killed", async () => {
   await survives(async (led) => {
@@ -177,16 +198,24 @@ test("the leading tab's process is killed", async () => {
 })
 
 test('a tab that dies hands over within 300 ms', async () => {
-  const tabs = [await tab(), await tab()]
-  const led = await leader(tabs)
-  const [other] = tabs.filter((one) => one !== led)
-  await other!.bringToFront()
-  const began = Date.now()
-  await led.close()
-  await leader([other!])
-  const opened = (await other!.evaluate('states.findLast((one) => one.status === "open").at + performance.timeOrigin')) as number
-  console.log(`tabs: live ${Math.round(opened - began)} ms after the leader was closed`)
-  expect(opened - began).toBeLessThan(300)
+  const took: number[] = []
+  // The middle of three: this machine may be doing something else for a moment.
+  for (let i = 0; i < 3; i++) {
+    const tabs = [await tab(), await tab()]
+    const led = await leader(tabs)
+    const [other] = tabs.filter((one) => one !== led)
+    await other!.bringToFront()
+    const began = Date.now()
+    await led.close()
+    await leader([other!])
+    const opened = (await other!.evaluate(
+      'states.findLast((one) => one.status === "open").at + performance.timeOrigin',
+    )) as number
+    took.push(Math.round(opened - began))
+    await other!.close()
+  }
+  console.log(`tabs: live ${took.join(', ')} ms after the leader was closed`)
+  expect(took.sort((a, b) => a - b)[1]).toBeLessThan(300)
 })
 
 test('twenty tabs that are opened and closed at random: one socket, every event once in each that lives', async () => {
