@@ -48,7 +48,8 @@ export const QUEUE = 256
 export const QUEUE_MS = 30_000
 /** So many frames of one connection may be under way: a gateway takes 16 that are to be stored. */
 const FLYING = 16
-const LATER_MS = 5_000
+/** A channel of which the server cannot say now whether it may be joined is asked for again: half to all of this time later, twice as much each time. */
+const [LATER_MS, LATER_MOST_MS] = [5_000, 60_000]
 
 interface Pending {
   readonly frame: object
@@ -85,6 +86,9 @@ export function createConnection(host: ConnectionHost): Connection {
   const refused = new Set<string>()
   /** One refused channel refuses them all: then they are asked for one by one. */
   let oneByOne = false
+  /** Why events may have been missed; said once the channels are joined again. */
+  let lost: string | null = null
+  let laterMs = LATER_MS
   let syncing = false
   const pending = new Map<number, Pending>()
   const flying = new Set<number>()
@@ -94,6 +98,8 @@ export function createConnection(host: ConnectionHost): Connection {
 
   function tell() {
     const { phase, code, reason } = machine
+    // Nobody has to know that the same comes by another link.
+    if (phase.name === 'opening' && phase.again) return
     let state: ConnectionState
     if (phase.name === 'token' || phase.name === 'opening')
       state = { status: 'connecting', code, reason, attempt: machine.failures + 1 }
@@ -208,7 +214,14 @@ export function createConnection(host: ConnectionHost): Connection {
       refused.add(channel)
       in_.delete(channel)
     }
+    asked = asked.filter((channel) => !refused.has(channel))
     host.refused(channels, error)
+  }
+
+  function joined(channels: readonly string[], { seq, epoch }: Frame) {
+    host.joined(channels, { seq, epoch })
+    if (lost) host.missed(lost)
+    lost = null
   }
 
   function receive(frame: Frame) {
@@ -223,25 +236,31 @@ export function createConnection(host: ConnectionHost): Connection {
       const resumes = host.cursor() !== null
       host.frame(frame)
       for (const channel of asked) in_.add(channel)
-      if (asked.length) host.joined(asked, { seq: frame.seq, epoch: frame.epoch })
+      if (asked.length) joined(asked, frame)
       live = true
       run({ type: 'welcome', heartbeatMs: frame.heartbeat_ms })
       tell()
-      if (oneByOne && resumes) host.missed('channels_refused')
+      if (oneByOne && resumes && !asked.length) lost = 'channels_refused'
       next()
       sync()
     } else if (type === 'goaway') run({ type: 'goaway', reconnectMs: frame.reconnect_ms })
     else if (type === 'expiring') renew()
     else if (type === 'error' && id === undefined && frame.channels && frame.code !== 'presence_forbidden') {
       refuse(frame.channels, errorOf(frame))
-      if (frame.code !== 'forbidden') setTimeout(() => again(frame.channels), LATER_MS)
+      if (frame.code !== 'forbidden') later(frame.channels)
     } else host.frame(frame)
   }
 
-  function again(channels: readonly string[]) {
-    for (const channel of channels) refused.delete(channel)
-    host.missed('channels_unavailable')
-    sync()
+  function later(channels: readonly string[], least = 0) {
+    setTimeout(
+      () => {
+        for (const channel of channels) refused.delete(channel)
+        lost ??= 'channels_unavailable'
+        sync()
+      },
+      Math.max(least, laterMs * (0.5 + Math.random() / 2)),
+    )
+    laterMs = Math.min(2 * laterMs, LATER_MOST_MS)
   }
 
   async function renew() {
@@ -258,9 +277,7 @@ export function createConnection(host: ConnectionHost): Connection {
   }
 
   /** The same again with other channels or another token: an event stream says them in its URL. */
-  function reopen() {
-    if (machine.phase.name === 'open') connectLink(machine.phase.transport)
-  }
+  const reopen = () => run({ type: 'reopen' })
 
   const probe = () => {
     if (phaseTransport() === 'websocket') link?.send({ type: 'ping' })
@@ -354,10 +371,16 @@ export function createConnection(host: ConnectionHost): Connection {
     const part = (channels: string[], more: object, known: Set<string>) => {
       if (!channels.length) return
       for (const channel of channels) known.add(channel)
-      ask({ type: 'subscribe', channels, ...more }).then(
+      // What is left out would be every type again.
+      ask({ type: 'subscribe', channels, types: host.types, ...more }).then(
         (ok) => {
           if (mine !== link) return
-          if (known === in_) host.joined(channels, { seq: ok.seq, epoch: ok.epoch })
+          if (known === in_) {
+            // The next link may name them all in its first frame, and so resume in each.
+            oneByOne = false
+            laterMs = LATER_MS
+            joined(channels, ok)
+          }
           for (const [channel, who] of Object.entries(ok.presence ?? {}))
             host.frame({ type: 'presence', channel, sync: true, ...(who as object) })
         },
@@ -368,8 +391,10 @@ export function createConnection(host: ConnectionHost): Connection {
           if (known === watched) {
             for (const channel of wrong) known.add(channel)
             host.frame({ type: 'error', code: 'presence_forbidden', message: error.message, channels: wrong })
-          } else refuse(wrong, error)
-          if (error.code !== 'forbidden') setTimeout(() => mine === link && again(wrong), error.retryMs ?? LATER_MS)
+          } else {
+            refuse(wrong, error)
+            if (error.code !== 'forbidden') later(wrong, error.retryMs)
+          }
           sync()
         },
       )

@@ -21,7 +21,8 @@ export interface Ended {
 }
 
 export type Input =
-  | { readonly type: 'connect' | 'token' | 'tick' | 'online' | 'offline' | 'wake' }
+  /** `reopen`: the same again, with other channels, another token or from another cursor. */
+  | { readonly type: 'connect' | 'token' | 'tick' | 'online' | 'offline' | 'wake' | 'reopen' }
   | { readonly type: 'stop'; readonly to: 'idle' | 'closed'; readonly code: string; readonly reason: string }
   | { readonly type: 'token_failed'; readonly code: string; readonly reason: string; readonly final: boolean }
   | { readonly type: 'welcome'; readonly heartbeatMs: number }
@@ -38,7 +39,8 @@ export type Effect =
 export type Phase =
   | { readonly name: 'idle' | 'closed' | 'failed' | 'offline' }
   | { readonly name: 'token'; readonly until: number }
-  | { readonly name: 'opening'; readonly until: number; readonly transport: Transport }
+  /** `again`: it was open just now. */
+  | { readonly name: 'opening'; readonly until: number; readonly transport: Transport; readonly again: boolean }
   | {
       readonly name: 'open'
       readonly until: number
@@ -50,6 +52,8 @@ export type Phase =
     }
   /** `asked`: the server said how long, and nothing shortens it. */
   | { readonly name: 'waiting'; readonly until: number; readonly asked: boolean }
+
+type Open = Extract<Phase, { name: 'open' }>
 
 export interface Machine {
   readonly phase: Phase
@@ -126,6 +130,23 @@ function pause(
   return to({ ...machine, failures: machine.failures + 1 }, phase, code, reason, ...before)
 }
 
+/** A connection that lasted makes good for the failures before. */
+const rested = (machine: Machine, { since }: Open, now: number): Machine =>
+  now - since >= STABLE_MS ? { ...machine, failures: 0 } : machine
+
+const dial = (machine: Machine, transport: Transport, now: number, again: boolean, ...before: Effect[]): Step =>
+  to(
+    machine,
+    { name: 'opening', transport, until: now + OPENING_MS, again },
+    'opening',
+    `connecting by ${transport}`,
+    ...before,
+    {
+      do: 'open',
+      transport,
+    },
+  )
+
 function transport(machine: Machine): Transport {
   if (machine.blocked < 2) return 'websocket'
   return machine.streamHeldBack ? 'poll' : 'sse'
@@ -136,7 +157,7 @@ function ended(machine: Machine, end: Omit<Ended, 'type'>, { now, random }: Cont
   if (phase.name !== 'open' && phase.name !== 'opening') return [machine, before]
   let next = machine
   if (phase.name === 'open') {
-    if (now - phase.since >= STABLE_MS) next = { ...next, failures: 0 }
+    next = rested(next, phase, now)
   } else if (!end.answered) {
     // Neither way leads to the server: begin with the WebSocket again, and go round.
     next =
@@ -167,8 +188,8 @@ function tick(machine: Machine, context: Context): Step {
     case 'waiting':
       return begin(machine, now, 'connect')
     case 'opening': {
-      // An event stream that begins and brings nothing is held back on its way; a poll is not.
-      const held = phase.transport === 'sse'
+      // An event stream that begins and brings nothing is held back on its way; a poll is not, nor one that came just now.
+      const held = phase.transport === 'sse' && !phase.again
       const end = { outcome: 'retry', code: 'timeout', reason: 'no welcome came in time', answered: held } as const
       return ended({ ...machine, streamHeldBack: machine.streamHeldBack || held }, end, context, [{ do: 'drop' }])
     }
@@ -185,12 +206,12 @@ function tick(machine: Machine, context: Context): Step {
   }
 }
 
-const watch = (machine: Machine, phase: Extract<Phase, { name: 'open' }>, until: number, probedAt: number | null): Machine => ({
+const watch = (machine: Machine, phase: Open, until: number, probedAt: number | null): Machine => ({
   ...machine,
   phase: { ...phase, until: phase.transport === 'websocket' ? until : Math.min(until, machine.fallbackUntil), probedAt },
 })
 
-const probe = (machine: Machine, phase: Extract<Phase, { name: 'open' }>, now: number): Step =>
+const probe = (machine: Machine, phase: Open, now: number): Step =>
   phase.probedAt === null ? [watch(machine, phase, now + PROBE_MS, now), [{ do: 'ping' }]] : [machine, []]
 
 export function step(machine: Machine, input: Input, context: Context): Step {
@@ -205,12 +226,10 @@ export function step(machine: Machine, input: Input, context: Context): Step {
       return to(machine, { name: input.to }, input.code, input.reason, { do: 'drop' })
     case 'token': {
       if (phase.name !== 'token') return [machine, []]
-      const way = transport(machine)
-      return to(machine, { name: 'opening', transport: way, until: now + OPENING_MS }, 'opening', `connecting by ${way}`, {
-        do: 'open',
-        transport: way,
-      })
+      return dial(machine, transport(machine), now, false)
     }
+    case 'reopen':
+      return phase.name === 'open' ? dial(rested(machine, phase, now), phase.transport, now, true, { do: 'drop' }) : [machine, []]
     case 'token_failed':
       if (phase.name !== 'token') return [machine, []]
       return input.final
@@ -232,7 +251,7 @@ export function step(machine: Machine, input: Input, context: Context): Step {
     case 'goaway':
       if (phase.name !== 'open') return [machine, []]
       return to(
-        now - phase.since >= STABLE_MS ? { ...machine, failures: 0 } : machine,
+        rested(machine, phase, now),
         { name: 'waiting', until: now + input.reconnectMs, asked: true },
         'goaway',
         'the server asked to come back elsewhere',

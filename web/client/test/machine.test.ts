@@ -11,6 +11,7 @@ import {
   type Input,
   initial,
   type Machine,
+  OPENING_MS,
   STABLE_MS,
   step,
 } from '../src/machine.js'
@@ -19,7 +20,7 @@ import { endOfClose } from '../src/transport.js'
 const ended = (more: Partial<Ended> = {}): Ended => ({ type: 'ended', outcome: 'retry', code: 'close_1006', reason: '', ...more })
 
 const anyInput: fc.Arbitrary<Input> = fc.oneof(
-  fc.constantFrom('connect', 'token', 'tick', 'online', 'offline', 'wake').map((type) => ({ type }) as Input),
+  fc.constantFrom('connect', 'token', 'tick', 'online', 'offline', 'wake', 'reopen').map((type) => ({ type }) as Input),
   fc.constantFrom('idle', 'closed').map((to) => ({ type: 'stop', to, code: 'x', reason: 'x' }) as Input),
   fc.boolean().map((final) => ({ type: 'token_failed', code: 'token_failed', reason: 'x', final }) as Input),
   fc.integer({ min: 1_000, max: 60_000 }).map((heartbeatMs) => ({ type: 'welcome', heartbeatMs }) as Input),
@@ -93,6 +94,37 @@ test('there is never a second link beside the first', () => {
     }),
     { numRuns: 2_000 },
   )
+})
+
+test('whoever is connected again is given the same time as at first, and nothing else than a stop or an end goes before', () => {
+  fc.assert(
+    fc.property(anyRun, (run) => {
+      play(run, ({ before, after, input, effects, now }) => {
+        if (effects.some((effect) => effect.do === 'open'))
+          expect(after.phase).toMatchObject({ name: 'opening', until: now + OPENING_MS, again: input.type === 'reopen' })
+        if (input.type !== 'reopen') return
+        if (before.phase.name !== 'open') expect(after).toBe(before)
+        else expect(effects).toEqual([{ do: 'drop' }, { do: 'open', transport: before.phase.transport }])
+      })
+    }),
+    { numRuns: 2_000 },
+  )
+})
+
+test('a connection that is made again and gets no answer ends as any other; a stream that came just now is not held back', () => {
+  const again: Input[] = [{ type: 'wake' }, { type: 'token' }]
+  const open = steps(...fail(), ...again, ended(), ...again, { type: 'welcome', heartbeatMs: 25_000 })
+  expect(open.phase).toMatchObject({ name: 'open', transport: 'sse' })
+  const [reopened] = step(open, { type: 'reopen' }, { now: 100, random: 0, heardAt: 0 })
+  const [timedOut, effects] = step(reopened, { type: 'tick' }, { now: 100 + OPENING_MS, random: 0, heardAt: 0 })
+  expect([timedOut.phase.name, timedOut.code, timedOut.streamHeldBack, effects]).toEqual([
+    'waiting',
+    'timeout',
+    false,
+    [{ do: 'drop' }],
+  ])
+  const forbidden = ended({ outcome: 'retry', code: 'forbidden', answered: true })
+  expect(step(reopened, forbidden, { now: 200, random: 0, heardAt: 0 })[0].phase.name).toBe('waiting')
 })
 
 test('a pause is never shorter than the floor or what the server asked, and without its word never longer than the cap', () => {
