@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { publint } from 'publint'
 import { expect, test } from 'vitest'
 import { bundle } from '../../testing/bundle.js'
 
@@ -23,4 +24,9 @@ test('a page that uses one hook does not pay for the others', async () => {
 
 test('the entry says "use client" in its first line', () => {
   expect(readFileSync(`${folder}/dist/index.js`, 'utf8')).toMatch(/^'use client';?\n/)
+})
+
+test('publint finds nothing', async () => {
+  const { messages } = await publint({ pkgDir: folder, strict: true })
+  expect(messages).toEqual([])
 })

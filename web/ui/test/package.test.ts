@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { publint } from 'publint'
 import { expect, test } from 'vitest'
 import { bundle, kibOf } from '../../testing/bundle.js'
 import { ar } from '../src/locales/ar.js'
@@ -38,4 +39,9 @@ test.each([de, fr, es, ar, hi])('$locale has every text, with the same gaps, and
   const same = Object.entries(en).filter(([name, english]) => texts[name as keyof typeof en] === english)
   // Words that are the same in both languages.
   expect(same.length).toBeLessThanOrEqual(12)
+})
+
+test('publint finds nothing', async () => {
+  const { messages } = await publint({ pkgDir: join(import.meta.dirname, '..'), strict: true })
+  expect(messages).toEqual([])
 })
