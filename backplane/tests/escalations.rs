@@ -29,6 +29,7 @@ async fn due_notice(database: &Database) -> (TenantId, Seq) {
         expires_at: None,
         data: None,
         escalate: vec![Escalation { after: 1, to, who: Missed::NotAcked }],
+        locales: Default::default(),
     }));
     let stored = log.append(&[append]).await.unwrap();
     let Appended::Stored { seq, .. } = stored[0] else { panic!("{stored:?}") };

@@ -37,6 +37,7 @@ fn notice(title: &str, group: Option<&str>) -> Notice {
         expires_at: None,
         data: None,
         escalate: Vec::new(),
+        locales: BTreeMap::new(),
     }
 }
 

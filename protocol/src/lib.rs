@@ -17,6 +17,7 @@
 //! | [`envelope`] | how does a batch of events, word of changed settings, or something for live connections travel through Redis? |
 //! | [`presence`] | what do gateways tell each other about who is in a channel? |
 //! | [`notice`] | what makes an event a notice? |
+//! | [`locale`] | which language is a text in, and which does somebody get who reads another one? |
 //! | [`epochs`] | is a cursor of an older epoch still good? |
 //! | [`settings`] | which settings of a tenant does somebody have? |
 //! | [`types`] | which types of events does somebody want? |
@@ -36,6 +37,7 @@ pub mod event;
 pub mod ident;
 pub mod json;
 pub mod limits;
+pub mod locale;
 pub mod naming;
 pub mod notice;
 pub mod presence;

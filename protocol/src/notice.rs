@@ -5,8 +5,9 @@
 
 use crate::escalation::Escalation;
 use crate::event::Priority;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// The attribute of an event that says what its notice says.
 pub const NOTIFY: &str = "notify";
@@ -42,10 +43,23 @@ pub struct Notice {
     pub data: Option<String>,
     /// Who is told when people do not take note of it, and when.
     pub escalate: Vec<Escalation>,
+    /// What it says in other languages, by language tag.
+    pub locales: BTreeMap<String, NoticeTexts>,
+}
+
+/// What a notice says in one language. What is left out is as it is without a language.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeTexts {
+    /// One line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// More of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
 }
 
 impl Notice {
-    /// The attribute's JSON: what was given, in one order, so that the same notice is the same text.
+    /// The attribute's JSON: what was given or filled, in one order, so that the same notice is the same text.
     pub fn json(&self) -> String {
         #[derive(Serialize)]
         struct Members<'a> {
@@ -66,6 +80,8 @@ impl Notice {
             data: Option<&'a RawValue>,
             #[serde(skip_serializing_if = "<[Escalation]>::is_empty")]
             escalate: &'a [Escalation],
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            locales: &'a BTreeMap<String, NoticeTexts>,
         }
         let members = Members {
             title: &self.title,
@@ -78,6 +94,7 @@ impl Notice {
             // It was read as JSON.
             data: self.data.as_deref().and_then(|text| serde_json::from_str(text).ok()),
             escalate: &self.escalate,
+            locales: &self.locales,
         };
         serde_json::to_string(&members).unwrap_or_default()
     }
@@ -99,6 +116,7 @@ mod tests {
             expires_at: None,
             data: None,
             escalate: Vec::new(),
+            locales: BTreeMap::new(),
         };
         assert_eq!(bare.json(), r#"{"title":"Shift \"A\" moved"}"#);
         let full = Notice {
@@ -109,11 +127,15 @@ mod tests {
             requires_ack: true,
             expires_at: Some("2027-01-01T00:00:00Z".into()),
             data: Some(r#"{"n":1.10}"#.into()),
+            locales: BTreeMap::from([(
+                "de".into(),
+                NoticeTexts { title: Some("Schicht".into()), body: None },
+            )]),
             ..bare
         };
         assert_eq!(
             full.json(),
-            r#"{"title":"Shift \"A\" moved","body":"from 9 to 10","action":"/shifts/7","group":"shift:7","priority":"high","requires_ack":true,"expires_at":"2027-01-01T00:00:00Z","data":{"n":1.10}}"#
+            r#"{"title":"Shift \"A\" moved","body":"from 9 to 10","action":"/shifts/7","group":"shift:7","priority":"high","requires_ack":true,"expires_at":"2027-01-01T00:00:00Z","data":{"n":1.10},"locales":{"de":{"title":"Schicht"}}}"#
         );
     }
 }

@@ -1,11 +1,13 @@
 //! What is an event between the request and the log, and what are its bytes and its fingerprint?
 
+use super::notify::Notify;
 use super::rfc3339::Moment;
 use super::targets::Named;
 use carillon_protocol::event::{LATEST_KEY, Latest, NewEvent, Priority};
 use carillon_protocol::notice::{DATA_BYTES, NOTIFY};
 use carillon_protocol::{Channel, ConnectionName, EventId, LatestKey, Notice, TenantId, UserId, limits};
 use jiff::Timestamp;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// One event as its publisher wrote it, every field checked, nothing made up yet.
@@ -27,8 +29,8 @@ pub struct Draft {
     pub priority: Option<Priority>,
     /// What it is the latest value of.
     pub key: Option<LatestKey>,
-    /// What it says in people's inboxes.
-    pub notice: Option<Notice>,
+    /// What it says in people's inboxes; its text may be left to a type until the event's tenant is known.
+    pub notice: Option<Notify>,
     /// Where it goes; not empty.
     pub channels: Vec<Channel>,
     /// Where in the request these stand.
@@ -87,8 +89,12 @@ impl Draft {
         if let Some(key) = &self.key {
             put(LATEST_KEY, key.as_str());
         }
-        if let Some(notice) = &self.notice {
+        if let Some(Notify { notice, fill }) = &self.notice {
             put(NOTIFY, &notice.json());
+            if let Some(fill) = fill {
+                put("template", fill.template.as_deref().unwrap_or_default());
+                put("vars", &fill.vars.as_ref().map_or(String::new(), Value::to_string));
+            }
         }
         if let Some(time) = self.time {
             put("time", &time.to_string());
@@ -122,7 +128,7 @@ impl Draft {
             return Err(TooLarge(body.len()));
         }
         let deletes = self.data == Some(Data::Null);
-        let notice = self.notice.map(|notice| Box::new(with_data(notice, self.data)));
+        let notice = self.notice.map(|notify| Box::new(with_data(notify.notice, self.data)));
         Ok(NewEvent {
             id,
             kind: self.kind,
@@ -170,8 +176,8 @@ impl Draft {
         if let Some(key) = &self.key {
             put(LATEST_KEY, &quoted(key.as_str()));
         }
-        if let Some(notice) = &self.notice {
-            put(NOTIFY, &quoted(&notice.json()));
+        if let Some(notify) = &self.notice {
+            put(NOTIFY, &quoted(&notify.notice.json()));
         }
         for (name, json) in &self.extras {
             put(name, json);

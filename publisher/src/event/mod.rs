@@ -22,3 +22,4 @@ mod targets;
 
 pub use draft::Draft;
 pub use fault::{Fault, FaultCode, Faults, Place};
+pub use notify::{Fill, Notify};

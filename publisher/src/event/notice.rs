@@ -6,7 +6,7 @@
 use super::draft::{Data, Draft};
 use super::fault::{Fault, FaultCode, Faults, member};
 use super::fields::Fields;
-use super::notify;
+use super::notify::{self, Notify};
 use super::targets::{Named, Targets};
 use carillon_protocol::{Channel, ConnectionName, EventId, TenantId, UserId, limits};
 
@@ -14,12 +14,12 @@ use carillon_protocol::{Channel, ConnectionName, EventId, TenantId, UserId, limi
 const TYPE: &str = "notice";
 /// The `source` of one that names none.
 const SOURCE: &str = "api";
-const KNOWN: &str = "title, body, action, group, priority, requires_ack, expires_at, data, escalate, audience, type, tenant, id, source, subject, actor, except and time";
+const KNOWN: &str = "title, body, template, vars, action, group, priority, requires_ack, expires_at, data, escalate, audience, type, tenant, id, source, subject, actor, except and time";
 
 /// Reads one notice; every fault is added.
 pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     let at = fields.here();
-    let notice = notify::members(&mut fields, faults);
+    let notice = notify::members(&mut fields, "", faults);
     let kind = fields.attribute("type", true, faults);
     let tenant = fields.named("tenant", |text| TenantId::new(text), faults);
     let id = fields.named("id", |text| EventId::new(text), faults);
@@ -39,7 +39,8 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
         faults.add(Fault::at(member(at, &name), FaultCode::UnknownField, detail));
     }
     // Priority and data are its event's, and the notice has them from there.
-    let (priority, data) = notice.as_ref().map_or((None, None), |it| (it.priority, it.data.clone()));
+    let (priority, data) =
+        notice.as_ref().map_or((None, None), |it| (it.notice.priority, it.notice.data.clone()));
     Draft {
         tenant,
         id,
@@ -49,7 +50,10 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
         actor,
         priority,
         key: None,
-        notice: notice.map(|notice| carillon_protocol::Notice { priority: None, data: None, ..notice }),
+        notice: notice.map(|Notify { notice, fill }| {
+            let notice = carillon_protocol::Notice { priority: None, data: None, ..notice };
+            Notify { notice, fill }
+        }),
         channels,
         named,
         except,
@@ -114,7 +118,7 @@ mod tests {
         let names: Vec<_> = draft.channels.iter().map(Channel::as_str).collect();
         assert_eq!(names, ["c", "user:7", "role:r", "tenant"]);
         assert_eq!(draft.data, Some(Data::Json(r#"{"a":1}"#.into())));
-        assert_eq!(draft.notice.unwrap().title, "T");
+        assert_eq!(draft.notice.unwrap().notice.title, "T");
     }
 
     #[test]
@@ -132,12 +136,13 @@ mod tests {
             (r#"{"title":"T","audience":{"tenant":"yes"}}"#, "/audience/tenant", FaultCode::WrongType),
             (r#"{"title":"T","audience":{"users":[7]}}"#, "/audience/users/0", FaultCode::WrongType),
             (r#"{"title":"T","users":["7"],"audience":{"tenant":true}}"#, "/users", FaultCode::UnknownField),
-            (r#"{"audience":{"tenant":true}}"#, "/title", FaultCode::Required),
+            (r#"{"body":"B","audience":{"tenant":true}}"#, "/title", FaultCode::Required),
             (
                 r#"{"title":"T","audience":{"tenant":true},"template":"x"}"#,
                 "/template",
-                FaultCode::NotAvailable,
+                FaultCode::Conflicting,
             ),
+            (r#"{"audience":{"tenant":true},"escalate":{}}"#, "/escalate", FaultCode::WrongType),
             (r#"[{"title":"T","audience":{"tenant":true}}]"#, "", FaultCode::WrongType),
         ] {
             assert_eq!(faults(body), named(place, code), "{body}");

@@ -8,24 +8,47 @@ use super::fields::{Fields, compact, read_priority, read_text};
 use carillon_protocol::Notice;
 use carillon_protocol::ident::plain_text;
 use carillon_protocol::notice::{ACTION_BYTES, BODY_CHARS, DATA_BYTES, GROUP_BYTES, NOTIFY, TITLE_CHARS};
+use serde_json::Value;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// What a notice may say.
-const KNOWN: &str = "title, body, action, group, priority, requires_ack, expires_at, data and escalate";
-/// What it may say in a release that has templates.
-const NOT_AVAILABLE: [&str; 2] = ["template", "vars"];
+const KNOWN: &str =
+    "title, body, template, vars, action, group, priority, requires_ack, expires_at, data and escalate";
+/// Longest name of a type whose templates are used, in bytes.
+const TEMPLATE_BYTES: usize = 256;
 /// What a link may not begin with: a page that shows it would run it.
 const RUN_BY_PAGES: [&str; 3] = ["javascript:", "data:", "vbscript:"];
 
+/// What an event says to people's inboxes, as its publisher wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// The notice; its title is empty where its text is left to a type.
+    pub notice: Notice,
+    /// How its text is filled.
+    pub fill: Option<Fill>,
+}
+
+/// How a notice's text is filled by an event type's templates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// By those of this type; none: by those of the event's own.
+    pub template: Option<String>,
+    /// With these variables, an object; none: with the event's data alone.
+    pub vars: Option<Value>,
+    /// Where the notice's members stand in the event: `/notify`, or nothing.
+    pub place: &'static str,
+}
+
 /// Takes the notice out of an event, if it has one.
-pub(super) fn take(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Notice> {
+pub(super) fn take(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Notify> {
     let pointer = fields.pointer(NOTIFY);
     let object = fields.take(NOTIFY)?;
     read(object, &pointer, faults)
 }
 
 /// The same of a CloudEvent: a text may stand for the object. Its faults have places within it.
-pub(super) fn take_text(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Notice> {
+pub(super) fn take_text(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Notify> {
     if !fields.is_string(NOTIFY) {
         return take(fields, faults);
     }
@@ -50,10 +73,16 @@ pub(super) fn take_text(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<
     }
 }
 
-/// Reads the members of a notice from an object that may have others, which stay.
-pub(super) fn members(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Notice> {
-    let title = fields
-        .required("title", faults, |fields, faults| text(fields, "title", Lines::One(TITLE_CHARS), faults));
+/// Reads the members of a notice from an object that may have others, which stay. `place`: where it stands in its event.
+pub(super) fn members(fields: &mut Fields<'_>, place: &'static str, faults: &mut Faults) -> Option<Notify> {
+    let is_written = fields.has("title") || fields.has("body");
+    let title = match is_written {
+        true => fields.required("title", faults, |fields, faults| {
+            text(fields, "title", Lines::One(TITLE_CHARS), faults)
+        }),
+        false => Some(String::new()),
+    };
+    let fill = fill(fields, is_written, place, faults);
     let body = text(fields, "body", Lines::Many(BODY_CHARS), faults);
     let action = action(fields, faults);
     let group = name(fields, "group", GROUP_BYTES, faults);
@@ -61,23 +90,63 @@ pub(super) fn members(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<No
     let requires_ack = fields.flag("requires_ack", faults);
     let (escalate, requires_ack) = escalate::read(fields, requires_ack, faults);
     let expires_at = fields.time("expires_at", faults).map(|time| time.to_string());
-    for later in NOT_AVAILABLE {
-        if fields.has(later) {
-            fields.take(later);
-            faults.add(Fault::at(fields.pointer(later), FaultCode::NotAvailable, "is not available"));
-        }
-    }
     let data = data(fields, faults);
-    Some(Notice { title: title?, body, action, group, priority, requires_ack, expires_at, data, escalate })
+    let locales = BTreeMap::new();
+    let notice = Notice {
+        title: title?,
+        body,
+        action,
+        group,
+        priority,
+        requires_ack,
+        expires_at,
+        data,
+        escalate,
+        locales,
+    };
+    Some(Notify { notice, fill })
 }
 
-fn read(object: &RawValue, pointer: &str, faults: &mut Faults) -> Option<Notice> {
+/// A text that is written out is not filled.
+fn fill(fields: &mut Fields<'_>, is_written: bool, place: &'static str, faults: &mut Faults) -> Option<Fill> {
+    if is_written {
+        for name in ["template", "vars"] {
+            if fields.has(name) {
+                fields.take(name);
+                let detail = "is for notices without title and body, which the templates of a type fill";
+                faults.add(Fault::at(fields.pointer(name), FaultCode::Conflicting, detail));
+            }
+        }
+        return None;
+    }
+    let template = name(fields, "template", TEMPLATE_BYTES, faults);
+    let vars = vars(fields, faults);
+    Some(Fill { template, vars, place })
+}
+
+fn vars(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Value> {
+    let value = fields.take("vars")?;
+    let pointer = fields.pointer("vars");
+    let json = compact(value, &pointer, faults)?;
+    let fault = if json.len() > DATA_BYTES {
+        (FaultCode::TooLarge, format!("must have at most {DATA_BYTES} bytes of JSON"))
+    } else {
+        match serde_json::from_str::<Value>(&json) {
+            Ok(vars) if vars.is_object() => return Some(vars),
+            _ => (FaultCode::WrongType, "must be an object: variables".to_owned()),
+        }
+    };
+    faults.add(Fault::at(pointer, fault.0, fault.1));
+    None
+}
+
+fn read(object: &RawValue, pointer: &str, faults: &mut Faults) -> Option<Notify> {
     if !object.get().starts_with('{') {
         faults.add(Fault::at(pointer, FaultCode::WrongType, "must be an object: a notice"));
         return None;
     }
     let mut fields = Fields::of(object, pointer, faults)?;
-    let notice = members(&mut fields, faults);
+    let notice = members(&mut fields, "/notify", faults);
     for (name, _) in fields.rest() {
         let detail = format!("is not a field of a notice; known are {KNOWN}");
         faults.add(Fault::at(member(pointer, &name), FaultCode::UnknownField, detail));
@@ -157,7 +226,7 @@ fn data(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn read(notify: &str) -> Result<Notice, Vec<(String, FaultCode)>> {
+    fn read(notify: &str) -> Result<Notify, Vec<(String, FaultCode)>> {
         let event = format!(r#"{{"notify":{notify}}}"#);
         let raw: &RawValue = serde_json::from_str(&event).unwrap();
         let mut faults = Faults::default();
@@ -179,11 +248,23 @@ mod tests {
         let notice = read(
             r#"{"title":"A","body":"b\nc","action":"/x?y=1","group":"g 1","priority":"high","requires_ack":true,"expires_at":"2027-01-01T01:00:00+01:00","data":{"n": 1.10}}"#,
         );
-        let notice = notice.unwrap();
+        let notice = notice.unwrap().notice;
         assert_eq!(notice.expires_at.as_deref(), Some("2027-01-01T00:00:00Z"));
         assert_eq!((notice.data.as_deref(), notice.requires_ack), (Some(r#"{"n":1.10}"#), true));
         let text = serde_json::Value::from(r#"{"title":"A"}"#).to_string();
-        assert_eq!(read(&text).unwrap().title, "A", "the JSON of one, as CloudEvents have it");
+        assert_eq!(read(&text).unwrap().notice.title, "A", "the JSON of one, as CloudEvents have it");
+    }
+
+    #[test]
+    fn a_text_that_is_left_out_is_left_to_a_type() {
+        let fill = |notify: &str| read(notify).unwrap().fill;
+        assert_eq!(fill(r#"{"title":"A"}"#), None);
+        assert_eq!(fill("{}"), Some(Fill { template: None, vars: None, place: "/notify" }));
+        let named = fill(r#"{"template":"order.paid","vars":{"n":1},"priority":"high"}"#).unwrap();
+        assert_eq!(
+            (named.template.as_deref(), named.vars),
+            (Some("order.paid"), Some(serde_json::json!({"n": 1})))
+        );
     }
 
     #[test]
@@ -191,6 +272,7 @@ mod tests {
         let notice = |who: &str| {
             read(&format!(r#"{{"title":"A","escalate":[{{"after":"90s","to":"webhook:push"{who}}}]}}"#))
                 .unwrap()
+                .notice
         };
         let unacked = notice("");
         assert!(unacked.requires_ack);
@@ -199,7 +281,7 @@ mod tests {
             r#"{"title":"A","requires_ack":true,"escalate":[{"after":"90s","to":"webhook:push","who":"not_acked"}]}"#
         );
         assert!(!notice(r#","who":"not_delivered""#).requires_ack);
-        assert_eq!(read(r#"{"title":"A","escalate":[]}"#).unwrap().escalate, []);
+        assert_eq!(read(r#"{"title":"A","escalate":[]}"#).unwrap().notice.escalate, []);
     }
 
     #[test]
@@ -207,7 +289,7 @@ mod tests {
         let at = |name: &str| format!("/3/notify/{name}");
         let long = "x".repeat(TITLE_CHARS + 1);
         for (notify, name, code) in [
-            ("{}", "title", FaultCode::Required),
+            (r#"{"body":"b"}"#, "title", FaultCode::Required),
             (r#"{"title":7}"#, "title", FaultCode::WrongType),
             (r#"{"title":" "}"#, "title", FaultCode::Invalid),
             (r#"{"title":"a\nb"}"#, "title", FaultCode::Invalid),
@@ -219,8 +301,6 @@ mod tests {
             (r#"{"title":"a","requires_ack":"yes"}"#, "requires_ack", FaultCode::WrongType),
             (r#"{"title":"a","expires_at":"tomorrow"}"#, "expires_at", FaultCode::Invalid),
             (r#"{"title":"a","titel":"b"}"#, "titel", FaultCode::UnknownField),
-            (r#"{"title":"a","template":"t"}"#, "template", FaultCode::NotAvailable),
-            (r#"{"title":"a","vars":{}}"#, "vars", FaultCode::NotAvailable),
             (r#"{"title":"a","escalate":{}}"#, "escalate", FaultCode::WrongType),
             (r#"{"title":"a","escalate":[5]}"#, "escalate/0", FaultCode::WrongType),
             (r#"{"title":"a","escalate":[{},{},{},{},{},{}]}"#, "escalate", FaultCode::TooMany),
@@ -256,6 +336,11 @@ mod tests {
                 "escalate/0/who",
                 FaultCode::Conflicting,
             ),
+            (r#"{"title":"a","template":"t"}"#, "template", FaultCode::Conflicting),
+            (r#"{"title":"a","vars":{}}"#, "vars", FaultCode::Conflicting),
+            (r#"{"vars":[]}"#, "vars", FaultCode::WrongType),
+            (r#"{"template":7}"#, "template", FaultCode::WrongType),
+            (&format!(r#"{{"vars":{{"a":"{}"}}}}"#, "x".repeat(DATA_BYTES)), "vars", FaultCode::TooLarge),
             (&format!(r#"{{"title":"a","data":"{}"}}"#, "x".repeat(DATA_BYTES)), "data", FaultCode::TooLarge),
         ] {
             assert_eq!(read(notify), Err(vec![(at(name), code)]), "{notify}");

@@ -11,7 +11,7 @@ use crate::event::draft::array_fingerprint;
 use crate::event::request::Publication;
 use crate::event::{Draft, Fault, FaultCode, Faults};
 use crate::rates::{Lane, Use};
-use crate::types::TypesOf;
+use crate::types::{TypesOf, Work};
 use carillon_backplane::log::{Append, IdempotencyKey};
 use carillon_protocol::{ConnectionName, EventId, Except, TenantId, UserId};
 use jiff::Timestamp;
@@ -62,7 +62,7 @@ pub(super) fn prepare(
     let uses = denials.into_result()?;
 
     let whole = array.then(|| array_fingerprint(&drafts));
-    let mut faults = Faults::default();
+    let (mut faults, mut work) = (Faults::default(), Work::default());
     let mut appends = Vec::with_capacity(drafts.len());
     let mut ids = HashSet::new();
     for (index, (mut draft, Whose { tenant, user, by_rule })) in drafts.into_iter().zip(tenants).enumerate() {
@@ -76,7 +76,7 @@ pub(super) fn prepare(
         let own = user.as_ref().filter(|_| by_rule);
         let key = idempotency_key(&draft, context.key.as_deref(), whole.map(|hash| (index, hash)), own);
         // After the key: what the type says is not what the publisher sent.
-        types.apply(&tenant, &mut draft, &pointers[index], &mut faults);
+        types.apply(&tenant, &mut draft, &pointers[index], &mut work, &mut faults);
         let except = draft.except.take().or_else(|| context.except.clone());
         let except = except.map(|connection| Box::new(Except { connection, of: user }));
         match draft.seal(now, &fresh_id, context.traceparent.clone()) {
@@ -95,7 +95,8 @@ pub(super) fn invalid(faults: Vec<Fault>) -> Problem {
         1 => "1 fault; nothing was stored".to_owned(),
         n => format!("{n} faults; nothing was stored"),
     };
-    let only_templates = !faults.is_empty() && faults.iter().all(|fault| fault.code == FaultCode::Template);
+    let is_template = |fault: &Fault| matches!(fault.code, FaultCode::Template | FaultCode::More);
+    let only_templates = !faults.is_empty() && faults.iter().all(is_template);
     let code = if only_templates { Code::Template } else { Code::Validation };
     Problem::new(code, detail).at(faults)
 }

@@ -6,21 +6,23 @@
 //! | `schema_check` | what may a tenant's JSON Schema say? |
 //! | `schema` | which data breaks a type's schema, and where? |
 //! | `template` | what does a template make of an event's variables, and if nothing, what is missing? |
-//! | [`locale`] | which language is this text in, and which text does somebody get who reads another one? |
+//! | [`fill`] | what do a type's templates make of a notice that has no text of its own? |
 //! | [`set`] | what do a tenant's types say about this event? |
 //! | [`registry`] | which types has a tenant, and how do publishers hear of other ones? |
 //!
 //! All but the registry is pure: values in, texts or faults out.
 
 pub mod definition;
-pub mod locale;
+pub mod fill;
 pub mod registry;
 mod schema;
 mod schema_check;
 pub mod set;
 mod template;
 
+pub use carillon_protocol::locale;
 pub use definition::{Definition, Means, Texts};
+pub use fill::{Rendered, Work};
 pub use registry::Types;
 pub use schema_check::SCHEMA_BYTES;
-pub use set::{EventType, Rendered, TypeSet, TypesOf, variables};
+pub use set::{EventType, TypeSet, TypesOf, variables};

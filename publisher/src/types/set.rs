@@ -2,24 +2,17 @@
 //!
 //! A tenant's own types decide, then those of the installation. Most events have neither: then nothing is done.
 
-use super::definition::{BODY_BYTES, Definition, TITLE_BYTES, Texts};
-use super::locale;
+use super::definition::Definition;
+use super::fill::{self, Work};
 use super::schema::Schema;
-use super::template;
 use crate::event::draft::Data;
 use crate::event::fault::member;
 use crate::event::{Draft, Fault, FaultCode, Faults};
 use carillon_backplane::log::StoredTypes;
 use carillon_protocol::TenantId;
-use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
-
-/// Longest title that a template may make, in characters.
-pub const TITLE_CHARS: usize = 256;
-/// Longest body that a template may make, in characters.
-pub const BODY_CHARS: usize = 4_096;
 
 /// A type as it is held.
 #[derive(Debug)]
@@ -41,17 +34,6 @@ pub struct OwnTypes {
 pub struct TypeSet {
     own: Option<Arc<OwnTypes>>,
     defaults: Option<Arc<OwnTypes>>,
-}
-
-/// What a notice says, in each language that its type has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Rendered {
-    /// Where a person's language is not among `locales`.
-    #[serde(flatten)]
-    pub texts: Texts,
-    /// By language.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub locales: BTreeMap<String, Texts>,
 }
 
 impl EventType {
@@ -107,46 +89,6 @@ impl EventType {
                 faults.add(Fault::at(member(at, "data_base64"), FaultCode::Schema, detail));
             }
         }
-    }
-
-    /// What a notice of this type says with these variables; `at` points to them. None where the type has no templates.
-    pub fn render(&self, variables: &Value, at: &str, faults: &mut Faults) -> Option<Rendered> {
-        let definition = self.definition.as_ref().ok()?;
-        definition.texts.title.as_ref()?;
-        let mut fill = |texts: &Texts, language: &str| {
-            let mut one = |source: &Option<String>, what: &str, most| {
-                let made = template::render(source.as_deref()?, variables, most);
-                made.map_err(|fault| {
-                    let place = fault.variable.as_deref().map(|name| template::pointer(at, name));
-                    let detail = format!("the {what} of the type's template{language} {}", fault.detail);
-                    faults.add(Fault::at(
-                        place.unwrap_or_else(|| at.to_owned()),
-                        FaultCode::Template,
-                        detail,
-                    ));
-                })
-                .ok()
-            };
-            Texts {
-                title: one(&texts.title, "title", TITLE_CHARS),
-                body: one(&texts.body, "body", BODY_CHARS),
-            }
-        };
-        let texts = fill(&definition.texts, "");
-        let locales = definition.locales.iter();
-        let locales = locales.map(|(tag, texts)| (tag.clone(), fill(texts, &format!(" in {tag}")))).collect();
-        Some(Rendered { texts, locales })
-    }
-}
-
-impl Rendered {
-    /// What somebody gets who reads this language, and which of the type's languages that is.
-    pub fn texts_for(&self, wanted: Option<&str>) -> (Option<String>, Texts) {
-        let found = wanted.and_then(|wanted| locale::pick(&self.locales, wanted));
-        let Some((tag, own)) = found else { return (None, self.texts.clone()) };
-        let title = own.title.clone().or_else(|| self.texts.title.clone());
-        let body = own.body.clone().or_else(|| self.texts.body.clone());
-        (Some(tag.to_owned()), Texts { title, body })
     }
 }
 
@@ -210,12 +152,20 @@ impl TypesOf {
         self.0.insert(tenant, types);
     }
 
-    /// Checks an event by what its tenant says about its type, and gives it what it left to that; `at` points to it.
-    pub(crate) fn apply(&self, tenant: &TenantId, draft: &mut Draft, at: &str, faults: &mut Faults) {
-        let Some(found) = self.0.get(tenant).and_then(|types| types.get(&draft.kind)) else { return };
-        found.check(draft.data.as_ref(), at, faults);
-        draft.priority = draft.priority.or(found.definition().and_then(|definition| definition.priority));
+    /// Checks an event by what its tenant says about its type, gives it what it left to that, and fills its notice; `at` points to it.
+    pub(crate) fn apply(
+        &self,
+        tenant: &TenantId,
+        draft: &mut Draft,
+        at: &str,
+        work: &mut Work,
+        faults: &mut Faults,
+    ) {
+        let types = self.0.get(tenant);
+        if let Some(found) = types.and_then(|types| types.get(&draft.kind)) {
+            found.check(draft.data.as_ref(), at, faults);
+            draft.priority = draft.priority.or(found.definition().and_then(|definition| definition.priority));
+        }
+        fill::fill(types, draft, at, work, faults);
     }
 }
-
-const _: () = assert!(TITLE_CHARS <= TITLE_BYTES && BODY_CHARS <= BODY_BYTES);

@@ -9,7 +9,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 use std::sync::LazyLock;
 
 /// What a template may do: one for each step, and one for each 64 bytes that it makes.
-const FUEL: u64 = 5_000;
+pub(super) const FUEL: u64 = 5_000;
 /// Deepest nesting of what a template calls.
 const RECURSION: usize = 20;
 
@@ -86,28 +86,42 @@ pub(super) fn check(source: &str) -> Result<(), TemplateFault> {
 const NEVER: [ErrorKind; 4] =
     [ErrorKind::UnknownFilter, ErrorKind::UnknownTest, ErrorKind::UnknownFunction, ErrorKind::OutOfFuel];
 
+/// What a template made.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) text: String,
+    /// What it did for it, in the units of [`FUEL`].
+    pub(super) steps: u64,
+}
+
+/// What reading a template is worth, in the units of [`FUEL`].
+pub(super) fn reading(source: &str) -> u64 {
+    source.len() as u64 / 8
+}
+
 /// What a template makes of these variables, at most `most` characters.
 pub(super) fn render(
     source: &str,
     variables: &serde_json::Value,
     most: usize,
-) -> Result<String, TemplateFault> {
+) -> Result<Made, TemplateFault> {
     // Most titles have no variables.
     if !source.contains('{') {
-        return fits(source.to_owned(), most);
+        return fits(Made { text: source.to_owned(), steps: 0 }, most);
     }
     let template = ENGINE.template_from_str(source).map_err(|error| fault(&error, source, None))?;
-    let made = template.render(Value::from(Serde(variables)));
-    fits(made.map_err(|error| fault(&error, source, Some(variables)))?, most)
+    let made = template.render_captured(Value::from(Serde(variables)));
+    let made = made.map_err(|error| fault(&error, source, Some(variables)))?;
+    let steps = made.state().fuel_levels().map_or(FUEL, |(consumed, _)| consumed);
+    fits(Made { text: made.into_output(), steps }, most)
 }
 
-fn fits(text: String, most: usize) -> Result<String, TemplateFault> {
-    let made = text.chars().take(most + 1).count();
-    if made > most {
+fn fits(made: Made, most: usize) -> Result<Made, TemplateFault> {
+    if made.text.chars().take(most + 1).count() > most {
         let detail = format!("makes a text of more than {most} characters");
         return Err(TemplateFault { variable: None, detail });
     }
-    Ok(text)
+    Ok(made)
 }
 
 /// The variable that a path of a template leads to is missing.
@@ -164,7 +178,7 @@ mod tests {
             "nothing": null, "list": ["a", "b"], "order": {"id": "o-1"},
         });
         check(source)?;
-        render(source, &variables, 1_000)
+        render(source, &variables, 1_000).map(|made| made.text)
     }
 
     #[test]

@@ -29,4 +29,5 @@ mod program;
 mod publish;
 mod reading;
 mod rules;
+mod templates;
 mod tenants;

@@ -19,13 +19,13 @@ macro_rules! notices {
             unnest($33::text[]) AS body, unnest($34::text[]) AS action, unnest($35::text[]) AS data,
             unnest($36::text[]) AS grouped, unnest($37::bool[]) AS requires_ack,
             unnest($38::timestamptz[]) AS expires_at, unnest($39::text[]) AS actor,
-            unnest($40::timestamptz[]) AS time) AS n
+            unnest($40::timestamptz[]) AS time, unnest($48::text[]) AS locales) AS n
     WHERE m.storable
 ), o AS (
     INSERT INTO carillon.notices (tenant_id, seq, id, channels, type, priority, title, body, action, data, \x22group\x22,
-        requires_ack, expires_at, actor, time, at)
+        requires_ack, expires_at, actor, time, at, locales)
     SELECT c.tenant_id, c.seq, c.id, c.channels, c.type, c.priority, c.title, c.body, c.action, c.data, c.grouped,
-        c.requires_ack, c.expires_at, c.actor, c.time, c.at FROM c
+        c.requires_ack, c.expires_at, c.actor, c.time, c.at, c.locales FROM c
 ), a AS (
     INSERT INTO carillon.notice_audience (tenant_id, channel, seq, \x22group\x22)
     SELECT c.tenant_id, named.channel, c.seq, c.grouped
@@ -61,6 +61,7 @@ pub(super) struct Notices<'a> {
     expires_at: Vec<Option<SystemTime>>,
     actor: Vec<Option<&'a str>>,
     time: Vec<SystemTime>,
+    locales: Vec<Option<String>>,
     steps: Steps<'a>,
 }
 
@@ -105,6 +106,10 @@ impl<'a> Notices<'a> {
         self.expires_at.push(expires_at);
         self.actor.push(event.actor.as_ref().map(|actor| actor.as_str()));
         self.time.push(moment(&event.time).map_err(time_fault)?);
+        let locales = (!notice.locales.is_empty()).then(|| serde_json::to_string(&notice.locales));
+        let locales = locales.transpose();
+        self.locales
+            .push(locales.map_err(|error| LogError::Database(format!("a notice's languages: {error}")))?);
         for (step, escalation) in (1..).zip(&notice.escalate) {
             self.steps.tenant.push(append.tenant.as_str());
             self.steps.group.push(group);
@@ -117,7 +122,7 @@ impl<'a> Notices<'a> {
         Ok(())
     }
 
-    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 23] {
+    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 24] {
         [
             &self.tenant,
             &self.group,
@@ -142,6 +147,7 @@ impl<'a> Notices<'a> {
             &self.steps.webhook,
             &self.steps.who,
             &self.steps.after,
+            &self.locales,
         ]
     }
 }

@@ -114,7 +114,10 @@ impl Log {
             looked += piece.rows.len();
             // Groups are of what stands in the inbox.
             let is_shown = |row: &Row| inbox.rules.has(&row.kind) && is_of(row, &ask.types);
-            let rows: Vec<Row> = piece.rows.into_iter().filter(is_shown).collect();
+            let mut rows: Vec<Row> = piece.rows.into_iter().filter(is_shown).collect();
+            if let Some(locale) = &inbox.locale {
+                rows.iter_mut().filter_map(|row| row.text.as_mut()).for_each(|text| text.put_into(locale));
+            }
             let groups = listing.groups(&rows);
             let mut members = match groups.is_empty() {
                 true => Vec::new(),

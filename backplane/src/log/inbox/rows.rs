@@ -7,8 +7,10 @@ use crate::log::pool::Log;
 use crate::log::read::signed;
 use crate::log::scope::scoped;
 use crate::log::work::Work;
-use carillon_protocol::{Seq, TenantId, UserId};
+use carillon_protocol::notice::NoticeTexts;
+use carillon_protocol::{Seq, TenantId, UserId, locale};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use tokio_postgres::types::ToSql;
 
 /// What every statement answers of a notice and of the person's mark on it.
@@ -60,7 +62,7 @@ FROM carillon.inbox_state s LEFT JOIN LATERAL (
 }
 const NEWEST: &str = newest!("");
 const NEWEST_WITH_TEXT: &str =
-    newest!(", n.id, n.priority, n.title, n.body, n.action, n.data, n.actor, n.time");
+    newest!(", n.id, n.priority, n.title, n.body, n.action, n.data, n.actor, n.time, n.locales");
 
 /// The newest of each of these groups before a place, in the person's channels. What has come since the inbox was looked at moves no
 /// version: it is left out, as it is from the rows.
@@ -97,6 +99,26 @@ pub struct NoticeText {
     pub actor: Option<String>,
     /// When it happened.
     pub time: Timestamp,
+    /// In which language its title and body are; none: in no particular one.
+    pub locale: Option<String>,
+    /// What it says in other languages, JSON.
+    pub(super) locales: Option<String>,
+}
+
+impl NoticeText {
+    /// In the language of whoever reads it: of this tag, else of it without its last part, else as it is without a language.
+    pub(super) fn put_into(&mut self, locale: &str) {
+        let Some(json) = self.locales.take() else { return };
+        let locales: BTreeMap<String, NoticeTexts> = serde_json::from_str(&json).unwrap_or_default();
+        let Some((tag, texts)) = locale::pick(&locales, locale) else { return };
+        self.locale = Some(tag.to_owned());
+        if let Some(title) = &texts.title {
+            self.title.clone_from(title);
+        }
+        if texts.body.is_some() {
+            self.body.clone_from(&texts.body);
+        }
+    }
 }
 
 /// A piece of an inbox.
@@ -188,6 +210,8 @@ fn piece(rows: &[tokio_postgres::Row], with_text: bool) -> Option<Piece> {
                 data: row.get("data"),
                 actor: row.get("actor"),
                 time: row.get("time"),
+                locale: None,
+                locales: row.get("locales"),
             }),
         })
     });

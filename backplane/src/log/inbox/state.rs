@@ -17,7 +17,7 @@ const STATE: &str = "
 SELECT now() AS now, t.epoch, t.head, s.since, s.read_to, s.seen_to, s.archived_to, s.cleared_to, s.version,
     coalesce((SELECT n.seq FROM carillon.notices n WHERE n.tenant_id = $1 ORDER BY n.seq DESC LIMIT 1), 0) AS newest,
     coalesce((SELECT c.changes FROM carillon.notice_changes c WHERE c.tenant_id = $1), 0) AS changes,
-    f.channels, f.sinces, p.own, p.defaults, p.kinds, p.says
+    f.channels, f.sinces, p.own, p.defaults, p.kinds, p.says, p.locale
 FROM carillon.tenants t
     LEFT JOIN carillon.inbox_state s ON s.tenant_id = $1 AND s.user_id = $2
     CROSS JOIN LATERAL (SELECT array_agg(f.channel ORDER BY f.channel) AS channels,
@@ -65,6 +65,8 @@ pub struct Inbox {
     pub follows: Vec<(Channel, Seq)>,
     /// Notices of which types stand in it.
     pub rules: InboxRules,
+    /// In which language the person reads, if they or their tenant have said so.
+    pub locale: Option<String>,
 }
 
 /// The channels whose notices are a person's, each with the seq after which they are.
@@ -150,6 +152,7 @@ fn inbox(row: &Row) -> Result<Option<Inbox>, LogError> {
         },
         follows: follows.collect::<Result<_, _>>().map_err(stored)?,
         rules: rules(row),
+        locale: row.get("locale"),
     }))
 }
 

@@ -20,6 +20,9 @@ pub(in crate::http) struct InboxItem {
     title: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<String>,
+    /// In which language title and body are, if its type has texts in yours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locale: Option<String>,
     /// Where a click leads: a URL or a path.
     #[serde(skip_serializing_if = "Option::is_none")]
     action: Option<String>,
@@ -64,6 +67,7 @@ impl From<Item> for InboxItem {
             r#type: kind,
             title: text.title,
             body: text.body,
+            locale: text.locale,
             action: text.action,
             // It was JSON when it was stored.
             data: text.data.and_then(|json| RawValue::from_string(json).ok()),
@@ -266,12 +270,18 @@ pub(in crate::http) struct NoticeAudience {
 #[derive(ToSchema, Serialize)]
 #[schema(example = json!({"tenant": "studio-nova", "title": "The practice closes at noon", "body": "On 24 December.", "audience": {"roles": ["reception"]}, "requires_ack": true}))]
 pub(in crate::http) struct NoticeBody {
-    /// One line, at most 256 characters.
+    /// One line, at most 256 characters. Left out together with `body`: the templates of the type fill them.
     #[schema(max_length = 256, min_length = 1)]
-    title: String,
+    title: Option<String>,
     /// At most 4,096 characters; line feeds and tabs are kept.
     #[schema(max_length = 4096, min_length = 1)]
     body: Option<String>,
+    /// The event type whose templates fill it. Default: its own type.
+    #[schema(max_length = 256, min_length = 1)]
+    template: Option<String>,
+    /// Variables of the templates, an object of at most 8 KiB; members of `data` stand in for what it leaves out.
+    #[schema(value_type = Option<Object>)]
+    vars: Option<serde_json::Value>,
     /// Where a click leads: a URL or a path of at most 2,048 bytes; none that a page would run.
     #[schema(max_length = 2048, min_length = 1)]
     action: Option<String>,

@@ -1,7 +1,7 @@
 //! Does somebody have this answer already?
 //!
 //! An answer changes with what the person does (a version), with new notices (the tenant's newest), with notices that are taken back (a
-//! counter), with their channels, with the types that stand in their inbox and with what was asked, and by itself when something expires or is not put off any more. All of that
+//! counter), with their channels, with the types that stand in their inbox, their language and with what was asked, and by itself when something expires or is not put off any more. All of that
 //! stands in the entity tag, so whether it is still good takes no more than reading where the inbox stands.
 
 use carillon_backplane::log::{Inbox, Sight};
@@ -17,9 +17,11 @@ impl Stamp {
     /// That of an answer to `asked`.
     pub(super) fn of(inbox: &Inbox, sight: &Sight, asked: &str) -> Self {
         let mut digest = Sha256::new();
+        let locale = inbox.locale.as_deref().unwrap_or_default();
         for part in sight.channels().iter().map(String::as_str).chain([
             inbox.epoch.as_str(),
             inbox.rules.text(),
+            locale,
             asked,
         ]) {
             digest.update((part.len() as u64).to_le_bytes());
@@ -70,6 +72,7 @@ mod tests {
             at: Watermarks::default(),
             follows: Vec::new(),
             rules: InboxRules::default(),
+            locale: None,
         };
         let own: Vec<Channel> = channels.iter().map(|name| Channel::new(name).unwrap()).collect();
         let sight = Sight::of(&UserId::new("7").unwrap(), &own, &inbox, |_| true);

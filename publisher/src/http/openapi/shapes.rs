@@ -122,12 +122,18 @@ pub(in crate::http) struct CloudEvent {
 /// What an event says in people's inboxes. Unknown fields are refused.
 #[derive(ToSchema, Serialize)]
 pub(in crate::http) struct Notify {
-    /// One line.
+    /// One line. Left out together with `body`: the templates of the event's type fill them.
     #[schema(max_length = 256, min_length = 1)]
-    title: String,
+    title: Option<String>,
     /// At most 4,096 characters; line feeds and tabs are kept.
     #[schema(max_length = 4096, min_length = 1)]
     body: Option<String>,
+    /// The event type whose templates fill it. Default: the event's own.
+    #[schema(max_length = 256, min_length = 1)]
+    template: Option<String>,
+    /// Variables of the templates, an object of at most 8 KiB; members of `data` stand in for what it leaves out.
+    #[schema(value_type = Option<Object>)]
+    vars: Option<serde_json::Value>,
     /// Where a click leads: a URL or a path; none that a page would run.
     #[schema(max_length = 2048, min_length = 1)]
     action: Option<String>,
@@ -178,7 +184,7 @@ pub(in crate::http) struct StoredEvent {
     priority: Option<Priority>,
     /// What it is the latest value of, in each of its channels.
     latestkey: Option<String>,
-    /// What it says in people's inboxes: the JSON of an object, with `title` and what else it was given.
+    /// What it says in people's inboxes: the JSON of an object, with `title`, what else it was given, and what templates made of it in `locales`.
     notify: Option<String>,
     data: Option<serde_json::Value>,
     /// Instead of `data`, when the publisher sent bytes.

@@ -12,7 +12,7 @@ use crate::http::query::{self, Query};
 use crate::http::reads::Reader;
 use crate::http::{App, document};
 use crate::members::Members;
-use crate::types::{self, locale};
+use crate::types::{self, Work, locale};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -78,7 +78,7 @@ pub(in crate::http) async fn preview(
     }
     let at = if wanted.vars.is_some() { "/vars" } else { "/data" };
     let variables = types::variables(wanted.vars.as_ref(), wanted.data.as_ref());
-    let rendered = found.render(&variables, at, &mut faults);
+    let rendered = found.render(&variables, at, &mut Work::default(), &mut faults);
     if !faults.is_empty() {
         return Err(invalid(faults.into_vec()));
     }
