@@ -131,17 +131,18 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let hint = Hint::default();
     let announce = via(&announcer, usage, hint.clone());
     let batcher = Batcher::start(log.clone(), health.clone(), announce.clone(), metrics.clone(), &traces);
+    let types = Arc::new(Types::new(log.clone(), health.clone(), metrics.clone()));
+    tokio::spawn(types.clone().follow());
     let mover = Mover::new(outbox::Parts {
         log: log.clone(),
         health: health.clone(),
+        types: types.clone(),
         tenants: Tenants::new(log.clone(), health.clone(), common.tenants),
         limits: limits.clone(),
         announce,
         metrics: metrics.clone(),
     });
     tokio::spawn(limits.clone().follow(log.clone(), health.clone()));
-    let types = Arc::new(Types::new(log.clone(), health.clone(), metrics.clone()));
-    tokio::spawn(types.clone().follow());
     tokio::spawn(log::watch_pool(log.clone()));
     let verifier = Verifier::new(common.auth)?;
     if let Err(error) = verifier.load_keys(SystemTime::now()).await {

@@ -13,7 +13,7 @@ pub mod fault;
 mod fields;
 mod hint;
 mod notice;
-mod notify;
+pub mod notify;
 mod plain;
 pub mod request;
 pub mod rfc3339;

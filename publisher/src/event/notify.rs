@@ -73,6 +73,17 @@ pub(super) fn take_text(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<
     }
 }
 
+/// Reads a notice that stands alone, JSON; its faults have places as in its event.
+pub fn read_alone(json: &str) -> Result<Notify, Vec<Fault>> {
+    let mut faults = Faults::default();
+    let object = serde_json::from_str::<&RawValue>(json).ok();
+    match object.and_then(|object| read(object, "/notify", &mut faults)) {
+        Some(notify) if faults.is_empty() => Ok(notify),
+        _ if faults.is_empty() => Err(vec![Fault::at("/notify", FaultCode::Invalid, "must be JSON")]),
+        _ => Err(faults.into_vec()),
+    }
+}
+
 /// Reads the members of a notice from an object that may have others, which stay. `place`: where it stands in its event.
 pub(super) fn members(fields: &mut Fields<'_>, place: &'static str, faults: &mut Faults) -> Option<Notify> {
     let is_written = fields.has("title") || fields.has("body");

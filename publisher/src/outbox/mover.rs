@@ -13,6 +13,7 @@ use crate::health::Health;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::tenants::Tenants;
+use crate::types::{Types, TypesOf};
 use carillon_backplane::log::{Append, Appended, Log, LogError, Moved, OutboxAsk, OutboxPlan, Outboxed};
 use carillon_platform::telemetry::Seldom;
 use carillon_protocol::{EventId, TenantId};
@@ -55,6 +56,8 @@ pub struct Parts {
     pub health: Health,
     /// Which tenants there are.
     pub tenants: Tenants,
+    /// What they say about types of events.
+    pub types: Arc<Types>,
     /// How much each may publish.
     pub limits: Limits,
     /// Tells the gateways.
@@ -282,7 +285,8 @@ async fn plan(
     learned.newest = claimed.iter().map(|row| row.id).max();
     learned.oldest = claimed.iter().map(|row| row.at).min();
     learned.last = claimed.last().map(|row| row.tenant.clone());
-    let mut drafted: Drafted = plan::read(claimed, bad, fresh_id);
+    let types = types_of(&parts.types, &claimed).await?;
+    let mut drafted: Drafted = plan::read(claimed, bad, &types, fresh_id);
     if let Some(suspect) = suspect {
         drafted.only(suspect);
     }
@@ -309,6 +313,20 @@ async fn plan(
     learned.tenants = tenants;
     learned.ids = plan.appends.iter().map(|(id, _)| *id).collect();
     Ok(plan)
+}
+
+/// The types of the tenants whose events were claimed.
+async fn types_of(types: &Types, claimed: &[Outboxed]) -> Result<TypesOf, LogError> {
+    let mut found = TypesOf::default();
+    for row in claimed {
+        // What is no tenant's name is parked.
+        let Ok(tenant) = TenantId::new(&row.tenant) else { continue };
+        if !found.has(&tenant) {
+            let of_tenant = types.of(&tenant).await?;
+            found.add(tenant, of_tenant);
+        }
+    }
+    Ok(found)
 }
 
 /// How many of so many events the tenant's rate lets through now, and how long it then takes until more do.

@@ -3,6 +3,7 @@
 //! Pure. Within a tenant the order stays: what may not go now holds back what stands behind it.
 
 use super::draft;
+use crate::types::{TypesOf, Work};
 use carillon_backplane::log::{Append, OutboxPlan, Outboxed, Parking};
 use carillon_protocol::{EventId, TenantId};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,24 +17,29 @@ pub(super) struct Drafted {
 }
 
 /// Reads what was claimed. Of two events with one id in a tenant the second waits for the next time: the append would not see that it
-/// is a repeat. `bad` are events that the database refused.
+/// is a repeat. `bad` are events that the database refused. When templates have done all that they may in a move, the rest waits for the
+/// next one.
 pub(super) fn read(
     claimed: Vec<Outboxed>,
     bad: &HashMap<i64, String>,
+    types: &TypesOf,
     fresh_id: impl Fn() -> EventId,
 ) -> Drafted {
     let mut drafted = Drafted { tenants: BTreeMap::new(), parked: Vec::new() };
-    let (mut ids, mut repeated) = (HashSet::new(), HashSet::new());
+    let (mut ids, mut repeated, mut work) = (HashSet::new(), HashSet::new(), Work::default());
     for row in claimed {
         let (id, tenant) = (row.id, row.tenant.clone());
         if repeated.contains(&tenant) {
             continue;
         }
+        if work.is_spent() {
+            break;
+        }
         if let Some(detail) = bad.get(&id) {
             drafted.parked.push(Parking { id, reason: "refused", detail: detail.clone() });
             continue;
         }
-        match draft::append(row, &fresh_id) {
+        match draft::append(row, types, &mut work, &fresh_id) {
             Err(parking) => drafted.parked.push(parking),
             Ok(append) => {
                 let key = append.key.as_ref().map(|key| key.name.clone());
@@ -103,7 +109,7 @@ mod tests {
             row(4, "acme", None),
             row(5, "other", Some("e")),
         ];
-        let plan = read(rows, &HashMap::new(), fresh).plan();
+        let plan = read(rows, &HashMap::new(), &TypesOf::default(), fresh).plan();
         assert_eq!(ids(&plan), [1, 2, 5]);
         assert!(plan.parked.is_empty());
         let requests: Vec<u32> = plan.appends.iter().map(|(_, append)| append.request).collect();
@@ -114,7 +120,7 @@ mod tests {
     fn what_the_database_refused_and_what_has_no_tenant_is_parked() {
         let rows =
             vec![row(1, "acme", None), row(2, "acme", None), row(3, "gone", None), row(4, "gone", None)];
-        let mut drafted = read(rows, &HashMap::from([(1, "why".to_owned())]), fresh);
+        let mut drafted = read(rows, &HashMap::from([(1, "why".to_owned())]), &TypesOf::default(), fresh);
         drafted.park(&TenantId::new("gone").unwrap(), "unknown_tenant", "there is none");
         let plan = drafted.plan();
         assert_eq!(ids(&plan), [2]);
@@ -125,7 +131,7 @@ mod tests {
     #[test]
     fn a_tenant_over_its_rate_keeps_its_oldest_events() {
         let rows = (1..=4).map(|id| row(id, "acme", None)).chain([row(9, "other", None)]).collect();
-        let mut drafted = read(rows, &HashMap::new(), fresh);
+        let mut drafted = read(rows, &HashMap::new(), &TypesOf::default(), fresh);
         drafted.keep(&TenantId::new("acme").unwrap(), 2);
         assert_eq!(ids(&drafted.plan()), [1, 2, 9]);
     }

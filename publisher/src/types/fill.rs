@@ -57,6 +57,11 @@ impl Work {
         self.of_notice == 0 || self.of_request == 0
     }
 
+    /// Whether so little is left that a notice may fail for what others did before it.
+    pub fn is_spent(&self) -> bool {
+        self.of_request < OF_NOTICE
+    }
+
     /// Takes what was done; whether that was there.
     fn take(&mut self, steps: u64) -> bool {
         let fits = steps <= self.of_notice && steps <= self.of_request;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-async fn set_type(api: &Api, tenant: &str, kind: &str, says: Value) {
+pub(crate) async fn set_type(api: &Api, tenant: &str, kind: &str, says: Value) {
     let admin = token_for("ada", tenant, &[], ADMIN);
     let path = format!("/v1/event-types/{kind}");
     let set = api.call(Method::PUT, &path, &[JSON, ("authorization", &admin)], says.to_string()).await;

@@ -1,6 +1,6 @@
 //! How do events that applications published in their own transactions get into the log, once?
 //!
-//! `carillon.publish` writes them into `carillon.outbox` (migrations, V26). One move is one transaction here: it claims rows, appends
+//! `carillon.publish` writes them into `carillon.outbox` (migrations, V26 and V33). One move is one transaction here: it claims rows, appends
 //! them and takes them out of the outbox. So an event is in the outbox or in the log, whatever dies at whatever moment. Who claims
 //! holds the rows' slots (a tenant belongs to one of 64), so events of one tenant are moved by one publisher at a time, in the order of
 //! their numbers; what others hold is passed over, not waited for.
@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-const CLAIM: &str = "SELECT * FROM carillon.claim_outbox($1, $2, $3, $4, $5, $6)";
+const CLAIM: &str = "SELECT * FROM carillon.claim_outbox_events($1, $2, $3, $4, $5, $6)";
 const FINISH: &str = "SELECT carillon.finish_outbox($1, $2, $3, $4)";
 
 /// Which events a move asks for.
@@ -71,6 +71,8 @@ pub struct Outboxed {
     pub time: Option<SystemTime>,
     /// JSON.
     pub data: Option<String>,
+    /// What it says to people's inboxes, JSON.
+    pub notify: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
     /// How many events of its tenant the claim took at most: a tenant with as many may have more.
@@ -192,6 +194,7 @@ fn read(row: &Row) -> Result<Outboxed, LogError> {
             channels: row.try_get("channels")?,
             time: row.try_get("happened")?,
             data: row.try_get("data")?,
+            notify: row.try_get("notify")?,
             traceparent: row.try_get("traceparent")?,
             share: row.try_get::<_, i32>("share")? as u32,
         })
