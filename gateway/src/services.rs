@@ -6,14 +6,14 @@
 
 use crate::authorize::Refusal;
 use crate::shard::{Shards, ToShard};
-use carillon_backplane::api_key::{KeyFault, KeyRing, PREFIX};
+use carillon_backplane::api_key::{KeyFault, KeyRing, KeyUses, PREFIX};
 use carillon_backplane::log::{ApiKey, Log, LogError};
 use carillon_platform::auth::{AuthError, Identity, ServiceKey};
 use carillon_platform::share::{AddressGroup, KeyLookups};
 use carillon_protocol::{CloseCode, TenantId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How often keys in use are looked up. A revoked one works this long, and as long again in [`KeyRing`]'s memory at most.
@@ -24,6 +24,7 @@ pub(crate) struct Services {
     log: Log,
     ring: KeyRing<AddressGroup>,
     lookups: KeyLookups,
+    uses: KeyUses,
     /// By the id of their key; those that nobody uses any more are forgotten at the next look.
     listening: Mutex<HashMap<String, Weak<String>>>,
 }
@@ -39,8 +40,8 @@ pub(crate) struct Service {
 
 impl Services {
     pub(crate) fn new(log: Log) -> Self {
-        let (ring, lookups) = (KeyRing::default(), KeyLookups::default());
-        Self { log, ring, lookups, listening: Mutex::default() }
+        let (ring, lookups, uses) = (KeyRing::default(), KeyLookups::default(), KeyUses::default());
+        Self { log, ring, lookups, uses, listening: Mutex::default() }
     }
 
     /// Whether this is an API key and no user token.
@@ -59,6 +60,14 @@ impl Services {
         if !read {
             let message = "listening needs an API key with the scope read";
             return Err(Refusal::new("missing_scope", message, 403, CloseCode::Forbidden));
+        }
+        if self.uses.due(&id, Instant::now()) {
+            let (log, id) = (self.log.clone(), id.clone());
+            tokio::spawn(async move {
+                if let Err(error) = log.note_key_use(&id).await {
+                    tracing::debug!(%error, "it is not noted that an API key is used");
+                }
+            });
         }
         Ok(Service { key: self.in_use(&id), tenant, expires_at: expires_at_secs, publish })
     }

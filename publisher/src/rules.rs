@@ -137,12 +137,17 @@ impl Rules {
         Ok(())
     }
 
-    /// Sets a tenant's limits.
-    pub async fn set_limits(&self, tenant: &TenantId, limits: TenantLimits) -> Result<Changed, LogError> {
+    /// Sets a tenant's limits. `by`: who asks for that, here as in what follows.
+    pub async fn set_limits(
+        &self,
+        by: &str,
+        tenant: &TenantId,
+        limits: TenantLimits,
+    ) -> Result<Changed, LogError> {
         self.health.check_writing()?;
         let json = serde_json::to_string(&limits).unwrap_or_default();
         let json = (!limits.is_empty()).then_some(json);
-        if !self.health.ask(self.log.set_limits(tenant, json.as_deref())).await? {
+        if !self.health.ask(self.log.acting(by).set_limits(tenant, json.as_deref())).await? {
             return Ok(Changed::NoOwner);
         }
         self.changed(&Owner::Tenant(tenant.clone()));
@@ -152,13 +157,14 @@ impl Rules {
     /// Disconnects whoever this is.
     pub async fn revoke(
         &self,
+        by: &str,
         tenant: &TenantId,
         whom: Revoke<'_>,
         lasts: Duration,
         most: u32,
     ) -> Result<RevokeOutcome, LogError> {
         self.health.check_writing()?;
-        let outcome = self.health.ask(self.log.revoke(tenant, whom, lasts, most)).await?;
+        let outcome = self.health.ask(self.log.acting(by).revoke(tenant, whom, lasts, most)).await?;
         if let RevokeOutcome::Revoked { .. } = outcome {
             self.changed(&Owner::Tenant(tenant.clone()));
         }
@@ -166,9 +172,9 @@ impl Rules {
     }
 
     /// Ends a revocation with these names, of which some may be empty. False if none holds.
-    pub async fn lift(&self, tenant: &TenantId, names: [&str; 3]) -> Result<bool, LogError> {
+    pub async fn lift(&self, by: &str, tenant: &TenantId, names: [&str; 3]) -> Result<bool, LogError> {
         self.health.check_writing()?;
-        let was_held = self.health.ask(self.log.lift_revocation(tenant, names)).await?;
+        let was_held = self.health.ask(self.log.acting(by).lift_revocation(tenant, names)).await?;
         if was_held {
             self.changed(&Owner::Tenant(tenant.clone()));
         }
@@ -184,44 +190,48 @@ impl Rules {
     /// others were quicker.
     pub async fn change<E: From<LogError>>(
         &self,
+        by: &str,
         owner: &Owner,
         pattern: &str,
         change: RuleChange<'_>,
         allowed: impl Fn(&Settings) -> Result<(), E>,
     ) -> Result<Changed, E> {
         let next = |settings: &Settings| allowed(settings).map(|()| Change::Rule(pattern, change.clone()));
-        self.follow(owner, next).await
+        self.follow(by, owner, next).await
     }
 
     /// Sets the application that is asked to what `applied` makes of the one before. It may be asked again, when others were
     /// quicker.
     pub async fn set_application<E: From<LogError>>(
         &self,
+        by: &str,
         tenant: &TenantId,
         mut applied: impl FnMut(Option<&StoredApplication>) -> Result<Option<StoredApplication>, E>,
     ) -> Result<Changed, E> {
         let next = |settings: &Settings| {
             applied(settings.application.as_ref()).map(|now| Change::Application(tenant, now))
         };
-        self.follow(&Owner::Tenant(tenant.clone()), next).await
+        self.follow(by, &Owner::Tenant(tenant.clone()), next).await
     }
 
     /// Makes the change that `next` wants of an owner's settings as they are. It is asked again when others were quicker.
     async fn follow<'c, E: From<LogError>>(
         &self,
+        by: &str,
         owner: &Owner,
         mut next: impl FnMut(&Settings) -> Result<Change<'c>, E>,
     ) -> Result<Changed, E> {
         self.health.check_writing()?;
+        let log = self.log.acting(by);
         for _ in 0..ATTEMPTS {
             let Some(settings) = self.settings(owner).await? else { return Ok(Changed::NoOwner) };
             let is_made = match next(&settings)? {
                 Change::Rule(pattern, change) => {
-                    let changing = self.log.change_rule(owner, settings.version, pattern, change);
+                    let changing = log.change_rule(owner, settings.version, pattern, change);
                     self.health.ask(changing).await?
                 }
                 Change::Application(tenant, now) => {
-                    let setting = self.log.set_application(tenant, settings.version, now.as_ref());
+                    let setting = log.set_application(tenant, settings.version, now.as_ref());
                     self.health.ask(setting).await?
                 }
             };

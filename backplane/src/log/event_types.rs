@@ -5,7 +5,7 @@
 
 use super::error::LogError;
 use super::pool::{Log, exchange};
-use super::scope::scoped_by_names;
+use super::scope::{scoped_as, scoped_by_names};
 use super::settings::{Owner, RuleChange};
 use super::work::Work;
 use tokio_postgres::Row;
@@ -99,9 +99,12 @@ impl Log {
         let names = std::iter::once(name);
         let rows = match change {
             RuleChange::Put(definition) => {
-                scoped_by_names(client, names, PUT, &[&name, &version, &kind, &definition]).await?
+                scoped_as(client, names, self.actor.as_deref(), PUT, &[&name, &version, &kind, &definition])
+                    .await?
             }
-            RuleChange::Delete => scoped_by_names(client, names, DELETE, &[&name, &version, &kind]).await?,
+            RuleChange::Delete => {
+                scoped_as(client, names, self.actor.as_deref(), DELETE, &[&name, &version, &kind]).await?
+            }
         };
         Ok(rows.first().map(|row| row.get::<_, i64>("version") as u64))
     }

@@ -2,9 +2,12 @@
 
 use super::error::LogError;
 use super::pool::{Log, exchange};
+use super::scope::scoped_as;
 use super::work::Work;
 use carillon_protocol::TenantId;
+use jiff::Timestamp;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 /// An API key as stored: the secret itself is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,35 @@ pub struct ApiKey {
     pub expires_at_secs: Option<u64>,
 }
 
+/// An API key as its administrators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyEntry {
+    /// The public part.
+    pub id: String,
+    /// What its administrators call it.
+    pub name: Option<String>,
+    /// What it is good for.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// When it was ended.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was used last, within a minute or two.
+    pub last_used_at: Option<Timestamp>,
+    /// Which one it replaces.
+    pub replaces: Option<String>,
+    /// Which one replaces it.
+    pub replaced_by: Option<String>,
+}
+
+const MAKE: &str = "SELECT carillon.create_api_key($1, $2, $3, $4, $5, $6, $7)";
+const LIST: &str = "SELECT * FROM carillon.list_api_keys($1, $2, $3, $4)";
+const CHANGE: &str = "SELECT carillon.change_api_key($1, $2, $3, $4)";
+const ROTATE: &str = "SELECT carillon.rotate_api_key($1, $2, $3, $4, $5)";
+const END: &str = "SELECT carillon.revoke_api_key($1, $2)";
+const USED: &str = "SELECT carillon.note_key_use($1)";
 const SET_KEY: &str = "SELECT set_config('carillon.api_key', $1, true)";
 const FIND: &str = "
 SELECT id, hash, tenant_id, scopes, extract(epoch FROM expires_at)::bigint AS expires_at
@@ -85,6 +117,99 @@ impl Log {
             Ok(())
         })
         .await
+    }
+
+    /// Makes a key of a tenant, or of all; false: there are `most` that work.
+    pub async fn make_api_key(
+        &self,
+        (id, hash): (&str, &[u8; 32]),
+        tenant: Option<&TenantId>,
+        (name, scopes, expires_at): (Option<&str>, &[&str], Option<Timestamp>),
+        most: u32,
+    ) -> Result<bool, LogError> {
+        let (of, most, hash) = (tenant.map(TenantId::as_str), most as i32, hash.as_slice());
+        self.about_key(tenant, MAKE, &[&id, &hash, &of, &scopes, &name, &expires_at, &most]).await
+    }
+
+    /// The keys of a tenant, or those for all: at most `most` after one by id, or the one of an id.
+    pub async fn api_keys(
+        &self,
+        tenant: Option<&TenantId>,
+        after: &str,
+        only: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<KeyEntry>, LogError> {
+        let (of, most) = (tenant.map(TenantId::as_str), most as i32);
+        let rows = exchange(self.client(Work::Ask, "keys").await?, async |client| {
+            let list = client.prepare_cached(LIST).await?;
+            Ok(client.query(&list, &[&of, &after, &only, &most]).await?)
+        })
+        .await?;
+        let entry = |row: &Row| KeyEntry {
+            id: row.get("id"),
+            name: row.get("name"),
+            scopes: row.get("scopes"),
+            created_at: row.get("created_at"),
+            expires_at: row.get("expires_at"),
+            revoked_at: row.get("revoked_at"),
+            last_used_at: row.get("last_used_at"),
+            replaces: row.get("replaces"),
+            replaced_by: row.get("replaced_by"),
+        };
+        Ok(rows.iter().map(entry).collect())
+    }
+
+    /// Gives a key another name and another end; false: there is none that works.
+    pub async fn change_api_key(
+        &self,
+        tenant: Option<&TenantId>,
+        id: &str,
+        name: Option<&str>,
+        expires_at: Option<Timestamp>,
+    ) -> Result<bool, LogError> {
+        let of = tenant.map(TenantId::as_str);
+        self.about_key(tenant, CHANGE, &[&id, &of, &name, &expires_at]).await
+    }
+
+    /// Makes a key that may do what another may, which goes on for `overlap` seconds; false: there is none that works and was not
+    /// replaced.
+    pub async fn rotate_api_key(
+        &self,
+        tenant: Option<&TenantId>,
+        id: &str,
+        (fresh, hash): (&str, &[u8; 32]),
+        overlap: u32,
+    ) -> Result<bool, LogError> {
+        let (of, hash, overlap) = (tenant.map(TenantId::as_str), hash.as_slice(), i64::from(overlap));
+        self.about_key(tenant, ROTATE, &[&id, &of, &fresh, &hash, &overlap]).await
+    }
+
+    /// Ends a key of a tenant, or one for all; false: there is none that works.
+    pub async fn end_api_key(&self, tenant: Option<&TenantId>, id: &str) -> Result<bool, LogError> {
+        let of = tenant.map(TenantId::as_str);
+        self.about_key(tenant, END, &[&id, &of]).await
+    }
+
+    /// A key was proven just now.
+    pub async fn note_key_use(&self, id: &str) -> Result<(), LogError> {
+        exchange(self.client(Work::Upkeep, "key use").await?, async |client| {
+            let note = client.prepare_cached(USED).await?;
+            client.query(&note, &[&id]).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn about_key(
+        &self,
+        tenant: Option<&TenantId>,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<bool, LogError> {
+        let client = self.client(Work::Ask, "key").await?;
+        let scope = tenant.map(TenantId::as_str).into_iter();
+        let rows = scoped_as(client, scope, self.actor.as_deref(), sql, params).await?;
+        Ok(rows.first().is_some_and(|row| row.get(0)))
     }
 
     /// Ends a key; false when there is none of that id that still works.

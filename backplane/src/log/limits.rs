@@ -2,7 +2,7 @@
 
 use super::error::LogError;
 use super::pool::{Log, exchange};
-use super::scope::scoped_by_names;
+use super::scope::scoped_as;
 use super::work::Work;
 use carillon_protocol::TenantId;
 
@@ -32,7 +32,8 @@ impl Log {
     pub async fn set_limits(&self, tenant: &TenantId, limits: Option<&str>) -> Result<bool, LogError> {
         let name = tenant.as_str();
         let client = self.client(Work::Ask, "limits").await?;
-        let rows = scoped_by_names(client, std::iter::once(name), SET, &[&name, &limits]).await?;
+        let rows =
+            scoped_as(client, std::iter::once(name), self.actor.as_deref(), SET, &[&name, &limits]).await?;
         Ok(!rows.is_empty())
     }
 

@@ -38,6 +38,7 @@
 mod activity;
 mod analytics;
 mod append;
+mod audit;
 mod days;
 mod devices;
 mod error;
@@ -72,6 +73,7 @@ mod work;
 pub use activity::{ActivityPartitions, ActivityQuery, Did, StoredActivity};
 pub use analytics::{CountedKey, CountedTime, CountedTotal, Dimension, Hours};
 pub use append::{Append, Appended, IdempotencyKey};
+pub use audit::{AuditAsk, AuditEntry};
 pub use devices::{Deliveries, DevicePlace, DeviceState, Pending, Receipts};
 pub use error::{LogError, Unwritable};
 pub use escalations::{DueStep, ESCALATED, Escalated, Escalating, EscalationPlan, Missing};
@@ -82,7 +84,7 @@ pub use inbox::{
     MOST_FOLLOWED, Mark, Marked, NoticePerson, NoticeState, NoticeStep, NoticeText, Retracted, Shown, Sight,
     TypeSays, View, Watermarks, Who,
 };
-pub use keys::ApiKey;
+pub use keys::{ApiKey, KeyEntry};
 pub use latest::{LATEST_ROWS, LatestPage};
 pub use limits::StoredLimits;
 pub use maintenance::{Dropped, ForgottenKeys, Maintenance, PartitionState};

@@ -70,6 +70,8 @@ pub struct Log {
     /// Which partitions there were a moment ago.
     pub(super) calendar: Kept,
     strain: Strain,
+    /// Who asks for what is done through this handle, for the record.
+    pub(super) actor: Option<Arc<str>>,
     /// For connections that are in no pool.
     direct: Arc<(tokio_postgres::Config, MakeRustlsConnect)>,
 }
@@ -90,13 +92,19 @@ impl Log {
             .collect();
         let pools = pools?.try_into().map_err(|_| LogError::Config("a kind of work has no pool".into()))?;
         let (pools, direct) = (Arc::new(pools), Arc::new((driver, tls)));
-        Ok(Self { pools, reading: Work::Resume, calendar: Kept::default(), strain, direct })
+        Ok(Self { pools, reading: Work::Resume, calendar: Kept::default(), strain, actor: None, direct })
     }
 
     /// The same log, whose stretches are read for streams that miss them: never behind those who come back.
     #[must_use]
     pub fn for_repairs(&self) -> Self {
         Self { reading: Work::Repair, ..self.clone() }
+    }
+
+    /// The same log, whose changes are recorded as this one's: `key:<id>` or `user:<id>`.
+    #[must_use]
+    pub fn acting(&self, by: &str) -> Self {
+        Self { actor: Some(by.into()), ..self.clone() }
     }
 
     /// The same log, whose stretches are read for webhooks.

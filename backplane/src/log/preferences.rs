@@ -2,7 +2,7 @@
 
 use super::error::LogError;
 use super::pool::Log;
-use super::scope::scoped;
+use super::scope::{scoped, scoped_as};
 use super::work::Work;
 use carillon_protocol::{TenantId, UserId};
 
@@ -55,11 +55,11 @@ impl Log {
         user: Option<&UserId>,
         preferences: &str,
     ) -> Result<Option<PreferencesSet>, LogError> {
-        let (name, scope) = (tenant.as_str(), std::iter::once(tenant));
+        let (name, scope, by) = (tenant.as_str(), std::iter::once(tenant.as_str()), self.actor.as_deref());
         let client = self.client(Work::Ask, "preferences").await?;
         let rows = match user {
-            Some(user) => scoped(client, scope, SET, &[&name, &user.as_str(), &preferences]).await?,
-            None => scoped(client, scope, SET_DEFAULTS, &[&name, &preferences]).await?,
+            Some(user) => scoped_as(client, scope, by, SET, &[&name, &user.as_str(), &preferences]).await?,
+            None => scoped_as(client, scope, by, SET_DEFAULTS, &[&name, &preferences]).await?,
         };
         let known = rows.first().filter(|row| row.get("known"));
         Ok(known.map(|row| match user {

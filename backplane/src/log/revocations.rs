@@ -5,7 +5,7 @@
 
 use super::error::LogError;
 use super::pool::{Log, exchange};
-use super::scope::scoped;
+use super::scope::{scoped, scoped_as};
 use super::work::Work;
 use carillon_protocol::{ConnectionName, DeviceId, TenantId, UserId};
 use jiff::Timestamp;
@@ -92,11 +92,10 @@ impl Log {
         let (seconds, most) = (lasts.as_secs() as i64, most as i32);
         let params: [&(dyn ToSql + Sync); 6] =
             [&tenant.as_str(), &user, &device, &connection, &seconds, &most];
-        let row = exchange(self.client(Work::Ask, "revoke").await?, async |client| {
-            let statement = client.prepare_cached(REVOKE).await?;
-            Ok(client.query_one(&statement, &params).await?)
-        })
-        .await?;
+        let client = self.client(Work::Ask, "revoke").await?;
+        let scope = std::iter::once(tenant.as_str());
+        let rows = scoped_as(client, scope, self.actor.as_deref(), REVOKE, &params).await?;
+        let row = rows.first().ok_or_else(|| LogError::Database("no answer to a revocation".into()))?;
         match row.get::<_, &str>("outcome") {
             "revoked" => {
                 let left = row.get::<_, i64>("wait_us") as u64;
@@ -137,12 +136,10 @@ impl Log {
         [user, device, connection]: [&str; 3],
     ) -> Result<bool, LogError> {
         let params: [&(dyn ToSql + Sync); 4] = [&tenant.as_str(), &user, &device, &connection];
-        let row = exchange(self.client(Work::Ask, "revoke").await?, async |client| {
-            let statement = client.prepare_cached(LIFT).await?;
-            Ok(client.query_one(&statement, &params).await?)
-        })
-        .await?;
-        Ok(row.get(0))
+        let client = self.client(Work::Ask, "revoke").await?;
+        let scope = std::iter::once(tenant.as_str());
+        let rows = scoped_as(client, scope, self.actor.as_deref(), LIFT, &params).await?;
+        Ok(rows.first().is_some_and(|row| row.get(0)))
     }
 
     /// Forgets at most `most` revocations that hold no longer, and says how many.

@@ -19,6 +19,10 @@ pub(super) const SET_SCOPE: &str = "SELECT set_config('carillon.tenant', $1, tru
 const SET_SCOPE_AND_LOCK_WAIT: &str =
     "SELECT set_config('carillon.tenant', $1, true), set_config('lock_timeout', $2, true)";
 
+/// And who asks, for the record of changes.
+const SET_SCOPE_AND_ACTOR: &str =
+    "SELECT set_config('carillon.tenant', $1, true), set_config('carillon.actor', $2, true)";
+
 /// A plan for the statement's own parameters: partitions of other days are not even locked.
 const SET_SCOPE_AND_DAYS: &str = "SELECT set_config('carillon.tenant', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true)";
 
@@ -44,6 +48,24 @@ pub(super) async fn scoped_by_names<'a>(
         let (set_scope, statement) =
             (client.prepare_cached(SET_SCOPE).await?, client.prepare_cached(sql).await?);
         transaction(client, &set_scope, &[&scope], &statement, params).await
+    })
+    .await
+}
+
+/// The same for a change that an administrator asks for, if that is known: it is recorded as theirs.
+pub(super) async fn scoped_as<'a>(
+    client: Client,
+    names: impl Iterator<Item = &'a str>,
+    actor: Option<&str>,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, LogError> {
+    let scope = names.collect::<Vec<_>>().join(",");
+    let actor = actor.unwrap_or_default();
+    exchange(client, async |client| {
+        let (set_scope, statement) =
+            (client.prepare_cached(SET_SCOPE_AND_ACTOR).await?, client.prepare_cached(sql).await?);
+        transaction(client, &set_scope, &[&scope, &actor], &statement, params).await
     })
     .await
 }

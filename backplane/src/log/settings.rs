@@ -6,7 +6,7 @@
 use super::error::LogError;
 use super::pool::Log;
 use super::revocations::{StoredRevocation, revoked};
-use super::scope::scoped_by_names;
+use super::scope::{scoped_as, scoped_by_names};
 use super::work::Work;
 use carillon_protocol::{SettingsVersion, TenantId};
 use tokio_postgres::Row;
@@ -199,11 +199,12 @@ impl Log {
         let rows = match change {
             RuleChange::Put(rule) => {
                 let sql = PUT.replace("TABLE", owner.table());
-                scoped_by_names(client, names, &sql, &[&name, &version, &pattern, &rule]).await?
+                scoped_as(client, names, self.actor.as_deref(), &sql, &[&name, &version, &pattern, &rule])
+                    .await?
             }
             RuleChange::Delete => {
                 let sql = DELETE.replace("TABLE", owner.table());
-                scoped_by_names(client, names, &sql, &[&name, &version, &pattern]).await?
+                scoped_as(client, names, self.actor.as_deref(), &sql, &[&name, &version, &pattern]).await?
             }
         };
         Ok(!rows.is_empty())
@@ -226,7 +227,8 @@ impl Log {
         let client = self.client(Work::Ask, "application").await?;
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
             [&name, &version, &url, &secret, &before, &until];
-        let rows = scoped_by_names(client, std::iter::once(name), PUT_APPLICATION, &params).await?;
+        let rows =
+            scoped_as(client, std::iter::once(name), self.actor.as_deref(), PUT_APPLICATION, &params).await?;
         Ok(!rows.is_empty())
     }
 }

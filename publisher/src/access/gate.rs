@@ -2,12 +2,12 @@
 
 use super::caller::Caller;
 use crate::health::Health;
-use carillon_backplane::api_key::{KeyFault, KeyRing, PREFIX};
-use carillon_backplane::log::{Log, LogError};
+use carillon_backplane::api_key::{KeyFault, KeyRing, KeyUses, PREFIX};
+use carillon_backplane::log::{ApiKey, Log, LogError};
 use carillon_platform::auth::{AuthError, Verifier};
 use carillon_platform::share::{AddressGroup, KeyLookups};
 use http::{HeaderMap, header};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 const API_KEY: &str = "x-api-key";
 
@@ -35,6 +35,7 @@ pub struct Gate {
     health: Health,
     keys: KeyRing<AddressGroup>,
     lookups: KeyLookups,
+    uses: KeyUses,
 }
 
 /// What a request brought.
@@ -46,7 +47,26 @@ enum Credential<'a> {
 impl Gate {
     /// A gate that asks `log` for API keys and `verifier` about user tokens.
     pub fn new(verifier: Verifier, log: Log, health: Health) -> Self {
-        Self { verifier, log, health, keys: KeyRing::default(), lookups: KeyLookups::default() }
+        Self {
+            verifier,
+            log,
+            health,
+            keys: KeyRing::default(),
+            lookups: KeyLookups::default(),
+            uses: KeyUses::default(),
+        }
+    }
+
+    /// Notes that a key is used, now and then and without anybody waiting for it. Gateways' own are made anew every day.
+    fn note(&self, key: &ApiKey) {
+        if !key.relay && self.uses.due(&key.id, Instant::now()) {
+            let (log, id) = (self.log.clone(), key.id.clone());
+            tokio::spawn(async move {
+                if let Err(error) = log.note_key_use(&id).await {
+                    tracing::debug!(%error, "it is not noted that an API key is used");
+                }
+            });
+        }
     }
 
     /// Who is asking, from this address.
@@ -61,7 +81,9 @@ impl Gate {
                         LogError::Busy(format!("too many API keys are looked up: {refused}"))
                     })
                 };
-                Ok(Caller::Key(self.keys.prove(text, from, turn, ask).await?))
+                let key = self.keys.prove(text, from, turn, ask).await?;
+                self.note(&key);
+                Ok(Caller::Key(key))
             }
             Credential::Token(token) => {
                 self.verifier.verify(token, SystemTime::now()).await.map(Caller::User).map_err(Denied::Token)

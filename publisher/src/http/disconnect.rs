@@ -88,7 +88,7 @@ pub(super) async fn disconnect(
     app.stats.begin_closing(&tenant, &target).await;
     let outcome = {
         let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
-        app.rules.revoke(&tenant, revocation(&target), lasts, MOST).await?
+        app.rules.revoke(&caller.name(), &tenant, revocation(&target), lasts, MOST).await?
     };
     let second_left = match outcome {
         RevokeOutcome::Revoked { second_left } => second_left,

@@ -17,6 +17,8 @@
 //! | [`webhooks`](self) | `/v1/webhooks`: which HTTP endpoints get a tenant's events? |
 //! | `connections` | `GET /v1/connections`: who is connected? |
 //! | `disconnect` | `DELETE /v1/connections`: how is somebody disconnected who must not come back? |
+//! | `audit` | `/v1/audit`: who changed what? |
+//! | `keys` | `/v1/api-keys`: which keys are there, and how is one made, rotated and ended? |
 //! | `revocations` | `/v1/revocations`: who was disconnected and is kept out, and how does such a one come in again? |
 //! | `stats` | `GET /v1/stats`: how many connections are there, where, and how much passes? |
 //! | `tickets` | `POST /v1/tickets`: how does somebody connect whose client can set no header? |
@@ -42,6 +44,7 @@
 
 mod activity;
 mod analytics;
+mod audit;
 mod body;
 mod connections;
 mod content;
@@ -54,6 +57,7 @@ mod document;
 mod forms;
 mod health;
 mod inbox;
+mod keys;
 mod latest;
 mod layer;
 mod list;
@@ -190,6 +194,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(webhooks::router())
         .merge(tickets::router())
         .merge(disconnect::router())
+        .merge(audit::router())
+        .merge(keys::router())
         .merge(revocations::router())
         .merge(stats::router())
         .merge(activity::router())

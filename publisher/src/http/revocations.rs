@@ -132,7 +132,7 @@ pub(super) async fn lift(
     let [user, device, connection] = &names;
     let was_held = {
         let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
-        app.rules.lift(&tenant, [user, device, connection]).await?
+        app.rules.lift(&caller.name(), &tenant, [user, device, connection]).await?
     };
     if !was_held {
         return Err(nothing());

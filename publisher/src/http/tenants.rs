@@ -167,7 +167,7 @@ pub(super) async fn set(
             let detail = "limits are set with an API key for all tenants with the scope admin";
             return Err(Problem::new(Code::MissingScope, detail));
         }
-        if app.rules.set_limits(&tenant, limits).await? == Changed::NoOwner {
+        if app.rules.set_limits(&caller.name(), &tenant, limits).await? == Changed::NoOwner {
             return Err(unknown_tenant());
         }
         tracing::info!(%tenant, ?limits, by = caller.name(), "tenant limits set");
@@ -192,7 +192,8 @@ async fn change(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let fresh = SigningSecret::fresh();
     let (mut written, mut is_new) = (None, false);
-    let changed = app.rules.set_application(&tenant, |before| {
+    let by = caller.name();
+    let changed = app.rules.set_application(&by, &tenant, |before| {
         (written, is_new) = wish.applied(before, fresh.expose(), now)?;
         Ok::<_, Problem>(written.clone())
     });

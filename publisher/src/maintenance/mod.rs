@@ -1,7 +1,7 @@
 //! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys, keys of latest values, tickets,
-//! revocations, devices, what people did and notices?
+//! revocations, devices, what people did, notices and records of changes?
 //!
-//! Twelve tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
+//! Thirteen tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
 //! take in slices and in moments, with pauses between (docs/adr/0015).
 //!
 //! | task | module | who does it |
@@ -18,9 +18,11 @@
 //! | `activity` | `activity` | the one that holds its lease |
 //! | `analytics_hours` | `analytics` | the one that holds its lease |
 //! | `notices` | `notices` | the one that holds its lease |
+//! | `audit` | `audit` | every publisher, in slices that pass each other over |
 
 mod activity;
 mod analytics;
+mod audit;
 mod devices;
 mod keys;
 mod latest;
@@ -95,6 +97,7 @@ pub fn start(
     driver.start(notices::task(candidate, notice_days));
     driver.start(tickets::task(log.clone()));
     driver.start(revocations::task(log.clone()));
+    driver.start(audit::task(log.clone()));
 }
 
 /// A process that may do what one of them does at a time.

@@ -315,8 +315,12 @@ async fn plan(
     Ok(plan)
 }
 
-/// The types of the tenants whose events were claimed.
+/// The types of the tenants whose events were claimed. A notice was taken because its type has a title: who may not have heard of that
+/// yet looks first.
 async fn types_of(types: &Types, claimed: &[Outboxed]) -> Result<TypesOf, LogError> {
+    if claimed.iter().any(|row| row.notify.is_some()) {
+        types.look().await?;
+    }
     let mut found = TypesOf::default();
     for row in claimed {
         // What is no tenant's name is parked.

@@ -126,19 +126,21 @@ impl Types {
     }
 
     /// Changes one type if `allowed` finds nothing wrong with it beside those that there are. It may be asked again, when others
-    /// were quicker.
+    /// were quicker. `by`: who asks for it.
     pub async fn change<E: From<LogError>>(
         &self,
+        by: &str,
         owner: &Owner,
         kind: &str,
         change: RuleChange<'_>,
         allowed: impl Fn(&StoredTypes) -> Result<(), E>,
     ) -> Result<Changed, E> {
         self.health.check_writing()?;
+        let log = self.log.acting(by);
         for attempt in 0..ATTEMPTS {
             let stored = self.stored(owner).await?;
             allowed(&stored)?;
-            let changing = self.log.change_event_type(owner, stored.version, kind, change.clone());
+            let changing = log.change_event_type(owner, stored.version, kind, change.clone());
             if let Some(version) = self.health.ask(changing).await? {
                 self.state().moved(owner.name(), version);
                 return Ok(Changed::Yes);

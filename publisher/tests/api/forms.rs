@@ -71,6 +71,9 @@ async fn an_operation_has_one_media_type_one_answer_and_a_path_that_is_there() {
     assert_eq!(
         with_body,
         [
+            "/v1/api-keys",
+            "/v1/api-keys/{id}",
+            "/v1/api-keys/{id}/rotate",
             "/v1/binary-cloudevents",
             "/v1/channel-rules/{pattern}",
             "/v1/cloudevent-batches",

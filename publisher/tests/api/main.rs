@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod audit;
 mod clients;
 mod cloudevents;
 mod event_types;
@@ -17,12 +18,14 @@ mod forms;
 mod harness;
 mod idempotency;
 mod inbox;
+mod keys;
 mod layer;
 mod locked;
 mod mutations;
 mod muted;
 mod notices;
 mod outbox;
+mod outbox_cases;
 mod position;
 mod preferences;
 mod program;

@@ -3,7 +3,7 @@
 use crate::log::error::LogError;
 use crate::log::pool::Log;
 use crate::log::read::signed;
-use crate::log::scope::scoped;
+use crate::log::scope::scoped_as;
 use crate::log::work::Work;
 use carillon_protocol::{Cursor, Epoch, Seq, TenantId};
 use jiff::Timestamp;
@@ -194,7 +194,8 @@ impl Log {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, LogError> {
-        scoped(self.client(Work::Ask, "webhook").await?, std::iter::once(tenant), sql, params).await
+        let client = self.client(Work::Ask, "webhook").await?;
+        scoped_as(client, std::iter::once(tenant.as_str()), self.actor.as_deref(), sql, params).await
     }
 }
 

@@ -121,7 +121,10 @@ async fn set(
         .map_err(|_| Problem::new(Code::Internal, "the preferences cannot be written"))?;
     app.health.check_writing()?;
     let _turn = reader(app, tenant, caller).turn().await?;
-    app.health.ask(app.log.set_preferences(tenant, user, &json)).await?.ok_or_else(unknown_tenant)
+    app.health
+        .ask(app.log.acting(&caller.name()).set_preferences(tenant, user, &json))
+        .await?
+        .ok_or_else(unknown_tenant)
 }
 
 fn invalid(faults: Vec<Fault>) -> Problem {

@@ -74,7 +74,7 @@ pub(in crate::http) async fn put(
         .map_err(|_| Problem::new(Code::Internal, "the rule cannot be written"))?;
     let fits = |settings: &Settings| fits(&pattern, &stored, settings);
     let _turn = reader(&app, &owner, &caller).turn().await?;
-    match app.rules.change(&owner, pattern.as_str(), RuleChange::Put(&stored), fits).await? {
+    match app.rules.change(&caller.name(), &owner, pattern.as_str(), RuleChange::Put(&stored), fits).await? {
         Changed::Yes => {
             tracing::info!(
                 tenant = owner.name(),
@@ -121,7 +121,7 @@ pub(in crate::http) async fn delete(
         known.then_some(()).ok_or_else(no_such_rule)
     };
     let _turn = reader(&app, &owner, &caller).turn().await?;
-    match app.rules.change(&owner, pattern.as_str(), RuleChange::Delete, is_there).await? {
+    match app.rules.change(&caller.name(), &owner, pattern.as_str(), RuleChange::Delete, is_there).await? {
         Changed::Yes => {
             tracing::info!(
                 tenant = owner.name(),

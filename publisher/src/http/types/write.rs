@@ -72,7 +72,7 @@ pub(in crate::http) async fn put(
         fits(&kind, &stored, before)
     };
     let _turn = reader(&app, &owner, &caller).turn().await?;
-    match app.types.change(&owner, &kind, RuleChange::Put(&stored), fits).await? {
+    match app.types.change(&caller.name(), &owner, &kind, RuleChange::Put(&stored), fits).await? {
         Changed::Yes => {
             tracing::info!(tenant = owner.name(), kind, by = caller.name(), "event type set");
             let was = was.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +118,7 @@ pub(in crate::http) async fn delete(
         stood.map(|_| ()).ok_or_else(no_such_type)
     };
     let _turn = reader(&app, &owner, &caller).turn().await?;
-    match app.types.change(&owner, &kind, RuleChange::Delete, is_there).await? {
+    match app.types.change(&caller.name(), &owner, &kind, RuleChange::Delete, is_there).await? {
         Changed::Yes => {
             tracing::info!(tenant = owner.name(), kind, by = caller.name(), "event type deleted");
             let was = was.into_inner().unwrap_or_else(PoisonError::into_inner);

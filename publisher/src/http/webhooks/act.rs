@@ -44,7 +44,7 @@ pub(in crate::http) async fn enable(
     let (tenant, id, members) = with_body(&app, &caller, request, || webhook(path)).await?;
     nothing(&members)?;
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
-    let found = app.health.ask(app.log.enable_webhook(&tenant, id.as_str())).await?;
+    let found = app.health.ask(app.log.acting(&caller.name()).enable_webhook(&tenant, id.as_str())).await?;
     answer(&app, &caller, (&tenant, &id), found, "webhook enabled", None).await
 }
 
@@ -75,7 +75,10 @@ pub(in crate::http) async fn disable(
     let (tenant, id, members) = with_body(&app, &caller, request, || webhook(path)).await?;
     nothing(&members)?;
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
-    let found = app.health.ask(app.log.disable_webhook(&tenant, id.as_str(), "administrator")).await?;
+    let found = app
+        .health
+        .ask(app.log.acting(&caller.name()).disable_webhook(&tenant, id.as_str(), "administrator"))
+        .await?;
     answer(&app, &caller, (&tenant, &id), found, "webhook disabled", None).await
 }
 
@@ -113,7 +116,8 @@ pub(in crate::http) async fn rotate(
     }
     let secret = given.unwrap_or_else(|| SigningSecret::fresh().expose().to_owned());
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
-    let found = app.health.ask(app.log.rotate_webhook(&tenant, id.as_str(), &secret)).await?;
+    let found =
+        app.health.ask(app.log.acting(&caller.name()).rotate_webhook(&tenant, id.as_str(), &secret)).await?;
     answer(&app, &caller, (&tenant, &id), found, "webhook secret rotated", Some(&secret)).await
 }
 
@@ -152,7 +156,7 @@ pub(in crate::http) async fn replay(
     };
     nothing_more(&members)?;
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
-    match app.health.ask(app.log.replay_webhook(&tenant, id.as_str(), from)).await? {
+    match app.health.ask(app.log.acting(&caller.name()).replay_webhook(&tenant, id.as_str(), from)).await? {
         Replayed::Moved => answer(&app, &caller, (&tenant, &id), true, "webhook replayed", None).await,
         Replayed::Unknown => Err(no_such_webhook()),
         Replayed::Beyond(head) => {

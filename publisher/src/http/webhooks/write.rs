@@ -65,7 +65,7 @@ pub(in crate::http) async fn put(
         most: MOST,
     };
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
-    let done = app.health.ask(app.log.put_webhook(&tenant, put)).await?;
+    let done = app.health.ask(app.log.acting(&caller.name()).put_webhook(&tenant, put)).await?;
     let (status, made) = match done {
         WebhookPut::Created => (StatusCode::CREATED, Some(secret.as_deref().unwrap_or(fresh.expose()))),
         WebhookPut::Changed => (StatusCode::OK, secret.as_deref()),
@@ -106,7 +106,7 @@ pub(in crate::http) async fn delete(
 ) -> Result<StatusCode, Problem> {
     let (tenant, id) = named(&caller, path, &uri)?;
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
-    if !app.health.ask(app.log.delete_webhook(&tenant, id.as_str())).await? {
+    if !app.health.ask(app.log.acting(&caller.name()).delete_webhook(&tenant, id.as_str())).await? {
         return Err(no_such_webhook());
     }
     tracing::info!(%tenant, webhook = id.as_str(), by = caller.name(), "webhook deleted");
