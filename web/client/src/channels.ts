@@ -81,6 +81,11 @@ export function once(undo: () => void): Unsubscribe {
   }
 }
 
+const all = (...undo: Unsubscribe[]) =>
+  once(() => {
+    for (const one of undo) one()
+  })
+
 export function createChannels(host: ChannelsHost) {
   const rooms = new Map<string, Room>()
   let entries: readonly Entry[] = []
@@ -278,11 +283,7 @@ export function createChannels(host: ChannelsHost) {
           return room.users
         },
         on(listener) {
-          const [remove, release] = [room.typingListeners.add(listener), hold(room)]
-          return once(() => {
-            remove()
-            release()
-          })
+          return all(room.typingListeners.add(listener), hold(room))
         },
       },
       presence: {
@@ -290,11 +291,7 @@ export function createChannels(host: ChannelsHost) {
           return room.presence
         },
         on(listener) {
-          const [remove, release] = [room.presenceListeners.add(listener), watch(room)]
-          return once(() => {
-            remove()
-            release()
-          })
+          return all(room.presenceListeners.add(listener), watch(room))
         },
         async set(meta) {
           room.meta = meta

@@ -26,7 +26,7 @@ import type {
 
 const ACK_MS = 1_000
 /** The person of a call is not the present one any more. */
-const CHANGED = 'identity_changed'
+const [CHANGED, NEW] = ['identity_changed', 'somebody else has signed in']
 /** Only where all of them are there a socket can be shared. */
 const tabsWork = () =>
   typeof document === 'object' && typeof BroadcastChannel === 'function' && typeof navigator === 'object' && !!navigator.locks
@@ -134,7 +134,7 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
   // ------------------------------------------------------------------------------------------ the connection
 
   function stillOf(mine: number) {
-    if (mine !== persons) throw new CarillonError(CHANGED, 'somebody else has signed in')
+    if (mine !== persons) throw new CarillonError(CHANGED, NEW)
   }
   async function tokenOf(mine: number, reason: TokenReason): Promise<string> {
     stillOf(mine)
@@ -231,15 +231,12 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
       if (event.type === 'online' || event.type === 'offline') connection?.input(event.type)
       else if (document.visibilityState !== 'hidden') connection?.input('wake')
     }
-    const of: [EventTarget, string][] = [
-      [window, 'online'],
-      [window, 'offline'],
-      [window, 'pageshow'],
-      [document, 'visibilitychange'],
-    ]
-    for (const [target, event] of of) target.addEventListener(event, tell)
+    const end = new AbortController()
+    const { signal } = end
+    for (const event of ['online', 'offline', 'pageshow']) window.addEventListener(event, tell, { signal })
+    document.addEventListener('visibilitychange', tell, { signal })
     unwatch = () => {
-      for (const [target, event] of of) target.removeEventListener(event, tell)
+      end.abort()
       unwatch = null
     }
   }
@@ -259,11 +256,8 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
   function identify(next: string | null, told = false) {
     if (next !== null && next === person) return
     if (!told && next === null && connection && 'signOut' in connection) connection.signOut()
-    halt(
-      'idle',
-      next === null ? 'signed_out' : 'identified',
-      next === null ? 'nobody is signed in' : 'somebody else is signed in',
-    )
+    if (next === null) halt('idle', 'signed_out', 'nobody is signed in')
+    else halt('idle', 'identified', NEW)
     if (person !== null) gone++
     person = next
     persons++
@@ -333,15 +327,8 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
             },
           }
         },
-        async since(names, position, upTo) {
-          const pages = await Promise.all((names ?? [null]).map((name) => history(name, { since: position, upTo })))
-          const events = new Map(pages.flatMap((page) => page.events).map((event) => [event.seq, event]))
-          return {
-            ...pages[0]!,
-            events: [...events.values()].sort((a, b) => a.seq - b.seq),
-            more: pages.some((page) => page.more),
-          }
-        },
+        since: (names, position, upTo) =>
+          reading((reads, reader) => reads.since(reader, names ?? [null], { since: position, upTo })),
         onResync: resyncs.add,
         person: () => gone,
         onIdentify: identified.add,

@@ -100,22 +100,17 @@ export function createConnection(host: ConnectionHost): Connection {
     const { phase, code, reason } = machine
     // Nobody has to know that the same comes by another link.
     if (phase.name === 'opening' && phase.again) return
+    const said = { code, reason }
     let state: ConnectionState
     if (phase.name === 'token' || phase.name === 'opening')
-      state = { status: 'connecting', code, reason, attempt: machine.failures + 1 }
+      state = { status: 'connecting', ...said, attempt: machine.failures + 1 }
     else if (phase.name === 'waiting')
-      state = {
-        status: 'waiting',
-        code,
-        reason,
-        attempt: machine.failures,
-        retryAt: Date.now() + Math.round(phase.until - now()),
-      }
+      state = { status: 'waiting', ...said, attempt: machine.failures, retryAt: Date.now() + Math.round(phase.until - now()) }
     else if (phase.name === 'open') {
       const { tenant, user, roles = [], connection } = welcome!
       const identity: Identity = { tenant, user, roles }
-      state = { status: 'open', code, reason, transport: phase.transport, leader: true, identity, connection, since }
-    } else state = { status: phase.name, code, reason }
+      state = { status: 'open', ...said, transport: phase.transport, leader: true, identity, connection, since }
+    } else state = { status: phase.name, ...said }
     if (told && same({ ...state, reason: 0, retryAt: 0 }, { ...told, reason: 0, retryAt: 0 })) return
     told = Object.freeze(state)
     host.state(told)
@@ -390,7 +385,7 @@ export function createConnection(host: ConnectionHost): Connection {
           const wrong = error.channels ? [...error.channels] : channels
           if (known === watched) {
             for (const channel of wrong) known.add(channel)
-            host.frame({ type: 'error', code: 'presence_forbidden', message: error.message, channels: wrong })
+            notThere(wrong, error)
           } else {
             refuse(wrong, error)
             if (error.code !== 'forbidden') later(wrong, error.retryMs)
@@ -409,17 +404,18 @@ export function createConnection(host: ConnectionHost): Connection {
       const { meta } = wanted.get(channel)!
       if (meta === undefined || same(meta, metas.get(channel))) continue
       metas.set(channel, meta)
-      ask({ type: 'presence', channel, meta }).catch((error) =>
-        host.frame({ type: 'error', code: error.code, message: error.message, channels: [channel] }),
-      )
+      ask({ type: 'presence', channel, meta }).catch((error) => notThere([channel], error, error.code))
     }
   }
+
+  const notThere = (channels: readonly string[], { message }: CarillonError, code = 'presence_forbidden') =>
+    host.frame({ type: 'error', code, message, channels })
 
   /** A stream is not told who comes and goes in channels that were not all asked for so: it asks. */
   function look(channel: string) {
     enqueue({ type: 'presence', channel }, true).then(
       ({ presence }) => host.frame({ type: 'presence', channel, sync: true, ...presence[channel], stale: true }),
-      (error) => host.frame({ type: 'error', code: 'presence_forbidden', message: error.message, channels: [channel] }),
+      (error) => notThere([channel], error),
     )
   }
 

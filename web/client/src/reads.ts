@@ -65,12 +65,24 @@ async function read({ request, tenant, epoch }: Reader, channel: string | null, 
       events.push(given(frame, tenant))
     }
     position = from ? answer.position : (position ?? answer.position)
-    after = answer.body.next
-    // Forward the end of the log has a position, backward the beginning has no next page.
-    more = from ? !answer.position : after !== null
+    const { next } = answer.body
+    // Forward the end of the log has a position, backward the beginning has no next page. An answer that leads nowhere is the last.
+    more = next !== null && next !== `${after}` && !(from && answer.position)
+    after = next
   } while (more && events.length < most)
   if (!from) events.reverse()
   return { events, more, position: position ?? { seq: 0, epoch } }
+}
+
+/** What came in any of these channels, each event once. */
+export async function since(reader: Reader, channels: readonly (string | null)[], past: Past): Promise<HistoryPage> {
+  const pages = await Promise.all(channels.map((channel) => history(reader, channel, past)))
+  const events = new Map(pages.flatMap((page) => page.events).map((event) => [event.seq, event]))
+  return {
+    ...pages[0]!,
+    events: [...events.values()].sort((a, b) => a.seq - b.seq),
+    more: pages.some((page) => page.more),
+  }
 }
 
 /** The latest event of every key of a channel. */

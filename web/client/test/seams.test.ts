@@ -75,6 +75,21 @@ test('rows whose position is a little older than the stream, and a publisher tha
   expect(reads).toBeGreaterThan(2)
 })
 
+test('an answer without its position, as a proxy may leave it, is asked for seven times and not for ever', async () => {
+  server.emit('a')
+  vi.stubGlobal('fetch', async () => {
+    reads += 1
+    return Response.json({ events: [], next: null })
+  })
+  await expect(client.channel('a').history({ since: 'e:100' })).resolves.toMatchObject({ events: [] })
+  expect(reads).toBe(1)
+  const live = client.channel('a').state<number[]>(rows(() => 100))
+  const off = live.on(() => {})
+  await until('it has failed', () => live.snapshot.status === 'failed', 15_000)
+  expect([live.snapshot.error, reads]).toMatchObject([{ code: 'behind' }, 8])
+  off()
+})
+
 test('a publisher that never comes up to the gateway is asked seven times, then it is told', async () => {
   const errors: string[] = []
   client.onError(({ code }) => errors.push(code))
