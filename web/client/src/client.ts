@@ -32,7 +32,7 @@ const tabsWork = () =>
   typeof document === 'object' && typeof BroadcastChannel === 'function' && typeof navigator === 'object' && !!navigator.locks
 
 /** `randomUUID` is there in secure pages alone. */
-const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+const newId = () => crypto.getRandomValues(new Uint32Array(4)).join('-')
 
 export function createClient<Events extends object = AnyEvents>(options: ClientOptions): Client<Events> {
   const base = options.url.replace(/\/+$/, '').replace(/^ws/, 'http')
@@ -153,7 +153,7 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     return token
   }
 
-  const host: ConnectionHost & { signedOut(): void } = {
+  const host: ConnectionHost & { signedOut(): void; report(error: unknown): void } = {
     base,
     tenant,
     device: options.device,
@@ -189,6 +189,7 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
       backs.emit()
     },
     signedOut: () => identify(null, true),
+    report,
   }
 
   function wake() {

@@ -40,6 +40,8 @@ export interface Connection {
   request(frame: object): Promise<Frame>
   /** What is wanted has changed. */
   sync(): void
+  /** The server has said that this connection is in it. */
+  joined(channel: string): boolean
   /** Begin again at the cursor, which was set back. */
   rewind(): void
 }
@@ -81,8 +83,13 @@ export function createConnection(host: ConnectionHost): Connection {
   let token = ''
   let attempt = 0
   let ids = 0
-  /** Of this link: what the URL or first frame named, where it is, what it watches and says. */
-  let [asked, in_, watched, metas] = [[] as string[], new Set<string>(), new Set<string>(), new Map<string, unknown>()]
+  /** Of this link: what the URL or first frame named, where it is (true: the server has said so), what it watches and says. */
+  let [asked, in_, watched, metas] = [
+    [] as string[],
+    new Map<string, boolean>(),
+    new Map<string, boolean>(),
+    new Map<string, unknown>(),
+  ]
   const refused = new Set<string>()
   /** One refused channel refuses them all: then they are asked for one by one. */
   let oneByOne = false
@@ -166,7 +173,7 @@ export function createConnection(host: ConnectionHost): Connection {
   function connectLink(transport: Transport) {
     drop()
     asked = oneByOne && transport === 'websocket' ? [] : [...host.wanted().keys()].filter((channel) => !refused.has(channel))
-    ;[in_, watched, metas, syncing] = [new Set(), new Set(), new Map(), false]
+    ;[in_, watched, metas, syncing] = [new Map(), new Map(), new Map(), false]
     const { base, tenant, device, types, WebSocket } = host
     const hello = {
       token,
@@ -214,6 +221,7 @@ export function createConnection(host: ConnectionHost): Connection {
   }
 
   function joined(channels: readonly string[], { seq, epoch }: Frame) {
+    for (const channel of channels) if (in_.has(channel)) in_.set(channel, true)
     host.joined(channels, { seq, epoch })
     if (lost) host.missed(lost)
     lost = null
@@ -230,7 +238,7 @@ export function createConnection(host: ConnectionHost): Connection {
       if (frame.expires_in) host.tokenLasts(frame.expires_in)
       const resumes = host.cursor() !== null
       host.frame(frame)
-      for (const channel of asked) in_.add(channel)
+      for (const channel of asked) in_.set(channel, true)
       if (asked.length) joined(asked, frame)
       live = true
       run({ type: 'welcome', heartbeatMs: frame.heartbeat_ms })
@@ -353,7 +361,7 @@ export function createConnection(host: ConnectionHost): Connection {
       for (const channel of open) if (wanted.get(channel)!.watch) look(channel)
       return
     }
-    const leave = [...in_].filter((channel) => !wanted.has(channel))
+    const leave = [...in_.keys()].filter((channel) => !wanted.has(channel))
     if (leave.length) {
       for (const channel of leave) {
         in_.delete(channel)
@@ -363,9 +371,9 @@ export function createConnection(host: ConnectionHost): Connection {
       ask({ type: 'unsubscribe', channels: leave }).catch(() => {})
     }
     const mine = link
-    const part = (channels: string[], more: object, known: Set<string>) => {
+    const part = (channels: string[], more: object, known: Map<string, boolean>) => {
       if (!channels.length) return
-      for (const channel of channels) known.add(channel)
+      for (const channel of channels) known.set(channel, false)
       // What is left out would be every type again.
       ask({ type: 'subscribe', channels, types: host.types, ...more }).then(
         (ok) => {
@@ -384,7 +392,7 @@ export function createConnection(host: ConnectionHost): Connection {
           for (const channel of channels) known.delete(channel)
           const wrong = error.channels ? [...error.channels] : channels
           if (known === watched) {
-            for (const channel of wrong) known.add(channel)
+            for (const channel of wrong) known.set(channel, false)
             notThere(wrong, error)
           } else {
             refuse(wrong, error)
@@ -429,6 +437,7 @@ export function createConnection(host: ConnectionHost): Connection {
     input: (type) => run({ type }),
     request: (frame) => enqueue(frame, false),
     sync,
+    joined: (channel) => live && !!in_.get(channel),
     rewind: reopen,
   }
 }

@@ -44,7 +44,9 @@ export function createStream(host: StreamHost): Stream {
   }
 
   function event(frame: Frame) {
-    const epoch = seen!.epoch
+    // Where this tab begins is not known yet.
+    if (!seen) return
+    const { epoch } = seen
     if (frame.replay !== undefined || !isAfter(frame.seq, epoch, seen)) return
     const position = { seq: frame.seq, epoch }
     const promises = host.deliver(eventOf(frame, epoch, tenant))
@@ -93,7 +95,7 @@ export function createStream(host: StreamHost): Stream {
         last = undefined
         move({ seq, epoch })
         host.resync({ reason: frame.reason, position: { seq, epoch } })
-      } else if (seq !== undefined && (type === 'heartbeat' || type === 'pong')) {
+      } else if (seq !== undefined && epoch && (type === 'heartbeat' || type === 'pong')) {
         if (!seen || frame.epoch || seq > seen.seq) move({ seq: frame.epoch ? seq : Math.max(seq, seen?.seq ?? 0), epoch })
       }
     },

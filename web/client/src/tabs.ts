@@ -16,17 +16,36 @@ const TICK_MS = 2_500
 const PEER_MS = 150_000
 /** A tab that is looked at for so long takes over from a hidden one. */
 const VISIBLE_MS = 1_000
+/** A command may be repeated so long after its answer, by a tab that has not read the answer yet. */
+const ANSWERED_MS = 10_000
+/** A tab whose lock was taken away asks for it again after this time. */
+const ROBBED_MS = 500
+
+/** Frames whose `seq` is how far their link has come. */
+const POSITIONED = ['welcome', 'event', 'heartbeat', 'pong', 'reset']
 
 type Wants = readonly (readonly [string, Want])[]
 
 interface Peer {
   readonly wants: Wants
+  /** The number of the last fresh `want` of this tab. */
+  readonly fresh: number
   readonly heardAt: number
 }
 
-type Message = { readonly from: string; readonly to?: string } & (
-  | { readonly t: 'want'; readonly wants: Wants; readonly seen: Position | null; readonly fresh: boolean }
-  | { readonly t: 'lead'; readonly hidden: boolean; readonly state: ConnectionState | null }
+type Message = {
+  readonly from: string
+  readonly to?: string
+} & ( // `fresh`: 0, or the number of a `want` of a tab that takes no frame until a `lead` with this number has come.
+  | { readonly t: 'want'; readonly wants: Wants; readonly seen: Position | null; readonly fresh: number }
+  // `origin`: this leader hands on everything after it.
+  | {
+      readonly t: 'lead'
+      readonly hidden: boolean
+      readonly state: ConnectionState | null
+      readonly origin: Position | null
+      readonly fresh?: number
+    }
   | { readonly t: 'frame'; readonly frame: Frame }
   | { readonly t: 'state'; readonly state: ConnectionState }
   | { readonly t: 'joined'; readonly channels: readonly string[]; readonly position: Position }
@@ -39,25 +58,32 @@ type Message = { readonly from: string; readonly to?: string } & (
 // biome-ignore lint/suspicious/noExplicitAny: a union without its common fields
 type Body = Message extends infer M ? (M extends any ? Omit<M, 'from'> : never) : never
 
-export interface Tabs extends Omit<Connection, 'rewind'> {
+export interface Tabs extends Omit<Connection, 'rewind' | 'joined'> {
   /** All tabs of this person end. */
   signOut(): void
 }
 
-export function createTabs(host: ConnectionHost & { signedOut(): void }, name: string): Tabs {
+export function createTabs(host: ConnectionHost & { signedOut(): void; report(error: unknown): void }, name: string): Tabs {
   const me = crypto.randomUUID()
   let bus: BroadcastChannel | null = null
   const peers = new Map<string, Peer>()
   const commands = new Map<number, { frame: object; settle(answer: Frame | CarillonError): void }>()
-  const running = new Set<string>()
+  /** Commands that this leader has begun, and the answers of those that are done: each runs once, however often it is said. */
+  const running = new Map<string, Body | null>()
+  /** Channels that are wanted and refused. */
+  const refusals = new Map<string, CarillonError>()
   let connection: Connection | null = null
   let release: (() => void) | null = null
   let state: ConnectionState | null = null
   let welcome: Frame | null = null
-  let joined = new Set<string>()
-  /** From here on everything was handed on. */
+  /** This leader hands on everything after it. */
   let origin: Position | null = null
+  /** So far has its link handed on. It is behind the leader's own cursor while a tab that was further behind catches up. */
+  let handed: Position | null = null
+  /** Where the next link has to begin for a tab that is further behind than the present one reaches. */
   let rewindTo: Position | null = null
+  /** The number of the fresh `want` that no leader has answered yet; 0: none. */
+  let awaited = 0
   let leaderAt = 0
   let leaderHidden = false
   let visibleAt = 0
@@ -70,7 +96,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
   const turn = new MessageChannel()
   turn.port1.onmessage = post
   function say(body: Body) {
-    if (out.push({ ...body, from: me } as Message) === 1) turn.port2.postMessage(0)
+    if (bus && out.push({ ...body, from: me } as Message) === 1) turn.port2.postMessage(0)
   }
   function post() {
     const messages = out
@@ -80,7 +106,12 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
 
   const hidden = () => document.visibilityState === 'hidden'
   const wants = (): Wants => [...host.wanted()]
-  const announce = (fresh: boolean) => say({ t: 'want', wants: wants(), seen: host.cursor(), fresh })
+  const announce = () => say({ t: 'want', wants: wants(), seen: host.cursor(), fresh: awaited })
+  /** Something may have passed this tab by. What comes before the leader has heard where it is would move its cursor over that. */
+  function announceFresh() {
+    awaited = ++numbers
+    announce()
+  }
   const tell = (next: ConnectionState) => {
     state = next
     host.state(next)
@@ -88,17 +119,15 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
 
   // --------------------------------------------------------------------------------------------- the leader
 
-  function behind(seen: Position | null, of: Position | null) {
-    return seen && of && seen.epoch === of.epoch && seen.seq < of.seq
-  }
+  const behind = (seen: Position | null, of: Position | null) =>
+    seen !== null && of !== null && seen.epoch === of.epoch && seen.seq < of.seq
+  const earlier = (one: Position | null, other: Position | null) => (behind(one, other) ? one : other)
+  const lead = (to?: { to: string; fresh: number; state: ConnectionState | null }) =>
+    say({ t: 'lead', hidden: hidden(), state: null, origin, ...to })
 
   const leading: ConnectionHost = {
     ...host,
-    cursor() {
-      const mine = host.cursor()
-      origin = behind(rewindTo, mine) ? rewindTo : mine
-      return origin
-    },
+    cursor: () => earlier(rewindTo, earlier(handed, host.cursor()) ?? rewindTo),
     wanted() {
       const all = new Map(host.wanted())
       for (const peer of peers.values())
@@ -106,30 +135,35 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
           const known = all.get(channel)
           all.set(channel, { watch: watch || known?.watch, meta: meta ?? known?.meta })
         }
+      for (const channel of refusals.keys()) if (!all.has(channel)) refusals.delete(channel)
       return all
     },
     frame(frame) {
-      if (frame.type === 'welcome') {
-        welcome = frame
-        joined = new Set()
-        // Somebody was found to be further behind since this was asked for.
-        if (behind(rewindTo, origin)) queueMicrotask(() => connection?.rewind())
-        else rewindTo = null
+      const { type, seq, epoch = handed?.epoch } = frame
+      if (type === 'welcome') welcome = frame
+      if (seq !== undefined && epoch && frame.replay === undefined && POSITIONED.includes(type)) {
+        handed = { seq, epoch }
+        if (!origin || origin.epoch !== epoch) origin = handed
       }
       say({ t: 'frame', frame })
       host.frame(frame)
+      if (type !== 'welcome') return
+      // Somebody was found to be further behind after this was asked for. A reset is one for every tab.
+      if (frame.resumed !== 'reset' && behind(rewindTo, handed)) queueMicrotask(() => connection?.rewind())
+      else rewindTo = null
     },
     state(next) {
       say({ t: 'state', state: next.status === 'open' ? { ...next, leader: false } : next })
       tell(next)
     },
     joined(channels, position) {
-      for (const channel of channels) joined.add(channel)
-      say({ t: 'joined', channels, position })
+      for (const channel of channels) refusals.delete(channel)
+      // A tab that is further behind is in them from where the next link begins.
+      if (!behind(rewindTo, position)) say({ t: 'joined', channels, position })
       host.joined(channels, position)
     },
     refused(channels, error) {
-      for (const channel of channels) joined.delete(channel)
+      for (const channel of channels) refusals.set(channel, error)
       say({ t: 'refused', channels, code: error.code, message: error.message })
       host.refused(channels, error)
     },
@@ -141,25 +175,43 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
 
   function take() {
     connection = createConnection(leading)
+    origin = host.cursor()
+    awaited = 0
     // Every tab says where it is; the first answers are there before a token is.
-    say({ t: 'lead', hidden: hidden(), state: null })
+    lead()
     connection.connect()
-    for (const [n, { frame }] of commands) forward(n, frame)
+    for (const [n, { frame }] of commands) carryOut(me, n, frame)
   }
 
-  /** To the server, or to the tab that leads. What has no answer when the lead changes is said again: events have ids. */
-  function forward(n: number, frame: object) {
-    const held = connection
-    if (!held) return say({ t: 'command', n, frame })
-    const settle = (answer: Frame | CarillonError) => held === connection && commands.get(n)?.settle(answer)
-    held.request(frame).then(settle, settle)
+  /** Of this tab or another. What ends because another tab takes over has no answer: it is said again to that one. */
+  function carryOut(from: string, n: number, frame: object) {
+    const key = `${from} ${n}`
+    const known = running.get(key)
+    if (known) say(known)
+    if (known !== undefined) return
+    running.set(key, null)
+    const mine = connection!
+    const done = (answer: Frame | CarillonError) => {
+      if (connection !== mine) return
+      if (from === me) {
+        running.delete(key)
+        return commands.get(n)?.settle(answer)
+      }
+      const { code, message } = answer as CarillonError
+      const told: Body = { t: 'answer', to: from, n, ...(answer instanceof Error ? { code, message } : { answer }) }
+      running.set(key, told)
+      setTimeout(() => running.get(key) === told && running.delete(key), ANSWERED_MS)
+      say(told)
+    }
+    mine.request(frame).then(done, done)
   }
 
   function yieldLead(code: string, reason: string) {
     const held = connection
-    connection = origin = rewindTo = welcome = null
+    connection = origin = handed = rewindTo = welcome = null
     peers.clear()
     running.clear()
+    refusals.clear()
     // Its last word, a state, is nobody's business: another tab goes on.
     leading.state = () => {}
     held?.stop('idle', code, reason)
@@ -170,26 +222,38 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
   const leadingState = leading.state
 
   function heardPeer({ from, wants, seen, fresh }: Extract<Message, { t: 'want' }>) {
-    const before = new Map(peers.get(from)?.wants)
-    peers.set(from, { wants, heardAt: performance.now() })
+    const before = peers.get(from)
+    const known = new Map(before?.wants)
+    // A fresh `want` is said until its answer is there.
+    const first = fresh !== 0 && fresh !== before?.fresh
+    peers.set(from, { wants, fresh: fresh || (before?.fresh ?? 0), heardAt: performance.now() })
+    lead({ to: from, fresh, state: state?.status === 'open' ? { ...state, leader: false } : state })
     const now = host.cursor()
-    say({ t: 'lead', to: from, hidden: hidden(), state: state?.status === 'open' ? { ...state, leader: false } : state })
-    if (welcome && fresh && now) {
-      if (!seen) say({ t: 'frame', to: from, frame: { ...welcome, seq: now.seq, epoch: now.epoch } })
-      else if (seen.epoch !== now.epoch) say({ t: 'frame', to: from, frame: { type: 'reset', reason: 'epoch_changed', ...now } })
+    if (welcome && now && (first || !seen)) {
+      const other = seen && seen.epoch !== now.epoch
+      say({ t: 'frame', to: from, frame: { ...welcome, ...now, ...(other && { resumed: 'reset' }) } })
+      if (other) say({ t: 'frame', to: from, frame: { type: 'reset', reason: 'epoch_changed', ...now } })
     }
-    const known = wants.map(([channel]) => channel).filter((channel) => joined.has(channel))
-    if (known.length && now) say({ t: 'joined', to: from, channels: known, position: now })
-    for (const [channel, { watch }] of wants)
-      if (watch && joined.has(channel) && !before.get(channel)?.watch)
+    const next = leading.cursor()
+    if (first && seen && (!next || behind(seen, next))) {
+      rewindTo = earlier(rewindTo, seen)
+      origin = origin ? earlier(seen, origin) : seen
+      return connection!.rewind()
+    }
+    const joined = wants.filter(([channel]) => connection!.joined(channel))
+    if (joined.length && now)
+      say({ t: 'joined', to: from, channels: joined.map(([channel]) => channel), position: earlier(seen, now)! })
+    for (const [channel, { watch }] of joined)
+      if (watch && !known.get(channel)?.watch)
         connection!.request({ type: 'presence', channel }).then(
           ({ presence }) => say({ t: 'frame', to: from, frame: { type: 'presence', channel, sync: true, ...presence[channel] } }),
           () => {},
         )
-    if (behind(seen, fresh || !origin ? now : origin)) {
-      if (!rewindTo || behind(seen, rewindTo)) rewindTo = seen
-      connection!.rewind()
-    } else connection!.sync()
+    for (const [channel] of wants) {
+      const error = known.has(channel) ? undefined : refusals.get(channel)
+      if (error) say({ t: 'refused', to: from, channels: [channel], code: error.code, message: error.message })
+    }
+    connection!.sync()
   }
 
   // --------------------------------------------------------------------------------------------- followers
@@ -208,15 +272,25 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
         take()
         return held
       })
-      .catch(() => {
-        // Taken away by another tab, or by the browser; or no longer wanted.
+      .catch((error) => {
+        // No longer wanted.
         if (seeking !== mine) return
+        if (error?.name !== 'AbortError' && !connection) return alone()
+        // Taken away by another tab, or by the browser.
         yieldLead('handed_over', 'another tab holds the connection')
         if (stopped || !bus) return
         // What the new leader said while this tab still led was not listened to.
-        announce(true)
-        seek()
+        announceFresh()
+        setTimeout(() => seeking === mine && seek(), ROBBED_MS)
       })
+  }
+
+  /** Locks or channels between tabs are refused (no storage is allowed, a sandbox): a connection of its own, as without tabs. */
+  function alone() {
+    if (stopped || connection) return
+    leavePage()
+    closeBus()
+    take()
   }
 
   function tick() {
@@ -224,8 +298,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
     const now = performance.now()
     if (connection) {
       for (const [id, peer] of peers) if (now - peer.heardAt > PEER_MS) peers.delete(id)
-      say({ t: 'lead', hidden: hidden(), state: null })
-      return
+      return lead()
     }
     // A lock that a cached page has kept is given free when somebody asks.
     navigator.locks.query().catch(() => {})
@@ -233,7 +306,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
     if (silent || (!hidden() && leaderHidden && now - visibleAt > VISIBLE_MS)) {
       leaderAt = now
       seek(true)
-    } else announce(false)
+    } else announce()
   }
 
   function receive(message: Message) {
@@ -246,18 +319,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
         peers.delete(from)
         connection.sync()
       } else if (t === 'connect') connection.connect()
-      else if (t === 'command') {
-        const key = `${from} ${message.n}`
-        if (running.has(key)) return
-        running.add(key)
-        connection
-          .request(message.frame)
-          .then(
-            (answer) => say({ t: 'answer', to: from, n: message.n, answer }),
-            ({ code, message: why }: CarillonError) => say({ t: 'answer', to: from, n: message.n, code, message: why }),
-          )
-          .finally(() => running.delete(key))
-      }
+      else if (t === 'command') carryOut(from, message.n, message.frame)
       return
     }
     if (t === 'want' || t === 'bye' || t === 'connect' || t === 'command') return
@@ -265,24 +327,38 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
     if (t === 'lead') {
       leaderHidden = message.hidden
       if (message.state) tell(message.state)
+      const answered = awaited !== 0 && message.fresh === awaited
+      if (answered) awaited = 0
       if (!to) {
-        announce(false)
-        for (const [n, { frame }] of commands) forward(n, frame)
+        const seen = host.cursor()
+        // This leader does not hand on all that is missing here.
+        if (!awaited && seen && (seen.epoch !== message.origin?.epoch || behind(seen, message.origin))) announceFresh()
+        else announce()
       }
-    } else if (t === 'frame') host.frame(message.frame)
-    else if (t === 'state') tell(message.state)
-    else if (t === 'joined') host.joined(message.channels, message.position)
-    else if (t === 'refused')
-      host.refused(message.channels, new CarillonError(message.code, message.message, { channels: message.channels }))
-    else if (t === 'missed') host.missed(message.reason)
+      if (!to || answered) for (const [n, { frame }] of commands) say({ t: 'command', n, frame })
+    } else if (t === 'state') tell(message.state)
     else if (t === 'answer')
       commands
         .get(message.n)
         ?.settle(message.answer ?? new CarillonError(message.code ?? 'closed', message.message ?? 'the leader has gone'))
+    else if (awaited) return
+    else if (t === 'frame') host.frame(message.frame)
+    else if (t === 'joined') host.joined(message.channels, message.position)
+    else if (t === 'refused')
+      host.refused(message.channels, new CarillonError(message.code, message.message, { channels: message.channels }))
+    else if (t === 'missed') host.missed(message.reason)
   }
   function openBus() {
     bus ??= new BroadcastChannel(name)
-    bus.onmessage = ({ data }: MessageEvent<Message[]>) => data.forEach(receive)
+    bus.onmessage = ({ data }: MessageEvent<Message[]>) => {
+      for (const message of data)
+        try {
+          receive(message)
+        } catch (error) {
+          // The others of this batch are not lost with it.
+          host.report(error)
+        }
+    }
   }
   /** A page in the back-forward cache that gets a message is thrown out of it; one that sleeps would find thousands. */
   function closeBus() {
@@ -298,6 +374,10 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
     target.addEventListener(event, then)
     pageListeners.push(() => target.removeEventListener(event, then))
   }
+  function leavePage() {
+    for (const undo of pageListeners) undo()
+    pageListeners = []
+  }
   /** It may come back: from the cache, or from sleep. */
   function away() {
     say({ t: 'bye' })
@@ -308,9 +388,17 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
   }
   function back() {
     if (stopped || bus) return
-    openBus()
+    begin()
+  }
+  function begin() {
+    try {
+      openBus()
+    } catch {
+      return alone()
+    }
+    // A leader that says nothing from now on is silent, though it was never heard.
     leaderAt = performance.now()
-    announce(true)
+    announceFresh()
     seek()
   }
 
@@ -318,8 +406,6 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
     connect() {
       if (!stopped) return connection ? connection.connect() : say({ t: 'connect' })
       stopped = false
-      openBus()
-      leaderAt = performance.now()
       tell(Object.freeze({ status: 'connecting', code: 'electing', reason: 'looking for a tab that is connected', attempt: 1 }))
       const interval = setInterval(tick, TICK_MS)
       pageListeners.push(() => clearInterval(interval))
@@ -329,11 +415,10 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
       listen(document, 'resume', back)
       listen(document, 'visibilitychange', () => {
         visibleAt = performance.now()
-        if (connection) say({ t: 'lead', hidden: hidden(), state: null })
+        if (connection) lead()
         else if (!hidden()) setTimeout(tick, VISIBLE_MS + 50)
       })
-      announce(true)
-      seek()
+      begin()
     },
     stop(to, code, reason) {
       if (stopped) return
@@ -341,8 +426,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
       stopped = true
       seeking?.abort()
       seeking = null
-      for (const undo of pageListeners) undo()
-      pageListeners = []
+      leavePage()
       yieldLead(code, reason)
       closeBus()
       for (const { settle } of [...commands.values()]) settle(new CarillonError('closed', reason))
@@ -350,7 +434,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
     },
     signOut: () => say({ t: 'signout' }),
     input: (type) => connection?.input(type),
-    sync: () => (connection ? connection.sync() : stopped || announce(false)),
+    sync: () => (connection ? connection.sync() : stopped || announce()),
     request(frame) {
       return new Promise((resolve, reject) => {
         if (commands.size >= QUEUE) return reject(new CarillonError('queue_full', `${QUEUE} frames wait for their answers`))
@@ -365,7 +449,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void }, name: s
           QUEUE_MS,
         )
         commands.set(n, { frame, settle })
-        forward(n, frame)
+        connection ? carryOut(me, n, frame) : say({ t: 'command', n, frame })
       })
     },
   }

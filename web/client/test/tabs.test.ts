@@ -177,7 +177,7 @@ test('a tab that is looked at takes over from a hidden one, and what that one wa
     document.dispatchEvent(new Event('visibilitychange'))
     window.said = (async () => {
       const answers = []
-      for (let n = 1; n <= 400; n++) answers.push(client.publish('order:1', 'order.paid', { n }).catch((error) => error.code)), await new Promise((go) => setTimeout(go, 10))
+      for (let n = 1; n <= 400; n++) answers.push(client.publish('order:1', 'order.paid', { n }).catch((error) => error.code)), await new Promise((go) => setTimeout(go, 15))
       return (await Promise.all(answers)).filter((answer) => typeof answer === 'string')
     })()
   `)
