@@ -73,6 +73,9 @@ pub struct UpArgs {
     /// Publish no demo events.
     #[arg(long)]
     pub no_demo: bool,
+    /// Serve the five example pages of web/examples, too (needs Node, and `make web` once).
+    #[arg(long)]
+    pub examples: bool,
     /// Three Redis Cluster nodes and sharded pub/sub instead of one Redis.
     #[arg(long)]
     pub redis_cluster: bool,

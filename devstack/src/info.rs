@@ -23,6 +23,9 @@ pub struct StackInfo {
     pub jwt_secret: String,
     /// An API key for all tenants with the scopes publish, read and admin.
     pub api_key: String,
+    /// Where the example pages are (`up --examples`), `http://127.0.0.1:PORT/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub examples: Option<String>,
     /// Process ids by name: `postgres`, `redis`, `publisher`, `gateway-1`, …, `haproxy`.
     pub pids: BTreeMap<String, u32>,
 }

@@ -13,6 +13,9 @@ use crate::stack::write_private;
 /// The process of `up` that publishes demo events.
 pub const DEMO: &str = "demo";
 
+/// The process of `up` that serves the example pages.
+pub const EXAMPLES: &str = "examples";
+
 /// What `carillon up` notes in `stack.json`, at every step of its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {

@@ -19,6 +19,8 @@ export interface Stack {
   jwt_secret: string
   api_key: string
   database_url: string
+  /** Where the example pages are, with `--examples`. */
+  examples?: string
   /** Process ids by name: `publisher`, `gateway-1`, … */
   pids: Record<string, number>
   /** Starts again what has been killed of it. */

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::examples;
 use super::paint::Paint;
 use crate::info::StackInfo;
 use crate::token::{DEMO_CHANNELS, DEMO_TENANT, DEMO_USER};
@@ -37,6 +38,10 @@ impl Banner<'_> {
         text += &row("Publisher", &info.publisher, &ops(info.ops.get(info.gateways.len())));
         text += &row("Postgres", &info.database_url, "");
         text += &row("Redis", &info.redis_url, "");
+        for (number, page) in examples::PAGES.iter().enumerate() {
+            let Some(address) = &info.examples else { break };
+            text += &row(if number == 0 { "Examples" } else { "" }, &format!("{address}{page}/"), "");
+        }
         text += &row("Logs", &data.join("log").display().to_string(), "");
         text += "\n";
         text += &row("API key", &info.api_key, "");
@@ -92,6 +97,7 @@ mod tests {
             redis_url: "redis://x".into(),
             jwt_secret: "jwt-secret".into(),
             api_key: "crln_key".into(),
+            examples: Some("http://127.0.0.1:8/".into()),
             pids: Default::default(),
         };
         let banner = Banner {
@@ -108,6 +114,7 @@ mod tests {
             "http://127.0.0.1:7/metrics",
             "crln_key",
             "a.b.c",
+            "http://127.0.0.1:8/school/",
             "--data /x/.carillon tail",
             "down",
         ] {

@@ -4,6 +4,7 @@ mod banner;
 mod disconnect;
 mod down;
 mod drill;
+mod examples;
 mod inbox;
 mod journal;
 mod paint;
@@ -82,6 +83,9 @@ pub enum CommandError {
     /// `reset` of a folder that is not ours.
     #[error("{} does not look like a data folder of carillon; nothing was deleted", .0.display())]
     NotOurs(PathBuf),
+    /// `up --examples`
+    #[error(transparent)]
+    Examples(#[from] examples::ExamplesError),
     /// `drill`
     #[error(transparent)]
     Drill(#[from] drill::DrillError),

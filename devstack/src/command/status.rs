@@ -133,6 +133,7 @@ mod tests {
             redis_url: String::new(),
             jwt_secret: String::new(),
             api_key: String::new(),
+            examples: None,
             pids: BTreeMap::new(),
         });
         let found = super::urls(&state);

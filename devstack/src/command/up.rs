@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::banner::{self, Banner};
+use super::examples::Examples;
 use super::journal::Journal;
 use super::paint::Paint;
 use super::{CommandError, down, print, revive, say};
@@ -16,7 +17,7 @@ use crate::info::StackInfo;
 use crate::install;
 use crate::process::{Identity, Lifetime, Process, Signal, Spec};
 use crate::stack::{Observer, Stack, StackConfig, StackError};
-use crate::state::{DEMO, Recorded, State, Verdict};
+use crate::state::{DEMO, EXAMPLES, Recorded, State, Verdict};
 use crate::token::{self, Claims, DEMO_CHANNELS, DEMO_TENANT, DEMO_USER};
 
 /// How often a foreground `up` looks whether everybody is still there.
@@ -120,14 +121,15 @@ fn already(data: &Path) -> Result<CommandError, CommandError> {
     Ok(CommandError::AlreadyRunning { data: data.to_path_buf(), lb })
 }
 
-/// A stack with its demo.
+/// A stack, with its demo and the server of its examples.
 struct Running {
-    demo: Option<Process>,
+    beside: Vec<Process>,
     stack: Stack,
     info: StackInfo,
 }
 
 async fn start(data: &Path, args: &UpArgs, journal: &Arc<Journal>) -> Result<Running, CommandError> {
+    let examples = args.examples.then(Examples::find).transpose()?;
     install::ensure(|step| say(&format!("  {step}")))?;
     let stack = Stack::start(StackConfig {
         gateways: args.gateways,
@@ -149,16 +151,22 @@ async fn start(data: &Path, args: &UpArgs, journal: &Arc<Journal>) -> Result<Run
         state.sockets = outside;
         state.info = Some(info.clone());
     })?;
-    let demo = match args.no_demo {
-        true => None,
-        false => Some(start_demo(data, args)?),
-    };
-    if let Some(demo) = &demo {
-        info.pids.insert(DEMO.into(), demo.pid());
-        journal.started(demo);
-        journal.change(|state| state.info = Some(info.clone()))?;
+    let mut beside = Vec::new();
+    if !args.no_demo {
+        beside.push(start_demo(data, args)?);
     }
-    Ok(Running { demo, stack, info })
+    if let Some(examples) = examples {
+        journal.step(EXAMPLES);
+        let (process, address) = examples.start(data, &info, args.detach).await?;
+        info.examples = Some(address);
+        beside.push(process);
+    }
+    for process in &beside {
+        info.pids.insert(process.name().to_owned(), process.pid());
+        journal.started(process);
+    }
+    journal.change(|state| state.info = Some(info.clone()))?;
+    Ok(Running { beside, stack, info })
 }
 
 /// The demo is this program again, so that it can outlive us with a detached stack.
@@ -211,7 +219,7 @@ impl Running {
                 },
                 _ = round.tick() => {}
             }
-            for process in self.stack.processes().into_iter().chain(&self.demo) {
+            for process in self.stack.processes().into_iter().chain(&self.beside) {
                 if let Some(status) = process.ended()
                     && !gone.contains(&process.pid())
                 {
@@ -228,11 +236,11 @@ impl Running {
         if let Err(error) = self.stack.revive().await {
             say(&error.to_string());
         }
-        if let Some(demo) = self.demo.as_ref().filter(|demo| !demo.is_running()) {
-            demo.restart().map_err(StackError::from)?;
+        for process in self.beside.iter().filter(|process| !process.is_running()) {
+            process.restart().map_err(StackError::from)?;
         }
         // In one step: who waits for it looks at the processes and takes the whole note.
-        let processes: Vec<&Process> = self.stack.processes().into_iter().chain(&self.demo).collect();
+        let processes: Vec<&Process> = self.stack.processes().into_iter().chain(&self.beside).collect();
         journal.change(|state| {
             processes.iter().filter_map(|process| Recorded::of(process)).for_each(|known| state.note(known));
             if let Some(info) = &mut state.info {
@@ -244,16 +252,14 @@ impl Running {
     }
 
     async fn stop(self) -> Result<(), CommandError> {
-        if let Some(demo) = &self.demo {
-            demo.terminate().await.map_err(StackError::from)?;
+        for process in &self.beside {
+            process.terminate().await.map_err(StackError::from)?;
         }
         Ok(self.stack.stop().await?)
     }
 
     fn release(self) -> PathBuf {
-        if let Some(demo) = &self.demo {
-            demo.release();
-        }
+        self.beside.iter().for_each(Process::release);
         self.stack.release()
     }
 }

@@ -203,6 +203,7 @@ impl Stack {
             redis_url: self.redis_url(),
             jwt_secret: self.keys.jwt_secret.clone(),
             api_key: self.api_key.clone(),
+            examples: None,
             pids,
         }
     }

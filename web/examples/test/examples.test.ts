@@ -1,5 +1,6 @@
 // Does each example show what is published, also when the gateway it was connected to is gone?
 
+import { get } from 'node:http'
 import { Carillon, type PublishEvent } from '@carillon/server'
 import type { Locator } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
@@ -11,7 +12,7 @@ let site: Site
 let carillon: Carillon
 let isMaimed = false
 beforeAll(async () => {
-  stack = await startStack('--gateways', '2')
+  stack = await startStack('--gateways', '2', '--examples')
   carillon = new Carillon({ url: stack.publisher, apiKey: stack.api_key })
   site = await startSite(stack)
 })
@@ -29,6 +30,15 @@ const shows = async (where: Locator, text: string) => {
   await where.getByText(text).first().waitFor({ timeout: 15_000 })
 }
 
+/** What a browser gets whose name for this machine is another's (DNS rebinding). */
+const statusAs = (host: string, port: number) =>
+  new Promise<number | undefined>((resolve, reject) => {
+    get({ host: '127.0.0.1', port, path: '/session/shop', headers: { host } }, (answer) => {
+      answer.resume()
+      resolve(answer.statusCode)
+    }).on('error', reject)
+  })
+
 /** Ends the gateway of a page without a goodbye, and waits until the page has another. */
 async function killGatewayOf({ page, node }: Visit) {
   const first = node()
@@ -37,6 +47,26 @@ async function killGatewayOf({ page, node }: Visit) {
   await until('another gateway', () => node() !== first, 20_000)
   await page.getByText('Connected', { exact: true }).first().waitFor()
 }
+
+test('`carillon up --examples` names an address that serves every page with its script, to this machine only', async () => {
+  const { examples = '' } = stack
+  expect(new URL(examples).hostname).toBe('127.0.0.1')
+  const index = await (await fetch(examples)).text()
+  for (const name of ['appointments', 'crm', 'leads', 'shop', 'school']) {
+    expect(index).toContain(`href="./${name}/"`)
+    const page = await fetch(`${examples}${name}/`)
+    const script = /src="([^"]+)"/.exec(await page.text())?.[1]
+    const answer = await fetch(new URL(script ?? '', page.url))
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/javascript'])
+  }
+  for (const path of ['..%2fserve.mjs', '%2e%2e/package.json', 'nowhere']) expect((await fetch(examples + path)).status).toBe(404)
+  expect((await fetch(`${examples}session/nobody`)).status).toBe(404)
+  // A page of somebody else can neither read a token nor press a button.
+  const foreign = await fetch(`${examples}do/shop/move`, { method: 'POST', body: '{}' })
+  expect(foreign.status).toBe(415)
+  expect((await fetch(`${examples}session/shop`)).headers.get('access-control-allow-origin')).toBeNull()
+  expect(await statusAs('evil.example', Number(new URL(examples).port))).toBe(403)
+})
 
 test('appointments: one that is booked appears, its button confirms it, and the next comes over another gateway', async () => {
   const visit = await site.open('appointments')

@@ -1,9 +1,5 @@
 // Where does a test get the pages of the examples, and a browser that forgives nothing?
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { launch } from '../../testing/pages.js'
 import type { Stack } from '../../testing/stack.js'
@@ -21,32 +17,12 @@ export interface Visit {
   node(): string
 }
 
+/** The pages as `carillon up --examples` serves them. */
 export async function startSite(stack: Stack): Promise<Site> {
-  const server = spawn(process.execPath, [fileURLToPath(new URL('../serve.mjs', import.meta.url))], {
-    env: {
-      ...process.env,
-      CARILLON_URL: stack.lb,
-      CARILLON_API_KEY: stack.api_key,
-      CARILLON_JWT_SECRET: stack.jwt_secret,
-      PORT: '0',
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const address = await firstLine(server)
+  const { examples } = stack
+  if (!examples) throw new Error('the stack serves no examples')
   const browser = await launch()
-  return {
-    open: (name) => visit(browser, `${address}${name}/`),
-    async close() {
-      await browser.close()
-      server.kill()
-      if (server.exitCode === null) await once(server, 'exit')
-    },
-  }
-}
-
-async function firstLine(server: ChildProcess): Promise<string> {
-  for await (const line of createInterface({ input: server.stdout! })) return line
-  throw new Error('the server of the examples has ended')
+  return { open: (name) => visit(browser, `${examples}${name}/`), close: () => browser.close() }
 }
 
 async function visit(browser: Browser, address: string): Promise<Visit> {
