@@ -5,6 +5,7 @@ use super::{acks, call, named, notice, opens, push, until};
 use carillon_devstack::stack::{Stack, StackConfig};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,11 +80,11 @@ fn publishers_killed_at_any_point_name_each_person_once_and_nobody_who_took_note
             for n in 0..6 {
                 let user = &users[(round * 7 + n * 17) % PEOPLE];
                 let (_, of) = &notices[round.saturating_sub(n % 3)];
-                if !acked.contains_key(&(user.clone(), *of)) {
+                if let Entry::Vacant(unsaid) = acked.entry((user.clone(), *of)) {
                     acks(&stack, tenant, user, *of).await;
                     let path = format!("/v1/position?tenant={tenant}");
                     let (_, position) = call(&stack, (tenant, None), Method::GET, &path, Value::Null).await;
-                    acked.insert((user.clone(), *of), position["seq"].as_u64().unwrap());
+                    unsaid.insert(position["seq"].as_u64().unwrap());
                 }
             }
         }
