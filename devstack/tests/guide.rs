@@ -64,6 +64,50 @@ async fn the_guide_to_the_inbox_does_what_it_says_from_beginning_to_end() {
     assert!(done("came") >= 6 && done("commands") >= 15 && done("answers") >= 9, "{:?}", reader.done);
 }
 
+/// A table of old endpoints is a promise only as far as what replaces them is tried.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_to_moving_here_does_what_it_says_and_tries_every_endpoint_of_its_table() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide/migrate.md");
+    let text = std::fs::read_to_string(page).unwrap();
+    let commands: Vec<String> = blocks(&text)
+        .into_iter()
+        .filter(|block| block.language == "sh")
+        .flat_map(|block| block.text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let replacements: Vec<(&str, &str)> = text.lines().filter_map(replacement).collect();
+    assert!(replacements.len() >= 18, "{replacements:?}");
+    for (method, path) in replacements {
+        let is_tried = commands.iter().any(|command| tries(command, method, path));
+        assert!(is_tried, "no command is {method} {path}");
+    }
+    let (reader, _) = read("migrate.md").await;
+    let done = |what| reader.done.get(what).copied().unwrap_or_default();
+    assert!(done("came") >= 8 && done("commands") >= 22 && done("answers") >= 17, "{:?}", reader.done);
+}
+
+/// What replaces an old endpoint, in a row of two columns.
+fn replacement(line: &str) -> Option<(&str, &str)> {
+    let (_, now) = line.strip_prefix("| `")?.strip_suffix("` |")?.rsplit_once("| `")?;
+    if line.matches('|').count() != 3 {
+        return None;
+    }
+    now.split_once(" /v1/").map(|(method, _)| (method, &now[method.len() + 1..]))
+}
+
+/// Whether a command is this request; `{id}` stands for a variable.
+fn tries(command: &str, method: &str, path: &str) -> bool {
+    let Some((_, rest)) = command.split_once("$URL") else { return false };
+    let asked = rest.split(['"', '?', ' ']).next().unwrap_or_default();
+    let fits = asked.split('/').count() == path.split('/').count()
+        && asked
+            .split('/')
+            .zip(path.split('/'))
+            .all(|(asked, wanted)| asked == wanted || wanted.starts_with('{') && asked.starts_with('$'));
+    let named = command.split_once("-X ").and_then(|(_, rest)| rest.split(' ').next());
+    let default = if command.contains(" -d ") { "POST" } else { "GET" };
+    fits && named.unwrap_or(default) == method
+}
+
 /// Does what a page says; with how often the application was asked.
 async fn read(page: &str) -> (Reader, usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide");
