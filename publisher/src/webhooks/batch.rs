@@ -337,7 +337,8 @@ mod tests {
         assert_eq!(sent(&mut gone), None);
         assert_eq!((gone.progress().disable, gone.progress().cursor), (Some("gone"), Seq(1)));
         let mut twice = batch(false);
-        (sent(&mut twice), sent(&mut twice));
+        sent(&mut twice);
+        sent(&mut twice);
         for (index, told) in [(0, Some("gone")), (1, None)] {
             twice.heard(index, Verdict::Gone, &attempt(), NOW, 0.5);
             assert_eq!(twice.saved().1, told, "it is told once");
