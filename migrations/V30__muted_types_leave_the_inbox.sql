@@ -88,5 +88,8 @@ BEGIN
     moved := known AND inbox_wishes(coalesce(before, '{}')) <> inbox_wishes(said);
 END $$;
 
-REVOKE ALL ON FUNCTION carillon.set_preferences, carillon.set_preference_defaults FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION carillon.set_preferences, carillon.set_preference_defaults TO carillon_publisher;
+-- The first three are called in a publisher's own name: by the generated column, and by the two that set preferences.
+REVOKE ALL ON FUNCTION carillon.inbox_default, carillon.inbox_default_or_null, carillon.inbox_wishes,
+    carillon.set_preferences, carillon.set_preference_defaults FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION carillon.inbox_default, carillon.inbox_default_or_null, carillon.inbox_wishes,
+    carillon.set_preferences, carillon.set_preference_defaults TO carillon_publisher;

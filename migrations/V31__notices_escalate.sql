@@ -93,3 +93,5 @@ BEGIN
 END $$;
 CREATE TRIGGER preferences_free_held AFTER INSERT OR UPDATE ON carillon.preferences
     FOR EACH ROW EXECUTE FUNCTION carillon.preferences_free_held();
+
+REVOKE ALL ON FUNCTION carillon.ack_waits_for_escalation, carillon.preferences_free_held FROM PUBLIC;
