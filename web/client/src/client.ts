@@ -376,15 +376,16 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     onError: (listener) => errors.add(listener),
     connect,
     ready() {
-      if (state.status === 'open') return Promise.resolve()
       if (state.status === 'idle') connect()
       return new Promise((resolve, reject) => {
-        const stop = states.add(({ status, code, reason }) => {
+        const look = ({ status, code, reason }: ConnectionState) => {
           if (status === 'open') resolve()
           else if (status === 'failed' || status === 'closed') reject(new CarillonError(code, reason))
           else return
           stop()
-        })
+        }
+        const stop = states.add(look)
+        look(state)
       })
     },
     close: () => halt('closed', 'closed', 'close() was called'),

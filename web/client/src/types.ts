@@ -195,7 +195,7 @@ export interface ClientOptions {
   readonly types?: readonly string[]
   /** Connect as soon as something is asked for (a handler, a channel, `connect()`). Default: true; else only `connect()` does. */
   readonly autoConnect?: boolean
-  /** Default: on the console as warnings, `misuse` in development only. */
+  /** Default: on the console as warnings. */
   readonly onError?: (error: CarillonError) => void
   /** Where the platform has none (Node before 22): `ws`, say. Without one it goes on over event streams. */
   readonly WebSocket?: typeof globalThis.WebSocket | undefined
@@ -248,7 +248,7 @@ export interface Client<Events extends object = AnyEvents> {
 
   /** Connects, or tries again at once. Never throws; look at `state`. */
   connect(): void
-  /** Resolves when `open`; rejects when `failed` or `closed`. */
+  /** Resolves when `open`; rejects when `failed` or `closed`, also if it is so already. */
   ready(): Promise<void>
   /** Ends the connection; handlers stay, and `connect()` goes on after the last event. */
   close(): void
@@ -311,7 +311,7 @@ export interface Channel<Events extends object = AnyEvents> {
   on<P extends Pattern<Events>>(pattern: P, handler: Handler<Events, Matching<Events, P>>, options?: HandlerOptions): Unsubscribe
   /** Stay in the channel without a handler. */
   join(): Unsubscribe
-  /** Live from this position on. Rejects with `forbidden` and other codes of the server. */
+  /** Live from this position on. Pending until something listens in the channel or `join()` is held; rejects with `forbidden` and other codes of the server. */
   ready(): Promise<Position>
   /** Why the client is not in the channel although something listens to it, or null. */
   readonly error: CarillonError | null
@@ -403,7 +403,7 @@ export interface Live<State> {
   readonly snapshot: LiveSnapshot<State>
   /** It loads with the first listener and ends with the last. */
   on(listener: (snapshot: LiveSnapshot<State>) => void): Unsubscribe
-  /** Loads again; resolves when it is live. */
+  /** Loads again; resolves when that has ended: look at `snapshot.status`. Does nothing while nobody listens. */
   reload(): Promise<void>
   /** An optimistic change: shown at once. Returns what takes it back. The next `load` replaces it. */
   patch(change: (value: State) => State): Unsubscribe

@@ -2,7 +2,7 @@
 
 import type { InboxFilter, InboxItem } from '@carillon/client'
 import { useInbox, useInboxSummary } from '@carillon/react'
-import { Fragment, type KeyboardEvent, type ReactNode, useId, useRef, useState } from 'react'
+import { Fragment, type KeyboardEvent, type MouseEvent, type ReactNode, useId, useRef, useState } from 'react'
 import { Feed } from './feed.js'
 import { IconButton } from './icons.js'
 import { Item, type ItemActions } from './item.js'
@@ -15,8 +15,8 @@ export interface InboxProps extends LookProps {
   kinds?: readonly { type: string; label: string }[]
   /** Draws an entry in place of the usual; wrap it into an `article`. */
   renderItem?: (item: InboxItem, actions: ItemActions) => ReactNode
-  /** An entry's link was followed. `preventDefault` is yours where a router leads there. */
-  onOpen?: (item: InboxItem) => void
+  /** An entry's link was followed. Call `click.preventDefault()` where a router leads there. */
+  onOpen?: (item: InboxItem, click?: MouseEvent) => void
   /** What the preferences offer; false: no preferences. Default: the `kinds`. */
   preferences?: PreferencesPaneProps['kinds'] | false
 }
@@ -54,9 +54,9 @@ export function Inbox({ kinds = [], renderItem, onOpen, preferences = kinds, ...
       remove: () => act(inbox.remove(seq), t.didRemove, () => inbox.restore(seq)),
       snooze: (until) => act(inbox.snooze(seq, until), t.didSnooze, () => inbox.snooze(seq, null)),
       confirm: () => act(inbox.ack(seq)),
-      open: () => {
+      open: (click) => {
         if (!item.read) act(inbox.read(seq))
-        onOpen?.(item)
+        onOpen?.(item, click)
       },
     }
   }

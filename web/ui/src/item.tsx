@@ -1,7 +1,7 @@
 // What does one entry of the inbox show, and what can be done with it?
 
 import type { InboxItem } from '@carillon/client'
-import { useId } from 'react'
+import { type MouseEvent, useId } from 'react'
 import { Icon, IconButton } from './icons.js'
 import type { Used } from './look.js'
 import { relative, whole } from './time.js'
@@ -15,8 +15,8 @@ export interface ItemActions {
   remove(): void
   snooze(until: Date): void
   confirm(): void
-  /** Follows its `action`: marks it read, and tells `onOpen`. */
-  open(): void
+  /** Its link was followed: marks it read, and tells `onOpen`. */
+  open(click?: MouseEvent): void
 }
 
 /** Where a click may lead: a page, and nothing that runs. */

@@ -2,7 +2,7 @@
 
 import type { CarillonEvent, Client, PreferencesTest } from '@carillon/client'
 import { useClient, useNotice } from '@carillon/react'
-import { useCallback, useEffect, useState } from 'react'
+import { type MouseEvent, useCallback, useEffect, useState } from 'react'
 import { showOnDesktop } from './desktop.js'
 import { IconButton } from './icons.js'
 import { safeLink } from './item.js'
@@ -13,8 +13,8 @@ export interface ToasterProps extends LookProps {
   duration?: number
   /** How many are shown at a time; the oldest go first. Default 3. */
   limit?: number
-  /** A toast's link was followed. */
-  onOpen?: (event: CarillonEvent) => void
+  /** A toast's link was followed, or the browser's notification was clicked (without `click`). Call `click.preventDefault()` where a router leads there. */
+  onOpen?: (event: CarillonEvent, click?: MouseEvent) => void
 }
 
 /** How long the service's word on a type holds. Quiet hours begin by the minute. */
@@ -46,10 +46,10 @@ export function Toaster({ duration = 6000, limit = 3, onOpen, ...own }: ToasterP
   const client = useClient()
   const [shown, setShown] = useState<readonly CarillonEvent[]>([])
   const close = useCallback((event: CarillonEvent) => setShown((now) => now.filter((one) => one !== event)), [])
-  const open = (event: CarillonEvent) => {
+  const open = (event: CarillonEvent, click: MouseEvent) => {
     client.inbox.read(event.seq).catch(() => {})
     close(event)
-    onOpen?.(event)
+    onOpen?.(event, click)
   }
   useNotice((event) => {
     // Without an answer it stands in the inbox, and the bell counts it.
@@ -99,7 +99,7 @@ interface ToastProps {
   closeLabel: string
   urgentLabel: string
   onClose: (event: CarillonEvent) => void
-  onOpen: (event: CarillonEvent) => void
+  onOpen: (event: CarillonEvent, click: MouseEvent) => void
 }
 
 function Toast({ event, duration, closeLabel, urgentLabel, onClose, onOpen }: ToastProps) {
@@ -127,7 +127,7 @@ function Toast({ event, duration, closeLabel, urgentLabel, onClose, onOpen }: To
         <p className="crln-title">
           {isUrgent(event) && <strong className="crln-urgent">{urgentLabel}</strong>}
           {link ? (
-            <a href={link} onClick={() => onOpen(event)}>
+            <a href={link} onClick={(click) => onOpen(event, click)}>
               <bdi>{title}</bdi>
             </a>
           ) : (

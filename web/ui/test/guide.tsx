@@ -31,7 +31,13 @@ export function App() {
         <header>
           <ConnectionStatus />
           <PresenceList channel="branch:1" />
-          <Bell kinds={kinds} onOpen={(item) => navigate(item.action ?? '/')} />
+          <Bell
+            kinds={kinds}
+            onOpen={(item, click) => {
+              click?.preventDefault()
+              navigate(item.action ?? '/')
+            }}
+          />
         </header>
         <Toaster />
       </CarillonLook>
