@@ -76,7 +76,9 @@ const NEXT: &str = people!(
         UNION SELECT f.user_id FROM n, unnest(n.channels) AS c(channel) CROSS JOIN LATERAL (
             SELECT f.user_id FROM carillon.followers f
             WHERE f.tenant_id = $1 AND f.channel = c.channel AND f.user_id > $3 AND f.since < $2 ORDER BY f.user_id LIMIT $4) AS f
-        UNION SELECT d.user_id FROM n CROSS JOIN LATERAL (
+        UNION SELECT d.user_id FROM (
+            SELECT * FROM n WHERE EXISTS (SELECT FROM unnest(n.channels) AS c(channel) WHERE c.channel NOT LIKE 'user:%')
+        ) AS n CROSS JOIN LATERAL (
             SELECT DISTINCT d.user_id FROM carillon.devices d
             WHERE d.tenant_id = $1 AND d.user_id > $3 AND d.channels && n.channels AND d.first_seen <= n.at
             ORDER BY d.user_id LIMIT $4) AS d
@@ -94,9 +96,10 @@ DELETE FROM carillon.escalations_held WHERE tenant_id = $1 AND seq = $2 AND step
 const HOLD: &str = "
 INSERT INTO carillon.escalations_held (tenant_id, seq, step, user_id, due_at)
 SELECT $1, $2, $3, h.user_id, h.due_at FROM unnest($4::text[], $5::timestamptz[]) AS h(user_id, due_at)";
-/// Moves the cursor. With people left it is due at once; else when the first of those is that are held.
+/// Moves the cursor. With people left it is due at once, after all that are due by now: many pages of one tenant delay nobody else. Else it
+/// is due when the first of those is that are held.
 const MOVE: &str = "
-UPDATE carillon.escalations SET looked_to = $4, told = told + $5, due_at = CASE WHEN $4::text IS NOT NULL THEN due_at
+UPDATE carillon.escalations SET looked_to = $4, told = told + $5, due_at = CASE WHEN $4::text IS NOT NULL THEN clock_timestamp()
     ELSE (SELECT min(h.due_at) FROM carillon.escalations_held h WHERE h.tenant_id = $1 AND h.seq = $2 AND h.step = $3) END
 WHERE tenant_id = $1 AND seq = $2 AND step = $3";
 /// Ends a step: its notice is in no inbox any more.

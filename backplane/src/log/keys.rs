@@ -56,7 +56,7 @@ pub struct KeyEntry {
 const MAKE: &str = "SELECT carillon.create_api_key($1, $2, $3, $4, $5, $6, $7)";
 const LIST: &str = "SELECT * FROM carillon.list_api_keys($1, $2, $3, $4)";
 const CHANGE: &str = "SELECT carillon.change_api_key($1, $2, $3, $4)";
-const ROTATE: &str = "SELECT carillon.rotate_api_key($1, $2, $3, $4, $5)";
+const ROTATE: &str = "SELECT carillon.rotate_api_key($1, $2, $3, $4, $5, $6)";
 const END: &str = "SELECT carillon.revoke_api_key($1, $2)";
 const USED: &str = "SELECT carillon.note_key_use($1)";
 const SET_KEY: &str = "SELECT set_config('carillon.api_key', $1, true)";
@@ -69,6 +69,19 @@ INSERT INTO carillon.api_keys (id, hash, tenant_id, scopes, expires_at)
 VALUES ($1, $2, $3, $4, to_timestamp($5::bigint))";
 const ENROL: &str = "SELECT carillon.enrol_gateway($1, $2)";
 const REVOKE: &str = "UPDATE carillon.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL";
+
+/// What came of a change of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyChange {
+    /// It is so.
+    Done,
+    /// There is no key of that id that works.
+    NoKey,
+    /// There are as many that work as may be.
+    TooMany,
+    /// Whoever asks does so with a key that has ended.
+    Ended,
+}
 
 impl Log {
     /// The key of that id, unless it was revoked or has expired.
@@ -119,16 +132,22 @@ impl Log {
         .await
     }
 
-    /// Makes a key of a tenant, or of all; false: there are `most` that work.
+    /// Makes a key of a tenant, or of all, if there are not `most` that work.
     pub async fn make_api_key(
         &self,
         (id, hash): (&str, &[u8; 32]),
         tenant: Option<&TenantId>,
         (name, scopes, expires_at): (Option<&str>, &[&str], Option<Timestamp>),
         most: u32,
-    ) -> Result<bool, LogError> {
+    ) -> Result<KeyChange, LogError> {
         let (of, most, hash) = (tenant.map(TenantId::as_str), most as i32, hash.as_slice());
-        self.about_key(tenant, MAKE, &[&id, &hash, &of, &scopes, &name, &expires_at, &most]).await
+        self.about_key(
+            tenant,
+            MAKE,
+            &[&id, &hash, &of, &scopes, &name, &expires_at, &most],
+            KeyChange::TooMany,
+        )
+        .await
     }
 
     /// The keys of a tenant, or those for all: at most `most` after one by id, or the one of an id.
@@ -159,35 +178,36 @@ impl Log {
         Ok(rows.iter().map(entry).collect())
     }
 
-    /// Gives a key another name and another end; false: there is none that works.
+    /// Gives a key another name and another end. One that was replaced ends no later than it would have.
     pub async fn change_api_key(
         &self,
         tenant: Option<&TenantId>,
         id: &str,
         name: Option<&str>,
         expires_at: Option<Timestamp>,
-    ) -> Result<bool, LogError> {
+    ) -> Result<KeyChange, LogError> {
         let of = tenant.map(TenantId::as_str);
-        self.about_key(tenant, CHANGE, &[&id, &of, &name, &expires_at]).await
+        self.about_key(tenant, CHANGE, &[&id, &of, &name, &expires_at], KeyChange::NoKey).await
     }
 
-    /// Makes a key that may do what another may, which goes on for `overlap` seconds; false: there is none that works and was not
-    /// replaced.
+    /// Makes a key that may do what another may, which goes on for `overlap` seconds, if there are not `most` that work.
     pub async fn rotate_api_key(
         &self,
         tenant: Option<&TenantId>,
         id: &str,
         (fresh, hash): (&str, &[u8; 32]),
         overlap: u32,
-    ) -> Result<bool, LogError> {
+        most: u32,
+    ) -> Result<KeyChange, LogError> {
         let (of, hash, overlap) = (tenant.map(TenantId::as_str), hash.as_slice(), i64::from(overlap));
-        self.about_key(tenant, ROTATE, &[&id, &of, &fresh, &hash, &overlap]).await
+        let most = most as i32;
+        self.about_key(tenant, ROTATE, &[&id, &of, &fresh, &hash, &overlap, &most], KeyChange::TooMany).await
     }
 
-    /// Ends a key of a tenant, or one for all; false: there is none that works.
-    pub async fn end_api_key(&self, tenant: Option<&TenantId>, id: &str) -> Result<bool, LogError> {
+    /// Ends a key of a tenant, or one for all.
+    pub async fn end_api_key(&self, tenant: Option<&TenantId>, id: &str) -> Result<KeyChange, LogError> {
         let of = tenant.map(TenantId::as_str);
-        self.about_key(tenant, END, &[&id, &of]).await
+        self.about_key(tenant, END, &[&id, &of], KeyChange::NoKey).await
     }
 
     /// A key was proven just now.
@@ -205,11 +225,17 @@ impl Log {
         tenant: Option<&TenantId>,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<bool, LogError> {
+        refused: KeyChange,
+    ) -> Result<KeyChange, LogError> {
         let client = self.client(Work::Ask, "key").await?;
         let scope = tenant.map(TenantId::as_str).into_iter();
         let rows = scoped_as(client, scope, self.actor.as_deref(), sql, params).await?;
-        Ok(rows.first().is_some_and(|row| row.get(0)))
+        Ok(match rows.first().map(|row| row.get(0)) {
+            None => KeyChange::NoKey,
+            Some(None) => KeyChange::Ended,
+            Some(Some(true)) => KeyChange::Done,
+            Some(Some(false)) => refused,
+        })
     }
 
     /// Ends a key; false when there is none of that id that still works.

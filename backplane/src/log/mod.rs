@@ -84,7 +84,7 @@ pub use inbox::{
     MOST_FOLLOWED, Mark, Marked, NoticePerson, NoticeState, NoticeStep, NoticeText, Retracted, Shown, Sight,
     TypeSays, View, Watermarks, Who,
 };
-pub use keys::{ApiKey, KeyEntry};
+pub use keys::{ApiKey, KeyChange, KeyEntry};
 pub use latest::{LATEST_ROWS, LatestPage};
 pub use limits::StoredLimits;
 pub use maintenance::{Dropped, ForgottenKeys, Maintenance, PartitionState};

@@ -17,8 +17,8 @@ pub(super) struct Drafted {
 }
 
 /// Reads what was claimed. Of two events with one id in a tenant the second waits for the next time: the append would not see that it
-/// is a repeat. `bad` are events that the database refused. When templates have done all that they may in a move, the rest waits for the
-/// next one.
+/// is a repeat. `bad` are events that the database refused. When the templates of a tenant have done its part of what they may in a move, its
+/// rest waits for the next one.
 pub(super) fn read(
     claimed: Vec<Outboxed>,
     bad: &HashMap<i64, String>,
@@ -26,25 +26,28 @@ pub(super) fn read(
     fresh_id: impl Fn() -> EventId,
 ) -> Drafted {
     let mut drafted = Drafted { tenants: BTreeMap::new(), parked: Vec::new() };
-    let (mut ids, mut repeated, mut work) = (HashSet::new(), HashSet::new(), Work::default());
+    let (mut ids, mut waiting) = (HashSet::new(), HashSet::new());
+    let tenants = claimed.iter().map(|row| &row.tenant).collect::<HashSet<_>>().len();
+    let mut works = HashMap::new();
     for row in claimed {
         let (id, tenant) = (row.id, row.tenant.clone());
-        if repeated.contains(&tenant) {
-            continue;
-        }
+        let work = works.entry(tenant.clone()).or_insert_with(|| Work::of_one(tenants));
         if work.is_spent() {
-            break;
+            waiting.insert(tenant.clone());
+        }
+        if waiting.contains(&tenant) {
+            continue;
         }
         if let Some(detail) = bad.get(&id) {
             drafted.parked.push(Parking { id, reason: "refused", detail: detail.clone() });
             continue;
         }
-        match draft::append(row, types, &mut work, &fresh_id) {
+        match draft::append(row, types, work, &fresh_id) {
             Err(parking) => drafted.parked.push(parking),
             Ok(append) => {
                 let key = append.key.as_ref().map(|key| key.name.clone());
                 if key.is_some_and(|key| !ids.insert((append.tenant.clone(), key))) {
-                    repeated.insert(tenant);
+                    waiting.insert(tenant);
                 } else {
                     drafted.tenants.entry(append.tenant.clone()).or_default().push((id, append));
                 }
@@ -91,6 +94,11 @@ impl Drafted {
 mod tests {
     use super::super::draft::tests::row;
     use super::*;
+    use crate::types::TypeSet;
+    use crate::types::set::OwnTypes;
+    use carillon_backplane::log::{StoredType, StoredTypes};
+    use serde_json::json;
+    use std::sync::Arc;
 
     fn fresh() -> EventId {
         EventId::new("fresh").unwrap()
@@ -114,6 +122,23 @@ mod tests {
         assert!(plan.parked.is_empty());
         let requests: Vec<u32> = plan.appends.iter().map(|(_, append)| append.request).collect();
         assert_eq!(requests, [0, 1, 2], "each is stored by itself");
+    }
+
+    #[test]
+    fn templates_of_one_tenant_hold_back_nobody_else() {
+        let definition = json!({"title": "{% for n in range(900) %}{% endfor %}paid"}).to_string();
+        let stored =
+            StoredTypes { version: 1, types: vec![StoredType { kind: "order.paid".into(), definition }] };
+        let set = TypeSet::new(Some(Arc::new(OwnTypes::stored(&stored))), None);
+        let mut types = TypesOf::default();
+        types.add(TenantId::new("acme").unwrap(), set);
+        let notice = |id| Outboxed { notify: Some("{}".into()), ..row(id, "acme", None) };
+        let rows = || (1..=400).map(notice).chain([row(500, "other", None)]).collect();
+        let plan = read(rows(), &HashMap::new(), &types, fresh).plan();
+        let went = ids(&plan);
+        assert!(went.len() > 2 && went.len() < 300, "a part of its own: {}", went.len());
+        assert_eq!((went[0], went.last()), (1, Some(&500)));
+        assert!(plan.parked.is_empty(), "{:?}", plan.parked.first());
     }
 
     #[test]

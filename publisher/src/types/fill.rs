@@ -49,6 +49,11 @@ impl Default for Work {
 }
 
 impl Work {
+    /// An equal part for one of so many tenants, at least that of one notice.
+    pub fn of_one(tenants: usize) -> Self {
+        Self { of_notice: OF_NOTICE, of_request: (OF_REQUEST / tenants.max(1) as u64).max(OF_NOTICE) }
+    }
+
     fn next_notice(&mut self) {
         self.of_notice = OF_NOTICE;
     }

@@ -16,7 +16,7 @@ use axum::extract::{Path, Request, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use carillon_backplane::api_key::Fresh;
-use carillon_backplane::log::Owner;
+use carillon_backplane::log::{KeyChange, Owner};
 use carillon_protocol::TenantId;
 use carillon_protocol::ident::plain_text;
 use http::{StatusCode, Uri};
@@ -173,10 +173,7 @@ pub(super) async fn create(
     let _turn = app.reads.reader(owner.name(), &caller.name()).turn().await?;
     let log = app.log.acting(&caller.name());
     let whose = (name.as_deref(), scopes.as_slice(), expires_at);
-    if !app.health.ask(log.make_api_key((&fresh.id, &fresh.hash), owner.tenant(), whose, MOST)).await? {
-        let detail = format!("there are {MOST} keys that work, and no more may be: end some");
-        return Err(prepare::invalid(vec![Fault::at("", FaultCode::TooMany, detail)]));
-    }
+    done(app.health.ask(log.make_api_key((&fresh.id, &fresh.hash), owner.tenant(), whose, MOST)).await?)?;
     made(&app, &caller, &owner, fresh, "API key created").await
 }
 
@@ -231,9 +228,7 @@ pub(super) async fn change(
     app.health.check_writing()?;
     let _turn = app.reads.reader(owner.name(), &caller.name()).turn().await?;
     let log = app.log.acting(&caller.name());
-    if !app.health.ask(log.change_api_key(owner.tenant(), &id, name.as_deref(), expires_at)).await? {
-        return Err(missing());
-    }
+    done(app.health.ask(log.change_api_key(owner.tenant(), &id, name.as_deref(), expires_at)).await?)?;
     Ok(Json(stored(&app, &owner, &id).await?))
 }
 
@@ -297,9 +292,7 @@ pub(super) async fn rotate(
     let _turn = app.reads.reader(owner.name(), &caller.name()).turn().await?;
     let log = app.log.acting(&caller.name());
     let made_of = (fresh.id.as_str(), &fresh.hash);
-    if !app.health.ask(log.rotate_api_key(owner.tenant(), &id, made_of, overlap as u32)).await? {
-        return Err(missing());
-    }
+    done(app.health.ask(log.rotate_api_key(owner.tenant(), &id, made_of, overlap as u32, MOST)).await?)?;
     made(&app, &caller, &owner, fresh, "API key rotated").await
 }
 
@@ -336,9 +329,7 @@ pub(super) async fn revoke(
     let id = id(path)?;
     app.health.check_writing()?;
     let _turn = app.reads.reader(owner.name(), &caller.name()).turn().await?;
-    if !app.health.ask(app.log.acting(&caller.name()).end_api_key(owner.tenant(), &id)).await? {
-        return Err(missing());
-    }
+    done(app.health.ask(app.log.acting(&caller.name()).end_api_key(owner.tenant(), &id)).await?)?;
     tracing::info!(tenant = owner.name(), id, by = caller.name(), "API key ended");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -356,6 +347,20 @@ fn id(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     let text = path.ok().map(|Path(text)| text);
     let is_id = |text: &String| text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric());
     text.filter(is_id).ok_or_else(missing)
+}
+
+fn done(change: KeyChange) -> Result<(), Problem> {
+    match change {
+        KeyChange::Done => Ok(()),
+        KeyChange::NoKey => Err(missing()),
+        KeyChange::TooMany => {
+            let detail = format!("there are {MOST} keys that work, and no more may be: end some");
+            Err(prepare::invalid(vec![Fault::at("", FaultCode::TooMany, detail)]))
+        }
+        KeyChange::Ended => {
+            Err(Problem::new(Code::CredentialsInvalid, "the API key of this request has ended"))
+        }
+    }
 }
 
 fn missing() -> Problem {
