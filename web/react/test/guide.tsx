@@ -23,7 +23,10 @@ export function App() {
   return (
     <CarillonProvider
       client={() =>
-        createClient({ url: 'https://events.example.com', getToken: () => fetch('/carillon-token').then((answer) => answer.text()) })
+        createClient({
+          url: 'https://events.example.com',
+          getToken: () => fetch('/carillon-token').then((answer) => answer.text()),
+        })
       }
     >
       <Appointments branch="1" />
