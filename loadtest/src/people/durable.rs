@@ -1,10 +1,12 @@
 //! How soon is what a person publishes in the log, by a `publish` frame beside `POST /v1/events`?
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::alone;
 use super::member::Member;
@@ -16,6 +18,8 @@ use crate::http::Poster;
 use crate::latency::{Latency, Percentiles};
 use crate::table::Table;
 
+/// How far apart what one person publishes begins at least: a gateway ends connections that send more than 50 frames a second for long.
+const SPACING: Duration = Duration::from_millis(25);
 const RULE: &str = r#"{"subscribe":["anyone"],"publish":["anyone"],"durable":true,"rate":1000}"#;
 
 /// `carillon-loadtest durable`
@@ -111,13 +115,20 @@ async fn together<T: 'static>(
     Ok(done)
 }
 
+fn pace() -> Interval {
+    let mut next = interval(SPACING);
+    next.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    next
+}
+
 /// One after another, each as a frame.
 async fn frames(member: Rc<Member>, events: u32) -> Result<Latency, Failure> {
     let frame = format!(
         r#"{{"type":"publish","id":2,"channel":"{CHANNEL}","echo":false,"event":{{"type":"note.added","data":{{"text":"as said on the phone"}}}}}}"#
     );
-    let mut latency = Latency::new()?;
+    let (mut latency, mut next) = (Latency::new()?, pace());
     for _ in 0..events {
+        next.tick().await;
         let begun = monotonic_ns();
         member.ask(&frame).await.map_err(Failure::Publish)?;
         latency.between(begun, monotonic_ns());
@@ -130,8 +141,9 @@ async fn posts(mut poster: Poster, events: u32) -> Result<(Latency, Poster), Fai
     let event = format!(
         r#"{{"type":"note.added","channels":["{CHANNEL}"],"data":{{"text":"as said on the phone"}}}}"#
     );
-    let mut latency = Latency::new()?;
+    let (mut latency, mut next) = (Latency::new()?, pace());
     for _ in 0..events {
+        next.tick().await;
         let begun = monotonic_ns();
         poster.post(Bytes::from(event.clone())).await?;
         latency.between(begun, monotonic_ns());
