@@ -40,6 +40,7 @@ pub mod maintenance;
 mod members;
 pub mod metrics;
 pub mod outbox;
+mod own_event;
 pub mod preferences;
 pub mod presence;
 pub mod projector;

@@ -1,28 +1,14 @@
 //! Who of these people is named, for whom is it quiet, and what does the event say? (pure)
 
+use crate::own_event::own_event;
 use crate::preferences::{Document, Settings, Way};
 use crate::types::Definition;
 use carillon_backplane::log::{Escalating, EscalationPlan, Missing};
 use carillon_protocol::escalation::{CHANNEL, UNACKNOWLEDGED, after_text};
 use carillon_protocol::event::{NewEvent, Priority};
-use carillon_protocol::{Channel, EventId};
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
-
-const SOURCE: &str = "carillon";
-
-#[derive(Serialize)]
-struct Body<'a> {
-    specversion: &'static str,
-    id: &'a str,
-    source: &'static str,
-    r#type: &'static str,
-    time: &'a str,
-    subject: &'a str,
-    priority: &'static str,
-    data: Data<'a>,
-}
 
 #[derive(Serialize)]
 struct Data<'a> {
@@ -91,56 +77,33 @@ fn event(
     known: &Escalating,
     people: Vec<&Missing>,
     priority: Priority,
-    (id, now): (&str, Timestamp),
+    at: (&str, Timestamp),
 ) -> Option<NewEvent> {
-    let time = format!("{now:.3}");
     let people = people.into_iter().map(|it| Person {
         user: &it.user,
         delivered: it.delivered,
         seen: it.seen,
         read: it.read,
     });
-    let body = Body {
-        specversion: "1.0",
-        id,
-        source: SOURCE,
-        r#type: UNACKNOWLEDGED,
-        time: &time,
-        subject: &known.id,
-        priority: priority.as_str(),
-        data: Data {
-            notice: Notice {
-                id: &known.id,
-                seq: known.seq.0,
-                r#type: &known.kind,
-                title: &known.title,
-                action: known.action.as_deref(),
-                group: known.group.as_deref(),
-                priority: priority.as_str(),
-                time: known.time.to_string(),
-            },
-            step: known.step,
-            after: after_text(known.after),
-            to: format!("webhook:{}", known.webhook),
-            who: &known.who,
-            people: people.collect(),
-            more: known.more,
+    let data = Data {
+        notice: Notice {
+            id: &known.id,
+            seq: known.seq.0,
+            r#type: &known.kind,
+            title: &known.title,
+            action: known.action.as_deref(),
+            group: known.group.as_deref(),
+            priority: priority.as_str(),
+            time: known.time.to_string(),
         },
+        step: known.step,
+        after: after_text(known.after),
+        to: format!("webhook:{}", known.webhook),
+        who: &known.who,
+        people: people.collect(),
+        more: known.more,
     };
-    Some(NewEvent {
-        id: EventId::new(id).ok()?,
-        kind: UNACKNOWLEDGED.to_owned(),
-        source: SOURCE.to_owned(),
-        subject: Some(known.id.clone()),
-        actor: None,
-        priority: Some(priority),
-        channels: vec![Channel::new(CHANNEL).ok()?],
-        body: serde_json::to_string(&body).ok()?,
-        time,
-        traceparent: None,
-        latest: None,
-        notice: None,
-    })
+    own_event((UNACKNOWLEDGED, CHANNEL), at, &known.id, priority, data)
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 //! By an event in its own log, so that pages, back ends and its other webhooks can have it. It is stored after the webhook was
 //! disabled: whoever dies in between has written it into the service's log alone.
 
+use crate::own_event::own_event;
 use carillon_backplane::log::{Append, Log, LogError};
+use carillon_protocol::TenantId;
 use carillon_protocol::event::{NewEvent, Priority};
-use carillon_protocol::{Channel, EventId, TenantId};
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
@@ -13,20 +14,6 @@ use uuid::Uuid;
 /// Where it goes.
 const CHANNEL: &str = "carillon:webhooks";
 const KIND: &str = "carillon.webhook.disabled";
-const SOURCE: &str = "carillon";
-
-#[derive(Serialize)]
-struct Body<'a> {
-    specversion: &'static str,
-    id: &'a str,
-    source: &'static str,
-    r#type: &'static str,
-    time: &'a str,
-    subject: &'a str,
-    priority: &'static str,
-    data: Data<'a>,
-}
-
 #[derive(Serialize)]
 struct Data<'a> {
     webhook: &'a str,
@@ -49,31 +36,7 @@ pub(super) async fn disabled(
 
 /// The event; nothing of it can be missing.
 fn event(webhook: &str, reason: &str, id: &str, now: Timestamp) -> Option<NewEvent> {
-    let time = format!("{now:.3}");
-    let body = Body {
-        specversion: "1.0",
-        id,
-        source: SOURCE,
-        r#type: KIND,
-        time: &time,
-        subject: webhook,
-        priority: Priority::High.as_str(),
-        data: Data { webhook, reason },
-    };
-    Some(NewEvent {
-        id: EventId::new(id).ok()?,
-        kind: KIND.to_owned(),
-        source: SOURCE.to_owned(),
-        subject: Some(webhook.to_owned()),
-        actor: None,
-        priority: Some(Priority::High),
-        channels: vec![Channel::new(CHANNEL).ok()?],
-        body: serde_json::to_string(&body).ok()?,
-        time,
-        traceparent: None,
-        latest: None,
-        notice: None,
-    })
+    own_event((KIND, CHANNEL), (id, now), webhook, Priority::High, Data { webhook, reason })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ import { until } from '../../testing/stack.js'
 import { type CarillonEvent, type Client, type ClientOptions, createClient } from '../src/index.js'
 import { createStream } from '../src/stream.js'
 import type { Frame } from '../src/transport.js'
+import { locks } from './fake-locks.js'
 
 const token = `h.${Buffer.from(JSON.stringify({ sub: 'anna', tenant: 't', exp: 4e9 })).toString('base64url')}.s`
 
@@ -92,41 +93,6 @@ class FakeSocket {
   close() {
     this.readyState = 3
     server.sockets = server.sockets.filter((one) => one !== this)
-  }
-}
-
-/** Web Locks, of one name. */
-function locks() {
-  let held: { reject(error: Error): void } | null = null
-  let waiting: (() => void)[] = []
-  const free = () => waiting.shift()?.()
-  return {
-    query: async () => ({}),
-    request: (_name: string, { steal, signal }: LockOptions, then: () => unknown) =>
-      new Promise((resolve, reject) => {
-        const grant = () => {
-          if (signal?.aborted) return free()
-          const mine = { reject }
-          held = mine
-          Promise.resolve(then()).then((value) => {
-            if (held === mine) {
-              held = null
-              free()
-            }
-            resolve(value)
-          }, reject)
-        }
-        const aborted = () => new DOMException('', 'AbortError')
-        signal?.addEventListener('abort', () => reject(aborted()))
-        if (steal) {
-          held?.reject(aborted())
-          held = null
-        }
-        held ? waiting.push(grant) : grant()
-      }),
-    stop() {
-      waiting = []
-    },
   }
 }
 
