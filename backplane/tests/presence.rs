@@ -103,3 +103,38 @@ async fn what_a_gateway_is_just_writing_anew_is_not_taken_for_the_whole() {
         tokio::time::timeout(PATIENCE, reader.channel(&tenant, &room, None, 10)).await.unwrap().unwrap();
     assert_eq!((page.count, page.stale), (0, false));
 }
+
+/// Another gateway that took this one for dead takes away what is left of it, in the middle of its writing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_away_while_it_was_written_anew_is_not_said_to_be_there() {
+    let redis = Redis::start();
+    let (store, other) =
+        (PresenceStore::connect(&redis.config()).unwrap(), PresenceStore::connect(&redis.config()).unwrap());
+    up(&store).await;
+    up(&other).await;
+    let (tenant, room, me) = (tenant("a"), channel("room:1"), origin("gateway-1"));
+    let all = people(0..1_200, &room);
+    let (mut cut, mut whole) = (0, 0);
+    for round in 0..1_000 {
+        let n = round + 1;
+        let forgetting = async {
+            tokio::time::sleep(Duration::from_micros(round * 7_919 % 20_000)).await;
+            other.forget(&tenant, &me).await.unwrap();
+        };
+        let writing = store.write_anew(&tenant, &me, n, &all, Bytes::from_static(b"x"));
+        let ((), written) = tokio::join!(forgetting, writing);
+        let found = store.read(&tenant, &me).await.unwrap().map(|(_, people)| people.len());
+        match (written.unwrap(), found) {
+            (true, None) => {}
+            (true, Some(found)) => {
+                assert_eq!(found, all.len(), "it was said to be there as a whole");
+                whole += 1;
+            }
+            (false, _) => cut += 1,
+        }
+        if cut > 5 && whole > 5 {
+            break;
+        }
+    }
+    assert!(cut > 0 && whole > 0, "both were met: {cut} cut, {whole} whole");
+}

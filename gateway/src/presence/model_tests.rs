@@ -5,7 +5,7 @@
 //! empty. After some quiet seconds every node and every watcher knows exactly who is here. `PRESENCE_SEED=n` runs one seed again,
 //! `PRESENCE_SEEDS=n` so many.
 
-use super::other::Stored;
+use super::other::{Read, Stored};
 use super::own::Writing;
 use super::roster::{Limits, Update};
 use super::state::{Effect, Event, Presence};
@@ -70,8 +70,18 @@ struct Node {
 
 enum Asked {
     Write(Writing),
+    /// The second part of writing everything anew: the number, and the word to all.
+    End {
+        n: u64,
+        first: Option<(Place, Entry)>,
+    },
     Heads,
-    Read { of: Origin, n: Option<u64>, half: Vec<(Channel, UserId, u64, Entry)>, phase: u8 },
+    Read {
+        of: Origin,
+        n: Option<u64>,
+        half: Vec<(Channel, UserId, u64, Entry)>,
+        phase: u8,
+    },
     Forget(Origin),
 }
 

@@ -12,6 +12,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 const KEPT: usize = 1_000;
 /// How long a change that the list of heads knows of may still be on its way.
 pub(super) const ON_ITS_WAY_MS: u64 = 500;
+/// How long after a read that failed the hash is read again.
+const READ_AGAIN_MS: u64 = 500;
+/// A living node writes its hash anew when it finds it missing; if it has not done so for so long, it has nobody.
+const UNWRITTEN_MS: u64 = 12_000;
 /// A node that is not among the living for so long is gone: its people have at least this time, whatever their grace.
 pub(super) const ABSENT_MS: u64 = 5_000;
 
@@ -23,6 +27,8 @@ pub(super) struct Other {
     /// Of the last change that is known; none before the hash was read.
     n: Option<u64>,
     is_reading: bool,
+    /// The read failed, and the next one begins then.
+    read_again_ms: Option<u64>,
     /// What came while the hash is read, or before it could be.
     kept: VecDeque<Change>,
     /// Since when it is not among the living.
@@ -33,6 +39,21 @@ pub(super) struct Other {
     head: Option<u64>,
     /// Its people were let go, because it died. Should it live, it is read as one that nothing is known of.
     is_dropped: bool,
+    /// Whether it is known to be among the living.
+    is_living: bool,
+    /// Since when its hash is not there although it lives.
+    unwritten_ms: Option<u64>,
+}
+
+/// What came of reading a node's hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// It was read as a whole.
+    Whole(Stored),
+    /// It is not there, or not written as a whole yet.
+    Absent,
+    /// Redis did not answer: whether it is there is not known.
+    Failed,
 }
 
 /// A node's hash as it was read.
@@ -146,9 +167,25 @@ impl Other {
         was
     }
 
-    /// The hash was read; none if it is not there, or not whole yet: then what is known stays.
-    pub(super) fn stored(&mut self, stored: Option<Stored>, now_ms: u64) -> Heard {
+    /// Takes everybody out.
+    fn drain(&mut self) -> Vec<Place> {
+        self.count = 0;
+        let all = self.people.drain();
+        all.flat_map(|(channel, people)| people.into_keys().map(move |user| (channel.clone(), user)))
+            .collect()
+    }
+
+    /// The hash was read. If it is not there, or not whole yet, what is known stays; if the read failed, it is read again.
+    pub(super) fn stored(&mut self, read: Read, now_ms: u64) -> Heard {
         let mut heard = Heard::default();
+        let stored = match read {
+            Read::Whole(stored) => Some(stored),
+            Read::Absent => None,
+            Read::Failed => {
+                self.read_again_ms = Some(now_ms + READ_AGAIN_MS);
+                return heard;
+            }
+        };
         self.is_reading = false;
         if self.is_dropped {
             return heard;
@@ -157,6 +194,9 @@ impl Other {
         let Some(Stored { n, people }) = stored else {
             // A hash that is not there holds nobody; whoever writes one anew says so.
             self.n = self.n.or(self.head);
+            if self.is_living && now_ms >= *self.unwritten_ms.get_or_insert(now_ms) + UNWRITTEN_MS {
+                heard.touched = self.drain();
+            }
             // It may be on its way: what continues what is known is taken, and the rest is looked for in a moment.
             for change in std::mem::take(&mut self.kept) {
                 match self.n {
@@ -166,12 +206,8 @@ impl Other {
             }
             return heard;
         };
-        let mut before: HashSet<Place> = HashSet::new();
-        for (channel, people) in self.people.drain() {
-            before.extend(people.into_keys().map(|user| (channel.clone(), user)));
-        }
-        self.count = 0;
-        self.n = Some(n);
+        let mut before: HashSet<Place> = self.drain().into_iter().collect();
+        (self.n, self.unwritten_ms) = (Some(n), None);
         for (channel, user, at, entry) in people {
             before.insert((channel.clone(), user.clone()));
             let people = self.people.entry(channel).or_default();
@@ -202,8 +238,16 @@ impl Other {
         }
     }
 
-    /// Whether something that should have come has not, and the hash is to be read.
+    /// The list of heads does not have it: whether its hash is to be read, because people of it are known.
+    pub(super) fn is_unlisted(&mut self) -> bool {
+        self.is_living && !self.is_empty() && self.read()
+    }
+
+    /// Whether something that should have come has not, or the last read failed, and the hash is to be read.
     pub(super) fn is_missing(&mut self, now_ms: u64) -> bool {
+        if self.read_again_ms.take_if(|at_ms| now_ms >= *at_ms).is_some() {
+            return true;
+        }
         match self.missing {
             Some((n, _)) if self.n.is_some_and(|known| known >= n) => self.missing = None,
             Some((_, by_ms)) if now_ms >= by_ms => return self.read(),
@@ -214,7 +258,9 @@ impl Other {
 
     /// Whether it is among the living now.
     pub(super) fn is_living(&mut self, living: bool, now_ms: u64) {
+        self.is_living = living;
         if !living {
+            self.unwritten_ms = None;
             self.absent_ms.get_or_insert(now_ms);
             return;
         }
@@ -227,6 +273,7 @@ impl Other {
 
     /// Nobody knows who is living; times begin anew when they do.
     pub(super) fn unknown_whether_living(&mut self) {
+        (self.is_living, self.unwritten_ms) = (false, None);
         self.absent_ms = self.absent_ms.filter(|_| self.is_dropped);
     }
 
@@ -265,7 +312,7 @@ impl Other {
 
     /// Redis is away: what was asked is not answered any more.
     pub(super) fn interrupted(&mut self) {
-        (self.is_reading, self.missing) = (false, None);
+        (self.is_reading, self.missing, self.read_again_ms, self.unwritten_ms) = (false, None, None, None);
         self.kept.clear();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! All tenants of this node. Events come in with the time, and what is to be done comes out as [`Effect`]s. Pure.
 
-use super::other::Stored;
+use super::other::Read;
 use super::own::Writing;
 use super::roster::{LISTED, Limits, Told, Update};
 use super::tenant::{Tenant, Wish};
@@ -145,10 +145,10 @@ impl<A> Presence<A> {
         self.take_wishes(tenant);
     }
 
-    /// A node's hash was read; none if it is not there or not whole.
-    pub(crate) fn stored(&mut self, tenant: &TenantId, from: &Origin, stored: Option<Stored>, now_ms: u64) {
+    /// A node's hash was read, or could not be.
+    pub(crate) fn stored(&mut self, tenant: &TenantId, from: &Origin, read: Read, now_ms: u64) {
         let Some(state) = self.tenants.get_mut(tenant).filter(|_| !self.away) else { return };
-        state.stored(from, stored, now_ms, &mut self.wishes);
+        state.stored(from, read, now_ms, &mut self.wishes);
         self.take_wishes(tenant);
     }
 

@@ -3,7 +3,7 @@
 //! One task owns this node's presence. Everything comes to it as a message; it never waits: what it wants from Redis runs apart and
 //! comes back as a message, too.
 
-use super::other::Stored;
+use super::other::{Read, Stored};
 use super::own::Writing;
 use super::state::{Effect, Presence, Tally};
 use super::update_frames;
@@ -64,7 +64,7 @@ pub(crate) struct Surroundings {
 enum Done {
     Written(TenantId, bool),
     Heads(TenantId, Option<Vec<(Origin, u64)>>),
-    Read(TenantId, Origin, Option<Stored>),
+    Read(TenantId, Origin, Read),
 }
 
 /// The task and what it is told by.
@@ -205,7 +205,7 @@ impl PresenceTask {
         match done {
             Done::Written(tenant, done) => self.state.written(&tenant, done, now_ms),
             Done::Heads(tenant, heads) => self.state.heads(&tenant, heads, now_ms),
-            Done::Read(tenant, origin, stored) => self.state.stored(&tenant, &origin, stored, now_ms),
+            Done::Read(tenant, origin, read) => self.state.stored(&tenant, &origin, read, now_ms),
         }
     }
 
@@ -258,9 +258,12 @@ impl PresenceTask {
                 Effect::Read(tenant, origin) => {
                     let store = self.around.store.clone();
                     self.ask(async move {
-                        let read = store.read(&tenant, &origin).await.ok().flatten();
-                        let stored = read.map(|(n, people)| Stored { n, people });
-                        Some(Done::Read(tenant, origin, stored))
+                        let read = match store.read(&tenant, &origin).await {
+                            Ok(Some((n, people))) => Read::Whole(Stored { n, people }),
+                            Ok(None) => Read::Absent,
+                            Err(_) => Read::Failed,
+                        };
+                        Some(Done::Read(tenant, origin, read))
                     });
                 }
                 Effect::Forget(tenant, origin) => {
@@ -297,7 +300,7 @@ async fn write(store: &PresenceStore, tenant: &TenantId, me: &Origin, writing: W
         }
         Writing::Anew { n, people } => {
             let payload = encode_envelope(tenant, me, &Change { n, items: Vec::new() });
-            store.write_anew(tenant, me, n, &people, payload).await.is_ok()
+            store.write_anew(tenant, me, n, &people, payload).await.unwrap_or_default()
         }
     }
 }

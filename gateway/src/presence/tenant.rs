@@ -2,7 +2,7 @@
 //!
 //! What this node says, what each of the others says, and of the channels that are watched here what watchers know. Pure.
 
-use super::other::{Heard, Other, Stored};
+use super::other::{Heard, Other, Read};
 use super::own::{Own, Place, Writing};
 use super::roster::{Limits, Present, Roster, Rosters, Told, Update, told_of};
 use carillon_protocol::presence::{Change, Entry, Origin};
@@ -174,17 +174,11 @@ impl<A> Tenant<A> {
         }
     }
 
-    pub(super) fn stored(
-        &mut self,
-        from: &Origin,
-        stored: Option<Stored>,
-        now_ms: u64,
-        wishes: &mut Vec<Wish<A>>,
-    ) {
+    pub(super) fn stored(&mut self, from: &Origin, read: Read, now_ms: u64, wishes: &mut Vec<Wish<A>>) {
         let Some(other) = self.others.get_mut(from) else { return };
-        let is_there = stored.is_some();
-        let heard = other.stored(stored, now_ms);
-        let is_over = !is_there && other.is_absent() && other.is_empty() && !other.is_reading();
+        let is_gone = read == Read::Absent;
+        let heard = other.stored(read, now_ms);
+        let is_over = is_gone && other.is_absent() && other.is_empty() && !other.is_reading();
         self.take(from.clone(), heard, now_ms, wishes);
         if is_over {
             self.others.remove(from);
@@ -209,6 +203,11 @@ impl<A> Tenant<A> {
             self.own.doubt();
         }
         let is_sure = !std::mem::replace(&mut self.is_known, true);
+        for (origin, other) in &mut self.others {
+            if !heads.iter().any(|(listed, _)| listed == origin) && other.is_unlisted() {
+                wishes.push(Wish::Read(origin.clone()));
+            }
+        }
         for (origin, n) in heads.into_iter().filter(|(origin, _)| origin != me) {
             let other = self.others.entry(origin.clone()).or_default();
             if let Some(living) = living {

@@ -150,7 +150,7 @@ impl PresenceStore {
     }
 
     /// Writes everything anew and has it read by the others. Until that is done the number is missing, and nobody takes a part
-    /// for the whole.
+    /// for the whole. Whether all of it is there: somebody who took this gateway for dead may have taken a part away meanwhile.
     ///
     /// # Errors
     /// When it may not have been written.
@@ -161,20 +161,50 @@ impl PresenceStore {
         n: u64,
         people: &[(Channel, UserId, Entry)],
         payload: Bytes,
+    ) -> Result<bool, StoreFault> {
+        self.begin_anew(tenant, me, n, people).await?;
+        self.end_anew(tenant, me, n, people, payload).await
+    }
+
+    /// Everybody, without the number.
+    async fn begin_anew(
+        &self,
+        tenant: &TenantId,
+        me: &Origin,
+        n: u64,
+        people: &[(Channel, UserId, Entry)],
     ) -> Result<(), StoreFault> {
         let (key, link) = (self.names.presence(tenant, me), self.link()?);
         let mut commands = vec![("DEL", vec![Word::from(&*key)])];
         for people in people.chunks(FIELDS) {
-            let fields = people.iter().flat_map(|(channel, user, entry)| {
-                [Word::from(field(channel, user)), entry.to_json(n).into()]
-            });
-            commands.push(("HSET", [Word::from(&*key)].into_iter().chain(fields).collect()));
+            commands.push(set_people(&key, n, people));
+            commands.extend(self.prolong(tenant, me));
             link.transaction(&key, std::mem::take(&mut commands)).await?;
         }
+        if !commands.is_empty() {
+            link.transaction(&key, commands).await?;
+        }
+        Ok(())
+    }
+
+    /// The number. The first of the people are written again: were they not there, others may be missing, too.
+    async fn end_anew(
+        &self,
+        tenant: &TenantId,
+        me: &Origin,
+        n: u64,
+        people: &[(Channel, UserId, Entry)],
+        payload: Bytes,
+    ) -> Result<bool, StoreFault> {
+        let key = self.names.presence(tenant, me);
+        let first = people.get(..1).map(|first| set_people(&key, n, first));
+        let has_first = first.is_some();
+        let mut commands = Vec::from_iter(first);
         commands.push(("HSET", vec![Word::from(&*key), NUMBER.into(), n.to_string().into()]));
         commands.extend(self.end_of_change(tenant, me, n, payload));
-        link.transaction(&key, commands).await?;
-        Ok(())
+        let answers = self.link()?.transaction(&key, commands).await?;
+        // HSET answers how many fields are new.
+        Ok(!has_first || answers.first() == Some(&Some(0)))
     }
 
     /// The number among the others, the leases, and the word to all.
@@ -262,6 +292,14 @@ impl PresenceStore {
         self.link()?.transaction(&key, commands).await?;
         Ok(())
     }
+}
+
+/// Sets the fields of people.
+fn set_people(key: &str, n: u64, people: &[(Channel, UserId, Entry)]) -> (&'static str, Vec<Word>) {
+    let fields = people
+        .iter()
+        .flat_map(|(channel, user, entry)| [Word::from(field(channel, user)), entry.to_json(n).into()]);
+    ("HSET", [Word::from(key)].into_iter().chain(fields).collect())
 }
 
 fn read_written(field: &str, json: &str) -> Option<Written> {

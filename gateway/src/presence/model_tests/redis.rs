@@ -14,8 +14,17 @@ impl World {
                     }
                     return node.presence.written(&self.tenant, false, now_ms);
                 }
+                if let Writing::Anew { n, people } = writing {
+                    let first = self.begin_anew(&me, n, people);
+                    let at_ms = now_ms + if self.faults { self.rng.u64(0..4) * TICK_MS } else { 0 };
+                    return node.under_way.push((at_ms, Asked::End { n, first }));
+                }
                 let was_whole = self.write(&me, place, writing);
                 node.presence.written(&self.tenant, was_whole, now_ms);
+            }
+            Asked::End { n, first } => {
+                let is_whole = self.end_anew(&me, place, n, first);
+                node.presence.written(&self.tenant, is_whole, now_ms);
             }
             Asked::Heads => {
                 if let Some(hash) = self.redis.hashes.get_mut(&me) {
@@ -27,9 +36,12 @@ impl World {
             }
             // The number first, then one half of the fields, then the other; meanwhile others go on.
             Asked::Read { of, n, half, phase } => {
+                if self.faults && self.rng.u8(..20) == 0 {
+                    return node.presence.stored(&self.tenant, &of, Read::Failed, now_ms);
+                }
                 let n = if phase == 0 { self.redis.hashes.get(&of).and_then(|hash| hash.n) } else { n };
                 if n.is_none() {
-                    return node.presence.stored(&self.tenant, &of, None, now_ms);
+                    return node.presence.stored(&self.tenant, &of, Read::Absent, now_ms);
                 }
                 if phase < 2 {
                     let half = if phase == 1 { self.fields(&of, 0) } else { half };
@@ -37,7 +49,8 @@ impl World {
                     return node.under_way.push((now_ms + self.rng.u64(0..3) * TICK_MS, next));
                 }
                 let people = [half, self.fields(&of, 1)].concat();
-                node.presence.stored(&self.tenant, &of, n.map(|n| Stored { n, people }), now_ms);
+                let read = n.map_or(Read::Absent, |n| Read::Whole(Stored { n, people }));
+                node.presence.stored(&self.tenant, &of, read, now_ms);
             }
             Asked::Forget(origin) => {
                 self.redis.heads.remove(&origin);
@@ -60,18 +73,15 @@ impl World {
 
     /// Whether all of it is there now: a change finds what it changes, or not.
     fn write(&mut self, me: &Origin, place: usize, writing: Writing) -> bool {
-        let was_whole = matches!(writing, Writing::Anew { .. }) || self.redis.hashes.contains_key(me);
-        let until_ms = self.now_ms + LEASE_MS;
-        let change = match writing {
+        match writing {
             Writing::Anew { n, people } => {
-                let people =
-                    people.into_iter().map(|(channel, user, entry)| ((channel, user), (n, entry))).collect();
-                self.redis.hashes.insert(me.clone(), Hash { n: Some(n), people, until_ms });
-                Change { n, items: Vec::new() }
+                let first = self.begin_anew(me, n, people);
+                self.end_anew(me, place, n, first)
             }
             Writing::Change(change) => {
                 let hash = self.redis.hashes.entry(me.clone()).or_default();
-                (hash.n, hash.until_ms) = (Some(change.n), until_ms);
+                let was_whole = hash.n.is_some();
+                (hash.n, hash.until_ms) = (Some(change.n), self.now_ms + LEASE_MS);
                 for item in &change.items {
                     let key = (item.channel.clone(), item.user.clone());
                     match &item.what {
@@ -79,9 +89,38 @@ impl World {
                         What::Gone { .. } => drop(hash.people.remove(&key)),
                     }
                 }
-                change
+                self.announce(me, place, &change);
+                was_whole
             }
-        };
+        }
+    }
+
+    /// Everybody, without a number; answers the first of them.
+    fn begin_anew(
+        &mut self,
+        me: &Origin,
+        n: u64,
+        people: Vec<(Channel, UserId, Entry)>,
+    ) -> Option<(Place, Entry)> {
+        let mut people = people.into_iter().map(|(channel, user, entry)| ((channel, user), entry));
+        let first = people.next();
+        let people = first.clone().into_iter().chain(people).map(|(key, entry)| (key, (n, entry))).collect();
+        let until_ms = self.now_ms + LEASE_MS;
+        self.redis.hashes.insert(me.clone(), Hash { n: None, people, until_ms });
+        first
+    }
+
+    /// The number, and the first person once more: were they not there, the others are not either.
+    fn end_anew(&mut self, me: &Origin, place: usize, n: u64, first: Option<(Place, Entry)>) -> bool {
+        let hash = self.redis.hashes.entry(me.clone()).or_default();
+        (hash.n, hash.until_ms) = (Some(n), self.now_ms + LEASE_MS);
+        let was_there = first.is_none_or(|(key, entry)| hash.people.insert(key, (n, entry)).is_some());
+        self.announce(me, place, &Change { n, items: Vec::new() });
+        was_there
+    }
+
+    /// The number among the others, and the word to all.
+    fn announce(&mut self, me: &Origin, place: usize, change: &Change) {
         self.redis.heads.insert(me.clone(), change.n);
         for other in 0..self.nodes.len() {
             if other == place || (self.faults && self.rng.u8(..20) == 0) {
@@ -96,6 +135,5 @@ impl World {
                 }
             }
         }
-        was_whole
     }
 }
