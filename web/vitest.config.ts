@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { defineConfig } from 'vitest/config'
 
-const workspaces = ['client', 'react', 'ui', 'server', 'examples']
+const workspaces = ['client', 'react', 'ui', 'server', 'examples', 'console']
 
 export default defineConfig({
   test: {

@@ -166,6 +166,8 @@ pub enum Route {
     Inbox,
     /// `/v1/health`
     Health,
+    /// `/console` and `/v1/console`
+    Console,
     /// `GET /openapi.json` and `GET /asyncapi.json`
     OpenApi,
     /// `GET /docs` and its assets
@@ -174,7 +176,7 @@ pub enum Route {
     Other,
 }
 
-const ROUTES: [(Route, &str); 17] = [
+const ROUTES: [(Route, &str); 18] = [
     (Route::Publish, "publish"),
     (Route::List, "list"),
     (Route::Event, "event"),
@@ -189,6 +191,7 @@ const ROUTES: [(Route, &str); 17] = [
     (Route::Activity, "activity"),
     (Route::Inbox, "inbox"),
     (Route::Health, "health"),
+    (Route::Console, "console"),
     (Route::OpenApi, "openapi"),
     (Route::Docs, "docs"),
     (Route::Other, "other"),

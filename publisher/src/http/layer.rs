@@ -79,6 +79,9 @@ fn route(method: &Method, path: &str) -> Route {
         path if path == "/v1/inbox" || path.starts_with("/v1/inbox/") => Route::Inbox,
         "/v1/activity" => Route::Activity,
         path if path == "/v1/health" || path.starts_with("/v1/health/") => Route::Health,
+        path if path == "/console" || path.starts_with("/console/") || path.starts_with("/v1/console/") => {
+            Route::Console
+        }
         "/openapi.json" | "/asyncapi.json" => Route::OpenApi,
         "/" | "/docs" | "/docs/page.js" | "/docs/page.css" | "/docs/rapidoc-min.js" => Route::Docs,
         path if path.strip_prefix("/v1/events/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => {

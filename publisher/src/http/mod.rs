@@ -24,6 +24,7 @@
 //! | `tickets` | `POST /v1/tickets`: how does somebody connect whose client can set no header? |
 //! | `activity` | `GET /v1/activity`: what did people do, as their pages say? |
 //! | `analytics` | `GET /v1/analytics`: how many events were there, by what they say? |
+//! | `console` | `/console`: what is the console made of, and who is signed in to it? |
 //! | `health` | `/v1/health`: how is the installation, why, and by which numbers? |
 //! | `page`, `turn` | how does a page get to its reader without being in memory as a whole, and where do those beside it begin? |
 //! | `position` | `GET /v1/position`: where does the log stand? |
@@ -47,6 +48,7 @@ mod analytics;
 mod audit;
 mod body;
 mod connections;
+mod console;
 mod content;
 mod cors;
 pub mod cursor;
@@ -202,6 +204,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(analytics::router())
         .merge(health::router())
         .merge(inbox::router())
+        .merge(console::router())
         .merge(openapi::router())
         .merge(docs::router())
         .fallback(layer::no_such_path)

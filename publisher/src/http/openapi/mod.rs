@@ -107,13 +107,14 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::stats::stats,
         super::activity::list,
         super::analytics::analytics,
+        super::console::session::read,
         super::health::all,
         super::health::analytics,
         super::health::events,
         super::health::websocket,
     ),
     components(schemas(shapes::Priority, shapes::StoredEvent, shapes::FaultDocument)),
-    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "notices", description = "What is put into inboxes."), (name = "inbox", description = "What stands in a person's inbox, and what they do with it."), (name = "presence", description = "Who is in a channel, over all gateways together."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "webhooks", description = "HTTP endpoints that get a tenant's events, signed by Standard Webhooks."), (name = "event types", description = "What is said about types of events: texts of notices, and what data must be like."), (name = "preferences", description = "What people want to get, and when it is quiet for them."), (name = "tickets", description = "Connecting where no header can be set."), (name = "connections", description = "Who is connected."), (name = "activity", description = "What people did, as their pages say."), (name = "analytics", description = "How many events there were, by what they say."), (name = "health", description = "How the parts of the installation are, why, and by which numbers."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
+    tags((name = "events", description = "The tenant's log: an acknowledged event is committed, ordered and delivered."), (name = "notices", description = "What is put into inboxes."), (name = "inbox", description = "What stands in a person's inbox, and what they do with it."), (name = "presence", description = "Who is in a channel, over all gateways together."), (name = "rules", description = "Who may do what in which channels, beyond what a token says."), (name = "webhooks", description = "HTTP endpoints that get a tenant's events, signed by Standard Webhooks."), (name = "event types", description = "What is said about types of events: texts of notices, and what data must be like."), (name = "preferences", description = "What people want to get, and when it is quiet for them."), (name = "tickets", description = "Connecting where no header can be set."), (name = "connections", description = "Who is connected."), (name = "activity", description = "What people did, as their pages say."), (name = "analytics", description = "How many events there were, by what they say."), (name = "console", description = "Signing in to the console at `/console`."), (name = "health", description = "How the parts of the installation are, why, and by which numbers."), (name = "tenants", description = "What is set for a tenant beside its channel rules."))
 )]
 struct Contract;
 

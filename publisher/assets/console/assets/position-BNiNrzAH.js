@@ -1,0 +1,1 @@
+function e(e){if(typeof e==`object`)return e;let[,t,n]=/^([\w-]{1,32}):(\d{1,15})$/.exec(e??``)??[];return t?{epoch:t,seq:Number(n)}:null}var t=({epoch:e,seq:t})=>`${e}:${t}`,n=(e,t,n)=>!n||n.epoch!==t||e>n.seq;export{n,e as r,t};

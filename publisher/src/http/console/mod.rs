@@ -1,0 +1,17 @@
+//! `/console`: what is the console made of, and who is signed in to it?
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | `files` | how do browsers get its files? |
+//! | [`session`] | `/v1/console/session`: who is signed in? |
+
+mod files;
+pub(super) mod session;
+
+use super::App;
+use axum::Router;
+use std::sync::Arc;
+
+pub(super) fn router() -> Router<Arc<App>> {
+    files::router().merge(session::router())
+}

@@ -1,0 +1,28 @@
+// Which pages are there? One line each: its path, its name, and the file that draws it.
+
+import { type ComponentType, type LazyExoticComponent, lazy } from 'react'
+import type { IconName } from './icons.js'
+
+export interface PageEntry {
+  readonly path: string
+  readonly name: string
+  readonly icon: IconName
+  readonly group: 'Watch' | 'Ask' | 'Tell' | 'Set up'
+  /** It is about one tenant: who has several chooses one first. */
+  readonly ofTenant: boolean
+  readonly Page: LazyExoticComponent<ComponentType>
+}
+
+/** A page is the default export of its file. */
+const page = (
+  group: PageEntry['group'],
+  path: string,
+  name: string,
+  icon: IconName,
+  ofTenant: boolean,
+  load: () => Promise<{ default: ComponentType }>,
+): PageEntry => ({ group, path, name, icon, ofTenant, Page: lazy(load) })
+
+export const pages: readonly PageEntry[] = [
+  page('Watch', '/', 'Overview', 'overview', false, () => import('./pages/overview.js')),
+]

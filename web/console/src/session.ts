@@ -1,0 +1,96 @@
+// Who is signed in, and with what?
+//
+// An API key or a user token is kept in memory. With "keep me signed in" the publisher has a session instead, and the browser a cookie
+// that no script can read.
+
+import type { Problem } from './problem.js'
+import { problemOf } from './problem.js'
+import { createStore, useStore } from './store.js'
+
+/** `GET /v1/console/session` */
+export interface Who {
+  readonly kind: 'key' | 'user'
+  /** The key's id, or the user's. */
+  readonly name: string
+  /** The one tenant these credentials are for; null: several, or all. */
+  readonly tenant: string | null
+  /** Those a token names; empty: a key for all tenants. */
+  readonly tenants: readonly string[]
+  readonly scopes: readonly ('publish' | 'read' | 'admin')[]
+  readonly expires_at: string | null
+  /** Whether a cookie keeps it. */
+  readonly kept: boolean
+}
+
+export type Session =
+  | { readonly status: 'loading' }
+  | { readonly status: 'out'; readonly problem: Problem | null; readonly expired: boolean }
+  | { readonly status: 'in'; readonly who: Who }
+
+export const session = createStore<Session>({ status: 'loading' })
+export const useSession = () => useStore(session)
+
+let held: string | null = null
+
+/** What stands in `Authorization`; null: the cookie stands for it. */
+export const credential = () => held
+
+/** Whether this session may change something. */
+export function useMay(scope: 'publish' | 'read' | 'admin'): boolean {
+  const now = useSession()
+  return now.status === 'in' && now.who.scopes.includes(scope)
+}
+
+/** Credentials that were good are so no more: whoever is here signs in again, on the page where they are. */
+export function expire(problem: Problem) {
+  if (session.get().status !== 'in') return
+  held = null
+  session.set({ status: 'out', problem, expired: true })
+}
+
+async function ask(method: 'GET' | 'POST' | 'DELETE', body?: object): Promise<Who> {
+  // Here and not at the top: each of the two modules knows the other.
+  const { call } = await import('./api.js')
+  return (await call<Who>(method, '/v1/console/session', { query: { tenant: null }, ...(body && { body }), timeout: 10_000 }))
+    .body
+}
+
+/** A link that signs in has a code in its fragment, which no server and no log sees. It works once. */
+function codeOfAddress(): string | null {
+  const code = new URLSearchParams(location.hash.slice(1)).get('code')
+  if (location.hash) history.replaceState(null, '', `${location.pathname}${location.search}`)
+  return code
+}
+
+export async function begin() {
+  const code = codeOfAddress()
+  try {
+    session.set({ status: 'in', who: await ask(code ? 'POST' : 'GET', code ? { code } : undefined) })
+  } catch (error) {
+    const problem = problemOf(error)
+    // Nobody was signed in: that is no fault.
+    const isFresh = !code && problem.status === 401
+    session.set({ status: 'out', problem: isFresh ? null : problem, expired: false })
+  }
+}
+
+/** Signs in with an API key or a user token. `keep`: a session of 12 hours. */
+export async function signIn(credentials: string, keep: boolean): Promise<void> {
+  const before = held
+  held = credentials.trim()
+  try {
+    const who = await ask(keep ? 'POST' : 'GET', keep ? { credential: held } : undefined)
+    if (who.kept) held = null
+    session.set({ status: 'in', who })
+  } catch (error) {
+    held = before
+    throw problemOf(error)
+  }
+}
+
+export async function signOut() {
+  const now = session.get()
+  if (now.status === 'in' && now.who.kept) await ask('DELETE').catch(() => {})
+  held = null
+  session.set({ status: 'out', problem: null, expired: false })
+}

@@ -1,0 +1,28 @@
+// Does the console show what an installation does, on every page and in every state?
+//
+// One installation for all of them, which takes a few seconds to start; what is about one page is in a file of test/pages.
+
+import type { Browser } from 'playwright-core'
+import { afterAll, beforeAll, describe } from 'vitest'
+import { launch } from '../../testing/pages.js'
+import { type Stack, startStack } from '../../testing/stack.js'
+import { frame } from './pages/frame.js'
+import { overview } from './pages/overview.js'
+
+export interface Given {
+  readonly stack: Stack
+  readonly browser: Browser
+}
+
+const given = {} as { stack: Stack; browser: Browser }
+beforeAll(async () => {
+  given.stack = await startStack('--gateways', '2')
+  given.browser = await launch()
+})
+afterAll(async () => {
+  await given.browser?.close()
+  await given.stack?.down()
+})
+
+describe('the frame', () => frame(given))
+describe('the overview', () => overview(given))

@@ -1,0 +1,129 @@
+// Who gets in, what stands around every page, and what happens when a session or the API goes away?
+
+import { token } from '@carillon/server'
+import { expect, test } from 'vitest'
+import type { Given } from '../console.test.js'
+import { lookAt, signIn, visit } from '../visit.js'
+
+export function frame(given: Given) {
+  test('is served with a strict policy, nothing is inline, and its files are kept by their names', async () => {
+    const { lb } = given.stack
+    const page = await fetch(`${lb}/console`)
+    const policy = page.headers.get('content-security-policy') ?? ''
+    expect(policy).toContain("frame-ancestors 'none'")
+    expect(policy).not.toContain('unsafe')
+    expect(page.headers.get('x-content-type-options')).toBe('nosniff')
+    const html = await page.text()
+    expect(html).not.toMatch(/<style|<script>|style=|onload=/)
+    const script = /src="([^"]+\.js)"/.exec(html)?.[1] ?? ''
+    const answer = await fetch(new URL(script, lb), { headers: { 'accept-encoding': 'gzip' } })
+    expect([answer.status, answer.headers.get('content-encoding')]).toEqual([200, 'gzip'])
+    expect(answer.headers.get('cache-control')).toBe('public, max-age=31536000, immutable')
+    expect((await fetch(`${lb}/console/assets/index-gone.js`)).status).toBe(404)
+  })
+
+  test('loads at most 250 KiB before the overview is there', async () => {
+    const { browser, stack } = given
+    const there = await visit(browser, stack, '/', null)
+    await signIn(there.page, stack.api_key)
+    await there.page.getByText('Connections', { exact: true }).first().waitFor()
+    await there.page.locator('canvas').first().waitFor()
+    const sizes = await there.page.evaluate(() =>
+      performance.getEntriesByType('resource').map((entry) => {
+        const { name, encodedBodySize } = entry as PerformanceResourceTiming
+        return [new URL(name).pathname, encodedBodySize] as const
+      }),
+    )
+    const files = sizes.filter(([path]) => path.startsWith('/console/'))
+    const total = files.reduce((sum, [, size]) => sum + size, 0)
+    console.log(`console: ${(total / 1024).toFixed(1)} KiB in ${files.length} files with the overview`)
+    expect(files.length).toBeGreaterThan(4)
+    expect(total).toBeGreaterThan(50 * 1024)
+    expect(total).toBeLessThan(250 * 1024)
+    await there.close()
+  })
+
+  test('signs in with a key, refuses what is none in words, and keeps neither in the URL nor in storage', async () => {
+    const { browser, stack } = given
+    const there = await visit(browser, stack, '/?tenant=frame', null)
+    const { page } = there
+    await lookAt(there, 'sign-in')
+    await page.getByLabel('API key or user token').fill('crln_00_nobody')
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByText('There is no such API key').waitFor()
+    await signIn(page, stack.api_key)
+    const held = await page.evaluate(() =>
+      JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, location.href]),
+    )
+    expect(held).not.toContain('crln_')
+    expect(page.url()).toContain('tenant=frame')
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByRole('button', { name: 'Sign in' }).waitFor()
+    expect(there.faults).toEqual([])
+    await there.close()
+  })
+
+  test("an administrator's token sees its tenant and no other; who is none is told why", async () => {
+    const { browser, stack } = given
+    const made = (caps: string[]) => token({ secret: stack.jwt_secret, user: 'ada', tenant: 'frame', caps })
+    const there = await visit(browser, stack, '/', await made(['admin']))
+    await there.page.locator('.tenant.fixed').getByText('frame', { exact: true }).waitFor()
+    await there.page.getByText('What frame uses').waitFor()
+    await there.close()
+    const other = await visit(browser, stack, '/', null)
+    await other.page.getByLabel('API key or user token').fill(await made([]))
+    await other.page.getByRole('button', { name: 'Sign in' }).click()
+    await other.page.getByText('may not look at anything here').waitFor()
+    await other.close()
+  })
+
+  test('works with the keyboard alone', async () => {
+    const { browser, stack } = given
+    const { page, close } = await visit(browser, stack, '/', null)
+    await page.getByLabel('API key or user token').waitFor()
+    await page.keyboard.type(stack.api_key)
+    await page.keyboard.press('Enter')
+    await page.getByRole('heading', { name: 'Overview' }).waitFor()
+    const focused = () => page.evaluate(() => document.activeElement?.textContent?.trim() || document.activeElement?.id)
+    await page.keyboard.press('Tab')
+    expect(await focused()).toBe('Skip to the page')
+    await page.keyboard.press('Enter')
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('main')
+    await page.getByRole('navigation').getByRole('link', { name: 'Overview' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('heading', { name: 'Overview' }).waitFor()
+    await close()
+  })
+
+  test('says that the API is away, shows what it knew, and comes back by itself', async () => {
+    const { browser, stack } = given
+    const there = await visit(browser, stack, '/')
+    await there.page.getByText('takes events').first().waitFor()
+    await there.context.setOffline(true)
+    await there.page.getByText('The API does not answer').first().waitFor({ timeout: 20_000 })
+    await there.page.getByText('takes events').first().waitFor()
+    await lookAt(there, 'api-away')
+    await there.context.setOffline(false)
+    await there.page.getByText('The API does not answer').first().waitFor({ state: 'detached', timeout: 20_000 })
+    await there.close()
+  })
+
+  test('a session that ends asks to sign in again, and goes on where it was', async () => {
+    const { browser, stack } = given
+    const there = await visit(browser, stack, '/?tenant=frame')
+    await there.page.getByText('What frame uses').waitFor()
+    await there.page.route('**/v1/**', (route) =>
+      route.fulfill({
+        status: 401,
+        contentType: 'application/problem+json',
+        body: JSON.stringify({ code: 'credentials_invalid', detail: 'ended', status: 401 }),
+      }),
+    )
+    await there.page.getByText('Your session has ended').waitFor({ timeout: 20_000 })
+    await lookAt(there, 'session-ended')
+    await there.page.unroute('**/v1/**')
+    await signIn(there.page, stack.api_key)
+    await there.page.getByText('What frame uses').waitFor()
+    await there.close()
+  })
+}
