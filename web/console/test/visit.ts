@@ -10,6 +10,8 @@ import type { Stack } from '../../testing/stack.js'
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 /** Screenshots go here when somebody wants to look at them. */
 const pictures = process.env.CARILLON_PICTURES
+/** A folder that `vite build` wrote: its files instead of those in the publisher, which then need not be compiled after each change. */
+const built = process.env.CARILLON_CONSOLE_FILES
 
 export interface Visit {
   readonly page: Page
@@ -28,6 +30,7 @@ export async function visit(
   options: BrowserContextOptions = {},
 ): Promise<Visit> {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce', ...options })
+  if (built) await serveBuilt(context, built)
   const page = await context.newPage()
   const faults: string[] = []
   page.on('console', (message) => {
@@ -39,6 +42,20 @@ export async function visit(
   await page.goto(`${stack.lb}/console${path}`)
   if (credentials !== null) await signIn(page, credentials)
   return { page, context, faults, close: () => context.close() }
+}
+
+async function serveBuilt(context: BrowserContext, folder: string) {
+  await context.route('**/console/assets/**', (route) =>
+    route.fulfill({ path: join(folder, new URL(route.request().url()).pathname.replace('/console/', '')) }),
+  )
+  await context.route(
+    (url) =>
+      url.pathname === '/console' || (url.pathname.startsWith('/console/') && !url.pathname.startsWith('/console/assets/')),
+    async (route) => {
+      const answer = await route.fetch()
+      await route.fulfill({ response: answer, body: readFileSync(join(folder, 'index.html'), 'utf8') })
+    },
+  )
 }
 
 export async function signIn(page: Page, credentials: string) {

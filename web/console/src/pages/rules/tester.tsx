@@ -1,0 +1,115 @@
+// What would the rules let somebody do in a channel, and which of them decides?
+
+import { type FormEvent, useState } from 'react'
+import { get } from '../../api.js'
+import { useAsk } from '../../ask.js'
+import { Icon } from '../../icons.js'
+import { Field, faultOf } from '../../parts/fields.js'
+import { Badge, Panel } from '../../parts/page.js'
+import { Answer } from '../../parts/states.js'
+import { Link, useParams } from '../../route.js'
+import './tester.css'
+import { actions, meaning, type Rule, type Tried, type Verdict } from './shapes.js'
+
+export function Tester({ tenant, rules }: { tenant: string; rules: readonly Rule[] }) {
+  const [query, change] = useParams()
+  const asked = { user: query.get('user') ?? '', roles: query.get('roles') ?? '', channel: query.get('channel') ?? '' }
+  const [draft, setDraft] = useState(asked)
+  const isAsked = asked.user !== '' && asked.channel !== ''
+  // A rule that was changed is another question.
+  const key = isAsked ? `try ${tenant} ${JSON.stringify([asked, rules])}` : null
+  const tried = useAsk(key, (signal) => get<Tried>('/v1/channel-rules/test', { signal, query: { tenant, ...asked } }))
+  const send = (event: FormEvent) => {
+    event.preventDefault()
+    const next = { user: draft.user.trim(), roles: draft.roles.trim(), channel: draft.channel.trim() }
+    if (JSON.stringify(next) === JSON.stringify(asked)) tried.reload()
+    else change(next)
+  }
+  const problem = isAsked ? tried.problem : null
+  const isPlaced = problem?.errors.some((fault) => ['user', 'roles', 'channel'].includes(fault.parameter ?? '')) ?? false
+  return (
+    <Panel title="Try the rules" note="What somebody may whose token names no channels">
+      <form className="form tester" aria-label="Try the rules" onSubmit={send}>
+        <div className="fields">
+          <Field
+            label="User"
+            value={draft.user}
+            required
+            placeholder="mila"
+            fault={faultOf(problem, 'user')}
+            onChange={(user) => setDraft({ ...draft, user })}
+          />
+          <Field
+            label="Roles"
+            value={draft.roles}
+            placeholder="desk, night"
+            fault={faultOf(problem, 'roles')}
+            onChange={(roles) => setDraft({ ...draft, roles })}
+          />
+          <Field
+            label="Channel"
+            value={draft.channel}
+            required
+            className="mono"
+            placeholder="order:17"
+            fault={faultOf(problem, 'channel')}
+            onChange={(channel) => setDraft({ ...draft, channel })}
+          />
+          <button type="submit">Try</button>
+        </div>
+        {isAsked && !isPlaced && (
+          <Answer of={tried} what="what they may do">
+            {(answer) => <Verdicts answer={answer} user={asked.user} />}
+          </Answer>
+        )}
+      </form>
+    </Panel>
+  )
+}
+
+function Verdicts({ answer, user }: { answer: Tried; user: string }) {
+  const can = actions.filter((action) => answer[action].verdict === 'allowed')
+  const asks = actions.some((action) => answer[action].verdict === 'ask')
+  return (
+    <div className="tried" role="status">
+      <p>
+        <b>
+          {can.length > 0
+            ? `In ${answer.channel} ${user} may ${listed.format(can.map((action) => meaning[action].split(',')[0]!))}.`
+            : asks
+              ? `In ${answer.channel} ${user} may do what the application says when it is asked.`
+              : `In ${answer.channel} ${user} may do nothing.`}
+        </b>{' '}
+        {answer.pattern === undefined ? (
+          'No rule is for this channel.'
+        ) : (
+          <>
+            The rule{' '}
+            {answer.source === 'tenant' ? (
+              <Link to="/rules" with={{ pattern: answer.pattern }} className="mono">
+                {answer.pattern}
+              </Link>
+            ) : (
+              <code>{answer.pattern}</code>
+            )}{' '}
+            decides{answer.source === 'defaults' && ', one of the installation, for the tenant has none'}.
+          </>
+        )}
+      </p>
+      <ul className="verdicts">
+        {actions.map((action) => (
+          <li key={action} data-verdict={answer[action].verdict}>
+            <Icon name={icons[answer[action].verdict]} />
+            <span className="what">{meaning[action]}</span>
+            <span className="why">{answer[action].why}</span>
+            <Badge tone={tones[answer[action].verdict]}>{answer[action].verdict}</Badge>
+          </li>
+        ))}
+      </ul>
+    </div>
+  )
+}
+
+const listed = new Intl.ListFormat('en')
+const icons = { allowed: 'yes', forbidden: 'no', ask: 'why' } as const satisfies Record<Verdict['verdict'], string>
+const tones = { allowed: 'good', forbidden: 'bad', ask: 'warn' } as const satisfies Record<Verdict['verdict'], string>
