@@ -26,4 +26,5 @@ const page = (
 export const pages: readonly PageEntry[] = [
   page('Watch', '/', 'Overview', 'overview', false, () => import('./pages/overview.js')),
   page('Set up', '/rules', 'Rules', 'rules', true, () => import('./pages/rules/index.js')),
+  page('Set up', '/preferences', 'Preferences tester', 'preferences', true, () => import('./pages/preferences/index.js')),
 ]

@@ -8,6 +8,7 @@ import { launch } from '../../testing/pages.js'
 import { type Stack, startStack } from '../../testing/stack.js'
 import { frame } from './pages/frame.js'
 import { overview } from './pages/overview.js'
+import { preferences } from './pages/preferences.js'
 import { rules } from './pages/rules.js'
 
 export interface Given {
@@ -28,3 +29,4 @@ afterAll(async () => {
 describe('the frame', () => frame(given))
 describe('the overview', () => overview(given))
 describe('the rules', () => rules(given))
+describe('the preferences tester', () => preferences(given))

@@ -33,7 +33,7 @@ export function rules(given: Given) {
     await form.getByRole('button', { name: 'Try' }).click()
     await form.getByText('In order:17 mila may get its events as they happen, publish events, and read its past.').waitFor()
     await form.getByText('the rule says role:desk').first().waitFor()
-    expect(await form.locator('[data-verdict=forbidden]').count()).toBe(2)
+    expect(await form.locator('[data-verdict=no]').count()).toBe(2)
     await lookAt(there, 'rules')
     await page.getByLabel('Who may publish events').fill('')
     await page.getByRole('button', { name: 'Save' }).click()
@@ -42,7 +42,7 @@ export function rules(given: Given) {
     await expect
       .poll(async () => {
         await form.getByRole('button', { name: 'Try' }).click()
-        return form.locator('[data-verdict=forbidden]').count()
+        return form.locator('[data-verdict=no]').count()
       })
       .toBe(3)
     await page.getByRole('button', { name: 'Delete…' }).click()

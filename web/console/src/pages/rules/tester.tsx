@@ -3,12 +3,11 @@
 import { type FormEvent, useState } from 'react'
 import { get } from '../../api.js'
 import { useAsk } from '../../ask.js'
-import { Icon } from '../../icons.js'
 import { Field, faultOf } from '../../parts/fields.js'
-import { Badge, Panel } from '../../parts/page.js'
+import { Panel } from '../../parts/page.js'
 import { Answer } from '../../parts/states.js'
+import { Verdicts } from '../../parts/verdicts.js'
 import { Link, useParams } from '../../route.js'
-import './tester.css'
 import { actions, meaning, type Rule, type Tried, type Verdict } from './shapes.js'
 
 export function Tester({ tenant, rules }: { tenant: string; rules: readonly Rule[] }) {
@@ -59,7 +58,7 @@ export function Tester({ tenant, rules }: { tenant: string; rules: readonly Rule
         </div>
         {isAsked && !isPlaced && (
           <Answer of={tried} what="what they may do">
-            {(answer) => <Verdicts answer={answer} user={asked.user} />}
+            {(answer) => <Allowed answer={answer} user={asked.user} />}
           </Answer>
         )}
       </form>
@@ -67,7 +66,7 @@ export function Tester({ tenant, rules }: { tenant: string; rules: readonly Rule
   )
 }
 
-function Verdicts({ answer, user }: { answer: Tried; user: string }) {
+function Allowed({ answer, user }: { answer: Tried; user: string }) {
   const can = actions.filter((action) => answer[action].verdict === 'allowed')
   const asks = actions.some((action) => answer[action].verdict === 'ask')
   return (
@@ -96,20 +95,15 @@ function Verdicts({ answer, user }: { answer: Tried; user: string }) {
           </>
         )}
       </p>
-      <ul className="verdicts">
-        {actions.map((action) => (
-          <li key={action} data-verdict={answer[action].verdict}>
-            <Icon name={icons[answer[action].verdict]} />
-            <span className="what">{meaning[action]}</span>
-            <span className="why">{answer[action].why}</span>
-            <Badge tone={tones[answer[action].verdict]}>{answer[action].verdict}</Badge>
-          </li>
-        ))}
-      </ul>
+      <Verdicts
+        rows={actions.map((action) => {
+          const { verdict, why } = answer[action]
+          return { what: meaning[action], why, is: answers[verdict], word: verdict }
+        })}
+      />
     </div>
   )
 }
 
 const listed = new Intl.ListFormat('en')
-const icons = { allowed: 'yes', forbidden: 'no', ask: 'why' } as const satisfies Record<Verdict['verdict'], string>
-const tones = { allowed: 'good', forbidden: 'bad', ask: 'warn' } as const satisfies Record<Verdict['verdict'], string>
+const answers = { allowed: 'yes', forbidden: 'no', ask: 'depends' } as const satisfies Record<Verdict['verdict'], string>
