@@ -8,7 +8,7 @@ use crate::edge::{Reply, WindowShare};
 use carillon_platform::share::{AddressGroup, Holder, Holding, HoldingLimits, Holdings, Refused};
 use carillon_protocol::{TenantId, UserId};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -60,7 +60,45 @@ struct Inner {
 struct Counts {
     node: usize,
     by_address: HashMap<AddressGroup, u32>,
-    by_user: HashMap<NonZeroU64, u32>,
+    by_user: People,
+}
+
+/// How many connections people have. Most have one, and are in the set alone.
+#[derive(Default)]
+struct People {
+    here: HashSet<NonZeroU64>,
+    /// How many there are beside the first; never none.
+    more: HashMap<NonZeroU64, u32>,
+}
+
+impl People {
+    /// One connection more, if that is not more than so many.
+    fn add(&mut self, person: NonZeroU64, limit: usize) -> Option<()> {
+        if limit > 0 && self.here.insert(person) {
+            return Some(());
+        }
+        // Looked up first: at the limit nothing is added.
+        let more = self.more.get(&person).copied().unwrap_or_default();
+        if more as usize + 1 >= limit {
+            return None;
+        }
+        self.more.insert(person, more + 1);
+        Some(())
+    }
+
+    /// One connection less.
+    fn subtract(&mut self, person: NonZeroU64) {
+        match self.more.get_mut(&person) {
+            Some(1) => drop(self.more.remove(&person)),
+            Some(more) => *more -= 1,
+            None => drop(self.here.remove(&person)),
+        }
+    }
+
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.here.is_empty() && self.more.is_empty()
+    }
 }
 
 /// One connection's place.
@@ -158,7 +196,7 @@ impl Permit {
         if limit > 0 && self.user.is_none() {
             let key = self.admission.number_of(tenant, user);
             let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
-            add(&mut counts.by_user, key, limit).ok_or(Full::User)?;
+            counts.by_user.add(key, limit).ok_or(Full::User)?;
             drop(counts);
             self.user = Some(key);
         }
@@ -174,7 +212,7 @@ impl Permit {
             return Ok(());
         }
         let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        add(&mut counts.by_user, of, limit).ok_or(Full::User)?;
+        counts.by_user.add(of, limit).ok_or(Full::User)?;
         drop(counts);
         let elsewhere = &mut self.kept.get_or_insert_default().elsewhere;
         elsewhere.reserve_exact(1);
@@ -193,7 +231,7 @@ impl Permit {
         };
         if let Some(own) = first.or_else(later) {
             let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
-            subtract(&mut counts.by_user, &own);
+            counts.by_user.subtract(own);
         }
     }
 
@@ -212,7 +250,7 @@ impl Drop for Permit {
         }
         let elsewhere = self.kept.iter().flat_map(|kept| &kept.elsewhere);
         for user in self.user.iter().chain(elsewhere) {
-            subtract(&mut counts.by_user, user);
+            counts.by_user.subtract(*user);
         }
     }
 }
@@ -234,6 +272,7 @@ fn subtract<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: &K) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn i10_new_connections_have_a_rate_and_a_burst() {
@@ -242,6 +281,26 @@ mod tests {
         let here = IpAddr::from([10, 0, 0, 1]);
         assert!(admission.enter(here).is_ok() && admission.enter(here).is_ok());
         assert_eq!(admission.enter(here).err(), Some(Full::Rate));
+    }
+
+    proptest! {
+        #[test]
+        fn people_are_counted_up_to_the_limit(steps in prop::collection::vec((any::<bool>(), 1..6u64), 0..100), limit in 1..4usize) {
+            let (mut people, mut model) = (People::default(), HashMap::<u64, usize>::new());
+            for (comes, person) in steps {
+                let (key, count) = (NonZeroU64::new(person).unwrap(), model.entry(person).or_default());
+                if comes {
+                    prop_assert_eq!(people.add(key, limit).is_some(), *count < limit);
+                    *count = (*count + 1).min(limit);
+                } else if *count > 0 {
+                    people.subtract(key);
+                    *count -= 1;
+                }
+                prop_assert_eq!(people.here.len(), model.values().filter(|count| **count > 0).count());
+                prop_assert_eq!(people.more.len(), model.values().filter(|count| **count > 1).count());
+            }
+            prop_assert_eq!(people.is_empty(), model.values().all(|count| *count == 0));
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn taken<W: World>(
     let gone = || Refused::new("unavailable", "the connection has ended");
     let connection = tables.get(at.key).ok_or_else(gone)?;
     let session = connection.sessions().get(at.session).ok_or_else(gone)?;
-    let (tenant, user) = (session.identity.tenant.clone(), session.identity.user.clone());
+    let (tenant, user) = (session.tenant().clone(), session.user().clone());
     let name = connection.id.name(&context.config.run);
     let now_ms = context.world.unix_us() / 1_000;
     // Each connection by itself: under its name, which is nobody's.

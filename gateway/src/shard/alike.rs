@@ -2,18 +2,22 @@
 //!
 //! It is kept once: somebody who is in sixteen tenants has one name, one channel of their own by that name, and few different roles.
 
+use super::role_lists::InTenant;
 use super::room::RoomKey;
 use super::tables::Tables;
 use super::world::Socket;
 use carillon_platform::auth::Identity;
 use carillon_protocol::Channel;
+use std::sync::Arc;
 
-/// Makes an identity share what it has in common with others: its tenant's name with its room, its roles with whoever has the same.
-pub(super) fn share<S: Socket>(identity: &mut Identity, room: RoomKey, tables: &mut Tables<S>) {
-    if let Some(room) = tables.rooms.get(room) {
-        identity.tenant = room.stream.tenant.clone();
-    }
-    identity.roles = tables.role_lists.shared(&identity.roles);
+/// What an identity says of its tenant and its roles there, shared with whoever has the same; the tenant's name also with its room.
+pub(super) fn in_tenant<S: Socket>(
+    identity: &Identity,
+    room: RoomKey,
+    tables: &mut Tables<S>,
+) -> Arc<InTenant> {
+    let tenant = tables.rooms.get(room).map_or(&identity.tenant, |room| &room.stream.tenant);
+    tables.role_lists.shared(InTenant { tenant: tenant.clone(), roles: identity.roles.clone() })
 }
 
 /// The channels that somebody who comes into a room is in without asking. Those that the connection's first session is in too share

@@ -45,7 +45,7 @@ fn renewed<W: World>(at: At, verdicts: &Verdicts, tables: &mut Tables<W::Socket>
     let Some(session) = tables.session(at) else { return };
     let (key, member) = (at.key, session.member(at.key));
     // They are about somebody who had other roles: since those changed the application is being asked again.
-    if !verdicts.are_about(&session.identity.roles) {
+    if !verdicts.are_about(session.roles()) {
         return;
     }
     let (now_ms, spread) = (context.now_ms, spread(key, tables));
@@ -147,18 +147,19 @@ fn ask_about<W: World>(
     let Some(rules) = tables.rooms.get(session.room).map(|room| room.rules.clone()) else { return };
     let Some(endpoint) = rules.endpoint() else { return };
     // What holds by itself by now is no question any more; what is forbidden was followed when the rules changed.
-    let is_left_to_it = |channel: &Channel| rules.decide(action, &session.identity, channel) == Decision::Ask;
+    let is_left_to_it =
+        |channel: &Channel| rules.decide(action, &session.identity(), channel) == Decision::Ask;
     let (questions, settled): (Vec<_>, Vec<_>) =
         channels.into_iter().partition(|(channel, _)| is_left_to_it(channel));
     let device = tables.asked.device(member.key);
     let questions: Vec<(Question, u64)> = questions
         .into_iter()
-        .map(|(channel, number)| (Question::new(&session.identity, &channel, action, device), number))
+        .map(|(channel, number)| (Question::new(&session.identity(), &channel, action, device), number))
         .collect();
     // Each by itself: that there is no verdict on one says nothing of the others, and none of them waits for it.
     for question in questions {
         let (connection, endpoint, questions) = (connection.id, endpoint.clone(), vec![question]);
-        let tenant = session.identity.tenant.clone();
+        let tenant = session.tenant().clone();
         context.world.request(Request::Ask { connection, tenant, ticket: None, endpoint, questions });
     }
     settled.iter().for_each(|(channel, _)| of(action, tables).forget(member, channel));

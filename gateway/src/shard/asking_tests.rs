@@ -4,8 +4,9 @@
 
 use super::joining::subscribe;
 use super::messages::{Coming, ConnectionId, Joining, Newcomer, Request, ToShard};
+use super::past::Position;
 use super::room::Member;
-use super::session::{At, Position};
+use super::session::At;
 use super::shard::Shard;
 use super::wire::Wire;
 use super::world::Kernel;
@@ -222,7 +223,9 @@ impl Rig {
 
     fn is_behind(&mut self, seq: Option<u64>) {
         let connection = self.shard.tables.get_mut(self.id.key).unwrap();
-        connection.sessions_mut()[0].position = seq.map_or(Position::Live, |seq| Position::Behind(Seq(seq)));
+        connection.sessions_mut()[0]
+            .past
+            .set_position(seq.map_or(Position::Live, |seq| Position::Behind(Seq(seq))));
     }
 
     /// What the client was sent since.

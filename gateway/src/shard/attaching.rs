@@ -64,7 +64,7 @@ fn may_ask<W: World>(
         return Err(("too_many_requests", message.into()));
     }
     let sessions = connection.sessions();
-    let is_in = sessions.iter().any(|session| session.identity.tenant == *tenant);
+    let is_in = sessions.iter().any(|session| session.tenant() == tenant);
     let (count, coming) = (sessions.len(), tables.elsewhere.coming(key));
     if is_in && (!alone || count == 1) {
         return Err(("already_attached", format!("the connection is in {tenant}")));
@@ -119,7 +119,7 @@ pub(super) fn expel<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
-    let Some(tenant) = tables.session(at).map(|session| session.identity.tenant.clone()) else { return };
+    let Some(tenant) = tables.session(at).map(|session| session.tenant().clone()) else { return };
     leave(at, tables, context);
     tables.say(at.key, &ServerFrame::Detached { tenant: &tenant, reason });
 }
@@ -127,7 +127,7 @@ pub(super) fn expel<W: World>(
 /// Takes a session away from its connection, and gives the place among those of its user back.
 pub(super) fn leave<W: World>(at: At, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
     let Some(session) = tables.session(at) else { return };
-    let (tenant, user) = (session.identity.tenant.clone(), session.identity.user.clone());
+    let (tenant, user) = (session.tenant().clone(), session.user().clone());
     leave_for_now(at, tables, context);
     if let Some(connection) = tables.get_mut(at.key) {
         connection.permit.leave(&tenant, &user);
@@ -147,7 +147,7 @@ pub(super) fn leave_for_now<W: World>(at: At, tables: &mut Tables<W::Socket>, co
     }
     let seen_ms = tables.get(at.key).map_or(0, |connection| seen_ms(connection, context));
     let Some(session) = tables.detach(at) else { return };
-    let tenant = session.identity.tenant.clone();
+    let tenant = session.tenant().clone();
     tables.leave_room(at.key, session, seen_ms);
     if let Some(connection) = tables.get_mut(at.key) {
         // It is not in the tenant any more whose cursor may be stuck.

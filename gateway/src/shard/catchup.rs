@@ -10,10 +10,11 @@ use super::fanout::fall_behind;
 use super::generation::reset;
 use super::messages::{Request, Ticket};
 use super::outbox::{SLICES, Wrote, length, write_vectored};
+use super::past::Position;
 use super::past::Reading;
 use super::replay::ask_next;
 use super::room::{Room, Rooms};
-use super::session::{ASK_AGAIN_MS, Position, Session};
+use super::session::{ASK_AGAIN_MS, Session};
 use super::stuck::Watched;
 use super::wire::Wire;
 use super::world::World;
@@ -87,13 +88,13 @@ fn session_forward<W: World>(
     loop {
         let Some(session) = connection.sessions_mut().get_mut(index) else { return Progress::Waits };
         let Some(room) = rooms.get(session.room) else { return Progress::Waits };
-        let Position::Behind(cursor) = session.position else { return Progress::Live };
+        let Position::Behind(cursor) = session.past.position() else { return Progress::Live };
         debug_assert!(cursor <= room.cursor, "I3: nobody is ahead of their room");
         if session.is_held() {
             return Progress::Waits;
         }
         if cursor >= room.cursor {
-            session.position = Position::Live;
+            session.past.set_position(Position::Live);
             return Progress::Live;
         }
         if session.past.reading() != Reading::Nothing {
@@ -150,20 +151,20 @@ fn write_matching<W: World>(
         let tenant = connection.naming(&room.stream.tenant);
         let Stage::Open(sessions) = &mut connection.stage else { return false };
         let Some(session) = sessions.get_mut(index) else { return false };
-        let Position::Behind(cursor) = session.position else { return true };
+        let Position::Behind(cursor) = session.past.position() else { return true };
         debug_assert_eq!(first.seq, cursor.next(), "I4: nothing is skipped");
         let (channels, id) = (&session.channels, connection.id);
         let is_wanted = |entry: &&Arc<Entry>| room.is_for(channels, entry) && !keeps_from(entry, id, session);
         if let Wire::Poll { .. } = connection.wire {
             let matching: Vec<Arc<Entry>> = entries.iter().filter(is_wanted).cloned().collect();
-            session.position = Position::Behind(last.seq);
+            session.past.set_position(Position::Behind(last.seq));
             if !matching.is_empty() {
                 connection.answer_poll(matching.iter(), last.seq, None, &room.life.epoch, context);
                 return false;
             }
             return true;
         }
-        let is_new = |watched: &&mut Box<Watched>| watched.is_new_in(&session.identity.tenant);
+        let is_new = |watched: &&mut Box<Watched>| watched.is_new_in(session.tenant());
         if let Some(watched) = connection.watched.as_mut().filter(is_new)
             && let Some(first) = entries.iter().find(is_wanted)
         {
@@ -186,7 +187,7 @@ fn write_matching<W: World>(
         context.counts.writes += u64::from(count > 0);
         match wrote {
             Wrote::All => {
-                session.position = Position::Behind(upto);
+                session.past.set_position(Position::Behind(upto));
                 if count > 0 {
                     connection.wrote_events(length(slices), context);
                     context.counts.deliveries += count as u64;
@@ -224,7 +225,7 @@ pub(super) fn take_page<W: World>(
     let sessions = connection.sessions_mut();
     let Some(index) = sessions.iter_mut().position(|session| session.answered(ticket)) else { return };
     let Some(session) = sessions.get_mut(index) else { return };
-    let Position::Behind(cursor) = session.position else { return };
+    let Position::Behind(cursor) = session.past.position() else { return };
     let page = match page {
         Ok(page) => page,
         Err(error) => {

@@ -97,7 +97,7 @@ pub(super) fn end_sessions_of<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
-    let is_of = |session: &Session| session.identity.service.as_ref() == Some(key);
+    let is_of = |session: &Session| session.service() == Some(key);
     let of_key = |connection: &Connection<W::Socket>| connection.sessions().iter().any(is_of);
     let all: Vec<u32> = tables
         .connections

@@ -233,7 +233,7 @@ impl<S: Socket> Connection<S> {
         }
         let tenant = match &self.stage {
             Stage::Open(sessions) if sessions.len() > 1 => {
-                sessions.get(session).map(|session| &session.identity.tenant)
+                sessions.get(session).map(|session| session.tenant())
             }
             _ => None,
         };

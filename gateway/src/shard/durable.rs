@@ -39,7 +39,7 @@ fn hand_over<W: World>(
     let gone = || Refused::new("unavailable", "the connection has ended");
     let connection = tables.get(at.key).ok_or_else(gone)?;
     let session = tables.session(at).ok_or_else(gone)?;
-    let person = &session.identity;
+    let person = &session.identity();
     if person.service.is_some() {
         let message = "an API key publishes into the log over REST (POST /v1/events), not with a frame";
         return Err(Refused::new("forbidden", message));

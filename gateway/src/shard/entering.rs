@@ -1,6 +1,6 @@
 //! How does a socket become somebody in a tenant, and where in its log do they begin?
 
-use super::alike::{own_channels, share};
+use super::alike::{in_tenant, own_channels};
 use super::allowance::Allowance;
 use super::attaching::{attach, end_requests, leave, leave_for_now};
 use super::connection::{Connection, Departure, Gathered, Stage, Standing, TokenEnd};
@@ -11,12 +11,12 @@ use super::joining::{raw, spread};
 use super::membership::Memberships;
 use super::messages::{Attached, Attaching, Coming, ConnectionId, Newcomer};
 use super::outbox::Outbox;
-use super::past::Past;
+use super::past::Position;
 use super::quality::Quality;
 use super::refreshing::token_end;
 use super::revoked::keeps_out;
 use super::rules::{follow_rules, recheck};
-use super::session::{At, Position, Session};
+use super::session::{At, Session};
 use super::tables::Tables;
 use super::turns::Turns;
 use super::watching::watch_all;
@@ -189,7 +189,7 @@ fn leave_all<W: World>(
     let sessions = tables.get(key).map_or(0, |connection| connection.sessions().len());
     (0..sessions).for_each(|session| end_requests(At { key, session }, tables, context));
     while let Some(at) = tables.find(key, None) {
-        match tables.session(at).is_some_and(|session| session.identity.tenant == *tenant) {
+        match tables.session(at).is_some_and(|session| session.tenant() == tenant) {
             true => leave_for_now(at, tables, context),
             false => leave(at, tables, context),
         }
@@ -233,7 +233,7 @@ fn come_in<W: World>(
     context: &mut Context<W>,
 ) {
     let Authorized {
-        mut identity,
+        identity,
         stream,
         channels,
         resume,
@@ -261,21 +261,16 @@ fn come_in<W: World>(
     let (life, room_cursor) = (room.life.clone(), room.cursor);
     let epoch = life.epoch.clone();
     let expires_in = identity.expires_at.saturating_sub(context.world.unix_us() / 1_000_000);
-    share(&mut identity, room_key, tables);
+    let in_tenant = in_tenant(&identity, room_key, tables);
     let own = own_channels(key, &identity, tables);
     let watched_channels = if presence { channels.clone() } else { Vec::new() };
     let more: Vec<Channel> = channels.into_iter().filter(|channel| !own.contains(channel)).collect();
     let is_command = tables.get(key).is_some_and(|connection| connection.wire == Wire::Command);
     // A command is in no channel: it is answered, and that is all.
     let all = if is_command { Vec::new() } else { [own, more].concat() };
-    let session = Session {
-        room: room_key,
-        place: 0,
-        position,
-        channels: Memberships::with_capacity(all.len()),
-        identity: identity.clone(),
-        past: Past::default(),
-    };
+    let mut session = Session::new(room_key, &identity, in_tenant);
+    session.channels = Memberships::with_capacity(all.len());
+    session.past.set_position(position);
     let (seq, member) = (session.cursor(room_cursor), session.member(key));
     tables.enter(key, session);
     if let Some(meta) = meta {

@@ -54,6 +54,6 @@ impl LeftOut {
 /// Whether an event is not for this session of a connection.
 pub(super) fn keeps_from(entry: &Entry, connection: ConnectionId, session: &Session) -> bool {
     let Some(Excepted { at, of }) = entry.except.as_deref() else { return false };
-    let is_theirs = |user: &UserId| session.identity.service.is_none() && session.identity.user == *user;
+    let is_theirs = |user: &UserId| session.service().is_none() && session.user() == user;
     connection.whereabouts() == *at && of.as_ref().is_none_or(is_theirs)
 }

@@ -8,8 +8,9 @@ use super::context::Context;
 use super::except::LeftOut;
 use super::generation::follow_reset;
 use super::outbox::{SLICES, Wrote, length, write, write_vectored};
+use super::past::Position;
 use super::room::{Room, RoomKey};
-use super::session::{Position, Session};
+use super::session::Session;
 use super::tables::Tables;
 use super::wire::Wire;
 use super::world::{Socket, World};
@@ -309,7 +310,7 @@ pub(super) fn fall_behind<'a, W: World>(
         if session.is_live() {
             metrics().fell_behind.increment(1);
         }
-        session.position = Position::Behind(cursor);
+        session.past.set_position(Position::Behind(cursor));
     }
     connection.blocked(taken, context);
 }
@@ -328,7 +329,7 @@ fn all_fall_behind<S: Socket>(key: RoomKey, tables: &mut Tables<S>) {
         let session = tables.connections.get_mut(member as usize);
         if let Some(session) = session.and_then(|connection| live_session(&mut connection.stage, key)) {
             metrics().fell_behind.increment(1);
-            session.position = Position::Behind(cursor);
+            session.past.set_position(Position::Behind(cursor));
             tables.touched.push(member);
         }
     }

@@ -5,9 +5,9 @@
 
 use super::connection::{Connection, Standing};
 use super::context::Context;
+use super::past::Position;
 use super::past::Reading;
 use super::room::RoomKey;
-use super::session::Position;
 use super::tables::Tables;
 use super::wire::Wire;
 use super::world::World;
@@ -31,7 +31,7 @@ pub(super) fn follow_reset<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
         };
         let cursor = session.cursor(live_at);
         if cursor <= head && life.continues(&before, cursor) {
-            session.position = Position::Behind(cursor);
+            session.past.set_position(Position::Behind(cursor));
             // What is being read may end with events that are gone.
             session.past.set_reading(Reading::Nothing);
             let epoch = Some(&life.epoch);
@@ -56,7 +56,7 @@ pub(super) fn reset<W: World>(
     context: &mut Context<W>,
 ) {
     let Some(session) = connection.sessions_mut().get_mut(index) else { return };
-    session.position = Position::Behind(standing.cursor);
+    session.past.set_position(Position::Behind(standing.cursor));
     session.past.set_reading(Reading::Nothing);
     tell_reset(connection, index, reason, standing, context);
 }

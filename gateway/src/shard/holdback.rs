@@ -49,7 +49,7 @@ pub(super) fn next<W: World>(
         let verdicts = held.verdicts.as_ref()?;
         let (mut refused, mut silent, mut granted) = (Vec::new(), Vec::new(), Vec::new());
         for channel in &held.wants.channels {
-            match verdicts.may(&room.rules, held.wants.action, &session.identity, channel) {
+            match verdicts.may(&room.rules, held.wants.action, &session.identity(), channel) {
                 // What no rule allows the frame itself is refused for.
                 May::Yes => {}
                 May::ByVerdict(yes) => granted.push((channel.clone(), yes)),
@@ -101,7 +101,7 @@ fn wait<W: World>(
     let (id, wants) = (held.frame.id.clone(), held.wants.clone());
     let Some(connection) = tables.get(at.key) else { return };
     let Some(session) = tables.session(at) else { return };
-    let (member, tenant) = (session.member(at.key), session.identity.tenant.clone());
+    let (member, tenant) = (session.member(at.key), session.tenant().clone());
     let Some(endpoint) = tables.rooms.get(session.room).and_then(|room| room.rules.endpoint().cloned())
     else {
         let message = "the application is not asked any more; nothing was done, try again";
@@ -113,7 +113,7 @@ fn wait<W: World>(
         .channels
         .iter()
         .filter(|channel| is_left_to_it(at, wants.action, channel, tables))
-        .map(|channel| (Question::new(&session.identity, channel, wants.action, device), 0))
+        .map(|channel| (Question::new(&session.identity(), channel, wants.action, device), 0))
         .collect();
     let Some(ticket) = tables.holding.wait(member, held, place) else {
         let message = format!(
@@ -140,7 +140,8 @@ fn is_left_to_it<S: Socket>(at: At, action: Action, channel: &Channel, tables: &
     let Some(session) = tables.session(at) else { return false };
     let Some(room) = tables.rooms.get(session.room) else { return false };
     // Most frames are about channels whose rule names nobody's application.
-    room.rules.endpoint().is_some() && room.rules.decide(action, &session.identity, channel) == Decision::Ask
+    room.rules.endpoint().is_some()
+        && room.rules.decide(action, &session.identity(), channel) == Decision::Ask
 }
 
 fn refuse<W: World>(

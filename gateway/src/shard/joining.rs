@@ -8,11 +8,12 @@ use super::context::Context;
 use super::history::{HistoryJob, JOBS};
 use super::membership::{ChannelKey, Memberships};
 use super::messages::{Joined, Joining, Request};
+use super::past::Position;
 use super::past::Reading;
 use super::present::CHANNELS as PRESENCE_CHANNELS;
 use super::room::Room;
 use super::rules::forget_past;
-use super::session::{At, Position};
+use super::session::At;
 use super::tables::Tables;
 use super::watching::{has_room_to_watch, unseen, watch, why_unseen};
 use super::world::{Socket, World};
@@ -59,10 +60,10 @@ pub(super) fn join<W: World>(
     let (mut unavailable, mut open, mut by_verdict) = (Vec::new(), Vec::new(), Vec::new());
     for channel in &asked.channels {
         // One by one for those that the token does not open; most are.
-        if session.identity.may_read(channel) {
+        if session.identity().may_read(channel) {
             continue;
         }
-        let may = |action: Action| verdicts.may(&room.rules, action, &session.identity, channel);
+        let may = |action: Action| verdicts.may(&room.rules, action, &session.identity(), channel);
         let (live, past) = (may(Action::Subscribe), if reads_back { may(Action::History) } else { May::Yes });
         if live == May::No || (asked.history.is_some() && past == May::No) {
             forbidden.push(channel.clone());
@@ -73,7 +74,7 @@ pub(super) fn join<W: World>(
         for (action, may) in [(Action::Subscribe, live), (Action::History, past)] {
             if may == May::Ask {
                 let device = tables.asked.device(key);
-                open.push((Question::new(&session.identity, channel, action, device), 0));
+                open.push((Question::new(&session.identity(), channel, action, device), 0));
             }
         }
         if let May::ByVerdict(granted) = live {
@@ -135,7 +136,7 @@ pub(super) fn join<W: World>(
         return tables.refuse_as(at, asked.id.as_deref(), codes, &message, context.now_ms);
     }
     let own = session.member(key);
-    if no_past && let Position::Behind(_) = session.position {
+    if no_past && let Position::Behind(_) = session.past.position() {
         // It would be read forward through what is past: continuity ends here, and the client is told.
         forget_past(key, index, tables, context);
     }
@@ -191,7 +192,7 @@ fn ask_first<W: World>(
 ) {
     let Some(connection) = tables.get(at.key).map(|connection| connection.id) else { return };
     let Some(session) = tables.session(at) else { return };
-    let (member, tenant) = (session.member(at.key), session.identity.tenant.clone());
+    let (member, tenant) = (session.member(at.key), session.tenant().clone());
     let id = waiting.joining.id.clone();
     let Some(ticket) = tables.asked.wait(member, waiting) else {
         let message = format!("{WAITING} subscribes wait for the application's verdict; wait for an answer");
@@ -236,7 +237,7 @@ fn enter<W: World>(at: At, asked: Joining, tables: &mut Tables<W::Socket>, conte
                 // What is being read is what it missed, which comes after.
                 session.past.set_reading(Reading::Nothing);
             }
-            session.position = Position::Behind(seq);
+            session.past.set_position(Position::Behind(seq));
         }
         session.past.push(job);
     }

@@ -8,8 +8,8 @@ use super::connection::{Connection, Gathered};
 use super::context::Context;
 use super::fanout::live_session;
 use super::outbox::{SLICES, Wrote, length, write_vectored};
+use super::past::Position;
 use super::room::{Room, RoomKey};
-use super::session::Position;
 use super::tables::Tables;
 use super::wire::Wire;
 use super::world::{Socket, World};
@@ -169,7 +169,7 @@ impl LiveFanOut {
                     }
                     metrics().fell_behind.increment(1);
                     if let Some(session) = live_session(&mut connection.stage, key) {
-                        session.position = Position::Behind(room.cursor);
+                        session.past.set_position(Position::Behind(room.cursor));
                     }
                     connection.blocked(taken, context);
                     return false;

@@ -1,26 +1,29 @@
 //! Who is in one channel of a room, or behind one pattern?
 //!
-//! Small, because every person has a channel of their own in every tenant that they are in: mostly with one member, whose number then
-//! stands in place of a list.
+//! Small, because every person has a channel of their own in every tenant that they are in: mostly with one member, and then without
+//! a list.
 
 use super::groups::Source;
 use carillon_protocol::{Channel, ChannelPattern, TypeFilter};
 use std::sync::Arc;
 
-/// What members have in common, and who they are.
-pub(super) struct Members {
+/// What members have in common, and who they are. A channel that nobody is in is forgotten, so there is one at least.
+pub(super) enum Members {
+    /// One, who gets all events of a channel.
+    One(Channel, u32),
+    /// Boxed: those above are many, these are few.
+    Other(Box<Several>),
+}
+
+/// Any number of members of anything.
+pub(super) struct Several {
     name: Name,
-    keys: Keys,
+    keys: Vec<u32>,
 }
 
 /// What members have in common.
 enum Name {
     Channel(Channel),
-    /// Boxed: channels are many, these are few.
-    Other(Box<Other>),
-}
-
-enum Other {
     Pattern(ChannelPattern),
     Group(Group),
 }
@@ -28,31 +31,27 @@ enum Other {
 /// Those who want only events of some types.
 pub(super) type Group = (Source, Arc<TypeFilter>);
 
-/// The connections of members. A channel that nobody is in is forgotten, so there is one at least.
-enum Keys {
-    One(u32),
-    #[expect(clippy::box_collection, reason = "every channel with one member would pay for its size")]
-    Many(Box<Vec<u32>>),
-}
-
 impl Members {
     pub(super) fn of_channel(channel: Channel, member: u32) -> Self {
-        Self { name: Name::Channel(channel), keys: Keys::One(member) }
+        Self::One(channel, member)
     }
 
     pub(super) fn of_pattern(pattern: ChannelPattern, member: u32) -> Self {
-        Self { name: Name::Other(Box::new(Other::Pattern(pattern))), keys: Keys::One(member) }
+        Self::Other(Box::new(Several { name: Name::Pattern(pattern), keys: vec![member] }))
     }
 
     pub(super) fn of_group(group: Group, member: u32) -> Self {
-        Self { name: Name::Other(Box::new(Other::Group(group))), keys: Keys::One(member) }
+        Self::Other(Box::new(Several { name: Name::Group(group), keys: vec![member] }))
     }
 
     /// The channel whose events they all get.
     pub(super) fn whole_channel(&self) -> Option<&Channel> {
-        match &self.name {
-            Name::Channel(channel) => Some(channel),
-            Name::Other(_) => None,
+        match self {
+            Self::One(channel, _) => Some(channel),
+            Self::Other(several) => match &several.name {
+                Name::Channel(channel) => Some(channel),
+                Name::Pattern(_) | Name::Group(_) => None,
+            },
         }
     }
 
@@ -66,64 +65,64 @@ impl Members {
 
     /// The pattern by which they get all events.
     pub(super) fn pattern(&self) -> Option<&ChannelPattern> {
-        match &self.name {
-            Name::Other(other) => match &**other {
-                Other::Pattern(pattern) => Some(pattern),
-                Other::Group(_) => None,
-            },
-            Name::Channel(_) => None,
+        match self.several()?.name {
+            Name::Pattern(ref pattern) => Some(pattern),
+            Name::Channel(_) | Name::Group(_) => None,
         }
     }
 
     /// The group they are.
     pub(super) fn group(&self) -> Option<&Group> {
-        match &self.name {
-            Name::Other(other) => match &**other {
-                Other::Group(group) => Some(group),
-                Other::Pattern(_) => None,
-            },
-            Name::Channel(_) => None,
+        match self.several()?.name {
+            Name::Group(ref group) => Some(group),
+            Name::Channel(_) | Name::Pattern(_) => None,
+        }
+    }
+
+    fn several(&self) -> Option<&Several> {
+        match self {
+            Self::One(..) => None,
+            Self::Other(several) => Some(several),
         }
     }
 
     pub(super) fn keys(&self) -> &[u32] {
-        match &self.keys {
-            Keys::One(key) => std::slice::from_ref(key),
-            Keys::Many(keys) => keys,
+        match self {
+            Self::One(_, key) => std::slice::from_ref(key),
+            Self::Other(several) => &several.keys,
         }
     }
 
     /// Adds one more and answers their place.
     pub(super) fn add(&mut self, member: u32) -> u32 {
-        match &mut self.keys {
-            Keys::One(first) => {
-                self.keys = Keys::Many(Box::new(vec![*first, member]));
+        match self {
+            Self::One(channel, first) => {
+                let (name, keys) = (Name::Channel(channel.clone()), vec![*first, member]);
+                *self = Self::Other(Box::new(Several { name, keys }));
                 1
             }
-            Keys::Many(keys) => {
-                keys.push(member);
-                keys.len() as u32 - 1
+            Self::Other(several) => {
+                several.keys.push(member);
+                several.keys.len() as u32 - 1
             }
         }
     }
 
-    /// Takes the one at a place out, whom the last one follows there. False if nobody is left, and nothing was done.
+    /// Takes the one at a place out, whom the last one follows there. False if nobody is left.
     pub(super) fn remove(&mut self, place: u32) -> bool {
-        match &mut self.keys {
-            Keys::One(_) => place != 0,
-            Keys::Many(keys) => {
-                if (place as usize) < keys.len() {
-                    keys.swap_remove(place as usize);
-                }
-                let only = match keys.as_slice() {
-                    [] => return false,
-                    [only] => *only,
-                    _ => return true,
-                };
-                self.keys = Keys::One(only);
-                true
-            }
+        let several = match self {
+            Self::One(..) => return place != 0,
+            Self::Other(several) => several,
+        };
+        if (place as usize) < several.keys.len() {
+            several.keys.swap_remove(place as usize);
         }
+        match (several.keys.as_slice(), &several.name) {
+            ([], _) => return false,
+            (&[only], Name::Channel(channel)) => *self = Self::One(channel.clone(), only),
+            _ => {}
+        }
+        true
     }
 }
 
@@ -134,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_channel_of_one_member_is_small() {
-        assert_eq!(size_of::<Members>(), 32);
+        assert_eq!(size_of::<Members>(), 24);
     }
 
     proptest! {

@@ -4,8 +4,8 @@
 //! no lock, no task and no queue for a connection. A shard is a cursor on each stream it has connections of. What is
 //! new is gathered for every connection and written straight to its socket, in one vectored write.
 //!
-//! A session is [`Live`](session::Position::Live) (its cursor is the shard's) or
-//! [`Behind`](session::Position::Behind) (its socket could not take more, or it came back with a cursor). A slow
+//! A session is [`Live`](past::Position::Live) (its cursor is the shard's) or
+//! [`Behind`](past::Position::Behind) (its socket could not take more, or it came back with a cursor). A slow
 //! reader, a resume and a catch-up after lost messages are the same state and the same code: [`catchup`].
 //!
 //! # Who may know whom
@@ -38,10 +38,10 @@
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
 //! | [`asked`] | which memberships hold by an application's verdict, until when, and what waits for one? |
 //! | [`holding`] | which frames of a connection wait for a verdict of an application, and which yeses are kept? |
-//! | [`role_lists`] | which lists of roles do many sessions have in common? |
+//! | [`role_lists`] | which tenants and roles do many sessions have in common? |
 //! | [`elsewhere`] | which other tenants may a connection come into? |
 //! | [`history`] | how far is the past that a `subscribe` asked for? |
-//! | [`past`] | what is read of the log for a session, and what will be? |
+//! | [`past`] | where does a session stand in the log, and what is read of it for the session? |
 //! | [`session`] | what is known of somebody in one tenant? |
 //! | [`turns`] | which session of a connection goes on next? |
 //! | [`quality`] | how well is a client reached? |

@@ -1,10 +1,21 @@
-//! What is read of the log for a session, and what will be?
+//! Where does a session stand in its tenant's log, and what is read of it for the session?
 //!
 //! Most sessions are live and have asked for no history: they have nothing here, and pay for a pointer.
 
 use super::history::HistoryJob;
 use super::messages::Ticket;
+use carillon_protocol::Seq;
 use std::collections::VecDeque;
+
+/// Where a session stands in its tenant's log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Position {
+    /// At the room's cursor; new events are written as they come.
+    #[default]
+    Live,
+    /// It has got everything up to here and reads on at its own pace.
+    Behind(Seq),
+}
 
 /// Whether a page of the log is on its way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,17 +29,31 @@ pub(super) enum Reading {
     Later(u64),
 }
 
-/// What is read, and the pieces of history that were asked for, the first one first.
+/// Where a session stands, what is read, and the pieces of history that were asked for, the first one first.
 #[derive(Default)]
 pub(super) struct Past(Option<Box<Known>>);
 
 #[derive(Default)]
 struct Known {
+    position: Position,
     reading: Reading,
     jobs: VecDeque<HistoryJob>,
 }
 
 impl Past {
+    pub(super) fn position(&self) -> Position {
+        self.0.as_ref().map_or(Position::Live, |known| known.position)
+    }
+
+    pub(super) fn set_position(&mut self, position: Position) {
+        if position != Position::Live {
+            self.0.get_or_insert_default().position = position;
+        } else if let Some(known) = &mut self.0 {
+            known.position = position;
+            self.settle();
+        }
+    }
+
     pub(super) fn reading(&self) -> Reading {
         self.0.as_ref().map_or(Reading::Nothing, |known| known.reading)
     }
@@ -81,6 +106,36 @@ impl Past {
 
     /// Gives back what nothing stands in any more.
     fn settle(&mut self) {
-        self.0.take_if(|known| known.reading == Reading::Nothing && known.jobs.is_empty());
+        let is_at_rest = |known: &Known| {
+            known.position == Position::Live && known.reading == Reading::Nothing && known.jobs.is_empty()
+        };
+        self.0.take_if(|known| is_at_rest(known));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_live_and_reads_nothing_pays_for_a_pointer_again() {
+        assert_eq!(size_of::<Past>(), 8);
+        let mut past = Past::default();
+        assert_eq!(past.position(), Position::Live);
+        past.set_position(Position::Live);
+        assert!(past.0.is_none());
+        past.set_position(Position::Behind(Seq(7)));
+        past.set_reading(Reading::Asked(1));
+        assert_eq!(past.position(), Position::Behind(Seq(7)));
+        past.set_position(Position::Live);
+        assert_eq!((past.position(), past.reading()), (Position::Live, Reading::Asked(1)));
+        past.set_reading(Reading::Nothing);
+        assert!(past.0.is_none());
+        past.set_reading(Reading::Later(5));
+        past.set_position(Position::Behind(Seq(8)));
+        past.set_reading(Reading::Nothing);
+        assert_eq!(past.position(), Position::Behind(Seq(8)), "it goes on being behind when a page has come");
+        past.set_position(Position::Live);
+        assert!(past.0.is_none());
     }
 }

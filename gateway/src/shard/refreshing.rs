@@ -3,7 +3,7 @@
 //! It is for all tenants that the connection is in: those that it still names stay, with the roles there; the others are left, and the
 //! client is told so. One that names none of them changes nothing.
 
-use super::alike::share;
+use super::alike::in_tenant;
 use super::attaching::expel;
 use super::connection::{Connection, TokenEnd};
 use super::context::Context;
@@ -71,14 +71,14 @@ pub(super) fn refreshed<W: World>(
     let all: Vec<Result<Identity, AuthError>> = sessions
         .iter()
         .map(|session| {
-            let identity = bearer.enter(Some(&session.identity.tenant))?;
+            let identity = bearer.enter(Some(session.tenant()))?;
             // The room may know of a revocation that has come since the token was looked at.
             let kept_out = keeps_out(&identity, device, tables.rooms.get(session.room), context);
             kept_out.map_or(Ok(identity), |_| Err(AuthError::Revoked))
         })
         .collect();
     let is_somebody_else = all.iter().zip(sessions).any(|(identity, session)| {
-        identity.as_ref().is_ok_and(|identity| !is_same(identity, &session.identity))
+        identity.as_ref().is_ok_and(|identity| !is_same(identity, &session.identity()))
     });
     if is_somebody_else {
         let message = "the token is another person's";
@@ -111,12 +111,12 @@ pub(super) fn refreshed<W: World>(
 }
 
 /// A session goes on with what a new token says of it.
-fn renew<W: World>(at: At, mut identity: Identity, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
+fn renew<W: World>(at: At, identity: Identity, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
     let Some(room) = tables.session(at).map(|session| session.room) else { return };
-    share(&mut identity, room, tables);
+    let in_tenant = in_tenant(&identity, room, tables);
     let Some(session) = tables.session_mut(at) else { return };
     // Channels joined under the old token stay only if the new one allows them.
-    let before = std::mem::replace(&mut session.identity, identity);
+    let before = session.renew(&identity, in_tenant);
     leave_forbidden(at, &before, tables, context);
 }
 
@@ -140,15 +140,14 @@ fn leave_forbidden<W: World>(
         names.cloned().partition(|channel| may_stay(&room.rules, session, channel) == Stay::No);
     let rules = room.rules.clone();
     // Whoever has other roles is somebody else to the application.
-    let is_new = before.roles != session.identity.roles;
+    let now = session.identity();
+    let is_new = before.roles != now.roles;
     let (left_to_it, settled): (Vec<Channel>, Vec<Channel>) =
         kept.iter().cloned().partition(|channel| may_stay(&rules, session, channel) == Stay::Ask);
     let reads = |identity: &Identity, channel: &Channel| may_read_past(&room.rules, identity, channel);
-    let past: Vec<Channel> = kept
-        .into_iter()
-        .filter(|channel| reads(before, channel) && !reads(&session.identity, channel))
-        .collect();
-    let (had, has) = (before.channels(), session.identity.channels());
+    let past: Vec<Channel> =
+        kept.into_iter().filter(|channel| reads(before, channel) && !reads(&now, channel)).collect();
+    let (had, has) = (before.channels(), now.channels());
     let gained: Vec<Channel> = has.into_iter().filter(|channel| !had.contains(channel)).collect();
     tables.holding.forget_kept(own);
     settled.iter().for_each(|channel| tables.asked.forget(own, channel));

@@ -63,7 +63,7 @@ pub(super) fn take_history<W: World>(
     let Some(job) = job_of(connection, index) else { return };
     job.took(&page);
     let id = job.id().unwrap_or("null").to_owned();
-    let tenant = connection.sessions().get(index).map(|session| session.identity.tenant.clone());
+    let tenant = connection.sessions().get(index).map(|session| session.tenant().clone());
     let tenant = tenant.as_ref().and_then(|tenant| connection.naming(tenant));
     for event in &page.events {
         let json = event_frame(event.seq, &event.channels, event.body.as_bytes(), Some(&id));

@@ -35,7 +35,7 @@ pub(super) fn end_revoked<W: World>(
     let tenant = room.stream.tenant.clone();
     let target = |key: u32| {
         let session = tables.get(key).and_then(|connection| session_in(connection, room_key))?;
-        Some((key, revoked.refusing(&session.identity, tables.asked.device(key), now)?))
+        Some((key, revoked.refusing(&session.identity(), tables.asked.device(key), now)?))
     };
     let mut out: Vec<(u32, Target)> = room.members().iter().filter_map(|key| target(*key)).collect();
     let own = revoked.connections().filter_map(|name| Some((name, context.config.run.finds(name)?)));

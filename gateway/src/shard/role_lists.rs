@@ -1,34 +1,50 @@
-//! Which lists of roles do many sessions have in common?
+//! Which tenants and roles do many sessions have in common?
 //!
-//! Most people of a tenant have one of a few lists of roles, and most people have the same ones in all of their tenants. Each list
-//! that is in use is kept once.
+//! Most people of a tenant have one of a few lists of roles there. Each pair of a tenant and such a list that is in use is kept once.
 
+use carillon_platform::auth::Identity;
+use carillon_protocol::TenantId;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Below so many lists nothing is looked through.
 const FEW: usize = 64;
 
-/// The lists of roles that sessions have; among them some that nobody has any more, at most as many as are in use.
+/// A tenant, and the roles that somebody has there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct InTenant {
+    pub(super) tenant: TenantId,
+    pub(super) roles: Arc<[String]>,
+}
+
+impl InTenant {
+    /// Whether this is what an identity says.
+    pub(super) fn is_of(&self, identity: &Identity) -> bool {
+        self.tenant == identity.tenant && self.roles == identity.roles
+    }
+}
+
+/// What sessions have; among it some that nobody has any more, at most as much as is in use.
 #[derive(Default)]
 pub(super) struct RoleLists {
-    known: HashSet<Arc<[String]>>,
+    known: HashSet<Arc<InTenant>>,
     /// With so many, those that nobody has any more are forgotten.
     full_at: usize,
 }
 
 impl RoleLists {
-    /// The one of equal lists that is kept.
-    pub(super) fn shared(&mut self, roles: &Arc<[String]>) -> Arc<[String]> {
-        if let Some(known) = self.known.get(roles) {
+    /// The one of equal pairs that is kept.
+    pub(super) fn shared(&mut self, of: InTenant) -> Arc<InTenant> {
+        if let Some(known) = self.known.get(&of) {
             return known.clone();
         }
         if self.known.len() >= self.full_at {
             self.known.retain(|known| Arc::strong_count(known) > 1);
             self.full_at = (2 * self.known.len()).max(FEW);
         }
-        self.known.insert(roles.clone());
-        roles.clone()
+        let of = Arc::new(of);
+        self.known.insert(of.clone());
+        of
     }
 }
 
@@ -38,12 +54,17 @@ mod tests {
 
     #[test]
     fn equal_lists_are_one_and_those_that_nobody_has_are_forgotten() {
-        let list = |name: String| -> Arc<[String]> { [name].into() };
+        let of = |tenant: &str, role: String| InTenant {
+            tenant: TenantId::new(tenant).unwrap(),
+            roles: [role].into(),
+        };
+        let teacher = || of("school-1", "teacher".into());
         let mut lists = RoleLists::default();
-        let mut kept = vec![lists.shared(&list("teacher".into()))];
-        assert!(Arc::ptr_eq(&kept[0], &lists.shared(&list("teacher".into()))));
+        let mut kept = vec![lists.shared(teacher())];
+        assert!(Arc::ptr_eq(&kept[0], &lists.shared(teacher())));
+        assert!(!Arc::ptr_eq(&kept[0], &lists.shared(of("school-2", "teacher".into()))));
         for n in 0..10_000 {
-            let own = lists.shared(&list(format!("role-{n}")));
+            let own = lists.shared(of("school-1", format!("role-{n}")));
             if n % 100 == 0 {
                 kept.push(own);
             }
@@ -54,6 +75,6 @@ mod tests {
                 kept.len()
             );
         }
-        assert!(Arc::ptr_eq(&kept[0], &lists.shared(&list("teacher".into()))));
+        assert!(Arc::ptr_eq(&kept[0], &lists.shared(teacher())));
     }
 }

@@ -242,7 +242,7 @@ impl Room {
         {
             return Membership { channel: key, place: members.add(member) };
         }
-        let key = self.channels.insert(Members::of_channel(channel.clone(), member)) as ChannelKey;
+        let key = self.places().insert(Members::of_channel(channel.clone(), member)) as ChannelKey;
         let Self { channels, by_name, hashed, .. } = self;
         let hash =
             |key: &ChannelKey| hashed.hash_one(channels.get(*key as usize).and_then(Members::whole_channel));
@@ -257,10 +257,9 @@ impl Room {
         {
             return Membership { channel: key, place: members.add(member) };
         }
-        let entry = self.channels.vacant_entry();
-        let key = entry.key() as ChannelKey;
+        let members = Members::of_group((source.clone(), types.clone()), member);
+        let key = self.places().insert(members) as ChannelKey;
         self.groups.add(&source, types.clone(), key);
-        entry.insert(Members::of_group((source, types.clone()), member));
         Membership { channel: key, place: 0 }
     }
 
@@ -282,7 +281,7 @@ impl Room {
                 return Membership { channel: key, place: members.add(member) };
             }
         }
-        let key = self.channels.insert(Members::of_pattern(pattern.clone(), member)) as ChannelKey;
+        let key = self.places().insert(Members::of_pattern(pattern.clone(), member)) as ChannelKey;
         self.watched.push(key);
         Membership { channel: key, place: 0 }
     }
@@ -307,6 +306,15 @@ impl Room {
             self.watched.retain(|key| *key != channel);
         }
         None
+    }
+
+    /// Where one channel more has a place. There is a channel for every person, so what is kept free for those to come is an eighth,
+    /// and not as much again.
+    fn places(&mut self) -> &mut Slab<Members> {
+        if self.channels.len() == self.channels.capacity() {
+            self.channels.reserve_exact((self.channels.len() / 8).max(4));
+        }
+        &mut self.channels
     }
 
     /// The number of a channel's members that get all of its events.

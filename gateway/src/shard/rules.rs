@@ -63,8 +63,8 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
                     continue;
                 }
             }
-            if may_read_past(&before, &session.identity, channel)
-                && !may_read_past(&rules, &session.identity, channel)
+            if may_read_past(&before, &session.identity(), channel)
+                && !may_read_past(&rules, &session.identity(), channel)
             {
                 past.entry(*member).or_default().push(channel.clone());
             }
@@ -124,7 +124,7 @@ pub(super) fn end_forbidden_history<W: World>(
     let Some(room) = tables.rooms.get(session.room) else { return };
     let asked = session.past.jobs().flat_map(|job| job.channels());
     let lost: Vec<Channel> =
-        asked.filter(|channel| !may_read_past(&room.rules, &session.identity, channel)).cloned().collect();
+        asked.filter(|channel| !may_read_past(&room.rules, &session.identity(), channel)).cloned().collect();
     end_history(member, index, &lost, tables, context);
 }
 
@@ -145,7 +145,7 @@ pub(super) fn recheck<W: World>(
     let left_to_it: Vec<Channel> =
         kept.iter().filter(|channel| may_stay(&rules, session, channel) == Stay::Ask).cloned().collect();
     let past: Vec<Channel> =
-        kept.into_iter().filter(|channel| !may_read_past(&rules, &session.identity, channel)).collect();
+        kept.into_iter().filter(|channel| !may_read_past(&rules, &session.identity(), channel)).collect();
     let own = session.member(member);
     for channel in left_to_it {
         let generation = rules.endpoint().map(|endpoint| endpoint.generation());
@@ -167,7 +167,7 @@ pub(super) enum Stay {
 }
 
 pub(super) fn may_stay(rules: &RuleSet, session: &Session, channel: &Channel) -> Stay {
-    match rules.decide(Action::Subscribe, &session.identity, channel) {
+    match rules.decide(Action::Subscribe, &session.identity(), channel) {
         Decision::Allowed(_) => Stay::Yes,
         Decision::Ask => Stay::Ask,
         Decision::Forbidden => Stay::No,

@@ -21,7 +21,7 @@ pub(super) fn show(
     news: &mut Vec<PresenceNews>,
     unasked: &mut Vec<(Member, Channel)>,
 ) {
-    let identity = &session.identity;
+    let identity = &session.identity();
     let Some(found) = room.rules.find(channel).filter(|_| identity.service.is_none()) else { return };
     match found.decide(Action::Presence, identity, channel) {
         Decision::Allowed(_) => show_now(key, session, room, channel, meta, news),
@@ -39,7 +39,7 @@ pub(super) fn show_now(
     meta: Option<&Arc<str>>,
     news: &mut Vec<PresenceNews>,
 ) {
-    let identity = &session.identity;
+    let identity = &session.identity();
     let Some(found) = room.rules.find(channel).filter(|_| identity.service.is_none()) else { return };
     let grace_ms = found.rule.presence_grace_ms;
     let present = room.present.get_or_insert_default();
@@ -64,9 +64,9 @@ pub(super) fn hide(
     if present.is_empty() {
         room.present = None;
     }
-    let tenant = &session.identity.tenant;
+    let tenant = session.tenant();
     if ended.was_seen {
-        let (channel, user) = (channel.clone(), session.identity.user.clone());
+        let (channel, user) = (channel.clone(), session.user().clone());
         news.push((tenant.clone(), Event::Leave { channel, user, goodbye }));
     }
     if ended.was_last_watcher {

@@ -6,11 +6,13 @@
 use super::history::HistoryJob;
 use super::membership::Memberships;
 use super::messages::Ticket;
-use super::past::{Past, Reading};
+use super::past::{Past, Position, Reading};
+use super::role_lists::InTenant;
 use super::room::{Member, RoomKey};
 use crate::stream::backlog::Reader;
-use carillon_platform::auth::Identity;
-use carillon_protocol::Seq;
+use carillon_platform::auth::{Credentials, Identity, ServiceKey};
+use carillon_protocol::{Seq, TenantId, UserId};
+use std::sync::Arc;
 
 /// How soon a log that did not answer is asked again.
 pub(super) const ASK_AGAIN_MS: u64 = 500;
@@ -27,26 +29,65 @@ pub(super) struct Session {
     pub(super) room: RoomKey,
     /// Its place in the room's list of connections.
     pub(super) place: u32,
-    pub(super) position: Position,
     pub(super) channels: Memberships,
-    pub(super) identity: Identity,
-    /// What is read of the log for it, and what will be.
+    /// The tenant, and their roles there.
+    in_tenant: Arc<InTenant>,
+    /// What they have shown, for all tenants.
+    credentials: Arc<Credentials>,
+    /// Where it stands, what is read of the log for it, and what will be.
     pub(super) past: Past,
 }
 
-/// Where a session stands in its tenant's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Position {
-    /// At the room's cursor; new events are written as they come.
-    Live,
-    /// It has got everything up to here and reads on at its own pace.
-    Behind(Seq),
-}
-
 impl Session {
+    /// In a room that it is still to enter, and in no channel yet.
+    pub(super) fn new(room: RoomKey, identity: &Identity, in_tenant: Arc<InTenant>) -> Self {
+        debug_assert!(in_tenant.is_of(identity), "the tenant and roles are the identity's");
+        Self {
+            room,
+            place: 0,
+            channels: Memberships::with_capacity(0),
+            in_tenant,
+            credentials: identity.credentials.clone(),
+            past: Past::default(),
+        }
+    }
+
+    pub(super) fn tenant(&self) -> &TenantId {
+        &self.in_tenant.tenant
+    }
+
+    pub(super) fn roles(&self) -> &Arc<[String]> {
+        &self.in_tenant.roles
+    }
+
+    pub(super) fn user(&self) -> &UserId {
+        &self.credentials.user
+    }
+
+    /// The API key, when it is a service and no person.
+    pub(super) fn service(&self) -> Option<&ServiceKey> {
+        self.credentials.service.as_ref()
+    }
+
+    /// Who it is; names and lists are shared, not copied.
+    pub(super) fn identity(&self) -> Identity {
+        let InTenant { tenant, roles } = &*self.in_tenant;
+        Identity { tenant: tenant.clone(), roles: roles.clone(), credentials: self.credentials.clone() }
+    }
+
+    /// It goes on with another token. Answers who it was.
+    pub(super) fn renew(&mut self, identity: &Identity, in_tenant: Arc<InTenant>) -> Identity {
+        debug_assert!(in_tenant.is_of(identity), "the tenant and roles are the identity's");
+        debug_assert!(in_tenant.tenant == self.in_tenant.tenant, "a session stays in its tenant");
+        let before = self.identity();
+        self.in_tenant = in_tenant;
+        self.credentials = identity.credentials.clone();
+        before
+    }
+
     /// Where it stands in a room whose live members stand at `room_cursor`.
     pub(super) fn cursor(&self, room_cursor: Seq) -> Seq {
-        match self.position {
+        match self.past.position() {
             Position::Live => room_cursor,
             Position::Behind(cursor) => cursor,
         }
@@ -59,11 +100,11 @@ impl Session {
 
     /// In whose name it reads the log.
     pub(super) fn reader(&self) -> Reader {
-        Reader { group: self.identity.tenant.clone(), member: self.identity.user.clone() }
+        Reader { group: self.tenant().clone(), member: self.user().clone() }
     }
 
     pub(super) fn is_live(&self) -> bool {
-        self.position == Position::Live
+        self.past.position() == Position::Live
     }
 
     /// Whether it gets nothing live before the latest events of keys that it asked for.
@@ -83,5 +124,15 @@ impl Session {
             self.past.set_reading(Reading::Nothing);
         }
         awaited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_small() {
+        assert_eq!(size_of::<Session>(), 48);
     }
 }

@@ -132,9 +132,9 @@ fn record<W: World>(
     Some(SessionRecord {
         keeping: keeping.clone(),
         id: connection.id,
-        tenant: session.identity.tenant.clone(),
+        tenant: session.tenant().clone(),
         connection: connection.id.name(&context.config.run),
-        user: session.identity.user.clone(),
+        user: session.user().clone(),
         device: device.cloned(),
         transport,
         address: keeping.addresses.then(|| connection.permit.address().to_string().into()),

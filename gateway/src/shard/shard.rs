@@ -22,11 +22,12 @@ use super::joining::joined;
 use super::leaving::{Departures, leaves_at_head, tell_to_leave};
 use super::live::LiveFanOut;
 use super::messages::{Newcomer, Ready, ToShard};
+use super::past::Position;
 use super::refreshing::refreshed;
 use super::replay::take_history;
 use super::room::RoomKey;
 use super::rules::follow_rules;
-use super::session::{Position, Session};
+use super::session::Session;
 use super::sessions::tell_on;
 use super::signals::{arrive, look_after_typing, say_words};
 use super::tables::Tables;
@@ -336,7 +337,7 @@ impl<W: World> Shard<W> {
         if connection.blocked_ms.is_some() {
             for session in connection.sessions_mut().iter_mut().filter(|session| session.is_live()) {
                 if let Some(room) = rooms.get(session.room) {
-                    session.position = Position::Behind(room.cursor);
+                    session.past.set_position(Position::Behind(room.cursor));
                 }
             }
         }

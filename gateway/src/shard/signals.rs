@@ -36,16 +36,14 @@ pub(super) fn publish<W: World>(
 ) {
     let Some(session) = tables.session(at) else { return };
     let Some(room) = tables.rooms.get(session.room) else { return };
-    let passed_on = match may_publish(&room.rules, &session.identity, publish) {
+    let passed_on = match may_publish(&room.rules, &session.identity(), publish) {
         Ok((Way::Log, _)) => return publish_into_log(at, id, publish, tables, context),
-        Ok((Way::Live, rule)) => {
-            signal_of(publish, &session.identity.user, context.shard).and_then(|signal| {
-                let (limits, identity) = (room.rules.limits(), &session.identity);
-                take_rate(rule, identity, &publish.channel, context)?;
-                take_of_tenant(limits, &identity.tenant, context)?;
-                Ok(signal)
-            })
-        }
+        Ok((Way::Live, rule)) => signal_of(publish, session.user(), context.shard).and_then(|signal| {
+            let (limits, identity) = (room.rules.limits(), &session.identity());
+            take_rate(rule, identity, &publish.channel, context)?;
+            take_of_tenant(limits, &identity.tenant, context)?;
+            Ok(signal)
+        }),
         Err(refused) => Err(refused),
     };
     match passed_on.and_then(|signal| pass_on(at, signal, publish.echo.unwrap_or(false), tables, context)) {
@@ -118,12 +116,12 @@ pub(super) fn typing<W: World>(
             .watchers(channels)
             .chain(room.wanting_type(channels, Some(TYPING)))
             .any(|(key, _)| own.contains(key));
-    let may = may_type(&room.rules, &session.identity, channel).and_then(|()| {
+    let may = may_type(&room.rules, &session.identity(), channel).and_then(|()| {
         let outside = || Refused::new("not_subscribed", format!("who types is in the channel: {channel}"));
         if is_in { Ok(()) } else { Err(outside()) }
     });
     let (place, stream, connection) =
-        (Place::of(&session.identity, channel), room.stream.clone(), typist(connection));
+        (Place::of(&session.identity(), channel), room.stream.clone(), typist(connection));
     // One that is passed on is a signal of the tenant's.
     let may = match state {
         Typing::Start if tables.typists.counts(&place) => {
@@ -171,7 +169,7 @@ fn still_types<S: Socket>(connection: ConnectionId, place: &Place, tables: &Tabl
         return room.rules.find(&place.channel).is_some_and(|found| found.rule.typing);
     }
     let of = tables.find(connection.key, Some(&place.tenant)).and_then(|at| tables.session(at));
-    of.is_some_and(|session| may_type(&room.rules, &session.identity, &place.channel).is_ok())
+    of.is_some_and(|session| may_type(&room.rules, &session.identity(), &place.channel).is_ok())
 }
 
 /// Says what is to be said of who types.

@@ -123,7 +123,7 @@ impl<S: Socket> Tables<S> {
     /// Which of a connection's sessions is in a tenant; without one named, the one that it has for the longest.
     pub(super) fn find(&self, key: u32, tenant: Option<&TenantId>) -> Option<At> {
         let sessions = self.get(key)?.sessions();
-        let is_it = |session: &Session| tenant.is_none_or(|tenant| session.identity.tenant == *tenant);
+        let is_it = |session: &Session| tenant.is_none_or(|tenant| session.tenant() == tenant);
         sessions.iter().position(is_it).map(|session| At { key, session })
     }
 
@@ -300,7 +300,7 @@ impl<S: Socket> Tables<S> {
                 self.devices.moved(key, session.room);
                 self.sessions.note(key, session.room);
                 if !self.typists.is_empty() {
-                    self.typists.stop(&Place::of(&session.identity, channel), id);
+                    self.typists.stop(&Place::of(&session.identity(), channel), id);
                 }
                 self.leave_channel(room, membership);
             }
@@ -335,7 +335,7 @@ impl<S: Socket> Tables<S> {
         else {
             return;
         };
-        let (tenant, room) = (session.identity.tenant.clone(), session.room);
+        let (tenant, room) = (session.tenant().clone(), session.room);
         let Some(room) = self.rooms.get_mut(room) else { return };
         for channel in channels {
             if room.own_key(&session.channels, channel).is_some()
@@ -372,7 +372,7 @@ impl<S: Socket> Tables<S> {
         let Some(present) = &room.present else { return false };
         let own = session.channels.channels();
         let is_meant = |name: &&Channel| channel.is_none_or(|channel| *name == channel);
-        let (tenant, user) = (session.identity.tenant.clone(), session.identity.user.clone());
+        let (tenant, user) = (session.tenant().clone(), session.user().clone());
         let names = own.into_iter().filter_map(|own| room.name_of(own)).filter(is_meant);
         let news: Vec<PresenceNews> = names
             .filter(|name| present.is_seen(name, key))
@@ -427,7 +427,7 @@ impl<S: Socket> Tables<S> {
         if let Some(room) = self.rooms.get_mut(session.room) {
             hide_all(at.key, &session, room, true, &mut self.presence);
         }
-        self.typists.gone_from(connection.id, &session.identity.tenant);
+        self.typists.gone_from(connection.id, session.tenant());
         Some(session)
     }
 

@@ -31,7 +31,7 @@ fn may<S: Socket>(key: u32, index: usize, channel: &Channel, tables: &Tables<S>,
     let session = tables.get(key).and_then(|connection| connection.sessions().get(index));
     let Some(session) = session else { return false };
     let Some(room) = tables.rooms.get(session.room) else { return false };
-    match room.rules.decide(Action::Presence, &session.identity, channel) {
+    match room.rules.decide(Action::Presence, &session.identity(), channel) {
         Decision::Allowed(_) => true,
         Decision::Ask => tables.is_kept(key, index, Action::Presence, channel, now_ms),
         Decision::Forbidden => false,
@@ -114,7 +114,7 @@ fn ask<S: Socket>(
     tables: &mut Tables<S>,
 ) {
     let session = tables.get(connection.key).and_then(|connection| connection.sessions().get(index));
-    let Some(tenant) = session.map(|session| session.identity.tenant.clone()) else { return };
+    let Some(tenant) = session.map(|session| session.tenant().clone()) else { return };
     tables.presence.push((tenant, Event::Ask { who: Asker { connection, wants }, channels }));
 }
 
@@ -162,13 +162,13 @@ pub(super) fn see_anew<W: World>(
     let mut lost = Vec::new();
     for own in session.channels.channels() {
         let Some(channel) = room.name_of(own).cloned() else { continue };
-        match room.rules.decide(Action::Presence, &session.identity, &channel) {
+        match room.rules.decide(Action::Presence, &session.identity(), &channel) {
             Decision::Allowed(_) => {
                 shown.forget(session.member(key), &channel);
                 show(key, session, room, &channel, meta.get(&session.member(key)), presence, unasked);
                 continue;
             }
-            Decision::Ask if session.identity.service.is_none() => {
+            Decision::Ask if session.service().is_none() => {
                 let generation = room.rules.endpoint().map_or(0, |endpoint| endpoint.generation());
                 let member = session.member(key);
                 let held = shown.held(member, &channel).filter(|held| held.generation == generation);

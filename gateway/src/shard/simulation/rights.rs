@@ -269,7 +269,7 @@ impl Run {
     /// Nobody is in a channel, or has its past read, whom the rules do not let.
     pub(super) fn check_rules(&self, session: &Session) -> Finding {
         let Some(room) = self.shard.tables.rooms.get(session.room) else { return Ok(()) };
-        let Some(tenant) = self.tenants.iter().find(|tenant| tenant.name == session.identity.tenant) else {
+        let Some(tenant) = self.tenants.iter().find(|tenant| tenant.name == *session.tenant()) else {
             return Ok(());
         };
         let version = room.rules.version().tenant;
@@ -279,7 +279,7 @@ impl Run {
         }
         let rules = tenant.rules_at(version);
         let may = |reading: Reading, channel: &Channel| {
-            session.identity.may_read(channel) || rules.allow(reading, channel.as_str())
+            session.identity().may_read(channel) || rules.allow(reading, channel.as_str())
         };
         let mut names = session.channels.channels().into_iter().filter_map(|channel| room.name_of(channel));
         if let Some(channel) = names.find(|channel| !channel.is_reserved() && !may(Reading::Present, channel))
@@ -304,19 +304,19 @@ impl Run {
             .flat_map(|(_, connection)| connection.sessions().iter().map(|session| (connection.id, session)));
         let all = sessions.filter_map(|(id, session)| {
             let (life, room_cursor, past) = of(session)?;
-            Some(Behind { id, tenant: session.identity.tenant.clone(), life, room_cursor, past })
+            Some(Behind { id, tenant: session.tenant().clone(), life, room_cursor, past })
         });
         all.collect()
     }
 
     /// Of which of a session's channels it may read the past.
     fn past_of(&self, session: &Session, room: &Room) -> BTreeMap<Channel, bool> {
-        let tenant = self.tenants.iter().find(|tenant| tenant.name == session.identity.tenant);
+        let tenant = self.tenants.iter().find(|tenant| tenant.name == *session.tenant());
         let Some(tenant) = tenant else { return BTreeMap::new() };
         let rules = tenant.rules_at(room.rules.version().tenant);
         let names = session.channels.channels().into_iter().filter_map(|channel| room.name_of(channel));
         let may = |channel: &Channel| {
-            session.identity.may_read(channel) || rules.allow(Reading::Past, channel.as_str())
+            session.identity().may_read(channel) || rules.allow(Reading::Past, channel.as_str())
         };
         names.map(|channel| (channel.clone(), may(channel))).collect()
     }

@@ -35,7 +35,7 @@ impl Run {
         for (_, connection) in &self.shard.tables.connections {
             for session in connection.sessions() {
                 let Some(room) = self.shard.tables.rooms.get(session.room) else { continue };
-                let identity = &session.identity;
+                let identity = &session.identity();
                 for own in session.channels.channels() {
                     let Some(channel) = room.name_of(own).filter(|_| identity.service.is_none()) else {
                         continue;
