@@ -12,6 +12,7 @@ mod claims;
 pub mod config;
 mod error;
 mod identity;
+mod in_tenant;
 mod jwk;
 mod jwks;
 mod key;
@@ -27,6 +28,7 @@ pub use claims::Claims;
 pub use config::AuthConfig;
 pub use error::{AuthError, Refusal};
 pub use identity::{Caps, Credentials, Identity, ServiceKey};
+pub use in_tenant::{InTenant, InTenants};
 pub use jwks::METRICS;
 pub use mint::{ClaimsForMint, mint};
 pub use revoked::{IssuedAt, Revocation, Revoked, Target};
@@ -36,6 +38,7 @@ use crate::env::ConfigError;
 use claims::Rules;
 use jwks::Jwks;
 use key::Key;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 use token::Token;
 
@@ -45,6 +48,8 @@ pub struct Verifier {
     has_secret: bool,
     jwks: Option<Jwks>,
     rules: Rules,
+    /// What tokens for several tenants have in common: they are kept as long as their connections.
+    in_tenants: Mutex<InTenants>,
 }
 
 impl Verifier {
@@ -62,7 +67,7 @@ impl Verifier {
         }
         let (audiences, issuers) = (config.audiences, config.issuers);
         let rules = Rules { audiences, issuers, clock_skew: config.clock_skew };
-        Ok(Self { fixed, has_secret, jwks, rules })
+        Ok(Self { fixed, has_secret, jwks, rules, in_tenants: Mutex::default() })
     }
 
     /// Fetches the JWKS if there is one and it was never fetched, so that the first user need not wait.
@@ -86,7 +91,9 @@ impl Verifier {
             .map_err(|error| self.explain(error, &token))?;
         }
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Claims::read(&token.payload, now, &self.rules)
+        Claims::read(&token.payload, now, &self.rules, |of| {
+            self.in_tenants.lock().unwrap_or_else(PoisonError::into_inner).shared(of)
+        })
     }
 
     /// A signature that no key could have checked is a matter of the algorithm.

@@ -2,11 +2,10 @@
 //!
 //! It is kept once: somebody who is in sixteen tenants has one name, one channel of their own by that name, and few different roles.
 
-use super::role_lists::InTenant;
 use super::room::RoomKey;
 use super::tables::Tables;
 use super::world::Socket;
-use carillon_platform::auth::Identity;
+use carillon_platform::auth::{Identity, InTenant};
 use carillon_protocol::Channel;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ pub(super) fn in_tenant<S: Socket>(
     tables: &mut Tables<S>,
 ) -> Arc<InTenant> {
     let tenant = tables.rooms.get(room).map_or(&identity.tenant, |room| &room.stream.tenant);
-    tables.role_lists.shared(InTenant { tenant: tenant.clone(), roles: identity.roles.clone() })
+    tables.in_tenants.shared(InTenant { tenant: tenant.clone(), roles: identity.roles.clone() })
 }
 
 /// The channels that somebody who comes into a room is in without asking. Those that the connection's first session is in too share

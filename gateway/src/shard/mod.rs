@@ -38,7 +38,6 @@
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
 //! | [`asked`] | which memberships hold by an application's verdict, until when, and what waits for one? |
 //! | [`holding`] | which frames of a connection wait for a verdict of an application, and which yeses are kept? |
-//! | [`role_lists`] | which tenants and roles do many sessions have in common? |
 //! | [`elsewhere`] | which other tenants may a connection come into? |
 //! | [`history`] | how far is the past that a `subscribe` asked for? |
 //! | [`past`] | where does a session stand in the log, and what is read of it for the session? |
@@ -136,7 +135,6 @@ mod refreshing;
 mod replay;
 mod rests;
 mod revoked;
-mod role_lists;
 mod room;
 mod rules;
 mod seen;

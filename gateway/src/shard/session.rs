@@ -7,10 +7,9 @@ use super::history::HistoryJob;
 use super::membership::Memberships;
 use super::messages::Ticket;
 use super::past::{Past, Position, Reading};
-use super::role_lists::InTenant;
 use super::room::{Member, RoomKey};
 use crate::stream::backlog::Reader;
-use carillon_platform::auth::{Credentials, Identity, ServiceKey};
+use carillon_platform::auth::{Credentials, Identity, InTenant, ServiceKey};
 use carillon_protocol::{Seq, TenantId, UserId};
 use std::sync::Arc;
 

@@ -12,7 +12,6 @@ use super::holding::Holding;
 use super::membership::Membership;
 use super::messages::{ConnectionId, PresenceNews};
 use super::present::Watch;
-use super::role_lists::RoleLists;
 use super::room::{Member, RoomKey, Rooms};
 use super::seen::{hide, hide_all, show};
 use super::session::{At, Session};
@@ -23,6 +22,7 @@ use super::world::{Socket, World};
 use crate::metrics::metrics;
 use crate::presence::Event;
 use crate::refusals;
+use carillon_platform::auth::InTenants;
 use carillon_platform::rules::Action;
 use carillon_protocol::client::Meta;
 use carillon_protocol::{Channel, ChannelPattern, CloseCode, TenantId, TypeFilter};
@@ -67,7 +67,7 @@ pub(super) struct Tables<S> {
     /// Connections whose credentials are good for several tenants.
     pub(super) elsewhere: Elsewhere,
     /// What sessions have in common.
-    pub(super) role_lists: RoleLists,
+    pub(super) in_tenants: InTenants,
     /// Connections that are ending and still in a table.
     ending: Vec<u32>,
 }
@@ -93,7 +93,7 @@ impl<S: Socket> Tables<S> {
             holding: Holding::default(),
             sessions: Sessions::default(),
             elsewhere: Elsewhere::default(),
-            role_lists: RoleLists::default(),
+            in_tenants: InTenants::default(),
             ending: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::error::AuthError;
 use super::identity::{Caps, Credentials, Identity};
+use super::in_tenant::InTenant;
 use super::revoked::IssuedAt;
 use carillon_protocol::limits::META_BYTES;
 use carillon_protocol::{Channel, ChannelPattern, TenantId, UserId};
@@ -34,7 +35,8 @@ pub struct Claims {
     credentials: Arc<Credentials>,
     tenant: Option<TenantId>,
     roles: Arc<[String]>,
-    tenants: Tenants,
+    /// By name.
+    tenants: Box<[Arc<InTenant>]>,
     /// Tenants in which the token is refused.
     revoked: Vec<TenantId>,
     meta: Option<Box<str>>,
@@ -58,8 +60,14 @@ struct Payload {
 }
 
 impl Claims {
-    /// Reads a payload and checks it against the time (since 1970) and the rules.
-    pub(super) fn read(payload: &[u8], now: Duration, rules: &Rules) -> Result<Self, AuthError> {
+    /// Reads a payload and checks it against the time (since 1970) and the rules. What it says of each of its `tenants` is kept as
+    /// `shared` has it.
+    pub(super) fn read(
+        payload: &[u8],
+        now: Duration,
+        rules: &Rules,
+        mut shared: impl FnMut(InTenant) -> Arc<InTenant>,
+    ) -> Result<Self, AuthError> {
         let raw: Payload = serde_json::from_slice(payload).map_err(|_| {
             AuthError::Malformed("has a payload that is not a JSON object with each claim once")
         })?;
@@ -86,7 +94,8 @@ impl Claims {
             typed("tenants", raw.tenants, "an object of lists of roles")?;
         let mut tenants = Vec::new();
         for (name, list) in listed.unwrap_or_default() {
-            tenants.push((tenant_id("tenants", &name)?, roles("tenants", list)?));
+            let (tenant, roles) = (tenant_id("tenants", &name)?, roles("tenants", list)?.into());
+            tenants.push(InTenant { tenant, roles });
         }
         let patterns =
             texts("channels", raw.channels)?.iter().map(ChannelPattern::new).collect::<Result<_, _>>();
@@ -95,7 +104,7 @@ impl Claims {
         Ok(Self {
             tenant,
             roles: roles("roles", texts("roles", raw.roles)?)?.into(),
-            tenants: Tenants::new(&tenants),
+            tenants: tenants.into_iter().map(&mut shared).collect(),
             credentials: Credentials {
                 user,
                 patterns: patterns.map_err(|_| wrong("channels", must_be(ChannelPattern::ALLOWED)))?,
@@ -135,26 +144,33 @@ impl Claims {
     pub fn enter(&self, tenant: Option<&TenantId>) -> Result<Identity, AuthError> {
         let tenant = tenant.cloned().or_else(|| self.default_tenant()).ok_or(AuthError::TenantRequired)?;
         let is_default = self.tenant.as_ref() == Some(&tenant);
-        let listed = self.tenants.get(&tenant);
+        let listed = self.listed(&tenant);
         if !is_default && listed.is_none() {
             return Err(AuthError::TenantForbidden);
         }
         if self.revoked.contains(&tenant) {
             return Err(AuthError::Revoked);
         }
-        let mut roles = if is_default { self.roles.to_vec() } else { Vec::new() };
-        for role in listed.into_iter().flatten() {
-            if !roles.iter().any(|known| known == role) {
-                roles.push(role.to_owned());
+        let roles = match (listed, is_default) {
+            (Some(listed), false) => listed.roles.clone(),
+            (Some(listed), true) => {
+                let more = listed.roles.iter().filter(|role| !self.roles.contains(role));
+                self.roles.iter().chain(more).cloned().collect()
             }
-        }
-        Ok(Identity { tenant, roles: roles.into(), credentials: self.credentials.clone() })
+            (None, _) => self.roles.clone(),
+        };
+        Ok(Identity { tenant, roles, credentials: self.credentials.clone() })
     }
 
     /// The tenants that the token is for.
     pub fn tenants(&self) -> impl Iterator<Item = TenantId> {
-        let also = self.tenant.iter().filter(|tenant| self.tenants.get(tenant).is_none()).cloned();
-        self.tenants.names().filter_map(|name| TenantId::new(name).ok()).chain(also)
+        let also = self.tenant.iter().filter(|tenant| self.listed(tenant).is_none()).cloned();
+        self.tenants.iter().map(|listed| listed.tenant.clone()).chain(also)
+    }
+
+    /// What the claim `tenants` says of one.
+    fn listed(&self, tenant: &TenantId) -> Option<&InTenant> {
+        self.tenants.iter().map(|listed| &**listed).find(|listed| listed.tenant == *tenant)
     }
 
     /// In this tenant the token is refused from now on: its bearer was disconnected after it was issued.
@@ -175,37 +191,6 @@ impl Claims {
     fn default_tenant(&self) -> Option<TenantId> {
         let mut listed = self.tenants().take(2);
         self.tenant.clone().or_else(|| listed.next().filter(|_| listed.next().is_none()))
-    }
-}
-
-/// Tenants with the roles in each, as one text: a token for many is kept as long as its connection. A line for each tenant, by name, in
-/// which its roles follow, none of which holds a control character.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Tenants(Box<str>);
-
-/// Between the names of a line.
-const BETWEEN: &str = "\u{1f}";
-
-impl Tenants {
-    fn new(tenants: &[(TenantId, Vec<String>)]) -> Self {
-        let line = |(tenant, roles): &(TenantId, Vec<String>)| {
-            let names = std::iter::once(tenant.as_str()).chain(roles.iter().map(String::as_str));
-            names.collect::<Vec<&str>>().join(BETWEEN)
-        };
-        Self(tenants.iter().map(line).collect::<Vec<String>>().join("\n").into())
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.lines().filter_map(|line| line.split(BETWEEN).next())
-    }
-
-    /// The roles in a tenant, if it is one of them.
-    fn get(&self, tenant: &TenantId) -> Option<impl Iterator<Item = &str>> {
-        let of = |line: &'_ str| {
-            let mut names = line.split(BETWEEN);
-            names.next() == Some(tenant.as_str())
-        };
-        self.0.lines().find(|line| of(line)).map(|line| line.split(BETWEEN).skip(1))
     }
 }
 

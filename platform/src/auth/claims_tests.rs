@@ -10,7 +10,7 @@ fn read_with(changes: Value, rules: &Rules) -> Result<Claims, AuthError> {
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
     }
-    Claims::read(claims.to_string().as_bytes(), Duration::from_secs(NOW), rules)
+    Claims::read(claims.to_string().as_bytes(), Duration::from_secs(NOW), rules, Arc::new)
 }
 
 fn rules() -> Rules {
@@ -61,7 +61,8 @@ fn expiry_is_exact_and_a_start_may_be_five_seconds_ahead() {
 fn times_may_have_fractions_as_php_go_and_python_write_them() {
     let at = |text: &str| {
         let payload = format!(r#"{{"sub":"mila","tenant":"acme","exp":{text}}}"#);
-        Claims::read(payload.as_bytes(), Duration::from_secs(NOW), &rules()).map(|claims| claims.expires_at())
+        Claims::read(payload.as_bytes(), Duration::from_secs(NOW), &rules(), Arc::new)
+            .map(|claims| claims.expires_at())
     };
     // microtime(true), jwt.NewNumericDate with jwt.TimePrecision, time.time(), and exponents.
     for (text, expires) in [
@@ -106,7 +107,8 @@ fn a_time_that_is_no_number_of_seconds_is_refused_without_a_panic() {
         for claim in ["exp", "nbf", "iat"] {
             let exp = if claim == "exp" { String::new() } else { format!(r#","exp":{}"#, NOW + 60) };
             let payload = format!(r#"{{"sub":"mila","tenant":"acme","{claim}":{bad}{exp}}}"#);
-            let error = Claims::read(payload.as_bytes(), Duration::from_secs(NOW), &rules()).err().unwrap();
+            let error =
+                Claims::read(payload.as_bytes(), Duration::from_secs(NOW), &rules(), Arc::new).err().unwrap();
             assert!(["token_claims", "token_malformed"].contains(&error.code()), "{claim}={bad}: {error}");
         }
     }
@@ -147,11 +149,11 @@ fn bad_claims_are_named() {
 #[test]
 fn a_claim_that_is_there_twice_is_refused() {
     let payload = format!(r#"{{"sub":"mila","sub":"root","tenant":"acme","exp":{}}}"#, NOW + 60);
-    let error = Claims::read(payload.as_bytes(), Duration::from_secs(NOW), &rules()).err().unwrap();
+    let error = Claims::read(payload.as_bytes(), Duration::from_secs(NOW), &rules(), Arc::new).err().unwrap();
     assert_eq!(error.code(), "token_malformed");
     for not_an_object in ["", "[]", "null", "\"x\"", "{", "\u{0}"] {
         assert!(
-            Claims::read(not_an_object.as_bytes(), Duration::from_secs(NOW), &rules()).is_err(),
+            Claims::read(not_an_object.as_bytes(), Duration::from_secs(NOW), &rules(), Arc::new).is_err(),
             "{not_an_object}"
         );
     }

@@ -1,40 +1,42 @@
-//! Which tenants and roles do many sessions have in common?
+//! Which tenants and roles do many people have in common?
 //!
 //! Most people of a tenant have one of a few lists of roles there. Each pair of a tenant and such a list that is in use is kept once.
 
-use carillon_platform::auth::Identity;
+use super::identity::Identity;
 use carillon_protocol::TenantId;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Below so many lists nothing is looked through.
+/// Below so many pairs nothing is looked through.
 const FEW: usize = 64;
 
 /// A tenant, and the roles that somebody has there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct InTenant {
-    pub(super) tenant: TenantId,
-    pub(super) roles: Arc<[String]>,
+pub struct InTenant {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The roles, each once.
+    pub roles: Arc<[String]>,
 }
 
 impl InTenant {
     /// Whether this is what an identity says.
-    pub(super) fn is_of(&self, identity: &Identity) -> bool {
+    pub fn is_of(&self, identity: &Identity) -> bool {
         self.tenant == identity.tenant && self.roles == identity.roles
     }
 }
 
-/// What sessions have; among it some that nobody has any more, at most as much as is in use.
-#[derive(Default)]
-pub(super) struct RoleLists {
+/// The pairs that people have; among them some that nobody has any more, at most as many as are in use.
+#[derive(Debug, Default)]
+pub struct InTenants {
     known: HashSet<Arc<InTenant>>,
     /// With so many, those that nobody has any more are forgotten.
     full_at: usize,
 }
 
-impl RoleLists {
+impl InTenants {
     /// The one of equal pairs that is kept.
-    pub(super) fn shared(&mut self, of: InTenant) -> Arc<InTenant> {
+    pub fn shared(&mut self, of: InTenant) -> Arc<InTenant> {
         if let Some(known) = self.known.get(&of) {
             return known.clone();
         }
@@ -59,7 +61,7 @@ mod tests {
             roles: [role].into(),
         };
         let teacher = || of("school-1", "teacher".into());
-        let mut lists = RoleLists::default();
+        let mut lists = InTenants::default();
         let mut kept = vec![lists.shared(teacher())];
         assert!(Arc::ptr_eq(&kept[0], &lists.shared(teacher())));
         assert!(!Arc::ptr_eq(&kept[0], &lists.shared(of("school-2", "teacher".into()))));
