@@ -27,4 +27,6 @@ export const pages: readonly PageEntry[] = [
   page('Watch', '/', 'Overview', 'overview', false, () => import('./pages/overview.js')),
   page('Set up', '/rules', 'Rules', 'rules', true, () => import('./pages/rules/index.js')),
   page('Set up', '/preferences', 'Preferences tester', 'preferences', true, () => import('./pages/preferences/index.js')),
+  page('Set up', '/keys', 'Keys', 'keys', false, () => import('./pages/keys/index.js')),
+  page('Set up', '/audit', 'Audit', 'audit', false, () => import('./pages/audit/index.js')),
 ]

@@ -6,7 +6,9 @@ import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { launch } from '../../testing/pages.js'
 import { type Stack, startStack } from '../../testing/stack.js'
+import { audit } from './pages/audit.js'
 import { frame } from './pages/frame.js'
+import { keys } from './pages/keys.js'
 import { overview } from './pages/overview.js'
 import { preferences } from './pages/preferences.js'
 import { rules } from './pages/rules.js'
@@ -30,3 +32,5 @@ describe('the frame', () => frame(given))
 describe('the overview', () => overview(given))
 describe('the rules', () => rules(given))
 describe('the preferences tester', () => preferences(given))
+describe('keys', () => keys(given))
+describe('audit', () => audit(given))
