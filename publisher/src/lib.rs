@@ -21,6 +21,7 @@
 //! [`webhooks`] send events to tenants' endpoints, [`escalations`] tell them who has not taken note of a notice; [`work`] is a process that
 //! runs these three and nothing else.
 //! [`outbox`] takes into the log what applications publish inside their own transactions.
+//! [`why`] says why an event did or did not reach a person.
 //! [`presence`] asks Redis who is in a channel; [`inbox`] tells devices that their person's inbox has moved.
 //! [`readiness`] tells probes how this process is, [`subsystems`] back offices how the installation is, [`commits`] when events were
 //! committed last, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
@@ -54,5 +55,6 @@ pub mod tenants;
 pub mod types;
 pub mod usage;
 pub mod webhooks;
+pub mod why;
 pub mod work;
 pub mod worker;

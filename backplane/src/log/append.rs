@@ -45,7 +45,7 @@ pub struct Append {
     pub event: NewEvent,
     /// What makes a repeat recognisable. Within one batch no two events of a tenant may have the same.
     pub key: Option<IdempotencyKey>,
-    /// Who does not get it as it happens. The log does not keep it.
+    /// Who does not get it as it happens. Kept for two days, for those who ask why; what delivers from the log does not read it.
     pub except: Option<Box<Except>>,
 }
 

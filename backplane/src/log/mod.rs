@@ -33,6 +33,7 @@
 //! | `webhooks` | which HTTP endpoints get a tenant's events, and how far is each? |
 //! | `maintenance` | how do partitions come and go, and how are idempotency keys forgotten? |
 //! | `metrics` | what does the log count? |
+//! | `why` | what is stored about an event and a person that says why it did or did not reach them? |
 //! | `migrate` | how does the schema get there? |
 
 mod activity;
@@ -68,6 +69,7 @@ mod settings;
 mod strain;
 mod tickets;
 mod webhooks;
+mod why;
 mod work;
 
 pub use activity::{ActivityPartitions, ActivityQuery, Did, StoredActivity};
@@ -104,4 +106,8 @@ pub use settings::{Owner, RuleChange, Settings, StoredApplication, StoredRule};
 pub use webhooks::{
     DueWebhook, FailedDelivery, OpenWebhook, PendingDelivery, PutWebhook, Replayed, StoredDelivery,
     StoredWebhook, WEBHOOKS, WebhookProgress, WebhookPut,
+};
+pub use why::{
+    FailedAt, PersonTrace, TracedConnection, TracedDevice, TracedEvent, TracedNotice, TracedStep,
+    TracedWebhook, Untraced,
 };

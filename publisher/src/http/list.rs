@@ -270,7 +270,7 @@ pub(super) async fn verdicts(
 
 /// Whether a rule lets somebody read the past of one of these channels, or the application does where rules leave it to that: of
 /// an event in many such channels it is asked about the first [`ASKED`].
-async fn reads_one(
+pub(super) async fn reads_one(
     app: &App,
     rules: &RuleSet,
     person: &Identity,

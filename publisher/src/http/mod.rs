@@ -32,6 +32,7 @@
 //! | `presence` | `GET /v1/presence`: who is in a channel, and where is somebody? |
 //! | `inbox` | `/v1/inbox`, `/v1/notices`: what stands in a person's inbox, and what do they do with it? |
 //! | `deliveries` | `GET /v1/events/{id}/deliveries`: which devices have an event, and which have not? |
+//! | `why` | `GET /v1/why`: why did an event reach a person, or why not? |
 //! | `names` | where does a page go on that is in the order of names? |
 //! | `place` | where does a page begin that reads forward? |
 //! | `reads` | who may read the log now, and how much of the answers may be in memory? |
@@ -87,6 +88,7 @@ mod tickets;
 mod turn;
 mod types;
 mod webhooks;
+mod why;
 
 pub use body::BodyBudget;
 pub use parsing::Parsing;
@@ -203,6 +205,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(activity::router())
         .merge(analytics::router())
         .merge(health::router())
+        .merge(why::router())
         .merge(inbox::router())
         .merge(console::router())
         .merge(openapi::router())

@@ -36,3 +36,4 @@ mod wanted;
 pub(crate) use attempt::{Attempt, Endpoint, Verdict};
 pub use dispatcher::{Hint, Webhooks, start};
 pub use metrics::METRICS;
+pub(crate) use wanted::wants;

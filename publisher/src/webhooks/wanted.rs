@@ -16,6 +16,11 @@ pub(super) struct Wanted {
     channels: Vec<ChannelPattern>,
 }
 
+/// Whether the webhook of this name, with these patterns, sends an event.
+pub(crate) fn wants(webhook: &str, types: &[String], channels: &[String], event: &LoggedEvent) -> bool {
+    Wanted::stored(types, channels).is_some_and(|wanted| wanted.is(webhook, event))
+}
+
 impl Wanted {
     /// Those that are stored: they were checked when they were set, and one that this version does not know matches nothing.
     pub(super) fn stored(types: &[String], channels: &[String]) -> Option<Self> {

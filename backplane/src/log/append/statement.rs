@@ -10,6 +10,7 @@ use crate::log::error::LogError;
 use carillon_protocol::{Epoch, EventId, Seq, Tag, TenantId};
 use jiff::civil::DateTime;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::SystemTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -100,6 +101,25 @@ pub(super) const APPEND_WITH_KEYS: &str = append!(keys!(),);
 
 /// The same for a batch with notices, with keys or without.
 pub(super) const APPEND_WITH_NOTICES: &str = append!(keys!(), notices!(),);
+
+/// What is written beside the events for those that a connection asked not to get back: in a batch without one, nothing.
+const EXCEPTS: &str = r", x AS (
+    INSERT INTO carillon.event_excepts (tenant_id, seq, connection, at)
+    SELECT b.tenant_id, m.heads[b.t] + b.n, b.connection, m.at
+    FROM m, (SELECT unnest($@1::text[]) AS tenant_id, unnest($@2::int[]) AS t, unnest($@3::int[]) AS n,
+            unnest($@4::text[]) AS connection) AS b
+    WHERE m.storable
+)
+SELECT m.storable,";
+
+/// The three statements with it; its parameters come after theirs.
+static WITH_EXCEPTS: LazyLock<[String; 3]> = LazyLock::new(|| {
+    [(APPEND, 18), (APPEND_WITH_KEYS, 24), (APPEND_WITH_NOTICES, 48)].map(|(sql, before)| {
+        let more = (1..=4)
+            .fold(EXCEPTS.to_owned(), |more, n| more.replace(&format!("@{n}"), &(before + n).to_string()));
+        sql.replacen("\nSELECT m.storable,", &more, 1)
+    })
+});
 
 /// Joins channel names in one SQL text: a control character, which no name holds.
 pub(super) const SEPARATOR: &str = "\u{1f}";
@@ -242,6 +262,16 @@ pub(super) struct Columns<'a> {
     tags: Vec<i64>,
     keys: Keys<'a>,
     notices: Notices<'a>,
+    excepts: Excepts<'a>,
+}
+
+/// The events of a batch that a connection does not get back.
+#[derive(Default)]
+struct Excepts<'a> {
+    tenant: Vec<&'a str>,
+    group: Vec<i32>,
+    number: Vec<i32>,
+    connection: Vec<String>,
 }
 
 /// The keys of a batch: for each of a tenant's channels its last event.
@@ -287,6 +317,12 @@ impl<'a> Columns<'a> {
                 columns.number.push(member as i32 + 1);
                 columns.push(&batch[place])?;
                 columns.notices.push(&batch[place], group as i32 + 1, member as i32 + 1)?;
+                if let Some(except) = &batch[place].except {
+                    columns.excepts.tenant.push(tenant.as_str());
+                    columns.excepts.group.push(group as i32 + 1);
+                    columns.excepts.number.push(member as i32 + 1);
+                    columns.excepts.connection.push(except.connection.as_str().to_owned());
+                }
                 let event = &batch[place].event;
                 for (latest, channel) in
                     event.latest.iter().flat_map(|it| event.channels.iter().map(move |c| (it, c)))
@@ -322,10 +358,14 @@ impl<'a> Columns<'a> {
 
     /// The statement for them: what is not there costs nothing.
     pub(super) fn sql(&self) -> &'static str {
+        let [events, keys, notices]: [&'static str; 3] = match self.excepts.connection.is_empty() {
+            true => [APPEND, APPEND_WITH_KEYS, APPEND_WITH_NOTICES],
+            false => WITH_EXCEPTS.each_ref().map(String::as_str),
+        };
         match (self.notices.is_empty(), self.keys.key.is_empty()) {
-            (true, true) => APPEND,
-            (true, false) => APPEND_WITH_KEYS,
-            (false, _) => APPEND_WITH_NOTICES,
+            (true, true) => events,
+            (true, false) => keys,
+            (false, _) => notices,
         }
     }
 
@@ -357,6 +397,10 @@ impl<'a> Columns<'a> {
         if !self.notices.is_empty() {
             all.extend(self.notices.params());
         }
+        if !self.excepts.connection.is_empty() {
+            let Excepts { tenant, group, number, connection } = &self.excepts;
+            all.extend([tenant as &(dyn ToSql + Sync), group, number, connection]);
+        }
         all
     }
 }
@@ -375,7 +419,7 @@ pub(super) fn moment(text: &str) -> Result<SystemTime, jiff::Error> {
 mod tests {
     use super::*;
     use carillon_protocol::event::{Latest, NewEvent};
-    use carillon_protocol::{Channel, LatestKey};
+    use carillon_protocol::{Channel, ConnectionName, Except, LatestKey};
 
     fn append(id: &str, key: Option<(&str, bool)>) -> Append {
         let latest = key.map(|(key, deletes)| Latest { key: LatestKey::new(key).unwrap(), deletes });
@@ -399,6 +443,22 @@ mod tests {
             key: None,
             except: None,
         }
+    }
+
+    #[test]
+    fn what_a_connection_does_not_get_back_is_written_by_a_statement_of_its_own() {
+        let except =
+            Except { connection: ConnectionName::new("gateway-1-5f0c7a1e-0-4-7").unwrap(), of: None };
+        for (key, params) in [(None, 22), (Some(("k", false)), 28)] {
+            let batch =
+                [append("1", key), Append { except: Some(Box::new(except.clone())), ..append("2", None) }];
+            let columns = Columns::of(&batch, &Groups::of(&batch, &[0, 1])).unwrap();
+            assert_eq!((columns.params().len(), &columns.excepts.number), (params, &vec![2]));
+            let last = format!("unnest(${params}::text[]) AS connection");
+            assert!(columns.sql().contains(&last), "{}", columns.sql());
+            assert_eq!(columns.sql().matches("SELECT m.storable").count(), 1);
+        }
+        assert!(WITH_EXCEPTS[2].contains("unnest($52::text[]) AS connection"));
     }
 
     #[test]

@@ -40,6 +40,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::list::list,
         super::list::event,
         super::deliveries::deliveries,
+        super::why::why,
         super::position::position,
         super::latest::latest,
         super::presence::channel,

@@ -68,7 +68,11 @@ fn reader(app: &App, tenant: &TenantId, caller: &Caller) -> Reader {
 }
 
 /// What is said about what somebody gets; of nobody in particular, what their tenant says.
-async fn settings(app: &App, tenant: &TenantId, user: Option<&UserId>) -> Result<Settings, Problem> {
+pub(super) async fn settings(
+    app: &App,
+    tenant: &TenantId,
+    user: Option<&UserId>,
+) -> Result<Settings, Problem> {
     let stored = app.health.ask(app.log.preferences(tenant, user)).await?;
     let (person, tenant) = (stored.person.as_deref(), stored.tenant.as_deref());
     Ok(Settings { person: Document::stored(person), tenant: Document::stored(tenant) })

@@ -1,0 +1,81 @@
+//! Who may ask, about whom, and what is a question?
+
+use super::{call, send, stack, why};
+use crate::wire::{block_on, claims, publish, token};
+use carillon_devstack::stack::KeyTenant;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+#[test]
+fn people_ask_about_themselves_and_learn_nothing_of_what_is_for_others() {
+    block_on(async {
+        let (stack, tenant) = (stack().await, "why-asking");
+        let own = publish(&stack, tenant, &["user:mila"], json!({})).await;
+        let others = publish(&stack, tenant, &["user:ana"], json!({})).await;
+        let ask = async |bearer: &str, query: &str| {
+            let path = format!("/v1/why?{query}");
+            send(&stack, bearer, Method::GET, &path, Value::Null).await
+        };
+        let mila = token(&stack, &claims(tenant, "mila"));
+        let (status, answer) = ask(&mila, &format!("event={}", own.id)).await;
+        assert_eq!(
+            (status, &answer["user"], &answer["seq"]),
+            (200, &json!("mila"), &json!(own.seq)),
+            "{answer}"
+        );
+        let (status, answer) = ask(&mila, &format!("event={}&user=ana", own.id)).await;
+        assert_eq!((status, &answer["code"]), (403, &json!("missing_scope")), "{answer}");
+        // What is for others and what is not there look the same.
+        let (_, of_others) = ask(&mila, &format!("event={}", others.id)).await;
+        let (_, of_none) = ask(&mila, "event=none").await;
+        let same = |answer: &Value, id: &str| answer.to_string().replace(id, "ID");
+        let (mut theirs, mut nobodys) = (of_others.clone(), of_none.clone());
+        for answer in [&mut theirs, &mut nobodys] {
+            // An id says by itself when it was made.
+            answer["facts"][0]["data"]["made"] = Value::Null;
+        }
+        assert_eq!(same(&theirs, &others.id), same(&nobodys, "none"));
+        assert_eq!(of_others["verdict"], "never_published");
+
+        let mut boss = claims(tenant, "boss");
+        boss.caps = vec!["admin".into()];
+        let boss = token(&stack, &boss);
+        let (status, answer) = ask(&boss, &format!("event={}&user=ana", others.id)).await;
+        assert_eq!((status, &answer["verdict"]), (200, &json!("never_connected")), "{answer}");
+        assert_eq!(ask(&boss, &format!("event={}&user=ana&tenant=why-other", others.id)).await.0, 403);
+        let reads = stack.create_api_key(KeyTenant::One(tenant), &["read"]).await.unwrap();
+        assert_eq!(ask(&reads, &format!("event={}&user=ana", others.id)).await.0, 200);
+        let publishes = stack.create_api_key(KeyTenant::One(tenant), &["publish"]).await.unwrap();
+        assert_eq!(ask(&publishes, &format!("event={}&user=ana", others.id)).await.0, 403);
+        assert_eq!(ask("nobody", "event=x&user=ana").await.0, 401);
+    });
+}
+
+#[test]
+fn a_bad_question_is_told_which_part_is_bad() {
+    block_on(async {
+        let (stack, tenant) = (stack().await, "why-bad");
+        for (query, parameter) in [
+            ("user=mila", "event"),
+            ("event=x", "user"),
+            ("event=&user=mila", "event"),
+            ("event=x&user=%00", "user"),
+            ("event=x&user=mila&device=a%20b", "device"),
+            ("event=x&user=mila&roles=%01", "roles"),
+            ("event=x&user=mila&evnt=y", "evnt"),
+            ("event=x&event=y&user=mila", "event"),
+        ] {
+            let path = format!("/v1/why?tenant={tenant}&{query}");
+            let (status, answer) = call(&stack, (tenant, None), Method::GET, &path, Value::Null).await;
+            assert_eq!((status, &answer["code"]), (400, &json!("invalid_parameter")), "{query}: {answer}");
+            assert_eq!(answer["errors"][0]["parameter"], parameter, "{query}: {answer}");
+        }
+        let path = "/v1/why?event=x&user=mila";
+        let (status, answer) = call(&stack, (tenant, None), Method::GET, path, Value::Null).await;
+        assert_eq!((status, &answer["errors"][0]["code"]), (400, &json!("tenant_required")), "{answer}");
+        // A tenant that was never used is asked about in vain, and not made.
+        let answer = why(&stack, "why-unused", "x", "mila", "").await;
+        assert_eq!((&answer["verdict"], &answer["epoch"]), (&json!("never_published"), &Value::Null));
+        super::becomes(&stack, "select count(*) from carillon.tenants where id = 'why-unused'", "0").await;
+    });
+}
