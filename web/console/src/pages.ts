@@ -29,4 +29,5 @@ export const pages: readonly PageEntry[] = [
   page('Set up', '/preferences', 'Preferences tester', 'preferences', true, () => import('./pages/preferences/index.js')),
   page('Set up', '/keys', 'Keys', 'keys', false, () => import('./pages/keys/index.js')),
   page('Set up', '/audit', 'Audit', 'audit', false, () => import('./pages/audit/index.js')),
+  page('Set up', '/webhooks', 'Webhooks', 'webhooks', true, () => import('./pages/webhooks/index.js')),
 ]

@@ -12,6 +12,7 @@ import { keys } from './pages/keys.js'
 import { overview } from './pages/overview.js'
 import { preferences } from './pages/preferences.js'
 import { rules } from './pages/rules.js'
+import { webhooks } from './pages/webhooks.js'
 
 export interface Given {
   readonly stack: Stack
@@ -34,3 +35,4 @@ describe('the rules', () => rules(given))
 describe('the preferences tester', () => preferences(given))
 describe('keys', () => keys(given))
 describe('audit', () => audit(given))
+describe('the webhooks', () => webhooks(given))
