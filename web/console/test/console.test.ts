@@ -6,6 +6,7 @@ import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { launch } from '../../testing/pages.js'
 import { type Stack, startStack } from '../../testing/stack.js'
+import { analytics } from './pages/analytics.js'
 import { audit } from './pages/audit.js'
 import { frame } from './pages/frame.js'
 import { keys } from './pages/keys.js'
@@ -36,3 +37,4 @@ describe('the preferences tester', () => preferences(given))
 describe('keys', () => keys(given))
 describe('audit', () => audit(given))
 describe('the webhooks', () => webhooks(given))
+describe('analytics', () => analytics(given))
