@@ -13,6 +13,7 @@ import { keys } from './pages/keys.js'
 import { overview } from './pages/overview.js'
 import { preferences } from './pages/preferences.js'
 import { rules } from './pages/rules.js'
+import { types } from './pages/types.js'
 import { webhooks } from './pages/webhooks.js'
 
 export interface Given {
@@ -32,6 +33,7 @@ afterAll(async () => {
 
 describe('the frame', () => frame(given))
 describe('the overview', () => overview(given))
+describe('the event types', () => types(given))
 describe('the rules', () => rules(given))
 describe('the preferences tester', () => preferences(given))
 describe('keys', () => keys(given))
