@@ -29,6 +29,7 @@ export const pages: readonly PageEntry[] = [
   page('Set up', '/types', 'Event types', 'types', true, () => import('./pages/types/index.js')),
   page('Set up', '/rules', 'Rules', 'rules', true, () => import('./pages/rules/index.js')),
   page('Set up', '/preferences', 'Preferences tester', 'preferences', true, () => import('./pages/preferences/index.js')),
+  page('Set up', '/tenants', 'Tenants and limits', 'tenants', true, () => import('./pages/tenants/index.js')),
   page('Set up', '/keys', 'Keys', 'keys', false, () => import('./pages/keys/index.js')),
   page('Set up', '/audit', 'Audit', 'audit', false, () => import('./pages/audit/index.js')),
   page('Set up', '/webhooks', 'Webhooks', 'webhooks', true, () => import('./pages/webhooks/index.js')),

@@ -14,6 +14,7 @@ import { overview } from './pages/overview.js'
 import { preferences } from './pages/preferences.js'
 import { rules } from './pages/rules.js'
 import { types } from './pages/types.js'
+import { tenants } from './pages/tenants.js'
 import { webhooks } from './pages/webhooks.js'
 
 export interface Given {
@@ -40,3 +41,4 @@ describe('keys', () => keys(given))
 describe('audit', () => audit(given))
 describe('the webhooks', () => webhooks(given))
 describe('analytics', () => analytics(given))
+describe('tenants and limits', () => tenants(given))
