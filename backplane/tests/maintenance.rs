@@ -188,7 +188,7 @@ async fn after_a_year_asleep_every_due_partition_goes_one_by_one() {
                 left = now;
             }
             Dropped::InUse { due } | Dropped::Locked { due } => assert_eq!(due, left),
-            Dropped::Nothing => panic!("{left} are left"),
+            Dropped::Nothing | Dropped::NotArchived { .. } => panic!("{left} are left"),
         }
     }
     publishing.goes_on().await;
@@ -306,6 +306,7 @@ async fn two_that_drop_at_once_drop_each_partition_once() {
                         Dropped::One { partition, .. } => mine.push(partition),
                         Dropped::Nothing => break mine,
                         Dropped::InUse { .. } | Dropped::Locked { .. } => {}
+                        Dropped::NotArchived { .. } => panic!("there is no archive"),
                     }
                 }
             })
@@ -388,4 +389,39 @@ async fn a_slice_goes_by_the_index_whatever_the_planner_knows() {
         plan.push_str(&notice);
     }
     assert!(plan.contains("idempotency_at") && plan.contains("Tid Scan on idempotency"), "{plan}");
+}
+
+#[tokio::test]
+async fn a_partition_goes_only_when_its_copy_was_read_back_within_the_hour() {
+    let database = Database::start().await;
+    let log = &database.publisher;
+    database.old_partitions(31, 2).await;
+    let days = [2, 1].map(|n| database::days_ago(30 + n));
+    let next = log.next_to_archive(KEEP_DAYS).await.unwrap();
+    assert_eq!((next.day, next.marked), (Some(days[0]), None));
+    assert_eq!(log.drop_due_partition(KEEP_DAYS).await.unwrap(), Dropped::NotArchived { due: 2 });
+    assert_eq!(log.archive_state(KEEP_DAYS).await.unwrap().waiting, 2);
+    // What publishers of other versions call does not drop it either.
+    database.sql("DO $$ BEGIN ASSERT carillon.drop_partitions(30) = 0; END $$").await;
+
+    // The newer one was read back: it may go, the older one stays.
+    log.day_is_archived(days[1]).await.unwrap();
+    assert_eq!(log.next_to_archive(KEEP_DAYS).await.unwrap().day, Some(days[0]));
+    let dropped = log.drop_due_partition(KEEP_DAYS).await.unwrap();
+    assert!(matches!(dropped, Dropped::One { left: 1, .. }), "{dropped:?}");
+    assert_eq!(log.drop_due_partition(KEEP_DAYS).await.unwrap(), Dropped::NotArchived { due: 1 });
+
+    // Read back too long ago.
+    log.day_is_archived(days[0]).await.unwrap();
+    assert_eq!(log.next_to_archive(KEEP_DAYS).await.unwrap().day, None);
+    database.sql("UPDATE carillon.archive_days SET verified_at = now() - interval '61 minutes'").await;
+    assert_eq!(log.next_to_archive(KEEP_DAYS).await.unwrap().day, Some(days[0]));
+    assert_eq!(log.drop_due_partition(KEEP_DAYS).await.unwrap(), Dropped::NotArchived { due: 1 });
+
+    // No publisher has had an archive for an hour.
+    database.sql("UPDATE carillon.archive SET wanted_until = now() - interval '1 s'").await;
+    assert_eq!(log.archive_state(KEEP_DAYS).await.unwrap().waiting, 0);
+    let dropped = log.drop_due_partition(KEEP_DAYS).await.unwrap();
+    assert!(matches!(dropped, Dropped::One { left: 0, .. }), "{dropped:?}");
+    assert_eq!(database.count("SELECT count(*) FROM carillon.archive_days").await, 0);
 }

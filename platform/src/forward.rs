@@ -46,6 +46,7 @@ impl Forward {
     pub fn new(base: &Url, path: &str, within: Duration) -> Result<Self, Unanswered> {
         let fault = |error: String| Unanswered(error);
         let client = Client::builder()
+            .http1_only()
             .timeout(within)
             .connect_timeout(CONNECT.min(within))
             .pool_idle_timeout(KEPT)

@@ -1,9 +1,10 @@
 //! What can be configured, and what holds when nothing is?
 
+use crate::archive::ArchiveUrl;
 use crate::outbox::Listening;
 use carillon_platform::config::{Common, DATABASE_URL, NODE, SHARED, default_node, listen, ops_listen};
 use carillon_platform::env::{
-    Absent, ConfigError, Count, Declared, Env, Millis, ON_OFF, OneOf, Secret, Socket, Var,
+    Absent, Checked, ConfigError, Count, Declared, Env, Millis, ON_OFF, OneOf, Secret, Socket, Var,
 };
 use carillon_platform::origin::{self, OriginPolicy};
 use carillon_platform::outbound::OutboundConfig;
@@ -19,6 +20,13 @@ const RETENTION_DAYS: Var<Count> = Var {
     absent: Absent::Default("30"),
     kind: Count { min: 1, max: 3_650 },
     what: "days an event stays in the log; older ones are dropped with their day's partition",
+};
+
+const ARCHIVE_URL: Var<Checked> = Var {
+    name: "CARILLON_ARCHIVE_URL",
+    absent: Absent::Optional("no archive: what is past retention is dropped"),
+    kind: Checked { allowed: ArchiveUrl::ALLOWED, valid: |text| ArchiveUrl::read(text).is_some() },
+    what: "where a day's events are copied before their partition is dropped: a directory that is there, or a bucket; its credentials are those of the AWS SDKs' variables. The same for every publisher",
 };
 
 const LATEST_DAYS: Var<Count> = Var {
@@ -100,11 +108,12 @@ const DRAIN_MS: Var<Millis> = Var {
 
 /// Every variable of this service, in the order of the reference.
 pub fn variables() -> Vec<&'static dyn Declared> {
-    let own: [&'static dyn Declared; 15] = [
+    let own: [&'static dyn Declared; 16] = [
         &LISTEN,
         &OPS_LISTEN,
         &origin::ALLOWED,
         &RETENTION_DAYS,
+        &ARCHIVE_URL,
         &LATEST_DAYS,
         &REVOCATION_DAYS,
         &DEVICE_DAYS,
@@ -129,6 +138,8 @@ pub struct Config {
     pub origins: OriginPolicy,
     /// Days an event stays in the log.
     pub retention_days: u32,
+    /// Where they are copied before they go.
+    pub archive: Option<ArchiveUrl>,
     /// Days a key is remembered that nothing touches.
     pub latest_days: u32,
     /// Days for which it holds that somebody was disconnected.
@@ -167,6 +178,7 @@ impl Config {
             common: Common::read(env, &LISTEN, &OPS_LISTEN)?,
             origins: env.get(&origin::ALLOWED)?,
             retention_days,
+            archive: archive_url(env)?,
             latest_days,
             revocation_days: env.get(&REVOCATION_DAYS)?,
             device_days: env.get(&DEVICE_DAYS)?,
@@ -213,6 +225,11 @@ impl WorkConfig {
 /// The database alone, for the subcommands that need nothing else.
 pub fn database_url(env: &Env) -> Result<String, ConfigError> {
     env.get(&DATABASE_URL).map(|url| url.expose().to_owned())
+}
+
+/// Where the archive is, if there is one, for the subcommands about it.
+pub fn archive_url(env: &Env) -> Result<Option<ArchiveUrl>, ConfigError> {
+    Ok(env.optional(&ARCHIVE_URL)?.as_deref().and_then(ArchiveUrl::read))
 }
 
 /// The ops address alone, for `healthcheck`.

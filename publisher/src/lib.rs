@@ -20,6 +20,7 @@
 //! [`preferences`] say what people get, by which means, and when it is quiet for them.
 //! [`webhooks`] send events to tenants' endpoints, [`escalations`] tell them who has not taken note of a notice; [`work`] is a process that
 //! runs these three and nothing else.
+//! [`archive`] copies a day out before retention drops it.
 //! [`outbox`] takes into the log what applications publish inside their own transactions.
 //! [`why`] says why an event did or did not reach a person.
 //! [`presence`] asks Redis who is in a channel; [`inbox`] tells devices that their person's inbox has moved.
@@ -27,6 +28,7 @@
 //! committed last, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
 
 pub mod access;
+pub mod archive;
 pub mod batcher;
 pub mod cli;
 pub mod commits;

@@ -89,6 +89,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         common,
         origins,
         retention_days,
+        archive,
         latest_days,
         revocation_days,
         device_days,
@@ -202,7 +203,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         analytics_days,
         notice_days,
     };
-    maintenance::start(&driver, &log, (&common.node, watched), ages, partitions);
+    maintenance::start(&driver, &log, (&common.node, watched), ages, (partitions, archive));
     let moving = TaskTracker::new();
     if listening != Listening::Off {
         moving.spawn(mover.run(listening, leaving.clone()));

@@ -13,7 +13,7 @@ use carillon_platform::env::{Declared, reference};
 use carillon_platform::sockets;
 use carillon_platform::telemetry::{self, metrics_reference};
 use carillon_publisher::{
-    config, escalations, maintenance, metrics, outbox, projector, usage, webhooks, worker,
+    archive, config, escalations, maintenance, metrics, outbox, projector, usage, webhooks, worker,
 };
 use std::fmt::Write;
 use std::path::Path;
@@ -31,6 +31,7 @@ async fn the_pages_list_every_variable_and_metric_of_the_publisher_and_of_both_s
     check("METRICS.md", "publisher-projectors", &metrics_reference(projector::METRICS));
     check("METRICS.md", "publisher-webhooks", &metrics_reference(webhooks::METRICS));
     check("METRICS.md", "publisher-escalations", &metrics_reference(escalations::METRICS));
+    check("METRICS.md", "publisher-archive", &metrics_reference(archive::METRICS));
     check("METRICS.md", "publisher-outbox", &metrics_reference(outbox::metrics::ALL));
     check("METRICS.md", "publisher-tenants", &metrics_reference(usage::OF_TENANTS));
     check("METRICS.md", "runtime", &metrics_reference(telemetry::RUNTIME_METRICS));

@@ -43,6 +43,8 @@ pub enum Maintenance {
     Activity,
     /// Forgetting notices.
     Notices,
+    /// Copying what retention drops.
+    Archive,
 }
 
 /// What partitions there are.
@@ -68,6 +70,11 @@ pub enum Dropped {
     },
     /// Somebody uses the log (a backup, a long search). Nobody waited.
     InUse {
+        /// How many are due.
+        due: u32,
+    },
+    /// It is not in the archive yet.
+    NotArchived {
         /// How many are due.
         due: u32,
     },
@@ -105,6 +112,7 @@ impl Log {
             Maintenance::LostSessions => "lost_sessions",
             Maintenance::Activity => "activity",
             Maintenance::Notices => "notices",
+            Maintenance::Archive => "archive",
         };
         let seconds = lease.as_secs() as i32;
         Ok(self.maintain(LEASE, &[&name, &holder, &seconds]).await?.get(0))
@@ -131,6 +139,7 @@ impl Log {
         Ok(match (row.get("dropped"), row.get::<_, Option<&str>>("busy")) {
             (Some(partition), _) => Dropped::One { partition, left: due },
             (None, Some("user")) => Dropped::InUse { due },
+            (None, Some("archive")) => Dropped::NotArchived { due },
             (None, Some(_)) => Dropped::Locked { due },
             (None, None) => Dropped::Nothing,
         })

@@ -31,6 +31,7 @@
 //! | `activity` | what did people do, as their pages say? |
 //! | `escalations` | which people have not taken note of a notice in time, and how is each named once? |
 //! | `webhooks` | which HTTP endpoints get a tenant's events, and how far is each? |
+//! | `archive` | what of a day is to be copied before it goes, and which days are? |
 //! | `maintenance` | how do partitions come and go, and how are idempotency keys forgotten? |
 //! | `metrics` | what does the log count? |
 //! | `why` | what is stored about an event and a person that says why it did or did not reach them? |
@@ -39,6 +40,7 @@
 mod activity;
 mod analytics;
 mod append;
+mod archive;
 mod audit;
 mod days;
 mod devices;
@@ -75,6 +77,7 @@ mod work;
 pub use activity::{ActivityPartitions, ActivityQuery, Did, StoredActivity};
 pub use analytics::{CountedKey, CountedTime, CountedTotal, Dimension, Hours};
 pub use append::{Append, Appended, IdempotencyKey};
+pub use archive::{ArchiveState, ArchivedRow, DayMeasure, DayTenant, ToArchive};
 pub use audit::{AuditAsk, AuditEntry};
 pub use devices::{Deliveries, DevicePlace, DeviceState, Pending, Receipts};
 pub use error::{LogError, Unwritable};

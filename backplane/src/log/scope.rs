@@ -24,7 +24,7 @@ const SET_SCOPE_AND_ACTOR: &str =
     "SELECT set_config('carillon.tenant', $1, true), set_config('carillon.actor', $2, true)";
 
 /// A plan for the statement's own parameters: partitions of other days are not even locked.
-const SET_SCOPE_AND_DAYS: &str = "SELECT set_config('carillon.tenant', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true)";
+pub(super) const SET_SCOPE_AND_DAYS: &str = "SELECT set_config('carillon.tenant', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true)";
 
 /// Runs `sql` in a transaction of its own that sees `tenants` and nothing else.
 pub(super) async fn scoped(
@@ -78,7 +78,17 @@ pub(super) async fn scoped_in(
     sql: &str,
     params: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, LogError> {
-    let set_scope = if days.is_all() { SET_SCOPE } else { SET_SCOPE_AND_DAYS };
+    scoped_with(client, if days.is_all() { SET_SCOPE } else { SET_SCOPE_AND_DAYS }, tenant, sql, params).await
+}
+
+/// The same, with what sets the scope.
+pub(super) async fn scoped_with(
+    client: Client,
+    set_scope: &str,
+    tenant: &TenantId,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, LogError> {
     exchange(client, async |client| {
         let (set_scope, statement) =
             (client.prepare_cached(set_scope).await?, client.prepare_cached(sql).await?);

@@ -4,8 +4,8 @@
 //! take two seconds each delay the thirty-third search and nothing else: neither an append, nor a key that is looked up,
 //! nor the watch over the heads, which never stands behind another question at all.
 //!
-//! A publisher uses `append`, `ask`, `search`, `watch`, `upkeep`, `deliver` and `outbox` and one connection that only listens, a gateway `ask`, `repair`, `resume`, `search`,
-//! `upkeep` and `watch`: at most 21 and 18 connections. They are made when they are wanted, the one used last is used next, and those
+//! A publisher uses `append`, `ask`, `search`, `watch`, `upkeep`, `deliver`, `outbox` and `archive` and one connection that only listens, a gateway `ask`, `repair`, `resume`, `search`,
+//! `upkeep` and `watch`: at most 22 and 18 connections. They are made when they are wanted, the one used last is used next, and those
 //! that nothing wanted for a minute are closed. The numbers stand in docs/OPERATIONS.md, "Shares".
 
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub(super) enum Work {
     Deliver,
     /// Moving events from applications' transactions into the log.
     Outbox,
+    /// Copying what retention drops.
+    Archive,
 }
 
 /// What a kind of work may have.
@@ -46,7 +48,7 @@ pub(super) struct Share {
 
 impl Work {
     /// All kinds, in the order of their numbers.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Append,
         Self::Watch,
         Self::Ask,
@@ -56,6 +58,7 @@ impl Work {
         Self::Upkeep,
         Self::Deliver,
         Self::Outbox,
+        Self::Archive,
     ];
 
     /// The stable name, for metrics.
@@ -70,6 +73,7 @@ impl Work {
             Self::Upkeep => "upkeep",
             Self::Deliver => "deliver",
             Self::Outbox => "outbox",
+            Self::Archive => "archive",
         }
     }
 
@@ -89,6 +93,8 @@ impl Work {
             Self::Deliver => (2, 64, 1_000),
             // One move at a time.
             Self::Outbox => (1, 4, 1_000),
+            // Some tenants at a time, in turns.
+            Self::Archive => (1, 16, 10_000),
         };
         Share { connections, waiting, wait: Duration::from_millis(wait_ms) }
     }
@@ -101,10 +107,18 @@ mod tests {
     #[test]
     fn a_process_has_as_many_connections_as_the_handbook_says() {
         let most = |kinds: &[Work]| kinds.iter().map(|work| work.share().connections).sum::<usize>();
-        let publisher =
-            [Work::Append, Work::Ask, Work::Search, Work::Watch, Work::Upkeep, Work::Deliver, Work::Outbox];
+        let publisher = [
+            Work::Append,
+            Work::Ask,
+            Work::Search,
+            Work::Watch,
+            Work::Upkeep,
+            Work::Deliver,
+            Work::Outbox,
+            Work::Archive,
+        ];
         // And one on which it hears of the outbox, `log/outbox/wake.rs`.
-        assert_eq!(most(&publisher) + 1, 21);
+        assert_eq!(most(&publisher) + 1, 22);
         let gateway = [Work::Ask, Work::Repair, Work::Resume, Work::Search, Work::Upkeep, Work::Watch];
         assert_eq!(most(&gateway), 18);
     }

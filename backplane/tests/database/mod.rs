@@ -105,3 +105,9 @@ pub fn append(tenant_name: &str, request: u32, id: &str, key: Option<(&str, u8)>
         except: None,
     }
 }
+
+/// The day (UTC) so long ago.
+pub fn days_ago(days: i64) -> jiff::civil::Date {
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    today.checked_sub(jiff::Span::new().days(days)).unwrap()
+}

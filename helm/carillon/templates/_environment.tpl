@@ -130,6 +130,9 @@ CARILLON_CANARY_SOCKET_URL: {{ . | quote }}
 {{- define "carillon.publisherSettings" -}}
 CARILLON_ALLOWED_ORIGINS: {{ join "," .values.allowedOrigins | quote }}
 CARILLON_RETENTION_DAYS: {{ int64 .values.retentionDays | quote }}
+{{- with .values.archiveUrl }}
+CARILLON_ARCHIVE_URL: {{ . | quote }}
+{{- end }}
 {{- with int64 .values.latestDays }}
 CARILLON_LATEST_DAYS: {{ . | quote }}
 {{- end }}

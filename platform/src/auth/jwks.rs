@@ -92,6 +92,7 @@ impl Jwks {
     /// Prepares to fetch; nothing is fetched yet.
     pub(super) fn new(url: Url) -> Result<Self, ConfigError> {
         let client = Client::builder()
+            .http1_only()
             .timeout(FETCH)
             // A redirect could lead an attacker's keys in, or lead us to an internal address.
             .redirect(reqwest::redirect::Policy::none())

@@ -100,6 +100,7 @@ impl RoundTrip {
         let fault = |error: String| RoundTripError::NotConnected(error);
         let tls = tls::of_the_system().map_err(|error| fault(error.to_string()))?;
         let http = reqwest::Client::builder()
+            .http1_only()
             .timeout(WITHIN)
             .redirect(reqwest::redirect::Policy::none())
             .tls_backend_preconfigured(tls.clone())

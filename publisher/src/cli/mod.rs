@@ -1,11 +1,13 @@
 //! What can be asked of this program on the command line?
 
 mod api_key;
+mod archive;
 mod outbox;
 mod probe;
 mod rotate_epoch;
 mod token;
 
+use crate::archive::Fault;
 use crate::config::{self, Config, WorkConfig};
 use crate::serve::{ServeError, serve};
 use crate::work::work;
@@ -49,6 +51,9 @@ enum Command {
     /// carillon_owner.
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
+    /// Look into the archive, compare it with its manifests, or bring events back from it.
+    #[command(subcommand)]
+    Archive(archive::ArchiveCommand),
     /// Give tenants a new epoch, after a restore that shows in no other way. DATABASE_URL must be a login that may act as
     /// carillon_owner.
     RotateEpoch(rotate_epoch::RotateEpoch),
@@ -72,6 +77,9 @@ pub enum CliError {
     /// An event did not get through.
     #[error("{0}")]
     Probe(String),
+    /// The archive is not what it should be.
+    #[error("{0}")]
+    Archive(#[from] Fault),
     /// Not ready.
     #[error(transparent)]
     Health(#[from] HealthError),
@@ -137,6 +145,7 @@ impl Cli {
             Command::Token(token) => token.run(env),
             Command::ApiKey(command) => command.run(env).await,
             Command::Outbox(command) => command.run(env).await,
+            Command::Archive(command) => command.run(env).await,
             Command::RotateEpoch(rotate) => rotate.run(env).await,
         }
     }

@@ -1,13 +1,14 @@
-//! Who makes tomorrow's partition, drops what is past retention, and forgets idempotency keys, keys of latest values, tickets,
+//! Who makes tomorrow's partition, copies and drops what is past retention, and forgets idempotency keys, keys of latest values, tickets,
 //! revocations, devices, what people did, notices and records of changes?
 //!
-//! Thirteen tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
+//! Fourteen tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
 //! take in slices and in moments, with pauses between (docs/adr/0015).
 //!
 //! | task | module | who does it |
 //! |---|---|---|
 //! | `partitions` | `partitions` | every publisher: without today's partition nobody can publish |
 //! | `retention` | `retention` | the one that holds its lease |
+//! | `archive` | `archive` | the one that holds its lease, where there is an archive |
 //! | `keys` | `keys` | the one that holds its lease |
 //! | `tickets` | `tickets` | every publisher, in slices that pass each other over |
 //! | `revocations` | `revocations` | every publisher, in slices that pass each other over |
@@ -22,6 +23,7 @@
 
 mod activity;
 mod analytics;
+mod archive;
 mod audit;
 mod devices;
 mod keys;
@@ -38,6 +40,7 @@ mod tickets;
 pub use metrics::ALL as METRICS;
 pub use partitions::today;
 
+use crate::archive::{ArchiveUrl, Archiver, describe_all as describe_archive};
 use crate::worker::{Activation, Driver, Outcome, Report};
 use carillon_backplane::bus::NodesWatch;
 use carillon_backplane::log::{Log, LogError, Maintenance};
@@ -66,13 +69,14 @@ pub struct Ages {
     pub notice_days: u32,
 }
 
-/// Begins the tasks. `partitions` wakes the first: an append has met a day without a partition.
+/// Begins the tasks. `partitions` wakes the first: an append has met a day without a partition. `archive` is where what retention drops
+/// is copied before.
 pub fn start(
     driver: &Driver,
     log: &Log,
     (node, nodes): (&str, NodesWatch),
     ages: Ages,
-    partitions: Activation,
+    (partitions, archive): (Activation, Option<ArchiveUrl>),
 ) {
     let Ages {
         retention_days,
@@ -84,9 +88,12 @@ pub fn start(
         notice_days,
     } = ages;
     metrics::describe_all();
+    describe_archive();
     let candidate = Candidate::new(log.clone(), node);
     driver.start_with(partitions::task(log.clone(), retention_days), partitions);
-    driver.start(retention::task(candidate.clone(), retention_days));
+    let drops = driver.start(retention::task(candidate.clone(), retention_days));
+    let archiver = archive.map(|url| Archiver::new(log.clone(), url));
+    driver.start(archive::task(candidate.clone(), (archiver, drops), retention_days));
     driver.start(keys::task(candidate.clone()));
     driver.start(latest::task(candidate.clone(), latest_days));
     driver.start(devices::task(candidate.clone(), device_days));

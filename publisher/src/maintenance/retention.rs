@@ -47,6 +47,9 @@ async fn run(candidate: &Candidate, retention_days: u32) -> Result<Report, LogEr
         Dropped::InUse { due } => {
             Report::new(Outcome::Postponed, format!("{due} due; a long transaction reads the log"))
         }
+        Dropped::NotArchived { due } => {
+            Report::new(Outcome::Postponed, format!("{due} due; the oldest is not in the archive yet"))
+        }
         Dropped::Locked { due } => {
             Report::new(Outcome::Postponed, format!("{due} due; the log was not free for a moment"))
         }

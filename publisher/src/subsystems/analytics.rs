@@ -55,6 +55,7 @@ mod tests {
             partitions,
             projectors: vec![("channel_index", Lag::default()), (PROJECTOR, lag)],
             outbox: OutboxState::default(),
+            archive: None,
         })
     }
 

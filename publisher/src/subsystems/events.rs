@@ -2,7 +2,7 @@
 
 use super::{Reason, RedisNumbers, State, redis, worst};
 use carillon_backplane::bus::BusHealth;
-use carillon_backplane::log::{Lag, LogError, OutboxState, PartitionState};
+use carillon_backplane::log::{ArchiveState, Lag, LogError, OutboxState, PartitionState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,6 +10,8 @@ use utoipa::ToSchema;
 const DAYS_AHEAD: u32 = 2;
 /// An event that waits longer in the outbox is told.
 const OUTBOX_SECONDS: f64 = 30.0;
+/// Attempts to archive a day that have failed for longer are told.
+const ARCHIVE_SECONDS: f64 = 30.0;
 /// A projector that is further behind is told.
 const BEHIND_SECONDS: f64 = 30.0;
 
@@ -28,8 +30,19 @@ pub struct EventsHealth {
     pub projectors: Vec<ProjectorLag>,
     /// What applications published in their own transactions and is not in the log; null when the database did not say.
     pub outbox: Option<OutboxNumbers>,
+    /// Days that are copied before they are dropped; null without an archive, for a key of one tenant, and when the database did not say.
+    pub archive: Option<ArchiveNumbers>,
     /// Redis, as this publisher sees it.
     pub redis: RedisNumbers,
+}
+
+/// The archive.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct ArchiveNumbers {
+    /// Days past retention that are not in it; their partitions stay.
+    pub waiting_days: u32,
+    /// For how many seconds every attempt has failed; 0 when the last one did not.
+    pub failing_seconds: f64,
 }
 
 /// The outbox.
@@ -104,6 +117,8 @@ pub(super) struct Numbers {
     pub(super) partitions: PartitionState,
     pub(super) projectors: Vec<(&'static str, Lag)>,
     pub(super) outbox: OutboxState,
+    /// Whose business it is.
+    pub(super) archive: Option<ArchiveState>,
 }
 
 /// What to think of it.
@@ -151,10 +166,16 @@ pub(super) fn judge(seen: Seen) -> EventsHealth {
             oldest_seconds: numbers.outbox.seconds,
             parked: numbers.outbox.parked,
         }),
+        archive: numbers.as_ref().and_then(archive_numbers),
         projectors: numbers
             .map_or_else(Vec::new, |numbers| numbers.projectors.into_iter().map(lag).collect()),
         redis: seen.redis.into(),
     }
+}
+
+fn archive_numbers(numbers: &Numbers) -> Option<ArchiveNumbers> {
+    let archive = numbers.archive.as_ref().filter(|archive| archive.wanted)?;
+    Some(ArchiveNumbers { waiting_days: archive.waiting, failing_seconds: archive.seconds })
 }
 
 fn about_numbers(numbers: &Numbers, reasons: &mut Vec<Reason>) {
@@ -175,6 +196,14 @@ fn about_numbers(numbers: &Numbers, reasons: &mut Vec<Reason>) {
             "{ahead} days from today on have a partition: none is made; at 0 nothing can be published"
         );
         reasons.push(Reason::new(State::Degraded, "partitions", message));
+    }
+    if let Some(ArchiveState { wanted: true, waiting, fault: Some(fault), seconds }) = &numbers.archive
+        && *seconds > ARCHIVE_SECONDS
+    {
+        let message = format!(
+            "{waiting} days past retention stay: every attempt to archive one has failed for {seconds:.0} s: {fault}"
+        );
+        reasons.push(Reason::new(State::Degraded, "archive_failing", message));
     }
     reasons.extend(numbers.projectors.iter().filter_map(|(name, lag)| about_lag(name, lag)));
 }
@@ -207,6 +236,7 @@ mod tests {
             partitions,
             projectors: vec![("channel_index", lag)],
             outbox: OutboxState { waiting: 3, seconds: 0.2, parked: 0 },
+            archive: Some(ArchiveState { wanted: true, ..ArchiveState::default() }),
         };
         let commit = Some((1_795_000_000_000, 2.5));
         Seen { writable: Ok(()), exhausted: None, numbers: Ok(numbers), commit, redis: BusHealth::Up }
@@ -239,6 +269,15 @@ mod tests {
         assert_eq!(of(|seen| numbers(seen).projectors[0].1.workers = 0), degraded("projector_idle"));
         assert_eq!(of(|seen| numbers(seen).outbox.seconds = 31.0), degraded("outbox_behind"));
         assert_eq!(of(|seen| numbers(seen).outbox.parked = 1), degraded("outbox_parked"));
+        let failing = |wanted, seconds| {
+            of(|seen| {
+                let fault = Some("no space left".to_owned());
+                numbers(seen).archive = Some(ArchiveState { wanted, waiting: 2, fault, seconds });
+            })
+        };
+        assert_eq!(failing(true, 31.0), degraded("archive_failing"));
+        assert_eq!(failing(true, 29.0), (State::Up, vec![]), "it may be back at once");
+        assert_eq!(failing(false, 31.0), (State::Up, vec![]), "there is none any more");
         let down = BusHealth::Down { since: Instant::now(), cause: DownCause::Silent };
         assert_eq!(of(|seen| seen.redis = down), degraded("redis"));
         let busy = LogError::Busy("too much".to_owned());

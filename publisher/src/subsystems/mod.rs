@@ -15,7 +15,7 @@ mod observe;
 mod websocket;
 
 pub use analytics::AnalyticsHealth;
-pub use events::{Behind, EventsHealth, LogNumbers, OutboxNumbers, Partitions, ProjectorLag};
+pub use events::{ArchiveNumbers, Behind, EventsHealth, LogNumbers, OutboxNumbers, Partitions, ProjectorLag};
 pub use observe::Subsystems;
 pub use websocket::{GatewayNumbers, Nodes, WebsocketHealth};
 

@@ -151,6 +151,16 @@ impl Subsystems {
         }
         projectors.push((WEBHOOKS, self.log.webhook_lag(tenant).await?));
         let outbox = self.log.outbox_state(tenant).await?;
-        Ok(Numbers { answer_ms: began.elapsed().as_secs_f64() * 1_000.0, partitions, projectors, outbox })
+        let archive = match tenant {
+            None => Some(self.log.archive_state(self.retention_days).await?),
+            Some(_) => None,
+        };
+        Ok(Numbers {
+            answer_ms: began.elapsed().as_secs_f64() * 1_000.0,
+            partitions,
+            projectors,
+            outbox,
+            archive,
+        })
     }
 }

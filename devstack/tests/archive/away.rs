@@ -1,0 +1,91 @@
+//! What happens to a day while the archive cannot take it?
+
+use crate::faults::probe::{sample, sample_reaches, sql};
+use crate::faults::{PATIENCE, alone};
+use crate::yard::{Yard, day, url};
+use carillon_devstack::wait;
+
+/// The day stays, the fault is counted and told, and publishing goes on.
+async fn stays(yard: &Yard, days_ago: i64, reason: &str, says: &str) {
+    let (stack, publisher) = (&yard.scene.stack, yard.scene.stack.publisher(0));
+    let counter = format!("carillon_archive_faults_total{{reason=\"{reason}\"}}");
+    let before = sample(publisher, &counter).await;
+    sample_reaches(publisher, &counter, before + 2.0).await;
+    sample_reaches(publisher, "carillon_archive_days_waiting", 1.0).await;
+    sample_reaches(publisher, "carillon_archive_failing_seconds", 0.001).await;
+    let fault = sql(stack, "SELECT fault FROM carillon.archive").await;
+    assert!(fault.contains(says), "{fault}");
+    let part = format!("SELECT count(*) FROM carillon.events_{}", day(days_ago).replace('-', ""));
+    assert_eq!(sql(stack, &part).await, "50", "its partition stays");
+    let dropped = sql(stack, "SELECT busy FROM carillon.drop_due_partition(3)").await;
+    assert_eq!(
+        dropped, "archive",
+        "nor does a publisher without an archive, or of the release before, drop it"
+    );
+    yard.publishes().await;
+    // What health says does not wait for half a minute here.
+    sql(stack, "UPDATE carillon.archive SET fault_since = now() - interval '1 minute'").await;
+    let told = || async {
+        let reasons = yard.reasons().await;
+        let ours = reasons.iter().find(|reason| reason["code"] == "archive_failing")?;
+        ours["message"].as_str().unwrap().contains(says).then_some(())
+    };
+    wait::until("health saying why", PATIENCE, told).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i1_a_day_stays_while_the_archive_is_away_and_goes_when_it_is_back() {
+    let _alone = alone().await;
+    let yard = Yard::start(1).await;
+    yard.old_day(9, &["acme"], 50).await;
+    yard.all_dropped().await;
+    let elsewhere = yard.archive.with_file_name("elsewhere");
+
+    std::fs::rename(&yard.archive, &elsewhere).unwrap();
+    yard.old_day(8, &["acme"], 50).await;
+    stays(&yard, 8, "place", "cannot be used").await;
+
+    // A volume that is not mounted: the directory is there, and empty.
+    std::fs::create_dir(&yard.archive).unwrap();
+    stays(&yard, 8, "owner", "is the right volume mounted").await;
+
+    // A file stands where a directory should be: nothing can be written.
+    std::fs::remove_dir(&yard.archive).unwrap();
+    std::fs::rename(&elsewhere, &yard.archive).unwrap();
+    yard.all_dropped().await;
+    std::fs::write(yard.archive.join(format!("day={}", day(7))), "").unwrap();
+    yard.old_day(7, &["acme"], 50).await;
+    stays(&yard, 7, "place", "cannot be used").await;
+    std::fs::remove_file(yard.archive.join(format!("day={}", day(7)))).unwrap();
+
+    yard.all_dropped().await;
+    yard.assert_whole().await;
+    let publisher = yard.scene.stack.publisher(0);
+    let well =
+        || async { (sample(publisher, "carillon_archive_failing_seconds").await == 0.0).then_some(()) };
+    wait::until("the fault being over", PATIENCE, well).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_installation_or_another_log_has_in_the_archive_is_not_replaced() {
+    let _alone = alone().await;
+    let yard = Yard::start(1).await;
+    let mark = yard.archive.join("archive.json");
+    yard.old_day(9, &["acme"], 50).await;
+    yard.all_dropped().await;
+    let own = std::fs::read(&mark).unwrap();
+    std::fs::write(&mark, "{\"installation\":\"another\"}\n").unwrap();
+    yard.old_day(8, &["acme"], 50).await;
+    stays(&yard, 8, "owner", "belongs to another installation").await;
+    std::fs::write(&mark, own).unwrap();
+    yard.all_dropped().await;
+
+    // The database comes back as it was before a day, and the day is lived again, otherwise.
+    let before = yard.lines().await;
+    sql(&yard.scene.stack, "TRUNCATE public.kept").await;
+    yard.old_day(8, &["acme"], 50).await;
+    stays(&yard, 8, "conflict", "nothing is replaced").await;
+    let restored = yard.archive(&["restore"]).await;
+    assert_eq!(String::from_utf8(restored.stdout).unwrap().trim_end(), before.trim_end(), "it is as it was");
+    assert_eq!(url(&yard.archive), format!("file://{}", yard.archive.display()));
+}

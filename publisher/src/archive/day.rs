@@ -1,0 +1,232 @@
+//! What is left to do until a day's partition may go?
+//!
+//! Tenant by tenant: what is not copied is, what is copied is read back, and what a manifest says of it is kept in the database, so that
+//! another publisher goes on where one died. When all of the day is there, the manifest is written and the day is said to be archived.
+//! A step takes about a minute, or as long as one tenant needs.
+
+use super::copy::{TenantDay, copy};
+use super::fault::Fault;
+use super::manifest::{Entry, Manifest};
+use super::place::{ArchiveUrl, Place};
+use super::{metrics, read_back};
+use carillon_backplane::log::{Log, ToArchive};
+use carillon_protocol::TenantId;
+use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::civil::Date;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// After so long a step ends, and the next one begins soon.
+const STEP: Duration = Duration::from_secs(60);
+/// Tenants that are copied or read back at a time: most are small, and a bucket answers slowly.
+const AT_A_TIME: usize = 4;
+/// Tenants that are asked for together.
+const TENANTS: u32 = 500;
+/// What was read back longer ago is read back again before a day is said to be archived.
+const TRUSTED: Duration = Duration::from_secs(3_600);
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Every day past retention is in the archive.
+    Nothing,
+    /// There is more to do for this day.
+    More(Date),
+    /// This day is in the archive now.
+    Archived {
+        /// Which.
+        day: Date,
+        /// Its events.
+        events: u64,
+        /// Tenants that had one.
+        tenants: usize,
+    },
+}
+
+/// Brings days into the archive.
+pub struct Archiver {
+    log: Log,
+    url: ArchiveUrl,
+    /// When this process read what back, of one day.
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    day: Date,
+    tenants: HashMap<TenantId, Instant>,
+}
+
+impl Archiver {
+    /// An archiver of this log, in this place.
+    pub fn new(log: Log, url: ArchiveUrl) -> Self {
+        Self { log, url, seen: Mutex::default() }
+    }
+
+    /// Does some of what is to be done.
+    pub async fn step(&self, next: &ToArchive) -> Result<Step, Fault> {
+        let Some(day) = next.day else { return Ok(Step::Nothing) };
+        let place = Place::open(&self.url)?;
+        self.make_sure_that_it_is_ours(&place, next).await?;
+        let ends = Instant::now() + STEP;
+        let manifest = place.manifest(day).await?;
+        let mut kept = self.kept(day).await?;
+        let work = Work { archiver: self, place: &place, day, manifest: manifest.as_ref() };
+        if !work.every_tenant(&mut kept, ends).await? || !work.read_back_again(&kept, ends).await? {
+            return Ok(Step::More(day));
+        }
+        let entries = kept.into_values().collect::<Vec<_>>();
+        let (events, tenants) = (entries.iter().map(|entry| entry.events).sum(), entries.len());
+        if manifest.is_none() {
+            place.write_manifest(&Manifest::new(&next.installation, day, entries)).await?;
+        }
+        self.log.day_is_archived(day).await?;
+        metrics::archived();
+        Ok(Step::Archived { day, events, tenants })
+    }
+
+    async fn make_sure_that_it_is_ours(&self, place: &Place, next: &ToArchive) -> Result<(), Fault> {
+        let url = self.url.to_string();
+        let is_known = next.marked.as_deref() == Some(&*url);
+        match place.owner().await? {
+            Some(owner) if owner != next.installation => {
+                return Err(Fault::Foreign { found: owner, own: next.installation.clone() });
+            }
+            Some(_) if is_known => return Ok(()),
+            Some(_) => {}
+            None if is_known => return Err(Fault::Unmarked),
+            None => place.mark(&next.installation).await?,
+        }
+        Ok(self.log.archive_is_marked(&url).await?)
+    }
+
+    /// What is copied of a day, by tenant.
+    async fn kept(&self, day: Date) -> Result<BTreeMap<TenantId, Entry>, Fault> {
+        let mut kept = BTreeMap::new();
+        let mut after = String::new();
+        loop {
+            let some = self.log.kept_archived(day, &after, TENANTS).await?;
+            let ends = some.len() < TENANTS as usize;
+            for (tenant, entry) in some {
+                // What another release has kept in another form is copied anew.
+                if let Ok(entry) = serde_json::from_str::<Entry>(&entry) {
+                    kept.insert(entry.tenant.clone(), entry);
+                }
+                after = tenant;
+            }
+            if ends {
+                return Ok(kept);
+            }
+        }
+    }
+
+    fn seen(&self, day: Date) -> MutexGuard<'_, Seen> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.day != day {
+            *seen = Seen { day, tenants: HashMap::new() };
+        }
+        seen
+    }
+
+    fn was_seen(&self, day: Date, tenant: &TenantId) -> bool {
+        self.seen(day).tenants.get(tenant).is_some_and(|at| at.elapsed() < TRUSTED)
+    }
+}
+
+/// One step's work on a day.
+struct Work<'a> {
+    archiver: &'a Archiver,
+    place: &'a Place,
+    day: Date,
+    manifest: Option<&'a Manifest>,
+}
+
+impl Work<'_> {
+    /// Copies what is not kept. False: the time is over.
+    async fn every_tenant(&self, kept: &mut BTreeMap<TenantId, Entry>, ends: Instant) -> Result<bool, Fault> {
+        let mut after = String::new();
+        loop {
+            let log = &self.archiver.log;
+            let tenants = log.tenants_to_archive(self.day, &after, TENANTS).await?;
+            let Some(last) = tenants.last() else { return Ok(true) };
+            after = last.tenant.to_string();
+            let ended = tenants.len() < TENANTS as usize;
+            let missing = tenants.into_iter().filter_map(|of| {
+                let (first, last) = of.span?;
+                let is_kept = kept.contains_key(&of.tenant);
+                (!is_kept).then_some(TenantDay { day: self.day, of, first, last })
+            });
+            let missing: Vec<TenantDay> = missing.collect();
+            let mut copying = stream::iter(missing)
+                .take_while(|_| std::future::ready(Instant::now() < ends))
+                .map(|what| async move { self.bring(&what).await })
+                .buffer_unordered(AT_A_TIME);
+            while let Some(entry) = copying.try_next().await? {
+                kept.insert(entry.tenant.clone(), entry);
+            }
+            if Instant::now() >= ends {
+                return Ok(false);
+            }
+            if ended {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Brings a tenant's day into the archive: copies it, or, where a manifest says that it is there, makes sure that it is the same.
+    async fn bring(&self, what: &TenantDay) -> Result<Entry, Fault> {
+        let log = &self.archiver.log;
+        let entry = match self.manifest {
+            None => copy(log, Some(self.place), what).await?,
+            Some(manifest) => {
+                let Some(entry) = manifest.of(&what.of.tenant) else {
+                    return Err(self.conflict(&what.of.tenant, "the manifest does not name it"));
+                };
+                let here = copy(log, None, what).await?;
+                if (here.sha256 != entry.sha256) || (here.events != entry.events) {
+                    return Err(self.conflict(&what.of.tenant, "its lines are others"));
+                }
+                entry.clone()
+            }
+        };
+        self.read_back(&entry).await?;
+        let text = serde_json::to_string(&entry).map_err(std::io::Error::from)?;
+        log.keep_archived(self.day, &entry.tenant, Some(&text)).await?;
+        metrics::copied(&entry);
+        Ok(entry)
+    }
+
+    /// Reads back what this process has not read back within the last hour. False: the time is over.
+    async fn read_back_again(&self, kept: &BTreeMap<TenantId, Entry>, ends: Instant) -> Result<bool, Fault> {
+        let stale = kept.values().filter(|entry| !self.archiver.was_seen(self.day, &entry.tenant));
+        let stale: Vec<&Entry> = stale.collect();
+        for some in stale.chunks(AT_A_TIME) {
+            if Instant::now() >= ends {
+                return Ok(false);
+            }
+            try_join_all(some.iter().map(|entry| self.again(entry))).await?;
+        }
+        Ok(kept.keys().all(|tenant| self.archiver.was_seen(self.day, tenant)))
+    }
+
+    /// Reads back what was read back long ago, or by another process. What is broken since is copied anew the next time.
+    async fn again(&self, entry: &Entry) -> Result<(), Fault> {
+        let read = self.read_back(entry).await;
+        if let Err(Fault::Broken { .. }) = &read {
+            self.archiver.log.keep_archived(self.day, &entry.tenant, None).await?;
+        }
+        read
+    }
+
+    async fn read_back(&self, entry: &Entry) -> Result<(), Fault> {
+        read_back::read_back(self.place, entry).await?;
+        self.archiver.seen(self.day).tenants.insert(entry.tenant.clone(), Instant::now());
+        Ok(())
+    }
+
+    fn conflict(&self, tenant: &TenantId, why: &str) -> Fault {
+        Fault::Conflict { day: self.day, tenant: tenant.to_string(), why: why.to_owned() }
+    }
+}
