@@ -13,6 +13,8 @@ import { keys } from './pages/keys.js'
 import { overview } from './pages/overview.js'
 import { preferences } from './pages/preferences.js'
 import { rules } from './pages/rules.js'
+import { types } from './pages/types.js'
+import { tenants } from './pages/tenants.js'
 import { webhooks } from './pages/webhooks.js'
 
 export interface Given {
@@ -32,9 +34,11 @@ afterAll(async () => {
 
 describe('the frame', () => frame(given))
 describe('the overview', () => overview(given))
+describe('the event types', () => types(given))
 describe('the rules', () => rules(given))
 describe('the preferences tester', () => preferences(given))
 describe('keys', () => keys(given))
 describe('audit', () => audit(given))
 describe('the webhooks', () => webhooks(given))
 describe('analytics', () => analytics(given))
+describe('tenants and limits', () => tenants(given))

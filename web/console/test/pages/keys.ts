@@ -21,7 +21,7 @@ export function keys(given: Given) {
     await lookAt(there, 'keys-new')
     await page.getByRole('button', { name: 'Make the key' }).click()
     const shown = page.getByRole('region', { name: 'The new key' })
-    const key = (await shown.locator('.secret code').textContent()) ?? ''
+    const key = (await shown.locator('.once code').textContent()) ?? ''
     expect(key).toMatch(/^crln_/)
     expect(await status(key)).toBe(200)
     await page.getByRole('table', { name: 'API keys' }).getByText('shop').waitFor()
@@ -33,7 +33,7 @@ export function keys(given: Given) {
     await page.getByRole('button', { name: 'Rotate shop' }).click()
     await page.getByLabel('The key before goes on for').selectOption('3600')
     await page.getByRole('button', { name: 'Make the new key' }).click()
-    const second = (await shown.locator('.secret code').textContent()) ?? ''
+    const second = (await shown.locator('.once code').textContent()) ?? ''
     expect(second).not.toBe(key)
     expect([await status(key), await status(second)]).toEqual([200, 200])
     await page.getByText('replaced by').waitFor()

@@ -1,0 +1,75 @@
+// Can the limits of a tenant be set by those who may, and by nobody else?
+
+import { token } from '@carillon/server'
+import { expect, test } from 'vitest'
+import type { Given } from '../console.test.js'
+import { rest } from '../rest.js'
+import { lookAt, visit } from '../visit.js'
+
+export function tenants(given: Given) {
+  const stored = async () => (await rest(given.stack, 'GET', '/v1/tenants/limits')).body
+
+  test('sets limits and says at the field what is wrong; takes them away again', async () => {
+    const { browser, stack } = given
+    const there = await visit(browser, stack, '/tenants?tenant=limits')
+    const { page } = there
+    const save = page.getByRole('button', { name: 'Save limits' })
+    await page.getByLabel('Connections').fill('100')
+    await page.getByLabel('Events a second').fill('many')
+    await save.click()
+    await page.locator('input[aria-invalid]').waitFor()
+    expect(await page.locator('input[aria-invalid]').inputValue()).toBe('many')
+    expect((await stored()).limits).toBeUndefined()
+    await page.getByLabel('Events a second').fill('50')
+    await save.click()
+    await page.getByText('The limits hold').waitFor()
+    expect((await stored()).limits).toEqual({ connections: 100, events_per_second: 50, signals_per_second: null })
+    await page.getByText('0 % of 100').waitFor()
+    await lookAt(there, 'tenants')
+
+    await page.getByLabel('Connections').fill('')
+    await page.getByLabel('Events a second').fill('')
+    await save.click()
+    await page.getByText('no limit').first().waitFor()
+    expect((await stored()).limits).toBeUndefined()
+    expect(there.faults).toEqual([])
+    await there.close()
+  })
+
+  test('says where the application is asked, and shows its secret once', async () => {
+    const { browser, stack } = given
+    const there = await visit(browser, stack, '/tenants?tenant=limits')
+    const { page } = there
+    await page.getByLabel('URL').fill('http://10.0.0.1/')
+    await page.getByRole('button', { name: 'Save URL' }).click()
+    await page.locator('input[aria-invalid]').waitFor()
+    await page.getByLabel('URL').fill('https://app.example.com/authorize')
+    await page.getByRole('button', { name: 'Save URL' }).click()
+    const secret = page.getByRole('region', { name: 'The new secret' }).locator('.once code')
+    const first = await secret.textContent()
+    expect(first).toMatch(/^whsec_/)
+    await page.getByRole('button', { name: 'I have stored it' }).click()
+    await page.getByRole('button', { name: 'New secret' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Make a new secret' }).click()
+    await secret.waitFor()
+    expect(await secret.textContent()).not.toBe(first)
+    await page.getByText('signs, too').waitFor()
+    await lookAt(there, 'tenants-secret')
+    expect(there.faults).toEqual([])
+    await there.close()
+  })
+
+  test("a tenant's administrator sees limits, and cannot set them; who may only read sees what is used", async () => {
+    const { browser, stack } = given
+    const ada = await token({ secret: stack.jwt_secret, user: 'ada', tenant: 'limits', caps: ['admin'] })
+    const there = await visit(browser, stack, '/tenants', ada)
+    await there.page.getByText('Whoever runs the installation sets these').waitFor()
+    expect(await there.page.getByLabel('Connections').getAttribute('readonly')).not.toBeNull()
+    await there.close()
+    const made = await rest(stack, 'POST', '/v1/api-keys?tenant=limits', { scopes: ['read'] })
+    const reader = await visit(browser, stack, '/tenants', made.body.key)
+    await reader.page.getByText('Settings of a tenant are for administrators').waitFor()
+    await reader.page.getByText('in channels', { exact: true }).waitFor()
+    await reader.close()
+  })
+}
