@@ -10,6 +10,7 @@ import { analytics } from './pages/analytics.js'
 import { audit } from './pages/audit.js'
 import { frame } from './pages/frame.js'
 import { keys } from './pages/keys.js'
+import { notices } from './pages/notices.js'
 import { overview } from './pages/overview.js'
 import { preferences } from './pages/preferences.js'
 import { rules } from './pages/rules.js'
@@ -34,6 +35,7 @@ afterAll(async () => {
 
 describe('the frame', () => frame(given))
 describe('the overview', () => overview(given))
+describe('the notices', () => notices(given))
 describe('the event types', () => types(given))
 describe('the rules', () => rules(given))
 describe('the preferences tester', () => preferences(given))

@@ -4,16 +4,11 @@ import { useState } from 'react'
 import { call } from '../../api.js'
 import { useAsk } from '../../ask.js'
 import { Area } from '../../parts/area.js'
+import { Cards, type CardTexts } from '../../parts/cards.js'
 import { faultsUnder } from '../../parts/faults.js'
 import { Panel } from '../../parts/page.js'
 import { Loading, Trouble } from '../../parts/states.js'
 import { type EventType, readJson, sampleOf } from './shapes.js'
-
-interface Shown {
-  readonly locale: string | null
-  readonly title: string
-  readonly body?: string
-}
 
 /** Languages that are previewed. */
 const MOST = 8
@@ -25,11 +20,11 @@ export function Preview({ tenant, type }: { tenant: string; type: EventType }) {
   const languages = ['', ...Object.keys(type.locales)].slice(0, MOST)
   const previews = useAsk(`preview ${tenant} ${JSON.stringify(type)} ${shown}`, async (signal) => {
     const path = `/v1/event-types/${encodeURIComponent(type.type)}/preview`
-    const all: Shown[] = []
+    const all: CardTexts[] = []
     // One after the other: a tenant has few turns at a time.
     for (const locale of languages) {
       const body = { ...(locale && { locale }), data: readJson(shown).value ?? {} }
-      all.push((await call<Shown>('POST', path, { signal, query: { tenant }, body })).body)
+      all.push((await call<CardTexts>('POST', path, { signal, query: { tenant }, body })).body)
     }
     return all
   })
@@ -68,20 +63,5 @@ export function Preview({ tenant, type }: { tenant: string; type: EventType }) {
         )}
       </form>
     </Panel>
-  )
-}
-
-/** A notice as people see it, in each language. */
-export function Cards({ of }: { of: readonly Shown[] }) {
-  return (
-    <ul className="cards" aria-label="In each language">
-      {of.map(({ locale, title, body }) => (
-        <li key={locale ?? ''} lang={locale ?? undefined} dir="auto">
-          <small dir="ltr">{locale ?? 'no language'}</small>
-          <b>{title}</b>
-          {body && <p>{body}</p>}
-        </li>
-      ))}
-    </ul>
   )
 }
