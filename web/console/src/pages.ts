@@ -27,6 +27,7 @@ export const pages: readonly PageEntry[] = [
   page('Watch', '/', 'Overview', 'overview', false, () => import('./pages/overview.js')),
   page('Watch', '/analytics', 'Analytics', 'analytics', true, () => import('./pages/analytics/index.js')),
   page('Tell', '/notices', 'Notices', 'notices', true, () => import('./pages/notices/index.js')),
+  page('Ask', '/inspect', 'Inspector', 'inspect', true, () => import('./pages/inspector/index.js')),
   page('Set up', '/types', 'Event types', 'types', true, () => import('./pages/types/index.js')),
   page('Set up', '/rules', 'Rules', 'rules', true, () => import('./pages/rules/index.js')),
   page('Set up', '/preferences', 'Preferences tester', 'preferences', true, () => import('./pages/preferences/index.js')),

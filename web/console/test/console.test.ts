@@ -9,13 +9,14 @@ import { type Stack, startStack } from '../../testing/stack.js'
 import { analytics } from './pages/analytics.js'
 import { audit } from './pages/audit.js'
 import { frame } from './pages/frame.js'
+import { inspector } from './pages/inspector.js'
 import { keys } from './pages/keys.js'
 import { notices } from './pages/notices.js'
 import { overview } from './pages/overview.js'
 import { preferences } from './pages/preferences.js'
 import { rules } from './pages/rules.js'
-import { types } from './pages/types.js'
 import { tenants } from './pages/tenants.js'
+import { types } from './pages/types.js'
 import { webhooks } from './pages/webhooks.js'
 
 export interface Given {
@@ -44,3 +45,4 @@ describe('audit', () => audit(given))
 describe('the webhooks', () => webhooks(given))
 describe('analytics', () => analytics(given))
 describe('tenants and limits', () => tenants(given))
+describe('the inspector', () => inspector(given))

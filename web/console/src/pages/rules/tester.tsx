@@ -66,7 +66,7 @@ export function Tester({ tenant, rules }: { tenant: string; rules: readonly Rule
   )
 }
 
-function Allowed({ answer, user }: { answer: Tried; user: string }) {
+export function Allowed({ answer, user }: { answer: Tried; user: string }) {
   const can = actions.filter((action) => answer[action].verdict === 'allowed')
   const asks = actions.some((action) => answer[action].verdict === 'ask')
   return (
