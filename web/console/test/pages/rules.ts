@@ -1,6 +1,5 @@
 // Are channel rules made, tried, corrected and deleted on their page?
 
-import { token } from '@carillon/server'
 import { expect, test } from 'vitest'
 import type { Given } from '../console.test.js'
 import { lookAt, visit } from '../visit.js'
@@ -52,21 +51,50 @@ export function rules(given: Given) {
     await there.close()
   })
 
-  test('credentials that may not see rules are told so', async () => {
+  test('who may only read is told that rules, types, webhooks and preferences are for administrators', async () => {
     const { browser, stack } = given
-    const key = await token({ secret: stack.jwt_secret, user: 'ada', tenant: 'rules-page', caps: ['admin'] })
-    const there = await visit(browser, stack, '/rules', key)
-    await there.page.route('**/v1/channel-rules?**', (route) =>
-      route.fulfill({
-        status: 403,
-        contentType: 'application/problem+json',
-        body: JSON.stringify({ code: 'missing_scope', detail: 'channel rules need the scope admin', status: 403 }),
-      }),
-    )
-    await there.page.reload()
-    await there.page.getByLabel('API key or user token').fill(key)
-    await there.page.getByRole('button', { name: 'Sign in' }).click()
-    await there.page.getByText('These credentials may not do this').waitFor()
+    const made = await fetch(`${stack.lb}/v1/api-keys?tenant=rules-page`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${stack.api_key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ name: 'looks only', scopes: ['read'] }),
+    })
+    const there = await visit(browser, stack, '/rules', ((await made.json()) as { key: string }).key)
+    const { page } = there
+    await page.getByText('Channel rules are for administrators').waitFor()
+    await lookAt(there, 'rules-read-only')
+    for (const [link, what] of [
+      ['Event types', 'Event types'],
+      ['Webhooks', 'Webhooks'],
+      ['Preferences tester', 'Preferences'],
+    ] as const) {
+      await page.getByRole('link', { name: link }).click()
+      await page.getByText(`${what} are for administrators`).waitFor()
+    }
+    expect(there.faults).toEqual([])
+    await there.close()
+  })
+
+  test('the keyboard alone makes a rule; when the API is away, what was known stays, with a way on', async () => {
+    const { browser, stack } = given
+    const there = await visit(browser, stack, '/rules?tenant=rules-keys')
+    const { page } = there
+    await page.getByText('There are no rules yet').waitFor()
+    await page.getByRole('button', { name: 'New rule' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByLabel('Pattern').focus()
+    await page.keyboard.type('branch:*')
+    await page.keyboard.press('Enter')
+    await page.getByRole('list', { name: 'Rules' }).getByText('branch:*').waitFor()
+    await page.route('**/v1/channel-rules?**', (route) => route.abort())
+    await page.getByRole('button', { name: 'Save' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByText('The API does not answer').first().waitFor()
+    await page.getByRole('list', { name: 'Rules' }).getByText('branch:*').waitFor()
+    await lookAt(there, 'rules-away')
+    await page.unroute('**/v1/channel-rules?**')
+    await page.getByRole('button', { name: 'Try again' }).click()
+    await page.getByText('The API does not answer').waitFor({ state: 'detached' })
+    expect(there.faults).toEqual([])
     await there.close()
   })
 }

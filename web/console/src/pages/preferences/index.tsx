@@ -4,6 +4,7 @@ import { type FormEvent, useState } from 'react'
 import { get } from '../../api.js'
 import { useAsk } from '../../ask.js'
 import { dateTime } from '../../format.js'
+import { forAdministrators } from '../../parts/administrators.js'
 import { Field, faultOf, Select } from '../../parts/fields.js'
 import { Facts, Page, Panel } from '../../parts/page.js'
 import { Answer, Empty } from '../../parts/states.js'
@@ -19,7 +20,9 @@ const priorities = [
   ...['low', 'normal', 'high', 'urgent', 'critical'].map((one) => [one, one] as const),
 ] as const
 
-export default function Preferences() {
+export default forAdministrators('Preferences', Preferences)
+
+function Preferences() {
   const tenant = useChosenTenant()
   const [query, change] = useParams()
   const asked = {

@@ -4,6 +4,7 @@ import { get } from '../../api.js'
 import { useAsk } from '../../ask.js'
 import { number } from '../../format.js'
 import { Icon } from '../../icons.js'
+import { forAdministrators } from '../../parts/administrators.js'
 import { Badge, Page, Panel } from '../../parts/page.js'
 import { Items, Split } from '../../parts/split.js'
 import { Answer, Empty } from '../../parts/states.js'
@@ -14,7 +15,9 @@ import { Editor } from './editor.js'
 import { actions, type Rule } from './shapes.js'
 import { Tester } from './tester.js'
 
-export default function Rules() {
+export default forAdministrators('Channel rules', Rules)
+
+function Rules() {
   const tenant = useChosenTenant()
   const may = useMay('admin')
   const session = useSession()

@@ -3,6 +3,7 @@
 import { get } from '../../api.js'
 import { useAsk } from '../../ask.js'
 import { number } from '../../format.js'
+import { forAdministrators } from '../../parts/administrators.js'
 import { Badge, Page, Panel } from '../../parts/page.js'
 import { Items, Split } from '../../parts/split.js'
 import { Answer, Empty } from '../../parts/states.js'
@@ -14,7 +15,9 @@ import { Preview } from './preview.js'
 import type { EventType } from './shapes.js'
 import './types.css'
 
-export default function Types() {
+export default forAdministrators('Event types', Types)
+
+function Types() {
   const tenant = useChosenTenant()
   const may = useMay('admin')
   const session = useSession()

@@ -10,7 +10,7 @@ import { Outcome } from '../../parts/outcome.js'
 import { Panel } from '../../parts/page.js'
 import { go, href } from '../../route.js'
 import { useMay } from '../../session.js'
-import type { Secret } from './index.js'
+import type { MadeSecret } from './index.js'
 import { pathOf, type Webhook } from './shapes.js'
 
 const placed = ['webhook', '/url', '/types', '/channels', '/secret']
@@ -19,7 +19,7 @@ interface FormProps {
   readonly tenant: string
   readonly hook: Webhook | null
   readonly changed: () => void
-  readonly show: (secret: Secret) => void
+  readonly show: (secret: MadeSecret) => void
 }
 
 export function Form({ tenant, hook, changed, show }: FormProps) {

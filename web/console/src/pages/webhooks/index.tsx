@@ -4,8 +4,9 @@ import { useState } from 'react'
 import { get } from '../../api.js'
 import { useAsk } from '../../ask.js'
 import { number } from '../../format.js'
-import { Dialog } from '../../parts/dialog.js'
-import { Badge, Copy, Page, Panel } from '../../parts/page.js'
+import { forAdministrators } from '../../parts/administrators.js'
+import { Badge, Page, Panel } from '../../parts/page.js'
+import { Secret } from '../../parts/secret.js'
 import { Items, Split } from '../../parts/split.js'
 import { Answer, Empty } from '../../parts/states.js'
 import { go, href, Link, useParams } from '../../route.js'
@@ -17,16 +18,18 @@ import { One } from './one.js'
 import { conditionOf, type Webhook } from './shapes.js'
 import './webhooks.css'
 
-export interface Secret {
+export interface MadeSecret {
   readonly webhook: string
   readonly text: string
 }
 
-export default function Webhooks() {
+export default forAdministrators('Webhooks', Webhooks)
+
+function Webhooks() {
   const tenant = useChosenTenant()
   const may = useMay('admin')
   const [query] = useParams()
-  const [secret, show] = useState<Secret | null>(null)
+  const [secret, show] = useState<MadeSecret | null>(null)
   const hooks = useAsk(
     `webhooks ${tenant}`,
     (signal) => get<{ webhooks: Webhook[] }>('/v1/webhooks', { signal, query: { tenant } }),
@@ -81,6 +84,11 @@ export default function Webhooks() {
       }
     >
       <Split list={list} open={isNew ? 'new' : chosen} to="/webhooks" all="All webhooks">
+        {secret && (
+          <Secret name="secret" title={`The secret of ${secret.webhook}`} secret={secret.text} close={() => show(null)}>
+            <p>Messages are signed with it: put it where your receiver reads it.</p>
+          </Secret>
+        )}
         {isNew ? (
           <Form key="new" tenant={tenant} hook={null} changed={hooks.reload} show={show} />
         ) : hook ? (
@@ -112,23 +120,6 @@ export default function Webhooks() {
           ))
         )}
       </Split>
-      {secret && (
-        <Dialog title={`The secret of ${secret.webhook}`} close={() => show(null)}>
-          <div className="form secret">
-            <p>
-              Messages are signed with it. <b>It is shown this once</b>: put it where your receiver reads it, then close this.
-            </p>
-            <p className="note">
-              <code className="grow">{secret.text}</code> <Copy text={secret.text} what="Copy the secret" />
-            </p>
-            <div className="row end">
-              <button type="button" className="primary" onClick={() => show(null)}>
-                I have it
-              </button>
-            </div>
-          </div>
-        </Dialog>
-      )}
     </Page>
   )
 }

@@ -11,14 +11,14 @@ import { Outcome } from '../../parts/outcome.js'
 import { Badge, Facts, Panel } from '../../parts/page.js'
 import { go, href } from '../../route.js'
 import { useMay } from '../../session.js'
-import type { Secret } from './index.js'
+import type { MadeSecret } from './index.js'
 import { conditionOf, pathOf, type Tested, type Webhook } from './shapes.js'
 
 interface OneProps {
   readonly tenant: string
   readonly hook: Webhook
   readonly changed: () => void
-  readonly show: (secret: Secret) => void
+  readonly show: (secret: MadeSecret) => void
 }
 
 /** A test takes as long as the endpoint: 15 s at most. */
