@@ -91,14 +91,12 @@ export function Composer({ tenant, changed }: { tenant: string; changed: () => v
   )
 }
 
-/** Publishers before dry runs refuse the parameter, and do nothing. */
+/** What it would come to; of a publisher that has no dry runs, what is written here. */
 async function dryRun(tenant: string, body: unknown, draft: Draft): Promise<DryRun['events'][number] | null> {
   try {
-    const answer = await call<DryRun>('POST', '/v1/notices', { query: { tenant, dry_run: 1 }, body })
-    return answer.body.events[0] ?? null
+    return (await call<DryRun>('POST', '/v1/dry-runs/notices', { query: { tenant }, body })).body.events[0] ?? null
   } catch (error) {
-    const isUnknown = error instanceof Problem && error.errors.some(({ parameter }) => parameter === 'dry_run')
-    if (!isUnknown) throw error
+    if (!(error instanceof Problem) || (error.status !== 404 && error.status !== 405)) throw error
     return { notice: draft.template === null ? { title: draft.title, body: draft.body } : null, audience: null }
   }
 }
@@ -106,5 +104,6 @@ async function dryRun(tenant: string, body: unknown, draft: Draft): Promise<DryR
 function sendTo(audience: DryRun['events'][number]['audience']): string {
   if (!audience) return 'Send'
   const { people, complete } = audience
+  if (people === 0) return 'Send all the same'
   return `Send to ${complete ? '' : 'at least '}${number(people)} ${people === 1 ? 'person' : 'people'}`
 }

@@ -74,12 +74,12 @@ export function bodyOf(draft: Draft, data: unknown): Record<string, unknown> {
   }
 }
 
-/** What `?dry_run=1` says of an event that would be published. */
+/** `POST /v1/dry-runs/notices`: what would be stored, and whom it is for. */
 export interface DryRun {
   readonly events: readonly {
     readonly notice: {
       readonly title: string
-      readonly body?: string
+      readonly body?: string | null
       readonly locales?: Readonly<Record<string, { title?: string; body?: string }>>
     } | null
     /** null: this publisher does not tell it before. */

@@ -10,7 +10,7 @@ export function Review({ of: { notice, audience } }: { of: DryRun['events'][numb
   return (
     <section className="review form" aria-label="What would be sent">
       <h3>This would be sent</h3>
-      {notice && <Cards of={textsOf(notice)} />}
+      {notice && <Cards of={textsOf({ ...notice, body: notice.body ?? undefined })} />}
       {audience ? (
         <Figures label="Audience">
           <Figure

@@ -8,7 +8,9 @@ export interface Texts {
 }
 
 /** The attribute `notify` of an event: what was said. */
-export interface Notify extends Texts {
+export interface Notify {
+  readonly title?: string | undefined
+  readonly body?: string | undefined
   readonly locales?: Readonly<Record<string, Texts>>
   readonly priority?: string
   readonly action?: string
