@@ -1,1 +1,0 @@
-import{T as e,o as t}from"./index-Dyl5pSLX.js";import{t as n}from"./more-C7U_tdwE.js";import{a as r}from"./page-BugAuLTl.js";var i=e();function a(e,a){return function(){return t(`admin`)?(0,i.jsx)(a,{}):(0,i.jsx)(r,{title:e,children:(0,i.jsx)(n,{what:e})})}}export{a as t};
