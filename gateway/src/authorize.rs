@@ -137,6 +137,12 @@ impl Refusal {
         Self::new(error.code(), error.to_string(), error.refusal().status(), CloseCode::Disconnected)
     }
 
+    /// Nobody is let into the tenant for now.
+    pub(crate) fn suspended() -> Self {
+        let message = "the tenant is suspended; whoever runs this installation can lift that";
+        Self::new("tenant_suspended", message, 403, CloseCode::Forbidden)
+    }
+
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new("unavailable", message, 503, CloseCode::OverCapacity)
     }
@@ -302,6 +308,9 @@ impl Authorizer {
             return Err(Refusal::new("too_many_channels", message, 400, CloseCode::ProtocolError));
         }
         let stream = self.streams.open(&identity.tenant).await?;
+        if stream.rules().is_suspended() {
+            return Err(Refusal::suspended());
+        }
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         if stream.rules().revoked().refuses(&identity, hello.device.as_ref(), now) {
             return Err(Refusal::revoked());

@@ -269,13 +269,14 @@ fn outcome(answer: &Answer) -> Result<Receipt, NotPublished> {
 }
 
 /// The publisher's codes that say something about the event, the person or the log.
-const PASSED_ON: [&str; 19] = [
+const PASSED_ON: [&str; 20] = [
     "forbidden",
     "rate_limited",
     "validation",
     "template",
     "idempotency_mismatch",
     "unknown_tenant",
+    "tenant_suspended",
     "tenant_share_full",
     "caller_share_full",
     "body_share_full",

@@ -55,6 +55,8 @@ pub enum DetachReason {
     Token,
     /// An administrator of the tenant has disconnected the user, the device or the connection.
     Disconnected,
+    /// The tenant is suspended.
+    Suspended,
 }
 
 /// What one connection may do, told in `welcome`.

@@ -6,6 +6,7 @@ use super::*;
 pub(crate) const FROZEN: &str = r#"{"type":"welcome","id":"a1","connection":"c1","node":"gateway-1","tenant":"acme","user":"42","roles":["admin"],"channels":["tenant"],"seq":41,"epoch":"e1","resumed":"replay","heartbeat_ms":25000,"expires_in":3600,"limits":{"message_bytes":65536,"channels":1000,"frames_per_second":50,"history":1000,"frame_bytes":98304,"signal_bytes":16384},"warning":"stuck","inbox":{"version":9,"unread":3,"unseen":1}}
 {"type":"detached","tenant":"acme","reason":"token"}
 {"type":"detached","tenant":"acme","reason":"disconnected"}
+{"type":"detached","tenant":"acme","reason":"suspended"}
 {"type":"heartbeat","seq":41}
 {"type":"heartbeat","seq":41,"epoch":"e1"}
 {"type":"reset","reason":"epoch_changed","seq":7,"epoch":"e1"}
@@ -67,6 +68,7 @@ fn the_wire_forms_are_frozen() {
         },
         ServerFrame::Detached { tenant: &tenant, reason: DetachReason::Token },
         ServerFrame::Detached { tenant: &tenant, reason: DetachReason::Disconnected },
+        ServerFrame::Detached { tenant: &tenant, reason: DetachReason::Suspended },
         ServerFrame::Heartbeat { seq: Seq(41), epoch: None },
         ServerFrame::Heartbeat { seq: Seq(41), epoch: Some(&epoch) },
         ServerFrame::Reset { reason: ResetReason::EpochChanged, seq: Seq(7), epoch: &epoch },

@@ -1,4 +1,4 @@
-//! May a tenant publish so much now?
+//! May a tenant publish so much now, and is it suspended?
 //!
 //! Its limit is a token bucket in Redis that all publishers take from. Small takings cost no question each: beside what a request
 //! needs some more is taken ahead, for what comes within the next fiftieth of a second. While Redis is away each publisher has its
@@ -10,7 +10,7 @@ use carillon_backplane::log::{Log, StoredLimits};
 use carillon_platform::rules::TenantLimits;
 use carillon_platform::telemetry::Seldom;
 use carillon_protocol::TenantId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const OVERLAP_US: u64 = 60_000_000;
 /// What is taken ahead is for so long: one part of a second in so many.
 const AHEAD: u32 = 50;
+/// Longest wait for the first reading.
+const FIRST: Duration = Duration::from_secs(2);
 /// Longest wait for Redis.
 const ANSWER: Duration = Duration::from_millis(500);
 
@@ -33,6 +35,7 @@ struct Inner {
     store: Option<LimitStore>,
     me: String,
     known: Mutex<HashMap<TenantId, TenantLimits>>,
+    suspended: Mutex<HashSet<TenantId>>,
     used: Mutex<HashMap<TenantId, Used>>,
 }
 
@@ -63,7 +66,17 @@ pub struct Left {
 impl Limits {
     /// Nothing is limited before [`Limits::follow`] has read what is set; without a store each publisher counts for itself.
     pub fn new(store: Option<LimitStore>, me: String) -> Self {
-        Self(Arc::new(Inner { store, me, known: Mutex::default(), used: Mutex::default() }))
+        let (known, suspended, used) = <(Mutex<_>, Mutex<_>, Mutex<_>)>::default();
+        Self(Arc::new(Inner { store, me, known, suspended, used }))
+    }
+
+    /// Reads what is set, before the first request is taken. While the database is away nobody is served from it.
+    pub async fn begin(&self, log: &Log) {
+        match tokio::time::timeout(FIRST, log.limits_since(0)).await {
+            Ok(Ok(all)) => self.set(all),
+            Ok(Err(error)) => tracing::debug!(%error, "limits cannot be read yet"),
+            Err(_) => tracing::debug!("limits are not read in time"),
+        }
     }
 
     /// Reads what is set, once a second, for ever.
@@ -86,7 +99,8 @@ impl Limits {
 
     fn set(&self, changed: Vec<StoredLimits>) {
         let mut known = lock(&self.0.known);
-        for StoredLimits { tenant, limits, .. } in changed {
+        for StoredLimits { tenant, limits, suspended, .. } in changed {
+            self.suspend(&tenant, suspended);
             let limits = TenantLimits::stored(limits.as_deref());
             if limits.events_per_second.is_none() {
                 lock(&self.0.used).remove(&tenant);
@@ -97,6 +111,21 @@ impl Limits {
                 known.insert(tenant, limits)
             };
         }
+    }
+
+    /// Whether a tenant may do nothing for now.
+    pub fn is_suspended(&self, tenant: &TenantId) -> bool {
+        let suspended = lock(&self.0.suspended);
+        !suspended.is_empty() && suspended.contains(tenant)
+    }
+
+    /// Notes that a tenant is suspended, or is not any more.
+    pub fn suspend(&self, tenant: &TenantId, suspended: bool) {
+        let mut known = lock(&self.0.suspended);
+        match suspended {
+            true => known.insert(tenant.clone()),
+            false => known.remove(tenant),
+        };
     }
 
     /// Takes so many events of a tenant's limit: all or none. Nothing when it has no limit.
@@ -254,7 +283,7 @@ mod tests {
     fn limited(events_per_second: u32) -> Limits {
         let limits = Limits::new(None, "me".into());
         let text = format!("{{\"events_per_second\":{events_per_second}}}");
-        limits.set(vec![StoredLimits { tenant: tenant(), limits: Some(text), version: 1 }]);
+        limits.set(vec![StoredLimits { tenant: tenant(), limits: Some(text), suspended: false, version: 1 }]);
         limits
     }
 
@@ -268,7 +297,7 @@ mod tests {
         let refused = limits.take(&tenant(), 5).await.unwrap();
         assert!(refused.wait > Duration::from_millis(200) && refused.wait <= Duration::from_millis(300));
         assert!(limits.take(&tenant(), 2).await.unwrap().wait.is_zero(), "what was refused took nothing");
-        limits.set(vec![StoredLimits { tenant: tenant(), limits: None, version: 2 }]);
+        limits.set(vec![StoredLimits { tenant: tenant(), limits: None, suspended: false, version: 2 }]);
         assert_eq!(limits.take(&tenant(), 1_000).await, None);
     }
 
@@ -277,7 +306,7 @@ mod tests {
         let limits = limited(10);
         let other = TenantId::new("beta").unwrap();
         let text = Some(r#"{"events_per_second":1}"#.to_owned());
-        limits.set(vec![StoredLimits { tenant: other.clone(), limits: text, version: 2 }]);
+        limits.set(vec![StoredLimits { tenant: other.clone(), limits: text, suspended: false, version: 2 }]);
         assert!(limits.take(&other, 1).await.unwrap().wait.is_zero());
         let both = BTreeMap::from([(tenant(), 10), (other, 1)]);
         for _ in 0..3 {

@@ -104,7 +104,8 @@ impl Rules {
                 let rules = RuleSet::new(version, compiled(&own), compiled_defaults.clone());
                 let application = own.application.as_ref().and_then(endpoint);
                 let rules = rules.asking(application).revoking(revoked);
-                let rules = Arc::new(rules.limited(TenantLimits::stored(own.limits.as_deref())));
+                let rules = rules.limited(TenantLimits::stored(own.limits.as_deref()));
+                let rules = Arc::new(rules.suspended(own.suspended));
                 read_now.push((name.clone(), rules.clone()));
                 if let Some(tenant) = tenants.iter().find(|tenant| *tenant == name) {
                     found.insert(tenant, rules);
@@ -148,6 +149,21 @@ impl Rules {
         let json = serde_json::to_string(&limits).unwrap_or_default();
         let json = (!limits.is_empty()).then_some(json);
         if !self.health.ask(self.log.acting(by).set_limits(tenant, json.as_deref())).await? {
+            return Ok(Changed::NoOwner);
+        }
+        self.changed(&Owner::Tenant(tenant.clone()));
+        Ok(Changed::Yes)
+    }
+
+    /// Suspends a tenant, or lifts that.
+    pub async fn set_suspended(
+        &self,
+        by: &str,
+        tenant: &TenantId,
+        suspended: bool,
+    ) -> Result<Changed, LogError> {
+        self.health.check_writing()?;
+        if !self.health.ask(self.log.acting(by).set_suspended(tenant, suspended)).await? {
             return Ok(Changed::NoOwner);
         }
         self.changed(&Owner::Tenant(tenant.clone()));

@@ -143,6 +143,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         announce,
         metrics: metrics.clone(),
     });
+    limits.begin(&log).await;
     tokio::spawn(limits.clone().follow(log.clone(), health.clone()));
     tokio::spawn(log::watch_pool(log.clone()));
     let verifier = Verifier::new(common.auth)?;

@@ -40,6 +40,8 @@ pub struct Settings {
     pub application: Option<StoredApplication>,
     /// How much the tenant may have and do, as JSON.
     pub limits: Option<String>,
+    /// Whether the tenant may do nothing for now.
+    pub suspended: bool,
     /// Who was disconnected, of what was asked for.
     pub revoked: Vec<StoredRevocation>,
 }
@@ -78,7 +80,7 @@ pub enum RuleChange<'a> {
 const SETTINGS: &str = "
 SELECT o.id, o.settings_version, r.patterns, r.rules, s.authorize_url, s.authorize_secret, s.authorize_secret_before,
        extract(epoch FROM s.authorize_before_until)::bigint AS authorize_before_until, s.authorize_generation,
-       l.limits::text AS limits, v.users, v.devices, v.connections, v.moments, v.ends
+       l.limits::text AS limits, coalesce(l.suspended, false) AS suspended, v.users, v.devices, v.connections, v.moments, v.ends
 FROM (SELECT id, settings_version FROM carillon.tenants
       UNION ALL SELECT id, settings_version FROM carillon.installation) AS o
 LEFT JOIN carillon.tenant_settings AS s ON s.tenant_id = o.id
@@ -241,6 +243,7 @@ fn settings(row: &Row) -> Settings {
         rules: rules.map(|(pattern, rule)| StoredRule { pattern, rule }).collect(),
         application: application(row),
         limits: row.get("limits"),
+        suspended: row.get("suspended"),
         revoked: revoked(row),
     }
 }

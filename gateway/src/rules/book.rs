@@ -54,6 +54,7 @@ impl RuleBook {
             let revoked = Revoked::followed(known.map(|rules| rules.revoked()), from, read, now);
             let rules = RuleSet::new(version, own, defaults.clone()).asking(asked).revoking(revoked);
             let rules = rules.limited(TenantLimits::stored(settings.limits.as_deref()));
+            let rules = rules.suspended(settings.suspended);
             (tenant, Arc::new(rules))
         });
         Ok(rules.collect())

@@ -1,4 +1,4 @@
-//! Who is out when an administrator disconnects somebody?
+//! Who is out when an administrator disconnects somebody, or a tenant is suspended?
 //!
 //! Revocations come with the tenant's rules. Whoever is in the tenant's room by a token that is refused now is closed, and so is a
 //! connection that was named; whoever comes in later is measured by the same.
@@ -19,6 +19,7 @@ use carillon_protocol::{CloseCode, DeviceId};
 use std::collections::HashMap;
 
 const REASON: &str = "an administrator has disconnected this connection";
+const SUSPENDED: &str = "the tenant is suspended";
 
 /// Ends who is in a room and was disconnected. They are left touched.
 pub(super) fn end_revoked<W: World>(
@@ -62,15 +63,35 @@ pub(super) fn end_revoked<W: World>(
     }
 }
 
-/// What keeps somebody, on what a connection calls its device, out of a room, if they were disconnected.
+/// Ends everybody who is in the room of a tenant that is suspended. They are left touched.
+pub(super) fn end_suspended<W: World>(
+    room_key: RoomKey,
+    tables: &mut Tables<W::Socket>,
+    context: &mut Context<W>,
+) {
+    let Some(room) = tables.rooms.get(room_key).filter(|room| room.rules.is_suspended()) else { return };
+    for key in room.members().to_vec() {
+        let at = tables.at(key, room_key);
+        match at.filter(|_| tables.get(key).is_some_and(|connection| connection.sessions().len() > 1)) {
+            Some(at) => expel(at, DetachReason::Suspended, tables, context),
+            None => tables.close(key, CloseCode::Forbidden, SUSPENDED, context),
+        }
+        tables.touched.push(key);
+    }
+}
+
+/// What keeps somebody, on what a connection calls its device, out of a room: they were disconnected, or its tenant is suspended.
 pub(super) fn keeps_out<W: World>(
     identity: &Identity,
     device: Option<&DeviceId>,
     room: Option<&Room>,
     context: &Context<W>,
 ) -> Option<Refusal> {
-    let revoked = room?.rules.revoked();
-    revoked.refuses(identity, device, context.unix_s()).then(Refusal::revoked)
+    let rules = &room?.rules;
+    if rules.is_suspended() {
+        return Some(Refusal::suspended());
+    }
+    rules.revoked().refuses(identity, device, context.unix_s()).then(Refusal::revoked)
 }
 
 fn session_in<S: Socket>(connection: &Connection<S>, room: RoomKey) -> Option<&Session> {

@@ -7,7 +7,7 @@ use super::connection::{Connection, Standing};
 use super::context::Context;
 use super::generation::reset;
 use super::past::Reading;
-use super::revoked::end_revoked;
+use super::revoked::{end_revoked, end_suspended};
 use super::room::{Member, RoomKey};
 use super::session::{At, Session};
 use super::tables::Tables;
@@ -35,6 +35,9 @@ pub(super) fn follow_rules<W: World>(key: RoomKey, tables: &mut Tables<W::Socket
     let before = std::mem::replace(&mut room.rules, rules.clone());
     if !Arc::ptr_eq(before.revoked(), rules.revoked()) {
         end_revoked(key, tables, context);
+    }
+    if rules.is_suspended() && !before.is_suspended() {
+        return end_suspended(key, tables, context);
     }
     // Somebody was disconnected, or a limit is another: that is nothing to all others.
     if rules.rules_as(&before) {

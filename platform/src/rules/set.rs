@@ -20,6 +20,7 @@ pub struct RuleSet {
     endpoint: Option<Arc<Endpoint>>,
     revoked: Arc<Revoked>,
     limits: TenantLimits,
+    suspended: bool,
 }
 
 /// Whose rule it is.
@@ -74,6 +75,7 @@ impl RuleSet {
             endpoint: None,
             revoked: Arc::default(),
             limits: TenantLimits::default(),
+            suspended: false,
         }
     }
 
@@ -100,6 +102,16 @@ impl RuleSet {
     /// How much the tenant may have and do.
     pub fn limits(&self) -> TenantLimits {
         self.limits
+    }
+
+    /// The same, of a tenant that may do nothing for now, or of one that may.
+    pub fn suspended(self, suspended: bool) -> Self {
+        Self { suspended, ..self }
+    }
+
+    /// Whether the tenant may do nothing for now.
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
     }
 
     /// Whose tokens are refused in this tenant.

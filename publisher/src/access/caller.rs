@@ -73,6 +73,11 @@ impl Caller {
         }
     }
 
+    /// Whether they administer the installation, and not one tenant.
+    pub fn is_of_installation(&self) -> bool {
+        matches!(self, Caller::Key(key) if key.tenant.is_none() && key.admin)
+    }
+
     /// As whom they take part of the intake.
     pub fn publisher(&self) -> Publisher {
         let several_tenants = match self {

@@ -5,6 +5,7 @@ mod archive;
 mod outbox;
 mod probe;
 mod rotate_epoch;
+mod tenants;
 mod token;
 
 use crate::archive::Fault;
@@ -54,6 +55,9 @@ enum Command {
     /// Look into the archive, compare it with its manifests, or bring events back from it.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
+    /// Suspend a tenant, or let it go on. DATABASE_URL must be a login that may act as carillon_owner.
+    #[command(subcommand)]
+    Tenants(tenants::TenantsCommand),
     /// Give tenants a new epoch, after a restore that shows in no other way. DATABASE_URL must be a login that may act as
     /// carillon_owner.
     RotateEpoch(rotate_epoch::RotateEpoch),
@@ -146,6 +150,7 @@ impl Cli {
             Command::ApiKey(command) => command.run(env).await,
             Command::Outbox(command) => command.run(env).await,
             Command::Archive(command) => command.run(env).await,
+            Command::Tenants(command) => command.run(env).await,
             Command::RotateEpoch(rotate) => rotate.run(env).await,
         }
     }

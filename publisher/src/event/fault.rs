@@ -73,6 +73,8 @@ fault_codes! {
     TenantForbidden = "tenant_forbidden",
     /// The tenant is not registered.
     UnknownTenant = "unknown_tenant",
+    /// The tenant is suspended.
+    TenantSuspended = "tenant_suspended",
     /// Only an administrator publishes in another person's name.
     ActorForbidden = "actor_forbidden",
     /// Neither the credentials nor a channel rule allow it.

@@ -3,7 +3,7 @@
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
-use super::{App, list, no_entry, place};
+use super::{App, list, place};
 use crate::access::{Caller, Scope};
 use crate::event::rfc3339;
 use axum::Router;
@@ -83,7 +83,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 200, description = "A page.", body = ActivityPage),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -92,7 +92,7 @@ pub(super) fn router() -> Router<Arc<App>> {
 pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &PARAMETERS)?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let entry = caller.enter(asked.as_ref()).map_err(no_entry)?;
+    let entry = app.enter(&caller, asked.as_ref())?;
     let may = match &caller {
         Caller::Key(_) => entry.may(Scope::Read),
         _ => entry.admin,

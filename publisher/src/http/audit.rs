@@ -80,7 +80,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 200, description = "A page.", body = AuditPage),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -93,7 +93,7 @@ pub(super) async fn audit(
 ) -> Result<Json<AuditPage>, Problem> {
     let names = ["tenant", "actor", "action", "target", "from", "to", "after", "limit"];
     let mut query = Query::read(&uri, &names)?;
-    let owner = owner::owner(&caller, &mut query, "records of changes")?;
+    let owner = owner::owner(&app, &caller, &mut query, "records of changes")?;
     let mut text = |name: &str| {
         query.parsed(name, "1-400 bytes", |text| {
             ((1..=FILTER_BYTES).contains(&text.len()) && !text.contains('\0')).then(|| text.to_owned())

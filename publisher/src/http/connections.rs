@@ -6,7 +6,7 @@ use super::deliveries::{invalid_cursor, sees_everybody};
 use super::openapi::shapes::ProblemDocument;
 use super::problem::Problem;
 use super::query::Query;
-use super::{App, list, names, no_entry};
+use super::{App, list, names};
 use crate::access::Caller;
 use axum::Json;
 use axum::extract::State;
@@ -81,7 +81,7 @@ struct ConnectionEntry {
         (status = 200, description = "A page.", body = ConnectionPage),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -94,7 +94,7 @@ pub(super) async fn connections(
 ) -> Result<Json<ConnectionPage>, Problem> {
     let mut query = Query::read(&uri, &PARAMETERS)?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let entry = sees_everybody(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let entry = sees_everybody(app.enter(&caller, asked.as_ref())?)?;
     let filter = ConnectionFilter {
         user: query.named("user", |text| UserId::new(text))?.map(String::from),
         device: query.named("device", |text| DeviceId::new(text))?.map(String::from),

@@ -4,7 +4,7 @@ use super::list;
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::Query;
-use super::{App, names, no_entry, place};
+use super::{App, names, place};
 use crate::access::{Caller, Entry, Scope};
 use axum::Json;
 use axum::extract::{Path, State, rejection::PathRejection};
@@ -77,7 +77,7 @@ struct PendingDevice {
         (status = 200, description = "What became of it.", body = Deliveries),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: no such event", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -92,7 +92,7 @@ pub(super) async fn deliveries(
 ) -> Result<Json<Deliveries>, Problem> {
     let mut query = Query::read(&uri, &PARAMETERS)?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let entry = sees_everybody(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let entry = sees_everybody(app.enter(&caller, asked.as_ref())?)?;
     let state = query.parsed("state", "unacked or undelivered", |text| match text {
         "unacked" => Some(Pending::NotAcked),
         "undelivered" => Some(Pending::NotDelivered),

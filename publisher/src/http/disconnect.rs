@@ -4,7 +4,7 @@ use super::connections::connections;
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
-use super::{App, no_entry, unknown_tenant};
+use super::{App, unknown_tenant};
 use crate::access::Caller;
 use crate::event::{Fault, FaultCode};
 use axum::extract::State;
@@ -59,7 +59,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 202, description = "It holds.", body = Disconnected),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`too_many_revocations`: 10,000 of the tenant hold; nobody was disconnected", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -74,7 +74,7 @@ pub(super) async fn disconnect(
     let mut query = Query::read(&uri, &["tenant", "user", "device", "connection"])?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
     let target = target(&mut query)?;
-    let entry = caller.enter(asked.as_ref()).map_err(no_entry)?;
+    let entry = app.enter(&caller, asked.as_ref())?;
     if !entry.admin {
         let detail = "to disconnect somebody needs the scope or capability admin";
         return Err(Problem::new(Code::MissingScope, detail));

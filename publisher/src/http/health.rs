@@ -58,7 +58,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 200, description = "It works, as a whole or in part.", body = InstallationHealth),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: of one tenant's health, as of its events, so much is read at a time", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "A part is down: the same body. Or, as a problem, `unavailable`, `log_busy`: whose the credentials are is not known.", content((InstallationHealth = "application/json"), (ProblemDocument = "application/problem+json"))),
@@ -94,7 +94,7 @@ pub(super) async fn all(
         (status = 200, description = "It works, as a whole or in part.", body = EventsHealth),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: of one tenant's health, as of its events, so much is read at a time", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "No events can be published: the same body. Or, as a problem, `unavailable`, `log_busy`: whose the credentials are is not known.", content((EventsHealth = "application/json"), (ProblemDocument = "application/problem+json"))),
@@ -127,7 +127,7 @@ pub(super) async fn events(
         (status = 200, description = "It works, as a whole or in part.", body = AnalyticsHealth),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: of one tenant's health, as of its events, so much is read at a time", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Nothing can be counted: the same body. Or, as a problem, `unavailable`, `log_busy`: whose the credentials are is not known.", content((AnalyticsHealth = "application/json"), (ProblemDocument = "application/problem+json"))),
@@ -161,7 +161,7 @@ pub(super) async fn analytics(
         (status = 200, description = "It works, as a whole or in part.", body = WebsocketHealth),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "No gateway takes connections: the same body. Or, as a problem, `unavailable`, `log_busy`: whose the credentials are is not known.", content((WebsocketHealth = "application/json"), (ProblemDocument = "application/problem+json"))),
     ),
@@ -227,7 +227,11 @@ async fn view(
     };
     let mut query = Query::read(uri, &["tenant"])?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let (may, tenant) = match (caller.enter(asked.as_ref()), &caller) {
+    let entered = caller.enter(asked.as_ref());
+    if let Ok(entry) = &entered {
+        app.is_open(&caller, &entry.tenant)?;
+    }
+    let (may, tenant) = match (entered, &caller) {
         (Ok(entry), Caller::Key(_)) => (entry.may(Scope::Read) || entry.admin, Some(entry.tenant)),
         (Ok(entry), _) => (entry.admin, Some(entry.tenant)),
         (Err(TenantFault::Required), Caller::Key(key)) => (key.read || key.admin, None),

@@ -10,7 +10,7 @@ use super::position;
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
 use super::reads::PIECE;
-use super::{App, no_entry, place, unknown_tenant};
+use super::{App, place, unknown_tenant};
 use crate::access::Caller;
 use axum::body::Body;
 use axum::extract::State;
@@ -55,7 +55,7 @@ pub(super) struct LatestPage {
         (status = 200, description = "A page.", body = LatestPage, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: all pages that follow from the first show the channel as it was there. Not of a tenant that was never used."))),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`, `forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -68,7 +68,7 @@ pub(super) async fn latest(
 ) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &PARAMETERS)?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let entry = list::may_read(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let entry = list::may_read(app.enter(&caller, asked.as_ref())?)?;
     let reader = app.reads.reader(entry.tenant.as_str(), &caller.name());
     let channel = query.named("channel", |text| Channel::new(text))?;
     let channel = channel.ok_or_else(|| {

@@ -5,7 +5,7 @@ use super::page::{self, Asked, Source};
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
 use super::reads::Reader;
-use super::{App, cursor, no_entry, place, position, unknown_tenant};
+use super::{App, cursor, place, position, unknown_tenant};
 use crate::access::{Audience, Caller, Entry, Scope};
 use crate::event::rfc3339;
 use axum::body::Body;
@@ -92,7 +92,7 @@ pub(super) struct EventPage {
         (status = 200, description = "A page.", body = EventPage, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: the page shows the log as it was there. On the page without `after` and `before`; with `order=asc` on a page that has reached the end of the log."))),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`, `forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `ask_unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -101,7 +101,7 @@ pub(super) struct EventPage {
 pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &PARAMETERS)?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let entry = may_read(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let entry = may_read(app.enter(&caller, asked.as_ref())?)?;
     let reader = app.reads.reader(entry.tenant.as_str(), &caller.name());
     let limit = limit(&mut query)?.unwrap_or(DEFAULT_LIMIT);
     let (after, before) = (query.take("after"), query.take("before"));
@@ -155,7 +155,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
         (status = 200, description = "The event.", body = LogEntry, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: where the log stood."))),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: no such event, or it is not for you", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -170,7 +170,7 @@ pub(super) async fn event(
 ) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &["tenant"])?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let entry = may_read(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let entry = may_read(app.enter(&caller, asked.as_ref())?)?;
     let reader = app.reads.reader(entry.tenant.as_str(), &caller.name());
     let nothing = || Problem::new(Code::NotFound, "there is no event of this id, or it is not for you");
     let id = path.ok().and_then(|Path(text)| EventId::new(text).ok()).ok_or_else(nothing)?;

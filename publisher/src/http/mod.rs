@@ -95,7 +95,7 @@ pub use parsing::Parsing;
 pub use reads::Reads;
 pub use webhooks::Trials;
 
-use crate::access::{Caller, Denied, Gate, TenantFault};
+use crate::access::{Caller, Denied, Entry, Gate, TenantFault};
 use crate::batcher::Intake;
 use crate::health::Health;
 use crate::inbox::InboxNews;
@@ -120,6 +120,7 @@ use carillon_platform::origin::OriginPolicy;
 use carillon_platform::share::AddressGroup;
 use carillon_platform::sockets::Peer;
 use carillon_platform::telemetry::Traces;
+use carillon_protocol::TenantId;
 use http::request::Parts;
 use problem::{Code, Problem};
 use std::net::{IpAddr, Ipv4Addr};
@@ -252,6 +253,23 @@ async fn caller(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     Ok(caller)
 }
 
+impl App {
+    /// The caller in the tenant that was asked for, or else in the only one the credentials are for.
+    fn enter(&self, caller: &Caller, asked: Option<&TenantId>) -> Result<Entry, Problem> {
+        let entry = caller.enter(asked).map_err(no_entry)?;
+        self.is_open(caller, &entry.tenant)?;
+        Ok(entry)
+    }
+
+    /// Refuses whoever asks about a tenant that is suspended, but for those who administer the installation.
+    fn is_open(&self, caller: &Caller, tenant: &TenantId) -> Result<(), Problem> {
+        match self.limits.is_suspended(tenant) && !caller.is_of_installation() {
+            true => Err(suspended()),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Where a request comes from.
 fn address(parts: &Parts) -> AddressGroup {
     parts.extensions.get::<Peer>().map_or(IpAddr::from(Ipv4Addr::UNSPECIFIED), Peer::ip).into()
@@ -271,6 +289,11 @@ fn no_entry(fault: TenantFault) -> Problem {
             Problem::new(Code::TenantForbidden, "the credentials are not for this tenant")
         }
     }
+}
+
+fn suspended() -> Problem {
+    let detail = "the tenant is suspended; whoever runs this installation can lift that";
+    Problem::new(Code::TenantSuspended, detail)
 }
 
 fn unknown_tenant() -> Problem {

@@ -1,6 +1,6 @@
 //! Whose settings does an administrator ask about: a tenant's, or those of the installation?
 
-use super::no_entry;
+use super::App;
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
 use crate::access::Caller;
@@ -12,7 +12,7 @@ const INSTALLATION: &str = "*";
 
 /// Those of the tenant that is named, or of the only one; those of the installation with a key for all tenants. `what` names the
 /// settings.
-pub(super) fn owner(caller: &Caller, query: &mut Query, what: &str) -> Result<Owner, Problem> {
+pub(super) fn owner(app: &App, caller: &Caller, query: &mut Query, what: &str) -> Result<Owner, Problem> {
     let not_admin = || Problem::new(Code::MissingScope, format!("{what} need the scope or capability admin"));
     let named = query.take("tenant");
     if named.as_deref() == Some(INSTALLATION) {
@@ -27,6 +27,6 @@ pub(super) fn owner(caller: &Caller, query: &mut Query, what: &str) -> Result<Ow
     }
     let asked =
         named.map(|text| TenantId::new(text).map_err(|fault| query::invalid("tenant", fault.allowed)));
-    let entry = caller.enter(asked.transpose()?.as_ref()).map_err(no_entry)?;
+    let entry = app.enter(caller, asked.transpose()?.as_ref())?;
     if entry.admin { Ok(Owner::Tenant(entry.tenant)) } else { Err(not_admin()) }
 }

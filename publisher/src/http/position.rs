@@ -6,7 +6,7 @@
 use super::openapi::shapes::ProblemDocument;
 use super::problem::Problem;
 use super::query::Query;
-use super::{App, list, no_entry, unknown_tenant};
+use super::{App, list, unknown_tenant};
 use crate::access::Caller;
 use axum::Json;
 use axum::extract::State;
@@ -51,7 +51,7 @@ pub(super) fn header(epoch: &Epoch, seq: Seq) -> AppendHeaders<Option<(HeaderNam
         (status = 200, description = "The position.", body = Position, headers(("Carillon-Position" = String, description = "The same, as `<epoch>:<seq>`."))),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -64,7 +64,7 @@ pub(super) async fn position(
 ) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &["tenant"])?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let entry = list::may_read(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let entry = list::may_read(app.enter(&caller, asked.as_ref())?)?;
     // A tenant begins with its first use: else it would have no epoch to connect with.
     if !app.tenants.ensure(&entry.tenant, &caller.publisher()).await? {
         return Err(unknown_tenant());

@@ -5,7 +5,7 @@
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
-use super::{App, list, no_entry, place, position, unknown_tenant};
+use super::{App, list, place, position, unknown_tenant};
 use crate::access::{Caller, Entry};
 use crate::presence::PresenceFault;
 use axum::Json;
@@ -110,7 +110,7 @@ pub(super) struct UserPresence {
         (status = 200, description = "A page.", body = ChannelPresence, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: where the tenant's log stood before people were counted. Not while the log is away."))),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`, `forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user asks as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`presence_unavailable`, `ask_unavailable`, `overloaded`, `unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -123,7 +123,7 @@ pub(super) async fn channel(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &["tenant", "after", "limit"])?;
-    let entry = entered(&caller, &mut query)?;
+    let entry = entered(&app, &caller, &mut query)?;
     let channel = path.ok().and_then(|Path(text)| Channel::new(text).ok());
     let channel = channel.ok_or_else(|| query::invalid("channel", Channel::ALLOWED))?;
     let limit = list::limit(&mut query)?.unwrap_or(DEFAULT_LIMIT);
@@ -160,7 +160,7 @@ pub(super) async fn channel(
         (status = 200, description = "A page.", body = UserPresence, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: where the tenant's log stood before they were looked for. Not while the log is away."))),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user asks as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`presence_unavailable`, `ask_unavailable`, `overloaded`, `unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -168,7 +168,7 @@ pub(super) async fn channel(
 )]
 pub(super) async fn user(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &["user", "tenant", "after", "limit"])?;
-    let entry = entered(&caller, &mut query)?;
+    let entry = entered(&app, &caller, &mut query)?;
     let user = query.named("user", |text| UserId::new(text))?.ok_or_else(|| {
         let fault = query::required("user");
         Problem::new(Code::InvalidParameter, "the parameter user is required").at(vec![fault])
@@ -205,9 +205,9 @@ pub(super) async fn user(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
     Ok((position, Json(UserPresence { user, present, channels, stale, next })).into_response())
 }
 
-fn entered(caller: &Caller, query: &mut Query) -> Result<Entry, Problem> {
+fn entered(app: &App, caller: &Caller, query: &mut Query) -> Result<Entry, Problem> {
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let entry = caller.enter(asked.as_ref()).map_err(no_entry)?;
+    let entry = app.enter(caller, asked.as_ref())?;
     list::may_read(entry)
 }
 

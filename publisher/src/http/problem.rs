@@ -70,6 +70,8 @@ problem_codes! {
     TenantForbidden = 403 "tenant_forbidden" "The credentials are not for this tenant",
     /// The tenant is not registered, and this installation makes none by itself.
     UnknownTenant = 403 "unknown_tenant" "The tenant is not known",
+    /// Whoever runs the installation has suspended the tenant: nobody publishes or reads in it until that is lifted. Nothing was stored.
+    TenantSuspended = 403 "tenant_suspended" "The tenant is suspended",
     /// Neither the user token nor a channel rule allows this: the channel, the type of the event, or what else `errors` names.
     Forbidden = 403 "forbidden" "Not for these credentials",
     /// Only an administrator publishes in another person's name.

@@ -7,7 +7,7 @@ use super::permit::rules_of;
 use super::prepare::{Context, NEEDS_SCOPE, Prepared, invalid, prepare};
 use super::problem::{Code, Problem, rate_headers};
 use super::query::Query;
-use super::{App, caller, unknown_tenant};
+use super::{App, caller, suspended, unknown_tenant};
 use crate::access::{Caller, Scope};
 use crate::batcher::Room;
 use crate::event::binary::Attributes;
@@ -126,8 +126,22 @@ pub(super) async fn store(
     appends.iter().for_each(|append| *tenants.entry(append.tenant.clone()).or_default() += 1);
     for tenant in tenants.keys() {
         if !app.tenants.ensure(tenant, &publisher).await? {
-            return Err(unknown_tenant().at(naming(tenant, &appends, array)));
+            return Err(unknown_tenant().at(naming(
+                tenant,
+                &appends,
+                array,
+                (FaultCode::UnknownTenant, "is not registered"),
+            )));
         }
+    }
+    // After all that may take a while. No caller is let through: not even who administers the installation publishes there.
+    if let Some(tenant) = tenants.keys().find(|tenant| app.limits.is_suspended(tenant)) {
+        return Err(suspended().at(naming(
+            tenant,
+            &appends,
+            array,
+            (FaultCode::TenantSuspended, "is suspended"),
+        )));
     }
     let left = app.limits.take_all(&tenants).await.map_err(limited)?;
     let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();
@@ -227,10 +241,15 @@ pub(super) fn unreadable(fault: Unreadable) -> Problem {
 }
 
 /// The events that name this tenant.
-fn naming(tenant: &TenantId, appends: &[Append], array: bool) -> Vec<Fault> {
+fn naming(
+    tenant: &TenantId,
+    appends: &[Append],
+    array: bool,
+    (code, detail): (FaultCode, &str),
+) -> Vec<Fault> {
     let named = appends.iter().enumerate().filter(|(_, append)| append.tenant == *tenant);
     let pointer = |index| if array { format!("/{index}/tenant") } else { "/tenant".to_owned() };
-    let fault = |index| Fault::at(pointer(index), FaultCode::UnknownTenant, "is not registered");
+    let fault = |index| Fault::at(pointer(index), code, detail);
     named.take(LISTED_FAULTS).map(|(index, _)| fault(index)).collect()
 }
 

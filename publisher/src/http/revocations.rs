@@ -4,7 +4,7 @@ use super::deliveries::invalid_cursor;
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::Query;
-use super::{App, list, names, no_entry};
+use super::{App, list, names};
 use crate::access::{Caller, Entry};
 use axum::extract::{Path, State, rejection::PathRejection};
 use axum::routing::{delete, get};
@@ -66,7 +66,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 200, description = "A page.", body = RevocationPage),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -79,7 +79,7 @@ pub(super) async fn revocations(
 ) -> Result<Json<RevocationPage>, Problem> {
     let mut query = Query::read(&uri, &["tenant", "after", "limit"])?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let tenant = administered(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let tenant = administered(app.enter(&caller, asked.as_ref())?)?;
     let limit = list::limit(&mut query)?.unwrap_or(DEFAULT_LIMIT);
     let after =
         query.take("after").map(|text| names::decode::<3>(&text).ok_or_else(invalid_cursor)).transpose()?;
@@ -111,7 +111,7 @@ pub(super) async fn revocations(
         (status = 204, description = "It holds no longer."),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: no such revocation holds", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -126,7 +126,7 @@ pub(super) async fn lift(
 ) -> Result<StatusCode, Problem> {
     let mut query = Query::read(&uri, &["tenant"])?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let tenant = administered(caller.enter(asked.as_ref()).map_err(no_entry)?)?;
+    let tenant = administered(app.enter(&caller, asked.as_ref())?)?;
     let nothing = || Problem::new(Code::NotFound, "no revocation of this id holds");
     let names = path.ok().and_then(|Path(text)| names::decode::<3>(&text)).ok_or_else(nothing)?;
     let [user, device, connection] = &names;

@@ -31,7 +31,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 200, description = "The numbers.", body = Stats),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `log_busy`: whose the credentials are is not known", body = ProblemDocument, content_type = "application/problem+json"),
@@ -44,7 +44,11 @@ pub(super) async fn stats(
 ) -> Result<Json<Stats>, Problem> {
     let mut query = Query::read(&uri, &["tenant"])?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let (may, tenant) = match (caller.enter(asked.as_ref()), &caller) {
+    let entered = caller.enter(asked.as_ref());
+    if let Ok(entry) = &entered {
+        app.is_open(&caller, &entry.tenant)?;
+    }
+    let (may, tenant) = match (entered, &caller) {
         (Ok(entry), Caller::Key(_)) => (entry.may(Scope::Read) || entry.admin, Some(entry.tenant)),
         (Ok(entry), _) => (entry.admin, Some(entry.tenant)),
         (Err(TenantFault::Required), Caller::Key(key)) => (key.read || key.admin, None),

@@ -6,7 +6,7 @@ use super::body;
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
-use super::{App, no_entry, unknown_tenant};
+use super::{App, unknown_tenant};
 use crate::access::{Caller, Entry};
 use crate::event::{Fault, FaultCode, fault};
 use crate::rules::Changed;
@@ -40,6 +40,9 @@ pub(super) struct TenantSettingsBody {
     authorize_url: Option<String>,
     /// How much the tenant may have and do, all of it anew; null: no limits. Only with an API key for all tenants.
     limits: Option<LimitsBody>,
+    /// True: the tenant's connections end, and nobody publishes or reads in it until false is set. Nothing of it is lost. Only with an API
+    /// key for all tenants.
+    suspended: Option<bool>,
     /// True: a new secret from now on; the one before signs, too, for 24 hours.
     rotate_authorize_secret: Option<bool>,
 }
@@ -74,6 +77,9 @@ pub(super) struct TenantSettings {
     /// How much it may have and do; left out: without limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<LimitsBody>,
+    /// True while it is suspended; else left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    suspended: bool,
 }
 
 pub(super) fn router() -> Router<Arc<App>> {
@@ -93,7 +99,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 200, description = "What is set.", body = TenantSettings),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -106,7 +112,7 @@ pub(super) async fn read(
     uri: Uri,
 ) -> Result<Json<TenantSettings>, Problem> {
     Query::read(&uri, &[])?;
-    let Entry { tenant, .. } = administrator(&caller, path)?;
+    let Entry { tenant, .. } = administrator(&app, &caller, path)?;
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
     stored(&app, &tenant, None).await
 }
@@ -131,7 +137,7 @@ async fn stored(app: &App, tenant: &TenantId, secret: Option<&str>) -> Result<Js
         (status = 200, description = "It holds.", body = TenantSettings),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -151,7 +157,7 @@ pub(super) async fn set(
     let publisher = caller.publisher();
     let judged = || {
         Query::read(&parts.uri, &[])?;
-        let tenant = administrator(&caller, path)?.tenant;
+        let tenant = administrator(&app, &caller, path)?.tenant;
         body::is_json(&parts.headers)?;
         let holder = body::holder(&publisher, Some(&tenant));
         Ok((tenant, holder))
@@ -162,25 +168,27 @@ pub(super) async fn set(
         return Err(unknown_tenant());
     }
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
+    if (wish.limits.is_some() || wish.suspended.is_some()) && !caller.is_of_installation() {
+        let detail = "limits, and whether a tenant is suspended, are set with an API key for all tenants with the scope admin";
+        return Err(Problem::new(Code::MissingScope, detail));
+    }
     if let Some(limits) = wish.limits {
-        if !is_of_installation(&caller) {
-            let detail = "limits are set with an API key for all tenants with the scope admin";
-            return Err(Problem::new(Code::MissingScope, detail));
-        }
         if app.rules.set_limits(&caller.name(), &tenant, limits).await? == Changed::NoOwner {
             return Err(unknown_tenant());
         }
         tracing::info!(%tenant, ?limits, by = caller.name(), "tenant limits set");
     }
+    if let Some(suspended) = wish.suspended {
+        if app.rules.set_suspended(&caller.name(), &tenant, suspended).await? == Changed::NoOwner {
+            return Err(unknown_tenant());
+        }
+        app.limits.suspend(&tenant, suspended);
+        tracing::info!(%tenant, suspended, by = caller.name(), "whether a tenant is suspended was set");
+    }
     if wish.url.is_some() || wish.rotate {
         return change(&app, &caller, tenant, wish).await;
     }
     stored(&app, &tenant, None).await
-}
-
-/// Whether the caller administers the installation, and not one tenant.
-fn is_of_installation(caller: &Caller) -> bool {
-    matches!(caller, Caller::Key(key) if key.tenant.is_none() && key.admin)
 }
 
 async fn change(
@@ -213,6 +221,8 @@ struct Wish {
     rotate: bool,
     /// All limits; left out: as they are.
     limits: Option<TenantLimits>,
+    /// Left out: as it is.
+    suspended: Option<bool>,
 }
 
 impl Wish {
@@ -250,13 +260,22 @@ impl Wish {
                 false
             }
         };
+        let suspended = match fields.remove("suspended") {
+            None => None,
+            Some(Value::Bool(suspended)) => Some(suspended),
+            Some(_) => {
+                let detail = "must be true or false";
+                faults.push(Fault::at("/suspended", FaultCode::WrongType, detail));
+                None
+            }
+        };
         let limits = fields.remove("limits").map(|value| limits(value, &mut faults));
-        let known = "is no setting; known are authorize_url, rotate_authorize_secret and limits";
+        let known = "is no setting; known are authorize_url, rotate_authorize_secret, limits and suspended";
         faults.extend(fields.keys().take(fault::LISTED_FAULTS).map(|name| {
             let short: String = name.chars().take(64).collect();
             Fault::at(fault::member("", &short), FaultCode::UnknownField, known)
         }));
-        if faults.is_empty() { Ok(Self { url, rotate, limits }) } else { Err(invalid(faults)) }
+        if faults.is_empty() { Ok(Self { url, rotate, limits, suspended }) } else { Err(invalid(faults)) }
     }
 
     /// What is stored after it, where this was before; and whether its secret is the fresh one.
@@ -330,10 +349,14 @@ fn limits(value: Value, faults: &mut Vec<Fault>) -> TenantLimits {
     TenantLimits { connections, events_per_second, signals_per_second }
 }
 
-fn administrator(caller: &Caller, path: Result<Path<String>, PathRejection>) -> Result<Entry, Problem> {
+fn administrator(
+    app: &App,
+    caller: &Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Entry, Problem> {
     let named = path.map(|Path(text)| text).unwrap_or_default();
     let tenant = TenantId::new(named).map_err(|fault| query::invalid("tenant", fault.allowed))?;
-    let entry = caller.enter(Some(&tenant)).map_err(no_entry)?;
+    let entry = app.enter(caller, Some(&tenant))?;
     if entry.admin {
         return Ok(entry);
     }
@@ -354,6 +377,7 @@ fn shown(tenant: &TenantId, settings: &Settings, secret: Option<&str>) -> Tenant
         authorize_secret: secret.map(str::to_owned),
         authorize_secret_before_until: until.map(|until| until.to_string()),
         limits: (!limits.is_empty()).then_some(body),
+        suspended: settings.suspended,
     }
 }
 

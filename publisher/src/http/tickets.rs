@@ -49,7 +49,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 201, description = "The ticket.", body = Ticket),
         (status = 400, description = "`invalid_body`, `invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope` (an API key), `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope` (an API key), `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_tickets`: 16 of this person have not been used; `too_many_requests`, `body_share_full`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -66,7 +66,7 @@ pub(super) async fn issue(
     let judged = || {
         let mut query = Query::read(&parts.uri, &["tenant"])?;
         let asked = query.named("tenant", |text| TenantId::new(text))?;
-        person(&caller, asked.as_ref())
+        person(&app, &caller, asked.as_ref())
     };
     let identity = match judged() {
         Ok(identity) => identity,
@@ -102,14 +102,16 @@ pub(super) async fn issue(
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, no_store)], axum::Json(ticket)).into_response())
 }
 
-fn person(caller: &Caller, tenant: Option<&TenantId>) -> Result<Identity, Problem> {
+fn person(app: &App, caller: &Caller, tenant: Option<&TenantId>) -> Result<Identity, Problem> {
     let Caller::User(claims) = caller else {
         let detail = "a ticket is for a person: send a user token; whoever has an API key can set a header";
         return Err(Problem::new(Code::MissingScope, detail));
     };
-    claims.enter(tenant).map_err(|error| match error {
+    let identity = claims.enter(tenant).map_err(|error| match error {
         AuthError::TenantRequired => no_entry(TenantFault::Required),
         AuthError::Revoked => no_entry(TenantFault::Revoked),
         _ => no_entry(TenantFault::Forbidden),
-    })
+    })?;
+    app.is_open(caller, &identity.tenant)?;
+    Ok(identity)
 }

@@ -32,5 +32,6 @@ mod program;
 mod publish;
 mod reading;
 mod rules;
+mod suspended;
 mod templates;
 mod tenants;

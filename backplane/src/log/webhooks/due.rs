@@ -23,7 +23,8 @@ const DUE: &str = "SELECT tenant, id, slot, behind FROM carillon.webhooks_due($1
 const BEHIND: &str = "
 SELECT coalesce(sum(greatest(t.head - w.seq, 0)), 0)::bigint AS events
 FROM carillon.webhooks w JOIN carillon.tenants t ON t.id = w.tenant_id
-WHERE w.tenant_id = $1 AND w.state = 'enabled' AND (w.waits_until IS NULL OR w.waits_until <= clock_timestamp())";
+WHERE w.tenant_id = $1 AND w.state = 'enabled' AND (w.waits_until IS NULL OR w.waits_until <= clock_timestamp())
+    AND NOT EXISTS (SELECT FROM carillon.tenant_limits l WHERE l.tenant_id = w.tenant_id AND l.suspended)";
 /// `good` is up to where the cursor's events are those that the log has now.
 const OPEN: &str = "
 SELECT w.url, w.types, w.channels, w.ordered, w.secret, CASE WHEN w.before_until > now() THEN w.secret_before END AS secret_before,
@@ -34,7 +35,8 @@ SELECT w.url, w.types, w.channels, w.ordered, w.secret, CASE WHEN w.before_until
         WHERE d.tenant_id = w.tenant_id AND d.webhook = w.id AND d.state = 'parked') AS parked
 FROM carillon.webhooks w JOIN carillon.tenants t ON t.id = w.tenant_id
 WHERE w.tenant_id = $1 AND w.id = $2
-    AND ($3 OR (w.state = 'enabled' AND (w.waits_until IS NULL OR w.waits_until <= clock_timestamp())))";
+    AND ($3 OR (w.state = 'enabled' AND (w.waits_until IS NULL OR w.waits_until <= clock_timestamp())
+        AND NOT EXISTS (SELECT FROM carillon.tenant_limits l WHERE l.tenant_id = w.tenant_id AND l.suspended)))";
 /// Events that the log has lost are not sent again.
 const REWIND: &str = "
 WITH moved AS (

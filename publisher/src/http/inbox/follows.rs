@@ -7,7 +7,7 @@ use super::{Mine, person};
 use crate::access::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::{self, Query};
-use crate::http::{App, list, no_entry, unknown_tenant};
+use crate::http::{App, list, unknown_tenant};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -92,9 +92,9 @@ async fn set(app: &Arc<App>, caller: &Caller, named: Named, uri: &Uri, following
     let asked = Query::read(uri, &["tenant"])?.named("tenant", |text| TenantId::new(text))?;
     let channel = named.ok().and_then(|Path(text)| Channel::new(text).ok());
     let channel = channel.ok_or_else(|| query::invalid_because("channel", Channel::ALLOWED))?;
-    let tenant = person(caller, asked.as_ref())?.tenant;
+    let tenant = person(app, caller, asked.as_ref())?.tenant;
     if following {
-        let entry = caller.enter(asked.as_ref()).map_err(no_entry)?;
+        let entry = app.enter(caller, asked.as_ref())?;
         let reader = app.reads.reader(tenant.as_str(), &caller.name());
         list::allowed(app, &reader, &entry, &channel).await?;
         // What is followed counts from the head of a log, so there must be one.

@@ -335,7 +335,7 @@ async fn said(app: &Arc<App>, caller: &Caller, request: Request) -> Result<(Uri,
     let (parts, sent) = request.into_parts();
     let judged = || {
         let asked = Query::read(&parts.uri, &["tenant"])?.named("tenant", |text| TenantId::new(text))?;
-        let identity = person(caller, asked.as_ref())?;
+        let identity = person(app, caller, asked.as_ref())?;
         body::is_json(&parts.headers)?;
         Ok(identity)
     };

@@ -70,7 +70,7 @@ struct Mine {
 impl Mine {
     /// The person whose token this is, in the tenant that they name.
     async fn enter(app: &Arc<App>, caller: &Caller, asked: Option<&TenantId>) -> Result<Self, Problem> {
-        let identity = person(caller, asked)?;
+        let identity = person(app, caller, asked)?;
         let turn = app.reads.reader(identity.tenant.as_str(), &caller.name()).turn().await?;
         Ok(Self { app: app.clone(), identity, publisher: caller.publisher(), _turn: turn })
     }
@@ -183,16 +183,18 @@ pub(super) fn tell_stale(app: &App, tenant: &TenantId, user: Option<(&UserId, u6
 }
 
 /// The person whose token it is.
-fn person(caller: &Caller, tenant: Option<&TenantId>) -> Result<Identity, Problem> {
+fn person(app: &App, caller: &Caller, tenant: Option<&TenantId>) -> Result<Identity, Problem> {
     let Caller::User(claims) = caller else {
         let detail = "an inbox is a person's: send their user token";
         return Err(Problem::new(Code::MissingScope, detail));
     };
-    claims.enter(tenant).map_err(|error| match error {
+    let identity = claims.enter(tenant).map_err(|error| match error {
         AuthError::TenantRequired => no_entry(TenantFault::Required),
         AuthError::Revoked => no_entry(TenantFault::Revoked),
         _ => no_entry(TenantFault::Forbidden),
-    })
+    })?;
+    app.is_open(caller, &identity.tenant)?;
+    Ok(identity)
 }
 
 fn restless() -> Problem {

@@ -334,7 +334,7 @@ pub(in crate::http) enum InboxProblems {
     Unauthenticated(ProblemDocument),
     #[response(
         status = 403,
-        description = "`missing_scope` (an API key), `tenant_forbidden`, `unknown_tenant`",
+        description = "`missing_scope` (an API key), `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`",
         content_type = "application/problem+json"
     )]
     Forbidden(ProblemDocument),
@@ -392,7 +392,7 @@ pub(in crate::http) enum MarkProblems {
     Unauthenticated(ProblemDocument),
     #[response(
         status = 403,
-        description = "`missing_scope` (an API key), `tenant_forbidden`, `unknown_tenant`",
+        description = "`missing_scope` (an API key), `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`",
         content_type = "application/problem+json"
     )]
     Forbidden(ProblemDocument),

@@ -6,7 +6,7 @@ use crate::access::{Caller, Entry, Scope};
 use crate::http::openapi::shapes::ProblemDocument;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::Query;
-use crate::http::{App, list, no_entry};
+use crate::http::{App, list};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -40,7 +40,7 @@ const DEFAULT_LIMIT: usize = 50;
         (status = 200, description = "What became of it.", body = NoticeStatus),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is no such notice", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -60,7 +60,7 @@ pub(in crate::http) async fn status(
     let who = who.unwrap_or(Who::NotAcked);
     let after = query.named("after", |text| UserId::new(text))?;
     let limit = list::limit(&mut query)?.unwrap_or(DEFAULT_LIMIT);
-    let entry = caller.enter(asked.as_ref()).map_err(no_entry)?;
+    let entry = app.enter(&caller, asked.as_ref())?;
     let is_allowed = entry.admin || (entry.user.is_none() && entry.may(Scope::Read));
     if !is_allowed {
         let detail = "what became of a notice is for the scope read of an API key and the capability admin";
@@ -115,7 +115,7 @@ pub(in crate::http) async fn status(
         (status = 200, description = "It is in no inbox.", body = RetractedNotice),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is no such notice", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -129,7 +129,7 @@ pub(in crate::http) async fn retract(
     uri: Uri,
 ) -> Result<Json<RetractedNotice>, Problem> {
     let asked = Query::read(&uri, &["tenant"])?.named("tenant", |text| TenantId::new(text))?;
-    let entry = caller.enter(asked.as_ref()).map_err(no_entry)?;
+    let entry = app.enter(&caller, asked.as_ref())?;
     if !entry.may(Scope::Publish) {
         let detail = "taking a notice back needs the scope or the capability publish";
         return Err(Problem::new(Code::MissingScope, detail));

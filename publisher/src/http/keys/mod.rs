@@ -62,7 +62,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 200, description = "A page.", body = ApiKeyPage),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`body_share_full`, `too_many_requests`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -74,7 +74,7 @@ pub(super) async fn all(
     uri: Uri,
 ) -> Result<Json<ApiKeyPage>, Problem> {
     let mut query = Query::read(&uri, &["tenant", "after", "limit"])?;
-    let owner = owner_of(&caller, &mut query)?;
+    let owner = owner_of(&app, &caller, &mut query)?;
     let limit = list::limit(&mut query)?.unwrap_or(DEFAULT_LIMIT);
     let after = query.take("after").unwrap_or_default();
     if !after.bytes().all(|b| b.is_ascii_alphanumeric()) {
@@ -105,7 +105,7 @@ pub(super) async fn all(
         (status = 200, description = "The key.", body = ApiKeyShown),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is none of this id, or it has ended", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`body_share_full`, `too_many_requests`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -118,7 +118,7 @@ pub(super) async fn one(
     path: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<ApiKeyShown>, Problem> {
-    let owner = owner_of(&caller, &mut Query::read(&uri, &["tenant"])?)?;
+    let owner = owner_of(&app, &caller, &mut Query::read(&uri, &["tenant"])?)?;
     let _turn = app.reads.reader(owner.name(), &caller.name()).turn().await?;
     Ok(Json(stored(&app, &owner, &id(path)?).await?))
 }
@@ -139,7 +139,7 @@ pub(super) async fn one(
         (status = 201, description = "It works from now on.", body = ApiKeyMade),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -155,7 +155,7 @@ pub(super) async fn create(
     request: Request,
 ) -> Result<(StatusCode, Json<ApiKeyMade>), Problem> {
     let (parts, sent) = request.into_parts();
-    let judged = || owner_of(&caller, &mut Query::read(&parts.uri, &["tenant"])?);
+    let judged = || owner_of(&app, &caller, &mut Query::read(&parts.uri, &["tenant"])?);
     let (owner, said) =
         document::read(&app, &caller, (&parts, sent), judged, tenant_of, prepare::invalid).await?;
     let mut faults = Faults::default();
@@ -194,7 +194,7 @@ pub(super) async fn create(
         (status = 200, description = "It is so.", body = ApiKeyShown),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is none of this id, or it has ended", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -212,7 +212,7 @@ pub(super) async fn change(
     request: Request,
 ) -> Result<Json<ApiKeyShown>, Problem> {
     let (parts, sent) = request.into_parts();
-    let judged = || Ok((owner_of(&caller, &mut Query::read(&parts.uri, &["tenant"])?)?, id(path)?));
+    let judged = || Ok((owner_of(&app, &caller, &mut Query::read(&parts.uri, &["tenant"])?)?, id(path)?));
     let whose = |(owner, _): &(Owner, String)| tenant_of(owner);
     let ((owner, id), said) =
         document::read(&app, &caller, (&parts, sent), judged, whose, prepare::invalid).await?;
@@ -250,7 +250,7 @@ pub(super) async fn change(
         (status = 201, description = "The new key works from now on.", body = ApiKeyMade),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is none of this id, or it has ended", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -268,7 +268,7 @@ pub(super) async fn rotate(
     request: Request,
 ) -> Result<(StatusCode, Json<ApiKeyMade>), Problem> {
     let (parts, sent) = request.into_parts();
-    let judged = || Ok((owner_of(&caller, &mut Query::read(&parts.uri, &["tenant"])?)?, id(path)?));
+    let judged = || Ok((owner_of(&app, &caller, &mut Query::read(&parts.uri, &["tenant"])?)?, id(path)?));
     let whose = |(owner, _): &(Owner, String)| tenant_of(owner);
     let ((owner, id), said) =
         document::read(&app, &caller, (&parts, sent), judged, whose, prepare::invalid).await?;
@@ -312,7 +312,7 @@ pub(super) async fn rotate(
         (status = 204, description = "It has ended."),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is none of this id, or it has ended", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`body_share_full`, `too_many_requests`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -325,7 +325,7 @@ pub(super) async fn revoke(
     path: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<StatusCode, Problem> {
-    let owner = owner_of(&caller, &mut Query::read(&uri, &["tenant"])?)?;
+    let owner = owner_of(&app, &caller, &mut Query::read(&uri, &["tenant"])?)?;
     let id = id(path)?;
     app.health.check_writing()?;
     let _turn = app.reads.reader(owner.name(), &caller.name()).turn().await?;
@@ -334,8 +334,8 @@ pub(super) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn owner_of(caller: &Caller, query: &mut Query) -> Result<Owner, Problem> {
-    owner::owner(caller, query, "API keys")
+fn owner_of(app: &App, caller: &Caller, query: &mut Query) -> Result<Owner, Problem> {
+    owner::owner(app, caller, query, "API keys")
 }
 
 fn tenant_of(owner: &Owner) -> Option<TenantId> {

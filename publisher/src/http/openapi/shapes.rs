@@ -321,7 +321,7 @@ pub(in crate::http) enum PublishProblems {
     Unauthenticated(ProblemDocument),
     #[response(
         status = 403,
-        description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`, `actor_forbidden`; `forbidden`: without the capability `publish` a channel rule decides, and `errors` says what none allows",
+        description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`, `tenant_suspended`, `unknown_tenant`, `actor_forbidden`; `forbidden`: without the capability `publish` a channel rule decides, and `errors` says what none allows",
         content_type = "application/problem+json"
     )]
     Forbidden(ProblemDocument),

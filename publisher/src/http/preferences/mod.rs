@@ -12,10 +12,10 @@ pub(super) mod shapes;
 pub(super) mod test;
 pub(super) mod write;
 
+use super::App;
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
 use super::reads::Reader;
-use super::{App, no_entry};
 use crate::access::{Caller, Entry};
 use crate::preferences::{Document, Settings};
 use axum::Router;
@@ -31,8 +31,8 @@ pub(super) fn router() -> Router<Arc<App>> {
 }
 
 /// Whose preferences are asked about: one's own, or with the scope or capability `admin` those of the user who is named.
-fn whose(caller: &Caller, query: &mut Query) -> Result<(TenantId, UserId), Problem> {
-    let entry = enter(caller, query)?;
+fn whose(app: &App, caller: &Caller, query: &mut Query) -> Result<(TenantId, UserId), Problem> {
+    let entry = enter(app, caller, query)?;
     let named = query.named("user", |text| UserId::new(text))?;
     match (named, &entry.user) {
         (Some(named), Some(own)) if named == *own => Ok((entry.tenant, named)),
@@ -50,17 +50,17 @@ fn whose(caller: &Caller, query: &mut Query) -> Result<(TenantId, UserId), Probl
 }
 
 /// In which tenant a caller administers.
-fn administered(caller: &Caller, query: &mut Query) -> Result<TenantId, Problem> {
-    let entry = enter(caller, query)?;
+fn administered(app: &App, caller: &Caller, query: &mut Query) -> Result<TenantId, Problem> {
+    let entry = enter(app, caller, query)?;
     if entry.admin {
         return Ok(entry.tenant);
     }
     Err(Problem::new(Code::MissingScope, "a tenant's defaults need the scope or capability admin"))
 }
 
-fn enter(caller: &Caller, query: &mut Query) -> Result<Entry, Problem> {
+fn enter(app: &App, caller: &Caller, query: &mut Query) -> Result<Entry, Problem> {
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    caller.enter(asked.as_ref()).map_err(no_entry)
+    app.enter(caller, asked.as_ref())
 }
 
 fn reader(app: &App, tenant: &TenantId, caller: &Caller) -> Reader {

@@ -31,7 +31,7 @@ use std::sync::Arc;
         (status = 200, description = "What is said. Whoever has said nothing has preferences that say nothing.", body = PreferencesShown),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -42,7 +42,7 @@ pub(in crate::http) async fn own(
     caller: Caller,
     uri: Uri,
 ) -> Result<Json<PreferencesShown>, Problem> {
-    let (tenant, user) = whose(&caller, &mut Query::read(&uri, &["tenant", "user"])?)?;
+    let (tenant, user) = whose(&app, &caller, &mut Query::read(&uri, &["tenant", "user"])?)?;
     let _turn = reader(&app, &tenant, &caller).turn().await?;
     shown(&app, &tenant, &user).await
 }
@@ -60,7 +60,7 @@ pub(in crate::http) async fn own(
         (status = 200, description = "What the tenant says.", body = PreferenceDefaultsShown),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -71,7 +71,7 @@ pub(in crate::http) async fn defaults(
     caller: Caller,
     uri: Uri,
 ) -> Result<Json<PreferenceDefaultsShown>, Problem> {
-    let tenant = administered(&caller, &mut Query::read(&uri, &["tenant"])?)?;
+    let tenant = administered(&app, &caller, &mut Query::read(&uri, &["tenant"])?)?;
     let _turn = reader(&app, &tenant, &caller).turn().await?;
     Ok(Json(PreferenceDefaultsShown::of(&settings(&app, &tenant, None).await?)))
 }

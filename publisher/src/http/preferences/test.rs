@@ -37,7 +37,7 @@ use std::sync::Arc;
         (status = 200, description = "For each means whether they get it, and why.", body = PreferenceTest),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -49,7 +49,7 @@ pub(in crate::http) async fn test(
     uri: Uri,
 ) -> Result<Json<PreferenceTest>, Problem> {
     let mut query = Query::read(&uri, &["tenant", "user", "type", "at", "priority"])?;
-    let (tenant, user) = whose(&caller, &mut query)?;
+    let (tenant, user) = whose(&app, &caller, &mut query)?;
     let Some(kind) = query.take("type") else {
         let problem = Problem::new(Code::InvalidParameter, "the parameter type is required");
         return Err(problem.at(vec![query::required("type")]));

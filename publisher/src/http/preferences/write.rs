@@ -32,7 +32,7 @@ use std::sync::Arc;
         (status = 200, description = "They hold.", body = PreferencesShown),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -48,7 +48,7 @@ pub(in crate::http) async fn own(
     request: Request,
 ) -> Result<Json<PreferencesShown>, Problem> {
     let (parts, sent) = request.into_parts();
-    let judged = || whose(&caller, &mut Query::read(&parts.uri, &["tenant", "user"])?);
+    let judged = || whose(&app, &caller, &mut Query::read(&parts.uri, &["tenant", "user"])?);
     let tenant_of = |(tenant, _): &(TenantId, UserId)| Some(tenant.clone());
     let ((tenant, user), said) =
         document::read(&app, &caller, (&parts, sent), judged, tenant_of, invalid).await?;
@@ -79,7 +79,7 @@ pub(in crate::http) async fn own(
         (status = 200, description = "They hold.", body = PreferenceDefaultsShown),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -95,7 +95,7 @@ pub(in crate::http) async fn defaults(
     request: Request,
 ) -> Result<Json<PreferenceDefaultsShown>, Problem> {
     let (parts, sent) = request.into_parts();
-    let judged = || administered(&caller, &mut Query::read(&parts.uri, &["tenant"])?);
+    let judged = || administered(&app, &caller, &mut Query::read(&parts.uri, &["tenant"])?);
     let tenant_of = |tenant: &TenantId| Some(tenant.clone());
     let (tenant, said) = document::read(&app, &caller, (&parts, sent), judged, tenant_of, invalid).await?;
     let said = Document::read(said, Of::Tenant).map_err(invalid)?;

@@ -57,8 +57,8 @@ fn names_somebody(uri: &Uri) -> bool {
 }
 
 /// Whose rules an administrator asks about.
-fn owner(caller: &Caller, query: &mut Query) -> Result<Owner, Problem> {
-    super::owner::owner(caller, query, "channel rules")
+fn owner(app: &App, caller: &Caller, query: &mut Query) -> Result<Owner, Problem> {
+    super::owner::owner(app, caller, query, "channel rules")
 }
 
 /// Whoever asks for an owner's rules: all of them are read each time, so there are turns for it as for the log.

@@ -31,7 +31,7 @@ use std::sync::Arc;
         (status = 200, description = "All of them: at most 1,000, and 256 KiB.", body = ChannelRules),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -42,7 +42,7 @@ pub(in crate::http) async fn list(
     caller: Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let owner = owner(&caller, &mut Query::read(&uri, &["tenant"])?)?;
+    let owner = owner(&app, &caller, &mut Query::read(&uri, &["tenant"])?)?;
     let reader = reader(&app, &owner, &caller);
     let held = reader.hold()?;
     let settings = settings(&app, &reader, &owner).await?;
@@ -66,7 +66,7 @@ pub(in crate::http) async fn list(
         (status = 200, description = "The rule.", body = ChannelRule),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is no rule of this pattern", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -79,7 +79,7 @@ pub(in crate::http) async fn one(
     path: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<ChannelRule>, Problem> {
-    let owner = owner(&caller, &mut Query::read(&uri, &["tenant"])?)?;
+    let owner = owner(&app, &caller, &mut Query::read(&uri, &["tenant"])?)?;
     let pattern = pattern(path)?;
     let reader = reader(&app, &owner, &caller);
     let mut stored = settings(&app, &reader, &owner).await?.rules.into_iter();

@@ -35,7 +35,7 @@ use std::sync::Arc;
         (status = 200, description = "What they would be allowed, and why.", body = ChannelRuleTest),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -47,7 +47,7 @@ pub(in crate::http) async fn test(
     uri: Uri,
 ) -> Result<Json<ChannelRuleTest>, Problem> {
     let mut query = Query::read(&uri, &["tenant", "user", "roles", "channel"])?;
-    let owner = owner(&caller, &mut query)?;
+    let owner = owner(&app, &caller, &mut query)?;
     let reader = reader(&app, &owner, &caller);
     let Owner::Tenant(tenant) = owner else {
         return Err(query::invalid("tenant", "a tenant: rules are tried in one"));

@@ -37,7 +37,7 @@ use std::sync::Arc;
         (status = 200, description = "It holds.", body = ChannelRule),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -56,7 +56,7 @@ pub(in crate::http) async fn put(
     let (parts, sent) = request.into_parts();
     let publisher = caller.publisher();
     let judged = || {
-        let owner = owner(&caller, &mut Query::read(&parts.uri, &["tenant"])?)?;
+        let owner = owner(&app, &caller, &mut Query::read(&parts.uri, &["tenant"])?)?;
         body::is_json(&parts.headers)?;
         let holder = body::holder(&publisher, owner.tenant());
         Ok(((owner, pattern(path)?), holder))
@@ -101,7 +101,7 @@ pub(in crate::http) async fn put(
         (status = 204, description = "It is gone."),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is no rule of this pattern", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -114,7 +114,7 @@ pub(in crate::http) async fn delete(
     path: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<StatusCode, Problem> {
-    let owner = owner(&caller, &mut Query::read(&uri, &["tenant"])?)?;
+    let owner = owner(&app, &caller, &mut Query::read(&uri, &["tenant"])?)?;
     let pattern = pattern(path)?;
     let is_there = |settings: &Settings| {
         let known = settings.rules.iter().any(|stored| stored.pattern == pattern.as_str());

@@ -35,8 +35,8 @@ pub(super) fn router() -> Router<Arc<App>> {
 }
 
 /// Whose types an administrator asks about.
-fn owner_of(caller: &Caller, query: &mut Query) -> Result<Owner, Problem> {
-    owner::owner(caller, query, "event types")
+fn owner_of(app: &App, caller: &Caller, query: &mut Query) -> Result<Owner, Problem> {
+    owner::owner(app, caller, query, "event types")
 }
 
 /// Whoever asks for an owner's types: all of them are read each time, so there are turns for it as for the log.

@@ -37,7 +37,7 @@ use std::sync::Arc;
         (status = 200, description = "What it would say.", body = Preview),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: nothing is said about this type", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -56,7 +56,7 @@ pub(in crate::http) async fn preview(
 ) -> Result<Json<Preview>, Problem> {
     let (parts, sent) = request.into_parts();
     let judged = || {
-        let owner = owner_of(&caller, &mut Query::read(&parts.uri, &["tenant"])?)?;
+        let owner = owner_of(&app, &caller, &mut Query::read(&parts.uri, &["tenant"])?)?;
         match &owner {
             Owner::Tenant(tenant) => Ok((tenant.clone(), reader(&app, &owner, &caller), kind(path)?)),
             Owner::Installation => Err(query::invalid("tenant", "a tenant: templates are tried in one")),

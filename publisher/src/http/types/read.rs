@@ -29,7 +29,7 @@ use std::sync::Arc;
         (status = 200, description = "All of them: at most 500, and 512 KiB.", body = EventTypes),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -40,7 +40,7 @@ pub(in crate::http) async fn list(
     caller: Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let owner = owner_of(&caller, &mut Query::read(&uri, &["tenant"])?)?;
+    let owner = owner_of(&app, &caller, &mut Query::read(&uri, &["tenant"])?)?;
     let reader = reader(&app, &owner, &caller);
     let held = reader.hold()?;
     let stored = {
@@ -67,7 +67,7 @@ pub(in crate::http) async fn list(
         (status = 200, description = "What is said about it.", body = EventTypeShown),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: nothing is said about this type", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -80,7 +80,7 @@ pub(in crate::http) async fn one(
     path: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<EventTypeShown>, Problem> {
-    let owner = owner_of(&caller, &mut Query::read(&uri, &["tenant"])?)?;
+    let owner = owner_of(&app, &caller, &mut Query::read(&uri, &["tenant"])?)?;
     let kind = kind(path)?;
     let reader = reader(&app, &owner, &caller);
     let _turn = reader.turn().await?;

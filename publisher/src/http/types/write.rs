@@ -38,7 +38,7 @@ const TYPES_BYTES: usize = 512 * 1024;
         (status = 200, description = "It holds.", body = EventTypeShown),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`, `unknown_tenant`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -55,7 +55,7 @@ pub(in crate::http) async fn put(
     request: Request,
 ) -> Result<Json<EventTypeShown>, Problem> {
     let (parts, sent) = request.into_parts();
-    let judged = || Ok((owner_of(&caller, &mut Query::read(&parts.uri, &["tenant"])?)?, kind(path)?));
+    let judged = || Ok((owner_of(&app, &caller, &mut Query::read(&parts.uri, &["tenant"])?)?, kind(path)?));
     let whose = |(owner, _): &(Owner, String)| tenant_of(owner).cloned();
     let ((owner, kind), said) = document::read(&app, &caller, (&parts, sent), judged, whose, invalid).await?;
     let definition = Definition::read(said).map_err(invalid)?;
@@ -96,7 +96,7 @@ pub(in crate::http) async fn put(
         (status = 204, description = "It is gone."),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: nothing is said about this type", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -109,7 +109,7 @@ pub(in crate::http) async fn delete(
     path: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<StatusCode, Problem> {
-    let owner = owner_of(&caller, &mut Query::read(&uri, &["tenant"])?)?;
+    let owner = owner_of(&app, &caller, &mut Query::read(&uri, &["tenant"])?)?;
     let kind = kind(path)?;
     let was = Mutex::new(None);
     let is_there = |before: &StoredTypes| {

@@ -51,7 +51,7 @@ pub(in crate::http) async fn list(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &["tenant", "state", "after", "limit"])?;
-    let tenant = administrator(&caller, &mut query)?;
+    let tenant = administrator(&app, &caller, &mut query)?;
     let id = webhook(path)?;
     let state = query.parsed("state", "retrying or parked", |text| {
         ["retrying", "parked"].into_iter().find(|state| *state == text)

@@ -5,7 +5,7 @@ use crate::event::request::{Unreadable, value};
 use crate::event::{Fault, FaultCode, fault};
 use crate::http::problem::{Code, Problem};
 use crate::http::query::{self, Query};
-use crate::http::{App, body, no_entry, unknown_tenant};
+use crate::http::{App, body, unknown_tenant};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request};
 use carillon_protocol::{TenantId, WebhookId, limits};
@@ -17,9 +17,9 @@ use serde_json::{Map, Value};
 pub(super) type Named = Result<Path<String>, PathRejection>;
 
 /// The tenant whose webhooks an administrator asks about.
-pub(super) fn administrator(caller: &Caller, query: &mut Query) -> Result<TenantId, Problem> {
+pub(super) fn administrator(app: &App, caller: &Caller, query: &mut Query) -> Result<TenantId, Problem> {
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let entry = caller.enter(asked.as_ref()).map_err(no_entry)?;
+    let entry = app.enter(caller, asked.as_ref())?;
     if entry.admin {
         return Ok(entry.tenant);
     }
@@ -33,8 +33,13 @@ pub(super) fn webhook(path: Named) -> Result<WebhookId, Problem> {
 }
 
 /// The tenant and the webhook of a request without a body.
-pub(super) fn named(caller: &Caller, path: Named, uri: &Uri) -> Result<(TenantId, WebhookId), Problem> {
-    let tenant = administrator(caller, &mut Query::read(uri, &["tenant"])?)?;
+pub(super) fn named(
+    app: &App,
+    caller: &Caller,
+    path: Named,
+    uri: &Uri,
+) -> Result<(TenantId, WebhookId), Problem> {
+    let tenant = administrator(app, caller, &mut Query::read(uri, &["tenant"])?)?;
     Ok((tenant, webhook(path)?))
 }
 
@@ -49,7 +54,7 @@ pub(super) async fn with_body<T>(
     let announces = parts.headers.contains_key(CONTENT_TYPE)
         || parts.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
     let judged = || {
-        let tenant = administrator(caller, &mut Query::read(&parts.uri, &["tenant"])?)?;
+        let tenant = administrator(app, caller, &mut Query::read(&parts.uri, &["tenant"])?)?;
         if announces {
             body::is_json(&parts.headers)?;
         }

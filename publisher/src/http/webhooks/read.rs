@@ -29,7 +29,7 @@ pub(in crate::http) async fn list(
     caller: Caller,
     uri: Uri,
 ) -> Result<Json<Webhooks>, Problem> {
-    let tenant = administrator(&caller, &mut Query::read(&uri, &["tenant"])?)?;
+    let tenant = administrator(&app, &caller, &mut Query::read(&uri, &["tenant"])?)?;
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
     let webhooks = app.health.ask(app.log.webhooks(&tenant, None)).await?;
     Ok(Json(Webhooks { webhooks: webhooks.into_iter().map(Webhook::from).collect() }))
@@ -59,7 +59,7 @@ pub(in crate::http) async fn one(
     path: Named,
     uri: Uri,
 ) -> Result<Json<Webhook>, Problem> {
-    let (tenant, id) = named(&caller, path, &uri)?;
+    let (tenant, id) = named(&app, &caller, path, &uri)?;
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
     shown(&app, &tenant, &id, None).await.map(Json)
 }

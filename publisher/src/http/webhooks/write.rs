@@ -104,7 +104,7 @@ pub(in crate::http) async fn delete(
     path: Named,
     uri: Uri,
 ) -> Result<StatusCode, Problem> {
-    let (tenant, id) = named(&caller, path, &uri)?;
+    let (tenant, id) = named(&app, &caller, path, &uri)?;
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
     if !app.health.ask(app.log.acting(&caller.name()).delete_webhook(&tenant, id.as_str())).await? {
         return Err(no_such_webhook());

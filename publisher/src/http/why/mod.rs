@@ -12,10 +12,10 @@ mod facts;
 mod gather;
 mod shapes;
 
+use super::App;
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
-use super::{App, no_entry};
 use crate::access::{Caller, Entry, Scope};
 use axum::extract::State;
 use axum::routing::get;
@@ -57,7 +57,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 200, description = "The answer.", body = Why),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`too_many_requests`: this tenant, key or user reads as much at a time as it may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -66,7 +66,7 @@ pub(super) fn router() -> Router<Arc<App>> {
 pub(super) async fn why(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Result<Json<Why>, Problem> {
     let mut query = Query::read(&uri, &PARAMETERS)?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
-    let entry = caller.enter(asked.as_ref()).map_err(no_entry)?;
+    let entry = app.enter(&caller, asked.as_ref())?;
     let question = question(&mut query, &entry)?;
     let _turn = app.reads.reader(entry.tenant.as_str(), &caller.name()).turn().await?;
     gather::answer(&app, &entry, question).await.map(Json)
