@@ -16,6 +16,7 @@ import { overview } from './pages/overview.js'
 import { preferences } from './pages/preferences.js'
 import { rules } from './pages/rules.js'
 import { tenants } from './pages/tenants.js'
+import { troubles } from './pages/troubles.js'
 import { types } from './pages/types.js'
 import { webhooks } from './pages/webhooks.js'
 
@@ -46,3 +47,4 @@ describe('the webhooks', () => webhooks(given))
 describe('analytics', () => analytics(given))
 describe('tenants and limits', () => tenants(given))
 describe('the inspector', () => inspector(given))
+describe('pages without an answer', () => troubles(given))

@@ -87,7 +87,16 @@ export function words({ code, detail, status }: Problem): Words {
 }
 
 /** Why there is nothing, and what can be done. */
-export function Trouble({ problem, retry }: { problem: Problem; retry?: (() => void) | undefined }) {
+export function Trouble({
+  problem,
+  retry,
+  isBusy = false,
+}: {
+  problem: Problem
+  retry?: (() => void) | undefined
+  /** It is tried again now. */
+  isBusy?: boolean
+}) {
   const { title, text } = words(problem)
   return (
     <div className="state trouble" role="alert" data-code={problem.code}>
@@ -104,7 +113,7 @@ export function Trouble({ problem, retry }: { problem: Problem; retry?: (() => v
         </ul>
       )}
       {retry && (
-        <button type="button" onClick={retry}>
+        <button type="button" onClick={retry} aria-busy={isBusy}>
           <Icon name="retry" /> Try again
         </button>
       )}
@@ -145,7 +154,11 @@ export function Answer<Value>({
   children: (value: Value) => ReactNode
 }) {
   if (of.value === undefined)
-    return of.problem && !of.isLoading ? <Trouble problem={of.problem} retry={of.reload} /> : <Loading {...(what && { what })} />
+    return of.problem ? (
+      <Trouble problem={of.problem} retry={of.reload} isBusy={of.isLoading} />
+    ) : (
+      <Loading {...(what && { what })} />
+    )
   return (
     <>
       {of.problem && <Stale problem={of.problem} retry={of.reload} />}
