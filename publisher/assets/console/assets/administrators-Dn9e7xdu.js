@@ -1,1 +1,0 @@
-import{T as e,o as t}from"./index-DC9Y1BYM.js";import{t as n}from"./more-CTkbastt.js";import{a as r}from"./page-3QDDZ49U.js";var i=e();function a(e,a){return function(){return t(`admin`)?(0,i.jsx)(a,{}):(0,i.jsx)(r,{title:e,children:(0,i.jsx)(n,{what:e})})}}export{a as t};
