@@ -77,6 +77,8 @@ export function words({ code, detail, status }: Problem): Words {
       return { title: 'These credentials may not do this', text: detail }
     case 'tenant_forbidden':
       return { title: 'This is not your tenant', text: 'These credentials are not for the tenant that is named.' }
+    case 'tenant_suspended':
+      return { title: 'This tenant is suspended', text: 'Whoever runs the installation has stopped it, and can let it go on.' }
     case 'unknown_tenant':
       return { title: 'There is no such tenant', text: detail }
     case 'not_found':
