@@ -1,1 +1,0 @@
-import{T as e,o as t}from"./index-C_sX8Z2E.js";import{t as n}from"./more-CJCWwtaG.js";import{a as r}from"./page-Seh7e6Bf.js";var i=e();function a(e,a){return function(){return t(`admin`)?(0,i.jsx)(a,{}):(0,i.jsx)(r,{title:e,children:(0,i.jsx)(n,{what:e})})}}export{a as t};
