@@ -41,7 +41,8 @@ pub enum Command {
     Disconnect(DisconnectArgs),
     /// Show somebody's inbox, and what rings: a bell in a terminal.
     Inbox(InboxArgs),
-    /// Publish believable events of five businesses until stopped.
+    /// Publish believable events of five businesses until stopped, with people, notices, preferences and a webhook. Analytics count what is
+    /// published from then on: leave it running for a day to see one.
     Demo(DemoArgs),
     /// Stop the system and delete its data folder.
     Reset,

@@ -1,7 +1,7 @@
 //! Who is named, when, in which steps, and what does the webhook get?
 
 use super::receiver::{OK, Reply};
-use super::{acks, named, notice, opens, push, retract, stack, state, until};
+use super::{acks, named, notice, opens, push, stack, state, until};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -139,11 +139,14 @@ fn a_message_that_comes_late_names_nobody_who_took_note_since() {
         for seq in [both, only] {
             acks(&stack, tenant, "ada", seq).await;
         }
-        retract(&stack, tenant, &gone).await;
+        let path = format!("/v1/notices/{gone}?tenant={tenant}");
+        let answer = super::call(&stack, (tenant, None), reqwest::Method::DELETE, &path, json!(null)).await;
+        assert_eq!(answer.0, 200, "{answer:?}");
         push.answers(|_| OK);
         until("nothing waits", async || {
             let path = format!("/v1/webhooks/push?tenant={tenant}");
-            let (_, hook) = super::call(&stack, (tenant, None), super::Method::GET, &path, json!(null)).await;
+            let (_, hook) =
+                super::call(&stack, (tenant, None), reqwest::Method::GET, &path, json!(null)).await;
             hook["retrying"] == 0
         })
         .await;

@@ -287,7 +287,7 @@ mod tests {
     }
 
     fn sent(batch: &mut Batch) -> Option<(usize, Seq)> {
-        batch.next().map(|(index, seq, _)| (index, seq))
+        batch.next().map(|next| (next.index, next.seq))
     }
 
     fn after(seconds: i64) -> Option<Timestamp> {
@@ -401,5 +401,21 @@ mod tests {
         let mut parked = Batch::new(OpenWebhook { parked: 1_000, ..webhook(false) }, vec![], Seq(0));
         parked.is_full(after(5).unwrap(), 1_000);
         assert_eq!(parked.progress().disable, Some("too_many_failed"));
+    }
+
+    #[test]
+    fn what_names_nobody_any_more_is_passed_as_if_it_was_delivered_and_says_nothing_of_the_endpoint() {
+        let pending = PendingDelivery { seq: Seq(1), failures: 2, attempts: "[]".into() };
+        let items = vec![
+            Item::of_page(Seq(1), Some(Vec::new()), Some(&pending)),
+            Item::of_page(Seq(2), Some(Vec::new()), None),
+        ];
+        let mut batch = Batch::new(webhook(true), items, Seq(2));
+        let (first, _) = sent(&mut batch).unwrap();
+        batch.is_needless(first);
+        let progress = batch.progress();
+        assert_eq!((progress.cursor, progress.done), (Seq(1), &[Seq(1)][..]));
+        assert!(!progress.delivered && !progress.failing && batch.is_unsaved());
+        assert_eq!(sent(&mut batch), Some((1, Seq(2))));
     }
 }
