@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import type { Given } from '../console.test.js'
 import { lookAt, visit } from '../visit.js'
 
-const pages = ['/inspect', '/analytics', '/tenants', '/keys', '/audit']
+const pages = ['/inspect', '/analytics', '/tenants', '/keys', '/audit', '/notices', '/types', '/rules', '/webhooks']
 
 export function troubles(given: Given) {
   for (const path of pages)
