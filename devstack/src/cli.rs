@@ -30,6 +30,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Print a user token signed with the stack's secret.
     Token(TokenArgs),
+    /// Print a link to the console that is signed in: it works once, for a quarter of an hour.
+    Console,
     /// Publish one event, here or to any installation.
     Publish(PublishArgs),
     /// Show events live, here or of any installation; resumes by itself after an interruption.

@@ -267,7 +267,7 @@ impl Log {
     }
 }
 
-fn api_key(row: &Row) -> Result<ApiKey, LogError> {
+pub(super) fn api_key(row: &Row) -> Result<ApiKey, LogError> {
     let broken = |what: &str| LogError::Database(format!("stored API key has a bad {what}"));
     let scopes: Vec<&str> = row.get("scopes");
     let tenant: Option<&str> = row.get("tenant_id");

@@ -19,6 +19,7 @@ import { tenants } from './pages/tenants.js'
 import { troubles } from './pages/troubles.js'
 import { types } from './pages/types.js'
 import { webhooks } from './pages/webhooks.js'
+import { tail } from './pages/tail.js'
 
 export interface Given {
   readonly stack: Stack
@@ -48,3 +49,4 @@ describe('analytics', () => analytics(given))
 describe('tenants and limits', () => tenants(given))
 describe('the inspector', () => inspector(given))
 describe('pages without an answer', () => troubles(given))
+describe('the live tail', () => tail(given))
