@@ -20,6 +20,7 @@ import { troubles } from './pages/troubles.js'
 import { types } from './pages/types.js'
 import { webhooks } from './pages/webhooks.js'
 import { tail } from './pages/tail.js'
+import { why } from './pages/why.js'
 
 export interface Given {
   readonly stack: Stack
@@ -50,3 +51,4 @@ describe('tenants and limits', () => tenants(given))
 describe('the inspector', () => inspector(given))
 describe('pages without an answer', () => troubles(given))
 describe('the live tail', () => tail(given))
+describe('why', () => why(given))
