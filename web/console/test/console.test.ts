@@ -15,11 +15,11 @@ import { notices } from './pages/notices.js'
 import { overview } from './pages/overview.js'
 import { preferences } from './pages/preferences.js'
 import { rules } from './pages/rules.js'
+import { tail } from './pages/tail.js'
 import { tenants } from './pages/tenants.js'
 import { troubles } from './pages/troubles.js'
 import { types } from './pages/types.js'
 import { webhooks } from './pages/webhooks.js'
-import { tail } from './pages/tail.js'
 import { why } from './pages/why.js'
 
 export interface Given {
