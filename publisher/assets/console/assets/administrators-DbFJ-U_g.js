@@ -1,1 +1,0 @@
-import{T as e,o as t}from"./index-CkyESWNp.js";import{t as n}from"./more-B4cZtyK2.js";import{a as r}from"./page-BL97G5Xb.js";var i=e();function a(e,a){return function(){return t(`admin`)?(0,i.jsx)(a,{}):(0,i.jsx)(r,{title:e,children:(0,i.jsx)(n,{what:e})})}}export{a as t};
