@@ -14,7 +14,7 @@ DIST     ?=
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox retention versions check pages fmt build \
+.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build \
   chart chart-cluster compose dist image observability loadtest drill hostile generators clients proxies web
 
 help: ## List the targets.
@@ -72,6 +72,9 @@ versions: debug ## Run migrations, the log and whole systems with Postgres 15 to
 
 outbox: ## Let an application begin 100,000 transactions that publish, a fifth rolled back, while publishers and Postgres are killed (a quarter of an hour).
 	CARILLON_OUTBOX_TRANSACTIONS=100000 $(CARGO) test -p carillon-devstack --test outbox --locked -- --nocapture
+
+archive-s3: debug ## Let publishers archive days into a server that speaks S3 (moto, from the Python registry) while they are killed, and read all of it back.
+	loadtest/archive/s3.sh
 
 retention: ## Open, read, search and write a log of ten years: 4,000 partitions in a Postgres with its default limits (some minutes).
 	CARILLON_RETENTION_PARTITIONS=4000 $(CARGO) test -p carillon-backplane --test long_retention --locked -- --test-threads=1

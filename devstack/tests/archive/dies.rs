@@ -11,7 +11,7 @@ const KILLS: usize = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn i1_publishers_die_in_the_middle_and_no_partition_goes_before_it_is_whole_in_the_archive() {
     let _alone = alone().await;
-    let yard = Yard::start(2).await;
+    let yard = Yard::start_anywhere(2).await;
     let names: Vec<String> = (0..TENANTS).map(|n| format!("tenant-{n:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     yard.old_day(20, &names, 400).await;

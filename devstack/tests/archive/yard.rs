@@ -22,28 +22,65 @@ SELECT '{"seq":' || seq || ',"tenant":"' || tenant_id || '","at":"' || to_char(a
     || ',"event":' || body || '}'
 FROM public.kept ORDER BY at::date, tenant_id COLLATE "C", seq"#;
 
-/// A system with an archive in a directory.
+/// A server that speaks S3, and what it wants to know: `make archive-s3` names it for the tests that need no directory.
+const S3: &str = "CARILLON_TEST_S3_ENDPOINT";
+
+/// A system with an archive.
 pub struct Yard {
     pub scene: Scene,
+    /// Where it is, if it is a directory.
     pub archive: PathBuf,
+    /// The variables that name it.
+    place: Vec<(String, String)>,
     _folder: TempDir,
 }
 
 impl Yard {
+    /// Its archive is a directory.
     pub async fn start(publishers: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let archive = folder.path().join("archive");
         std::fs::create_dir(&archive).unwrap();
-        let config = StackConfig { publishers, gateways: 1, ..StackConfig::default() }
-            .publisher_var("CARILLON_RETENTION_DAYS", KEEP)
-            .publisher_var("CARILLON_ARCHIVE_URL", url(&archive));
+        let place = vec![("CARILLON_ARCHIVE_URL".to_owned(), url(&archive))];
+        Self::start_with(publishers, folder, archive, place).await
+    }
+
+    /// Its archive is in a bucket, where there is a server for it, else a directory.
+    pub async fn start_anywhere(publishers: u16) -> Self {
+        let Ok(endpoint) = std::env::var(S3) else { return Self::start(publishers).await };
+        let folder = tempfile::tempdir().unwrap();
+        let bucket = format!("carillon-{}", uuid::Uuid::new_v4().simple());
+        // The server asks for no signature here.
+        let made = crate::faults::probe::client().put(format!("{endpoint}/{bucket}")).send().await.unwrap();
+        assert!(made.status().is_success(), "{made:?}");
+        let place = [
+            ("CARILLON_ARCHIVE_URL", format!("s3://{bucket}/some/prefix")),
+            ("AWS_ENDPOINT_URL", endpoint),
+            ("AWS_ALLOW_HTTP", "true".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ];
+        let place = place.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        Self::start_with(publishers, folder, PathBuf::new(), place).await
+    }
+
+    async fn start_with(
+        publishers: u16,
+        folder: TempDir,
+        archive: PathBuf,
+        place: Vec<(String, String)>,
+    ) -> Self {
+        let mut config = StackConfig { publishers, gateways: 1, ..StackConfig::default() }
+            .publisher_var("CARILLON_RETENTION_DAYS", KEEP);
+        config.publisher_env.extend(place.iter().cloned());
         let scene = Scene::start(config).await;
         sql(&scene.stack, "CREATE TABLE public.kept AS SELECT * FROM carillon.events WITH NO DATA").await;
         // It has said that there is an archive: from now on nothing goes that is not in it.
         let wanted = "SELECT wanted_until > now() FROM carillon.archive";
         let said = || async { (sql(&scene.stack, wanted).await == "t").then_some(()) };
         wait::until("a publisher saying that it has an archive", PATIENCE, said).await.unwrap();
-        Self { scene, archive, _folder: folder }
+        Self { scene, archive, place, _folder: folder }
     }
 
     /// Lets a day so long ago have had events of these tenants, so many of each; and keeps beside what they were.
@@ -99,13 +136,7 @@ impl Yard {
     /// Runs `carillon-publisher archive …`.
     pub async fn archive(&self, args: &[&str]) -> Output {
         let mut command = tokio::process::Command::new(find::own_binary("carillon-publisher").unwrap());
-        command
-            .arg("archive")
-            .args(args)
-            .env("CARILLON_ARCHIVE_URL", url(&self.archive))
-            .output()
-            .await
-            .unwrap()
+        command.arg("archive").args(args).envs(self.place.iter().cloned()).output().await.unwrap()
     }
 
     /// Everything is there, whole, and comes back as it was.

@@ -7,18 +7,18 @@ use super::{Fault, Manifest};
 use bytes::Bytes;
 use carillon_protocol::TenantId;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use jiff::civil::Date;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Pieces in which an object is uploaded. A bucket takes 10,000 of them at most: 80 GB.
+/// Pieces in which an object is uploaded and read. A bucket takes 10,000 of them at most: 80 GB.
 pub(super) const PIECE: usize = 8 * 1024 * 1024;
 const MARK: &str = "archive.json";
 const MANIFEST: &str = "manifest.json";
@@ -160,18 +160,36 @@ impl Place {
         format!("{DAY}{day}/tenant={tenant}/events.ndjson.zst")
     }
 
-    /// The bytes of an object.
+    /// The bytes of an object, a piece a request: one answer for all of a large one would have to come within a request's time limit.
     pub(super) async fn read(&self, name: &str) -> Result<BoxStream<'static, Result<Bytes, Fault>>, Fault> {
-        let object = self.store.get(&Path::from(name)).await.map_err(|error| match error {
-            object_store::Error::NotFound { .. } => {
-                Fault::Broken { object: name.to_owned(), why: "it is missing".to_owned() }
+        let (store, path) = (self.store.clone(), Path::from(name));
+        let broken = |why: &str| Fault::Broken { object: name.to_owned(), why: why.to_owned() };
+        let first = match store.get_opts(&path, piece(0)).await {
+            Ok(first) => first,
+            Err(object_store::Error::NotFound { .. }) => return Err(broken("it is missing")),
+            // Of an object without a byte no piece can be had.
+            Err(error) => {
+                let is_empty = matches!(store.head(&path).await, Ok(meta) if meta.size == 0);
+                return Err(if is_empty { broken("it is empty") } else { error.into() });
             }
-            other => other.into(),
-        })?;
-        Ok(object.into_stream().map(|piece| Ok(piece?)).boxed())
+        };
+        let size = first.meta.size;
+        let first = first.bytes().await?;
+        let rest = stream::try_unfold(first.len() as u64, move |at| {
+            let (store, path) = (store.clone(), path.clone());
+            async move {
+                if at >= size {
+                    return Ok(None);
+                }
+                let bytes = store.get_opts(&path, piece(at)).await?.bytes().await?;
+                let next = if bytes.is_empty() { size } else { at + bytes.len() as u64 };
+                Ok::<_, Fault>(Some((bytes, next)))
+            }
+        });
+        Ok(stream::once(std::future::ready(Ok(first))).chain(rest).boxed())
     }
 
-    /// Begins to write an object of so many bytes at most, if that is known.
+    /// Begins to write an object.
     pub(super) async fn write(&self, name: &str) -> Result<Writing, Fault> {
         self.clean(name).await?;
         Ok(Writing { place: self.clone(), name: name.to_owned(), held: Vec::new(), upload: None })
@@ -208,6 +226,11 @@ impl Place {
         .await?;
         Ok(())
     }
+}
+
+/// The piece of an object that begins there.
+fn piece(at: u64) -> GetOptions {
+    GetOptions { range: Some((at..at + PIECE as u64).into()), ..GetOptions::default() }
 }
 
 /// An object that is being written: whole when it is finished, else not there.

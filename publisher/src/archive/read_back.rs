@@ -149,7 +149,10 @@ mod tests {
             let why = why(read_back(&place, &other).await);
             assert!(why.starts_with(says), "{why}");
         }
-        let missing = Entry { object: "day=2026-10-30/tenant=other/events.ndjson.zst".to_owned(), ..good };
+        let missing =
+            Entry { object: "day=2026-10-30/tenant=other/events.ndjson.zst".to_owned(), ..good.clone() };
         assert_eq!(why(read_back(&place, &missing).await), "it is missing");
+        place.write(&good.object).await.unwrap().finish().await.unwrap();
+        assert_eq!(why(read_back(&place, &good).await), "it is empty");
     }
 }

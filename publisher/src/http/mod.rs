@@ -46,7 +46,7 @@
 
 mod activity;
 mod analytics;
-pub(crate) mod audit;
+mod audit;
 mod body;
 mod connections;
 mod console;
@@ -60,7 +60,7 @@ mod document;
 mod forms;
 mod health;
 mod inbox;
-pub(crate) mod keys;
+mod keys;
 mod latest;
 mod layer;
 mod list;

@@ -19,11 +19,6 @@ interface Held<Value> {
   readonly isLoading: boolean
 }
 
-/** What failed for a reason that passes is asked again after so long, also where nothing is asked again otherwise. */
-const RETRY_MS = 5_000
-
-const passes = ({ status }: Problem) => status === 0 || status === 429 || status >= 500
-
 interface AskOptions {
   /** Asked again so long after an answer, in milliseconds, while the page is seen. */
   readonly every?: number | null
@@ -47,13 +42,7 @@ export function useAsk<Value>(
       timer = setTimeout(() => (document.hidden ? again(wait) : void ask()), wait)
     }
     const ask = async () => {
-      hold((before) => ({
-        key,
-        value: before.key === key ? before.value : undefined,
-        problem: before.key === key ? before.problem : null,
-        isLoading: true,
-      }))
-      let wait = every
+      hold((before) => ({ key, value: before.key === key ? before.value : undefined, problem: before.problem, isLoading: true }))
       try {
         const value = await latest.current(stop.signal)
         if (stop.signal.aborted) return
@@ -62,9 +51,8 @@ export function useAsk<Value>(
         if (stop.signal.aborted) return
         const problem = problemOf(error)
         hold((before) => ({ key, value: before.key === key ? before.value : undefined, problem, isLoading: false }))
-        if (passes(problem)) wait = Math.max(problem.retryMs ?? 0, Math.min(every ?? RETRY_MS, RETRY_MS))
       }
-      if (wait !== null) again(wait)
+      if (every !== null) again(every)
     }
     void ask()
     return () => {

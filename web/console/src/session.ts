@@ -48,10 +48,11 @@ export function expire(problem: Problem) {
   session.set({ status: 'out', problem, expired: true })
 }
 
-async function ask(method: 'GET' | 'POST' | 'DELETE'): Promise<Who> {
+async function ask(method: 'GET' | 'POST' | 'DELETE', body?: object): Promise<Who> {
   // Here and not at the top: each of the two modules knows the other.
   const { call } = await import('./api.js')
-  return (await call<Who>(method, '/v1/console/session', { query: { tenant: null }, timeout: 10_000 })).body
+  return (await call<Who>(method, '/v1/console/session', { query: { tenant: null }, ...(body && { body }), timeout: 10_000 }))
+    .body
 }
 
 /** A link that signs in has a code in its fragment, which no server and no log sees. It works once. */
@@ -63,15 +64,11 @@ function codeOfAddress(): string | null {
 
 export async function begin() {
   const code = codeOfAddress()
-  held = code
   try {
-    const who = await ask(code ? 'POST' : 'GET')
-    held = null
-    session.set({ status: 'in', who })
+    session.set({ status: 'in', who: await ask(code ? 'POST' : 'GET', code ? { code } : undefined) })
   } catch (error) {
-    held = null
     const problem = problemOf(error)
-    // Nobody was signed in, or a session of before is over: that is no fault.
+    // Nobody was signed in: that is no fault.
     const isFresh = !code && problem.status === 401
     session.set({ status: 'out', problem: isFresh ? null : problem, expired: false })
   }
@@ -82,7 +79,7 @@ export async function signIn(credentials: string, keep: boolean): Promise<void> 
   const before = held
   held = credentials.trim()
   try {
-    const who = await ask(keep ? 'POST' : 'GET')
+    const who = await ask(keep ? 'POST' : 'GET', keep ? { credential: held } : undefined)
     if (who.kept) held = null
     session.set({ status: 'in', who })
   } catch (error) {

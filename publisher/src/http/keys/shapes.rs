@@ -45,7 +45,7 @@ pub(in crate::http) struct RotationBody {
 
 /// An API key, without what proves it.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct ApiKeyShown {
+pub(in crate::http) struct ApiKeyShown {
     /// The part between `crln_` and the next underscore.
     id: String,
     /// What it is called.
@@ -74,11 +74,11 @@ pub(crate) struct ApiKeyShown {
 
 /// A key that was made.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct ApiKeyMade {
+pub(in crate::http) struct ApiKeyMade {
     #[serde(flatten)]
-    pub(crate) shown: ApiKeyShown,
+    pub(super) shown: ApiKeyShown,
     /// The key. It is in no other answer, and cannot be read back.
-    pub(crate) key: String,
+    pub(super) key: String,
 }
 
 /// A page of keys.
@@ -90,8 +90,7 @@ pub(in crate::http) struct ApiKeyPage {
     pub(super) next: Option<String>,
 }
 
-/// As it is shown, here and by the command.
-pub(crate) fn shown(owner: &Owner, key: KeyEntry) -> ApiKeyShown {
+pub(super) fn shown(owner: &Owner, key: KeyEntry) -> ApiKeyShown {
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
     ApiKeyShown {
         id: key.id,
