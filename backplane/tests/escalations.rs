@@ -14,11 +14,15 @@ const NAME: &str = "acme";
 
 /// A notice for `ada` and `ben` whose step is due at once.
 async fn due_notice(database: &Database) -> (TenantId, Seq) {
+    due_notice_for(database, &["user:ada", "user:ben"]).await
+}
+
+async fn due_notice_for(database: &Database, channels: &[&str]) -> (TenantId, Seq) {
     let (log, acme) = (&database.publisher, tenant(NAME));
     log.open_tenant(&acme, true).await.unwrap();
     let to = webhook("webhook:push").unwrap();
     let mut append = append(NAME, 0, "n-1", None);
-    append.event.channels = ["user:ada", "user:ben"].map(channel).to_vec();
+    append.event.channels = channels.iter().map(|name| channel(name)).collect();
     append.event.notice = Some(Box::new(Notice {
         title: "Shift moved".into(),
         body: None,
@@ -114,4 +118,38 @@ async fn a_step_is_an_event_and_a_cursor_in_one_transaction() {
     database.sql("SELECT carillon.forget_some_notices(365, 10)").await;
     database.sql("SELECT carillon.forget_some_notices(365, 10)").await;
     assert_eq!(database.count("SELECT count(*) FROM carillon.escalations").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_large_tenant_only_so_many_devices_are_looked_at_in_one_go() {
+    let database = Database::start().await;
+    let log = &database.publisher;
+    log.open_tenant(&tenant(NAME), true).await.unwrap();
+    // Two of five thousand people work at night; one has two devices there.
+    database
+        .sql(
+            "INSERT INTO carillon.devices (tenant_id, user_id, device_id, epoch, delivered, acked, first_seen, last_seen, seen_day, channels)
+            SELECT 'acme', 'u' || lpad(n::text, 4, '0'), d, 'e', 0, 0, now() - interval '1 hour', now(), current_date,
+                CASE WHEN n IN (5, 4990) THEN '{role:night}' ELSE '{role:day}' END::text[]
+            FROM generate_series(0, 4999) AS n, unnest(CASE n WHEN 4990 THEN '{a,b}' ELSE '{a}' END::text[]) AS d",
+        )
+        .await;
+    let (_, _) = due_notice_for(&database, &["role:night"]).await;
+    let (mut named, mut calls, mut more) = (Vec::new(), 0, true);
+    while more {
+        let step = due(log).await.into_iter().next().expect("it is due until everybody was looked at");
+        let escalated = log.escalate(&step, |known| {
+            named.extend(names(known));
+            match known.people.is_empty() {
+                true => EscalationPlan::default(),
+                false => all(known),
+            }
+        });
+        more = escalated.await.unwrap().more;
+        calls += 1;
+        assert!(calls <= 5, "{named:?}");
+    }
+    assert_eq!(named, ["u0005", "u4990"], "everybody once");
+    assert_eq!(calls, 3, "two thousand devices in each");
+    assert_eq!(due(log).await, []);
 }

@@ -30,6 +30,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Print a user token signed with the stack's secret.
     Token(TokenArgs),
+    /// Print a link to the console that is signed in: it works once, for a quarter of an hour.
+    Console,
     /// Publish one event, here or to any installation.
     Publish(PublishArgs),
     /// Show events live, here or of any installation; resumes by itself after an interruption.
@@ -41,7 +43,8 @@ pub enum Command {
     Disconnect(DisconnectArgs),
     /// Show somebody's inbox, and what rings: a bell in a terminal.
     Inbox(InboxArgs),
-    /// Publish believable events of five businesses until stopped.
+    /// Publish believable events of five businesses until stopped, with people, notices, preferences and a webhook. Analytics count what is
+    /// published from then on: leave it running for a day to see one.
     Demo(DemoArgs),
     /// Stop the system and delete its data folder.
     Reset,

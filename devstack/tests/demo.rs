@@ -109,6 +109,41 @@ async fn the_demo_has_people_who_come_type_say_something_and_go_when_it_ends() {
     };
     assert_eq!(latest.0["event"]["latestkey"], latest.0["event"]["data"]["staff"], "{latest:?}");
 
+    // The office: each page of whoever administers has something to show.
+    let ask_rest = async |path: &str, bearer: &str| -> Value {
+        let url = format!("{}{path}", info["lb"].as_str().unwrap());
+        let answer = reqwest::Client::new().get(url).bearer_auth(bearer).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {answer:?}");
+        answer.json().await.unwrap()
+    };
+    let key = info["api_key"].as_str().unwrap();
+    let of =
+        |path: &str| format!("{path}{}tenant={}", if path.contains('?') { "&" } else { "?" }, TENANTS[0]);
+    let deadline = Instant::now() + 2 * PATIENCE;
+    loop {
+        let hook = ask_rest(&of("/v1/webhooks"), key).await["webhooks"][0].clone();
+        if hook["delivered_at"].is_string() {
+            assert_eq!((&hook["id"], &hook["state"]), (&json!("demo"), &json!("enabled")), "{hook}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "its webhook gets something: {hook}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let types = ask_rest(&of("/v1/event-types"), key).await;
+    assert!(types.to_string().contains("office.drill"), "{types}");
+    let preferences = ask_rest(&of("/v1/preferences?user=boris"), key).await;
+    assert_eq!(preferences["locale"], "de", "{preferences}");
+    let boris = claims(TENANTS[0], "boris").roles(["staff"]).sign(secret).unwrap();
+    let inbox = ask_rest("/v1/inbox?filter=all&limit=200", &boris).await;
+    let items = inbox["items"].as_array().unwrap();
+    let drill = items.iter().find(|item| item["type"] == "office.drill");
+    assert!(drill.is_some_and(|drill| drill["requires_ack"] == true), "{inbox}");
+    let oldest = items.iter().map(|item| item["time"].as_str().unwrap()).min().unwrap();
+    let hours = jiff::Timestamp::now() - oldest.parse::<jiff::Timestamp>().unwrap();
+    assert!(hours.get_seconds() > 3_600, "notices of a day: {oldest}");
+    let audit = ask_rest(&of("/v1/audit?action=webhook"), key).await;
+    assert_eq!(audit["entries"].as_array().unwrap().len(), 1, "{audit}");
+
     // A tail shows it between the events.
     let mut tail = carillon(&data, &["tail"]).spawn().unwrap();
     let mut shown = BufReader::new(tail.stdout.take().unwrap()).lines();

@@ -109,6 +109,27 @@ fn of_two_handshakes_that_race_on_two_nodes_one_gets_in() {
 }
 
 #[test]
+fn a_ticket_of_an_api_key_lets_the_key_in_where_a_token_may_stand() {
+    block_on(async {
+        let stack = stack().await;
+        let url = format!("{}/v1/tickets?tenant=keys", stack.publisher(0).url());
+        let asked = reqwest::Client::new().post(url).bearer_auth(stack.api_key()).body("{}");
+        let answer: Value = asked.send().await.unwrap().json().await.unwrap();
+        let text = answer["ticket"].as_str().unwrap();
+        // In the first frame, as a page sends its token.
+        let url = format!("{}?tenant=keys", stack.gateway(0).ws_url());
+        let connect =
+            Connect { patience: PATIENCE, ..Connect::new(&url, text).place(TokenPlace::FirstFrame) };
+        let mut socket = Socket::connect(&connect).await.unwrap();
+        let welcome = socket.next_of("welcome", PATIENCE).await.unwrap().0;
+        assert_eq!(welcome["tenant"], json!("keys"));
+        assert!(welcome["user"].as_str().unwrap().starts_with("key:"), "{welcome}");
+        let refused = enter(&stack, 0, text).await.err().unwrap();
+        assert!(refused.contains("ticket_invalid"), "it works once: {refused}");
+    });
+}
+
+#[test]
 fn what_is_no_ticket_and_who_may_have_none_is_told() {
     block_on(async {
         let stack = stack().await;
@@ -117,7 +138,11 @@ fn what_is_no_ticket_and_who_may_have_none_is_told() {
             assert!(refused.contains("401") && refused.contains("ticket_invalid"), "{text}: {refused}");
         }
         let (status, answer) = post(&stack, stack.api_key(), "{}").await;
-        assert_eq!((status, &answer["code"]), (403, &json!("missing_scope")), "{answer}");
+        assert_eq!(
+            (status, &answer["code"]),
+            (400, &json!("invalid_parameter")),
+            "for which tenant? {answer}"
+        );
         let mila = token(&stack, &claims("bounded", "mila"));
         let (status, answer) = post(&stack, &mila, r#"{"user": "ana"}"#).await;
         assert_eq!((status, &answer["code"]), (400, &json!("invalid_body")), "{answer}");

@@ -13,11 +13,11 @@ use crate::services::{Service, Services};
 use crate::shard::{PRESENCE_CHANNELS, Shards};
 use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
-use crate::tickets::Tickets;
+use crate::tickets::{Admits, Tickets};
 use crate::verdicts::{May, Verdicts};
 use carillon_backplane::log::Log;
 use carillon_platform::ask::{Asker, Question};
-use carillon_platform::auth::{AuthError, Claims, Identity, Refusal as Kind, Verifier};
+use carillon_platform::auth::{AuthError, Claims, Identity, Refusal as Kind, Verifier, ticket};
 use carillon_platform::rules::{Action, RuleSet};
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::{ClientFrame, ConnectParameters};
@@ -251,8 +251,11 @@ impl Authorizer {
         self.services.clone().watch(shards, stop)
     }
 
-    /// Who has these credentials, if they are to be believed: a user token or an API key, from this address.
+    /// Who has these credentials, if they are to be believed: a user token, an API key or a ticket, from this address.
     pub(crate) async fn verify(&self, credentials: &str, from: AddressGroup) -> Result<Bearer, Refusal> {
+        if ticket::read(credentials).is_some() {
+            return self.redeem(credentials, from).await;
+        }
         if Services::is_key(credentials) {
             return self.services.prove(credentials, from).await.map(Bearer::Service);
         }
@@ -262,7 +265,10 @@ impl Authorizer {
 
     /// Whom this ticket lets in, from this address.
     pub(crate) async fn redeem(&self, ticket: &str, from: AddressGroup) -> Result<Bearer, Refusal> {
-        self.tickets.redeem(ticket, from).await.map(|identity| Bearer::Ticket(Box::new(identity)))
+        match self.tickets.redeem(ticket, from).await? {
+            Admits::Person(identity) => Ok(Bearer::Ticket(Box::new(identity))),
+            Admits::Key(key, tenant) => self.services.by_id(&key, tenant).await.map(Bearer::Service),
+        }
     }
 
     /// Takes a place among the connections of their tenant for somebody who was let in, if these have a limit.

@@ -56,7 +56,21 @@ impl Services {
             turn.map_err(|refused| LogError::Busy(format!("too many API keys are looked up: {refused}")))
         };
         let stored = self.ring.prove(text, from, turn, |id| async move { self.log.api_key(&id).await }).await;
-        let ApiKey { id, tenant, read, publish, expires_at_secs, .. } = stored.map_err(refusal)?;
+        self.admit(stored.map_err(refusal)?)
+    }
+
+    /// The service of a key that was proven elsewhere, in one tenant: a ticket says so.
+    pub(crate) async fn by_id(&self, id: &str, tenant: TenantId) -> Result<Service, Refusal> {
+        let stored = self.log.api_key(id).await.map_err(|error| refusal(error.into()))?;
+        let key = stored.ok_or_else(|| refusal(KeyFault::Invalid))?;
+        if key.tenant.as_ref().is_some_and(|bound| *bound != tenant) {
+            return Err(AuthError::TenantForbidden.into());
+        }
+        self.admit(ApiKey { tenant: Some(tenant), ..key })
+    }
+
+    fn admit(&self, key: ApiKey) -> Result<Service, Refusal> {
+        let ApiKey { id, tenant, read, publish, expires_at_secs, .. } = key;
         if !read {
             let message = "listening needs an API key with the scope read";
             return Err(Refusal::new("missing_scope", message, 403, CloseCode::Forbidden));

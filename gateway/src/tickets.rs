@@ -7,8 +7,16 @@ use crate::authorize::Refusal;
 use carillon_backplane::log::Log;
 use carillon_platform::auth::{AuthError, Identity, ticket};
 use carillon_platform::share::{AddressGroup, KeyLookups};
-use carillon_protocol::CloseCode;
+use carillon_protocol::{CloseCode, TenantId};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Whom a ticket lets in.
+pub(crate) enum Admits {
+    /// A person, as their token said.
+    Person(Identity),
+    /// The bearer of the API key of this id, in this tenant: the key is looked up by whoever takes the ticket.
+    Key(String, TenantId),
+}
 
 /// Takes tickets.
 pub(crate) struct Tickets {
@@ -22,7 +30,7 @@ impl Tickets {
     }
 
     /// Whom this ticket lets in, that comes from this address. It is used up by that, whatever becomes of the handshake.
-    pub(crate) async fn redeem(&self, text: &str, from: AddressGroup) -> Result<Identity, Refusal> {
+    pub(crate) async fn redeem(&self, text: &str, from: AddressGroup) -> Result<Admits, Refusal> {
         let hash = ticket::read(text).ok_or_else(invalid)?;
         let Ok(_turn) = self.lookups.turn(from, false).await else {
             let message = "too many tickets wait to be looked up; come back soon";
@@ -35,11 +43,15 @@ impl Tickets {
             tracing::warn!(%error, "a ticket cannot be looked up");
             Refusal::unavailable("the ticket cannot be looked up now; come back soon")
         })?;
-        let identity = stored.as_deref().and_then(ticket::bearer).ok_or_else(invalid)?;
+        let stored = stored.ok_or_else(invalid)?;
+        if let Some((key, tenant)) = ticket::key(&stored) {
+            return Ok(Admits::Key(key, tenant));
+        }
+        let identity = ticket::bearer(&stored).ok_or_else(invalid)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         match now.checked_sub(identity.expires_at) {
             Some(ago) => Err(AuthError::Expired { ago }.into()),
-            None => Ok(identity),
+            None => Ok(Admits::Person(identity)),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::error::LogError;
 use super::pool::{Log, exchange};
-use super::scope::scoped_by_names;
+use super::scope::scoped_planned;
 use super::settings::Owner;
 use super::work::Work;
 use jiff::Timestamp;
@@ -49,13 +49,14 @@ pub struct AuditAsk {
     pub limit: usize,
 }
 
-/// Newest first, along the primary key of a tenant.
+/// Newest first. It is planned for what is asked: a filter that is null is none then, and each of the others has an index.
 const LIST: &str = "
 SELECT id, at, actor, action, target, before, after FROM carillon.audit
-WHERE tenant_id = $1 AND id < $2 AND ($3::text IS NULL OR actor = $3)
-    AND ($4::text IS NULL OR action = $4 OR starts_with(action, $4 || '.')) AND ($5::text IS NULL OR target = $5)
-    AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)
+WHERE tenant_id = $1 AND id < $2 AND ($3::text IS NULL OR actor = $3) AND ($4::text[] IS NULL OR action = ANY ($4))
+    AND ($5::text IS NULL OR target = $5) AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)
 ORDER BY id DESC LIMIT $8";
+/// What can be done to each kind of thing.
+const DEEDS: [&str; 3] = ["created", "changed", "deleted"];
 const FORGET: &str = "SELECT carillon.forget_audit($1)";
 
 impl Log {
@@ -63,9 +64,10 @@ impl Log {
     pub async fn audit(&self, owner: &Owner, ask: &AuditAsk) -> Result<Vec<AuditEntry>, LogError> {
         let (name, limit) = (owner.name(), ask.limit as i64);
         let AuditAsk { actor, action, target, from, to, before, .. } = ask;
-        let params: [&(dyn ToSql + Sync); 8] = [&name, before, actor, action, target, from, to, &limit];
+        let actions = action.as_deref().map(actions);
+        let params: [&(dyn ToSql + Sync); 8] = [&name, before, actor, &actions, target, from, to, &limit];
         let client = self.client(Work::Search, "audit").await?;
-        let rows = scoped_by_names(client, std::iter::once(name), LIST, &params).await?;
+        let rows = scoped_planned(client, std::iter::once(name), LIST, &params).await?;
         let entry = |row: &tokio_postgres::Row| AuditEntry {
             id: row.get("id"),
             at: row.get("at"),
@@ -86,5 +88,13 @@ impl Log {
         })
         .await?;
         Ok(row.get::<_, i64>(0) as u64)
+    }
+}
+
+/// The actions that a filter means: one, or all that can be done to a kind of thing.
+fn actions(filter: &str) -> Vec<String> {
+    match filter.contains('.') {
+        true => vec![filter.to_owned()],
+        false => DEEDS.map(|deed| format!("{filter}.{deed}")).into(),
     }
 }

@@ -7,6 +7,8 @@
 use super::append::{Append, append_here};
 use super::error::LogError;
 use super::pool::{Log, exchange};
+use super::read::signed;
+use super::scope::scoped;
 use super::session::Session;
 use super::work::Work;
 use carillon_protocol::event::NewEvent;
@@ -18,6 +20,8 @@ use tokio_postgres::types::ToSql;
 
 /// People who are looked at in one transaction.
 pub const ESCALATED: usize = 100;
+/// Devices that are looked at in one transaction, to find out who is in a channel: more than one person has.
+const DEVICES: i64 = 2_000;
 /// Longest wait for a row: of a notice while people take note of it, of a tenant while events are appended.
 const LOCK_WAIT: Duration = Duration::from_millis(500);
 /// When people are looked at again for whom no end of the quiet is in sight.
@@ -64,7 +68,8 @@ FROM done d LEFT JOIN carillon.preferences p ON p.tenant_id = $1 AND p.user_id =
         )
     };
 }
-/// The first `$4` of the audience after `$3` by name: of each way to be in it so many, and of these the first.
+/// The first `$4` of the audience after `$3` by name, up to `$6`: of each way to be in it so many, and of these the first. Of `$7` devices
+/// it is looked whether they are in a channel.
 const NEXT: &str = people!(
     "
     SELECT u.user_id FROM (
@@ -79,12 +84,13 @@ const NEXT: &str = people!(
         UNION SELECT d.user_id FROM (
             SELECT * FROM n WHERE EXISTS (SELECT FROM unnest(n.channels) AS c(channel) WHERE c.channel NOT LIKE 'user:%')
         ) AS n CROSS JOIN LATERAL (
-            SELECT DISTINCT d.user_id FROM carillon.devices d
-            WHERE d.tenant_id = $1 AND d.user_id > $3 AND d.channels && n.channels AND d.first_seen <= n.at
+            SELECT DISTINCT d.user_id FROM (SELECT * FROM carillon.devices d WHERE d.tenant_id = $1 AND d.user_id > $3
+                ORDER BY d.user_id LIMIT $7) AS d
+            WHERE d.channels && n.channels AND d.first_seen <= n.at
             ORDER BY d.user_id LIMIT $4) AS d
         UNION (SELECT m.user_id FROM carillon.inbox_marks m WHERE m.tenant_id = $1 AND m.seq = $2 AND m.user_id > $3
             ORDER BY m.user_id LIMIT $4)
-    ) AS u ORDER BY u.user_id LIMIT $4"
+    ) AS u WHERE $6::text IS NULL OR u.user_id <= $6 ORDER BY u.user_id LIMIT $4"
 );
 /// These.
 const AGAIN: &str = people!("SELECT unnest($3::text[]) AS user_id LIMIT $4");
@@ -102,6 +108,20 @@ const MOVE: &str = "
 UPDATE carillon.escalations SET looked_to = $4, told = told + $5, due_at = CASE WHEN $4::text IS NOT NULL THEN clock_timestamp()
     ELSE (SELECT min(h.due_at) FROM carillon.escalations_held h WHERE h.tenant_id = $1 AND h.seq = $2 AND h.step = $3) END
 WHERE tenant_id = $1 AND seq = $2 AND step = $3";
+/// Where devices are looked at no further in one go: the last person before that one's whose device is so many after `$2`. Nothing: the
+/// devices end before, or the notice is for no channel that devices are looked at for.
+const EDGE: &str = "
+SELECT (SELECT max(l.user_id) FROM carillon.devices l WHERE l.tenant_id = $1 AND l.user_id > $2 AND l.user_id < e.user_id) AS edge
+FROM (SELECT d.user_id FROM carillon.devices d WHERE d.tenant_id = $1 AND d.user_id > $2
+        AND EXISTS (SELECT FROM carillon.notices n, unnest(n.channels) AS c(channel)
+            WHERE n.tenant_id = $1 AND n.seq = $3 AND c.channel NOT LIKE 'user:%')
+    ORDER BY d.user_id OFFSET $4 LIMIT 1) AS e";
+/// Who of these people has taken note of a notice; no row: it stands in no inbox any more.
+const ACKED: &str = "
+SELECT ARRAY(SELECT m.user_id FROM carillon.inbox_marks m
+    WHERE m.tenant_id = $1 AND m.seq = $2 AND m.user_id = ANY ($4) AND m.acked_at IS NOT NULL) AS acked
+FROM carillon.notices n WHERE n.tenant_id = $1 AND n.seq = $2 AND n.id = $3
+    AND n.retracted_at IS NULL AND (n.expires_at IS NULL OR n.expires_at > clock_timestamp())";
 /// Ends a step: its notice is in no inbox any more.
 const END: &str = "
 WITH held AS (DELETE FROM carillon.escalations_held WHERE tenant_id = $1 AND seq = $2 AND step = $3)
@@ -217,6 +237,19 @@ impl Log {
         rows.iter().map(read).collect()
     }
 
+    /// Who of these people has taken note of a notice meanwhile. None: it was taken back, has expired or is not there.
+    pub async fn acked_since(
+        &self,
+        tenant: &TenantId,
+        (id, seq): (&str, Seq),
+        people: &[String],
+    ) -> Result<Option<Vec<String>>, LogError> {
+        let client = self.client(Work::Deliver, "acked_since").await?;
+        let params: [&(dyn ToSql + Sync); 4] = [&tenant.as_str(), &signed(seq), &id, &people];
+        let rows = scoped(client, std::iter::once(tenant), ACKED, &params).await?;
+        Ok(rows.first().map(|row| row.get("acked")))
+    }
+
     /// Takes a step for its next people: `plan` says what is done about them. Nothing is done if somebody else is at it, or it is not due.
     pub async fn escalate(
         &self,
@@ -317,9 +350,13 @@ async fn page(
     let [tenant, seq, step] = of_step;
     let most = ESCALATED as i64;
     if let Some(looked_to) = looked_to {
-        let people = query(client, NEXT, &[tenant, seq, &looked_to, &most, &if_not_delivered]).await?;
+        let edge = query(client, EDGE, &[tenant, &looked_to, seq, &DEVICES]).await?;
+        let edge = edge.first().and_then(|row| row.get::<_, Option<String>>("edge"));
+        let params: [&(dyn ToSql + Sync); 7] =
+            [tenant, seq, &looked_to, &most, &if_not_delivered, &edge, &DEVICES];
+        let people = query(client, NEXT, &params).await?;
         let last = people.last().filter(|_| people.len() >= ESCALATED).map(|row| row.get("user_id"));
-        return Ok(Page { looked_to: last, people });
+        return Ok(Page { looked_to: last.or(edge), people });
     }
     let held = query(client, HELD, &[tenant, seq, step, &most]).await?;
     let names: Vec<&str> = held.iter().map(|row| row.get("user_id")).collect();

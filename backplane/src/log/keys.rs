@@ -3,6 +3,7 @@
 use super::error::LogError;
 use super::pool::{Log, exchange};
 use super::scope::scoped_as;
+use super::settings::Owner;
 use super::work::Work;
 use carillon_protocol::TenantId;
 use jiff::Timestamp;
@@ -69,6 +70,10 @@ INSERT INTO carillon.api_keys (id, hash, tenant_id, scopes, expires_at)
 VALUES ($1, $2, $3, $4, to_timestamp($5::bigint))";
 const ENROL: &str = "SELECT carillon.enrol_gateway($1, $2)";
 const REVOKE: &str = "UPDATE carillon.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL";
+
+const WHOSE: &str = "
+SELECT tenant_id FROM carillon.api_keys WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+    AND scopes <> '{relay}'";
 
 /// What came of a change of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,6 +243,19 @@ impl Log {
         })
     }
 
+    /// Whose a key is that works: a tenant's, or for all. None: there is no such key. Needs a login that may act as carillon_owner.
+    pub async fn owner_of_api_key(&self, id: &str) -> Result<Option<Owner>, LogError> {
+        let mut client = self.client(Work::Ask, "key").await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(MAINTAIN).await?;
+        let rows = transaction.query(WHOSE, &[&id]).await?;
+        transaction.commit().await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let tenant = row.get::<_, Option<&str>>("tenant_id").map(TenantId::new).transpose();
+        let tenant = tenant.map_err(|error| LogError::Database(error.to_string()))?;
+        Ok(Some(tenant.map_or(Owner::Installation, Owner::Tenant)))
+    }
+
     /// Ends a key; false when there is none of that id that still works.
     pub async fn revoke_api_key(&self, id: &str) -> Result<bool, LogError> {
         let mut client = self.client(Work::Ask, "key").await?;
@@ -249,7 +267,7 @@ impl Log {
     }
 }
 
-fn api_key(row: &Row) -> Result<ApiKey, LogError> {
+pub(super) fn api_key(row: &Row) -> Result<ApiKey, LogError> {
     let broken = |what: &str| LogError::Database(format!("stored API key has a bad {what}"));
     let scopes: Vec<&str> = row.get("scopes");
     let tenant: Option<&str> = row.get("tenant_id");

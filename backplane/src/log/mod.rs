@@ -12,6 +12,7 @@
 //! | `heads` | how long is each log, and which epoch is it in? |
 //! | `sessions` | who is connected, and when did whoever was leave? |
 //! | `tickets` | whom does this ticket let in, once? |
+//! | `console` | which API key does a session of the console stand for? |
 //! | `limits` | how much may each tenant have and do, as it was set? |
 //! | `revocations` | who was disconnected, and since when? |
 //! | `event_types` | what is stored about a tenant's types of events? |
@@ -42,6 +43,7 @@ mod analytics;
 mod append;
 mod archive;
 mod audit;
+mod console;
 mod days;
 mod devices;
 mod error;
@@ -79,6 +81,7 @@ pub use analytics::{CountedKey, CountedTime, CountedTotal, Dimension, Hours};
 pub use append::{Append, Appended, IdempotencyKey};
 pub use archive::{ArchiveState, ArchivedRow, DayMeasure, DayTenant, ToArchive};
 pub use audit::{AuditAsk, AuditEntry};
+pub use console::SessionFor;
 pub use devices::{Deliveries, DevicePlace, DeviceState, Pending, Receipts};
 pub use error::{LogError, Unwritable};
 pub use escalations::{DueStep, ESCALATED, Escalated, Escalating, EscalationPlan, Missing};

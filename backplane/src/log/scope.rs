@@ -52,6 +52,22 @@ pub(super) async fn scoped_by_names<'a>(
     .await
 }
 
+/// The same with a plan for these parameters: where some of them are null, and no index would do for all that may be asked.
+pub(super) async fn scoped_planned<'a>(
+    client: Client,
+    names: impl Iterator<Item = &'a str>,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, LogError> {
+    let scope = names.collect::<Vec<_>>().join(",");
+    exchange(client, async |client| {
+        let (set_scope, statement) =
+            (client.prepare_cached(SET_SCOPE_AND_DAYS).await?, client.prepare_cached(sql).await?);
+        transaction(client, &set_scope, &[&scope], &statement, params).await
+    })
+    .await
+}
+
 /// The same for a change that an administrator asks for, if that is known: it is recorded as theirs.
 pub(super) async fn scoped_as<'a>(
     client: Client,

@@ -17,6 +17,8 @@ pub(super) struct Banner<'a> {
     pub(super) program: &'a str,
     pub(super) detached: bool,
     pub(super) demo: bool,
+    /// The console: with a code that signs in, if there is one.
+    pub(super) console: &'a str,
 }
 
 /// Width of the left column.
@@ -24,13 +26,15 @@ const LABEL: usize = 12;
 
 impl Banner<'_> {
     pub(super) fn render(&self, paint: Paint) -> String {
-        let Self { info, token, data, program, detached, demo } = self;
+        let Self { info, token, data, program, detached, demo, console } = self;
         let row = |label: &str, value: &str, note: &str| {
             let note = if note.is_empty() { String::new() } else { format!("  {}", paint.dim(note)) };
             format!("  {}{}{note}\n", paint.dim(&format!("{label:<LABEL$}")), paint.link(value))
         };
         let note = |text: &str| format!("  {:LABEL$}{}\n", "", paint.dim(text));
         let mut text = format!("\n{}\n\n", paint.bold("Carillon is running"));
+        text += &row("Console", console, "");
+        text += &note(&format!("signed in, once and for 15 minutes; another link: {program} console"));
         text += &row("Everything", &info.lb, "WebSocket /v1/ws, REST /v1/events, API /docs");
         for (number, gateway) in info.gateways.iter().enumerate() {
             text += &row(&format!("Gateway {}", number + 1), gateway, &ops(info.ops.get(number)));
@@ -107,10 +111,12 @@ mod tests {
             program: "./target/release/carillon",
             detached: true,
             demo: true,
+            console: "http://127.0.0.1:1/console#code=crlc_x",
         };
         let text = banner.render(Paint::plain());
         for part in [
             "http://127.0.0.1:1",
+            "http://127.0.0.1:1/console#code=crlc_x",
             "http://127.0.0.1:7/metrics",
             "crln_key",
             "a.b.c",

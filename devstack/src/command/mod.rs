@@ -1,6 +1,7 @@
 //! What does each subcommand of `carillon` do?
 
 mod banner;
+mod console;
 mod disconnect;
 mod down;
 mod drill;
@@ -112,6 +113,7 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Down => down::run(data).await,
         Command::Status(args) => status::run(data, &args).await,
         Command::Token(args) => token::run(&running(data)?, args),
+        Command::Console => console::run(&running(data)?).await,
         Command::Publish(args) => {
             let destination = target::destination(data, &args)?;
             Ok(client::publish::run(&args, &destination).await?)

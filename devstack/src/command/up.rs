@@ -11,7 +11,7 @@ use super::banner::{self, Banner};
 use super::examples::Examples;
 use super::journal::Journal;
 use super::paint::Paint;
-use super::{CommandError, down, print, revive, say};
+use super::{CommandError, console, down, print, revive, say};
 use crate::cli::UpArgs;
 use crate::info::StackInfo;
 use crate::install;
@@ -42,7 +42,7 @@ pub(super) async fn run(data: &Path, args: UpArgs) -> Result<(), CommandError> {
     };
     if let Some(state) = met {
         let info = state.info.ok_or_else(|| CommandError::NotRunning(data.to_path_buf()))?;
-        return announce(&shown, &args, &info, state.detached);
+        return announce(&shown, &args, &info, state.detached).await;
     }
 
     let mut stop = Stop::listen().map_err(|error| CommandError::Io("cannot catch signals".into(), error))?;
@@ -65,7 +65,7 @@ pub(super) async fn run(data: &Path, args: UpArgs) -> Result<(), CommandError> {
             return Err(error);
         }
     };
-    announce(&shown, &args, &running.info, args.detach)?;
+    announce(&shown, &args, &running.info, args.detach).await?;
     if args.detach {
         journal.change(|state| state.detached = true)?;
         running.release();
@@ -189,7 +189,7 @@ fn start_demo(data: &Path, args: &UpArgs) -> Result<Process, CommandError> {
     Ok(process.map_err(StackError::from)?)
 }
 
-fn announce(data: &Path, args: &UpArgs, info: &StackInfo, detached: bool) -> Result<(), CommandError> {
+async fn announce(data: &Path, args: &UpArgs, info: &StackInfo, detached: bool) -> Result<(), CommandError> {
     if args.json {
         let text = serde_json::to_string(info).map_err(std::io::Error::other);
         let text = text.map_err(|error| CommandError::Io("cannot print".into(), error))?;
@@ -202,7 +202,8 @@ fn announce(data: &Path, args: &UpArgs, info: &StackInfo, detached: bool) -> Res
         _ => "carillon".into(),
     };
     let demo = info.pids.contains_key(DEMO);
-    let banner = Banner { info, token: &token, data, program: &program, detached, demo };
+    let console = console::link(info).await.unwrap_or_else(|| console::plain(info));
+    let banner = Banner { info, token: &token, data, program: &program, detached, demo, console: &console };
     print(&banner.render(Paint::for_stdout()))
 }
 

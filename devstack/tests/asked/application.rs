@@ -117,6 +117,10 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
     let after = *shared.after.lock().unwrap();
     tokio::time::sleep(after).await;
     let reply = (shared.answer.lock().unwrap())(&body);
+    if matches!(reply, Reply::Silence) {
+        // The question is under way until whoever asked gives up.
+        let _ = socket.read_u8().await;
+    }
     shared.now.fetch_sub(1, Ordering::SeqCst);
     let text = match reply {
         Reply::Json(body) => match raw("200 OK", "content-type: application/json\r\n", &body.to_string()) {
@@ -124,10 +128,7 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
             _ => return,
         },
         Reply::Raw(text) => text,
-        Reply::Silence => {
-            tokio::time::sleep(Duration::from_secs(30)).await;
-            return;
-        }
+        Reply::Silence => return,
     };
     let _ = socket.write_all(text.as_bytes()).await;
     let _ = socket.shutdown().await;

@@ -1,5 +1,6 @@
 //! Who is named, when, in which steps, and what does the webhook get?
 
+use super::receiver::{OK, Reply};
 use super::{acks, named, notice, opens, push, stack, state, until};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -112,5 +113,49 @@ fn what_was_taken_back_or_has_expired_is_escalated_to_nobody() {
             let step = state(&stack, tenant, &id).await["escalate"][0].clone();
             assert_eq!((&step["told"], &step["due_at"]), (&json!(0), &json!(null)), "{step}");
         }
+    });
+}
+
+#[test]
+fn a_message_that_comes_late_names_nobody_who_took_note_since() {
+    super::wire::block_on(async {
+        let (stack, tenant) = (stack().await, "late");
+        for user in ["ada", "ben"] {
+            opens(&stack, tenant, user).await;
+        }
+        let push = push(&stack, tenant).await;
+        push.answers(|_| Reply::Status(503, "", ""));
+        let step = json!([{"after": "1s", "to": "webhook:push"}]);
+        let of = |users: &[&str]| json!({"audience": {"users": users}, "escalate": step});
+        let (_, both) = notice(&stack, tenant, of(&["ada", "ben"])).await;
+        let (_, only) = notice(&stack, tenant, of(&["ada"])).await;
+        let (gone, taken_back) = notice(&stack, tenant, of(&["ben"])).await;
+        until("each was tried once", async || push.messages().len() >= 3).await;
+        let mut first = named(&push);
+        first.sort();
+        let all = [("ada", both), ("ada", only), ("ben", both), ("ben", taken_back)];
+        assert_eq!(first, all.map(|(user, seq)| (user.to_owned(), 1, seq)));
+        let tried = push.messages().len();
+        for seq in [both, only] {
+            acks(&stack, tenant, "ada", seq).await;
+        }
+        let path = format!("/v1/notices/{gone}?tenant={tenant}");
+        let answer = super::call(&stack, (tenant, None), reqwest::Method::DELETE, &path, json!(null)).await;
+        assert_eq!(answer.0, 200, "{answer:?}");
+        push.answers(|_| OK);
+        until("nothing waits", async || {
+            let path = format!("/v1/webhooks/push?tenant={tenant}");
+            let (_, hook) =
+                super::call(&stack, (tenant, None), reqwest::Method::GET, &path, json!(null)).await;
+            hook["retrying"] == 0
+        })
+        .await;
+        let late: Vec<_> = named(&push).into_iter().skip(first.len()).collect();
+        assert_eq!(late, [("ben".to_owned(), 1, both)], "{tried} before");
+        assert_eq!(push.messages().len(), tried + 1, "what names nobody is not sent");
+        let (before, after) = (&push.messages()[0], &push.messages()[tried]);
+        let of_both =
+            push.messages().into_iter().find(|message| message.json()["data"]["notice"]["seq"] == both);
+        assert_eq!(of_both.unwrap().header("webhook-id"), after.header("webhook-id"), "{before:?}");
     });
 }

@@ -40,7 +40,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Most heap a subscribed connection at rest may own, its places in all tables included. I7's budget is 2.5 KB of
 /// resident memory; the allocator's own overhead and the kernel's socket come on top of this.
-const CEILING: i64 = 660;
+const CEILING: i64 = 612;
 /// Most heap that each further tenant of a connection may own, likewise, with its part of the token that is kept: 48 bytes are the
 /// session, 36 its places in lists, 38 the person's own channel in the room, 26 their place among the connections of one person, 8 the
 /// part of the token.

@@ -23,66 +23,78 @@ pub(super) enum Wrote {
     Broken,
 }
 
-/// Bytes that must go out before anything else, in this order.
+/// Bytes that must go out before anything else. Mostly there are none: a connection at rest pays for a pointer.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(super) struct Outbox(Option<Box<Waiting>>);
+
+/// They go out in this order.
+#[derive(Debug, Default)]
+struct Waiting {
     /// The rest of a frame that was begun.
     rest: Bytes,
     /// Whole control frames and answers.
     control: Vec<u8>,
 }
 
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.rest.is_empty() && self.control.is_empty()
+    }
+}
+
 impl Outbox {
     /// With these bytes to go first.
     pub(super) fn starting_with(bytes: &[u8]) -> Self {
-        Self { rest: Bytes::new(), control: bytes.to_vec() }
+        Self(Some(Box::new(Waiting { rest: Bytes::new(), control: bytes.to_vec() })))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty() && self.control.is_empty()
+        self.0.as_ref().is_none_or(|waiting| waiting.is_empty())
     }
 
     /// Bytes that wait.
     pub(super) fn len(&self) -> usize {
-        self.rest.len() + self.control.len()
+        self.0.as_ref().map_or(0, |waiting| waiting.rest.len() + waiting.control.len())
     }
 
     /// Whether the client must take answers before it may ask more.
     pub(super) fn is_full(&self) -> bool {
-        self.control.len() >= FULL
+        self.0.as_ref().is_some_and(|waiting| waiting.control.len() >= FULL)
     }
 
     /// Where whole frames may be appended.
     pub(super) fn control(&mut self) -> &mut Vec<u8> {
-        &mut self.control
+        &mut self.0.get_or_insert_default().control
     }
 
     /// Keeps the rest of a frame of which some bytes were written.
     pub(super) fn begun(&mut self, rest: Bytes) {
         debug_assert!(self.is_empty(), "I2: a frame is begun only when nothing waits");
-        self.rest = rest;
+        self.0.get_or_insert_default().rest = rest;
     }
 
     /// Writes as much as the socket takes.
     pub(super) fn flush(&mut self, socket: &mut impl Write) -> Wrote {
+        let Some(waiting) = &mut self.0 else { return Wrote::All };
         let mut total = 0;
-        while !self.is_empty() {
-            if self.rest.is_empty() {
-                // Frees the vector with the last byte: an idle connection owns no buffer.
-                self.rest = Bytes::from(std::mem::take(&mut self.control));
+        while !waiting.is_empty() {
+            if waiting.rest.is_empty() {
+                waiting.rest = Bytes::from(std::mem::take(&mut waiting.control));
             }
-            match write(socket, &self.rest) {
+            match write(socket, &waiting.rest) {
                 Wrote::All => {
-                    total += self.rest.len();
-                    self.rest = Bytes::new();
+                    total += waiting.rest.len();
+                    waiting.rest = Bytes::new();
                 }
                 Wrote::Blocked(taken) => {
-                    self.rest.advance(taken);
+                    waiting.rest.advance(taken);
                     return Wrote::Blocked(total + taken);
                 }
                 Wrote::Broken => return Wrote::Broken,
             }
         }
+        // With the last byte: a connection at rest owns no buffer.
+        self.0 = None;
         Wrote::All
     }
 }
@@ -150,6 +162,12 @@ mod tests {
     }
 
     #[test]
+    fn whoever_has_nothing_waiting_pays_for_a_pointer() {
+        assert_eq!(size_of::<Outbox>(), 8);
+        assert!(Outbox::default().is_empty());
+    }
+
+    #[test]
     fn the_rest_of_a_frame_goes_before_answers_wherever_it_was_cut() {
         for cut in 0..=12 {
             let mut outbox = Outbox::default();
@@ -161,7 +179,7 @@ mod tests {
             socket.0 = 100;
             assert_eq!(outbox.flush(&mut socket), Wrote::All);
             assert_eq!(socket.1, b"frame!answer");
-            assert!(outbox.is_empty());
+            assert!(outbox.is_empty() && outbox.0.is_none(), "nothing is kept of what was written");
         }
     }
 }

@@ -54,6 +54,13 @@ struct Bearer {
     expires_at: u64,
 }
 
+/// Which API key a ticket lets in, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct OfKey {
+    key: String,
+    tenant: TenantId,
+}
+
 /// A person in a tenant, to be stored with a ticket; none if it is a service.
 pub fn stored(identity: &Identity) -> Option<String> {
     let Identity { tenant, roles, credentials } = identity;
@@ -69,6 +76,16 @@ pub fn stored(identity: &Identity) -> Option<String> {
         expires_at: *expires_at,
     };
     service.is_none().then(|| serde_json::to_string(&bearer).ok()).flatten()
+}
+
+/// What is stored with a ticket of an API key: its id, and the tenant that it is for.
+pub fn stored_key(key: &str, tenant: &TenantId) -> Option<String> {
+    serde_json::to_string(&OfKey { key: key.to_owned(), tenant: tenant.clone() }).ok()
+}
+
+/// The API key of a ticket and the tenant that it is for, if it is a key's.
+pub fn key(stored: &str) -> Option<(String, TenantId)> {
+    serde_json::from_str(stored).ok().map(|OfKey { key, tenant }| (key, tenant))
 }
 
 /// Whom a ticket lets in, from what was stored with it.
@@ -112,8 +129,12 @@ mod tests {
         };
         assert_eq!(bearer(&stored(&identity).unwrap()), Some(identity.clone()));
         let service =
-            Identity::of_service(std::sync::Arc::new("k1".into()), identity.tenant, None, false).unwrap();
+            Identity::of_service(std::sync::Arc::new("k1".into()), identity.tenant.clone(), None, false)
+                .unwrap();
         assert_eq!(stored(&service), None);
         assert_eq!(bearer("{}"), None);
+        let of_key = stored_key("k1", &identity.tenant).unwrap();
+        assert_eq!((bearer(&of_key), key(&of_key)), (None, Some(("k1".to_owned(), identity.tenant.clone()))));
+        assert_eq!(key(&stored(&identity).unwrap()), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Which credentials did the request bring, and are they proven?
 
 use super::caller::Caller;
+use super::session;
 use crate::health::Health;
 use carillon_backplane::api_key::{KeyFault, KeyRing, KeyUses, PREFIX};
 use carillon_backplane::log::{ApiKey, Log, LogError};
@@ -34,6 +35,7 @@ pub struct Gate {
     log: Log,
     health: Health,
     keys: KeyRing<AddressGroup>,
+    sessions: KeyRing<AddressGroup>,
     lookups: KeyLookups,
     uses: KeyUses,
 }
@@ -42,6 +44,8 @@ pub struct Gate {
 enum Credential<'a> {
     Key(&'a str),
     Token(&'a str),
+    /// Of a session of the console.
+    Session(&'a str),
 }
 
 impl Gate {
@@ -52,6 +56,7 @@ impl Gate {
             log,
             health,
             keys: KeyRing::default(),
+            sessions: KeyRing::default(),
             lookups: KeyLookups::default(),
             uses: KeyUses::default(),
         }
@@ -71,16 +76,18 @@ impl Gate {
 
     /// Who is asking, from this address.
     pub async fn identify(&self, headers: &HeaderMap, from: AddressGroup) -> Result<Caller, Denied> {
+        let turn = |known| async move {
+            self.health.check()?;
+            let turn = self.lookups.turn(from, known).await;
+            turn.map_err(|refused| LogError::Busy(format!("too many API keys are looked up: {refused}")))
+        };
         match credential(headers)? {
+            Credential::Session(text) => {
+                let ask = |id: String| async move { self.health.ask(self.log.console_session(&id)).await };
+                Ok(Caller::Key(self.sessions.prove(text, from, turn, ask).await?))
+            }
             Credential::Key(text) => {
                 let ask = |id: String| async move { self.health.ask(self.log.api_key(&id)).await };
-                let turn = |known| async move {
-                    self.health.check()?;
-                    let turn = self.lookups.turn(from, known).await;
-                    turn.map_err(|refused| {
-                        LogError::Busy(format!("too many API keys are looked up: {refused}"))
-                    })
-                };
                 let key = self.keys.prove(text, from, turn, ask).await?;
                 self.note(&key);
                 Ok(Caller::Key(key))
@@ -114,7 +121,7 @@ fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Denied> {
         },
     };
     match (bearer, api_key.map(str::trim)) {
-        (None, None) => Err(Denied::Missing),
+        (None, None) => session::of(headers).map(Credential::Session).ok_or(Denied::Missing),
         (Some(one), Some(other)) if one != other => {
             Err(Denied::Unclear("Authorization and X-Api-Key hold different credentials"))
         }
@@ -137,6 +144,7 @@ mod tests {
         match credential(&headers) {
             Ok(Credential::Key(text)) => format!("key {text}"),
             Ok(Credential::Token(text)) => format!("token {text}"),
+            Ok(Credential::Session(text)) => format!("session {text}"),
             Err(Denied::Missing) => "missing".into(),
             Err(_) => "unclear".into(),
         }
@@ -149,6 +157,9 @@ mod tests {
         assert_eq!(read(&[("x-api-key", "crln_a_b")]), "key crln_a_b");
         assert_eq!(read(&[("authorization", "Bearer crln_a_b"), ("x-api-key", "crln_a_b")]), "key crln_a_b");
         assert_eq!(read(&[]), "missing");
+        let cookie = ("cookie", "a=b; carillon_console=crln_c_d");
+        assert_eq!(read(&[cookie, ("carillon-console", "1")]), "session crln_c_d");
+        assert_eq!(read(&[cookie, ("carillon-console", "1"), ("x-api-key", "crln_a_b")]), "key crln_a_b");
     }
 
     #[test]

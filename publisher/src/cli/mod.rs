@@ -2,6 +2,7 @@
 
 mod api_key;
 mod archive;
+mod audit;
 mod outbox;
 mod probe;
 mod rotate_epoch;
@@ -45,9 +46,12 @@ enum Command {
     Probe(probe::Probe),
     /// Mint a user token with CARILLON_JWT_SECRET, for development and tests.
     Token(token::Token),
-    /// Create or revoke API keys. DATABASE_URL must be a login that may act as carillon_owner.
+    /// Create, list, rotate or revoke API keys. DATABASE_URL must be a login that may act as carillon_owner.
     #[command(subcommand)]
     ApiKey(api_key::ApiKeyCommand),
+    /// List who changed what administrators set, newest first, one JSON object a line. DATABASE_URL must be a login that may act as
+    /// carillon_owner.
+    Audit(audit::Audit),
     /// Look at events that could not be taken over from an application's transaction. DATABASE_URL must be a login that may act as
     /// carillon_owner.
     #[command(subcommand)]
@@ -148,6 +152,7 @@ impl Cli {
             Command::Probe(probe) => probe.run(env).await,
             Command::Token(token) => token.run(env),
             Command::ApiKey(command) => command.run(env).await,
+            Command::Audit(audit) => audit.run(env).await,
             Command::Outbox(command) => command.run(env).await,
             Command::Archive(command) => command.run(env).await,
             Command::Tenants(command) => command.run(env).await,

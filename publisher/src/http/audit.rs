@@ -32,7 +32,7 @@ pub(super) struct AuditPage {
 
 /// A change that an administrator made.
 #[derive(Serialize, ToSchema)]
-struct AuditRecord {
+pub(crate) struct AuditRecord {
     /// Its number; of two changes the later one has a larger.
     id: i64,
     /// When.
@@ -40,8 +40,8 @@ struct AuditRecord {
     at: String,
     /// Who: `key:<id>`, `user:<id>`, `service` (Carillon itself), or `login:<name>` of whoever worked in the database.
     actor: String,
-    /// What was done: `channel_rule`, `event_type`, `webhook`, `api_key`, `limits`, `application`, `preference_defaults`, `preferences`,
-    /// `revocation` or `application_login`, a point, and `created`, `changed` or `deleted`.
+    /// What was done: `channel_rule`, `event_type`, `webhook`, `api_key`, `limits`, `suspension`, `application`, `preference_defaults`,
+    /// `preferences`, `revocation`, `webhook_delivery` or `application_login`, a point, and `created`, `changed` or `deleted`.
     action: String,
     /// To which of them.
     target: String,
@@ -114,7 +114,8 @@ pub(super) async fn audit(
     Ok(Json(AuditPage { entries: found.into_iter().map(record).collect(), next }))
 }
 
-fn record(entry: AuditEntry) -> AuditRecord {
+/// As it is shown, here and by the command.
+pub(crate) fn record(entry: AuditEntry) -> AuditRecord {
     // It was JSON when it was stored.
     let json = |text: Option<String>| text.and_then(|text| RawValue::from_string(text).ok());
     AuditRecord {

@@ -1,7 +1,7 @@
 //! What may a page of another origin do with this API?
 //!
 //! With an allowed origin all that a program may do: its browser asks first (preflight) and lets it read the answer. No
-//! cookie is ever looked at, so a page brings its own credentials or has none; which headers it sends is therefore no
+//! cookie of another origin is ever looked at (`access::session`), so a page brings its own credentials or has none; which headers it sends is therefore no
 //! matter of the origin.
 
 use super::App;

@@ -46,7 +46,7 @@
 
 mod activity;
 mod analytics;
-mod audit;
+pub(crate) mod audit;
 mod body;
 mod connections;
 mod console;
@@ -60,7 +60,7 @@ mod document;
 mod forms;
 mod health;
 mod inbox;
-mod keys;
+pub(crate) mod keys;
 mod latest;
 mod layer;
 mod list;

@@ -58,6 +58,8 @@ problem_codes! {
     CredentialsMissing = 401 "credentials_missing" "Credentials are missing",
     /// The API key does not exist, was revoked or has expired; or two different credentials were sent.
     CredentialsInvalid = 401 "credentials_invalid" "The credentials are not valid",
+    /// The code of a link to the console does not exist, was used or has ended: get another link.
+    CodeInvalid = 401 "code_invalid" "The code is not valid",
     /// The user token is malformed, wrongly signed or not for this service; the detail says which.
     TokenInvalid = 401 "token_invalid" "The user token is not valid",
     /// The user token was valid and has expired: fetch a new one.

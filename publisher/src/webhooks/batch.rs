@@ -1,6 +1,7 @@
 //! What becomes of the events of a batch, and what is to be kept of it? (pure)
 
 use super::attempt::{Attempt, Verdict};
+use super::missed::Missed;
 use super::schedule;
 use super::track::Track;
 use carillon_backplane::log::{FailedDelivery, OpenWebhook, PendingDelivery, WebhookProgress};
@@ -16,6 +17,8 @@ pub(super) struct Item {
     seq: Seq,
     /// None: the log does not have it any more.
     body: Option<Vec<u8>>,
+    /// Whom it names who may have taken note since.
+    missed: Option<Missed>,
     /// Whether the cursor waits for it; else it failed before, and the cursor is past it.
     is_of_page: bool,
     /// Whether a row is kept of it.
@@ -30,11 +33,17 @@ impl Item {
         Self { is_of_page: false, ..Self::of_page(pending.seq, body, Some(pending)) }
     }
 
+    /// The same of an event that names people.
+    pub(super) fn naming(self, missed: Option<Missed>) -> Self {
+        Self { missed, ..self }
+    }
+
     /// An event after the cursor, and how its delivery failed before.
     pub(super) fn of_page(seq: Seq, body: Option<Vec<u8>>, before: Option<&PendingDelivery>) -> Self {
         Self {
             seq,
             body,
+            missed: None,
             is_of_page: true,
             is_kept: before.is_some(),
             failures: before.map_or(0, |before| before.failures),
@@ -43,6 +52,17 @@ impl Item {
                 .unwrap_or_default(),
         }
     }
+}
+
+/// A message that is sent next.
+pub(super) struct Next {
+    /// Its place in the batch.
+    pub(super) index: usize,
+    /// Of which event.
+    pub(super) seq: Seq,
+    pub(super) body: Vec<u8>,
+    /// Whom it names who may have taken note since.
+    pub(super) missed: Option<Missed>,
 }
 
 /// Events that are sent in one go.
@@ -112,17 +132,26 @@ impl Batch {
         self.is_halted || self.waits_until.is_some()
     }
 
-    /// What is sent next: its place, and the message.
-    pub(super) fn next(&mut self) -> Option<(usize, Seq, Vec<u8>)> {
+    /// What is sent next.
+    pub(super) fn next(&mut self) -> Option<Next> {
         while !self.is_halted {
             let (index, item) = (self.next, self.items.get_mut(self.next)?);
             self.next += 1;
             match item.body.take() {
-                Some(body) => return Some((index, item.seq, body)),
+                Some(body) => return Some(Next { index, seq: item.seq, body, missed: item.missed.take() }),
                 None => self.done.push(item.seq),
             }
         }
         None
+    }
+
+    /// It names nobody any more, so it is not sent.
+    pub(super) fn is_needless(&mut self, index: usize) {
+        let Some(item) = self.items.get(index) else { return };
+        if item.is_kept {
+            self.done.push(item.seq);
+        }
+        self.track.settle(item.seq);
     }
 
     /// What an attempt came to.
@@ -258,7 +287,7 @@ mod tests {
     }
 
     fn sent(batch: &mut Batch) -> Option<(usize, Seq)> {
-        batch.next().map(|(index, seq, _)| (index, seq))
+        batch.next().map(|next| (next.index, next.seq))
     }
 
     fn after(seconds: i64) -> Option<Timestamp> {
@@ -372,5 +401,21 @@ mod tests {
         let mut parked = Batch::new(OpenWebhook { parked: 1_000, ..webhook(false) }, vec![], Seq(0));
         parked.is_full(after(5).unwrap(), 1_000);
         assert_eq!(parked.progress().disable, Some("too_many_failed"));
+    }
+
+    #[test]
+    fn what_names_nobody_any_more_is_passed_as_if_it_was_delivered_and_says_nothing_of_the_endpoint() {
+        let pending = PendingDelivery { seq: Seq(1), failures: 2, attempts: "[]".into() };
+        let items = vec![
+            Item::of_page(Seq(1), Some(Vec::new()), Some(&pending)),
+            Item::of_page(Seq(2), Some(Vec::new()), None),
+        ];
+        let mut batch = Batch::new(webhook(true), items, Seq(2));
+        let (first, _) = sent(&mut batch).unwrap();
+        batch.is_needless(first);
+        let progress = batch.progress();
+        assert_eq!((progress.cursor, progress.done), (Seq(1), &[Seq(1)][..]));
+        assert!(!progress.delivered && !progress.failing && batch.is_unsaved());
+        assert_eq!(sent(&mut batch), Some((1, Seq(2))));
     }
 }

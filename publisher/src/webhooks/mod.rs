@@ -13,6 +13,7 @@
 //! | `attempt` | how is one message sent, and what does the answer mean? |
 //! | `schedule` | when is a failed delivery tried again? |
 //! | `message` | what is sent of an event, and under which name? |
+//! | `missed` | whom does a message about people who did not take note still name? |
 //! | `wanted` | which events does a webhook send? |
 //! | `notice` | how does a tenant hear that one of its webhooks was disabled? |
 //! | `metrics` | what is counted? |
@@ -27,6 +28,7 @@ mod dispatcher;
 mod lease;
 mod message;
 mod metrics;
+mod missed;
 mod notice;
 mod schedule;
 mod track;

@@ -4,10 +4,11 @@
 //! is left, it fails, or the turn's time is up. No connection of the database is held while a request is under way.
 
 use super::attempt::{Attempt, Endpoint, Verdict};
-use super::batch::{Batch, Item};
+use super::batch::{Batch, Item, Next};
 use super::lease::Leases;
 use super::message;
 use super::metrics;
+use super::missed::{self, Missed};
 use super::notice;
 use super::wanted::Wanted;
 use carillon_backplane::log::{Log, LogError, LogPage, LoggedEvent, OpenWebhook, Slot};
@@ -81,6 +82,9 @@ impl Pace {
     }
 }
 
+/// What an attempt came to, and how long it took.
+type Sent = (Verdict, Attempt, Duration);
+
 /// How a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -138,9 +142,9 @@ impl Turn {
         loop {
             let window = if batch.is_ordered() { 1 } else { pace.window };
             while under_way.len() < window && self.may_go_on() {
-                let Some((index, seq, body)) = batch.next() else { break };
-                let id = message::id(&self.tenant, &epoch, seq);
-                under_way.push(self.attempt(&endpoint, index, id, body, pace.is_slow));
+                let Some(next) = batch.next() else { break };
+                let id = message::id(&self.tenant, &epoch, next.seq);
+                under_way.push(self.attempt(&endpoint, next, id, pace.is_slow));
             }
             if under_way.is_empty() {
                 break;
@@ -148,10 +152,13 @@ impl Turn {
             let next_save = tokio::time::sleep(SAVE_EVERY.saturating_sub(saved.elapsed()));
             let stop = tokio::time::sleep_until(stop_at.unwrap_or_else(tokio::time::Instant::now));
             tokio::select! {
-                Some((index, verdict, attempt, took)) = under_way.next() => {
-                    *pace = pace.after(verdict, took);
-                    batch.heard(index, verdict, &attempt, Timestamp::now(), fraction());
-                }
+                Some((index, sent)) = under_way.next() => match sent? {
+                    Some((verdict, attempt, took)) => {
+                        *pace = pace.after(verdict, took);
+                        batch.heard(index, verdict, &attempt, Timestamp::now(), fraction());
+                    }
+                    None => batch.is_needless(index),
+                },
                 () = next_save, if batch.is_unsaved() => {}
                 () = self.shared.stopping.cancelled(), if stop_at.is_none() => {
                     stop_at = Some(tokio::time::Instant::now() + LAST_ANSWERS);
@@ -184,7 +191,8 @@ impl Turn {
         // What failed before the webhook was changed is sent again only if it is still wanted.
         for pending in open.pending.iter().filter(|pending| pending.seq <= open.cursor) {
             let event = self.asked(self.shared.log.event_at(&self.tenant, pending.seq)).await?;
-            items.push(Item::again(pending, event.as_ref().filter(is_wanted).map(body)));
+            let event = event.as_ref().filter(is_wanted);
+            items.push(Item::again(pending, event.map(body)).naming(event.and_then(Missed::of)));
         }
         let end = match page.events.last() {
             _ if is_full => open.cursor,
@@ -193,25 +201,37 @@ impl Turn {
         };
         for event in page.events.iter().filter(is_wanted) {
             let before = open.pending.iter().find(|pending| pending.seq == event.seq);
-            items.push(Item::of_page(event.seq, Some(body(event)), before));
+            items.push(Item::of_page(event.seq, Some(body(event)), before).naming(Missed::of(event)));
         }
         Ok((items, end))
     }
 
+    /// Sends a message, unless it names nobody any more.
     async fn attempt(
         &self,
         endpoint: &Endpoint,
-        index: usize,
+        Next { index, body, missed, .. }: Next,
         id: String,
-        body: Vec<u8>,
         is_slow: bool,
-    ) -> (usize, Verdict, Attempt, Duration) {
+    ) -> (usize, Result<Option<Sent>, LogError>) {
         let permits = &self.shared.requests[usize::from(is_slow)];
         // Refused only where more wait than can be under way in all turns.
         let _permit = permits.acquire(Holder::group(self.tenant.clone())).await.ok();
+        let body = match self.still(body, missed).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return (index, Ok(None)),
+            Err(error) => return (index, Err(error)),
+        };
         let began = Instant::now();
         let (verdict, attempt) = endpoint.send(&self.shared.outbound, &id, body, Bodies::OfFailures).await;
-        (index, verdict, attempt, began.elapsed())
+        (index, Ok(Some((verdict, attempt, began.elapsed()))))
+    }
+
+    /// The message without whoever took note since it was stored; none: it names nobody, or its notice stands in no inbox any more.
+    async fn still(&self, body: Vec<u8>, missed: Option<Missed>) -> Result<Option<Vec<u8>>, LogError> {
+        let Some(Missed { notice: (id, seq), people }) = missed else { return Ok(Some(body)) };
+        let acked = self.asked(self.shared.log.acked_since(&self.tenant, (&id, seq), &people)).await?;
+        Ok(acked.and_then(|acked| missed::without(body, &acked)))
     }
 
     /// Keeps what has become of the batch. False: an administrator has changed the webhook.

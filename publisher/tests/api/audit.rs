@@ -230,3 +230,34 @@ async fn records_say_before_and_after_without_secrets_and_are_found_by_who_and_w
     // A key for a test was made meanwhile.
     assert_eq!(found("").await, 5);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_a_failed_delivery_sent_again_leaves_a_record_and_the_service_that_tries_it_again_none() {
+    let (api, tenant) = (Api::new().await, "audit-again");
+    let ada = token_for("ada", tenant, &[], ADMIN);
+    let hook = json!({"url": "https://hooks.example/x"});
+    assert_eq!(call(&api, &Method::PUT, "/v1/webhooks/shop", &ada, Some(&hook)).await.status, 201);
+    api.database.sql(&format!(
+        "insert into carillon.webhook_deliveries (tenant_id, webhook, seq, state, failures, next_at, attempts, answer)
+        values ('{tenant}', 'shop', 7, 'parked', 7, 'infinity', '[]', '')"
+    ));
+    let none = call(&api, &Method::POST, "/v1/webhooks/shop/deliveries/8/retry", &ada, None).await;
+    none.problem(404, "not_found");
+    let again = call(&api, &Method::POST, "/v1/webhooks/shop/deliveries/7/retry", &ada, None).await;
+    assert!(again.status.is_success(), "{:?}", again.json);
+    let told = entries(&api, &ada, "?action=webhook_delivery").await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        (&told[0]["actor"], &told[0]["action"], &told[0]["target"]),
+        (&json!("user:ada"), &json!("webhook_delivery.changed"), &json!("shop 7"))
+    );
+    assert_eq!(
+        (&told[0]["before"]["state"], &told[0]["after"]["state"]),
+        (&json!("parked"), &json!("retrying"))
+    );
+    // As a sender writes that it failed again.
+    api.database.sql(&format!(
+        "update carillon.webhook_deliveries set next_at = now() + interval '5 s', failures = 8 where tenant_id = '{tenant}'"
+    ));
+    assert_eq!(stored(&api, tenant), 2, "the webhook, and what ada did");
+}

@@ -1,6 +1,8 @@
 //! Does the program itself behave: commands, exit codes, serving over TCP, the graceful stop?
 
 use crate::harness::{Database, SECRET};
+use carillon_backplane::log::Role;
+use carillon_protocol::TenantId;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -117,6 +119,66 @@ fn wrong_configuration_is_exit_code_64_and_one_line() {
     let shown = run(&["config"], &[("DATABASE_URL", "postgres://u:hunter2@h/x")]);
     assert!(shown.status.success() && text(&shown.stdout).contains("CARILLON_RETENTION_DAYS"));
     assert!(!text(&shown.stdout).contains("hunter2"));
+}
+
+/// What a command prints, one JSON object a line.
+fn lines(args: &[&str], env: &[(&str, &str)]) -> Vec<Value> {
+    let output = run(args, env);
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_listed_and_rotated_tenants_suspended_and_who_did_it_is_listed() {
+    let database = Database::shared().await;
+    let env = [("DATABASE_URL", database.url.as_str())];
+    let of = ["--tenant", "prog-admin"];
+    let made =
+        lines(&[&["api-key", "create", "--scope", "read", "--json"][..], &of].concat(), &env).remove(0);
+    let id = made["id"].as_str().unwrap();
+    let rotate = ["api-key", "rotate", id, "--overlap-seconds", "60", "--json"];
+    let next = lines(&rotate, &env).remove(0);
+    assert_eq!((&next["replaces"], &next["tenant"]), (&json!(id), &json!("prog-admin")));
+    assert!(next["key"].as_str().unwrap().starts_with("crln_"), "{next}");
+    let listed = lines(&[&["api-key", "list"][..], &of].concat(), &env);
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    let old = listed.iter().find(|key| key["id"] == id).unwrap();
+    assert_eq!(old["replaced_by"], next["id"]);
+    assert!(old["expires_at"].is_string() && old["revoked_at"].is_null() && old["key"].is_null(), "{old}");
+    let ended = run(&["api-key", "revoke", id], &env);
+    assert!(ended.status.success());
+    assert_eq!(run(&["api-key", "rotate", id], &env).status.code(), Some(64), "it has ended");
+    assert_eq!(run(&["tenants", "suspend", "prog-admin"], &env).status.code(), Some(64), "it has no log");
+    database.log(Role::Publisher).open_tenant(&TenantId::new("prog-admin").unwrap(), true).await.unwrap();
+    for (what, is_so) in [("suspend", "true"), ("suspend", "true"), ("resume", "false")] {
+        assert!(run(&["tenants", what, "prog-admin"], &env).status.success(), "{what}");
+        let suspended = "select suspended from carillon.tenant_limits where tenant_id = 'prog-admin'";
+        assert_eq!(database.sql(suspended), is_so[..1]);
+    }
+    let audit = |more: &[&str]| lines(&[&["audit"][..], &of, more].concat(), &env);
+    let actions: Vec<_> =
+        audit(&[]).iter().map(|entry| entry["action"].as_str().unwrap().to_owned()).collect();
+    let expected =
+        ["suspension.changed", "suspension.created", "api_key.changed", "api_key.changed", "api_key.created"];
+    assert_eq!(actions, expected);
+    let newest = audit(&["--limit", "1"]).remove(0);
+    assert!(newest["actor"].as_str().unwrap().starts_with("login:"), "{newest}");
+    assert_eq!(newest["after"], json!({"suspended": false}));
+    let (at, before) = (newest["at"].as_str().unwrap(), newest["id"].to_string());
+    let counts = [
+        (vec!["--action", "suspension"], 2),
+        (vec!["--action", "suspension.created"], 1),
+        (vec!["--target", id], 3),
+        (vec!["--actor", "user:nobody"], 0),
+        (vec!["--from", at], 1),
+        (vec!["--to", at], 4),
+        (vec!["--before", &before], 4),
+    ];
+    for (more, count) in counts {
+        assert_eq!(audit(&more).len(), count, "{more:?}");
+    }
+    let wrong = run(&["audit", "--tenant", "prog-admin", "--from", "noon"], &env);
+    assert_eq!(wrong.status.code(), Some(64));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,11 @@ interface Held<Value> {
   readonly isLoading: boolean
 }
 
+/** What failed for a reason that passes is asked again after so long, also where nothing is asked again otherwise. */
+const RETRY_MS = 5_000
+
+const passes = ({ status }: Problem) => status === 0 || status === 429 || status >= 500
+
 interface AskOptions {
   /** Asked again so long after an answer, in milliseconds, while the page is seen. */
   readonly every?: number | null
@@ -42,7 +47,13 @@ export function useAsk<Value>(
       timer = setTimeout(() => (document.hidden ? again(wait) : void ask()), wait)
     }
     const ask = async () => {
-      hold((before) => ({ key, value: before.key === key ? before.value : undefined, problem: before.problem, isLoading: true }))
+      hold((before) => ({
+        key,
+        value: before.key === key ? before.value : undefined,
+        problem: before.key === key ? before.problem : null,
+        isLoading: true,
+      }))
+      let wait = every
       try {
         const value = await latest.current(stop.signal)
         if (stop.signal.aborted) return
@@ -51,8 +62,9 @@ export function useAsk<Value>(
         if (stop.signal.aborted) return
         const problem = problemOf(error)
         hold((before) => ({ key, value: before.key === key ? before.value : undefined, problem, isLoading: false }))
+        if (passes(problem)) wait = Math.max(problem.retryMs ?? 0, Math.min(every ?? RETRY_MS, RETRY_MS))
       }
-      if (every !== null) again(every)
+      if (wait !== null) again(wait)
     }
     void ask()
     return () => {

@@ -25,6 +25,8 @@ const page = (
 
 export const pages: readonly PageEntry[] = [
   page('Watch', '/', 'Overview', 'overview', false, () => import('./pages/overview.js')),
+  page('Watch', '/tail', 'Live tail', 'tail', true, () => import('./pages/tail.js')),
+  page('Ask', '/why', 'Why', 'why', true, () => import('./pages/why.js')),
   page('Watch', '/analytics', 'Analytics', 'analytics', true, () => import('./pages/analytics/index.js')),
   page('Tell', '/notices', 'Notices', 'notices', true, () => import('./pages/notices/index.js')),
   page('Ask', '/inspect', 'Inspector', 'inspect', true, () => import('./pages/inspector/index.js')),

@@ -48,11 +48,10 @@ export function expire(problem: Problem) {
   session.set({ status: 'out', problem, expired: true })
 }
 
-async function ask(method: 'GET' | 'POST' | 'DELETE', body?: object): Promise<Who> {
+async function ask(method: 'GET' | 'POST' | 'DELETE'): Promise<Who> {
   // Here and not at the top: each of the two modules knows the other.
   const { call } = await import('./api.js')
-  return (await call<Who>(method, '/v1/console/session', { query: { tenant: null }, ...(body && { body }), timeout: 10_000 }))
-    .body
+  return (await call<Who>(method, '/v1/console/session', { query: { tenant: null }, timeout: 10_000 })).body
 }
 
 /** A link that signs in has a code in its fragment, which no server and no log sees. It works once. */
@@ -64,11 +63,15 @@ function codeOfAddress(): string | null {
 
 export async function begin() {
   const code = codeOfAddress()
+  held = code
   try {
-    session.set({ status: 'in', who: await ask(code ? 'POST' : 'GET', code ? { code } : undefined) })
+    const who = await ask(code ? 'POST' : 'GET')
+    held = null
+    session.set({ status: 'in', who })
   } catch (error) {
+    held = null
     const problem = problemOf(error)
-    // Nobody was signed in: that is no fault.
+    // Nobody was signed in, or a session of before is over: that is no fault.
     const isFresh = !code && problem.status === 401
     session.set({ status: 'out', problem: isFresh ? null : problem, expired: false })
   }
@@ -79,7 +82,7 @@ export async function signIn(credentials: string, keep: boolean): Promise<void> 
   const before = held
   held = credentials.trim()
   try {
-    const who = await ask(keep ? 'POST' : 'GET', keep ? { credential: held } : undefined)
+    const who = await ask(keep ? 'POST' : 'GET')
     if (who.kept) held = null
     session.set({ status: 'in', who })
   } catch (error) {

@@ -9,17 +9,19 @@ import { signIn } from './session.js'
 
 export function SignIn({ problem: before, expired }: { problem: Problem | null; expired: boolean }) {
   const [text, setText] = useState('')
+  const [keep, setKeep] = useState(true)
   const [isBusy, setBusy] = useState(false)
   const [problem, setProblem] = useState<Problem | null>(null)
   const field = useRef<HTMLInputElement>(null)
   const id = useId()
+  const isKey = text.trim().startsWith('crln_')
   const send = async (event: FormEvent) => {
     event.preventDefault()
     if (!text.trim() || isBusy) return field.current?.focus()
     setBusy(true)
     setProblem(null)
     try {
-      await signIn(text, false)
+      await signIn(text, keep && isKey)
     } catch (error) {
       setProblem(problemOf(error))
       setBusy(false)
@@ -60,6 +62,13 @@ export function SignIn({ problem: before, expired }: { problem: Problem | null; 
           A key with the scope <code>read</code> looks, one with <code>admin</code> changes. Of a user token the capability{' '}
           <code>admin</code> is needed.
         </p>
+        <label className="check">
+          <input type="checkbox" checked={keep} onChange={({ target }) => setKeep(target.checked)} />
+          <span>
+            Keep me signed in for 12 hours
+            <small>An API key only, in a cookie that no script can read. Otherwise until this page is closed.</small>
+          </span>
+        </label>
         <button type="submit" className="primary wide" disabled={isBusy}>
           {isBusy ? 'Signing in…' : 'Sign in'}
         </button>

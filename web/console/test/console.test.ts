@@ -15,9 +15,12 @@ import { notices } from './pages/notices.js'
 import { overview } from './pages/overview.js'
 import { preferences } from './pages/preferences.js'
 import { rules } from './pages/rules.js'
+import { tail } from './pages/tail.js'
 import { tenants } from './pages/tenants.js'
+import { troubles } from './pages/troubles.js'
 import { types } from './pages/types.js'
 import { webhooks } from './pages/webhooks.js'
+import { why } from './pages/why.js'
 
 export interface Given {
   readonly stack: Stack
@@ -46,3 +49,6 @@ describe('the webhooks', () => webhooks(given))
 describe('analytics', () => analytics(given))
 describe('tenants and limits', () => tenants(given))
 describe('the inspector', () => inspector(given))
+describe('pages without an answer', () => troubles(given))
+describe('the live tail', () => tail(given))
+describe('why', () => why(given))

@@ -58,8 +58,9 @@ async function serveBuilt(context: BrowserContext, folder: string) {
   )
 }
 
-export async function signIn(page: Page, credentials: string) {
+export async function signIn(page: Page, credentials: string, { keep = false } = {}) {
   await page.getByLabel('API key or user token').fill(credentials)
+  await page.getByLabel('Keep me signed in').setChecked(keep)
   await page.getByRole('button', { name: 'Sign in' }).click()
   await page.getByRole('navigation', { name: 'Pages' }).waitFor({ state: 'attached' })
 }

@@ -189,6 +189,6 @@ fn told(who: Somebody, act: Act) -> String {
 }
 
 /// One line beside those of the events; a signal, so without a number.
-fn tell(tenant: &str, text: &str) -> std::io::Result<()> {
+pub(super) fn tell(tenant: &str, text: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout().lock(), "{tenant:<16} {:<7} {text}", "~")
 }

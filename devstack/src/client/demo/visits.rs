@@ -27,6 +27,11 @@ const STATES: [&str; 3] = ["free", "busy", "on break"];
 /// Most people who can be there at a time.
 pub const MOST: usize = PEOPLE.len() * 3;
 
+/// The people of a business.
+pub(super) fn people_of(tenant: &str) -> &'static [&'static str] {
+    PEOPLE.iter().find(|(name, _)| *name == tenant).map_or(&["nobody"], |(_, people)| people)
+}
+
 /// One of the people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Somebody {

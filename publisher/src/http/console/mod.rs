@@ -2,9 +2,11 @@
 //!
 //! | module | question it answers |
 //! |---|---|
+//! | `code` | what does the code of a link look like? |
 //! | `files` | how do browsers get its files? |
 //! | [`session`] | `/v1/console/session`: who is signed in? |
 
+mod code;
 mod files;
 pub(super) mod session;
 

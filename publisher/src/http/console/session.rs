@@ -1,17 +1,28 @@
 //! `/v1/console/session`: who is signed in to the console?
 
-use crate::access::{Caller, TenantFault};
+use super::code;
+use crate::access::{Caller, TenantFault, session};
 use crate::http::openapi::shapes::ProblemDocument;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::Query;
 use crate::http::{App, no_entry};
-use axum::routing::get;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::Uri;
+use carillon_backplane::api_key::Fresh;
+use carillon_backplane::log::SessionFor;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::ToSchema;
+
+/// How long a session goes on.
+const LASTS: Duration = Duration::from_secs(12 * 3_600);
+/// How long a link works.
+const LINK: Duration = Duration::from_secs(15 * 60);
 
 /// Who is signed in, and what they may do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,8 +44,21 @@ pub(in crate::http) struct ConsoleSession {
     kept: bool,
 }
 
+/// A link that signs in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ConsoleLink {
+    /// For `Authorization` of `POST /v1/console/session`: it works once.
+    code: String,
+    /// The path of the console with the code, to be put behind the address that serves it.
+    path: String,
+    /// Seconds that it works for.
+    expires_in: u64,
+}
+
 pub(super) fn router() -> Router<Arc<App>> {
-    Router::new().route("/v1/console/session", get(read))
+    Router::new()
+        .route("/v1/console/session", get(read).post(begin).delete(end))
+        .route("/v1/console/links", post(link))
 }
 
 /// Who is signed in to the console.
@@ -54,9 +78,158 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 503, description = "`unavailable`, `log_busy`: whose the credentials are is not known", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(in crate::http) async fn read(caller: Caller, uri: Uri) -> Result<Json<ConsoleSession>, Problem> {
+pub(in crate::http) async fn read(
+    caller: Caller,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<ConsoleSession>, Problem> {
     Query::read(&uri, &[])?;
-    shown(&caller).map(Json)
+    let kept = !headers.contains_key(header::AUTHORIZATION) && !headers.contains_key("x-api-key");
+    Ok(Json(ConsoleSession { kept, ..shown(&caller)? }))
+}
+
+/// Begin a session of the console.
+///
+/// For twelve hours, or until the API key ends: the answer sets a cookie that stands for the key, beside the header `Carillon-Console`.
+/// Needs an API key with the scope `read` or `admin`, or, in `Authorization`, the code of a link, which works once. There is no body.
+#[utoipa::path(
+    post,
+    path = "/v1/console/session",
+    operation_id = "beginConsoleSession",
+    tag = "console",
+    responses(
+        (status = 201, description = "It has begun.", body = ConsoleSession),
+        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`code_invalid`: there is no such code, it was used, or it has ended; `credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope` (a user token, too)", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `log_busy`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(in crate::http) async fn begin(
+    State(app): State<Arc<App>>,
+    caller: Result<Caller, Problem>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Query::read(&uri, &[])?;
+    let code = code_of(&headers);
+    let caller = match &code {
+        Some(_) => None,
+        None => Some(caller?),
+    };
+    let whose = match (&caller, &code) {
+        (_, Some(code)) => SessionFor::Code(code),
+        (Some(caller @ Caller::Key(key)), _) => {
+            shown(caller)?;
+            SessionFor::Key(&key.id)
+        }
+        _ => {
+            let detail = "a session is for an API key; a user token is kept in memory by the page";
+            return Err(Problem::new(Code::MissingScope, detail));
+        }
+    };
+    let fresh = Fresh::make().map_err(|_| Problem::new(Code::Internal, "a session could not be made"))?;
+    app.health.check_writing()?;
+    let begun = app.log.begin_console_session((&fresh.id, &fresh.hash), whose, LASTS);
+    if !app.health.ask(begun).await? {
+        return Err(match code {
+            Some(_) => Problem::new(Code::CodeInvalid, "the code does not exist, was used or has ended"),
+            None => Problem::new(Code::CredentialsInvalid, "the API key of this request has ended"),
+        });
+    }
+    let key = app.health.ask(app.log.console_session(&fresh.id)).await?;
+    let key = key.ok_or_else(|| Problem::new(Code::CredentialsInvalid, "the API key has ended"))?;
+    tracing::info!(key = key.id, by_link = code.is_some(), "a session of the console begins");
+    let session = ConsoleSession { kept: true, ..shown(&Caller::Key(key))? };
+    let cookie = cookie(&headers, &fresh.text, LASTS.as_secs());
+    Ok((StatusCode::CREATED, [(header::SET_COOKIE, cookie)], Json(session)).into_response())
+}
+
+/// End the session of the console.
+///
+/// The one of the request's cookie, if there is one; it stops working within ten seconds.
+#[utoipa::path(
+    delete,
+    path = "/v1/console/session",
+    operation_id = "endConsoleSession",
+    tag = "console",
+    responses(
+        (status = 204, description = "There is none any more; the cookie is taken back."),
+        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `log_busy`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(in crate::http) async fn end(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Query::read(&uri, &[])?;
+    shown(&caller)?;
+    let id = session::of(&headers).and_then(|text| text.split('_').nth(1));
+    if let Some(id) = id {
+        app.health.check_writing()?;
+        app.health.ask(app.log.end_console_session(id)).await?;
+    }
+    let cookie = cookie(&headers, "", 0);
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+}
+
+/// Get a code for a link that signs in to the console.
+///
+/// `/console#code=…` begins a session of the API key of this request, once, within a quarter of an hour. Needs an API key with the scope
+/// `read` or `admin`. There is no body.
+#[utoipa::path(
+    post,
+    path = "/v1/console/links",
+    operation_id = "issueConsoleLink",
+    tag = "console",
+    responses(
+        (status = 201, description = "The code.", body = ConsoleLink),
+        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope` (a user token, too)", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `log_busy`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(in crate::http) async fn link(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<(StatusCode, Json<ConsoleLink>), Problem> {
+    Query::read(&uri, &[])?;
+    shown(&caller)?;
+    let Caller::Key(key) = &caller else {
+        return Err(Problem::new(Code::MissingScope, "a link signs in with an API key"));
+    };
+    let (code, hash) =
+        code::fresh().ok_or_else(|| Problem::new(Code::Internal, "a code could not be made"))?;
+    app.health.check_writing()?;
+    if !app.health.ask(app.log.issue_console_code(&hash, &key.id, LINK)).await? {
+        return Err(Problem::new(Code::CredentialsInvalid, "the API key of this request has ended"));
+    }
+    let link = ConsoleLink { path: format!("/console#code={code}"), code, expires_in: LINK.as_secs() };
+    Ok((StatusCode::CREATED, Json(link)))
+}
+
+/// The code that `Authorization` brings instead of credentials.
+fn code_of(headers: &HeaderMap) -> Option<[u8; 32]> {
+    code::read(headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?.1.trim())
+}
+
+/// The cookie is for this site's own requests alone, and for no script. A balancer that speaks HTTPS says so.
+fn cookie(headers: &HeaderMap, text: &str, seconds: u64) -> HeaderValue {
+    let is_secure = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+    let secure = if is_secure { "; Secure" } else { "" };
+    let name = session::COOKIE;
+    let line = format!("{name}={text}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    HeaderValue::from_str(&line).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// Who it is; refused is whoever could look at nothing.

@@ -2,7 +2,7 @@
 //!
 //! A key's text is shown once, by the request that made it; of its secret only a hash is stored.
 
-mod shapes;
+pub(crate) mod shapes;
 
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
@@ -28,15 +28,15 @@ use std::sync::Arc;
 /// Keys on a page when the request does not say.
 const DEFAULT_LIMIT: usize = 50;
 /// Most keys that work, of one tenant or for all.
-const MOST: u32 = 1_000;
+pub(crate) const MOST: u32 = 1_000;
 /// Longest name of a key, in bytes.
 const NAME_BYTES: usize = 128;
 /// What a key can be good for.
 const SCOPES: [&str; 3] = ["publish", "read", "admin"];
 /// For how long a key that is replaced goes on where the request does not say, in seconds.
-const OVERLAP: u64 = 24 * 60 * 60;
+pub(crate) const OVERLAP: u64 = 24 * 60 * 60;
 /// For how long at most.
-const MOST_OVERLAP: u64 = 30 * 24 * 60 * 60;
+pub(crate) const MOST_OVERLAP: u64 = 30 * 24 * 60 * 60;
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()

@@ -45,7 +45,7 @@ pub(in crate::http) struct RotationBody {
 
 /// An API key, without what proves it.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ApiKeyShown {
+pub(crate) struct ApiKeyShown {
     /// The part between `crln_` and the next underscore.
     id: String,
     /// What it is called.
@@ -74,11 +74,11 @@ pub(in crate::http) struct ApiKeyShown {
 
 /// A key that was made.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ApiKeyMade {
+pub(crate) struct ApiKeyMade {
     #[serde(flatten)]
-    pub(super) shown: ApiKeyShown,
+    pub(crate) shown: ApiKeyShown,
     /// The key. It is in no other answer, and cannot be read back.
-    pub(super) key: String,
+    pub(crate) key: String,
 }
 
 /// A page of keys.
@@ -90,7 +90,8 @@ pub(in crate::http) struct ApiKeyPage {
     pub(super) next: Option<String>,
 }
 
-pub(super) fn shown(owner: &Owner, key: KeyEntry) -> ApiKeyShown {
+/// As it is shown, here and by the command.
+pub(crate) fn shown(owner: &Owner, key: KeyEntry) -> ApiKeyShown {
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
     ApiKeyShown {
         id: key.id,

@@ -116,7 +116,11 @@ pub(in crate::http) async fn retry(
     let (tenant, (id, seq), members) = with_body(&app, &caller, request, place).await?;
     nothing(&members)?;
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
-    if !app.health.ask(app.log.retry_webhook_delivery(&tenant, id.as_str(), seq)).await? {
+    if !app
+        .health
+        .ask(app.log.acting(&caller.name()).retry_webhook_delivery(&tenant, id.as_str(), seq))
+        .await?
+    {
         let detail = "the webhook has no failed delivery of this event";
         return Err(Problem::new(Code::NotFound, detail));
     }

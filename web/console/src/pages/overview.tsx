@@ -67,8 +67,8 @@ function Numbers({ now, past, tenant }: { now: Now; past: readonly Sample[]; ten
           value={compact(now.connections)}
           under={tenant === null ? `${number(now.nodes.length)} gateways` : `${number(now.subscriptions)} subscriptions`}
         />
-        <Figure name="Published" value={rate(published)} unit="/s" under="events into the log" />
-        <Figure name="Delivered" value={rate(now.deliveries_per_second)} unit="/s" under="frames to connections" />
+        <Figure name="Published" value={rate(published)} unit="/s" under="events into the log" to="/tail" />
+        <Figure name="Delivered" value={rate(now.deliveries_per_second)} unit="/s" under="frames to connections" to="/tail" />
         {latency !== undefined && (
           <Figure
             name="Commit to socket"

@@ -77,6 +77,8 @@ export function words({ code, detail, status }: Problem): Words {
       return { title: 'These credentials may not do this', text: detail }
     case 'tenant_forbidden':
       return { title: 'This is not your tenant', text: 'These credentials are not for the tenant that is named.' }
+    case 'tenant_suspended':
+      return { title: 'This tenant is suspended', text: 'Whoever runs the installation has stopped it, and can let it go on.' }
     case 'unknown_tenant':
       return { title: 'There is no such tenant', text: detail }
     case 'not_found':
@@ -87,7 +89,16 @@ export function words({ code, detail, status }: Problem): Words {
 }
 
 /** Why there is nothing, and what can be done. */
-export function Trouble({ problem, retry }: { problem: Problem; retry?: (() => void) | undefined }) {
+export function Trouble({
+  problem,
+  retry,
+  isBusy = false,
+}: {
+  problem: Problem
+  retry?: (() => void) | undefined
+  /** It is tried again now. */
+  isBusy?: boolean
+}) {
   const { title, text } = words(problem)
   return (
     <div className="state trouble" role="alert" data-code={problem.code}>
@@ -104,7 +115,7 @@ export function Trouble({ problem, retry }: { problem: Problem; retry?: (() => v
         </ul>
       )}
       {retry && (
-        <button type="button" onClick={retry}>
+        <button type="button" onClick={retry} aria-busy={isBusy}>
           <Icon name="retry" /> Try again
         </button>
       )}
@@ -145,7 +156,11 @@ export function Answer<Value>({
   children: (value: Value) => ReactNode
 }) {
   if (of.value === undefined)
-    return of.problem && !of.isLoading ? <Trouble problem={of.problem} retry={of.reload} /> : <Loading {...(what && { what })} />
+    return of.problem ? (
+      <Trouble problem={of.problem} retry={of.reload} isBusy={of.isLoading} />
+    ) : (
+      <Loading {...(what && { what })} />
+    )
   return (
     <>
       {of.problem && <Stale problem={of.problem} retry={of.reload} />}

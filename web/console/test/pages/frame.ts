@@ -6,6 +6,14 @@ import type { Given } from '../console.test.js'
 import { lookAt, signIn, visit } from '../visit.js'
 
 export function frame(given: Given) {
+  const post = async (path: string, body: object | undefined) => {
+    const { lb, api_key } = given.stack
+    const headers = { authorization: `Bearer ${api_key}`, ...(body && { 'content-type': 'application/json' }) }
+    const answer = await fetch(lb + path, { method: 'POST', headers, ...(body && { body: JSON.stringify(body) }) })
+    expect(answer.status).toBe(201)
+    return answer.json()
+  }
+
   test('is served with a strict policy, nothing is inline, and its files are kept by their names', async () => {
     const { lb } = given.stack
     const page = await fetch(`${lb}/console`)
@@ -61,6 +69,62 @@ export function frame(given: Given) {
     await page.getByRole('button', { name: 'Sign in' }).waitFor()
     expect(there.faults).toEqual([])
     await there.close()
+  })
+
+  test('keeps a session of a key in a cookie that no script reads, hears events with it, and ends with the key', async () => {
+    const { browser, stack } = given
+    const key = (await post('/v1/api-keys?tenant=frame', { scopes: ['read'] })) as { id: string; key: string }
+    const there = await visit(browser, stack, '/tail?tenant=frame', null)
+    const { page, context } = there
+    await signIn(page, key.key, { keep: true })
+    await page.getByText('Connected', { exact: true }).waitFor()
+    await page.getByText('Read-only').waitFor()
+    const [cookie] = await context.cookies()
+    expect(cookie).toMatchObject({ name: 'carillon_console', httpOnly: true, sameSite: 'Strict' })
+    const held = await page.evaluate(() =>
+      JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, location.href]),
+    )
+    expect(held).not.toContain('crln_')
+    // Not the key itself, which is good for longer.
+    expect(key.key).not.toContain(cookie?.value.split('_').at(-1))
+    await page.reload()
+    await page.getByText('Connected', { exact: true }).waitFor()
+    await post('/v1/events', { tenant: 'frame', type: 'kept.session', channel: 'kept' })
+    await page.getByRole('listbox').getByText('kept.session').waitFor()
+    // What another page or a form makes the browser send has the cookie and not the header.
+    const status = (headers: Record<string, string>) =>
+      fetch(`${stack.lb}/v1/stats`, { headers: { cookie: `carillon_console=${cookie?.value}`, ...headers } }).then(
+        (answer) => answer.status,
+      )
+    expect(await status({})).toBe(401)
+    expect(await status({ 'carillon-console': '1', 'sec-fetch-site': 'cross-site' })).toBe(401)
+    expect(await status({ 'carillon-console': '1' })).toBe(200)
+    await fetch(`${stack.lb}/v1/api-keys/${key.id}?tenant=frame`, {
+      method: 'DELETE',
+      headers: { authorization: `Bearer ${stack.api_key}` },
+    })
+    await page.goto(`${stack.lb}/console?tenant=frame`)
+    await page.getByRole('button', { name: 'Sign in' }).waitFor({ timeout: 20_000 })
+    expect(await status({ 'carillon-console': '1' })).toBe(401)
+    await there.close()
+  }, 60_000)
+
+  test('a link signs in once, and its code is gone from the address', async () => {
+    const { browser, stack } = given
+    const { path } = (await post('/v1/console/links', undefined)) as { path: string }
+    const address = path.replace('/console', '')
+    const there = await visit(browser, stack, address, null)
+    await there.page.getByRole('heading', { name: 'Overview' }).waitFor()
+    expect(there.page.url()).not.toContain('code')
+    const other = await visit(browser, stack, address, null)
+    await other.page.getByText('This link works once').waitFor()
+    await lookAt(other, 'link-used')
+    expect([...there.faults, ...other.faults]).toEqual([])
+    await there.page.getByRole('button', { name: 'Sign out' }).click()
+    await there.page.getByRole('button', { name: 'Sign in' }).waitFor()
+    expect(await there.context.cookies()).toEqual([])
+    await there.close()
+    await other.close()
   })
 
   test("an administrator's token sees its tenant and no other; who is none is told why", async () => {

@@ -74,6 +74,8 @@ export function notices(given: Given) {
         body: JSON.stringify(body),
       })
     expect((await post('/v1/notices', { title: 'The lift is out of order', audience: { users: ['mila'] } })).status).toBe(201)
+    const long = { title: `Long${'x'.repeat(240)}`, body: 'y'.repeat(4_000), audience: { tenant: true, roles: ['z'.repeat(60)] } }
+    expect((await post('/v1/notices', long)).status).toBe(201)
     const key = await post('/v1/api-keys', { name: 'looks only', scopes: ['read'] })
     const made = (await key.json()) as { key: string }
     expect(key.status, JSON.stringify(made)).toBe(201)
@@ -81,6 +83,9 @@ export function notices(given: Given) {
     await there.page.getByRole('list', { name: 'Notices' }).getByText('The lift is out of order').click()
     await there.page.getByRole('heading', { name: 'The lift is out of order' }).waitFor()
     expect(await there.page.getByRole('button', { name: 'Write a notice' }).isDisabled()).toBe(true)
+    await there.page.getByRole('list', { name: 'Notices' }).getByText('Longx').click()
+    await there.page.getByText('everybody of the tenant').waitFor()
+    await lookAt(there, 'notices-long')
     expect(there.faults).toEqual([])
     await there.close()
   })

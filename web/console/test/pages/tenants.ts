@@ -2,6 +2,7 @@
 
 import { token } from '@carillon/server'
 import { expect, test } from 'vitest'
+import { until } from '../../../testing/stack.js'
 import type { Given } from '../console.test.js'
 import { rest } from '../rest.js'
 import { lookAt, visit } from '../visit.js'
@@ -55,6 +56,25 @@ export function tenants(given: Given) {
     expect(await secret.textContent()).not.toBe(first)
     await page.getByText('signs, too').waitFor()
     await lookAt(there, 'tenants-secret')
+    expect(there.faults).toEqual([])
+    await there.close()
+  })
+
+  test('suspends a tenant after a question, and lets it go on', async () => {
+    const { browser, stack } = given
+    const made = await rest(stack, 'POST', '/v1/api-keys?tenant=suspended', { scopes: ['read'] })
+    const reads = async () => (await rest(stack, 'GET', '/v1/events', undefined, made.body.key)).status
+    expect(await reads()).toBe(200)
+    const there = await visit(browser, stack, '/tenants?tenant=suspended')
+    const { page } = there
+    await page.getByRole('button', { name: 'Suspend', exact: true }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Suspend suspended' }).click()
+    await page.getByText('Its connections are closed').waitFor()
+    await until('its key is refused', async () => (await reads()) === 403)
+    await lookAt(there, 'tenants-suspended')
+    await page.getByRole('button', { name: 'Let it go on' }).click()
+    await page.getByText('Not suspended').waitFor()
+    await until('its key is taken again', async () => (await reads()) === 200)
     expect(there.faults).toEqual([])
     await there.close()
   })

@@ -3,6 +3,7 @@
 import { ago, dateTime, number } from '../../format.js'
 import type { Many } from '../../many.js'
 import type { Act } from '../../parts/act.js'
+import { More } from '../../parts/more.js'
 import { Panel } from '../../parts/page.js'
 import { Answer, Empty } from '../../parts/states.js'
 import { Table } from '../../parts/table.js'
@@ -55,6 +56,7 @@ export function KeptOut({ of, user, act }: { of: Many<Revocation>; user?: string
           )
         }}
       </Answer>
+      <More of={of} what="entries" />
     </Panel>
   )
 }

@@ -11,6 +11,7 @@ import { useChosenTenant } from '../../tenant.js'
 import { Application } from './application.js'
 import { LimitsForm } from './limits.js'
 import { type Settings, settings, use } from './shapes.js'
+import { Suspension } from './suspension.js'
 import './tenants.css'
 import { Usage } from './usage.js'
 
@@ -32,6 +33,7 @@ export default function Tenants() {
               <div className="columns">
                 <LimitsForm of={of} changed={setLatest} />
                 <Application of={of} changed={setLatest} />
+                <Suspension of={of} changed={setLatest} />
               </div>
             )
           }}

@@ -6,15 +6,14 @@ import { Field, faultOf } from '../../parts/fields.js'
 import { Outcome } from '../../parts/outcome.js'
 import { Panel } from '../../parts/page.js'
 import { Link } from '../../route.js'
-import { useSession } from '../../session.js'
 import { type Limit, type Limits, limits, type Settings, set } from './shapes.js'
+import { useIsOperator } from './use-operator.js'
 
 const textsOf = (of: Limits | undefined) =>
   Object.fromEntries(limits.map(([name]) => [name, of?.[name] ? `${of[name]}` : ''])) as Record<Limit, string>
 
 export function LimitsForm({ of, changed }: { of: Settings; changed: (settings: Settings) => void }) {
-  const now = useSession()
-  const isOperator = now.status === 'in' && now.who.kind === 'key' && now.who.tenant === null
+  const isOperator = useIsOperator()
   const [texts, setTexts] = useState(textsOf(of.limits))
   const act = useAct()
   const before = textsOf(of.limits)

@@ -18,6 +18,7 @@ export interface Settings {
   readonly authorize_secret?: string
   readonly authorize_secret_before_until?: string
   readonly limits?: Limits
+  readonly suspended?: boolean
 }
 
 export interface Use {

@@ -1,1 +1,0 @@
-import{T as e,o as t}from"./index-DbGtY1Td.js";import{t as n}from"./more-DQcXzf1R.js";import{a as r}from"./page-BBMYgXgk.js";var i=e();function a(e,a){return function(){return t(`admin`)?(0,i.jsx)(a,{}):(0,i.jsx)(r,{title:e,children:(0,i.jsx)(n,{what:e})})}}export{a as t};
