@@ -111,7 +111,7 @@ rust_client() (
 
 # Its own exit code passes over warnings.
 redocly_finds_nothing() {
-    redocly lint --format=json openapi.json 2>/dev/null >redocly.json
+    redocly lint --skip-rule=no-ambiguous-paths --format=json openapi.json 2>/dev/null >redocly.json
     cat redocly.json
     node -e 'const { totals } = JSON.parse(require("fs").readFileSync("redocly.json")); process.exit(totals.errors + totals.warnings)'
 }

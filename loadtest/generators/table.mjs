@@ -21,7 +21,7 @@ const GENERATORS = [
   ['progenitor', 'Rust', crate('progenitor'), `reads OpenAPI 3.0 only (\`openapi-down-convert\` ${npm['@apiture/openapi-down-convert']} makes it of ours), no other JSON than \`application/json\`, which the CloudEvents' paths take, too, and one shape of refusals: [what is changed for it](../loadtest/generators/progenitor.mjs)`],
 ]
 const JUDGES = [
-  ['redocly lint', npm['@redocly/cli'], 'its recommended rules'],
+  ['redocly lint', npm['@redocly/cli'], 'its recommended rules but `no-ambiguous-paths`, which takes `/v1/inbox/follows/{channel}` for `/v1/inbox/{seq}/read`, although `seq` is a number'],
   ['spectral', npm['@stoplight/spectral-cli'], '`spectral:oas`, down to hints'],
   ['schemathesis', pip.schemathesis, 'no request that the document allows is refused, no answer is undocumented. It does not choose cursors, and keys and ids do not come twice'],
   ['@asyncapi/parser', npm['@asyncapi/parser'], '`/asyncapi.json`, without a diagnostic'],

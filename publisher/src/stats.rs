@@ -36,6 +36,7 @@ struct Known {
 pub struct Stats {
     /// Whose numbers these are; left out: everybody's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub tenant: Option<String>,
     /// Open connections; null: nothing is known yet.
     pub connections: Option<u64>,

@@ -38,6 +38,7 @@ pub(super) struct ActivityEntry {
     user: String,
     /// On which device; left out where the client gave none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     device: Option<String>,
     /// On which connection.
     connection: String,

@@ -93,6 +93,7 @@ pub(super) struct AnalyticsPage {
     more_people: bool,
     /// The same of as long a time before; with `compare=previous`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     previous: Option<PreviousTotal>,
     /// The keys with most events first; hours and days in their order, those without events too.
     rows: Vec<AnalyticsRow>,
@@ -123,9 +124,11 @@ pub(super) struct AnalyticsRow {
     count: u64,
     /// Different actors of the hour or day.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     people: Option<u64>,
     /// Events of the same key in the time before, of the same place in it; with `compare=previous`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     previous: Option<u64>,
 }
 

@@ -56,6 +56,7 @@ struct ConnectionEntry {
     behind: Option<Seq>,
     /// From which address (IPv6: /64); left out where that is not kept.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     address: Option<String>,
 }
 

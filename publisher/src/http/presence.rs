@@ -39,7 +39,7 @@ pub(super) struct PresentMember {
     since: u64,
     /// What they say about themselves: any JSON; left out where they say nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     meta: Option<Box<RawValue>>,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct PresentPlace {
     since: u64,
     /// What they say about themselves there: any JSON; left out where they say nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     meta: Option<Box<RawValue>>,
 }
 

@@ -70,12 +70,15 @@ pub(super) struct TenantSettings {
     authorize_url: Option<String>,
     /// What questions are signed with (Standard Webhooks): only in the answer to the request that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     authorize_secret: Option<String>,
     /// Until when the secret before signs, too; left out when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     authorize_secret_before_until: Option<String>,
     /// How much it may have and do; left out: without limits.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     limits: Option<LimitsBody>,
     /// True while it is suspended; else left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -16,9 +16,11 @@ pub struct WebsocketHealth {
     pub nodes: Option<Nodes>,
     /// Open connections of all of them; only for an API key for all tenants that names none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub connections: Option<u64>,
     /// Each of them; as `connections`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub gateways: Option<Vec<GatewayNumbers>>,
     /// Redis, as this publisher sees it.
     pub redis: RedisNumbers,

@@ -19,21 +19,25 @@ pub(in crate::http) struct InboxItem {
     r#type: String,
     title: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     body: Option<String>,
     /// In which language title and body are, if its type has texts in yours.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     locale: Option<String>,
     /// Where a click leads: a URL or a path.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     action: Option<String>,
     /// What the application put there; else its event's data, if that has at most 8 KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[schema(value_type = Option<serde_json::Value>, nullable = false)]
     data: Option<Box<RawValue>>,
     #[schema(value_type = Priority)]
     priority: String,
     /// Who did it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     actor: Option<String>,
     /// When it happened.
     time: String,
@@ -46,15 +50,20 @@ pub(in crate::http) struct InboxItem {
     requires_ack: bool,
     /// When this person did.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     acked_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     group: Option<String>,
     /// With a group: how many of it this view has, at most 500.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     snoozed_until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     expires_at: Option<String>,
 }
 
@@ -98,7 +107,7 @@ pub(in crate::http) struct InboxSummary {
     unseen: u64,
     /// There when there are more than that.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(value_type = Option<bool>)]
+    #[schema(value_type = Option<bool>, nullable = false)]
     more: bool,
 }
 
@@ -129,6 +138,7 @@ pub(in crate::http) struct InboxMarked {
     pub(super) summary: InboxSummary,
     /// Of what is done to all: up to where it holds now. Never backwards, never beyond the newest event.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) up_to: Option<u64>,
 }
 
@@ -160,8 +170,10 @@ pub(in crate::http) struct NoticeStatus {
     pub(super) time: String,
     pub(super) requires_ack: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) retracted_at: Option<String>,
     /// People it is for, as far as they are known.
     pub(super) audience: u64,
@@ -175,9 +187,11 @@ pub(in crate::http) struct NoticeStatus {
     pub(super) acked: u64,
     /// Those who have not taken note: without `list`, or with `list=not_acked`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) not_acked: Option<Vec<NoticePerson>>,
     /// With another `list`: those who were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) people: Option<Vec<NoticePerson>>,
     /// For `after`: the next page. Null on the last one.
     pub(super) next: Option<String>,
@@ -224,6 +238,7 @@ pub(in crate::http) struct NoticePerson {
     seen: bool,
     read: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     acked_at: Option<String>,
 }
 

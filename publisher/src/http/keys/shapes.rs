@@ -27,7 +27,7 @@ pub(in crate::http) struct ApiKeyBody {
 #[expect(dead_code, reason = "it describes a body for utoipa")]
 pub(in crate::http) struct ApiKeyChange {
     /// What you call it.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, nullable = false)]
     name: Option<String>,
     /// When it ends; null: never.
     #[schema(format = DateTime)]

@@ -8,11 +8,14 @@
 
 use super::header_grammar;
 use carillon_protocol::limits;
+use carillon_protocol::notice::GROUP_BYTES;
 use serde_json::{Value, json};
 
 /// The longest name of a connection, and of a gateway.
 const CONNECTION_BYTES: usize = 108;
 const NODE_BYTES: usize = 64;
+/// The longest text that records of changes are chosen by.
+const AUDITED_BYTES: usize = 400;
 
 /// The keywords of the property or parameter of this name; `None` for one that any text, or no text, is right for.
 pub(super) fn of(name: &str) -> Option<Value> {
@@ -28,7 +31,9 @@ pub(super) fn of(name: &str) -> Option<Value> {
         "channel" => a_channel(),
         "channels" => json!({"items": a_channel()}),
         "users" | "roles" => json!({"items": pattern(limits::USER_BYTES, text(limits::USER_BYTES))}),
-        "time" | "from" | "to" => json!({"type": "string", "format": "date-time", "pattern": time()}),
+        "time" | "from" | "to" | "at" | "expires_at" => {
+            json!({"type": "string", "format": "date-time", "pattern": time()})
+        }
         "webhook" => {
             pattern(limits::WEBHOOK_BYTES, format!("^[A-Za-z0-9_.-]{{1,{}}}$", limits::WEBHOOK_BYTES))
         }
@@ -37,6 +42,10 @@ pub(super) fn of(name: &str) -> Option<Value> {
         "node" => pattern(NODE_BYTES, text(NODE_BYTES)),
         "specversion" => json!({"enum": ["1.0"]}),
         "order" => json!({"enum": ["desc", "asc"]}),
+        "title" => json!({"pattern": a_line()}),
+        "action" => json!({"pattern": r"^[^\u0000-\u001F\u007F-\u009F]+$"}),
+        "group" => pattern(GROUP_BYTES, text(GROUP_BYTES)),
+        "template" => pattern(limits::ATTRIBUTE_BYTES, text(limits::ATTRIBUTE_BYTES)),
         "data_base64" => json!({"pattern": base64()}),
         "Idempotency-Key" => {
             pattern(limits::IDEMPOTENCY_KEY_BYTES, format!("^[!-~]{{1,{}}}$", limits::IDEMPOTENCY_KEY_BYTES))
@@ -44,6 +53,32 @@ pub(super) fn of(name: &str) -> Option<Value> {
         _ => return header_grammar::of(name),
     };
     Some(name)
+}
+
+/// The type of an event, as it is named where types are described: no beginning of several.
+pub(super) fn event_type() -> Value {
+    let longest = limits::ATTRIBUTE_BYTES;
+    pattern(longest, word(longest).replace("[!-~", "[!-)+-~").replace("[^", "[^*"))
+}
+
+/// What the records of changes are chosen by.
+pub(super) fn audited() -> Value {
+    pattern(AUDITED_BYTES, text(AUDITED_BYTES))
+}
+
+/// What a webhook's messages are signed with: base64 of 24 to 64 bytes.
+pub(super) fn signing_secret() -> String {
+    let any = "[A-Za-z0-9+/]";
+    format!(
+        "^whsec_(?:{any}{{4}}){{8,20}}(?:{any}{{2}}[AEIMQUYcgkosw048]=|{any}[AQgw]==|(?:{any}{{4}})?{any}[AQgw]==)?$"
+    )
+}
+
+/// One line that is not empty.
+fn a_line() -> String {
+    let (control, white) =
+        (r"\u0000-\u001F\u007F-\u009F", r"\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000");
+    format!(r"^[^{control}]*[^\u0000-\u0020\u007F-\u00A0{white}][^{control}]*$")
 }
 
 /// The name of something that somebody did.

@@ -9,34 +9,21 @@ use carillon_platform::outbound::target::URL_BYTES;
 use carillon_protocol::limits;
 use serde_json::{Map, Value, json};
 
-/// Shapes of requests: their fields have patterns. An answer's have none, so that no client refuses what is in a log.
-const REQUESTS: [&str; 2] = ["PlainEvent", "CloudEvent"];
-/// Null on the last page, in every list.
-const PAGED: &str = "next";
-/// The shapes in which null has a meaning for other properties, too.
-const WITH_NULL: [&str; 21] = [
-    "AnalyticsHealth",
-    "AnalyticsRow",
-    "EventPage",
-    "EventsHealth",
-    "InboxPage",
-    "LogNumbers",
-    "NoticeEscalation",
-    "NoticeStatus",
-    "PreferenceDefaultsShown",
-    "PreferenceTest",
-    "PreferencesShown",
-    "Preview",
-    "RedisNumbers",
-    "SaidShown",
-    "SnoozeBody",
-    "TenantSettings",
-    "TenantSettingsBody",
-    "WebhookAttempt",
-    "WebhookDeliveries",
-    "WebhookTest",
-    "WebsocketHealth",
-];
+/// Shapes of events that are published: their fields have patterns. An answer's have none, so that no client refuses what is in a log.
+const PUBLISHED: [&str; 4] = ["CloudEvent", "NoticeBody", "Notify", "PlainEvent"];
+/// Other parts of requests whose names do not end as those of bodies do.
+const PARTS: [&str; 2] = ["EscalationStep", "NoticeAudience"];
+/// Bodies in which null is not the same as nothing.
+const WITH_NULL: [&str; 3] = ["ApiKeyChange", "SnoozeBody", "TenantSettingsBody"];
+/// Answers that describe JSON which is written elsewhere: what is not there is left out.
+const WITHOUT_NULL: [&str; 3] = ["FaultDocument", "ProblemDocument", "StoredEvent"];
+
+/// Whether null is not a value of a shape's properties. An answer's property is null where Rust has nothing, unless its field says
+/// `nullable = false`, because it is left out then.
+fn has_no_null(shape: &str) -> bool {
+    let is_request = shape.ends_with("Body") || shape.ends_with("Change") || PARTS.contains(&shape);
+    (is_request && !WITH_NULL.contains(&shape)) || WITHOUT_NULL.contains(&shape)
+}
 
 /// Makes it say so.
 pub(super) fn refine(document: &mut Value) {
@@ -66,9 +53,24 @@ pub(super) fn refine(document: &mut Value) {
                 "state" if path == "/v1/events/{id}/deliveries" => {
                     parameter["schema"]["enum"] = json!(["unacked", "undelivered"]);
                 }
+                "state" if path.starts_with("/v1/webhooks/") => {
+                    parameter["schema"]["enum"] = json!(["retrying", "parked"]);
+                }
+                "filter" => parameter["schema"]["enum"] = json!(["unread", "archived", "snoozed", "all"]),
+                "list" => {
+                    parameter["schema"]["enum"] =
+                        json!(["not_acked", "acked", "seen", "delivered", "not_delivered"]);
+                }
+                "type" if of_types => parameter["schema"] = grammar::event_type(),
+                "actor" | "action" | "target" if path == "/v1/audit" => {
+                    parameter["schema"] = grammar::audited()
+                }
                 "by" if path == "/v1/analytics" => {
                     parameter["schema"]["enum"] =
                         json!(["type", "source", "actor", "priority", "hour", "day"]);
+                    // oapi-codegen names a constant after each value, and `Priority` is a shape.
+                    parameter["schema"]["x-enum-varnames"] =
+                        json!(["ByType", "BySource", "ByActor", "ByPriority", "ByHour", "ByDay"]);
                 }
                 "priority" => {
                     parameter["schema"]["enum"] = json!(["low", "normal", "high", "urgent", "critical"]);
@@ -100,9 +102,9 @@ pub(super) fn refine(document: &mut Value) {
     }
     for (name, shape) in members(document, "/components/schemas") {
         for (property, schema) in members(shape, "/properties") {
-            if REQUESTS.contains(&name.as_str()) {
+            if PUBLISHED.contains(&name.as_str()) {
                 restrict(property, schema);
-            } else if property != PAGED && !WITH_NULL.contains(&name.as_str()) {
+            } else if has_no_null(name) {
                 without_null(schema);
             }
         }
@@ -117,17 +119,31 @@ pub(super) fn refine(document: &mut Value) {
                 shape["additionalProperties"] = true.into();
                 between_fields(shape, cloud_event(known));
             }
-            "Notify" | "EscalationStep" | "NoticeBody" | "NoticeAudience" | "UpToBody" | "SnoozeBody" => {
+            "Notify" | "NoticeBody" => {
+                shape["additionalProperties"] = false.into();
+                between_fields(shape, notice());
+            }
+            "NoticeAudience" => {
+                shape["additionalProperties"] = false.into();
+                ["channels", "roles", "users"]
+                    .into_iter()
+                    .for_each(|name| restrict(name, &mut shape["properties"][name]));
+            }
+            "EscalationStep" | "UpToBody" | "SnoozeBody" | "LimitsBody" => {
                 shape["additionalProperties"] = false.into();
             }
             "ChannelRuleBody" => {
                 members(shape, "/properties").for_each(|(_, schema)| without_null(schema));
                 shape["additionalProperties"] = false.into();
             }
-            "EventTypeBody" | "PreviewBody" | "PreferencesBody" => {
+            "EventTypeBody" | "PreviewBody" | "PreferencesBody" | "PreferenceDefaultsBody" => {
                 shape["additionalProperties"] = false.into();
             }
-            "WebhookBody" | "ReplayBody" | "RotateBody" => shape["additionalProperties"] = false.into(),
+            "WebhookBody" | "RotateBody" => {
+                shape["additionalProperties"] = false.into();
+                shape["properties"]["secret"]["pattern"] = grammar::signing_secret().into();
+            }
+            "ReplayBody" => shape["additionalProperties"] = false.into(),
             "TenantSettingsBody" => {
                 without_null(&mut shape["properties"]["rotate_authorize_secret"]);
                 shape["properties"]["authorize_url"]["maxLength"] = URL_BYTES.into();
@@ -196,6 +212,23 @@ fn cloud_event(known: Map<String, Value>) -> Value {
         "propertyNames": {"pattern": format!("^(?:[a-z0-9]{{1,20}}|{})$", names.join("|"))},
         "properties": known,
         "additionalProperties": {"type": ["string", "number", "boolean"]},
+    })
+}
+
+fn notice() -> Value {
+    let undelivered = json!({"properties": {"who": {"const": "not_delivered"}}, "required": ["who"]});
+    json!({
+        "$comment": "Text, or what templates fill it with; who is told that nobody took note has asked for that.",
+        "allOf": [
+            {"anyOf": [
+                {"properties": {"template": false, "vars": false}, "required": ["title"]},
+                {"properties": {"title": false, "body": false}},
+            ]},
+            {"anyOf": [
+                {"properties": {"requires_ack": {"const": true}}},
+                {"properties": {"escalate": {"items": undelivered}}},
+            ]},
+        ],
     })
 }
 

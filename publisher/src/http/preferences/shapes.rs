@@ -24,9 +24,24 @@ pub(in crate::http) struct PreferencesBody {
     types: Option<BTreeMap<String, MeansShown>>,
     /// When it is quiet.
     quiet_hours: Option<QuietHoursShown>,
-    /// It is quiet until then: an RFC 3339 time. Not for a tenant's defaults.
-    #[schema(value_type = Option<String>)]
+    /// It is quiet until then: an RFC 3339 time.
+    #[schema(value_type = Option<String>, format = DateTime)]
     do_not_disturb_until: Option<String>,
+    /// The language of what they read, such as `de-CH`.
+    #[schema(max_length = 35)]
+    locale: Option<String>,
+}
+
+/// What a tenant says for whoever has said nothing: all of it; what is left out is not said.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes a body for utoipa")]
+pub(in crate::http) struct PreferenceDefaultsBody {
+    /// By type of event: exact, or a beginning and a `*`, at most 100. The one that says more about a type counts, for each means
+    /// by itself.
+    #[schema(value_type = Option<Object>)]
+    types: Option<BTreeMap<String, MeansShown>>,
+    /// When it is quiet.
+    quiet_hours: Option<QuietHoursShown>,
     /// The language of what they read, such as `de-CH`.
     #[schema(max_length = 35)]
     locale: Option<String>,
@@ -37,11 +52,11 @@ pub(in crate::http) struct PreferencesBody {
 pub(in crate::http) struct QuietHoursShown {
     /// The IANA time zone by whose clocks. Left out: the tenant's, else UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, nullable = false)]
     zone: Option<String>,
     /// Parts of a week, at most 32. Left out: the tenant's; empty: never.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 32)]
+    #[schema(max_items = 32, nullable = false)]
     ranges: Option<Vec<RangeShown>>,
 }
 

@@ -1,6 +1,6 @@
 //! How does somebody say what they want?
 
-use super::shapes::{PreferenceDefaultsShown, PreferencesBody, PreferencesShown};
+use super::shapes::{PreferenceDefaultsBody, PreferenceDefaultsShown, PreferencesBody, PreferencesShown};
 use super::{administered, read, reader, settings, whose};
 use crate::access::Caller;
 use crate::event::Fault;
@@ -74,7 +74,7 @@ pub(in crate::http) async fn own(
     operation_id = "putPreferenceDefaults",
     tag = "preferences",
     params(("tenant" = Option<String>, Query, description = "Required with credentials for several tenants.")),
-    request_body(content = PreferencesBody, description = "Without `do_not_disturb_until`. At most 1 MiB, no content-encoding, no member twice in one object."),
+    request_body(content = PreferenceDefaultsBody, description = "At most 1 MiB, no content-encoding, no member twice in one object."),
     responses(
         (status = 200, description = "They hold.", body = PreferenceDefaultsShown),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),

@@ -70,6 +70,7 @@ pub(in crate::http) struct ChannelRule {
     /// True when this release cannot read the stored rule, as when a newer one wrote it: then it gives nobody anything, and the
     /// other fields say that. Left out otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) unreadable: Option<bool>,
 }
 
@@ -87,9 +88,11 @@ pub(in crate::http) struct ChannelRuleTest {
     pub(super) channel: String,
     /// The pattern of the rule that decides; left out when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) pattern: Option<String>,
     /// Whose rule it is: `tenant` or `defaults`; left out when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) source: Option<&'static str>,
     /// Whether they may get its events.
     pub(super) subscribe: ChannelVerdict,

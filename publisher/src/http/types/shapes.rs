@@ -43,9 +43,11 @@ pub(in crate::http) struct EventTypeBody {
 pub(in crate::http) struct TextsShown {
     /// One line.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     title: Option<String>,
     /// More of it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     body: Option<String>,
 }
 
@@ -54,15 +56,19 @@ pub(in crate::http) struct TextsShown {
 pub(in crate::http) struct MeansShown {
     /// It is in the inbox and counted.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     inbox: Option<bool>,
     /// A page shows it as it happens.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     toast: Option<bool>,
     /// The browser shows it on the desktop.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     desktop: Option<bool>,
     /// It goes on to the tenant's webhooks for people.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     webhooks: Option<bool>,
 }
 
@@ -73,15 +79,18 @@ pub(in crate::http) struct EventTypeShown {
     pub(super) r#type: String,
     /// The template of a notice's title.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     title: Option<String>,
     /// The template of its body.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     body: Option<String>,
     /// Title and body by language.
     #[schema(value_type = Object)]
     locales: BTreeMap<String, TextsShown>,
     /// The priority of events that name none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     priority: Option<&'static str>,
     /// Nobody can switch it off.
     mandatory: bool,
@@ -89,11 +98,12 @@ pub(in crate::http) struct EventTypeShown {
     defaults: MeansShown,
     /// JSON Schema 2020-12.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     schema: Option<Value>,
     /// True when this release cannot read what is stored, as when a newer one wrote it: then no event of this type is taken.
     /// Left out otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     unreadable: Option<bool>,
 }
 
@@ -131,6 +141,7 @@ pub(in crate::http) struct Preview {
     pub(super) title: String,
     /// Its body; left out when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) body: Option<String>,
 }
 

@@ -43,6 +43,7 @@ pub(in crate::http) struct Webhook {
     /// Why it is disabled: `administrator`, `gone` (it answered 410), `failing` (for five days), `too_many_failed` (1,000 deliveries are
     /// parked).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
     /// The history of the log that `seq` counts in.
     epoch: String,
@@ -56,18 +57,23 @@ pub(in crate::http) struct Webhook {
     parked: u32,
     /// Nothing is sent before this.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     waits_until: Option<String>,
     /// Of the first failed attempt since the last delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     failing_since: Option<String>,
     /// Of the last delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     delivered_at: Option<String>,
     /// What messages are signed with: only in the answer to the request that set it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) secret: Option<String>,
     /// Until when the secret before signs, too.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     secret_before_until: Option<String>,
     /// Since when it is there.
     created_at: String,
@@ -151,6 +157,7 @@ pub(in crate::http) struct WebhookDelivery {
     failures: u32,
     /// When it is tried again; left out of a parked one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next_at: Option<String>,
     /// The last ten attempts, oldest first.
     attempts: Vec<WebhookAttempt>,
