@@ -3,7 +3,8 @@
 A cursor is what a page gave; a key or an id that comes again with something else is refused because of what is in the log; with
 credentials for every tenant a request names one; an event is for somebody, which no schema can say of several headers; and who is
 disconnected is one user, device or connection. Which of two times is the earlier, and whether one is still to come; that a notice without
-text has a type with templates, and data the shape that its type's schema wants, which the fuzzer itself has set: so it sets none.
+text has a type with templates, and data the shape that its type's schema wants, which the fuzzer itself has set: so it sets none. Which
+time zones there are.
 """
 
 import re
@@ -34,18 +35,23 @@ def before_call(context, case, kwargs):
         case.headers["ce-tenantwide"] = "true"
     if case.operation.path in ("/v1/analytics", "/v1/audit"):
         case.query.pop("from", None)
-    if case.operation.path == "/v1/preferences":
+    if case.operation.path in ("/v1/preferences", "/v1/preferences/test"):
         case.query.setdefault("user", "nobody")
     if isinstance(case.body, dict):
         if case.operation.path.startswith("/v1/api-keys") and isinstance(case.body.get("expires_at"), str):
             case.body["expires_at"] = "2100-01-01T00:00:00Z"
         if case.operation.path.startswith("/v1/event-types"):
             case.body.pop("schema", None)
-        for notice in (case.body, case.body.get("notify")):
-            if isinstance(notice, dict) and "title" not in notice and "notify" not in notice:
-                for member in ("template", "vars"):
-                    notice.pop(member, None)
+        if isinstance(case.body.get("quiet_hours"), dict) and isinstance(case.body["quiet_hours"].get("zone"), str):
+            case.body["quiet_hours"]["zone"] = "Europe/Berlin"
     events = case.body if isinstance(case.body, list) else [case.body]
     for event in events:
-        if isinstance(event, dict) and "id" in event:
+        if not isinstance(event, dict):
+            continue
+        if "id" in event:
             event["id"] = str(uuid.uuid4())
+        notice = event if case.operation.path == "/v1/notices" else event.get("notify")
+        if isinstance(notice, dict) and "title" not in notice:
+            notice["title"] = "A title"
+            for member in ("template", "vars"):
+                notice.pop(member, None)

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 /// The longest name of a connection, and of a gateway.
 const CONNECTION_BYTES: usize = 108;
 const NODE_BYTES: usize = 64;
+const KEY_NAME_BYTES: usize = 128;
+/// The language tags that people use: a language, perhaps a script, perhaps a region.
+pub(super) const LOCALE: &str = "^[A-Za-z]{2,3}(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|[0-9]{3}))?$";
 /// The longest text that records of changes are chosen by.
 const AUDITED_BYTES: usize = 400;
 
@@ -59,6 +62,25 @@ pub(super) fn of(name: &str) -> Option<Value> {
 pub(super) fn event_type() -> Value {
     let longest = limits::ATTRIBUTE_BYTES;
     pattern(longest, word(longest).replace("[!-~", "[!-)+-~").replace("[^", "[^*"))
+}
+
+/// A type, or what types begin with and a `*`.
+pub(super) fn types_that_begin_so() -> Value {
+    let Value::Object(mut keywords) = event_type() else { return Value::Null };
+    let word = word(limits::ATTRIBUTE_BYTES - 1).replace("[!-~", "[!-)+-~").replace("[^", "[^*");
+    keywords.insert("pattern".into(), word.replace(")$", r")\*?$").into());
+    keywords.into()
+}
+
+/// A channel, or what channels begin with and a `*`.
+pub(super) fn channels_that_begin_so() -> Value {
+    let begins = format!(r"[A-Za-z0-9_.@:-]{{0,{}}}\*", limits::CHANNEL_BYTES - 1);
+    pattern(limits::CHANNEL_BYTES, format!("^(?:{}|{begins})$", ascii_channel()))
+}
+
+/// The name of an API key.
+pub(super) fn a_name() -> Value {
+    text(KEY_NAME_BYTES).into()
 }
 
 /// What the records of changes are chosen by.

@@ -14,7 +14,7 @@ const PUBLISHED: [&str; 4] = ["CloudEvent", "NoticeBody", "Notify", "PlainEvent"
 /// Other parts of requests whose names do not end as those of bodies do.
 const PARTS: [&str; 2] = ["EscalationStep", "NoticeAudience"];
 /// Bodies in which null is not the same as nothing.
-const WITH_NULL: [&str; 3] = ["ApiKeyChange", "SnoozeBody", "TenantSettingsBody"];
+const WITH_NULL: [&str; 4] = ["ApiKeyChange", "LimitsBody", "SnoozeBody", "TenantSettingsBody"];
 /// Answers that describe JSON which is written elsewhere: what is not there is left out.
 const WITHOUT_NULL: [&str; 3] = ["FaultDocument", "ProblemDocument", "StoredEvent"];
 
@@ -61,6 +61,9 @@ pub(super) fn refine(document: &mut Value) {
                     parameter["schema"]["enum"] =
                         json!(["not_acked", "acked", "seen", "delivered", "not_delivered"]);
                 }
+                "type" if !of_types && !path.ends_with("/test") => {
+                    parameter["schema"] = grammar::types_that_begin_so();
+                }
                 "type" if of_types => parameter["schema"] = grammar::event_type(),
                 "actor" | "action" | "target" if path == "/v1/audit" => {
                     parameter["schema"] = grammar::audited()
@@ -94,6 +97,7 @@ pub(super) fn refine(document: &mut Value) {
             if media == "application/octet-stream" {
                 content["schema"] = json!({"type": "string", "format": "binary"});
             }
+            without_null(&mut content["schema"]);
             if content["schema"]["type"] == "array" {
                 content["schema"]["minItems"] = 1.into();
                 content["schema"]["maxItems"] = limits::EVENTS_PER_REQUEST.into();
@@ -128,20 +132,43 @@ pub(super) fn refine(document: &mut Value) {
                 ["channels", "roles", "users"]
                     .into_iter()
                     .for_each(|name| restrict(name, &mut shape["properties"][name]));
+                let somebody = [some("channels"), some("users"), some("roles"), yes("tenant")];
+                between_fields(shape, json!({"anyOf": somebody}));
             }
-            "EscalationStep" | "UpToBody" | "SnoozeBody" | "LimitsBody" => {
+            "ApiKeyBody" | "ApiKeyChange" => {
+                shape["additionalProperties"] = false.into();
+                shape["properties"]["name"]["pattern"] = grammar::a_name();
+                let scopes =
+                    json!({"items": {"type": "string", "enum": ["publish", "read", "admin"]}, "minItems": 1});
+                extend(&mut shape["properties"]["scopes"], scopes);
+            }
+            "RotationBody" | "EscalationStep" | "UpToBody" | "SnoozeBody" | "LimitsBody" => {
                 shape["additionalProperties"] = false.into();
             }
             "ChannelRuleBody" => {
                 members(shape, "/properties").for_each(|(_, schema)| without_null(schema));
                 shape["additionalProperties"] = false.into();
             }
-            "EventTypeBody" | "PreviewBody" | "PreferencesBody" | "PreferenceDefaultsBody" => {
+            "EventTypeBody" => {
                 shape["additionalProperties"] = false.into();
+                let with_title = json!({"dependentRequired": {"body": ["title"], "locales": ["title"]}});
+                between_fields(shape, with_title);
+            }
+            "PreviewBody" | "PreferencesBody" | "PreferenceDefaultsBody" => {
+                shape["additionalProperties"] = false.into();
+                shape["properties"]["locale"]["pattern"] = grammar::LOCALE.into();
             }
             "WebhookBody" | "RotateBody" => {
                 shape["additionalProperties"] = false.into();
                 shape["properties"]["secret"]["pattern"] = grammar::signing_secret().into();
+                for (name, item) in [
+                    ("types", grammar::types_that_begin_so()),
+                    ("channels", grammar::channels_that_begin_so()),
+                ] {
+                    if shape["properties"][name].is_object() {
+                        shape["properties"][name]["items"] = item;
+                    }
+                }
             }
             "ReplayBody" => shape["additionalProperties"] = false.into(),
             "TenantSettingsBody" => {
@@ -168,8 +195,13 @@ pub(super) fn refine(document: &mut Value) {
 /// Says which texts it takes, and that it is not null.
 fn restrict(name: &str, schema: &mut Value) {
     without_null(schema);
-    let Some(Value::Object(keywords)) = grammar::of(name) else { return };
-    if let Some(schema) = schema.as_object_mut() {
+    if let Some(keywords) = grammar::of(name) {
+        extend(schema, keywords);
+    }
+}
+
+fn extend(schema: &mut Value, keywords: Value) {
+    if let (Some(schema), Value::Object(keywords)) = (schema.as_object_mut(), keywords) {
         schema.extend(keywords);
     }
 }
