@@ -51,7 +51,7 @@ def before_call(context, case, kwargs):
         if "id" in event:
             event["id"] = str(uuid.uuid4())
         notice = event if case.operation.path == "/v1/notices" else event.get("notify")
-        if isinstance(notice, dict) and "title" not in notice:
+        if isinstance(notice, dict) and notice.get("title") is None:
             notice["title"] = "A title"
             for member in ("template", "vars"):
                 notice.pop(member, None)

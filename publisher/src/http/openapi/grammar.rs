@@ -46,6 +46,7 @@ pub(super) fn of(name: &str) -> Option<Value> {
         "specversion" => json!({"enum": ["1.0"]}),
         "order" => json!({"enum": ["desc", "asc"]}),
         "title" => json!({"pattern": a_line()}),
+        "body" => json!({"pattern": some_lines()}),
         "action" => json!({"pattern": r"^[^\u0000-\u001F\u007F-\u009F]+$"}),
         "group" => pattern(GROUP_BYTES, text(GROUP_BYTES)),
         "template" => pattern(limits::ATTRIBUTE_BYTES, text(limits::ATTRIBUTE_BYTES)),
@@ -100,6 +101,13 @@ pub(super) fn signing_secret() -> String {
 fn a_line() -> String {
     let (control, white) =
         (r"\u0000-\u001F\u007F-\u009F", r"\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000");
+    format!(r"^[^{control}]*[^\u0000-\u0020\u007F-\u00A0{white}][^{control}]*$")
+}
+
+/// Lines, one of which is not empty.
+fn some_lines() -> String {
+    let (control, white) =
+        (r"\u0000-\u0008\u000B-\u001F\u007F-\u009F", r"\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000");
     format!(r"^[^{control}]*[^\u0000-\u0020\u007F-\u00A0{white}][^{control}]*$")
 }
 

@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 /// Shapes of events that are published: their fields have patterns. An answer's have none, so that no client refuses what is in a log.
 const PUBLISHED: [&str; 4] = ["CloudEvent", "NoticeBody", "Notify", "PlainEvent"];
 /// Other parts of requests whose names do not end as those of bodies do.
-const PARTS: [&str; 2] = ["EscalationStep", "NoticeAudience"];
+const PARTS: [&str; 3] = ["CloudEvent", "EscalationStep", "PlainEvent"];
 /// Bodies in which null is not the same as nothing.
-const WITH_NULL: [&str; 4] = ["ApiKeyChange", "LimitsBody", "SnoozeBody", "TenantSettingsBody"];
+const WITH_NULL: [&str; 5] = ["ApiKeyChange", "LimitsBody", "NoticeBody", "SnoozeBody", "TenantSettingsBody"];
 /// Answers that describe JSON which is written elsewhere: what is not there is left out.
 const WITHOUT_NULL: [&str; 3] = ["FaultDocument", "ProblemDocument", "StoredEvent"];
 
@@ -40,6 +40,7 @@ pub(super) fn refine(document: &mut Value) {
         });
         for parameter in elements(operation.1, "/parameters") {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+            without_null(&mut parameter["schema"]);
             restrict(&name, &mut parameter["schema"]);
             match name.as_str() {
                 // Rules are set for all tenants, too, and tried in one.
@@ -106,10 +107,11 @@ pub(super) fn refine(document: &mut Value) {
     }
     for (name, shape) in members(document, "/components/schemas") {
         for (property, schema) in members(shape, "/properties") {
+            if has_no_null(name) {
+                without_null(schema);
+            }
             if PUBLISHED.contains(&name.as_str()) {
                 restrict(property, schema);
-            } else if has_no_null(name) {
-                without_null(schema);
             }
         }
         match name.as_str() {
@@ -135,7 +137,11 @@ pub(super) fn refine(document: &mut Value) {
                 let somebody = [some("channels"), some("users"), some("roles"), yes("tenant")];
                 between_fields(shape, json!({"anyOf": somebody}));
             }
-            "ApiKeyBody" | "ApiKeyChange" => {
+            "ApiKeyChange" => {
+                shape["additionalProperties"] = false.into();
+                shape["properties"]["name"]["pattern"] = grammar::a_name();
+            }
+            "ApiKeyBody" => {
                 shape["additionalProperties"] = false.into();
                 shape["properties"]["name"]["pattern"] = grammar::a_name();
                 let scopes =
@@ -151,12 +157,23 @@ pub(super) fn refine(document: &mut Value) {
             }
             "EventTypeBody" => {
                 shape["additionalProperties"] = false.into();
+                shape["properties"]["priority"]["enum"] =
+                    json!(["low", "normal", "high", "urgent", "critical"]);
                 let with_title = json!({"dependentRequired": {"body": ["title"], "locales": ["title"]}});
                 between_fields(shape, with_title);
             }
             "PreviewBody" | "PreferencesBody" | "PreferenceDefaultsBody" => {
                 shape["additionalProperties"] = false.into();
                 shape["properties"]["locale"]["pattern"] = grammar::LOCALE.into();
+                if shape["properties"]["types"].is_object() {
+                    shape["properties"]["types"]["propertyNames"] = grammar::types_that_begin_so();
+                }
+            }
+            "MeansShown" | "QuietHoursShown" => shape["additionalProperties"] = false.into(),
+            "RangeShown" => {
+                shape["additionalProperties"] = false.into();
+                let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+                shape["properties"]["days"]["items"]["enum"] = json!(days);
             }
             "WebhookBody" | "RotateBody" => {
                 shape["additionalProperties"] = false.into();
@@ -166,7 +183,7 @@ pub(super) fn refine(document: &mut Value) {
                     ("channels", grammar::channels_that_begin_so()),
                 ] {
                     if shape["properties"][name].is_object() {
-                        shape["properties"][name]["items"] = item;
+                        extend(&mut shape["properties"][name], json!({"items": item, "maxItems": 16}));
                     }
                 }
             }
@@ -192,10 +209,13 @@ pub(super) fn refine(document: &mut Value) {
     }
 }
 
-/// Says which texts it takes, and that it is not null.
+/// Says which texts it takes.
 fn restrict(name: &str, schema: &mut Value) {
-    without_null(schema);
-    if let Some(keywords) = grammar::of(name) {
+    if let Some(mut keywords) = grammar::of(name) {
+        if schema["type"].is_array() {
+            // Null stays what it was.
+            keywords.as_object_mut().map(|keywords| keywords.remove("type"));
+        }
         extend(schema, keywords);
     }
 }
@@ -248,16 +268,17 @@ fn cloud_event(known: Map<String, Value>) -> Value {
 }
 
 fn notice() -> Value {
+    let nothing = json!({"type": "null"});
     let undelivered = json!({"properties": {"who": {"const": "not_delivered"}}, "required": ["who"]});
     json!({
         "$comment": "Text, or what templates fill it with; who is told that nobody took note has asked for that.",
         "allOf": [
             {"anyOf": [
-                {"properties": {"template": false, "vars": false}, "required": ["title"]},
-                {"properties": {"title": false, "body": false}},
+                {"properties": {"title": {"type": "string"}, "template": nothing, "vars": nothing}, "required": ["title"]},
+                {"properties": {"title": nothing, "body": nothing}},
             ]},
             {"anyOf": [
-                {"properties": {"requires_ack": {"const": true}}},
+                {"properties": {"requires_ack": {"enum": [true, null]}}},
                 {"properties": {"escalate": {"items": undelivered}}},
             ]},
         ],
