@@ -5,6 +5,7 @@
 #[path = "support/wire/mod.rs"]
 mod wire;
 
+use carillon_devstack::client::socket::Socket;
 use carillon_devstack::stack::{KeyTenant, Stack, StackConfig};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -73,6 +74,80 @@ fn stats_say_what_each_tenant_uses_on_which_node_and_are_old_without_redis() {
         let old = becomes(&stack, "?tenant=north", |north| north["stale"] == true).await;
         assert_eq!(old["connections"], 2, "as it was before: {old}");
         becomes(&stack, "", |all| all["stale"] == true && all["connections"] == 2).await;
+        stack.stop().await.unwrap();
+    });
+}
+
+/// Whoever may look at the installation hears of it every second, and nobody is told while nobody looks.
+#[test]
+fn the_operators_page_hears_the_numbers_of_all_nodes_every_second_and_they_are_in_no_log() {
+    block_on(async {
+        let stack = Stack::start(StackConfig::default()).await.unwrap();
+        let operator = "carillon-operator";
+        let (mut mila, _) = open(&stack, stack.gateway(1), &claims("north", "mila")).await;
+        let key = stack.create_api_key(KeyTenant::All, &["read"]).await.unwrap();
+        let mut page = wire::client(&stack, stack.gateway(0), &claims(operator, "nobody"));
+        page.token = key;
+        page.tenant = Some(operator.into());
+        page.channels = vec!["carillon:stats".into()];
+        let (mut page, _) = Socket::open(&page).await.unwrap();
+        let event = wire::publish(&stack, "north", &["tenant"], json!({})).await;
+        wire::events_to(&mut mila, event.seq).await;
+        let began = Instant::now();
+        let told = loop {
+            let signal = page.next_of("signal", PATIENCE).await.unwrap();
+            assert_eq!(
+                (&signal.0["channel"], &signal.0["event"]["type"]),
+                (&json!("carillon:stats"), &json!("carillon.stats"))
+            );
+            let told = signal.0["event"]["data"].clone();
+            if told["latency"]["count"].as_u64().is_some_and(|count| count >= 1) && told["connections"] == 2 {
+                break told;
+            }
+            assert!(began.elapsed() < PATIENCE, "{told}");
+        };
+        assert_eq!(told["nodes"].as_array().unwrap().len(), 2, "{told}");
+        assert_eq!(
+            (&told["nodes"][0]["state"], &told["stale"]),
+            (&json!("serving"), &json!(false)),
+            "{told}"
+        );
+        assert!(
+            told["nodes"][0]["version"].is_string() && told["at"].as_str().unwrap().ends_with('Z'),
+            "{told}"
+        );
+        assert!(told["latency"]["p99_ms"].as_f64().unwrap() > 0.0, "{told}");
+        let resumes = &told["minute"]["resumes"];
+        assert!(resumes["live"].as_u64().unwrap() >= 2, "{told}");
+        assert!(told.to_string().len() < 5_000, "{told}");
+        // About one a second, whichever of the publishers tells.
+        let began = Instant::now();
+        for _ in 0..5 {
+            page.next_of("signal", PATIENCE).await.unwrap();
+        }
+        assert!((3.0..10.0).contains(&began.elapsed().as_secs_f64()), "five in {:?}", began.elapsed());
+        let (_, all) = stats(&stack, stack.api_key(), "").await;
+        assert!(all["minute"]["resumes"]["live"].as_u64().unwrap() >= 2, "{all}");
+        let (_, north) = stats(&stack, stack.api_key(), "?tenant=north").await;
+        assert_eq!(
+            (&north["minute"], &north["nodes"][0]["tenants"]),
+            (&Value::Null, &Value::Null),
+            "{north}"
+        );
+        assert_eq!(
+            stack
+                .sql("select count(*) from carillon.events where tenant_id = 'carillon-operator'")
+                .await
+                .unwrap()
+                .trim(),
+            "0"
+        );
+        // Only administrators write there.
+        let key = stack.create_api_key(KeyTenant::All, &["publish"]).await.unwrap();
+        let url = format!("{}/v1/events", stack.publisher(0).url());
+        let body = json!({"tenant": operator, "type": "t", "tenant_wide": true});
+        let answer = reqwest::Client::new().post(url).bearer_auth(key).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), 403);
         stack.stop().await.unwrap();
     });
 }

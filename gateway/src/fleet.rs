@@ -1,6 +1,7 @@
 //! What do other gateways hear of this one?
 
 use crate::metrics::metrics;
+use crate::minute::Window;
 use crate::serving::Serving;
 use crate::shard::Shards;
 use crate::stream::feed::Streams;
@@ -25,6 +26,7 @@ pub(crate) fn card_writer(
     let started_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let mut events = Rate::of(&metrics().passed);
     let mut deliveries = Rate::of(&metrics().delivered);
+    let mut window = Window::default();
     move |beat| NodeCard {
         node: node.clone(),
         database: database.get().cloned(),
@@ -36,6 +38,7 @@ pub(crate) fn card_writer(
         deliveries_per_second: deliveries.since_last(),
         started_ms,
         incarnation,
+        minute: Some(window.last_minute(&metrics().tally, Instant::now())),
         beat,
     }
 }

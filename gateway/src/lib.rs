@@ -20,6 +20,7 @@
 
 pub mod config;
 pub mod metrics;
+mod minute;
 pub mod ws;
 
 mod admission;

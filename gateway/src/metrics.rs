@@ -3,6 +3,7 @@
 //! Each metric is declared and documented here, once. Handles are made once; the hot path adds up in the shard and
 //! reports once a turn. No metric names a tenant, a person or a connection.
 
+use crate::minute::Tally;
 use crate::shard::{Cause, Counts};
 use carillon_platform::share::Refused;
 use carillon_platform::telemetry::{Metric, MetricKind, describe};
@@ -26,6 +27,8 @@ macro_rules! declare {
             pub(crate) passed: AtomicU64,
             /// Frames written, likewise.
             pub(crate) delivered: AtomicU64,
+            /// What others are told of the last minute.
+            pub(crate) tally: Tally,
         }
 
         impl Metrics {
@@ -36,6 +39,7 @@ macro_rules! declare {
                     signals_sent: ["publish", "typing"].map(|kind| counter!(SIGNALS_SENT.name, "kind" => kind)),
                     passed: AtomicU64::new(0),
                     delivered: AtomicU64::new(0),
+                    tally: Tally::new(),
                 }
             }
         }
@@ -330,11 +334,19 @@ impl Metrics {
     /// Counts a connection's end.
     pub(crate) fn closed(&self, reason: &'static str) {
         counter!(CLOSED.name, "reason" => reason).increment(1);
+        self.tally.closed(reason);
+    }
+
+    /// Counts a live connection that fell behind.
+    pub(crate) fn fell_behind(&self) {
+        self.fell_behind.increment(1);
+        self.tally.fell_behind.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a handshake that was refused.
     pub(crate) fn rejected(&self, code: &'static str) {
         counter!(REJECTED.name, "code" => code).increment(1);
+        self.tally.handshakes_rejected.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a connection that was closed before its welcome.
@@ -370,6 +382,7 @@ impl Metrics {
             Resumed::Reset => 2,
         };
         self.resumed[index].increment(1);
+        self.tally.resumed(resumed);
     }
 }
 

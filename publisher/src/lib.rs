@@ -22,7 +22,7 @@
 //! runs these three and nothing else.
 //! [`archive`] copies a day out before retention drops it.
 //! [`outbox`] takes into the log what applications publish inside their own transactions.
-//! [`why`] says why an event did or did not reach a person.
+//! [`stats_feed`] tells pages how the installation is. [`why`] says why an event did or did not reach a person.
 //! [`presence`] asks Redis who is in a channel; [`inbox`] tells devices that their person's inbox has moved.
 //! [`readiness`] tells probes how this process is, [`subsystems`] back offices how the installation is, [`commits`] when events were
 //! committed last, [`usage`] who uses it, and [`serve`] starts and stops all of it in order.
@@ -52,6 +52,7 @@ pub mod readiness;
 pub mod rules;
 pub mod serve;
 pub mod stats;
+pub mod stats_feed;
 pub mod subsystems;
 pub mod tenants;
 pub mod types;

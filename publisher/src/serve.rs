@@ -18,6 +18,7 @@ use crate::presence::Presence;
 use crate::rates::Rates;
 use crate::rules::{Rules, Tell};
 use crate::stats::StatsReader;
+use crate::stats_feed::Feed;
 use crate::subsystems::Subsystems;
 use crate::tenants::Tenants;
 use crate::types::Types;
@@ -117,7 +118,17 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         let nodes = nodes.clone();
         StatsReader::new(presence.limits(), move || nodes.now())
     };
-    let limits = Limits::new(Some(presence.limits()), format!("{} {}", common.node, Uuid::new_v4().simple()));
+    let me = format!("{} {}", common.node, Uuid::new_v4().simple());
+    let limits = Limits::new(Some(presence.limits()), me.clone());
+    let inbox_news = InboxNews::new(&common.node, Uuid::new_v4().as_u64_pair().0, live(&announcer));
+    let watching = nodes.clone();
+    let feed = Feed {
+        stats: StatsReader::new(presence.limits(), move || watching.now()),
+        store: presence.limits(),
+        news: inbox_news.clone(),
+        me,
+    };
+    tokio::spawn(feed.run(leaving.clone()));
     let metrics = Arc::new(Metrics::new());
     let partitions = Activation::default();
     let health = Health::new(log.clone(), partitions.clone(), closing.clone());
@@ -174,7 +185,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         health: health.clone(),
         subsystems,
         bodies: BodyBudget::default(),
-        inbox_news: InboxNews::new(&common.node, Uuid::new_v4().as_u64_pair().0, live(&announcer)),
+        inbox_news,
         reads: Reads::new(metrics.clone()),
         revocations_last: Duration::from_secs(u64::from(revocation_days) * 86_400),
         parsing: Parsing::new(processors, metrics.clone()),

@@ -3,18 +3,21 @@
 //! From what gateways wrote into Redis: their cards every two seconds, and every five what each tenant uses there. No gateway is asked.
 //! While Redis is away, what was known last is told as what it is: old.
 
-use carillon_backplane::bus::{Fleet, LimitStore, NodeCard, Registry, TenantUsage};
+use carillon_backplane::bus::{Fleet, LimitStore, Minute, NodeCard, NodeState, Registry, TenantUsage};
 use carillon_platform::auth::Target;
 use carillon_protocol::TenantId;
 use carillon_protocol::presence::Origin;
+use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use utoipa::ToSchema;
 
 /// Longest wait for Redis.
 const ANSWER: Duration = Duration::from_millis(500);
+/// The reason of connections that took nothing any more.
+const STALLED: &str = "stalled";
 /// Tenants of which the last answer is kept.
 const KEPT: usize = 1_000;
 
@@ -46,6 +49,10 @@ pub struct Stats {
     pub events_per_second: Option<f64>,
     /// Event frames that were written to connections, a second.
     pub deliveries_per_second: Option<f64>,
+    /// From the commit in the database to the sockets, of the events of the last minute; of all tenants alone. Null: there were none.
+    pub latency: Option<Latency>,
+    /// What happened in the last minute; of all tenants alone.
+    pub minute: Option<MinuteStats>,
     /// The gateways: all of them, or those that serve the tenant.
     pub nodes: Vec<NodeStats>,
     /// Whether Redis is away, so that this is how it was before.
@@ -63,6 +70,101 @@ pub struct NodeStats {
     pub events_per_second: f64,
     /// Event frames that were written, a second.
     pub deliveries_per_second: f64,
+    /// Which release it runs.
+    pub version: String,
+    /// Whether it takes connections: `serving`, `evacuating` or `draining`.
+    pub state: &'static str,
+    /// When it started, by its own clock: RFC 3339.
+    pub started_at: Option<String>,
+    /// Tenants that it follows; in the answer about all of them alone.
+    pub tenants: Option<u64>,
+    /// From the commit in the database to its sockets, of the events of the last minute; likewise. Null also where there were none.
+    pub latency: Option<Latency>,
+}
+
+/// How long events took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct Latency {
+    /// Half of them took no longer, in milliseconds; within a tenth.
+    pub p50_ms: f64,
+    /// 99 of 100 took no longer.
+    pub p99_ms: f64,
+    /// How many there were, each once for each thread of a gateway that had somebody to send it to.
+    pub count: u64,
+}
+
+/// Sums of the last minute.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+pub struct MinuteStats {
+    /// Welcomes.
+    pub resumes: Resumes,
+    /// Connections that ended, by reason: a close code's name, `left`, `answered` for a poll.
+    pub closes: BTreeMap<String, u64>,
+    /// Those of them that were closed because they took nothing any more.
+    pub stalled: u64,
+    /// Times a live connection fell behind.
+    pub fell_behind: u64,
+    /// Holes in streams that were read from the log.
+    pub gaps: u64,
+    /// Events that were read for that.
+    pub events_repaired: u64,
+    /// Requests that became no connection.
+    pub handshakes_rejected: u64,
+}
+
+/// Welcomes, by what they said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
+pub struct Resumes {
+    /// Nothing was missed.
+    pub live: u64,
+    /// What was missed followed.
+    pub replay: u64,
+    /// The cursor could not be honoured.
+    pub reset: u64,
+}
+
+impl Latency {
+    fn of(minute: &Minute) -> Option<Self> {
+        let (p50_ms, p99_ms) = (minute.quantile_ms(0.5)?, minute.quantile_ms(0.99)?);
+        Some(Self { p50_ms, p99_ms, count: minute.delivered() })
+    }
+}
+
+impl MinuteStats {
+    fn of(minute: Minute) -> Self {
+        let [live, replay, reset] = minute.resumes;
+        Self {
+            resumes: Resumes { live, replay, reset },
+            stalled: minute.closes.get(STALLED).copied().unwrap_or_default(),
+            closes: minute.closes,
+            fell_behind: minute.fell_behind,
+            gaps: minute.gaps,
+            events_repaired: minute.events_repaired,
+            handshakes_rejected: minute.handshakes_rejected,
+        }
+    }
+}
+
+impl NodeStats {
+    /// A gateway, and what is used of it.
+    fn of(card: &NodeCard, connections: u64, [events, deliveries]: [f64; 2]) -> Self {
+        let started = i64::try_from(card.started_ms).ok().filter(|ms| *ms > 0);
+        Self {
+            node: card.node.clone(),
+            connections,
+            events_per_second: events,
+            deliveries_per_second: deliveries,
+            version: card.version.clone(),
+            state: match card.state {
+                NodeState::Serving => "serving",
+                NodeState::Evacuating => "evacuating",
+                NodeState::Draining => "draining",
+            },
+            started_at: started.and_then(|ms| Some(Timestamp::from_millisecond(ms).ok()?.to_string())),
+            tenants: None,
+            latency: None,
+        }
+    }
 }
 
 impl StatsReader {
@@ -126,18 +228,22 @@ impl StatsReader {
 }
 
 fn all(cards: &[NodeCard], stale: bool) -> Stats {
-    let nodes = cards.iter().map(|card| NodeStats {
-        node: card.node.clone(),
-        connections: card.connections,
-        events_per_second: card.events_per_second,
-        deliveries_per_second: card.deliveries_per_second,
+    let nodes = cards.iter().map(|card| {
+        let of_tenant =
+            NodeStats::of(card, card.connections, [card.events_per_second, card.deliveries_per_second]);
+        let latency = card.minute.as_ref().and_then(Latency::of);
+        NodeStats { tenants: Some(card.tenants), latency, ..of_tenant }
     });
+    let mut minute = Minute::default();
+    cards.iter().filter_map(|card| card.minute.as_ref()).for_each(|of_node| minute.add(of_node));
     Stats {
         tenant: None,
         connections: Some(cards.iter().map(|card| card.connections).sum()),
         subscriptions: None,
         events_per_second: None,
         deliveries_per_second: Some(added(cards.iter().map(|card| card.deliveries_per_second))),
+        latency: Latency::of(&minute),
+        minute: Some(MinuteStats::of(minute)),
         nodes: nodes.collect(),
         stale,
     }
@@ -155,11 +261,8 @@ fn of_tenant(tenant: &TenantId, usage: &[(String, TenantUsage)], cards: &[NodeCa
     let events = living.iter().map(|(_, usage)| usage.events_per_second).fold(0.0, f64::max);
     let mut nodes: Vec<NodeStats> = living
         .iter()
-        .map(|(card, usage)| NodeStats {
-            node: card.node.clone(),
-            connections: usage.connections,
-            events_per_second: usage.events_per_second,
-            deliveries_per_second: usage.deliveries_per_second,
+        .map(|(card, usage)| {
+            NodeStats::of(card, usage.connections, [usage.events_per_second, usage.deliveries_per_second])
         })
         .collect();
     nodes.sort_by(|one, other| one.node.cmp(&other.node));
@@ -169,6 +272,8 @@ fn of_tenant(tenant: &TenantId, usage: &[(String, TenantUsage)], cards: &[NodeCa
         subscriptions: Some(sum(|usage| usage.subscriptions)),
         events_per_second: Some(events),
         deliveries_per_second: Some(added(living.iter().map(|(_, usage)| usage.deliveries_per_second))),
+        latency: None,
+        minute: None,
         nodes,
         stale: false,
     }

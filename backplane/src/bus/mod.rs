@@ -57,7 +57,9 @@ pub use inbox::{BusEvent, BusEvents, Interruption};
 pub use limits::{LimitStore, Take, Taken, TenantUsage};
 pub use listener::Listener;
 pub use metrics::describe as describe_metrics;
-pub use nodes::{BEAT, Fleet, NodeCard, NodeState, Nodes, NodesWatch, Registry};
+pub use nodes::{
+    BEAT, BUCKETS, Fleet, Minute, NodeCard, NodeState, Nodes, NodesWatch, Registry, bucket as latency_bucket,
+};
 pub use presence::{
     LEASE_S, Page, PresenceReader, PresenceStore, Somebody, StoreFault, Whereabouts, Written,
 };

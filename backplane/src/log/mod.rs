@@ -9,6 +9,7 @@
 //! | `work` | which connections may this piece of work use? |
 //! | `scope` | how does one transaction see exactly the tenants it names? |
 //! | `append` | how do many events get gapless numbers in one statement? |
+//! | `audience` | how many people is something for that goes to these channels? |
 //! | `heads` | how long is each log, and which epoch is it in? |
 //! | `sessions` | who is connected, and when did whoever was leave? |
 //! | `tickets` | whom does this ticket let in, once? |
@@ -42,6 +43,7 @@ mod activity;
 mod analytics;
 mod append;
 mod archive;
+mod audience;
 mod audit;
 mod console;
 mod days;
@@ -80,6 +82,7 @@ pub use activity::{ActivityPartitions, ActivityQuery, Did, StoredActivity};
 pub use analytics::{CountedKey, CountedTime, CountedTotal, Dimension, Hours};
 pub use append::{Append, Appended, IdempotencyKey};
 pub use archive::{ArchiveState, ArchivedRow, DayMeasure, DayTenant, ToArchive};
+pub use audience::Audience;
 pub use audit::{AuditAsk, AuditEntry};
 pub use console::SessionFor;
 pub use devices::{Deliveries, DevicePlace, DeviceState, Pending, Receipts};

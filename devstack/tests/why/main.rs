@@ -11,6 +11,7 @@ mod receiver;
 mod wire;
 
 mod asking;
+mod dry_run;
 mod events;
 mod notices;
 

@@ -60,6 +60,7 @@ mod tests {
             deliveries_per_second: 0.0,
             started_ms: 0,
             incarnation: 0,
+            minute: None,
             beat: 1,
         };
         Fleet { nodes: loads.iter().enumerate().map(card).collect(), settled_since }

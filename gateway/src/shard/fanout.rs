@@ -308,7 +308,7 @@ pub(super) fn fall_behind<'a, W: World>(
     }
     if let Some(session) = connection.sessions_mut().iter_mut().find(|session| session.room == key) {
         if session.is_live() {
-            metrics().fell_behind.increment(1);
+            metrics().fell_behind();
         }
         session.past.set_position(Position::Behind(cursor));
     }
@@ -328,7 +328,7 @@ fn all_fall_behind<S: Socket>(key: RoomKey, tables: &mut Tables<S>) {
     for &member in room.members() {
         let session = tables.connections.get_mut(member as usize);
         if let Some(session) = session.and_then(|connection| live_session(&mut connection.stage, key)) {
-            metrics().fell_behind.increment(1);
+            metrics().fell_behind();
             session.past.set_position(Position::Behind(cursor));
             tables.touched.push(member);
         }
@@ -341,6 +341,7 @@ fn measure<W: World>(entries: &[Arc<Entry>], readers: usize, context: &Context<W
     for entry in entries.iter().filter(|entry| entry.at_micros > 0) {
         let took_us = now_us.saturating_sub(entry.at_micros);
         metrics().delivery_seconds.record(took_us as f64 / 1e6);
+        metrics().tally.delivered(took_us);
         if context.config.traces.is_on() {
             context.config.traces.fan_out(entry.json(), readers, took_us);
         }

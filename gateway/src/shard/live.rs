@@ -167,7 +167,7 @@ impl LiveFanOut {
                         }
                         left = left.saturating_sub(form.len());
                     }
-                    metrics().fell_behind.increment(1);
+                    metrics().fell_behind();
                     if let Some(session) = live_session(&mut connection.stage, key) {
                         session.past.set_position(Position::Behind(room.cursor));
                     }

@@ -12,6 +12,7 @@
 //! | `types` | `/v1/event-types`: what is said about types of events? |
 //! | `preferences` | `/v1/preferences`: what does somebody want to get, and when is it quiet for them? |
 //! | `document` | how is a JSON document read that sets something? |
+//! | `dry_run` | `/v1/dry-runs`: what would be stored, what would it say, and how many people is it for? |
 //! | `owner` | whose settings does an administrator ask about? |
 //! | `tenants` | `/v1/tenants/{tenant}`: what is set for a tenant beside its rules? |
 //! | [`webhooks`](self) | `/v1/webhooks`: which HTTP endpoints get a tenant's events? |
@@ -57,6 +58,7 @@ mod deliveries;
 mod disconnect;
 mod docs;
 mod document;
+mod dry_run;
 mod forms;
 mod health;
 mod inbox;
@@ -207,6 +209,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(analytics::router())
         .merge(health::router())
         .merge(why::router())
+        .merge(dry_run::router())
         .merge(inbox::router())
         .merge(console::router())
         .merge(openapi::router())

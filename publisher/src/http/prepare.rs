@@ -11,6 +11,7 @@ use crate::event::draft::array_fingerprint;
 use crate::event::request::Publication;
 use crate::event::{Draft, Fault, FaultCode, Faults};
 use crate::rates::{Lane, Use};
+use crate::stats_feed::OPERATOR;
 use crate::types::{TypesOf, Work};
 use carillon_backplane::log::{Append, IdempotencyKey};
 use carillon_protocol::{ConnectionName, EventId, Except, TenantId, UserId};
@@ -31,6 +32,8 @@ pub(super) struct Context {
     pub(super) traceparent: Option<String>,
     /// Which connection gets none of the events that do not name one themselves: the header `X-Carillon-Connection`.
     pub(super) except: Option<ConnectionName>,
+    /// Whether nothing is stored.
+    pub(super) is_dry_run: bool,
 }
 
 /// What a request comes to.
@@ -127,6 +130,10 @@ fn authorise(
             return None;
         }
     };
+    if entry.tenant.as_str() == OPERATOR && !entry.admin {
+        denials.tenant(TenantFault::Forbidden, format!("{pointer}/tenant"));
+        return None;
+    }
     match (entry.by_rule(), rules.get(&entry.tenant)) {
         _ if entry.may(Scope::Publish) => {}
         (Some(person), Some(of_tenant)) if !of_tenant.is_empty() => {

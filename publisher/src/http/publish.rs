@@ -2,6 +2,7 @@
 
 use super::body;
 use super::content::{Accepts, Content};
+use super::dry_run;
 use super::parsing;
 use super::permit::rules_of;
 use super::prepare::{Context, NEEDS_SCOPE, Prepared, invalid, prepare};
@@ -51,17 +52,28 @@ pub(super) struct Receipt {
 
 /// Publishes what the body holds in the form that this path takes.
 pub(super) async fn publish(app: Arc<App>, request: Request, accepts: Accepts) -> Result<Response, Problem> {
+    receive(app, request, accepts, false).await
+}
+
+/// Publishes it, or checks it in the same way and stores nothing.
+pub(super) async fn receive(
+    app: Arc<App>,
+    request: Request,
+    accepts: Accepts,
+    is_dry_run: bool,
+) -> Result<Response, Problem> {
     let began = Instant::now();
     let (parts, body) = request.into_parts();
     // A request that is refused by its head still has its body read, so that the client sees the answer.
     let mut sending = app.traces.send(traceparent(&parts.headers).as_deref());
-    let (caller, context, content) = match head(&app, &parts, accepts, &sending).await {
+    let (caller, mut context, content) = match head(&app, &parts, accepts, &sending).await {
         Ok(head) => head,
         Err(problem) => {
             body::discard(&app.bodies, &parts, body, limits::BODY_BYTES).await;
             return Err(problem);
         }
     };
+    context.is_dry_run = is_dry_run;
     let publisher = caller.publisher();
     let tenant = only_tenant(&caller, context.tenant.as_ref());
     let held = match body::read(&app.bodies, body::holder(&publisher, tenant.as_ref()), &parts, body).await {
@@ -117,9 +129,14 @@ pub(super) async fn store(
     let (publisher, array) = (caller.publisher(), publication.array);
     let rules = rules_of(app, &caller, &publication.drafts, &context).await?;
     let types = types_of(app, &caller, &publication.drafts, &context).await?;
+    let reader = caller.name();
+    let is_dry_run = context.is_dry_run;
     let sealed = move || prepare(publication, &caller, &context, (&rules, &types), now(), fresh_id);
     let Prepared { appends, uses } = in_turn(&turn, sealed).await?;
     drop(turn);
+    if is_dry_run {
+        return dry_run::answer(app, &reader, &appends).await;
+    }
     sending.events(appends.len());
     app.rates.take(&uses).map_err(too_often)?;
     let mut tenants: BTreeMap<TenantId, u32> = BTreeMap::new();
@@ -267,6 +284,7 @@ async fn head(
     let content = accepts.content(&parts.headers)?;
     let mut query = Query::read(&parts.uri, &["tenant"])?;
     let context = Context {
+        is_dry_run: false,
         tenant: query.named("tenant", |text| TenantId::new(text))?,
         key: idempotency_key(&parts.headers)?,
         traceparent: sending.traceparent().map(str::to_owned),

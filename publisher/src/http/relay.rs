@@ -67,7 +67,7 @@ async fn relay(State(app): State<Arc<App>>, request: Request) -> Result<Response
     };
     let publication = in_turn(&turn, read).await?;
     let traceparent = sending.traceparent().map(str::to_owned);
-    let context = Context { tenant: None, key: None, traceparent, except };
+    let context = Context { traceparent, except, ..Context::default() };
     store(&app, publication, (person, context), Admitted { room: None, turn }, &mut sending, began).await
 }
 

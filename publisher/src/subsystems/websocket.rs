@@ -149,6 +149,7 @@ mod tests {
             deliveries_per_second: 0.0,
             started_ms: 1,
             incarnation: 1,
+            minute: None,
             beat: 1,
         };
         let nodes = states.iter().enumerate().map(card).collect();

@@ -1,5 +1,6 @@
 //! What does a gateway tell the others about itself?
 
+use super::minute::Minute;
 use serde::{Deserialize, Serialize};
 
 /// Whether a gateway takes connections.
@@ -39,6 +40,9 @@ pub struct NodeCard {
     /// Tells the runs of a node apart, with its name; 0 for a release that does not say.
     #[serde(default)]
     pub incarnation: u64,
+    /// What happened there in the last minute; none for a release that does not say.
+    #[serde(default)]
+    pub minute: Option<Minute>,
     /// Goes up with every card it writes.
     pub beat: u64,
 }
@@ -70,6 +74,7 @@ mod tests {
             deliveries_per_second: 0.0,
             started_ms: 1_795_000_000_000,
             incarnation: 7,
+            minute: None,
             beat: 3,
         };
         let json = card.to_json();

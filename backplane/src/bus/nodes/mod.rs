@@ -9,10 +9,12 @@
 //! Commands, for an ACL: `HSET`, `HGETALL` and `HDEL` on the key `<prefix>:nodes`; of who only reads, `HGETALL`.
 
 mod card;
+mod minute;
 mod registry;
 mod roll;
 
 pub use card::{NodeCard, NodeState};
+pub use minute::{BUCKETS, Minute, bucket};
 pub use registry::{NodesWatch, Registry};
 pub use roll::Fleet;
 

@@ -125,6 +125,7 @@ mod tests {
             deliveries_per_second: 0.0,
             started_ms: 0,
             incarnation: 0,
+            minute: None,
             beat,
         };
         (format!("instance of {node}"), card)

@@ -14,6 +14,7 @@ use carillon_protocol::envelope::EnvelopeEvent;
 use carillon_protocol::{Epoch, TenantId};
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Reads of the log at a time for streams that miss something or are in question: one for a tenant. Those that wait are
@@ -36,6 +37,7 @@ impl Feed {
         bound_held(open, &self.arrivals);
         if let Some(missing) = open.sequencer.due(Instant::now()) {
             metrics().gaps.increment(1);
+            metrics().tally.gaps.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%tenant, after = %missing.after, upto = %missing.upto, "reading what is missing");
             let epoch = open.sequencer.epoch().clone();
             self.begin_repair(tenant.clone(), epoch, missing);
@@ -84,6 +86,7 @@ impl Feed {
                 // What was held and passes with them did come by Redis.
                 let from_log = out.iter().filter(|sequenced| sequenced.at_micros == 0).count();
                 metrics().events_repaired.increment(from_log as u64);
+                metrics().tally.events_repaired.fetch_add(from_log as u64, Ordering::Relaxed);
             }
             Err(error) => {
                 if let Some(times) = FAILED.due(discriminant(&error)) {

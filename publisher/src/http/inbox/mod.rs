@@ -14,7 +14,7 @@ pub(super) mod follows;
 pub(super) mod list;
 pub(super) mod marks;
 pub(super) mod notices;
-mod shapes;
+pub(super) mod shapes;
 mod stamp;
 pub(super) mod status;
 

@@ -41,6 +41,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::list::event,
         super::deliveries::deliveries,
         super::why::why,
+        super::dry_run::events,
+        super::dry_run::notices,
         super::position::position,
         super::latest::latest,
         super::presence::channel,

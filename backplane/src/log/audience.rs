@@ -1,0 +1,46 @@
+//! How many people is something for that goes to these channels, as far as they are known?
+
+use super::error::LogError;
+use super::pool::Log;
+use super::scope::scoped;
+use super::work::Work;
+use carillon_protocol::{Channel, TenantId};
+
+/// Who is named, who was seen, who follows, and whose devices or connections are in one of the channels. Services are no people.
+const AUDIENCE: &str = "
+WITH people AS (
+    SELECT substr(c.channel, 6) AS user_id FROM unnest($2::text[]) AS c(channel) WHERE c.channel LIKE 'user:%'
+    UNION SELECT s.user_id FROM carillon.inbox_state s WHERE s.tenant_id = $1 AND 'tenant' = ANY ($2)
+    UNION SELECT f.user_id FROM carillon.followers f WHERE f.tenant_id = $1 AND f.channel = ANY ($2)
+    UNION SELECT d.user_id FROM carillon.devices d WHERE d.tenant_id = $1 AND d.channels && $2
+    UNION SELECT c.user_id FROM carillon.connections c WHERE c.tenant_id = $1 AND c.channels && $2
+)
+SELECT (SELECT count(*) FROM people WHERE user_id NOT LIKE 'key:%') AS people,
+    (SELECT count(*) FROM carillon.devices d WHERE d.tenant_id = $1 AND d.channels && $2) AS devices,
+    (SELECT count(DISTINCT c.user_id) FROM carillon.connections c
+        WHERE c.tenant_id = $1 AND c.channels && $2 AND c.user_id NOT LIKE 'key:%') AS connected";
+
+/// How many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Audience {
+    /// People.
+    pub people: u64,
+    /// Devices in the channels.
+    pub devices: u64,
+    /// People who are connected in the channels now.
+    pub connected: u64,
+}
+
+impl Log {
+    /// Whom these channels reach: a walk over the tenant's devices and connections.
+    pub async fn audience(&self, tenant: &TenantId, channels: &[Channel]) -> Result<Audience, LogError> {
+        let names: Vec<&str> = channels.iter().map(Channel::as_str).collect();
+        let client = self.client(Work::Search, "audience").await?;
+        let rows = scoped(client, std::iter::once(tenant), AUDIENCE, &[&tenant.as_str(), &names]).await?;
+        let read = |row: &tokio_postgres::Row| {
+            let number = |name: &str| row.get::<_, i64>(name) as u64;
+            Audience { people: number("people"), devices: number("devices"), connected: number("connected") }
+        };
+        Ok(rows.first().map(read).unwrap_or_default())
+    }
+}
