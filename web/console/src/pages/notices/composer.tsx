@@ -7,7 +7,6 @@ import { useAct } from '../../parts/act.js'
 import { isUnder } from '../../parts/faults.js'
 import { Outcome } from '../../parts/outcome.js'
 import { Panel } from '../../parts/page.js'
-import { Problem } from '../../problem.js'
 import { go, href } from '../../route.js'
 import { useMay } from '../../session.js'
 import { readJson } from '../types/shapes.js'
@@ -36,7 +35,8 @@ export function Composer({ tenant, changed }: { tenant: string; changed: () => v
     event.preventDefault()
     sending.clear()
     await checking.run(async () => {
-      setReview(await dryRun(tenant, body(), draft))
+      const tried = await call<DryRun>('POST', '/v1/dry-runs/notices', { query: { tenant }, body: body() })
+      setReview(tried.body.events[0] ?? null)
       return undefined
     })
   }
@@ -91,19 +91,7 @@ export function Composer({ tenant, changed }: { tenant: string; changed: () => v
   )
 }
 
-/** What it would come to; of a publisher that has no dry runs, what is written here. */
-async function dryRun(tenant: string, body: unknown, draft: Draft): Promise<DryRun['events'][number] | null> {
-  try {
-    return (await call<DryRun>('POST', '/v1/dry-runs/notices', { query: { tenant }, body })).body.events[0] ?? null
-  } catch (error) {
-    if (!(error instanceof Problem) || (error.status !== 404 && error.status !== 405)) throw error
-    return { notice: draft.template === null ? { title: draft.title, body: draft.body } : null, audience: null }
-  }
-}
-
-function sendTo(audience: DryRun['events'][number]['audience']): string {
-  if (!audience) return 'Send'
-  const { people, complete } = audience
+function sendTo({ people, complete }: DryRun['events'][number]['audience']): string {
   if (people === 0) return 'Send all the same'
   return `Send to ${complete ? '' : 'at least '}${number(people)} ${people === 1 ? 'person' : 'people'}`
 }

@@ -82,12 +82,11 @@ export interface DryRun {
       readonly body?: string | null
       readonly locales?: Readonly<Record<string, { title?: string; body?: string }>>
     } | null
-    /** null: this publisher does not tell it before. */
     readonly audience: {
       readonly people: number
       readonly devices: number
       readonly connected: number
       readonly complete: boolean
-    } | null
+    }
   }[]
 }

@@ -11,20 +11,16 @@ export function Review({ of: { notice, audience } }: { of: DryRun['events'][numb
     <section className="review form" aria-label="What would be sent">
       <h3>This would be sent</h3>
       {notice && <Cards of={textsOf({ ...notice, body: notice.body ?? undefined })} />}
-      {audience ? (
-        <Figures label="Audience">
-          <Figure
-            name="People"
-            value={`${audience.complete ? '' : '≥ '}${number(audience.people)}`}
-            under="as far as they are known"
-          />
-          <Figure name="Devices" value={number(audience.devices)} under="of theirs" />
-          <Figure name="Connected" value={number(audience.connected)} under="get it at once" />
-        </Figures>
-      ) : (
-        <p className="note">This publisher does not tell how many people it is for before it is sent.</p>
-      )}
-      {audience?.people === 0 && (
+      <Figures label="Audience">
+        <Figure
+          name="People"
+          value={`${audience.complete ? '' : '≥ '}${number(audience.people)}`}
+          under="as far as they are known"
+        />
+        <Figure name="Devices" value={number(audience.devices)} under="of theirs" />
+        <Figure name="Connected" value={number(audience.connected)} under="get it at once" />
+      </Figures>
+      {audience.people === 0 && (
         <p className="note warn">Nobody is known yet whom this is for. It is for whoever comes later, too.</p>
       )}
     </section>

@@ -1,1 +1,0 @@
-import{T as e,o as t}from"./index-CyhuyrFH.js";import{t as n}from"./more-BGCHmUoc.js";import{a as r}from"./page-n1Bnm8u8.js";var i=e();function a(e,a){return function(){return t(`admin`)?(0,i.jsx)(a,{}):(0,i.jsx)(r,{title:e,children:(0,i.jsx)(n,{what:e})})}}export{a as t};
