@@ -49,6 +49,9 @@ async fn a_connection_is_open_and_then_ended_once_however_often_it_is_told() {
     let found = ConnectionFilter { channel: Some("contact:7".into()), ..ConnectionFilter::default() };
     let page = publisher.connections(&tenant("acme"), &found, "a", 100).await.unwrap();
     assert_eq!((page.len(), page[0].rtt_ms, page[0].lost_pings, page[0].behind), (1, Some(12), 1, None));
+    let named = ConnectionFilter { connection: Some("b".into()), ..ConnectionFilter::default() };
+    let page = publisher.connections(&tenant("acme"), &named, "", 100).await.unwrap();
+    assert_eq!((page.len(), &*page[0].user), (1, "ana"));
     let ended = state("b", "ana", Some((now_ms(), "left")));
     let never_told = state("c", "eva", Some((now_ms() - 10, "bye")));
     for _ in 0..3 {

@@ -82,7 +82,7 @@ const READS_REFUSED: Metric = Metric {
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
     kind: MetricKind::Counter,
-    labels: "route: publish (also POST /v1/notices), list, event, position, presence, rules, event_types, preferences, tenants, tickets, connections, activity, inbox, health, openapi, docs, other (also webhooks, analytics, GET and DELETE of notices); status: the HTTP status",
+    labels: "route: publish (also POST /v1/notices), list, event, position, presence, rules, event_types, preferences, tenants, tickets, connections, activity, inbox, health, console (also /v1/console/*), openapi, docs, other (also webhooks, analytics, audit, API keys, why, dry runs, GET and DELETE of notices); status: the HTTP status",
     what: "Requests answered",
 };
 

@@ -73,6 +73,7 @@ mod session;
 mod sessions;
 mod settings;
 mod strain;
+mod tenant_list;
 mod tickets;
 mod webhooks;
 mod why;
@@ -112,6 +113,7 @@ pub use revocations::{HeldRevocation, Revoke, RevokeOutcome, StoredRevocation};
 pub use search::{EventFilter, Order, Search};
 pub use sessions::{ConnectionFilter, GatewayRun, OpenConnection, SessionPartitions, SessionState};
 pub use settings::{Owner, RuleChange, Settings, StoredApplication, StoredRule};
+pub use tenant_list::ListedTenant;
 pub use webhooks::{
     DueWebhook, FailedDelivery, OpenWebhook, PendingDelivery, PutWebhook, Replayed, StoredDelivery,
     StoredWebhook, WEBHOOKS, WebhookProgress, WebhookPut,

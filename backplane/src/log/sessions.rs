@@ -36,8 +36,13 @@ ORDER BY c.connection";
 
 /// What may be asked of a connection, each with its parameter. Only what is asked stands in the statement, or no plan would be made for
 /// it.
-const CONDITIONS: [&str; 4] =
-    [" AND c.user_id = $", " AND c.device_id = $", " AND c.node = $", " AND c.channels @> ARRAY[$"];
+const CONDITIONS: [&str; 5] = [
+    " AND c.connection = $",
+    " AND c.user_id = $",
+    " AND c.device_id = $",
+    " AND c.node = $",
+    " AND c.channels @> ARRAY[$",
+];
 
 /// A run of a gateway's process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,6 +83,8 @@ pub struct SessionState<'a> {
 /// Which connections are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnectionFilter {
+    /// Of this name.
+    pub connection: Option<String>,
     /// Of this user.
     pub user: Option<String>,
     /// Of this device.
@@ -191,8 +198,8 @@ impl Log {
         let (name, most) = (tenant.as_str(), limit as i64);
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![&name, &after, &most];
         let mut conditions = String::new();
-        let ConnectionFilter { user, device, node, channel } = filter;
-        for (condition, value) in CONDITIONS.into_iter().zip([user, device, node, channel]) {
+        let ConnectionFilter { connection: one, user, device, node, channel } = filter;
+        for (condition, value) in CONDITIONS.into_iter().zip([one, user, device, node, channel]) {
             if let Some(value) = value {
                 params.push(value);
                 let end = if condition.ends_with("[$") { "::text]" } else { "" };

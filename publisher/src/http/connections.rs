@@ -11,7 +11,7 @@ use crate::access::Caller;
 use axum::Json;
 use axum::extract::State;
 use carillon_backplane::log::{ConnectionFilter, OpenConnection};
-use carillon_protocol::{Channel, DeviceId, Seq, TenantId, UserId};
+use carillon_protocol::{Channel, ConnectionName, DeviceId, Seq, TenantId, UserId};
 use http::Uri;
 use serde::Serialize;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 const DEFAULT_LIMIT: usize = 50;
 /// Longest name of a node, in bytes.
 const NODE_BYTES: usize = 64;
-const PARAMETERS: [&str; 7] = ["tenant", "user", "device", "channel", "node", "after", "limit"];
+const PARAMETERS: [&str; 8] = ["tenant", "connection", "user", "device", "channel", "node", "after", "limit"];
 
 /// One page of connections.
 #[derive(Serialize, ToSchema)]
@@ -71,6 +71,7 @@ struct ConnectionEntry {
     tag = "connections",
     params(
         ("tenant" = Option<String>, Query, description = "Required with credentials for several tenants."),
+        ("connection" = Option<String>, Query, description = "Only the one of this name."),
         ("user" = Option<String>, Query, description = "Only this user's."),
         ("device" = Option<String>, Query, description = "Only from this device."),
         ("channel" = Option<String>, Query, description = "Only those in this channel, by its name."),
@@ -97,6 +98,9 @@ pub(super) async fn connections(
     let asked = query.named("tenant", |text| TenantId::new(text))?;
     let entry = sees_everybody(app.enter(&caller, asked.as_ref())?)?;
     let filter = ConnectionFilter {
+        connection: query
+            .named("connection", |text| ConnectionName::new(text))?
+            .map(|name| name.as_str().to_owned()),
         user: query.named("user", |text| UserId::new(text))?.map(String::from),
         device: query.named("device", |text| DeviceId::new(text))?.map(String::from),
         channel: query.named("channel", |text| Channel::new(text))?.map(String::from),

@@ -85,6 +85,7 @@ mod relay;
 mod revocations;
 mod rules;
 mod stats;
+mod tenant_list;
 mod tenants;
 mod tickets;
 mod turn;
@@ -198,6 +199,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(types::router())
         .merge(preferences::router())
         .merge(tenants::router())
+        .merge(tenant_list::router())
         .merge(webhooks::router())
         .merge(tickets::router())
         .merge(disconnect::router())

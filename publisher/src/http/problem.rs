@@ -122,7 +122,7 @@ problem_codes! {
     BodyShareFull = 429 "body_share_full" "Too many request bodies are on their way",
     /// The tenant, key or user reads as much of the log at a time as it may, or has left answers unread. Try again after `Retry-After`.
     TooManyRequests = 429 "too_many_requests" "Too many requests at a time",
-    /// The person has as many tickets that nobody has used as they may. Try again after `Retry-After`.
+    /// The person, or the API key in this tenant, has as many tickets that nobody has used as they may. Try again after `Retry-After`.
     TooManyTickets = 429 "too_many_tickets" "Too many tickets have not been used",
     /// Something went wrong that should not; the log of the server says what, under the request id.
     Internal = 500 "internal" "Internal error",

@@ -134,14 +134,15 @@ pub(super) async fn store(
     let sealed = move || prepare(publication, &caller, &context, (&rules, &types), now(), fresh_id);
     let Prepared { appends, uses } = in_turn(&turn, sealed).await?;
     drop(turn);
-    if is_dry_run {
-        return dry_run::answer(app, &reader, &appends).await;
-    }
-    sending.events(appends.len());
-    app.rates.take(&uses).map_err(too_often)?;
     let mut tenants: BTreeMap<TenantId, u32> = BTreeMap::new();
     appends.iter().for_each(|append| *tenants.entry(append.tenant.clone()).or_default() += 1);
-    for tenant in tenants.keys() {
+    if !is_dry_run {
+        sending.events(appends.len());
+        app.rates.take(&uses).map_err(too_often)?;
+    }
+    // A dry run makes no tenant.
+    let is_looked_for = !is_dry_run || app.tenants.must_be_registered();
+    for tenant in tenants.keys().filter(|_| is_looked_for) {
         if !app.tenants.ensure(tenant, &publisher).await? {
             return Err(unknown_tenant().at(naming(
                 tenant,
@@ -159,6 +160,9 @@ pub(super) async fn store(
             array,
             (FaultCode::TenantSuspended, "is suspended"),
         )));
+    }
+    if is_dry_run {
+        return dry_run::answer(app, &reader, &appends).await;
     }
     let left = app.limits.take_all(&tenants).await.map_err(limited)?;
     let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();

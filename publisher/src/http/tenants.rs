@@ -61,6 +61,14 @@ pub(super) struct LimitsBody {
     signals_per_second: Option<u32>,
 }
 
+impl LimitsBody {
+    /// None: without limits.
+    pub(super) fn of(limits: TenantLimits) -> Option<Self> {
+        let TenantLimits { connections, events_per_second, signals_per_second } = limits;
+        (!limits.is_empty()).then_some(Self { connections, events_per_second, signals_per_second })
+    }
+}
+
 /// What is set for a tenant.
 #[derive(ToSchema, Serialize)]
 pub(super) struct TenantSettings {
@@ -368,9 +376,6 @@ fn administrator(
 
 fn shown(tenant: &TenantId, settings: &Settings, secret: Option<&str>) -> TenantSettings {
     let (now, set) = (jiff::Timestamp::now(), settings.application.as_ref());
-    let limits = TenantLimits::stored(settings.limits.as_deref());
-    let TenantLimits { connections, events_per_second, signals_per_second } = limits;
-    let body = LimitsBody { connections, events_per_second, signals_per_second };
     let until = set.and_then(|set| set.before.as_ref()).and_then(|(_, until)| {
         jiff::Timestamp::from_second(i64::try_from(*until).ok()?).ok().filter(|until| *until > now)
     });
@@ -379,7 +384,7 @@ fn shown(tenant: &TenantId, settings: &Settings, secret: Option<&str>) -> Tenant
         authorize_url: set.map(|set| set.url.clone()),
         authorize_secret: secret.map(str::to_owned),
         authorize_secret_before_until: until.map(|until| until.to_string()),
-        limits: (!limits.is_empty()).then_some(body),
+        limits: LimitsBody::of(TenantLimits::stored(settings.limits.as_deref())),
         suspended: settings.suspended,
     }
 }

@@ -25,7 +25,7 @@ const OF_PERSON: u32 = 16;
 /// A ticket.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Ticket {
-    /// For the parameter `ticket` of `/v1/ws` or `/v1/sse`: it works once.
+    /// For the parameter `ticket` of `/v1/ws`, `/v1/sse` or `/v1/commands`, or wherever a token may stand there: it works once.
     ticket: String,
     /// Seconds that it works for.
     expires_in: u64,
@@ -53,7 +53,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         (status = 403, description = "`missing_scope` (an API key without the scope `read`), `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "`too_many_tickets`: 16 of this person have not been used; `too_many_requests`, `body_share_full`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_tickets`: 16 of this person, or of this API key in this tenant, have not been used; `too_many_requests`, `body_share_full`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `overloaded`, `log_busy`, `too_slow`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),

@@ -111,3 +111,49 @@ async fn i5_settings_are_for_administrators_of_the_tenant() {
     assert_eq!(get("settings-own", &bearer(&admin)).await.status, 200);
     assert_eq!(get("settings-own", &mila(ADMIN)).await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_runs_the_installation_lists_its_tenants_page_by_page() {
+    let api = Api::new().await;
+    for n in 0..5 {
+        put(&api, &format!("listed-{n}"), json!({"suspended": n == 3})).await;
+    }
+    put(&api, "listed-1", json!({"limits": {"connections": 5}})).await;
+    let event = json!({"tenant": "listed-2", "type": "order.paid", "channels": ["order:7"]});
+    assert_eq!(api.post(event).await.status, 201);
+    let (mut listed, mut after) = (Vec::new(), "listed-".to_owned());
+    loop {
+        // A page ends where it ends, whichever tenants other tests make.
+        let page = api.get(&format!("/v1/tenants?limit=2&after={after}")).await;
+        assert_eq!(page.status, 200, "{:?}", page.json);
+        let tenants = page.json["tenants"].as_array().unwrap();
+        assert!(tenants.len() <= 2);
+        listed.extend(
+            tenants.iter().filter(|entry| entry["tenant"].as_str().unwrap().starts_with("listed-")).cloned(),
+        );
+        let Some(next) = page.json["next"].as_str().filter(|next| next.starts_with("listed-")) else { break };
+        after = next.to_owned();
+    }
+    let names: Vec<&str> = listed.iter().map(|entry| entry["tenant"].as_str().unwrap()).collect();
+    assert_eq!(names, ["listed-0", "listed-1", "listed-2", "listed-3", "listed-4"]);
+    assert_eq!(listed[1]["limits"]["connections"], 5);
+    assert_eq!((&listed[2]["head"], listed[2].get("limits")), (&json!(1), None));
+    assert_eq!((&listed[3]["suspended"], &listed[4]["suspended"]), (&json!(true), &json!(false)));
+    let page = api.get("/v1/tenants?suspended=true&limit=200").await;
+    let suspended: Vec<&str> = page.json["tenants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["tenant"].as_str().unwrap())
+        .collect();
+    assert!(suspended.contains(&"listed-3") && !suspended.contains(&"listed-4"), "{suspended:?}");
+    // Of others nobody hears by it who they are.
+    let ada = token_for("ada", "listed-1", &[], ADMIN);
+    let key = make_key(&api.database, Some("listed-1"), "publish,read,admin", None).await;
+    for (name, value) in [("authorization", format!("Bearer {ada}")), ("x-api-key", key)] {
+        api.get_with(&[(name, &*value)], "/v1/tenants").await.problem(403, "missing_scope");
+    }
+    for wrong in ["limit=0", "after=No", "suspended=yes", "tenant=listed-1"] {
+        api.get(&format!("/v1/tenants?{wrong}")).await.problem(400, "invalid_parameter");
+    }
+}

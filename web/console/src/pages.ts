@@ -7,7 +7,7 @@ export interface PageEntry {
   readonly path: string
   readonly name: string
   readonly icon: IconName
-  readonly group: 'Watch' | 'Ask' | 'Tell' | 'Set up'
+  readonly group: 'Watch' | 'Ask' | 'Send' | 'Set up'
   /** It is about one tenant: who has several chooses one first. */
   readonly ofTenant: boolean
   readonly Page: LazyExoticComponent<ComponentType>
@@ -28,7 +28,7 @@ export const pages: readonly PageEntry[] = [
   page('Watch', '/tail', 'Live tail', 'tail', true, () => import('./pages/tail.js')),
   page('Ask', '/why', 'Why', 'why', true, () => import('./pages/why.js')),
   page('Watch', '/analytics', 'Analytics', 'analytics', true, () => import('./pages/analytics/index.js')),
-  page('Tell', '/notices', 'Notices', 'notices', true, () => import('./pages/notices/index.js')),
+  page('Send', '/notices', 'Notices', 'notices', true, () => import('./pages/notices/index.js')),
   page('Ask', '/inspect', 'Inspector', 'inspect', true, () => import('./pages/inspector/index.js')),
   page('Set up', '/types', 'Event types', 'types', true, () => import('./pages/types/index.js')),
   page('Set up', '/rules', 'Rules', 'rules', true, () => import('./pages/rules/index.js')),

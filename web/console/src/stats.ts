@@ -35,7 +35,6 @@ export interface NodeNow {
   readonly tenants?: number
   readonly events_per_second: number
   readonly deliveries_per_second: number
-  readonly behind?: number
   readonly latency?: Latency | null
 }
 
@@ -44,11 +43,9 @@ export interface Now {
   readonly connections: number | null
   readonly subscriptions?: number | null
   readonly events_per_second: number | null
-  readonly published_per_second?: number | null
   readonly deliveries_per_second: number | null
   readonly latency?: Latency | null
   readonly minute?: Minute
-  readonly projectors?: Readonly<Record<string, { readonly behind: number }>>
   readonly nodes: readonly NodeNow[]
   readonly stale: boolean
 }

@@ -1,9 +1,14 @@
 // Which tenant are the pages about?
 
 import { type FormEvent, useId, useState } from 'react'
+import { number } from './format.js'
 import { Icon } from './icons.js'
+import { More } from './parts/more.js'
+import { Badge } from './parts/page.js'
 import { go, href, useRoute } from './route.js'
+import './tenants.css'
 import { useSession, type Who } from './session.js'
+import { useTenants } from './tenants.js'
 
 /** The one of the URL, or the only one that these credentials are for; null: none was chosen, or all are meant. */
 export function useTenant(): string | null {
@@ -56,6 +61,8 @@ export function TenantField({ who }: { who: Who }) {
 function TenantBox({ tenant }: { tenant: string | null }) {
   const [text, setText] = useState(tenant ?? '')
   const id = useId()
+  const listed = useTenants().value?.rows ?? []
+  const names = new Set([...known, ...listed.map((one) => one.tenant)])
   const send = (event: FormEvent) => {
     event.preventDefault()
     choose(text.trim())
@@ -74,7 +81,7 @@ function TenantBox({ tenant }: { tenant: string | null }) {
         onBlur={() => text.trim() !== (tenant ?? '') && choose(text.trim())}
       />
       <datalist id={`${id}-known`}>
-        {[...known].map((name) => (
+        {[...names].map((name) => (
           <option key={name} value={name} />
         ))}
       </datalist>
@@ -91,6 +98,8 @@ function TenantBox({ tenant }: { tenant: string | null }) {
 export function ChooseTenant({ who, page }: { who: Who; page: string }) {
   const [text, setText] = useState('')
   const id = useId()
+  const listed = useTenants()
+  const found = (listed.value?.rows ?? []).filter((one) => one.tenant.includes(text.trim()))
   return (
     <div className="state">
       <h1>{page}</h1>
@@ -127,6 +136,20 @@ export function ChooseTenant({ who, page }: { who: Who; page: string }) {
           </button>
         </form>
       )}
+      {found.length > 0 && (
+        <ul className="tenants" aria-label="Tenants">
+          {found.map(({ tenant, head, suspended }) => (
+            <li key={tenant}>
+              <button type="button" className="quiet" onClick={() => choose(tenant)}>
+                {tenant}
+              </button>
+              {suspended && <Badge tone="warn">suspended</Badge>}
+              <small>{number(head)} events</small>
+            </li>
+          ))}
+        </ul>
+      )}
+      <More of={listed} what="tenants" />
     </div>
   )
 }

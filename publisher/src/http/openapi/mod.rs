@@ -62,6 +62,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::preferences::read::defaults,
         super::preferences::write::defaults,
         super::preferences::test::test,
+        super::tenant_list::tenants,
         super::tenants::read,
         super::tenants::set,
         super::webhooks::read::list,

@@ -38,7 +38,7 @@ pub(in crate::http) struct Why {
 /// Something that is known.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Fact {
-    /// What it is about: `log`, `notice`, `channel`, `except`, `device`, `sessions`, `activity`, `preferences`, `escalation` or `webhook`.
+    /// What it is about: `log`, `notice`, `channel`, `except`, `device`, `devices`, `sessions`, `activity`, `preferences`, `escalation` or `webhook`.
     pub(super) code: &'static str,
     /// Whether the event went on there.
     pub(super) is: Is,

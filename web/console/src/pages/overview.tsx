@@ -56,9 +56,9 @@ function Freshness({ by, isOld }: { by: 'signals' | 'requests'; isOld: boolean }
 }
 
 function Numbers({ now, past, tenant }: { now: Now; past: readonly Sample[]; tenant: string | null }) {
-  const { latency, minute, projectors } = now
-  const published = now.published_per_second ?? now.events_per_second
-  const behind = projectors && Object.values(projectors).reduce((sum, one) => sum + one.behind, 0)
+  const { minute } = now
+  // Of one tenant nobody measures it.
+  const latency = tenant === null ? now.latency : undefined
   return (
     <>
       <Figures label="Now">
@@ -67,7 +67,9 @@ function Numbers({ now, past, tenant }: { now: Now; past: readonly Sample[]; ten
           value={compact(now.connections)}
           under={tenant === null ? `${number(now.nodes.length)} gateways` : `${number(now.subscriptions)} subscriptions`}
         />
-        <Figure name="Published" value={rate(published)} unit="/s" under="events into the log" to="/tail" />
+        {now.events_per_second !== null && (
+          <Figure name="Published" value={rate(now.events_per_second)} unit="/s" under="events into the log" to="/tail" />
+        )}
         <Figure name="Delivered" value={rate(now.deliveries_per_second)} unit="/s" under="frames to connections" to="/tail" />
         {latency !== undefined && (
           <Figure
@@ -77,7 +79,6 @@ function Numbers({ now, past, tenant }: { now: Now; past: readonly Sample[]; ten
           />
         )}
         {minute && <Recent minute={minute} />}
-        {behind !== undefined && <Figure name="Behind the log" value={compact(behind)} under="events, all projectors" />}
       </Figures>
       <div className="columns">
         <Movement
@@ -86,8 +87,8 @@ function Numbers({ now, past, tenant }: { now: Now; past: readonly Sample[]; ten
           past={past}
           format={rate}
           of={{
-            Published: (one) => one.published_per_second ?? one.events_per_second,
-            Delivered: (one) => one.deliveries_per_second,
+            ...(tenant === null ? {} : { Published: (one: Now) => one.events_per_second }),
+            Delivered: (one: Now) => one.deliveries_per_second,
           }}
         />
         <Movement
@@ -128,9 +129,13 @@ function Recent({ minute }: { minute: Minute }) {
         value={percent(resumed, resumed + reset)}
         under={`${number(resumed)} of ${number(resumed + reset)} in a minute`}
       />
-      <Figure name="Slow readers" value={number(minute.stalled + minute.fell_behind)} under="in the last minute" />
+      <Figure
+        name="Slow readers"
+        value={number(minute.stalled + minute.fell_behind)}
+        under="fell behind or were closed, in the last minute"
+      />
       <Figure name="Closed" value={number(closes)} under={reasons || 'in the last minute'} />
-      <Figure name="Gaps healed" value={number(minute.gaps)} under={`${number(minute.events_repaired)} events from the log`} />
+      <Figure name="Gaps filled" value={number(minute.gaps)} under={`${number(minute.events_repaired)} events from the log`} />
     </>
   )
 }

@@ -47,7 +47,7 @@ export default function Tail() {
         <>
           <Connected client={client} />
           <button type="button" onClick={isHeld ? resume : hold} aria-pressed={isHeld}>
-            <Icon name={isHeld ? 'play' : 'pause'} /> {isHeld ? 'Go on' : 'Pause'}
+            <Icon name={isHeld ? 'play' : 'pause'} /> {isHeld ? 'Continue' : 'Pause'}
           </button>
           <button
             type="button"

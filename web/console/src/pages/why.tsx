@@ -111,7 +111,7 @@ function Told({ why }: { why: Why }) {
   )
 }
 
-const labels: Record<Is, string> = { yes: 'Was no obstacle', no: 'Stood in the way', unknown: 'Not known' }
+const labels: Record<Is, string> = { yes: 'It went on here', no: 'It ended here', unknown: 'Not known' }
 
 function Mark({ is }: { is: Is }) {
   return (
@@ -129,6 +129,7 @@ const names: Record<string, string> = {
   preferences: 'What they want to get',
   sessions: 'Connections at that time',
   device: 'A device',
+  devices: 'Further devices',
   activity: 'What they did after it',
   escalation: 'Escalations',
   webhook: 'A webhook',

@@ -74,7 +74,7 @@ export function tail(given: Given) {
       )
     await page.getByRole('button', { name: '1,000 new' }).waitFor()
     expect(await rows.getByText('pause.during').count()).toBe(0)
-    await page.getByRole('button', { name: 'Go on' }).click()
+    await page.getByRole('button', { name: 'Continue' }).click()
     await rows.getByText('"n":999').waitFor()
     await page.getByText('1,001 shown of 1,001').waitFor()
     expect(there.faults).toEqual([])

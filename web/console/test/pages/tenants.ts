@@ -10,6 +10,26 @@ import { lookAt, visit } from '../visit.js'
 export function tenants(given: Given) {
   const stored = async () => (await rest(given.stack, 'GET', '/v1/tenants/limits')).body
 
+  test('lists the tenants of the installation to whoever runs it, to choose one', async () => {
+    const { browser, stack } = given
+    for (const name of ['chosen-first', 'chosen-second']) {
+      const made = await rest(stack, 'PUT', `/v1/tenants/${name}`, { suspended: name === 'chosen-second' })
+      expect(made.status, JSON.stringify(made.body)).toBe(200)
+    }
+    const there = await visit(browser, stack, '/tenants')
+    const { page } = there
+    const list = page.getByRole('list', { name: 'Tenants' })
+    await list.getByRole('button', { name: 'chosen-first' }).waitFor()
+    await page.getByLabel('Name of the tenant').fill('chosen-')
+    expect(await list.getByRole('listitem').count()).toBe(2)
+    expect(await list.getByText('suspended').count()).toBe(1)
+    await lookAt(there, 'tenants-list')
+    await list.getByRole('button', { name: 'chosen-first' }).click()
+    await page.getByText('What chosen-first uses now').waitFor()
+    expect(there.faults).toEqual([])
+    await there.close()
+  })
+
   test('sets limits and says at the field what is wrong; takes them away again', async () => {
     const { browser, stack } = given
     const there = await visit(browser, stack, '/tenants?tenant=limits')

@@ -29,7 +29,7 @@ function Key({ of: row, by, most }: { of: Row; by: Dimension; most: number }) {
   return (
     <div className="key">
       {row.key === null ? (
-        <span className="help">further ones, not told apart</span>
+        <span className="help">others together</span>
       ) : by === 'type' ? (
         <Link to="/tail" with={{ type: row.key }}>
           {row.key}

@@ -3,7 +3,7 @@
 import { get } from '../../api.js'
 
 export interface Row {
-  /** A type, a source, …; of times RFC 3339; null: all that were not told apart. */
+  /** A type, a source, …; of times RFC 3339; null: all others together. */
   readonly key: string | null
   readonly count: number
   readonly previous?: number

@@ -31,24 +31,13 @@ export async function connections(filter: ConnectionFilter, after: string | null
   return { rows: page.connections, next: page.next }
 }
 
-/** Connections that are looked through for one name. */
-export const MOST_LOOKED_AT = 2000
+/** The name of a connection: its gateway's, its process's, and three numbers. */
+const NAME = /^[A-Za-z0-9_.-]{1,64}-[0-9a-f]{8}(-\d{1,19}){3}$/
 
-/** The API finds connections by what they are; a name begins with that of its gateway. */
 export async function connection(name: string, signal: AbortSignal): Promise<Connection | null> {
-  const node = name.split('-').slice(0, -4).join('-')
-  if (!node) return null
-  let after: string | null = null
-  for (let seen = 0; seen < MOST_LOOKED_AT; seen += 200) {
-    const page: { connections: Connection[]; next: string | null } = await get('/v1/connections', {
-      query: { node, limit: 200, after },
-      signal,
-    })
-    const found = page.connections.find((one) => one.connection === name)
-    if (found || page.next === null) return found ?? null
-    after = page.next
-  }
-  return null
+  if (!NAME.test(name)) return null
+  const page = await get<{ connections: Connection[] }>('/v1/connections', { query: { connection: name }, signal })
+  return page.connections[0] ?? null
 }
 
 export interface PresentIn {

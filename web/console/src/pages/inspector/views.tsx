@@ -20,7 +20,7 @@ import { KeptOut } from './kept-out.js'
 import { May } from './may.js'
 import { ChannelPresence, PersonPresence } from './present.js'
 import { Send } from './send.js'
-import { activity, connection, latestEvents, MOST_LOOKED_AT, revocations } from './shapes.js'
+import { activity, connection, latestEvents, revocations } from './shapes.js'
 
 function Subject({ kind, name, children }: { kind: string; name: string; children?: ReactNode }) {
   return (
@@ -165,8 +165,7 @@ export function ConnectionView({ name }: { name: string }) {
           {(one) =>
             one === null ? (
               <Empty title="No such connection is open">
-                It has ended, or is not among the first {number(MOST_LOOKED_AT)} of its gateway. What has ended is in the table{' '}
-                <code>carillon.sessions</code>.
+                It has ended, or never was. What has ended is in the table <code>carillon.sessions</code>.
               </Empty>
             ) : (
               <Facts

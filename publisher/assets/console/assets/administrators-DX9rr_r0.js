@@ -1,1 +1,0 @@
-import{T as e,o as t}from"./index-DXRz47xW.js";import{t as n}from"./more-tg6b1VPF.js";import{a as r}from"./page-B5nQ-48D.js";var i=e();function a(e,a){return function(){return t(`admin`)?(0,i.jsx)(a,{}):(0,i.jsx)(r,{title:e,children:(0,i.jsx)(n,{what:e})})}}export{a as t};

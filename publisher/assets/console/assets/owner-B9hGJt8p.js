@@ -1,1 +1,0 @@
-import{r as e,s as t}from"./index-DXRz47xW.js";function n(){let n=e(),r=t(),i=r.status===`in`&&r.who.tenant===null&&r.who.tenants.length===0;return n??(i?`*`:null)}export{n as t};
