@@ -357,6 +357,43 @@ async fn due_keys_go_in_slices_and_others_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn marks_of_who_did_not_want_an_event_back_go_in_slices_and_their_backlog_is_told() {
+    let database = Database::start().await;
+    let log = &database.publisher;
+    let superuser = database.superuser().await;
+    superuser
+        .batch_execute(
+            "INSERT INTO carillon.event_excepts
+             SELECT 'shop', n, 'gateway-1-0000000a-0-1-1', now() - interval '3 days' + n * interval '1 second' FROM generate_series(1, 250) n
+             UNION ALL SELECT 'shop', 1000, 'gateway-1-0000000a-0-1-1', now()",
+        )
+        .await
+        .unwrap();
+    let left = async || {
+        let rows = superuser
+            .query_one(
+                "SELECT count(*), min(at) > now() - interval '1 hour' FROM carillon.event_excepts",
+                &[],
+            )
+            .await;
+        let row = rows.unwrap();
+        (row.get::<_, i64>(0), row.get::<_, bool>(1))
+    };
+    let first = log.forget_keys(100).await.unwrap();
+    assert_eq!(first.forgotten, 100);
+    assert!(first.overdue > Duration::from_secs(20 * 3_600), "a day too long: {first:?}");
+    let place = "SELECT done_to > '-infinity' FROM carillon.maintenance WHERE task = 'event_excepts'";
+    assert!(
+        superuser.query_one(place, &[]).await.unwrap().get::<_, bool>(0),
+        "the next slice goes on from there"
+    );
+    assert_eq!(log.forget_keys(100).await.unwrap().forgotten, 100);
+    let last = log.forget_keys(100).await.unwrap();
+    assert_eq!((last.forgotten, last.overdue), (50, Duration::ZERO));
+    assert_eq!(left().await, (1, true), "what is young stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slice_goes_by_the_index_whatever_the_planner_knows() {
     let database = Database::start().await;
     let superuser = database.superuser().await;
