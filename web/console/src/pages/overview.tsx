@@ -266,15 +266,26 @@ function Nodes({ nodes, stale }: { nodes: readonly NodeNow[]; stale: boolean }) 
           rows={nodes}
           id={(node) => node.node}
           columns={[
-            { name: 'Node', cell: (node) => <span className="mono">{node.node}</span> },
+            {
+              name: 'Node',
+              cell: (node) => (
+                <span className="node">
+                  <span className="mono">{node.node}</span>
+                  {node.version && (
+                    <small>
+                      {node.version}
+                      {node.started_at && `, started ${ago(node.started_at)}`}
+                    </small>
+                  )}
+                </span>
+              ),
+            },
             ...(isWhole
               ? [
                   {
                     name: 'State',
                     cell: (node: NodeNow) => <Badge tone={nodeTones[node.state ?? ''] ?? 'plain'}>{node.state ?? '–'}</Badge>,
                   },
-                  { name: 'Version', cell: (node: NodeNow) => node.version ?? '–' },
-                  { name: 'Started', cell: (node: NodeNow) => (node.started_at ? ago(node.started_at) : '–') },
                 ]
               : []),
             { name: 'Connections', isNumber: true, cell: (node) => number(node.connections) },

@@ -3,6 +3,7 @@
 import { useEffect, useId, useRef } from 'react'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
+import { clock } from '../format.js'
 import { scheme } from '../scheme.js'
 import { useStore } from '../store.js'
 
@@ -103,7 +104,12 @@ function draw(
         y: { range: (_, __, most) => [0, Math.max(4, most * 1.15)] },
       },
       axes: [
-        { ...axis, size: 24, grid: { show: false } },
+        {
+          ...axis,
+          size: 24,
+          grid: { show: false },
+          values: (_, ticks) => ticks.map((at) => clock(at * 1000, { millis: false })),
+        },
         { ...axis, size: 46, values: (_, ticks) => ticks.map(format) },
       ],
       series: [
