@@ -57,6 +57,10 @@ BEGIN
     PERFORM set_config('carillon.maintenance', 'on', true);
     IF code IS NOT NULL THEN
         DELETE FROM console_codes c WHERE c.hash = code AND c.expires_at > now() RETURNING c.key_id INTO of_key;
+        IF of_key IS NULL THEN
+            PERFORM set_config('carillon.maintenance', '', true);
+            RETURN false;
+        END IF;
     END IF;
     DELETE FROM console_sessions WHERE id IN (SELECT s.id FROM console_sessions s WHERE s.expires_at < now() ORDER BY s.expires_at LIMIT 100);
     DELETE FROM console_sessions WHERE id IN (SELECT s.id FROM console_sessions s WHERE s.key_id = of_key ORDER BY s.expires_at DESC OFFSET 99);

@@ -129,6 +129,32 @@ fn a_ticket_of_an_api_key_lets_the_key_in_where_a_token_may_stand() {
     });
 }
 
+/// A session of the console ends before the key it stands for, and so does the connection that its ticket opened.
+#[test]
+fn a_connection_by_a_sessions_ticket_ends_with_the_session() {
+    block_on(async {
+        let stack = stack().await;
+        let (http, publisher) = (reqwest::Client::new(), stack.publisher(0).url());
+        let begun =
+            http.post(format!("{publisher}/v1/console/session")).bearer_auth(stack.api_key()).send().await;
+        let begun = begun.unwrap();
+        assert_eq!(begun.status(), 201);
+        let cookie = begun.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        let id = cookie.split('_').nth(2).unwrap();
+        let sooner = format!(
+            "update carillon.console_sessions set expires_at = now() + interval '5 s' where id = '{id}'"
+        );
+        stack.sql(&sooner).await.unwrap();
+        let asked = http.post(format!("{publisher}/v1/tickets?tenant=console")).header("cookie", cookie);
+        let answer: Value = asked.header("carillon-console", "1").send().await.unwrap().json().await.unwrap();
+        let text = answer["ticket"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        let (mut socket, welcome) = enter(&stack, 0, text).await.unwrap();
+        assert!(welcome["expires_in"].as_u64().is_some_and(|left| left <= 5), "{welcome}");
+        let ended = socket.ended(PATIENCE).await;
+        assert_eq!(ended.close_code(), Some(4401), "{ended}");
+    });
+}
+
 #[test]
 fn what_is_no_ticket_and_who_may_have_none_is_told() {
     block_on(async {

@@ -195,7 +195,7 @@ impl Authorizer {
     pub(crate) async fn redeem(&self, ticket: &str, from: AddressGroup) -> Result<Bearer, Refusal> {
         match self.tickets.redeem(ticket, from).await? {
             Admits::Person(identity) => Ok(Bearer::Ticket(Box::new(identity))),
-            Admits::Key(key, tenant) => self.services.by_id(&key, tenant).await.map(Bearer::Service),
+            Admits::Key(ticket) => self.services.by_ticket(ticket).await.map(Bearer::Service),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::authorize::Refusal;
 use crate::shard::{Shards, ToShard};
 use carillon_backplane::api_key::{KeyFault, KeyRing, KeyUses, PREFIX};
 use carillon_backplane::log::{ApiKey, Log, LogError};
+use carillon_platform::auth::ticket::KeyTicket;
 use carillon_platform::auth::{AuthError, Identity, ServiceKey};
 use carillon_platform::share::{AddressGroup, KeyLookups};
 use carillon_protocol::{CloseCode, TenantId};
@@ -59,14 +60,17 @@ impl Services {
         self.admit(stored.map_err(refusal)?)
     }
 
-    /// The service of a key that was proven elsewhere, in one tenant: a ticket says so.
-    pub(crate) async fn by_id(&self, id: &str, tenant: TenantId) -> Result<Service, Refusal> {
-        let stored = self.log.api_key(id).await.map_err(|error| refusal(error.into()))?;
+    /// The service of a key that was proven elsewhere, in one tenant, no longer than the credentials that the ticket was issued for.
+    pub(crate) async fn by_ticket(&self, ticket: KeyTicket) -> Result<Service, Refusal> {
+        let KeyTicket { key: id, tenant, expires_at } = ticket;
+        let stored = self.log.api_key(&id).await.map_err(|error| refusal(error.into()))?;
         let key = stored.ok_or_else(|| refusal(KeyFault::Invalid))?;
         if key.tenant.as_ref().is_some_and(|bound| *bound != tenant) {
             return Err(AuthError::TenantForbidden.into());
         }
-        self.admit(ApiKey { tenant: Some(tenant), ..key })
+        // Whichever ends first: a session of the console stands for a key that lasts longer.
+        let ends = [expires_at, key.expires_at_secs].into_iter().flatten().min();
+        self.admit(ApiKey { tenant: Some(tenant), expires_at_secs: ends, ..key })
     }
 
     fn admit(&self, key: ApiKey) -> Result<Service, Refusal> {

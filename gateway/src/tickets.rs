@@ -5,17 +5,18 @@
 
 use crate::authorize::Refusal;
 use carillon_backplane::log::Log;
-use carillon_platform::auth::{AuthError, Identity, ticket};
+use carillon_platform::auth::ticket::{self, KeyTicket};
+use carillon_platform::auth::{AuthError, Identity};
 use carillon_platform::share::{AddressGroup, KeyLookups};
-use carillon_protocol::{CloseCode, TenantId};
+use carillon_protocol::CloseCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Whom a ticket lets in.
 pub(crate) enum Admits {
     /// A person, as their token said.
     Person(Identity),
-    /// The bearer of the API key of this id, in this tenant: the key is looked up by whoever takes the ticket.
-    Key(String, TenantId),
+    /// The bearer of an API key: it is looked up by whoever takes the ticket.
+    Key(KeyTicket),
 }
 
 /// Takes tickets.
@@ -44,8 +45,8 @@ impl Tickets {
             Refusal::unavailable("the ticket cannot be looked up now; come back soon")
         })?;
         let stored = stored.ok_or_else(invalid)?;
-        if let Some((key, tenant)) = ticket::key(&stored) {
-            return Ok(Admits::Key(key, tenant));
+        if let Some(of_key) = ticket::key(&stored) {
+            return Ok(Admits::Key(of_key));
         }
         let identity = ticket::bearer(&stored).ok_or_else(invalid)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

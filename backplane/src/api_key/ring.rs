@@ -72,6 +72,11 @@ impl<A: Name> KeyRing<A> {
         }
     }
 
+    /// Counts somebody who got no turn to have something else looked up.
+    pub fn note_refused(&self) {
+        self.metrics.refused.increment(1);
+    }
+
     async fn stored<T, Turn, Asking>(
         &self,
         id: &str,

@@ -59,6 +59,20 @@ struct Bearer {
 struct OfKey {
     key: String,
     tenant: TenantId,
+    /// When the credentials end that it was issued for, in seconds since 1970: a session of the console ends before its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
+}
+
+/// The bearer of an API key whom a ticket lets in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KeyTicket {
+    /// The key's id.
+    pub key: String,
+    /// The tenant that the ticket is for.
+    pub tenant: TenantId,
+    /// When the credentials end that it was issued for, in seconds since 1970.
+    pub expires_at: Option<u64>,
 }
 
 /// A person in a tenant, to be stored with a ticket; none if it is a service.
@@ -78,14 +92,18 @@ pub fn stored(identity: &Identity) -> Option<String> {
     service.is_none().then(|| serde_json::to_string(&bearer).ok()).flatten()
 }
 
-/// What is stored with a ticket of an API key: its id, and the tenant that it is for.
-pub fn stored_key(key: &str, tenant: &TenantId) -> Option<String> {
-    serde_json::to_string(&OfKey { key: key.to_owned(), tenant: tenant.clone() }).ok()
+/// What is stored with a ticket of an API key: its id, the tenant that it is for, and when the credentials end.
+pub fn stored_key(key: &str, tenant: &TenantId, expires_at: Option<u64>) -> Option<String> {
+    serde_json::to_string(&OfKey { key: key.to_owned(), tenant: tenant.clone(), expires_at }).ok()
 }
 
-/// The API key of a ticket and the tenant that it is for, if it is a key's.
-pub fn key(stored: &str) -> Option<(String, TenantId)> {
-    serde_json::from_str(stored).ok().map(|OfKey { key, tenant }| (key, tenant))
+/// What was stored with a ticket, if it is an API key's.
+pub fn key(stored: &str) -> Option<KeyTicket> {
+    serde_json::from_str(stored).ok().map(|OfKey { key, tenant, expires_at }| KeyTicket {
+        key,
+        tenant,
+        expires_at,
+    })
 }
 
 /// Whom a ticket lets in, from what was stored with it.
@@ -133,8 +151,11 @@ mod tests {
                 .unwrap();
         assert_eq!(stored(&service), None);
         assert_eq!(bearer("{}"), None);
-        let of_key = stored_key("k1", &identity.tenant).unwrap();
-        assert_eq!((bearer(&of_key), key(&of_key)), (None, Some(("k1".to_owned(), identity.tenant.clone()))));
+        for expires_at in [None, Some(7)] {
+            let of_key = stored_key("k1", &identity.tenant, expires_at).unwrap();
+            let read = KeyTicket { key: "k1".to_owned(), tenant: identity.tenant.clone(), expires_at };
+            assert_eq!((bearer(&of_key), key(&of_key)), (None, Some(read)));
+        }
         assert_eq!(key(&stored(&identity).unwrap()), None);
     }
 }

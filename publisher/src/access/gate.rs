@@ -6,7 +6,7 @@ use crate::health::Health;
 use carillon_backplane::api_key::{KeyFault, KeyRing, KeyUses, PREFIX};
 use carillon_backplane::log::{ApiKey, Log, LogError};
 use carillon_platform::auth::{AuthError, Verifier};
-use carillon_platform::share::{AddressGroup, KeyLookups};
+use carillon_platform::share::{AddressGroup, KeyLookup, KeyLookups};
 use http::{HeaderMap, header};
 use std::time::{Instant, SystemTime};
 
@@ -74,6 +74,15 @@ impl Gate {
         }
     }
 
+    /// A turn to look something up that proves who is asking and that this gate does not know; who brings it has proven nothing yet.
+    pub async fn turn(&self, from: AddressGroup) -> Result<KeyLookup, LogError> {
+        self.health.check()?;
+        self.lookups.turn(from, false).await.map_err(|refused| {
+            self.keys.note_refused();
+            LogError::Busy(format!("too many credentials are looked up: {refused}"))
+        })
+    }
+
     /// Who is asking, from this address.
     pub async fn identify(&self, headers: &HeaderMap, from: AddressGroup) -> Result<Caller, Denied> {
         let turn = |known| async move {
@@ -121,7 +130,10 @@ fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Denied> {
         },
     };
     match (bearer, api_key.map(str::trim)) {
-        (None, None) => session::of(headers).map(Credential::Session).ok_or(Denied::Missing),
+        (None, None) => match session::of(headers) {
+            Ok(session) => session.map(Credential::Session).ok_or(Denied::Missing),
+            Err(session::Twice) => Err(Denied::Unclear("the cookie of the console is there twice")),
+        },
         (Some(one), Some(other)) if one != other => {
             Err(Denied::Unclear("Authorization and X-Api-Key hold different credentials"))
         }
@@ -160,6 +172,7 @@ mod tests {
         let cookie = ("cookie", "a=b; carillon_console=crln_c_d");
         assert_eq!(read(&[cookie, ("carillon-console", "1")]), "session crln_c_d");
         assert_eq!(read(&[cookie, ("carillon-console", "1"), ("x-api-key", "crln_a_b")]), "key crln_a_b");
+        assert_eq!(read(&[cookie, cookie, ("carillon-console", "1")]), "unclear");
     }
 
     #[test]

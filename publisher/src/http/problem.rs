@@ -68,6 +68,8 @@ problem_codes! {
     TokenRevoked = 401 "token_revoked" "The user token was revoked",
     /// The API key lacks the scope, or the user token the capability.
     MissingScope = 403 "missing_scope" "The credentials do not allow this",
+    /// A session of the console begins no other and makes no link: send the API key itself.
+    SessionForbidden = 403 "session_forbidden" "A session does not allow this",
     /// The credentials are not for this tenant.
     TenantForbidden = 403 "tenant_forbidden" "The credentials are not for this tenant",
     /// The tenant is not registered, and this installation makes none by itself.

@@ -119,7 +119,8 @@ fn whom(app: &App, caller: &Caller, tenant: Option<&TenantId>) -> Result<Whom, P
             return Err(Problem::new(Code::MissingScope, detail));
         }
         app.is_open(caller, &entry.tenant)?;
-        let stored = ticket::stored_key(&key.id, &entry.tenant).ok_or_else(unwritable)?;
+        let stored =
+            ticket::stored_key(&key.id, &entry.tenant, key.expires_at_secs).ok_or_else(unwritable)?;
         let user = UserId::new(caller.name()).map_err(|_| unwritable())?;
         return Ok(Whom { tenant: entry.tenant, user, stored });
     };

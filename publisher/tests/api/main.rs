@@ -12,6 +12,7 @@ mod access;
 mod audit;
 mod clients;
 mod cloudevents;
+mod console;
 mod event_types;
 mod faults;
 mod forms;

@@ -5,14 +5,15 @@ use crate::access::{Caller, TenantFault, session};
 use crate::http::openapi::shapes::ProblemDocument;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::Query;
-use crate::http::{App, no_entry};
+use crate::http::{App, address, no_entry};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use carillon_backplane::api_key::Fresh;
 use carillon_backplane::log::SessionFor;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode, Uri, header};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
@@ -84,8 +85,7 @@ pub(in crate::http) async fn read(
     uri: Uri,
 ) -> Result<Json<ConsoleSession>, Problem> {
     Query::read(&uri, &[])?;
-    let kept = !headers.contains_key(header::AUTHORIZATION) && !headers.contains_key("x-api-key");
-    Ok(Json(ConsoleSession { kept, ..shown(&caller)? }))
+    Ok(Json(ConsoleSession { kept: session::is_meant(&headers), ..shown(&caller)? }))
 }
 
 /// Begin a session of the console.
@@ -101,7 +101,7 @@ pub(in crate::http) async fn read(
         (status = 201, description = "It has begun.", body = ConsoleSession),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`code_invalid`: there is no such code, it was used, or it has ended; `credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope` (a user token, too)", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope` (a user token, too), `session_forbidden` (a session of the console)", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `log_busy`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
@@ -109,11 +109,10 @@ pub(in crate::http) async fn read(
 pub(in crate::http) async fn begin(
     State(app): State<Arc<App>>,
     caller: Result<Caller, Problem>,
-    headers: HeaderMap,
-    uri: Uri,
+    parts: Parts,
 ) -> Result<Response, Problem> {
-    Query::read(&uri, &[])?;
-    let code = code_of(&headers);
+    Query::read(&parts.uri, &[])?;
+    let code = code_of(&parts.headers);
     let caller = match &code {
         Some(_) => None,
         None => Some(caller?),
@@ -122,6 +121,7 @@ pub(in crate::http) async fn begin(
         (_, Some(code)) => SessionFor::Code(code),
         (Some(caller @ Caller::Key(key)), _) => {
             shown(caller)?;
+            no_session(&parts.headers)?;
             SessionFor::Key(&key.id)
         }
         _ => {
@@ -131,6 +131,11 @@ pub(in crate::http) async fn begin(
     };
     let fresh = Fresh::make().map_err(|_| Problem::new(Code::Internal, "a session could not be made"))?;
     app.health.check_writing()?;
+    // Codes are as cheap to make up as API keys.
+    let turn = match code {
+        Some(_) => Some(app.gate.turn(address(&parts)).await?),
+        None => None,
+    };
     let begun = app.log.begin_console_session((&fresh.id, &fresh.hash), whose, LASTS);
     if !app.health.ask(begun).await? {
         return Err(match code {
@@ -140,15 +145,17 @@ pub(in crate::http) async fn begin(
     }
     let key = app.health.ask(app.log.console_session(&fresh.id)).await?;
     let key = key.ok_or_else(|| Problem::new(Code::CredentialsInvalid, "the API key has ended"))?;
+    drop(turn);
     tracing::info!(key = key.id, by_link = code.is_some(), "a session of the console begins");
     let session = ConsoleSession { kept: true, ..shown(&Caller::Key(key))? };
-    let cookie = cookie(&headers, &fresh.text, LASTS.as_secs());
+    let cookie = session::cookie(&parts.headers, &fresh.text, LASTS.as_secs());
     Ok((StatusCode::CREATED, [(header::SET_COOKIE, cookie)], Json(session)).into_response())
 }
 
 /// End the session of the console.
 ///
-/// The one of the request's cookie, if there is one; it stops working within ten seconds.
+/// The one of the request's cookie, if there is one; it stops working within ten seconds. If it had ended, the cookie is taken back all
+/// the same.
 #[utoipa::path(
     delete,
     path = "/v1/console/session",
@@ -165,18 +172,25 @@ pub(in crate::http) async fn begin(
 )]
 pub(in crate::http) async fn end(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    caller: Result<Caller, Problem>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
     Query::read(&uri, &[])?;
-    shown(&caller)?;
-    let id = session::of(&headers).and_then(|text| text.split('_').nth(1));
-    if let Some(id) = id {
-        app.health.check_writing()?;
-        app.health.ask(app.log.end_console_session(id)).await?;
+    match caller {
+        Ok(caller) => {
+            shown(&caller)?;
+            let text = session::of(&headers).ok().flatten();
+            if let Some(id) = text.and_then(|text| text.split('_').nth(1)) {
+                app.health.check_writing()?;
+                app.health.ask(app.log.end_console_session(id)).await?;
+            }
+        }
+        // The session has ended, or nobody can say which of two it is.
+        Err(problem) if problem.code == Code::CredentialsInvalid && session::is_meant(&headers) => {}
+        Err(problem) => return Err(problem),
     }
-    let cookie = cookie(&headers, "", 0);
+    let cookie = session::cookie(&headers, "", 0);
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
@@ -193,7 +207,7 @@ pub(in crate::http) async fn end(
         (status = 201, description = "The code.", body = ConsoleLink),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope` (a user token, too)", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope` (a user token, too), `session_forbidden` (a session of the console)", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`, `log_busy`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
@@ -201,10 +215,12 @@ pub(in crate::http) async fn end(
 pub(in crate::http) async fn link(
     State(app): State<Arc<App>>,
     caller: Caller,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<(StatusCode, Json<ConsoleLink>), Problem> {
     Query::read(&uri, &[])?;
     shown(&caller)?;
+    no_session(&headers)?;
     let Caller::Key(key) = &caller else {
         return Err(Problem::new(Code::MissingScope, "a link signs in with an API key"));
     };
@@ -223,13 +239,15 @@ fn code_of(headers: &HeaderMap) -> Option<[u8; 32]> {
     code::read(headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?.1.trim())
 }
 
-/// The cookie is for this site's own requests alone, and for no script. A balancer that speaks HTTPS says so.
-fn cookie(headers: &HeaderMap, text: &str, seconds: u64) -> HeaderValue {
-    let is_secure = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-    let secure = if is_secure { "; Secure" } else { "" };
-    let name = session::COOKIE;
-    let line = format!("{name}={text}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
-    HeaderValue::from_str(&line).unwrap_or_else(|_| HeaderValue::from_static(""))
+/// Refuses a session of the console: it would outlive itself.
+fn no_session(headers: &HeaderMap) -> Result<(), Problem> {
+    match session::is_meant(headers) {
+        true => Err(Problem::new(
+            Code::SessionForbidden,
+            "a session of the console does not do that; send the API key",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Who it is; refused is whoever could look at nothing.
