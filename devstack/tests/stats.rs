@@ -142,12 +142,39 @@ fn the_operators_page_hears_the_numbers_of_all_nodes_every_second_and_they_are_i
                 .trim(),
             "0"
         );
-        // Only administrators write there.
-        let key = stack.create_api_key(KeyTenant::All, &["publish"]).await.unwrap();
+        // Nobody writes there, and nobody else comes in: neither a token nor a key of that tenant.
+        let of_tenant = stack.create_api_key(KeyTenant::One(operator), &["publish", "read", "admin"]).await;
+        let of_tenant = of_tenant.unwrap();
+        let mut boss = claims(operator, "boss");
+        boss.caps = vec!["admin".into(), "publish".into()];
+        let boss = token(&stack, &boss);
         let url = format!("{}/v1/events", stack.publisher(0).url());
         let body = json!({"tenant": operator, "type": "t", "tenant_wide": true});
-        let answer = reqwest::Client::new().post(url).bearer_auth(key).json(&body).send().await.unwrap();
-        assert_eq!(answer.status(), 403);
+        for bearer in [stack.api_key(), &of_tenant, &boss] {
+            let post = reqwest::Client::new().post(&url).bearer_auth(bearer).json(&body);
+            let answer = post.send().await.unwrap();
+            assert_eq!(answer.status(), 403);
+            assert_eq!(answer.json::<Value>().await.unwrap()["code"], "tenant_forbidden");
+        }
+        for bearer in [&of_tenant, &boss] {
+            assert_eq!(stats(&stack, bearer, "").await.0, 403);
+            let tickets = format!("{}/v1/tickets", stack.publisher(0).url());
+            let answer = reqwest::Client::new().post(tickets).bearer_auth(bearer).send().await.unwrap();
+            assert_eq!(answer.status(), 403);
+            let mut page = wire::client(&stack, stack.gateway(0), &claims("north", "nobody"));
+            page.token = bearer.clone();
+            page.channels = vec!["carillon:stats".into()];
+            let refused = Socket::open(&page).await.err().unwrap();
+            assert!(format!("{refused:?}").contains("tenant_forbidden"), "{refused:?}");
+        }
+        let forged = json!({"type": "publish", "id": 1, "channel": "carillon:stats", "event": {"type": "carillon.stats", "data": {}}});
+        let mut page = wire::client(&stack, stack.gateway(0), &claims(operator, "nobody"));
+        page.token = stack.api_key().into();
+        page.tenant = Some(operator.into());
+        page.channels = vec!["carillon:stats".into()];
+        let (mut page, _) = Socket::open(&page).await.unwrap();
+        let refused = wire::ask(&mut page, forged).await;
+        assert_eq!((&refused.0["type"], &refused.0["code"]), (&json!("error"), &json!("missing_scope")));
         stack.stop().await.unwrap();
     });
 }

@@ -57,7 +57,9 @@ impl Services {
             turn.map_err(|refused| LogError::Busy(format!("too many API keys are looked up: {refused}")))
         };
         let stored = self.ring.prove(text, from, turn, |id| async move { self.log.api_key(&id).await }).await;
-        self.admit(stored.map_err(refusal)?)
+        let key = stored.map_err(refusal)?;
+        not_of_the_installation(&key)?;
+        self.admit(key)
     }
 
     /// The service of a key that was proven elsewhere, in one tenant, no longer than the credentials that the ticket was issued for.
@@ -65,6 +67,7 @@ impl Services {
         let KeyTicket { key: id, tenant, expires_at } = ticket;
         let stored = self.log.api_key(&id).await.map_err(|error| refusal(error.into()))?;
         let key = stored.ok_or_else(|| refusal(KeyFault::Invalid))?;
+        not_of_the_installation(&key)?;
         if key.tenant.as_ref().is_some_and(|bound| *bound != tenant) {
             return Err(AuthError::TenantForbidden.into());
         }
@@ -131,6 +134,14 @@ impl Services {
     }
 }
 
+/// Refuses a key of the tenant in which the installation tells of itself: there are keys for all tenants alone.
+fn not_of_the_installation(key: &ApiKey) -> Result<(), Refusal> {
+    match key.tenant.as_ref().is_some_and(TenantId::is_operator) {
+        true => Err(AuthError::TenantForbidden.into()),
+        false => Ok(()),
+    }
+}
+
 /// Why a key was not proven.
 fn refusal(fault: KeyFault) -> Refusal {
     match fault {
@@ -165,7 +176,8 @@ impl Service {
             (None, Some(asked)) => asked,
             (None, None) => return Err(AuthError::TenantRequired),
         };
-        Identity::of_service(self.key.clone(), tenant.clone(), self.expires_at, self.publish)
+        let publish = self.publish && !tenant.is_operator();
+        Identity::of_service(self.key.clone(), tenant.clone(), self.expires_at, publish)
             .map_err(|_| AuthError::TenantForbidden)
     }
 }
@@ -200,5 +212,10 @@ mod tests {
         assert_eq!(service(Some("acme")).enter(Some(&other)), Err(AuthError::TenantForbidden));
         assert_eq!(service(None).enter(None), Err(AuthError::TenantRequired));
         assert_eq!(service(None).enter(Some(&other)).map(|entered| entered.tenant), Ok(other));
+        // The installation alone tells of itself.
+        let operator = TenantId::new(TenantId::OPERATOR).unwrap();
+        let all = Service { publish: true, ..service(None) };
+        let entered = all.enter(Some(&operator)).unwrap();
+        assert!(!entered.caps.publish && all.enter(Some(&acme)).unwrap().caps.publish);
     }
 }

@@ -241,6 +241,16 @@ impl std::str::FromStr for LastEvent {
     }
 }
 
+impl TenantId {
+    /// The tenant in which an installation tells of itself. It is for API keys for all tenants alone, and nobody publishes in it.
+    pub const OPERATOR: &'static str = "carillon-operator";
+
+    /// Whether this is the tenant in which the installation tells of itself.
+    pub fn is_operator(&self) -> bool {
+        self.as_str() == Self::OPERATOR
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Who tells pages that look at the installation how it is, and when?
 //!
 //! Whichever publisher takes the second's token out of a bucket in Redis tells, with a signal: it is in no log. It tells only while
-//! somebody is connected in the tenant [`OPERATOR`]; else the feed costs one question to Redis in five seconds.
+//! somebody is connected in the tenant [`TenantId::OPERATOR`]; else the feed costs one question to Redis in five seconds.
 
 use crate::inbox::InboxNews;
 use crate::stats::{Stats, StatsReader};
@@ -14,8 +14,6 @@ use serde_json::value::RawValue;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The tenant in which an installation tells of itself.
-pub const OPERATOR: &str = "carillon-operator";
 /// The channel.
 const CHANNEL: &str = "carillon:stats";
 /// Whose signals these are.
@@ -57,7 +55,7 @@ impl Feed {
     /// Tells until the process stops.
     pub async fn run(self, leaving: CancellationToken) {
         let (Ok(tenant), Ok(channel), Ok(from)) =
-            (TenantId::new(OPERATOR), Channel::new(CHANNEL), UserId::new(FROM))
+            (TenantId::new(TenantId::OPERATOR), Channel::new(CHANNEL), UserId::new(FROM))
         else {
             return;
         };

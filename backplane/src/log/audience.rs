@@ -6,19 +6,23 @@ use super::scope::scoped;
 use super::work::Work;
 use carillon_protocol::{Channel, TenantId};
 
-/// Who is named, who was seen, who follows, and whose devices or connections are in one of the channels. Services are no people.
+/// Who is named, who was seen, who follows, and whose devices or connections are in one of the channels, each read once. Services are no
+/// people.
 const AUDIENCE: &str = "
-WITH people AS (
+WITH devices AS MATERIALIZED (
+    SELECT d.user_id FROM carillon.devices d WHERE d.tenant_id = $1 AND d.channels && $2
+), connections AS MATERIALIZED (
+    SELECT c.user_id FROM carillon.connections c WHERE c.tenant_id = $1 AND c.channels && $2
+), people AS (
     SELECT substr(c.channel, 6) AS user_id FROM unnest($2::text[]) AS c(channel) WHERE c.channel LIKE 'user:%'
     UNION SELECT s.user_id FROM carillon.inbox_state s WHERE s.tenant_id = $1 AND 'tenant' = ANY ($2)
     UNION SELECT f.user_id FROM carillon.followers f WHERE f.tenant_id = $1 AND f.channel = ANY ($2)
-    UNION SELECT d.user_id FROM carillon.devices d WHERE d.tenant_id = $1 AND d.channels && $2
-    UNION SELECT c.user_id FROM carillon.connections c WHERE c.tenant_id = $1 AND c.channels && $2
+    UNION SELECT user_id FROM devices
+    UNION SELECT user_id FROM connections
 )
 SELECT (SELECT count(*) FROM people WHERE user_id NOT LIKE 'key:%') AS people,
-    (SELECT count(*) FROM carillon.devices d WHERE d.tenant_id = $1 AND d.channels && $2) AS devices,
-    (SELECT count(DISTINCT c.user_id) FROM carillon.connections c
-        WHERE c.tenant_id = $1 AND c.channels && $2 AND c.user_id NOT LIKE 'key:%') AS connected";
+    (SELECT count(*) FROM devices) AS devices,
+    (SELECT count(DISTINCT user_id) FROM connections WHERE user_id NOT LIKE 'key:%') AS connected";
 
 /// How many there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Who may ask, about whom, and what is a question?
 
-use super::{call, send, stack, why};
+use super::{call, device, facts, knows, notice, send, stack, why};
 use crate::wire::{block_on, claims, publish, token};
 use carillon_devstack::stack::KeyTenant;
 use reqwest::Method;
@@ -35,6 +35,17 @@ fn people_ask_about_themselves_and_learn_nothing_of_what_is_for_others() {
             answer["facts"][0]["data"]["made"] = Value::Null;
         }
         assert_eq!(same(&theirs, &others.id), same(&nobodys, "none"));
+        let missing = &of_none["facts"][0]["data"];
+        assert!(missing["oldest"].is_null() && !of_none.to_string().contains("reaches back"), "{of_none}");
+        let (_, of_all) = call(
+            &stack,
+            (tenant, None),
+            Method::GET,
+            &format!("/v1/why?tenant={tenant}&event=none&user=mila"),
+            Value::Null,
+        )
+        .await;
+        assert!(of_all["facts"][0]["data"]["oldest"].is_string(), "{of_all}");
         assert_eq!(of_others["verdict"], "never_published");
 
         let mut boss = claims(tenant, "boss");
@@ -48,6 +59,42 @@ fn people_ask_about_themselves_and_learn_nothing_of_what_is_for_others() {
         let publishes = stack.create_api_key(KeyTenant::One(tenant), &["publish"]).await.unwrap();
         assert_eq!(ask(&publishes, &format!("event={}&user=ana", others.id)).await.0, 403);
         assert_eq!(ask("nobody", "event=x&user=ana").await.0, 401);
+    });
+}
+
+/// Whoever asks about themselves hears nothing of webhooks, nodes and other people's connections; whoever sees all hears it.
+#[test]
+fn people_are_not_told_of_webhooks_nodes_and_other_peoples_connections() {
+    block_on(async {
+        let (stack, tenant) = (stack().await, "why-own");
+        let (_phone, _) = device(&stack, (tenant, "mila"), "phone").await;
+        let (_other, of_ana) = device(&stack, (tenant, "ana"), "phone").await;
+        knows(&stack, tenant, "mila", 1).await;
+        let (id, _) = notice(
+            &stack,
+            tenant,
+            json!({"audience": {"tenant": true}, "escalate": [{"after": "1h", "to": "webhook:pager"}]}),
+        )
+        .await;
+        let event = reqwest::Client::new()
+            .post(format!("{}/v1/events", stack.publisher(0).url()))
+            .bearer_auth(stack.api_key())
+            .header("X-Carillon-Connection", &of_ana)
+            .json(&json!({"tenant": tenant, "type": "t", "tenant_wide": true}))
+            .send();
+        let event: Value = event.await.unwrap().json().await.unwrap();
+        let event = event["id"].as_str().unwrap();
+        let mila = token(&stack, &claims(tenant, "mila"));
+        for (id, code) in [(id.as_str(), "escalation"), (event, "except")] {
+            let (status, own) =
+                send(&stack, &mila, Method::GET, &format!("/v1/why?event={id}"), Value::Null).await;
+            assert_eq!(status, 200, "{own}");
+            let all = why(&stack, tenant, id, "mila", "").await;
+            assert_eq!((facts(&own, code).len(), facts(&all, code).len()), (0, 1), "{own} {all}");
+            assert!(!own.to_string().contains("pager") && !own.to_string().contains(&of_ana), "{own}");
+            let node = |answer: &Value| facts(answer, "sessions")[0]["data"]["open"][0]["node"].clone();
+            assert!(node(&own).is_null() && node(&all).is_string(), "{own} {all}");
+        }
     });
 }
 

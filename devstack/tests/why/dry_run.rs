@@ -2,6 +2,7 @@
 
 use super::{becomes, call, device, does, knows, send, stack};
 use crate::wire::{block_on, claims, publish, token};
+use carillon_devstack::stack::KeyTenant;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -64,6 +65,21 @@ fn a_dry_run_checks_everything_and_tells_the_audience_and_stores_nothing() {
         let (status, answer) =
             call(&stack, (tenant, None), Method::POST, "/v1/dry-runs/events", eleven).await;
         assert_eq!((status, &answer["errors"][0]["code"]), (422, &json!("too_many")), "{answer}");
+        // Who may publish and not look is not told whom it would reach.
+        let publishes = stack.create_api_key(KeyTenant::One(tenant), &["publish"]).await.unwrap();
+        let (mut may, mut boss) = (claims(tenant, "paul"), claims(tenant, "boss"));
+        may.caps = vec!["publish".into()];
+        boss.caps = vec!["publish".into(), "admin".into()];
+        let own = json!({"tenant": tenant, "title": "Hello", "audience": {"users": ["ana"]}});
+        for (bearer, is_told) in
+            [(publishes, false), (token(&stack, &may), false), (token(&stack, &boss), true)]
+        {
+            let (status, answer) =
+                send(&stack, &bearer, Method::POST, "/v1/dry-runs/notices", own.clone()).await;
+            assert_eq!(status, 200, "{answer}");
+            assert_eq!(answer["events"][0]["audience"].is_object(), is_told, "{answer}");
+            assert_eq!(answer["events"][0]["notice"]["title"], "Hello", "{answer}");
+        }
         let plain = token(&stack, &claims(tenant, "mila"));
         let (status, _) = send(&stack, &plain, Method::POST, "/v1/dry-runs/notices", notice).await;
         assert_eq!(status, 403);

@@ -137,7 +137,7 @@ impl Claims {
 
     /// The bearer in one tenant: the named one, else the default (the claim `tenant`, or the only one in
     /// `tenants`). [`AuthError::TenantRequired`] without a default, [`AuthError::TenantForbidden`] for a tenant
-    /// the token does not name.
+    /// the token does not name, and for the one in which the installation tells of itself.
     ///
     /// `roles` are the roles in the claim `tenant`; in a tenant of `tenants` they are those listed there; in one
     /// that both name, both.
@@ -145,7 +145,7 @@ impl Claims {
         let tenant = tenant.cloned().or_else(|| self.default_tenant()).ok_or(AuthError::TenantRequired)?;
         let is_default = self.tenant.as_ref() == Some(&tenant);
         let listed = self.listed(&tenant);
-        if !is_default && listed.is_none() {
+        if (!is_default && listed.is_none()) || tenant.is_operator() {
             return Err(AuthError::TenantForbidden);
         }
         if self.revoked.contains(&tenant) {

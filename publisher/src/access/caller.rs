@@ -107,6 +107,7 @@ impl Caller {
                 Err(AuthError::Revoked) => Err(TenantFault::Revoked),
                 Err(_) => Err(TenantFault::Forbidden),
             },
+            Caller::Relayed(identity) if identity.tenant.is_operator() => Err(TenantFault::Forbidden),
             Caller::Relayed(identity) if asked.is_none_or(|asked| *asked == identity.tenant) => {
                 Ok(person(identity))
             }
@@ -124,6 +125,11 @@ impl Entry {
             // Said for the key as a whole, before any tenant is named.
             Scope::Relay => false,
         }
+    }
+
+    /// Whether they may know who is there, and what others do: an API key that reads or administers, or an administrator.
+    pub fn sees_all(&self) -> bool {
+        self.admin || (self.user.is_none() && self.read)
     }
 
     /// Who asks, when it is a person: an administrator, too.
@@ -172,6 +178,7 @@ pub enum Audience<'a> {
 fn enter_with_key(key: &ApiKey, asked: Option<&TenantId>) -> Result<Entry, TenantFault> {
     let tenant = match (&key.tenant, asked) {
         (Some(bound), Some(asked)) if bound != asked => return Err(TenantFault::Forbidden),
+        (Some(bound), _) if bound.is_operator() => return Err(TenantFault::Forbidden),
         (Some(bound), _) => bound,
         (None, Some(asked)) => asked,
         (None, None) => return Err(TenantFault::Required),
@@ -223,6 +230,10 @@ mod tests {
         assert_eq!(bound.enter(None).unwrap().tenant, tenant("a"));
         assert_eq!(bound.enter(Some(&tenant("a"))).unwrap().tenant, tenant("a"));
         assert_eq!(bound.enter(Some(&tenant("b"))), Err(TenantFault::Forbidden));
+        // In the tenant in which the installation tells of itself there are keys for all tenants alone.
+        let operator = tenant(TenantId::OPERATOR);
+        assert_eq!(key(Some(TenantId::OPERATOR)).enter(None), Err(TenantFault::Forbidden));
+        assert_eq!(key(None).enter(Some(&operator)).unwrap().tenant, operator);
     }
 
     #[test]

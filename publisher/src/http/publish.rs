@@ -129,8 +129,8 @@ pub(super) async fn store(
     let (publisher, array) = (caller.publisher(), publication.array);
     let rules = rules_of(app, &caller, &publication.drafts, &context).await?;
     let types = types_of(app, &caller, &publication.drafts, &context).await?;
-    let reader = caller.name();
     let is_dry_run = context.is_dry_run;
+    let asker = is_dry_run.then(|| caller.clone());
     let sealed = move || prepare(publication, &caller, &context, (&rules, &types), now(), fresh_id);
     let Prepared { appends, uses } = in_turn(&turn, sealed).await?;
     drop(turn);
@@ -138,8 +138,9 @@ pub(super) async fn store(
     appends.iter().for_each(|append| *tenants.entry(append.tenant.clone()).or_default() += 1);
     if !is_dry_run {
         sending.events(appends.len());
-        app.rates.take(&uses).map_err(too_often)?;
     }
+    // Whoever tries asks the tenant's application and walks its devices as often as who publishes.
+    app.rates.take(&uses).map_err(too_often)?;
     // A dry run makes no tenant.
     let is_looked_for = !is_dry_run || app.tenants.must_be_registered();
     for tenant in tenants.keys().filter(|_| is_looked_for) {
@@ -161,8 +162,8 @@ pub(super) async fn store(
             (FaultCode::TenantSuspended, "is suspended"),
         )));
     }
-    if is_dry_run {
-        return dry_run::answer(app, &reader, &appends).await;
+    if let Some(asker) = &asker {
+        return dry_run::answer(app, asker, &appends).await;
     }
     let left = app.limits.take_all(&tenants).await.map_err(limited)?;
     let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();

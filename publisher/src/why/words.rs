@@ -15,9 +15,16 @@ use jiff::Timestamp;
 /// Names that are listed in a sentence.
 const LISTED: usize = 4;
 
-/// Of an event that the log does not have.
-pub fn of_missing(tenant: &TenantId, id: &EventId, verdict: Verdict, untraced: &Untraced) -> String {
+/// Of an event that the log does not have. Who may not see all of it is not told how far it reaches back.
+pub fn of_missing(
+    (tenant, id): (&TenantId, &EventId),
+    verdict: Verdict,
+    untraced: &Untraced,
+    sees_all: bool,
+) -> String {
     let reaches = match untraced.oldest {
+        _ if !sees_all && verdict == Verdict::PastRetention => "it is older than what is kept".to_owned(),
+        _ if !sees_all => return format!("No event {id} was published in {tenant}, or under another id."),
         Some(oldest) => format!("the log reaches back to {}", time(oldest)),
         None => "the log is empty".to_owned(),
     };

@@ -130,6 +130,20 @@ async fn a_rule_s_rate_holds_for_a_person_and_a_channel() {
     assert_eq!(refused.header("retry-after"), Some("1"));
     let jan = token("jan", &[("cli-rate", &[])], NONE);
     assert_eq!(send(&api, &jan, note("jan")).await.status, 201, "another person's");
+    // What is only tried counts, too, and tells nobody who is connected.
+    let ann = token("ann", &[("cli-rate", &[])], NONE);
+    let headers = [JSON, ("authorization", ann.as_str())];
+    let tries = async || {
+        let body = note("ann").to_string();
+        api.call(Method::POST, "/v1/dry-runs/events", &headers, body).await
+    };
+    let mut tried = Vec::new();
+    for _ in 0..4 {
+        tried.push(tries().await);
+    }
+    assert_eq!(tried[0].json["events"][0]["audience"], Value::Null, "{:?}", tried[0].json);
+    assert!(tried[0].json["events"][0]["channels"] == json!(["desk:ann"]), "{:?}", tried[0].json);
+    tried[3].problem(429, "rate_limited");
     assert_eq!(send(&api, &mila, json!({"type": "order.paid", "channel": "order:1"})).await.status, 201);
     tokio::time::sleep(std::time::Duration::from_millis(400)).await;
     assert_eq!(send(&api, &mila, note("mila")).await.status, 201, "a third of a second gives one back");

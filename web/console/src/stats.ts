@@ -78,8 +78,8 @@ const NOTHING: Watched = { now: null, past: [], by: 'requests', problem: null }
 /** `tenant: null` is the installation, for a key for all tenants. */
 export function useNow(tenant: string | null): Watched {
   const now = useSession()
-  const mayHear = now.status === 'in' && (now.who.kind === 'user' || now.who.scopes.includes('read'))
-  const client = useTenantClient(mayHear ? (tenant ?? OPERATOR) : null)
+  const mayHear = now.status === 'in' && now.who.kind === 'key' && now.who.scopes.includes('read')
+  const client = useTenantClient(mayHear && tenant === null ? OPERATOR : null)
   const state = useClientState(client)
   const [watched, setWatched] = useState(NOTHING)
   const isOpen = state.status === 'open'

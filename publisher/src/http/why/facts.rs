@@ -14,23 +14,25 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// Of an event that the log does not have.
-pub(super) fn missing(id: &EventId, answer: &str, untraced: &Untraced) -> Fact {
+pub(super) fn missing(id: &EventId, answer: &str, untraced: &Untraced, sees_all: bool) -> Fact {
     let was = untraced.was.map(|(seq, at)| json!({"seq": seq, "stored_at": at.to_string()}));
     let data = json!({
         "id": id,
-        "oldest": untraced.oldest.map(|at| at.to_string()),
+        "oldest": untraced.oldest.filter(|_| sees_all).map(|at| at.to_string()),
         "was": was,
         "made": made_at(id).map(|at| at.to_string()),
     });
     fact("log", Is::No, answer.to_owned(), data)
 }
 
-/// All of an event that the log has, in the order of its way.
-pub(super) fn all(case: &Case<'_>, epoch: &Epoch) -> Vec<Fact> {
+/// All of an event that the log has, in the order of its way. People who ask about themselves are not told what is others' or the
+/// installation's: another's connection, nodes, webhooks.
+pub(super) fn all(case: &Case<'_>, epoch: &Epoch, sees_all: bool) -> Vec<Fact> {
     let mut facts = vec![log(case, epoch)];
     facts.extend(case.notice.map(|notice| standing(case, notice)));
     facts.extend(case.met.iter().map(channel));
-    facts.extend(case.event.except.as_ref().map(|connection| {
+    let except = case.event.except.as_ref().filter(|_| sees_all || case.excepted().is_some());
+    facts.extend(except.map(|connection| {
         let is_theirs = case.excepted().is_some();
         let words = match is_theirs {
             true => format!("their connection {connection} asked not to get it back"),
@@ -40,7 +42,7 @@ pub(super) fn all(case: &Case<'_>, epoch: &Epoch) -> Vec<Fact> {
         };
         fact("except", Is::from(!is_theirs), words, json!({"connection": connection, "theirs": is_theirs}))
     }));
-    facts.push(sessions(case));
+    facts.push(sessions(case, sees_all));
     facts.extend(case.reach.iter().map(|reach| device(case, reach)));
     facts.extend(case.person.more_devices.then(|| {
         let words = format!("they have more than {MOST} devices; those seen last are told");
@@ -48,7 +50,7 @@ pub(super) fn all(case: &Case<'_>, epoch: &Epoch) -> Vec<Fact> {
     }));
     facts.extend(activity(case));
     facts.push(preferences(case));
-    facts.extend(case.notice.filter(|notice| !notice.steps.is_empty()).map(escalation));
+    facts.extend(case.notice.filter(|notice| sees_all && !notice.steps.is_empty()).map(escalation));
     facts.extend(case.sent.iter().map(webhook));
     facts
 }
@@ -137,7 +139,7 @@ fn channel(met: &Met) -> Fact {
     fact("channel", is, format!("{name}: {words}"), data)
 }
 
-fn sessions(case: &Case<'_>) -> Fact {
+fn sessions(case: &Case<'_>, sees_all: bool) -> Fact {
     let (at, all) = (case.event.at, &case.person.connections);
     let open: Vec<&TracedConnection> = all.iter().filter(|it| was_open(it, at)).collect();
     let ended = |it: &&TracedConnection| it.closed.as_ref().is_some_and(|(closed, _)| *closed <= at);
@@ -150,16 +152,16 @@ fn sessions(case: &Case<'_>) -> Fact {
     };
     let data = json!({
         "at": at.to_string(),
-        "open": open.iter().map(|it| connection(it)).collect::<Vec<_>>(),
-        "before": before.map(connection),
-        "after": after.map(connection),
+        "open": open.iter().map(|it| connection(it, sees_all)).collect::<Vec<_>>(),
+        "before": before.map(|it| connection(it, sees_all)),
+        "after": after.map(|it| connection(it, sees_all)),
     });
     fact("sessions", Is::from(!open.is_empty()), words, data)
 }
 
-fn connection(it: &TracedConnection) -> Value {
+fn connection(it: &TracedConnection, sees_all: bool) -> Value {
     json!({
-        "connection": it.connection, "device": it.device, "node": it.node, "transport": it.transport,
+        "connection": it.connection, "device": it.device, "node": sees_all.then_some(&it.node), "transport": it.transport,
         "opened_at": it.opened_at.to_string(),
         "closed_at": moment(it.closed.as_ref().map(|(at, _)| *at)),
         "reason": it.closed.as_ref().map(|(_, reason)| reason),

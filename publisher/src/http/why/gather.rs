@@ -97,7 +97,7 @@ async fn about(
         answer: case.answer(verdict),
         seq: Some(event.seq),
         epoch: Some(opened.head.epoch.clone()),
-        facts: facts::all(&case, &opened.head.epoch),
+        facts: facts::all(&case, &opened.head.epoch, question.sees_all),
     })
 }
 
@@ -162,7 +162,7 @@ async fn shown(
 /// The answer about an event that the log does not have.
 fn not_there(entry: &Entry, question: Question, opened: Option<&Opened>, untraced: Untraced) -> Why {
     let verdict = verdict::of_missing(&question.event, &untraced);
-    let answer = words::of_missing(&entry.tenant, &question.event, verdict, &untraced);
+    let answer = words::of_missing((&entry.tenant, &question.event), verdict, &untraced, question.sees_all);
     let answer = match question.sees_all || verdict == Verdict::PastRetention {
         true => answer,
         false => format!("{answer} Or it is not for you."),
@@ -174,7 +174,7 @@ fn not_there(entry: &Entry, question: Question, opened: Option<&Opened>, untrace
         device: question.device.map(|device| device.as_str().to_owned()),
         verdict: verdict.as_str(),
         delivered: Some(false),
-        facts: vec![facts::missing(&question.event, &answer, &untraced)],
+        facts: vec![facts::missing(&question.event, &answer, &untraced, question.sees_all)],
         answer,
         event: question.event,
         user: question.user,

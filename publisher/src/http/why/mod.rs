@@ -16,7 +16,7 @@ use super::App;
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
-use crate::access::{Caller, Entry, Scope};
+use crate::access::{Caller, Entry};
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -87,7 +87,7 @@ fn question(query: &mut Query, entry: &Entry) -> Result<Question, Problem> {
     if roles.len() > ROLES || roles.iter().any(|role| Channel::role(role).is_err()) {
         return Err(query::invalid("roles", "names of roles with commas between them, at most 64"));
     }
-    let sees_all = entry.admin || (entry.user.is_none() && entry.may(Scope::Read));
+    let sees_all = entry.sees_all();
     let (user, oneself) = match (named, &entry.user) {
         (Some(named), Some(own)) if named == *own => (named, true),
         (Some(named), _) if sees_all => (named, false),

@@ -91,7 +91,9 @@ export function Composer({ tenant, changed }: { tenant: string; changed: () => v
   )
 }
 
-function sendTo({ people, complete }: DryRun['events'][number]['audience']): string {
+function sendTo(audience: DryRun['events'][number]['audience']): string {
+  if (!audience) return 'Send'
+  const { people, complete } = audience
   if (people === 0) return 'Send all the same'
   return `Send to ${complete ? '' : 'at least '}${number(people)} ${people === 1 ? 'person' : 'people'}`
 }

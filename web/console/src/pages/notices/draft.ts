@@ -82,11 +82,12 @@ export interface DryRun {
       readonly body?: string | null
       readonly locales?: Readonly<Record<string, { title?: string; body?: string }>>
     } | null
+    /** Null: not told to these credentials. */
     readonly audience: {
       readonly people: number
       readonly devices: number
       readonly connected: number
       readonly complete: boolean
-    }
+    } | null
   }[]
 }

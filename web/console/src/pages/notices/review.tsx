@@ -11,16 +11,20 @@ export function Review({ of: { notice, audience } }: { of: DryRun['events'][numb
     <section className="review form" aria-label="What would be sent">
       <h3>This would be sent</h3>
       {notice && <Cards of={textsOf({ ...notice, body: notice.body ?? undefined })} />}
-      <Figures label="Audience">
-        <Figure
-          name="People"
-          value={`${audience.complete ? '' : '≥ '}${number(audience.people)}`}
-          under="as far as they are known"
-        />
-        <Figure name="Devices" value={number(audience.devices)} under="of theirs" />
-        <Figure name="Connected" value={number(audience.connected)} under="get it at once" />
-      </Figures>
-      {audience.people === 0 && (
+      {audience ? (
+        <Figures label="Audience">
+          <Figure
+            name="People"
+            value={`${audience.complete ? '' : '≥ '}${number(audience.people)}`}
+            under="as far as they are known"
+          />
+          <Figure name="Devices" value={number(audience.devices)} under="of theirs" />
+          <Figure name="Connected" value={number(audience.connected)} under="get it at once" />
+        </Figures>
+      ) : (
+        <p className="note">How many people it is for is not told to these credentials: they may publish, not read.</p>
+      )}
+      {audience?.people === 0 && (
         <p className="note warn">Nobody is known yet whom this is for. It is for whoever comes later, too.</p>
       )}
     </section>
