@@ -18,13 +18,14 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 const STATE: &str = "SELECT wanted, waiting, fault, seconds FROM carillon.archive_state($1)";
-const NEXT: &str = "SELECT installation, marked, day FROM carillon.next_to_archive($1)";
+const NEXT: &str = "SELECT installation, marked, day FROM carillon.next_to_archive($1, $2)";
 const MARKED: &str = "SELECT carillon.archive_is_marked($1)";
+const OFF: &str = "SELECT carillon.archive_off() AS off";
 const TENANTS: &str = "SELECT tenant, epoch, first, last FROM carillon.tenants_to_archive($1, $2, $3)";
 const KEEP: &str = "SELECT carillon.keep_archived($1, $2, $3)";
 const KEPT: &str = "SELECT tenant, entry FROM carillon.kept_archived($1, $2, $3)";
-const DONE: &str = "SELECT carillon.day_is_archived($1)";
-const NOTE: &str = "SELECT carillon.note_archive($1)";
+const DONE: &str = "SELECT carillon.day_is_archived($1, $2)";
+const NOTE: &str = "SELECT carillon.note_archive($1, $2)";
 
 /// Bytes are those of what differs from event to event; texts that are stored compressed are not read for it.
 const MEASURE: &str = "
@@ -44,13 +45,13 @@ SELECT seq, at, channels, traceparent, body FROM (
 /// How the archive is, as all publishers see it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ArchiveState {
-    /// Whether a publisher has one.
+    /// Whether there is one: a publisher has said so, and no operator that there is none any more.
     pub wanted: bool,
     /// Days past retention that are not in it.
     pub waiting: u32,
-    /// Why the last attempt failed.
+    /// Why a day is held up.
     pub fault: Option<String>,
-    /// For how many seconds attempts have failed.
+    /// For how many seconds one has been.
     pub seconds: f64,
 }
 
@@ -61,7 +62,7 @@ pub struct ToArchive {
     pub installation: String,
     /// The place in which it has left its mark.
     pub marked: Option<String>,
-    /// The oldest day past retention that is not in the archive.
+    /// The oldest day past retention that is not in the archive; one that failed only when there is no other.
     pub day: Option<Date>,
 }
 
@@ -117,9 +118,9 @@ impl Log {
         })
     }
 
-    /// Says for an hour that there is an archive: nothing is dropped that is not in it. Answers what is to be done.
-    pub async fn next_to_archive(&self, retention_days: u32) -> Result<ToArchive, LogError> {
-        let rows = self.ask_archive(Work::Archive, NEXT, &[&(retention_days as i32)]).await?;
+    /// Says that there is an archive in this place: from now on nothing is dropped that is not in it. Answers what is to be done.
+    pub async fn next_to_archive(&self, retention_days: u32, place: &str) -> Result<ToArchive, LogError> {
+        let rows = self.ask_archive(Work::Archive, NEXT, &[&(retention_days as i32), &place]).await?;
         let row = rows.first().ok_or_else(|| LogError::Database("the archive has no owner".to_owned()))?;
         Ok(ToArchive {
             installation: row.get("installation"),
@@ -128,7 +129,13 @@ impl Log {
         })
     }
 
-    /// Keeps in which place the archive has left its mark.
+    /// Says that there is no archive any more: what is past retention is dropped. False while a publisher still has one. For the owner.
+    pub async fn archive_off(&self) -> Result<bool, LogError> {
+        let rows = self.ask_archive(Work::Upkeep, OFF, &[]).await?;
+        Ok(rows.first().is_some_and(|row| row.get("off")))
+    }
+
+    /// Keeps in which place the archive has left its mark; what is known of another place is forgotten.
     pub async fn archive_is_marked(&self, place: &str) -> Result<(), LogError> {
         self.ask_archive(Work::Archive, MARKED, &[&place]).await.map(drop)
     }
@@ -207,14 +214,15 @@ impl Log {
         Ok(rows.iter().map(|row| (row.get("tenant"), row.get("entry"))).collect())
     }
 
-    /// Says that a day's copy was read back and is whole: its partition may be dropped within the next hour.
-    pub async fn day_is_archived(&self, day: Date) -> Result<(), LogError> {
-        self.ask_archive(Work::Archive, DONE, &[&day]).await.map(drop)
+    /// Says that a day's copy in this place was read back and is whole: its partition may be dropped within the next hour.
+    pub async fn day_is_archived(&self, day: Date, place: &str) -> Result<(), LogError> {
+        self.ask_archive(Work::Archive, DONE, &[&day, &place]).await.map(drop)
     }
 
-    /// Keeps why the last attempt failed, for all publishers to tell; none: it did not.
-    pub async fn note_archive(&self, fault: Option<&str>) -> Result<(), LogError> {
-        self.ask_archive(Work::Archive, NOTE, &[&fault]).await.map(drop)
+    /// Keeps why an attempt failed, for all publishers to tell; none: it did not. With the day, if the reason is its own: others are tried
+    /// before it, and the reason is told until it is archived.
+    pub async fn note_archive(&self, fault: Option<&str>, day: Option<Date>) -> Result<(), LogError> {
+        self.ask_archive(Work::Archive, NOTE, &[&fault, &day]).await.map(drop)
     }
 
     async fn ask_archive(

@@ -76,7 +76,7 @@ export const publisher = dashboard({
     ),
     row('Archive',
       lines('Days to archive', 'none', 'Days past retention that are not in the archive; their partitions stay.', [query(`max(carillon_archive_days_waiting{${on}})`, 'days')]),
-      lines('Failing', 's', 'For how long every attempt to archive a day has failed; 0 when the last one did not.', [query(`max(carillon_archive_failing_seconds{${on}})`, 'failing')]),
+      lines('Failing', 's', 'For how long a day could not be archived; 0 when none is held up.', [query(`max(carillon_archive_failing_seconds{${on}})`, 'failing')]),
       lines('Faults', 'none', 'Attempts that failed, by reason.', [query(`sum by (reason) (increase(carillon_archive_faults_total{${on}}[$__rate_interval]))`, '{{reason}}')]),
       lines('Archived days', 'none', 'Days that are in the archive now.', [query(`sum(increase(carillon_archive_days_total{${on}}[$__rate_interval]))`, 'days')]),
       lines('Archived events', 'cps', 'Events copied and read back, a second.', [query(rate('carillon_archive_events_total', on), 'events')]),

@@ -88,4 +88,81 @@ async fn what_another_installation_or_another_log_has_in_the_archive_is_not_repl
     let restored = yard.archive(&["restore"]).await;
     assert_eq!(String::from_utf8(restored.stdout).unwrap().trim_end(), before.trim_end(), "it is as it was");
     assert_eq!(url(&yard.archive), format!("file://{}", yard.archive.display()));
+
+    // It does not hold up the days after it, and is told all the same.
+    yard.old_day(7, &["acme"], 50).await;
+    let others_are_gone = || async { (yard.due().await == 1).then_some(()) };
+    wait::until("the later day being archived and going", PATIENCE, others_are_gone).await.unwrap();
+    stays(&yard, 8, "conflict", "nothing is replaced").await;
+    let verified = yard.archive(&["verify", "--day", &day(7)]).await;
+    assert!(verified.status.success(), "{verified:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_was_damaged_after_its_manifest_was_written_is_copied_again_while_the_log_has_it() {
+    let _alone = alone().await;
+    let yard = Yard::start(1).await;
+    let stack = &yard.scene.stack;
+    yard.old_day(9, &["acme", "zebra"], 50).await;
+    yard.all_dropped().await;
+    let folder = yard.archive.join(format!("day={}", day(9)));
+    let object = folder.join("tenant=zebra/events.ndjson.zst");
+    let whole = std::fs::read(&object).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for damage in ["flipped", "missing", "other bytes of the same lines"] {
+        match damage {
+            "flipped" => std::fs::write(&object, &flipped).unwrap(),
+            "missing" => std::fs::remove_file(&object).unwrap(),
+            _ => {
+                let manifest = folder.join("manifest.json");
+                let mut text: serde_json::Value =
+                    serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+                text["tenants"][1]["stored_sha256"] = "0".repeat(64).into();
+                std::fs::write(&manifest, text.to_string()).unwrap();
+            }
+        }
+        assert_eq!(yard.archive(&["verify"]).await.status.code(), Some(1), "{damage}");
+        // The database comes back as it was before the day went.
+        let (of, part) = (day(9), day(9).replace('-', ""));
+        sql(
+            stack,
+            &format!(
+                "SET timezone = 'UTC'; BEGIN; CREATE TABLE carillon.events_{part} PARTITION OF carillon.events
+                    FOR VALUES FROM ('{of}') TO ('{of}'::date + 1); INSERT INTO carillon.events SELECT * FROM public.kept; COMMIT"
+            ),
+        )
+        .await;
+        yard.all_dropped().await;
+        yard.assert_whole().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_archived_stays_however_long_no_publisher_was_there_until_an_operator_says_that_it_may_go()
+ {
+    let _alone = alone().await;
+    let yard = Yard::start(1).await;
+    let (stack, publisher) = (&yard.scene.stack, yard.scene.stack.publisher(0));
+    let off = async || yard.archive(&["off"]).await;
+    assert_eq!(off().await.status.code(), Some(64), "a publisher has an archive");
+    publisher.kill().unwrap();
+    yard.old_day(9, &["acme"], 50).await;
+    // Days pass without a publisher.
+    sql(stack, "UPDATE carillon.archive SET said_at = now() - interval '3 days'").await;
+    for function in ["drop_due_partition", "drop_partitions"] {
+        sql(stack, &format!("SELECT carillon.{function}(3)")).await;
+        assert_eq!(yard.due().await, 1, "a publisher without an archive, or of the release before, drops it");
+    }
+    sql(stack, "UPDATE carillon.maintenance SET held_until = now() WHERE task = 'archive'").await;
+    let done = off().await;
+    assert!(done.status.success(), "{done:?}");
+    sql(stack, "SELECT carillon.drop_due_partition(3)").await;
+    assert_eq!(yard.due().await, 0);
+    publisher.restart().await.unwrap();
+    publisher.ready().await.unwrap();
+    yard.old_day(8, &["acme"], 50).await;
+    sql(stack, "DELETE FROM public.kept WHERE at < (now() AT TIME ZONE 'UTC')::date - 8").await;
+    yard.all_dropped().await;
+    yard.assert_whole().await;
 }

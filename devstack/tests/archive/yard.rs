@@ -77,7 +77,7 @@ impl Yard {
         let scene = Scene::start(config).await;
         sql(&scene.stack, "CREATE TABLE public.kept AS SELECT * FROM carillon.events WITH NO DATA").await;
         // It has said that there is an archive: from now on nothing goes that is not in it.
-        let wanted = "SELECT wanted_until > now() FROM carillon.archive";
+        let wanted = "SELECT wanted FROM carillon.archive";
         let said = || async { (sql(&scene.stack, wanted).await == "t").then_some(()) };
         wait::until("a publisher saying that it has an archive", PATIENCE, said).await.unwrap();
         Self { scene, archive, place, _folder: folder }
@@ -136,6 +136,7 @@ impl Yard {
     /// Runs `carillon-publisher archive …`.
     pub async fn archive(&self, args: &[&str]) -> Output {
         let mut command = tokio::process::Command::new(find::own_binary("carillon-publisher").unwrap());
+        command.env("DATABASE_URL", self.scene.stack.database_url());
         command.arg("archive").args(args).envs(self.place.iter().cloned()).output().await.unwrap()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Tenant by tenant: what is not copied is, what is copied is read back, and what a manifest says of it is kept in the database, so that
 //! another publisher goes on where one died. When all of the day is there, the manifest is written and the day is said to be archived.
-//! A step takes about a minute, or as long as one tenant needs.
+//! A step takes about a minute, or as long as one tenant needs. What is damaged or lost is copied again while the log still has it.
 
 use super::copy::{TenantDay, copy};
 use super::fault::Fault;
@@ -11,7 +11,6 @@ use super::place::{ArchiveUrl, Place};
 use super::{metrics, read_back};
 use carillon_backplane::log::{Log, ToArchive};
 use carillon_protocol::TenantId;
-use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, HashMap};
@@ -20,12 +19,15 @@ use std::time::{Duration, Instant};
 
 /// After so long a step ends, and the next one begins soon.
 const STEP: Duration = Duration::from_secs(60);
-/// Tenants that are copied or read back at a time: most are small, and a bucket answers slowly.
+/// Tenants that are copied at a time: most are small, and a bucket answers slowly.
 const AT_A_TIME: usize = 4;
+/// Tenants that are read back at a time.
+const READ_AT_A_TIME: usize = 12;
 /// Tenants that are asked for together.
 const TENANTS: u32 = 500;
-/// What was read back longer ago is read back again before a day is said to be archived.
-const TRUSTED: Duration = Duration::from_secs(3_600);
+/// What was read back longer ago is read back again before a day is said to be archived. Longer than all of a large day takes: what was
+/// read first must not be too old when the last is read. When a day is said to be archived, the next time begins with nothing read.
+const TRUSTED: Duration = Duration::from_secs(24 * 3_600);
 
 /// What a step came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,11 @@ impl Archiver {
         Self { log, url, seen: Mutex::default() }
     }
 
+    /// Where it is, as the database knows it.
+    pub fn place(&self) -> String {
+        self.url.to_string()
+    }
+
     /// Does some of what is to be done.
     pub async fn step(&self, next: &ToArchive) -> Result<Step, Fault> {
         let Some(day) = next.day else { return Ok(Step::Nothing) };
@@ -79,16 +86,24 @@ impl Archiver {
         }
         let entries = kept.into_values().collect::<Vec<_>>();
         let (events, tenants) = (entries.iter().map(|entry| entry.events).sum(), entries.len());
-        if manifest.is_none() {
-            place.write_manifest(&Manifest::new(&next.installation, day, entries)).await?;
+        match &manifest {
+            None => place.write_manifest(&Manifest::new(&next.installation, day, entries)).await?,
+            // An object that was damaged was copied again, by a release whose zstd makes other bytes of the same lines.
+            Some(manifest) => {
+                let renewed = manifest.with(entries);
+                if renewed != *manifest {
+                    place.write_manifest(&renewed).await?;
+                }
+            }
         }
-        self.log.day_is_archived(day).await?;
+        self.log.day_is_archived(day, &self.place()).await?;
+        self.seen(day).tenants.clear();
         metrics::archived();
         Ok(Step::Archived { day, events, tenants })
     }
 
     async fn make_sure_that_it_is_ours(&self, place: &Place, next: &ToArchive) -> Result<(), Fault> {
-        let url = self.url.to_string();
+        let url = self.place();
         let is_known = next.marked.as_deref() == Some(&*url);
         match place.owner().await? {
             Some(owner) if owner != next.installation => {
@@ -188,7 +203,13 @@ impl Work<'_> {
                 if (here.sha256 != entry.sha256) || (here.events != entry.events) {
                     return Err(self.conflict(&what.of.tenant, "its lines are others"));
                 }
-                entry.clone()
+                match read_back::read_back(self.place, entry).await {
+                    // The log has the very lines that the manifest names: they take the place of what is damaged or lost.
+                    Err(Fault::Broken { .. }) => {
+                        Entry { epoch: entry.epoch.clone(), ..copy(log, Some(self.place), what).await? }
+                    }
+                    read => read.map(|()| entry.clone())?,
+                }
             }
         };
         self.read_back(&entry).await?;
@@ -198,16 +219,14 @@ impl Work<'_> {
         Ok(entry)
     }
 
-    /// Reads back what this process has not read back within the last hour. False: the time is over.
+    /// Reads back what this process has not read back since the day was said to be archived last. False: the time is over.
     async fn read_back_again(&self, kept: &BTreeMap<TenantId, Entry>, ends: Instant) -> Result<bool, Fault> {
         let stale = kept.values().filter(|entry| !self.archiver.was_seen(self.day, &entry.tenant));
-        let stale: Vec<&Entry> = stale.collect();
-        for some in stale.chunks(AT_A_TIME) {
-            if Instant::now() >= ends {
-                return Ok(false);
-            }
-            try_join_all(some.iter().map(|entry| self.again(entry))).await?;
-        }
+        let mut reading = stream::iter(stale.cloned().collect::<Vec<_>>())
+            .take_while(|_| std::future::ready(Instant::now() < ends))
+            .map(|entry| async move { self.again(&entry).await })
+            .buffer_unordered(READ_AT_A_TIME);
+        while reading.try_next().await?.is_some() {}
         Ok(kept.keys().all(|tenant| self.archiver.was_seen(self.day, tenant)))
     }
 

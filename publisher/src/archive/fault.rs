@@ -76,6 +76,11 @@ impl Fault {
         }
     }
 
+    /// Whether it is this day's alone: others may go on.
+    pub fn is_of_the_day(&self) -> bool {
+        matches!(self, Self::Broken { .. } | Self::Conflict { .. } | Self::Moving { .. })
+    }
+
     /// A word for each.
     pub(super) const LABELS: [&'static str; 7] =
         ["place", "owner", "broken", "conflict", "moving", "log", "system"];

@@ -6,6 +6,7 @@ use super::Fault;
 use carillon_protocol::TenantId;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The form that this release writes, and the only one that it reads.
 const FORM: &str = "carillon-archive-1";
@@ -55,6 +56,13 @@ impl Manifest {
         tenants.sort_by(|one, other| one.tenant.cmp(&other.tenant));
         let events = tenants.iter().map(|entry| entry.events).sum();
         Self { form: FORM.to_owned(), installation: installation.to_owned(), day, events, tenants }
+    }
+
+    /// With these entries in place of those of the same tenants.
+    pub(super) fn with(&self, entries: Vec<Entry>) -> Self {
+        let mut tenants: BTreeMap<_, _> = self.tenants.iter().map(|entry| (&entry.tenant, entry)).collect();
+        tenants.extend(entries.iter().map(|entry| (&entry.tenant, entry)));
+        Self::new(&self.installation, self.day, tenants.into_values().cloned().collect())
     }
 
     /// The entry of a tenant.

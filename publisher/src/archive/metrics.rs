@@ -16,7 +16,7 @@ const FAILING: Metric = Metric {
     name: "carillon_archive_failing_seconds",
     kind: MetricKind::Gauge,
     labels: "",
-    what: "For how long every attempt to archive a day has failed, whichever publisher made it; 0 when the last one did not",
+    what: "For how long a day could not be archived, whichever publisher tried; 0 when none is held up",
 };
 const FAULTS: Metric = Metric {
     name: "carillon_archive_faults_total",

@@ -3,6 +3,7 @@
 use super::{CliError, print};
 use crate::archive::{Entry, Lines, Listed, Place, restore, verify};
 use crate::config;
+use carillon_backplane::log::{Log, LogConfig, Role};
 use carillon_platform::env::Env;
 use carillon_protocol::TenantId;
 use clap::{Args, Subcommand};
@@ -38,6 +39,9 @@ pub(super) enum ArchiveCommand {
         #[arg(long)]
         output: Option<PathBuf>,
     },
+    /// Go on without an archive: what is past retention is dropped, copied or not. Take CARILLON_ARCHIVE_URL from all publishers first.
+    /// DATABASE_URL must be a login that may act as carillon_owner.
+    Off,
 }
 
 #[derive(Args)]
@@ -94,6 +98,14 @@ impl ArchiveCommand {
                     None => to_stdout(&place, &listed).await,
                     Some(path) => to_file(&place, &listed, &path).await,
                 }
+            }
+            Self::Off => {
+                let log = Log::connect(LogConfig { url: config::database_url(env)?, role: Role::Owner })?;
+                if !log.archive_off().await? {
+                    let still = "a publisher has had CARILLON_ARCHIVE_URL within the last half minute: take it from all of them first";
+                    return Err(CliError::Usage(still.to_owned()));
+                }
+                print("there is no archive any more; what is past retention is dropped")
             }
         }
     }

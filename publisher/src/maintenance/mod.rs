@@ -91,7 +91,8 @@ pub fn start(
     describe_archive();
     let candidate = Candidate::new(log.clone(), node);
     driver.start_with(partitions::task(log.clone(), retention_days), partitions);
-    let drops = driver.start(retention::task(candidate.clone(), retention_days));
+    let place = archive.as_ref().map(ArchiveUrl::to_string);
+    let drops = driver.start(retention::task(candidate.clone(), place, retention_days));
     let archiver = archive.map(|url| Archiver::new(log.clone(), url));
     driver.start(archive::task(candidate.clone(), (archiver, drops), retention_days));
     driver.start(keys::task(candidate.clone()));

@@ -16,14 +16,15 @@ const SCHEDULE: Schedule = Schedule {
     deadline: Duration::from_secs(15),
 };
 
-pub(super) fn task(candidate: Candidate, retention_days: u32) -> Task {
+/// `archive` is where it is, if there is one.
+pub(super) fn task(candidate: Candidate, archive: Option<String>, retention_days: u32) -> Task {
     Task::new("retention", SCHEDULE, move || {
-        let candidate = candidate.clone();
-        async move { report(run(&candidate, retention_days).await) }
+        let (candidate, archive) = (candidate.clone(), archive.clone());
+        async move { report(run(&candidate, archive.as_deref(), retention_days).await) }
     })
 }
 
-async fn run(candidate: &Candidate, retention_days: u32) -> Result<Report, LogError> {
+async fn run(candidate: &Candidate, archive: Option<&str>, retention_days: u32) -> Result<Report, LogError> {
     let due = candidate.log.partition_state(retention_days).await?.due;
     metrics::due(due);
     if due == 0 {
@@ -31,6 +32,10 @@ async fn run(candidate: &Candidate, retention_days: u32) -> Result<Report, LogEr
     }
     if let Some(elsewhere) = candidate.lacks_lease(Maintenance::Retention).await? {
         return Ok(elsewhere);
+    }
+    if let Some(place) = archive {
+        // The database knows that there is an archive before this process drops anything.
+        candidate.log.next_to_archive(retention_days, place).await?;
     }
     let dropped = candidate.log.drop_due_partition(retention_days).await?;
     if matches!(dropped, Dropped::Nothing | Dropped::One { left: 0, .. }) {

@@ -201,7 +201,7 @@ fn about_numbers(numbers: &Numbers, reasons: &mut Vec<Reason>) {
         && *seconds > ARCHIVE_SECONDS
     {
         let message = format!(
-            "{waiting} days past retention stay: every attempt to archive one has failed for {seconds:.0} s: {fault}"
+            "{waiting} days past retention stay; for {seconds:.0} s one could not be archived: {fault}"
         );
         reasons.push(Reason::new(State::Degraded, "archive_failing", message));
     }
