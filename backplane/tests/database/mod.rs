@@ -111,3 +111,25 @@ pub fn days_ago(days: i64) -> jiff::civil::Date {
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     today.checked_sub(jiff::Span::new().days(days)).unwrap()
 }
+
+impl Database {
+    /// So many partitions of days in a row, the newest so many days ago.
+    pub async fn old_partitions(&self, newest_days_ago: i32, count: i32) {
+        let client = self.superuser().await;
+        // A few at a time: they hold more locks than the lock table has places.
+        for from in (0..count).step_by(50) {
+            let to = (from + 50).min(count) - 1;
+            let sql = format!(
+                "SET timezone = 'UTC'; SET ROLE carillon_owner;
+                 DO $$ DECLARE day date; BEGIN
+                    FOR n IN {from}..{to} LOOP
+                        day := current_date - {newest_days_ago} - n;
+                        EXECUTE format('CREATE TABLE carillon.events_%s PARTITION OF carillon.events
+                            FOR VALUES FROM (%L) TO (%L)', to_char(day, 'YYYYMMDD'), day::timestamptz, (day + 1)::timestamptz);
+                    END LOOP;
+                 END $$"
+            );
+            client.batch_execute(&sql).await.unwrap();
+        }
+    }
+}
