@@ -58,7 +58,7 @@ async fn an_operation_has_one_media_type_one_answer_and_a_path_that_is_there() {
             let here = path.replace("{id}", "1");
             let answer = api.call(method.clone(), &here, &[("anonymous", "")], Body::empty()).await;
             answer.problem(401, "credentials_missing");
-            for parameter in operation["parameters"].as_array().unwrap() {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 assert!(parameter["schema"]["type"].is_string(), "{path} {parameter}");
             }
             if let Some(content) = operation["requestBody"]["content"].as_object() {
@@ -78,6 +78,8 @@ async fn an_operation_has_one_media_type_one_answer_and_a_path_that_is_there() {
             "/v1/channel-rules/{pattern}",
             "/v1/cloudevent-batches",
             "/v1/cloudevents",
+            "/v1/dry-runs/events",
+            "/v1/dry-runs/notices",
             "/v1/event-batches",
             "/v1/event-types/{type}",
             "/v1/event-types/{type}/preview",
