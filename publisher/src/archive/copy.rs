@@ -8,10 +8,11 @@ use super::line;
 use super::manifest::Entry;
 use super::pack::Packer;
 use super::place::{Place, Writing};
-use carillon_backplane::log::{ArchivedRow, DayMeasure, DayTenant, Log};
+use carillon_backplane::log::{ArchivedRow, DayMeasure, DayTenant, Log, LogError};
 use carillon_protocol::Seq;
 use jiff::civil::Date;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// So many bytes of bodies are about what a page has.
 const PAGE: u64 = 1024 * 1024;
@@ -24,6 +25,12 @@ const FEWEST_ROWS: u32 = 50;
 /// A page that takes longer is followed by a smaller one, one that takes less than a third of it by a larger one: a statement has two
 /// seconds.
 const PAGE_TIME: Duration = Duration::from_millis(300);
+
+/// For so long a question to the log that fails is asked again: a large copy, which begins anew when it fails, outlives a database that
+/// restarts.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// After so long.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A tenant's day.
 #[derive(Debug, Clone)]
@@ -120,7 +127,7 @@ async fn measure(log: &Log, what: &TenantDay) -> Result<DayMeasure, Fault> {
     let (mut all, mut pace) = (DayMeasure::default(), Pace::default());
     loop {
         let (after, began) = (all.last.unwrap_or(before(what.first)), Instant::now());
-        let more = log.measure_day(&what.of.tenant, what.day, after, pace.rows).await?;
+        let more = patiently(|| log.measure_day(&what.of.tenant, what.day, after, pace.rows)).await?;
         all.events += more.events;
         all.traced += more.traced;
         all.bytes += more.bytes;
@@ -129,6 +136,20 @@ async fn measure(log: &Log, what: &TenantDay) -> Result<DayMeasure, Fault> {
             return Ok(all);
         }
         pace.took(began.elapsed());
+    }
+}
+
+/// Asks the log, and again for a while if it does not answer.
+pub(super) async fn patiently<Answer, T>(ask: impl Fn() -> Answer) -> Result<T, LogError>
+where
+    Answer: Future<Output = Result<T, LogError>>,
+{
+    let ends = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Err(_) if Instant::now() < ends => tokio::time::sleep(AGAIN).await,
+            answer => return answer,
+        }
     }
 }
 
@@ -157,8 +178,9 @@ impl<'a> Pages<'a> {
     async fn next(&mut self) -> Result<Vec<ArchivedRow>, Fault> {
         let began = Instant::now();
         let rows = self.pace.rows.min(self.most);
+        let what = self.what;
         let page =
-            self.log.read_day(&self.what.of.tenant, self.what.day, self.after, (rows, PAGE_END)).await?;
+            patiently(|| self.log.read_day(&what.of.tenant, what.day, self.after, (rows, PAGE_END))).await?;
         self.after = page.last().map_or(self.after, |row| row.seq);
         self.pace.took(began.elapsed());
         Ok(page)
@@ -190,6 +212,25 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_is_away_for_a_while_is_asked_again_and_one_that_stays_away_is_told() {
+        let asked = AtomicU32::new(0);
+        let away_for = |times: u32| {
+            let now = asked.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(if now < times {
+                Err(LogError::Database("it restarts".to_owned()))
+            } else {
+                Ok(now)
+            })
+        };
+        assert_eq!(patiently(|| away_for(10)).await.unwrap(), 10);
+        asked.store(0, Ordering::Relaxed);
+        let began = Instant::now();
+        assert!(patiently(|| away_for(1_000)).await.is_err());
+        assert_eq!(began.elapsed(), PATIENCE);
+    }
 
     #[test]
     fn a_slow_disk_gets_smaller_questions_and_a_fast_one_larger() {

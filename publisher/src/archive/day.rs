@@ -4,7 +4,7 @@
 //! another publisher goes on where one died. When all of the day is there, the manifest is written and the day is said to be archived.
 //! A step takes about a minute, or as long as one tenant needs. What is damaged or lost is copied again while the log still has it.
 
-use super::copy::{TenantDay, copy};
+use super::copy::{TenantDay, copy, patiently};
 use super::fault::Fault;
 use super::manifest::{Entry, Manifest};
 use super::place::{ArchiveUrl, Place};
@@ -214,7 +214,7 @@ impl Work<'_> {
         };
         self.read_back(&entry).await?;
         let text = serde_json::to_string(&entry).map_err(std::io::Error::from)?;
-        log.keep_archived(self.day, &entry.tenant, Some(&text)).await?;
+        patiently(|| log.keep_archived(self.day, &entry.tenant, Some(&text))).await?;
         metrics::copied(&entry);
         Ok(entry)
     }
