@@ -81,7 +81,7 @@ pub(super) fn refine(document: &mut Value) {
                 }
                 "compare" => parameter["schema"]["enum"] = json!(["previous"]),
                 // A list in one text.
-                "roles" if of_rules => {
+                "roles" if of_rules || path == "/v1/why" => {
                     let plain = r"^[^\u0000-\u001F\u007F-\u009F]*$";
                     parameter["schema"] = json!({"type": "string", "pattern": plain});
                 }
