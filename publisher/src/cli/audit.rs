@@ -21,7 +21,7 @@ pub(super) struct Audit {
     /// What was changed of the installation.
     #[arg(long)]
     installation: bool,
-    /// By whom, as listed: key:<id>, user:<id>, service, login:<name>.
+    /// By whom, as listed: key:ID, user:ID, service, login:NAME.
     #[arg(long)]
     actor: Option<String>,
     /// What: webhook.deleted, or webhook for all that was done to webhooks.
