@@ -6,7 +6,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Stack, startStack, until } from '../../testing/stack.js'
 import {
   Carillon,
-  ForbiddenError,
   InvalidRequestError,
   token,
   UnauthorizedError,
@@ -133,7 +132,7 @@ test('what is refused names its place; keys and scopes have their own errors', a
   })
   const stranger = new Carillon({ url: stack.lb, apiKey: `${stack.api_key.slice(0, -4)}AAAA`, tenant: 'refused' })
   await expect(stranger.publish({ type: 'a', channel: 'x' })).rejects.toBeInstanceOf(UnauthorizedError)
-  await expect(client('refused').ticket(stack.api_key)).rejects.toBeInstanceOf(ForbiddenError)
+  expect(await client('refused').ticket(stack.api_key)).toHaveProperty('ticket')
 })
 
 test('a token lets its user in, with the roles and channels it names; a notice is in their inbox', async () => {
