@@ -4,14 +4,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Stack, startStack, until } from '../../testing/stack.js'
-import {
-  Carillon,
-  InvalidRequestError,
-  token,
-  UnauthorizedError,
-  type VerifiedWebhook,
-  verifyWebhook,
-} from '../src/index.js'
+import { Carillon, InvalidRequestError, token, UnauthorizedError, type VerifiedWebhook, verifyWebhook } from '../src/index.js'
 
 let stack: Stack
 beforeAll(async () => {
