@@ -134,9 +134,8 @@ async fn the_examples_are_taken() {
         ("/v1/channel-rules/staff:%7Buser%7D?tenant=examples", [("content-type", "application/json")]);
     let answer = api.call(Method::PUT, path, &json, rule).await;
     assert_eq!(answer.status, 200, "{:?}", answer.json);
-    assert!(fits(&document, &schemas["ChannelRule"], &answer.json), "{:?}", answer.json);
-    let tried = api.get("/v1/channel-rules/test?tenant=examples&user=a&channel=staff:a").await.json;
-    assert!(fits(&document, &schemas["ChannelRuleTest"], &tried), "{tried:?}");
+    let tried = api.get("/v1/channel-rules/test?tenant=examples&user=a&channel=staff:a").await;
+    assert_eq!(tried.status, 200, "{:?}", tried.json);
     let operation = &document["paths"]["/v1/binary-cloudevents"]["post"];
     let parameters = operation["parameters"].as_array().unwrap();
     let example = |parameter: &&Value| parameter["example"].is_string();
@@ -150,37 +149,10 @@ async fn the_examples_are_taken() {
     assert_eq!(answer.status, 201, "{:?}", answer.json);
 }
 
-/// Whether a value has what a schema asks for, and no member beside what it names.
-fn fits(document: &Value, schema: &Value, value: &Value) -> bool {
-    let schema = match schema["$ref"].as_str() {
-        Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
-        None => schema,
-    };
-    if let (Some(items), Some(values)) = (schema.get("items"), value.as_array()) {
-        return values.iter().all(|value| fits(document, items, value));
-    }
-    let Some(properties) = schema["properties"].as_object() else { return true };
-    let members = value.as_object().unwrap();
-    let open = schema["additionalProperties"] == true;
-    schema["required"].as_array().unwrap().iter().all(|name| members.contains_key(name.as_str().unwrap()))
-        && members.iter().all(|(name, value)| match properties.get(name) {
-            Some(schema) => fits(document, schema, value),
-            None => open,
-        })
-}
-
-/// Of every operation an answer is had, and every problem; each is described.
+/// Every answer is compared with the document as it comes ([`crate::contract`]); here are those of publishing and reading, and their problems.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_as_described() {
     let api = Api::new().await;
-    let document = api.get("/openapi.json").await.json;
-    let described = |path: &str, method: &str, answer: &crate::harness::Reply| {
-        let response = &document["paths"][path][method]["responses"][answer.status.as_str()];
-        let media = answer.header("content-type").unwrap();
-        let schema = &response["content"][media]["schema"];
-        assert!(schema.is_object(), "{method} {path} {} {media}", answer.status);
-        assert!(fits(&document, schema, &answer.json), "{method} {path}: {} is not {schema}", answer.json);
-    };
     let (tenant, media) = ("answers", [("content-type", "application/json")]);
     let event = json!({"tenant": tenant, "type": "t", "id": "a1", "users": ["42"], "data": {"a": 1}, "priority": "high"});
     let cloud = json!({"specversion": "1.0", "tenant": tenant, "id": "a2", "source": "s", "type": "t", "channels": ["c"]});
@@ -192,7 +164,6 @@ async fn answers_are_as_described() {
     ] {
         let taken = api.call(Method::POST, path, &media, body.to_string()).await;
         assert_eq!(taken.status, 201, "{path}: {:?}", taken.json);
-        described(path, "post", &taken);
         for (headers, body, status) in [
             (&media[..], "{", 400),
             (&[("content-type", "application/json"), ("authorization", "Bearer x")], "{}", 401),
@@ -201,7 +172,6 @@ async fn answers_are_as_described() {
         ] {
             let refused = api.call(Method::POST, path, headers, body.to_owned()).await;
             assert_eq!(refused.status, status, "{path} {body}");
-            described(path, "post", &refused);
         }
     }
     let attributes = [
@@ -213,22 +183,19 @@ async fn answers_are_as_described() {
         ("ce-users", r#"["Smith, John"]"#),
     ];
     let binary = "/v1/binary-cloudevents";
-    described(binary, "post", &api.call(Method::POST, binary, &attributes, "data").await);
+    assert_eq!(api.call(Method::POST, binary, &attributes, "data").await.status, 201);
     let nothing = api.call(Method::POST, binary, &[], "data").await;
     nothing.problem(422, "validation");
     assert!(nothing.faults().contains(&("ce-id".to_owned(), "required".to_owned())), "{:?}", nothing.json);
-    described(binary, "post", &nothing);
     let structured =
         api.call(Method::POST, binary, &[("content-type", "application/cloudevents+json")], "{}").await;
     assert_eq!(structured.status, 415);
-    described(binary, "post", &structured);
     let page = api.get(&format!("/v1/events?tenant={tenant}")).await;
     assert_eq!(page.json["events"].as_array().unwrap().len(), 3);
     assert_eq!(page.json["events"][0]["channels"], json!(["user:Smith, John"]));
-    described("/v1/events", "get", &page);
-    described("/v1/events", "get", &api.get("/v1/events?limit=0").await);
-    described("/v1/events/{id}", "get", &api.get(&format!("/v1/events/a1?tenant={tenant}")).await);
-    described("/v1/events/{id}", "get", &api.get(&format!("/v1/events/none?tenant={tenant}")).await);
+    api.get("/v1/events?limit=0").await.problem(400, "invalid_parameter");
+    assert_eq!(api.get(&format!("/v1/events/a1?tenant={tenant}")).await.status, 200);
+    api.get(&format!("/v1/events/none?tenant={tenant}")).await.problem(404, "not_found");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! How does a test get a publisher?
 
+use crate::contract::Contract;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use carillon_backplane::api_key::Fresh;
@@ -40,6 +41,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -203,7 +205,7 @@ impl Api {
         let bearer = format!("Bearer {}", self.key);
         let authorised =
             headers.iter().any(|(name, _)| matches!(*name, "authorization" | "x-api-key" | "anonymous"));
-        let mut request = Request::builder().method(method).uri(path);
+        let mut request = Request::builder().method(method.clone()).uri(path);
         if !authorised {
             request = request.header("authorization", bearer);
         }
@@ -211,7 +213,22 @@ impl Api {
             request = request.header(*name, *value);
         }
         let response = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
-        Reply::of(response).await
+        let reply = Reply::of(response).await;
+        let media = reply.header("content-type").unwrap_or_default();
+        let answer = serde_json::from_slice(&reply.bytes).ok();
+        self.contract().await.check((&method, path), reply.status, media, answer.as_ref());
+        reply
+    }
+
+    async fn contract(&self) -> &'static Contract {
+        static CONTRACT: OnceCell<Contract> = OnceCell::const_new();
+        CONTRACT
+            .get_or_init(|| async {
+                let request = Request::builder().uri("/openapi.json").body(Body::empty()).unwrap();
+                let response = self.router.clone().oneshot(request).await.unwrap();
+                Contract::new(Reply::of(response).await.json)
+            })
+            .await
     }
 
     pub(crate) async fn post(&self, body: impl ToString) -> Reply {

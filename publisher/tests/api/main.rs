@@ -13,6 +13,7 @@ mod audit;
 mod clients;
 mod cloudevents;
 mod console;
+mod contract;
 mod event_types;
 mod faults;
 mod forms;
