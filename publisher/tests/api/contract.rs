@@ -69,8 +69,7 @@ impl Contract {
             Value::Object(members) => {
                 let is_open =
                     |shape: &&Value| shape.get("additionalProperties").is_some_and(|other| *other != false);
-                if shapes.iter().any(|shape| is_open(shape))
-                    || shapes.iter().all(|shape| shape.get("properties").is_none())
+                if shapes.iter().any(is_open) || shapes.iter().all(|shape| shape.get("properties").is_none())
                 {
                     return;
                 }
