@@ -58,7 +58,7 @@ async fn health_tells_the_numbers_of_each_part_and_who_may_see_which() {
     let stack = &scene.stack;
     let connected = wait::until("three connections in the registry", PATIENCE, || async {
         let (_, health) = ask(stack, "/v1/health/websocket").await;
-        (health["connections"] == 3).then_some(health)
+        (health["connections"] == 3 && health["nodes"]["serving"] == 2).then_some(health)
     });
     let websocket = connected.await.unwrap();
     assert_eq!(websocket["state"], "up", "{websocket}");

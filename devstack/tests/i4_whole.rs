@@ -28,7 +28,10 @@ async fn i4_whole_what_a_publisher_committed_but_never_announced_is_found() {
     scene.follow_at(1, 2).await;
     scene.publish(10).await;
     scene.everything_arrives().await;
-    assert_eq!(metric(scene.stack.gateway(0), "carillon_events_repaired_total").await, 0.0);
+    // An announcement that a busy machine holds up is a hole, too, and repaired.
+    let repaired =
+        async |gateway: usize| metric(scene.stack.gateway(gateway), "carillon_events_repaired_total").await;
+    let before = repaired(0).await;
 
     let publisher = scene.stack.publisher(0);
     publisher.links().unwrap().redis.blackhole();
@@ -37,7 +40,9 @@ async fn i4_whole_what_a_publisher_committed_but_never_announced_is_found() {
     for watched in &scene.followers[..2] {
         watched.reached(15, PATIENCE).await.unwrap();
     }
-    assert_eq!(metric(scene.stack.gateway(0), "carillon_events_repaired_total").await, 5.0);
+    assert_eq!(repaired(0).await, before + 5.0);
+    let gaps = async || metric(scene.stack.gateway(1), "carillon_gaps_total").await;
+    let (gaps_before, before) = (gaps().await, repaired(1).await);
     for unwatched in &scene.followers[2..] {
         assert_eq!(unwatched.status().seq(), 10, "nobody told the second gateway");
     }
@@ -48,9 +53,8 @@ async fn i4_whole_what_a_publisher_committed_but_never_announced_is_found() {
     publisher.restart().await.unwrap();
     scene.publish(1).await;
     scene.assert_whole().await;
-    let unwatched = scene.stack.gateway(1);
-    assert_eq!(metric(unwatched, "carillon_gaps_total").await, 1.0, "the next event showed it the hole");
-    assert_eq!(metric(unwatched, "carillon_events_repaired_total").await, 5.0);
+    assert_eq!(gaps().await, gaps_before + 1.0, "the next event showed it the hole");
+    assert_eq!(repaired(1).await, before + 5.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,15 +63,16 @@ async fn i4_whole_messages_that_redis_loses_are_read_from_the_log() {
     scene.follow_at(0, 2).await;
     scene.follow_at(1, 2).await;
     let load = scene.load(150.0);
+    let (cut, untouched) = (scene.stack.gateway(0), scene.stack.gateway(1));
     for _ in 0..6 {
         scene.acknowledged_more(60).await;
-        scene.stack.gateway(0).links().unwrap().redis.cut_once().await.unwrap();
+        let before = metric(cut, "carillon_redis_interruptions_total").await;
+        cut.links().unwrap().redis.cut_once().await.unwrap();
+        metric_reaches(cut, "carillon_redis_interruptions_total", before + 1.0).await;
     }
     scene.acknowledged_more(60).await;
     stop(load).await;
     scene.assert_whole().await;
-    let (cut, untouched) = (scene.stack.gateway(0), scene.stack.gateway(1));
-    assert!(metric(cut, "carillon_redis_interruptions_total").await >= 6.0);
     let repaired = metric(cut, "carillon_events_repaired_total").await;
     assert!(repaired > 0.0, "messages were lost and repaired");
     assert!(metric(untouched, "carillon_redis_messages_total").await > 100.0);

@@ -87,10 +87,22 @@ fn a_tenants_events_a_second_are_counted_over_all_publishers_and_nobody_elses_ar
         assert!(taken >= 10 && f64::from(taken) <= most, "{taken} of 60, at most {most}");
         assert_eq!(header(&refused.expect("some are refused"), "retry-after"), "1");
         // A request that is larger than a second's worth passes when the bucket is full, and not before.
-        assert_eq!(post(&stack, 1, "counted", 30).await.0, 429);
+        loop {
+            let began = Instant::now();
+            while post(&stack, 1, "counted", 1).await.0 != 429 {}
+            let status = post(&stack, 1, "counted", 30).await.0;
+            // Within a second it is not full again; a busy machine may take longer.
+            if began.elapsed() < Duration::from_millis(900) {
+                assert_eq!(status, 429);
+                break;
+            }
+        }
         assert_eq!(post(&stack, 0, "other", 100).await.0, 201, "another tenant");
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        assert_eq!(post(&stack, 1, "counted", 30).await.0, 201);
+        let began = Instant::now();
+        while post(&stack, 1, "counted", 30).await.0 != 201 {
+            assert!(began.elapsed() < PATIENCE, "it is never full");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         assert_eq!(post(&stack, 0, "counted", 1).await.0, 429, "it is in debt");
         limit(&stack, "counted", Value::Null).await;
         let began = Instant::now();
@@ -149,7 +161,7 @@ fn a_tenants_connections_are_counted_over_all_nodes() {
         limit(&stack, "crowded", json!({"connections": 1})).await;
         let began = Instant::now();
         while enter(0, TokenPlace::Header).await.is_ok() {
-            assert!(began.elapsed() < Duration::from_secs(5), "the new limit is followed");
+            assert!(began.elapsed() < PATIENCE, "the new limit is followed");
         }
         here.push(back);
         for mut socket in here {
@@ -224,12 +236,12 @@ fn a_tenants_signals_are_counted_over_all_nodes_and_a_person_evades_no_rate_by_m
         let most = 2.0 + 2.0 * began.elapsed().as_secs_f64() + 2.0;
         assert!(passed >= 2 && f64::from(passed) <= most, "{passed}, at most {most}");
         // Without a limit of the tenant a person has eight times the rule's rate over all channels.
-        open_pages(&stack, "evading", 5).await;
+        open_pages(&stack, "evading", 1).await;
         let (mut mila, _) = open(&stack, stack.gateway(0), &claims("evading", "mila")).await;
         let began = Instant::now();
         let (passed, refused) = signals(&mut mila, 400).await;
-        let most = 40.0 + began.elapsed().as_secs_f64() * 40.0 + 1.0;
-        assert!(passed >= 40 && passed as f64 <= most, "{passed}, at most {most}");
+        let most = 8.0 + began.elapsed().as_secs_f64() * 8.0 + 1.0;
+        assert!(passed >= 8 && passed as f64 <= most, "{passed}, at most {most}");
         assert!(refused.unwrap()["message"].as_str().unwrap().contains("page:{page}"));
         stack.stop().await.unwrap();
     });
@@ -253,6 +265,7 @@ fn without_redis_each_node_has_its_share() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             open(&stack, stack.gateway(gateway), &claims("deaf", "mila")).await.0.close().await;
+            wire::connections_become(stack.gateway(gateway), 0.0).await;
         }
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         stack.redis().process().kill().unwrap();

@@ -150,9 +150,11 @@ async fn every_refusal_for_want_of_room_is_told_once_a_second_with_how_many_ther
     let most = before.len() + began.elapsed().as_secs() as usize + 2;
     tokio::time::sleep(Duration::from_secs(1)).await;
     refused(&stack, "/v1/poll", &token).await;
+    let all = before.iter().sum::<u64>() + 501;
+    let in_time = wait::until_true("all being told", PATIENCE, || lines().iter().sum::<u64>() >= all).await;
     let after = lines();
+    assert!(in_time.is_ok(), "{after:?}");
     assert!(after.len() <= most, "{after:?}, of which {} were there before", before.len());
-    assert!(after.iter().sum::<u64>() >= before.iter().sum::<u64>() + 501, "{after:?}");
 
     // The first frame's: counted by code, and told with the connection's name.
     let counted = async |code: &str| {
@@ -173,11 +175,15 @@ async fn every_refusal_for_want_of_room_is_told_once_a_second_with_how_many_ther
         wanted.place = TokenPlace::FirstFrame;
         let closed = Socket::open(&wanted).await.unwrap_err();
         assert!(matches!(closed, SocketError::Closed { .. }), "{code}: {closed}");
+        // Counted and told beside what the client is sent, not before it.
+        let line = || async {
+            let log = log_of(gateway);
+            let of_this = |line: &&str| line.contains("refused before the welcome") && line.contains(code);
+            let line = log.lines().find(of_this)?.to_owned();
+            (counted(code).await > before).then_some(line)
+        };
+        let line = wait::until(format!("{code} being told"), PATIENCE, line).await.unwrap();
         assert_eq!(counted(code).await, before + 1.0, "{code}");
-        let log = log_of(gateway);
-        let line =
-            log.lines().find(|line| line.contains("refused before the welcome") && line.contains(code));
-        let line = line.expect(code);
         assert!(line.contains(r#"connection="gateway-1-"#) && line.contains("close=44"), "{line}");
     }
 

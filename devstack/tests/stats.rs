@@ -125,7 +125,7 @@ fn the_operators_page_hears_the_numbers_of_all_nodes_every_second_and_they_are_i
         for _ in 0..5 {
             page.next_of("signal", PATIENCE).await.unwrap();
         }
-        assert!((3.0..10.0).contains(&began.elapsed().as_secs_f64()), "five in {:?}", began.elapsed());
+        assert!((3.0..20.0).contains(&began.elapsed().as_secs_f64()), "five in {:?}", began.elapsed());
         let (_, all) = stats(&stack, stack.api_key(), "").await;
         assert!(all["minute"]["resumes"]["live"].as_u64().unwrap() >= 2, "{all}");
         let (_, north) = stats(&stack, stack.api_key(), "?tenant=north").await;

@@ -199,8 +199,8 @@ fn a_ticket_ends_after_thirty_seconds_or_with_its_token_and_is_in_no_log() {
         stack.sql(age).await.unwrap();
         let refused = enter(&stack, 0, &text).await.err().unwrap();
         assert!(refused.contains("ticket_invalid"), "{refused}");
-        let short = ticket(&stack, &Claims::new("late", "ana", now(), 2)).await;
-        tokio::time::sleep(Duration::from_millis(2_100)).await;
+        let short = ticket(&stack, &Claims::new("late", "ana", now(), 6)).await;
+        tokio::time::sleep(Duration::from_millis(6_100)).await;
         let refused = enter(&stack, 0, &short).await.err().unwrap();
         assert!(refused.contains("401") && refused.contains("token_expired"), "{refused}");
         let used = ticket(&stack, &claims("late", "mila")).await;

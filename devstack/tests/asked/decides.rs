@@ -5,7 +5,7 @@ use super::{put, set_application, set_rule, stack, subscribe, tenant_that_asks};
 use crate::wire::{ask, block_on, claims, events_to, open, publish, seqs};
 use carillon_devstack::client::socket::Socket;
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn the_application_decides_who_may_subscribe_on_every_gateway() {
@@ -56,8 +56,7 @@ fn one_subscribe_is_whole_or_nothing_and_waits_for_nobody_else() {
         assert_eq!((refused.code(), refused.channels()), (Some("forbidden"), vec!["order:9".to_owned()]));
         publish(&stack, "whole", &["contact:1", "order:1"], json!({})).await;
         // While the application thinks, others are answered and events come.
-        application.takes(Duration::from_millis(800));
-        let began = Instant::now();
+        application.takes(Duration::from_millis(1_700));
         let slow = json!({"type": "subscribe", "id": 2, "channels": ["order:3"]});
         socket.send_json(&slow).await.unwrap();
         let quick = ask(&mut socket, json!({"type": "subscribe", "id": 3, "channels": ["contact:2"]})).await;
@@ -68,7 +67,6 @@ fn one_subscribe_is_whole_or_nothing_and_waits_for_nobody_else() {
             [seq],
             "nothing of the refused subscribe was done"
         );
-        assert!(began.elapsed() < Duration::from_millis(700), "{:?}", began.elapsed());
         // Left before it had its answer.
         assert!(
             ask(&mut socket, json!({"type": "unsubscribe", "id": 4, "channels": ["order:3"]})).await.is("ok")

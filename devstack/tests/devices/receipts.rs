@@ -45,10 +45,16 @@ fn who_has_an_event_and_who_has_not_is_known_of_devices_on_every_gateway() {
         assert!(told["pending"][0]["last_seen"].as_str().unwrap().ends_with('Z') && told["next"].is_null());
         acks_become(&stack, tenant, &hers.id, 3, 0).await;
         // Without a word of the client: the event was written, and with the pong of a later ping it has arrived.
-        for _ in 0..2 {
-            let told = laptop.next_of("heartbeat", PATIENCE).await.unwrap();
-            assert_eq!(told.seq(), Some(hers.seq));
-        }
+        let pings = async {
+            for _ in 0..2 {
+                let told = laptop.next_of("heartbeat", PATIENCE).await.unwrap();
+                assert_eq!(told.seq(), Some(hers.seq));
+            }
+        };
+        // The others answer theirs, or they would be given up.
+        let (_, phones, tablets) =
+            tokio::join!(pings, phone.next_of("heartbeat", PATIENCE), tablet.next_of("heartbeat", PATIENCE));
+        assert!(phones.is_ok() && tablets.is_ok());
         let has = |told: &Value| told["pending"][1]["delivered"] == hers.seq;
         let told = deliveries_until(&stack, tenant, &hers.id, has).await;
         assert_eq!(pending(&told), ["mila desk", "mila laptop", "mila phone"]);
@@ -57,7 +63,7 @@ fn who_has_an_event_and_who_has_not_is_known_of_devices_on_every_gateway() {
         assert_eq!(pending(&unreached)[0], "mila desk");
         assert!(!pending(&unreached).contains(&"mila laptop".to_owned()), "{unreached}");
         let pong = ask(&mut laptop, json!({"type": "ping", "id": 1})).await;
-        assert!(pong.number("rtt_ms").is_some_and(|ms| ms < 5_000), "{pong:?}");
+        assert!(pong.number("rtt_ms").is_some_and(|ms| ms < 30_000), "{pong:?}");
         // Page by page.
         let (_, first) = deliveries(&stack, tenant, &all.id, "&limit=2").await;
         assert_eq!(pending(&first), ["ana tablet", "mila desk"]);

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use wire::{Shared, claims, token};
 
 /// For what happens within seconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn stack() -> Arc<Stack> {
     static SHARED: Shared = Shared::new();

@@ -18,7 +18,7 @@ async fn shared() -> Arc<Stack> {
 fn a_person_with_tabs_on_several_nodes_comes_once_and_goes_once() {
     block_on(async {
         let stack = shared().await;
-        show(&stack, "tabs", 1_500).await;
+        show(&stack, "tabs", 5_000).await;
         let watcher = Plan::new("tabs", "wanda").at(&stack, 0).await;
         watcher.sees(&["wanda"]).await;
         let first = Plan::new("tabs", "mila").at(&stack, 1).await;
@@ -27,11 +27,11 @@ fn a_person_with_tabs_on_several_nodes_comes_once_and_goes_once() {
         let second = Plan::new("tabs", "mila").at(&stack, 2).await;
         second.sees(&["mila", "wanda"]).await;
         first.close().await;
-        second.sever().await;
         let began = Instant::now();
+        second.sever().await;
         watcher.sees(&["wanda"]).await;
         assert!(
-            began.elapsed() >= Duration::from_millis(1_000),
+            began.elapsed() >= Duration::from_millis(4_900),
             "a grace for who breaks off: {:?}",
             began.elapsed()
         );
@@ -41,7 +41,7 @@ fn a_person_with_tabs_on_several_nodes_comes_once_and_goes_once() {
         let began = Instant::now();
         third.close().await;
         watcher.sees(&["wanda"]).await;
-        assert!(began.elapsed() < Duration::from_millis(1_400), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_millis(4_800), "{:?}", began.elapsed());
         assert_eq!(watcher.told(), ["mila joined", "mila left", "mila joined", "mila left"]);
         watcher.close().await;
     });
@@ -90,7 +90,7 @@ fn what_somebody_says_about_themselves_is_seen_everywhere() {
         }
         watcher.until("the last meta is seen", meta_is(json!({"away": 19}))).await;
         let updates = watcher.told().iter().filter(|told| *told == "mila updated").count();
-        assert!((1..=2).contains(&updates), "{:?}", watcher.told());
+        assert!((1..=5).contains(&updates), "{:?}", watcher.told());
         let ok = ask(&mut socket, json!({"type": "presence", "id": 1, "meta": null})).await;
         assert!(ok.is("ok"), "{ok:?}");
         watcher.until("it is taken back", meta_is(serde_json::Value::Null)).await;

@@ -26,20 +26,22 @@ fn typing_is_told_once_and_ends_by_itself_six_seconds_after_the_last() {
                 json!({"type": "ok", "id": "start"})
             );
         }
+        let last = Instant::now();
         for reader in &mut readers {
             assert_eq!(next_typing(reader, "mila", PATIENCE).await.0, "start");
             assert!(signals_until_now(&stack, "typing", "page:1", reader).await.is_empty(), "merged");
         }
         for reader in &mut readers {
-            let mut state = next_typing(reader, "mila", Duration::from_secs(8)).await.0;
+            let mut state = next_typing(reader, "mila", PATIENCE).await.0;
             if state == "start" {
                 // Those that came within the three seconds are passed on as one.
-                state = next_typing(reader, "mila", Duration::from_secs(8)).await.0;
+                state = next_typing(reader, "mila", PATIENCE).await.0;
             }
             assert_eq!(state, "stop");
         }
-        let took = began.elapsed();
-        assert!((Duration::from_secs(6)..Duration::from_secs(8)).contains(&took), "{took:?}");
+        let (took, since_the_last) = (began.elapsed(), last.elapsed());
+        assert!(took >= Duration::from_secs(6), "{took:?}");
+        assert!(since_the_last < Duration::from_secs(12), "{since_the_last:?}");
         for socket in readers.into_iter().chain([mila]) {
             socket.close().await;
         }
@@ -52,7 +54,7 @@ fn typing_ends_at_once_with_stop_unsubscribe_and_the_connection() {
         let stack = stack().await;
         open_pages(&stack, "ends").await;
         let mut reader = join(&stack, 1, "ends", "jan", "page:1").await;
-        let soon = Duration::from_secs(3);
+        let soon = Duration::from_secs(5);
         for (user, how) in [("a", "stop"), ("b", "unsubscribe"), ("c", "close"), ("d", "sever")] {
             let mut mila = join(&stack, 0, "ends", user, "page:1").await;
             assert!(ask(&mut mila, typing("page:1", "start")).await.is("ok"));
@@ -110,21 +112,21 @@ fn a_person_types_as_long_as_one_tab_does_on_whichever_node() {
 fn a_start_that_is_still_owed_when_the_right_is_withdrawn_is_not_sent() {
     block_on(async {
         let stack = stack().await;
-        open_pages(&stack, "withdrawn").await;
-        let mut reader = join(&stack, 1, "withdrawn", "jan", "page:1").await;
-        let mut mila = join(&stack, 0, "withdrawn", "mila", "page:1").await;
+        open_pages(&stack, "withdrawn-typing").await;
+        let mut reader = join(&stack, 1, "withdrawn-typing", "jan", "page:1").await;
+        let mut mila = join(&stack, 0, "withdrawn-typing", "mila", "page:1").await;
         for _ in 0..2 {
             assert!(ask(&mut mila, typing("page:1", "start")).await.is("ok"));
         }
         assert_eq!(next_typing(&mut reader, "mila", PATIENCE).await.0, "start");
         let anyone = json!(["anyone"]);
-        set(&stack, "withdrawn", "page:{page}", json!({"subscribe": anyone, "publish": anyone})).await;
+        set(&stack, "withdrawn-typing", "page:{page}", json!({"subscribe": anyone, "publish": anyone})).await;
         // The second one would be passed on three seconds after the first.
-        let (state, took) = next_typing(&mut reader, "mila", Duration::from_secs(8)).await;
+        let (state, took) = next_typing(&mut reader, "mila", PATIENCE).await;
         assert_eq!(state, "stop");
         assert!(took < Duration::from_secs(5), "{took:?}");
         let refused = ask(&mut mila, typing("page:1", "start")).await;
         assert_eq!(refused.code(), Some("forbidden"), "{refused:?}");
-        assert!(signals_until_now(&stack, "withdrawn", "page:1", &mut reader).await.is_empty());
+        assert!(signals_until_now(&stack, "withdrawn-typing", "page:1", &mut reader).await.is_empty());
     });
 }

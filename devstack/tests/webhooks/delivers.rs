@@ -71,8 +71,9 @@ fn without_order_thirty_two_are_under_way_and_one_that_fails_holds_up_no_other()
         until("it was tried again by itself", async || failed(&stack, "loose", "main").await.is_empty())
             .await;
         let tries: Vec<_> = receiver.messages().into_iter().filter(|message| message.seq() == 5).collect();
+        // More of them if the others took longer than that.
         assert!(
-            tries.len() == 2 && tries[1].at.duration_since(tries[0].at).as_secs_f64() > 4.4,
+            tries.len() >= 2 && tries[1].at.duration_since(tries[0].at).as_secs_f64() > 4.4,
             "after 5 s ± 10 %"
         );
         assert_eq!(tries[0].header("webhook-id"), tries[1].header("webhook-id"));

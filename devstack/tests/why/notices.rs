@@ -91,7 +91,7 @@ fn where_has_the_notice_gone_it_was_taken_back_or_its_time_is_over() {
         let answer = why_is(&stack, (tenant, &id), "mila", "retracted").await;
         says(&answer, "The notice was taken back at ");
         assert_eq!(answer["delivered"], false);
-        let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2)).to_string();
+        let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(5)).to_string();
         let (id, _) =
             notice(&stack, tenant, json!({"audience": {"users": ["mila"]}, "expires_at": soon})).await;
         says(&why_is(&stack, (tenant, &id), "mila", "expired").await, "The notice expired at ");

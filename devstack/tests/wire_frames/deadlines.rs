@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use carillon_devstack::client::resume::{Follow, Happening, Resuming};
 use carillon_devstack::client::socket::{Connect, Socket, SocketError};
 use carillon_devstack::stack::Stack;
+use carillon_devstack::wait;
 use serde_json::json;
 
 use crate::wire::raw::{CLOSE, PONG, Raw, Seen};
@@ -188,6 +189,9 @@ fn whoever_finds_an_event_too_big_is_told_what_a_frame_may_have() {
             let (answered, reason) = raw.closed().await;
             assert_eq!((answered, reason.contains(&most.to_string())), (1000, is_told), "{reason}");
         }
+        // Counted beside what the client is sent, not before it.
+        let all = || async { (counted().await > before).then_some(()) };
+        wait::until("it being counted", PATIENCE, all).await.unwrap();
         assert_eq!(counted().await, before + 1.0);
     });
 }

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::wire::raw::{CLOSE, PING, Raw, TEXT, TEXT_BEGINS, frame, handshake, head};
 use crate::wire::{PATIENCE, block_on, claims, token};
-use crate::{DEPARTURES, stack, undisturbed};
+use crate::{DEPARTURES, nobody_is_remembered, stack, undisturbed};
 
 /// Where the storm breaks off.
 async fn vanish(addr: SocketAddr, token: &str, n: usize) {
@@ -79,8 +79,7 @@ fn i10_five_hundred_that_connect_and_vanish_leave_nothing_behind() {
             }
         })
         .await;
-        let subscriptions = stack.gateway(DEPARTURES).metric("carillon_subscriptions").await;
-        assert_eq!(subscriptions, Some(0.0), "no channel remembers anybody");
+        nobody_is_remembered(stack.gateway(DEPARTURES)).await;
 
         // A half-closed socket has said its last word, whatever it still would like to hear.
         let mut ended = Vec::new();

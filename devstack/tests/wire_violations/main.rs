@@ -17,6 +17,7 @@ mod json_texts;
 use std::sync::Arc;
 
 use carillon_devstack::stack::{Service, Stack, StackConfig};
+use carillon_devstack::wait;
 use wire::witness::Bystanders;
 use wire::{Shared, assert_serves, connections_become};
 
@@ -34,6 +35,12 @@ async fn stack() -> Arc<Stack> {
             Stack::start(StackConfig { gateways: 6, ..StackConfig::default() }).await.unwrap()
         })
         .await
+}
+
+/// No channel of a gateway that everybody has left has anybody in it.
+async fn nobody_is_remembered(gateway: &Service) {
+    let left = || async { (gateway.metric("carillon_subscriptions").await? == 0.0).then_some(()) };
+    wait::until("no channel remembering anybody", wire::PATIENCE, left).await.unwrap();
 }
 
 /// Lets somebody misbehave while others are served; afterwards nothing is left of it.

@@ -390,7 +390,6 @@ async fn an_answer_that_somebody_has_is_not_sent_again_and_one_that_is_another_i
     let (api, tenant) = (Api::new().await, "inbox-tags");
     let bell = Bell::of(&api, "mila", tenant, &[]);
     bell.list("").await;
-    let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_millis(1_500)).to_string();
     let one = notice(&api, tenant, "one", json!({"tenant": true}), json!({})).await;
     let ask = async |path: &str, tag: &str| {
         api.get_with(&[("authorization", &bell.bearer), ("if-none-match", tag)], path).await
@@ -415,6 +414,7 @@ async fn an_answer_that_somebody_has_is_not_sent_again_and_one_that_is_another_i
         ask("/v1/inbox?limit=7", bell.get("/v1/inbox").await.header("etag").unwrap()).await.status,
         200
     );
+    let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4)).to_string();
     notice(&api, tenant, "brief", json!({"tenant": true}), json!({"expires_at": soon})).await;
     let before = bell.get("/v1/inbox/summary").await;
     let tag = before.header("etag").unwrap();
