@@ -125,7 +125,7 @@ fn without_a_verdict_nothing_is_sent_and_a_changed_setting_is_asked_anew() {
         assert!(ask(&mut mila, publish("page:1", 2)).await.is("ok"));
         assert_eq!(post().await.0, 201);
         // More than may wait is refused by name, and the rest goes on.
-        application.takes(Duration::from_millis(1_500));
+        application.takes(Duration::from_millis(700));
         for n in 0..40 {
             mila.send_json(&publish(&format!("page:{}", 100 + n), n)).await.unwrap();
         }

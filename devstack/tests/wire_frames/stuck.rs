@@ -6,13 +6,14 @@ use carillon_devstack::client::frame::Cursor;
 use carillon_devstack::stack::Stack;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::wire::raw::{CLOSE, Raw};
-use crate::wire::{block_on, claims, client, events_to, open, publish, token};
+use crate::wire::{PATIENCE, block_on, claims, client, events_to, open, publish, token};
 use crate::{PLAIN, stack};
 
 /// What the library of this client takes at most: coder/websocket's default.
@@ -58,6 +59,10 @@ async fn visit(stack: &Stack, user: &str, cursor: &mut u64, takes: usize, upto: 
             Err(error) => panic!("{error}"),
         }
     }
+    // Whoever comes next comes after the gateway has noticed this.
+    let stream = socket.get_mut();
+    drop(stream.shutdown().await);
+    drop(tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await);
     told
 }
 

@@ -87,7 +87,7 @@ test('a token that ends is renewed on the connection, and the connection stays',
   const client = at.client({
     getToken({ reason }) {
       reasons.push(reason)
-      return at.token({}, reasons.length === 1 ? 4 : 3600)
+      return at.token({}, reasons.length === 1 ? 8 : 3600)
     },
   })
   const checker = new Checker()
@@ -95,7 +95,7 @@ test('a token that ends is renewed on the connection, and the connection stays',
   await client.channel('order:1').ready()
   const { connection } = client.state as { connection: string }
   await until('a new token', () => reasons.includes('expiring'))
-  await new Promise((resolve) => setTimeout(resolve, 4_500))
+  await new Promise((resolve) => setTimeout(resolve, 8_500))
   expect(client.state).toMatchObject({ status: 'open', connection })
   await at.publish(1)
   await checker.has(1)

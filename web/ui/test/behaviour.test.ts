@@ -204,7 +204,7 @@ test('toasts go by themselves, stay while somebody points at them, and urgent on
       .first()
       .evaluate((part) => getComputedStyle(part).animationName),
   ).toBe('none')
-  await page.waitForTimeout(700)
+  await page.waitForTimeout(3_700)
   expect(await page.getByText('First').count()).toBe(1)
   await page.mouse.move(0, 0)
   await page.getByText('First').waitFor({ state: 'detached' })

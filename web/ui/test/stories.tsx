@@ -194,7 +194,7 @@ export const stories: Record<string, Story> = {
       fake.notice({ title: 'The till is offline', priority: 'urgent' }, 'system.alert')
     },
   },
-  'toaster-quick': { show: <Toaster duration={400} /> },
+  'toaster-quick': { show: <Toaster duration={3000} /> },
   'status-open': { show: <ConnectionStatus always /> },
   'status-waiting': {
     show: <ConnectionStatus />,
