@@ -53,7 +53,7 @@ function Frame({ who }: { who: Who }) {
         <TenantField who={who} />
         <div className="grow" />
         {!who.scopes.includes('admin') && (
-          <span className="badge" title="These credentials have no scope admin: nothing can be changed with them.">
+          <span className="badge" title="These credentials have no scope admin: settings cannot be changed with them.">
             Read-only
           </span>
         )}

@@ -1,12 +1,11 @@
 // Whose things does a page show that an installation has, too: a tenant's, or those for all tenants?
 
-import { useSession } from './session.js'
+import { useIsForAllTenants } from './session.js'
 import { useTenant } from './tenant.js'
 
 /** `*` for a key for all tenants while no tenant is chosen; null: one must be chosen first. */
 export function useOwner(): string | null {
   const tenant = useTenant()
-  const now = useSession()
-  const isOperator = now.status === 'in' && now.who.tenant === null && now.who.tenants.length === 0
-  return tenant ?? (isOperator ? '*' : null)
+  const isForAll = useIsForAllTenants()
+  return tenant ?? (isForAll ? '*' : null)
 }

@@ -41,6 +41,12 @@ export function useMay(scope: 'publish' | 'read' | 'admin'): boolean {
   return now.status === 'in' && now.who.scopes.includes(scope)
 }
 
+/** Whether these are the credentials of whoever runs the installation: a key for all tenants. */
+export function useIsForAllTenants(): boolean {
+  const now = useSession()
+  return now.status === 'in' && now.who.kind === 'key' && now.who.tenant === null
+}
+
 /** Credentials that were good are so no more: whoever is here signs in again, on the page where they are. */
 export function expire(problem: Problem) {
   if (session.get().status !== 'in') return

@@ -90,7 +90,7 @@ function wordsOfSignIn(problem: Problem): string {
     case 'token_revoked':
       return 'Whom this token names was disconnected after it was issued.'
     case 'missing_scope':
-      return 'These credentials may not look at anything here: an API key needs the scope read or admin, a user token the capability admin.'
+      return 'These credentials may not look at anything here: an API key needs the scope read or admin, a user token the capability admin. Why an event did not reach yourself, GET /v1/why tells your own token.'
     default:
       return words(problem).text
   }

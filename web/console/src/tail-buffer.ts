@@ -25,13 +25,13 @@ export interface TailFilter {
 }
 
 export const MOST_ROWS = 100_000
-export const MOST_CHARACTERS = 32 * 1024 * 1024
+const MOST_CHARACTERS = 32 * 1024 * 1024
 /** Characters of the data that are kept of one event. */
 const CUT = 4_096
 /** Rows that are looked at in one go when a filter changes: the page stays quick meanwhile. */
 const SLICE = 20_000
 
-export function rowOf(event: CarillonEvent, n: number, at: number): Row {
+function rowOf(event: CarillonEvent, n: number, at: number): Row {
   const whole = event.data === undefined ? '' : (JSON.stringify(event.data) ?? '')
   const isCut = whole.length > CUT
   // Without its data a large event is small; what is cut out of a long text would keep all of it in memory.
@@ -39,7 +39,7 @@ export function rowOf(event: CarillonEvent, n: number, at: number): Row {
   return { n, event: kept, at, text: isCut ? structuredClone(whole.slice(0, CUT)) : whole, isCut }
 }
 
-export function matches({ event, text }: Row, filter: TailFilter): boolean {
+function matches({ event, text }: Row, filter: TailFilter): boolean {
   const { type, channel, user } = filter
   if (type && !(type.endsWith('*') ? event.type.startsWith(type.slice(0, -1)) : event.type === type)) return false
   if (channel && !event.channels.includes(channel)) return false

@@ -2,7 +2,7 @@
 
 import { get } from './api.js'
 import { type Many, useMany } from './many.js'
-import { useMay, useSession } from './session.js'
+import { useIsForAllTenants, useMay } from './session.js'
 
 export interface ListedTenant {
   readonly tenant: string
@@ -13,9 +13,9 @@ export interface ListedTenant {
 
 /** By name; asked only for a key for all tenants that may administer. */
 export function useTenants(): Many<ListedTenant> {
-  const now = useSession()
-  const isOperator = useMay('admin') && now.status === 'in' && now.who.tenant === null && now.who.tenants.length === 0
-  return useMany(isOperator ? 'tenants' : null, async (after, signal) => {
+  const isForAll = useIsForAllTenants()
+  const may = useMay('admin')
+  return useMany(isForAll && may ? 'tenants' : null, async (after, signal) => {
     const query = { tenant: null, limit: 200, after }
     const page = await get<{ tenants: ListedTenant[]; next: string | null }>('/v1/tenants', { query, signal })
     return { rows: page.tenants, next: page.next }

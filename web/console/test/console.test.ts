@@ -8,6 +8,7 @@ import { launch } from '../../testing/pages.js'
 import { type Stack, startStack } from '../../testing/stack.js'
 import { analytics } from './pages/analytics.js'
 import { audit } from './pages/audit.js'
+import { faults } from './pages/faults.js'
 import { frame } from './pages/frame.js'
 import { inspector } from './pages/inspector.js'
 import { keys } from './pages/keys.js'
@@ -50,5 +51,6 @@ describe('analytics', () => analytics(given))
 describe('tenants and limits', () => tenants(given))
 describe('the inspector', () => inspector(given))
 describe('pages without an answer', () => troubles(given))
+describe('what is refused', () => faults(given))
 describe('the live tail', () => tail(given))
 describe('why', () => why(given))

@@ -39,20 +39,26 @@ export function Check({
   value,
   onChange,
   help,
-  isDisabled,
+  fault,
 }: {
   label: string
   value: boolean
   onChange: (value: boolean) => void
   help?: ReactNode
-  isDisabled?: boolean
+  fault?: string | null | undefined
 }) {
   return (
     <label className="check">
-      <input type="checkbox" checked={value} disabled={isDisabled} onChange={({ target }) => onChange(target.checked)} />
+      <input
+        type="checkbox"
+        checked={value}
+        aria-invalid={fault ? true : undefined}
+        onChange={({ target }) => onChange(target.checked)}
+      />
       <span>
         {label}
         {help && <small>{help}</small>}
+        {fault && <small className="fault">{fault}</small>}
       </span>
     </label>
   )

@@ -1,17 +1,26 @@
-// Which faults of an answer belong to one field?
+// Which faults of an answer stand at which field?
 
-import type { Problem } from '../problem.js'
+import type { Fault, Problem } from '../problem.js'
 
-export const isUnder = (place: string, root: string) => place === root || place.startsWith(`${root}/`)
+/** A JSON pointer, or the name of a parameter or of a header. */
+export const placeOf = (fault: Fault) => fault.pointer || fault.parameter || fault.header || ''
 
-/** The faults at `root` and in it, in words: of an entry of a list, say. */
-export function faultsUnder(problem: Problem | null, root: string): string | null {
-  const found = problem?.errors.filter((fault) => isUnder(fault.pointer ?? '', root)) ?? []
+/** Whether a fault stands at one of these places, or in what is there: at an entry of a list, say. */
+export const isAt = (fault: Fault, places: readonly string[]) =>
+  places.some((place) => placeOf(fault) === place || placeOf(fault).startsWith(`${place}/`))
+
+/** Whether all that is wrong stands at these places: then nothing else has to say so. */
+export const areAllAt = (problem: Problem | null, places: readonly string[]) =>
+  problem !== null && problem.errors.length > 0 && problem.errors.every((fault) => isAt(fault, places))
+
+/** The faults at a place and in what is there, in words; null: there are none. `except`: places in it that have a field of their own. */
+export function faultOf(problem: Problem | null, place: string, except: readonly string[] = []): string | null {
+  const found = problem?.errors.filter((fault) => isAt(fault, [place]) && !isAt(fault, except)) ?? []
   if (found.length === 0) return null
   return found
-    .map(({ pointer = '', detail }) => {
-      const rest = pointer.slice(root.length + 1)
-      return rest ? `${/^\d+$/.test(rest) ? `entry ${Number(rest) + 1}` : rest}: ${detail}` : detail
+    .map((fault) => {
+      const rest = placeOf(fault).slice(place.length + 1)
+      return rest ? `${/^\d+$/.test(rest) ? `entry ${Number(rest) + 1}` : rest}: ${fault.detail}` : fault.detail
     })
     .join('; ')
 }

@@ -1,7 +1,6 @@
 // How does a page ask for something?
 
 import { type InputHTMLAttributes, type ReactNode, useEffect, useId, useRef, useState } from 'react'
-import type { Problem } from '../problem.js'
 
 type FieldProps = Omit<InputHTMLAttributes<HTMLInputElement>, 'onChange' | 'value' | 'id'> & {
   readonly label: string
@@ -74,28 +73,36 @@ export function Select({
   value,
   onChange,
   options,
+  fault,
 }: {
   label: string
   value: string
   onChange: (value: string) => void
   options: readonly (readonly [string, string])[]
+  fault?: string | null | undefined
 }) {
   const id = useId()
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
-      <select id={id} value={value} onChange={({ target }) => onChange(target.value)}>
+      <select
+        id={id}
+        value={value}
+        aria-invalid={fault ? true : undefined}
+        aria-describedby={fault ? `${id}-fault` : undefined}
+        onChange={({ target }) => onChange(target.value)}
+      >
         {options.map(([key, text]) => (
           <option key={key} value={key}>
             {text}
           </option>
         ))}
       </select>
+      {fault && (
+        <p id={`${id}-fault`} className="fault">
+          {fault}
+        </p>
+      )}
     </div>
   )
-}
-
-/** What an answer says of one field: by its JSON pointer, or the name of its parameter. */
-export function faultOf(problem: Problem | null, at: string): string | null {
-  return problem?.errors.find((fault) => fault.pointer === at || fault.parameter === at)?.detail ?? null
 }

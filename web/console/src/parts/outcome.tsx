@@ -1,16 +1,15 @@
 // How does a page tell what became of something that was done?
 
 import { Icon } from '../icons.js'
-import type { Fault } from '../problem.js'
 import type { Act } from './act.js'
+import { isAt, placeOf } from './faults.js'
 import './outcome.css'
 import { words } from './states.js'
 
-const placeOf = (fault: Fault) => fault.pointer || fault.parameter || fault.header || ''
-
-/** `isPlaced`: whether a fault is shown at its field, so that it is not said twice. */
-export function Outcome({ of, isPlaced = () => false }: { of: Act; isPlaced?: (place: string) => boolean }) {
+/** `placed`: whose faults the form shows with `faultOf` at a field. Those of every other place are listed here, so that each is seen once. */
+export function Outcome({ of, placed = [] }: { of: Act; placed?: readonly string[] }) {
   const { problem, done } = of
+  const others = problem?.errors.filter((fault) => !isAt(fault, placed)) ?? []
   return (
     <div role="status" className="outcome">
       {done && (
@@ -23,12 +22,10 @@ export function Outcome({ of, isPlaced = () => false }: { of: Act; isPlaced?: (p
           <Icon name="warn" />
           <div className="grow">
             <b>{words(problem).title}.</b>{' '}
-            {problem.errors.some((fault) => isPlaced(placeOf(fault)))
-              ? 'What is wrong stands at its field.'
-              : words(problem).text}
+            {others.length < problem.errors.length ? 'What is wrong stands at its field.' : words(problem).text}
             <ul>
-              {problem.errors
-                .filter((fault) => !isPlaced(placeOf(fault)) && fault.detail !== problem.detail)
+              {others
+                .filter((fault) => others.length < problem.errors.length || fault.detail !== problem.detail)
                 .map((fault) => (
                   <li key={`${placeOf(fault)} ${fault.code} ${fault.detail}`}>
                     <code>{placeOf(fault) || fault.code}</code> {fault.detail}

@@ -2,20 +2,35 @@
 
 import { type ReactNode, useEffect, useRef } from 'react'
 import { Icon } from '../icons.js'
-import { Link } from '../route.js'
+import { go, href, Link, useParams } from '../route.js'
+import { Panel } from './page.js'
 import './split.css'
+import { Empty } from './states.js'
+
+export interface Open {
+  /** The entry that the URL names. */
+  readonly chosen: string | null
+  /** Another one is made. */
+  readonly isNew: boolean
+}
+
+/** What the URL opens: `?as=` names an entry, `?new` makes one. */
+export function useOpen(as: string): Open {
+  const [query] = useParams()
+  return { chosen: query.get(as), isNew: query.has('new') }
+}
 
 interface SplitProps {
   readonly list: ReactNode
-  /** What is open; null: nothing is. */
-  readonly open: string | null
+  readonly open: Open
   /** Where the list alone is, and what it is called. */
   readonly to: string
   readonly all: string
   readonly children: ReactNode
 }
 
-export function Split({ list, open, to, all, children }: SplitProps) {
+export function Split({ list, open: { chosen, isNew }, to, all, children }: SplitProps) {
+  const open = isNew ? 'new' : chosen
   const left = useRef<HTMLDivElement>(null)
   const right = useRef<HTMLDivElement>(null)
   const before = useRef(open)
@@ -68,5 +83,31 @@ export function Items<Row>({ label, rows, id, chosen, to, as, children }: ItemsP
         </li>
       ))}
     </ul>
+  )
+}
+
+/** Opens the form of another entry. `forbidden`: why these credentials may not. */
+export function NewButton({ to, forbidden, children }: { to: string; forbidden?: string | false; children: ReactNode }) {
+  return (
+    <button
+      type="button"
+      className="primary"
+      disabled={Boolean(forbidden)}
+      title={forbidden || undefined}
+      onClick={() => go(href(to, { new: 1 }))}
+    >
+      {children}
+    </button>
+  )
+}
+
+/** Instead of an entry that the URL names and that is not in the list. */
+export function NotThere({ title, text, to, all }: { title: string; text: string; to: string; all: string }) {
+  return (
+    <Panel title={title}>
+      <Empty title={text}>
+        It was deleted, or never was. <Link to={to}>Look at {all.toLowerCase()}</Link>
+      </Empty>
+    </Panel>
   )
 }

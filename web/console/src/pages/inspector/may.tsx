@@ -2,7 +2,8 @@
 
 import { get } from '../../api.js'
 import { useAsk } from '../../ask.js'
-import { Filter, faultOf } from '../../parts/fields.js'
+import { faultOf } from '../../parts/faults.js'
+import { Filter } from '../../parts/fields.js'
 import { Panel } from '../../parts/page.js'
 import { Answer } from '../../parts/states.js'
 import { Link, useParams } from '../../route.js'

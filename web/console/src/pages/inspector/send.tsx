@@ -4,7 +4,8 @@ import { type FormEvent, useState } from 'react'
 import { useAct } from '../../parts/act.js'
 import { Area } from '../../parts/area.js'
 import { Dialog } from '../../parts/dialog.js'
-import { Field, faultOf } from '../../parts/fields.js'
+import { faultOf } from '../../parts/faults.js'
+import { Field } from '../../parts/fields.js'
 import { Outcome } from '../../parts/outcome.js'
 import { Link } from '../../route.js'
 import { useMay } from '../../session.js'
@@ -73,7 +74,7 @@ function SendForm({ to, name, user, after, close }: SendProps & { close: () => v
           className="mono"
           fault={wrong ?? faultOf(act.problem, '/data')}
         />
-        <Outcome of={act} isPlaced={(place) => place === '/type' || place === '/data'} />
+        <Outcome of={act} placed={['/type', '/data']} />
         {receipt && (
           <p className="row">
             <Link to="/why" with={{ event: receipt.id, ...(user && { user }) }}>

@@ -3,7 +3,8 @@
 import { type FormEvent, type ReactNode, useId, useState } from 'react'
 import { type Act, useAct } from '../../parts/act.js'
 import { Dialog } from '../../parts/dialog.js'
-import { Field, faultOf, Select } from '../../parts/fields.js'
+import { faultOf } from '../../parts/faults.js'
+import { Field, Select } from '../../parts/fields.js'
 import { Outcome } from '../../parts/outcome.js'
 import { changeKey, type Key, type MadeKey, makeKey, rotateKey, type Scope, scopes } from './shapes.js'
 
@@ -37,7 +38,7 @@ function Form({
     <Dialog title={title} close={close}>
       <form className="form" onSubmit={submit}>
         {children}
-        <Outcome of={act} isPlaced={(place) => at.includes(place)} />
+        <Outcome of={act} placed={at} />
         <div className="row end">
           <button type="button" onClick={close}>
             Cancel

@@ -4,14 +4,13 @@ import { type FormEvent, useRef, useState } from 'react'
 import { call } from '../../api.js'
 import { number } from '../../format.js'
 import { useAct } from '../../parts/act.js'
-import { isUnder } from '../../parts/faults.js'
 import { Outcome } from '../../parts/outcome.js'
 import { Panel } from '../../parts/page.js'
 import { go, href } from '../../route.js'
 import { useMay } from '../../session.js'
 import { readJson } from '../types/shapes.js'
 import { bodyOf, type Draft, type DryRun, fresh } from './draft.js'
-import { Audience, Details, Escalate, placed, Text } from './parts.js'
+import { Audience, Details, Escalate, placesOf, Text } from './parts.js'
 import { Review } from './review.js'
 
 export function Composer({ tenant, changed }: { tenant: string; changed: () => void }) {
@@ -69,7 +68,7 @@ export function Composer({ tenant, changed }: { tenant: string; changed: () => v
         <fieldset disabled={!may}>
           <Escalate draft={draft} problem={problem} change={change} />
         </fieldset>
-        <Outcome of={act} isPlaced={(place) => placed.some((root) => isUnder(place, root))} />
+        <Outcome of={act} placed={placesOf(draft)} />
         {review && <Review of={review} />}
         <footer>
           {review ? (

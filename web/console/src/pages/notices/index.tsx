@@ -6,9 +6,8 @@ import { Icon } from '../../icons.js'
 import { useMany } from '../../many.js'
 import { More } from '../../parts/more.js'
 import { Badge, Page, Panel } from '../../parts/page.js'
-import { Items, Split } from '../../parts/split.js'
+import { Items, NewButton, Split, useOpen } from '../../parts/split.js'
 import { Answer, Empty } from '../../parts/states.js'
-import { go, href, useParams } from '../../route.js'
 import { useMay } from '../../session.js'
 import { useChosenTenant } from '../../tenant.js'
 import { Composer } from './composer.js'
@@ -20,13 +19,12 @@ import './notices.css'
 export default function Notices() {
   const tenant = useChosenTenant()
   const may = useMay('publish')
-  const [query] = useParams()
+  const open = useOpen('notice')
+  const { chosen, isNew } = open
   const [turn, setTurn] = useState(0)
   const list = useMany(`notices ${tenant}`, (after, signal) => newest(tenant, after, signal))
   const ids = list.value?.rows.map((one) => one.id) ?? []
   const figures = useFigures(tenant, ids, turn)
-  const chosen = query.get('notice')
-  const isNew = query.has('new')
   const notice = list.value?.rows.find((one) => one.id === chosen)
   const changed = () => {
     list.reload()
@@ -80,18 +78,12 @@ export default function Notices() {
       title="Notices"
       lead="What was put into people's inboxes, whom it has reached, and who has not taken note."
       actions={
-        <button
-          type="button"
-          className="primary"
-          disabled={!may}
-          title={may ? undefined : 'Notices are sent with the scope publish'}
-          onClick={() => go(href('/notices', { new: 1 }))}
-        >
+        <NewButton to="/notices" forbidden={!may && 'Notices are sent with the scope publish'}>
           Write a notice
-        </button>
+        </NewButton>
       }
     >
-      <Split list={panel} open={isNew ? 'new' : chosen} to="/notices" all="All notices">
+      <Split list={panel} open={open} to="/notices" all="All notices">
         {isNew ? (
           <Composer tenant={tenant} changed={changed} />
         ) : chosen !== null ? (

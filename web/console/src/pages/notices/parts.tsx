@@ -3,19 +3,16 @@
 import { get } from '../../api.js'
 import { useAsk } from '../../ask.js'
 import { Area, Check } from '../../parts/area.js'
-import { faultsUnder } from '../../parts/faults.js'
+import { faultOf } from '../../parts/faults.js'
 import { Field, Select } from '../../parts/fields.js'
 import type { Problem } from '../../problem.js'
 import { type EventType, sampleOf } from '../types/shapes.js'
 import type { Draft, Step } from './draft.js'
 
-/** Places whose faults are shown at a field. */
-export const placed = [
-  '/title',
-  '/body',
-  '/data',
-  '/template',
+/** Whose faults are shown at a field, in the form as it is now. */
+export const placesOf = (draft: Draft): readonly string[] => [
   '/type',
+  ...(draft.template === null ? ['/title', '/body'] : ['/data', '/template']),
   '/audience',
   '/priority',
   '/action',
@@ -49,6 +46,7 @@ export function Text({ tenant, draft, problem, dataFault, change }: PartProps & 
           label="Text"
           value={draft.template ?? ''}
           options={[['', 'Of its own'], ...written.map(({ type }) => [type, `By the templates of ${type}`] as const)]}
+          fault={draft.template === null ? null : faultOf(problem, '/type')}
           onChange={choose}
         />
       )}
@@ -58,10 +56,10 @@ export function Text({ tenant, draft, problem, dataFault, change }: PartProps & 
             label="Title"
             value={draft.title}
             placeholder="Fire drill at ten"
-            fault={faultsUnder(problem, '/title')}
+            fault={faultOf(problem, '/title')}
             onChange={(title) => change({ title })}
           />
-          <Area label="Body" value={draft.body} fault={faultsUnder(problem, '/body')} onChange={(body) => change({ body })} />
+          <Area label="Body" value={draft.body} fault={faultOf(problem, '/body')} onChange={(body) => change({ body })} />
         </>
       ) : (
         <Area
@@ -69,7 +67,7 @@ export function Text({ tenant, draft, problem, dataFault, change }: PartProps & 
           value={draft.data}
           className="mono"
           rows={Math.min(12, Math.max(3, draft.data.split('\n').length))}
-          fault={dataFault ?? faultsUnder(problem, '/data') ?? faultsUnder(problem, '/template')}
+          fault={dataFault ?? [faultOf(problem, '/data'), faultOf(problem, '/template')].filter(Boolean).join('; ')}
           onChange={(data) => change({ data })}
         />
       )}
@@ -78,25 +76,30 @@ export function Text({ tenant, draft, problem, dataFault, change }: PartProps & 
 }
 
 export function Audience({ draft, problem, change }: PartProps) {
-  const own = problem?.errors.find(({ pointer }) => pointer === '/audience')?.detail
+  const own = faultOf(problem, '/audience', ['/audience/tenant', '/audience/users', '/audience/roles', '/audience/channels'])
   return (
     <>
       <legend>Whom it is for</legend>
       {own && <p className="fault">{own}</p>}
-      <Check label="Everybody of the tenant" value={draft.tenant} onChange={(tenant) => change({ tenant })} />
+      <Check
+        label="Everybody of the tenant"
+        value={draft.tenant}
+        fault={faultOf(problem, '/audience/tenant')}
+        onChange={(tenant) => change({ tenant })}
+      />
       <div className="fields wide">
         <Field
           label="People"
           value={draft.users}
           placeholder="mila, noor"
-          fault={faultsUnder(problem, '/audience/users')}
+          fault={faultOf(problem, '/audience/users')}
           onChange={(users) => change({ users })}
         />
         <Field
           label="Roles"
           value={draft.roles}
           placeholder="teacher"
-          fault={faultsUnder(problem, '/audience/roles')}
+          fault={faultOf(problem, '/audience/roles')}
           onChange={(roles) => change({ roles })}
         />
         <Field
@@ -105,7 +108,7 @@ export function Audience({ draft, problem, change }: PartProps) {
           className="mono"
           placeholder="order:17"
           help="With commas between"
-          fault={faultsUnder(problem, '/audience/channels')}
+          fault={faultOf(problem, '/audience/channels')}
           onChange={(channels) => change({ channels })}
         />
       </div>
@@ -123,14 +126,20 @@ export function Details({ draft, problem, change }: PartProps) {
     <>
       <legend>How</legend>
       <div className="fields">
-        <Select label="Priority" value={draft.priority} options={priorities} onChange={(priority) => change({ priority })} />
+        <Select
+          label="Priority"
+          value={draft.priority}
+          options={priorities}
+          fault={faultOf(problem, '/priority')}
+          onChange={(priority) => change({ priority })}
+        />
         {draft.template === null && (
           <Field
             label="Type"
             value={draft.type}
             className="mono"
             placeholder="notice"
-            fault={faultsUnder(problem, '/type')}
+            fault={faultOf(problem, '/type')}
             onChange={(type) => change({ type })}
           />
         )}
@@ -139,21 +148,21 @@ export function Details({ draft, problem, change }: PartProps) {
           value={draft.action}
           className="mono"
           placeholder="/drill"
-          fault={faultsUnder(problem, '/action')}
+          fault={faultOf(problem, '/action')}
           onChange={(action) => change({ action })}
         />
         <Field
           label="Group"
           value={draft.group}
           placeholder="none"
-          fault={faultsUnder(problem, '/group')}
+          fault={faultOf(problem, '/group')}
           onChange={(group) => change({ group })}
         />
         <Field
           label="Expires (local time)"
           type="datetime-local"
           value={draft.expires}
-          fault={faultsUnder(problem, '/expires_at')}
+          fault={faultOf(problem, '/expires_at')}
           onChange={(expires) => change({ expires })}
         />
       </div>
@@ -161,6 +170,7 @@ export function Details({ draft, problem, change }: PartProps) {
         label="People are asked to take note"
         help="Who has not is listed, and can be told by an escalation."
         value={draft.requiresAck}
+        fault={faultOf(problem, '/requires_ack')}
         onChange={(requiresAck) => change({ requiresAck })}
       />
     </>
@@ -172,35 +182,39 @@ const whos = [
   ['not_delivered', 'Whom it has not reached'],
 ] as const
 
-/** Steps of a notice. */
-const MOST = 5
+/** The API takes so many steps of a notice. */
+const MOST_STEPS = 5
 
 export function Escalate({ draft, problem, change }: PartProps) {
   const set = (at: number, values: Partial<Step>) =>
     change({ steps: draft.steps.map((step, index) => (index === at ? { ...step, ...values } : step)) })
+  const ofSteps = draft.steps.flatMap((_, at) => ['after', 'to', 'who'].map((name) => `/escalate/${at}/${name}`))
+  const own = faultOf(problem, '/escalate', ofSteps)
   return (
     <>
       <legend>When people do not take note</legend>
+      {own && <p className="fault">{own}</p>}
       {draft.steps.map((step, at) => (
         <div className="fields step" key={at}>
           <Field
             label={`After (step ${at + 1})`}
             value={step.after}
             placeholder="5m"
-            fault={faultsUnder(problem, `/escalate/${at}/after`)}
+            fault={faultOf(problem, `/escalate/${at}/after`)}
             onChange={(after) => set(at, { after })}
           />
           <Select
             label={`Who (step ${at + 1})`}
             value={step.who}
             options={whos}
+            fault={faultOf(problem, `/escalate/${at}/who`)}
             onChange={(who) => set(at, { who: who as Step['who'] })}
           />
           <Field
             label={`To the webhook (step ${at + 1})`}
             value={step.webhook}
             placeholder="push"
-            fault={faultsUnder(problem, `/escalate/${at}/to`) ?? faultsUnder(problem, `/escalate/${at}/who`)}
+            fault={faultOf(problem, `/escalate/${at}/to`)}
             onChange={(webhook) => set(at, { webhook })}
           />
           <button type="button" onClick={() => change({ steps: draft.steps.filter((_, index) => index !== at) })}>
@@ -211,7 +225,7 @@ export function Escalate({ draft, problem, change }: PartProps) {
       <p className="row">
         <button
           type="button"
-          disabled={draft.steps.length >= MOST}
+          disabled={draft.steps.length >= MOST_STEPS}
           onClick={() => change({ steps: [...draft.steps, { after: '5m', webhook: '', who: 'not_acked' }] })}
         >
           Add a step

@@ -5,7 +5,8 @@ import { get } from '../../api.js'
 import { useAsk } from '../../ask.js'
 import { dateTime } from '../../format.js'
 import { forAdministrators } from '../../parts/administrators.js'
-import { Field, faultOf, Select } from '../../parts/fields.js'
+import { areAllAt, faultOf } from '../../parts/faults.js'
+import { Field, Select } from '../../parts/fields.js'
 import { Facts, Page, Panel } from '../../parts/page.js'
 import { Answer, Empty } from '../../parts/states.js'
 import { Verdicts } from '../../parts/verdicts.js'
@@ -53,7 +54,6 @@ function Preferences() {
     else change(next)
   }
   const problem = isAsked ? tried.problem : null
-  const isPlaced = problem?.errors.some(({ parameter }) => names.some((name) => name === parameter)) ?? false
   return (
     <Page
       title="Preferences tester"
@@ -113,7 +113,7 @@ function Preferences() {
           </Empty>
         </Panel>
       ) : (
-        !isPlaced && (
+        !areAllAt(problem, names) && (
           <div className="columns">
             <Panel title="The answer">
               <Answer of={tried} what="the answer">

@@ -5,12 +5,11 @@ import { call } from '../../api.js'
 import { useAct } from '../../parts/act.js'
 import { Check } from '../../parts/area.js'
 import { Confirm } from '../../parts/dialog.js'
-import { faultsUnder, isUnder } from '../../parts/faults.js'
-import { Field, faultOf } from '../../parts/fields.js'
+import { faultOf } from '../../parts/faults.js'
+import { Field } from '../../parts/fields.js'
 import { Outcome } from '../../parts/outcome.js'
 import { Panel } from '../../parts/page.js'
 import { go, href } from '../../route.js'
-import { useMay } from '../../session.js'
 import { type Action, bodyOf, type Draft, draftOf, fresh, type Rule } from './shapes.js'
 
 const lists: readonly (readonly [Action, string])[] = [
@@ -19,10 +18,9 @@ const lists: readonly (readonly [Action, string])[] = [
   ['signal', 'Who may send signals'],
   ['presence', 'Who sees who is here'],
 ]
-const placed = ['pattern', ...lists.map(([action]) => `/${action}`), '/history', '/client_types', '/presence_grace_ms', '/rate']
+const places = [...lists.map(([action]) => `/${action}`), '/client_types', '/durable', '/typing', '/presence_grace_ms', '/rate']
 
 export function Editor({ tenant, rule, changed }: { tenant: string; rule: Rule | null; changed: () => void }) {
-  const may = useMay('admin')
   const [draft, setDraft] = useState<Draft>(() => (rule ? draftOf(rule) : fresh))
   const [isAsked, ask] = useState(false)
   const saving = useAct()
@@ -30,6 +28,7 @@ export function Editor({ tenant, rule, changed }: { tenant: string; rule: Rule |
     setDraft((before) => ({ ...before, ...values }))
     if (saving.done) saving.clear()
   }
+  const placed = [...places, ...(rule ? [] : ['pattern']), ...(draft.pastAsSubscribe ? [] : ['/history'])]
   const pattern = draft.pattern.trim()
   const path = `/v1/channel-rules/${encodeURIComponent(pattern)}`
   const save = async (event: FormEvent) => {
@@ -76,7 +75,7 @@ export function Editor({ tenant, rule, changed }: { tenant: string; rule: Rule |
             }
           />
         )}
-        <fieldset disabled={!may}>
+        <fieldset>
           <legend>Who may</legend>
           <p className="help">
             With commas between: <code>anyone</code>, <code>self</code> (whose id stands at <code>{'{user}'}</code>),{' '}
@@ -90,7 +89,7 @@ export function Editor({ tenant, rule, changed }: { tenant: string; rule: Rule |
                 value={draft[action]}
                 className="mono"
                 placeholder="nobody"
-                fault={faultsUnder(problem, `/${action}`)}
+                fault={faultOf(problem, `/${action}`)}
                 onChange={(text) => set({ [action]: text })}
               />
             ))}
@@ -106,12 +105,12 @@ export function Editor({ tenant, rule, changed }: { tenant: string; rule: Rule |
               value={draft.history}
               className="mono"
               placeholder="nobody"
-              fault={faultsUnder(problem, '/history')}
+              fault={faultOf(problem, '/history')}
               onChange={(history) => set({ history })}
             />
           )}
         </fieldset>
-        <fieldset disabled={!may}>
+        <fieldset>
           <legend>What clients send</legend>
           <div className="fields wide">
             <Field
@@ -120,7 +119,7 @@ export function Editor({ tenant, rule, changed }: { tenant: string; rule: Rule |
               className="mono"
               placeholder="every type"
               help="Exact, or with a * at the end"
-              fault={faultsUnder(problem, '/client_types')}
+              fault={faultOf(problem, '/client_types')}
               onChange={(text) => set({ client_types: text })}
             />
             <Field
@@ -144,18 +143,20 @@ export function Editor({ tenant, rule, changed }: { tenant: string; rule: Rule |
             label="Durable"
             help="What clients publish goes into the log."
             value={draft.durable}
+            fault={faultOf(problem, '/durable')}
             onChange={(durable) => set({ durable })}
           />
           <Check
             label="Typing"
             help="Who is typing is passed on to the others."
             value={draft.typing}
+            fault={faultOf(problem, '/typing')}
             onChange={(typing) => set({ typing })}
           />
         </fieldset>
-        <Outcome of={saving} isPlaced={(place) => placed.some((root) => isUnder(place, root))} />
+        <Outcome of={saving} placed={placed} />
         <footer>
-          <button type="submit" className="primary" disabled={!may || saving.isRunning}>
+          <button type="submit" className="primary" disabled={saving.isRunning}>
             {saving.isRunning ? 'Saving…' : rule ? 'Save' : 'Create the rule'}
           </button>
           {!rule && (
@@ -165,7 +166,7 @@ export function Editor({ tenant, rule, changed }: { tenant: string; rule: Rule |
           )}
           <span className="grow" />
           {rule && (
-            <button type="button" className="danger" disabled={!may || saving.isRunning} onClick={() => ask(true)}>
+            <button type="button" className="danger" disabled={saving.isRunning} onClick={() => ask(true)}>
               Delete…
             </button>
           )}

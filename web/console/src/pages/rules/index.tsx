@@ -6,10 +6,10 @@ import { number } from '../../format.js'
 import { Icon } from '../../icons.js'
 import { forAdministrators } from '../../parts/administrators.js'
 import { Badge, Page, Panel } from '../../parts/page.js'
-import { Items, Split } from '../../parts/split.js'
+import { Items, NewButton, NotThere, Split, useOpen } from '../../parts/split.js'
 import { Answer, Empty } from '../../parts/states.js'
-import { go, href, Link, useParams } from '../../route.js'
-import { useMay, useSession } from '../../session.js'
+import { Link } from '../../route.js'
+import { useIsForAllTenants } from '../../session.js'
 import { useChosenTenant } from '../../tenant.js'
 import { Editor } from './editor.js'
 import { actions, type Rule } from './shapes.js'
@@ -19,14 +19,11 @@ export default forAdministrators('Channel rules', Rules)
 
 function Rules() {
   const tenant = useChosenTenant()
-  const may = useMay('admin')
-  const session = useSession()
-  const [query] = useParams()
+  const open = useOpen('pattern')
+  const { chosen, isNew } = open
   const rules = useAsk(`rules ${tenant}`, (signal) => get<{ rules: Rule[] }>('/v1/channel-rules', { signal, query: { tenant } }))
-  const chosen = query.get('pattern')
-  const isNew = query.has('new')
   const rule = rules.value?.rules.find((one) => one.pattern === chosen)
-  const ofAll = session.status === 'in' && session.who.tenant === null && session.who.tenants.length === 0
+  const isForAll = useIsForAllTenants()
   const list = (
     <Panel
       title={tenant === '*' ? 'Rules of the installation' : 'Rules'}
@@ -63,33 +60,21 @@ function Rules() {
       lead="Who may do what in which channels. Of the rules for a channel the one that says most decides; a change holds on every node within a second."
       actions={
         <>
-          {ofAll &&
+          {isForAll &&
             (tenant === '*' ? null : (
               <Link to="/rules" with={{ tenant: '*' }}>
                 The installation's rules
               </Link>
             ))}
-          <button
-            type="button"
-            className="primary"
-            disabled={!may}
-            title={may ? undefined : 'Rules are set with the scope admin'}
-            onClick={() => go(href('/rules', { new: 1 }))}
-          >
-            New rule
-          </button>
+          <NewButton to="/rules">New rule</NewButton>
         </>
       }
     >
-      <Split list={list} open={isNew ? 'new' : chosen} to="/rules" all="All rules">
+      <Split list={list} open={open} to="/rules" all="All rules">
         {isNew && <Editor key="new" tenant={tenant} rule={null} changed={rules.reload} />}
         {chosen !== null && rule && <Editor key={chosen} tenant={tenant} rule={rule} changed={rules.reload} />}
         {chosen !== null && !rule && rules.value && (
-          <Panel title="Rule">
-            <Empty title={`There is no rule ${chosen}`}>
-              It was deleted, or never was. <Link to="/rules">Look at all rules</Link>
-            </Empty>
-          </Panel>
+          <NotThere title="Rule" text={`There is no rule ${chosen}`} to="/rules" all="All rules" />
         )}
         {tenant === '*' ? (
           <p className="note">

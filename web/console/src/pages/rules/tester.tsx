@@ -3,7 +3,8 @@
 import { type FormEvent, useState } from 'react'
 import { get } from '../../api.js'
 import { useAsk } from '../../ask.js'
-import { Field, faultOf } from '../../parts/fields.js'
+import { areAllAt, faultOf } from '../../parts/faults.js'
+import { Field } from '../../parts/fields.js'
 import { Panel } from '../../parts/page.js'
 import { Answer } from '../../parts/states.js'
 import { Verdicts } from '../../parts/verdicts.js'
@@ -25,7 +26,6 @@ export function Tester({ tenant, rules }: { tenant: string; rules: readonly Rule
     else change(next)
   }
   const problem = isAsked ? tried.problem : null
-  const isPlaced = problem?.errors.some((fault) => ['user', 'roles', 'channel'].includes(fault.parameter ?? '')) ?? false
   return (
     <Panel title="Try the rules" note="What somebody may whose token names no channels">
       <form className="form tester" aria-label="Try the rules" onSubmit={send}>
@@ -56,7 +56,7 @@ export function Tester({ tenant, rules }: { tenant: string; rules: readonly Rule
           />
           <button type="submit">Try</button>
         </div>
-        {isAsked && !isPlaced && (
+        {isAsked && !areAllAt(problem, ['user', 'roles', 'channel']) && (
           <Answer of={tried} what="what they may do">
             {(answer) => <Allowed answer={answer} user={asked.user} />}
           </Answer>

@@ -4,7 +4,8 @@ import { type FormEvent, useState } from 'react'
 import { ago, dateTime } from '../../format.js'
 import { useAct } from '../../parts/act.js'
 import { Confirm } from '../../parts/dialog.js'
-import { Field, faultOf } from '../../parts/fields.js'
+import { faultOf } from '../../parts/faults.js'
+import { Field } from '../../parts/fields.js'
 import { Outcome } from '../../parts/outcome.js'
 import { Badge, Facts, Panel } from '../../parts/page.js'
 import { Secret } from '../../parts/secret.js'
@@ -68,7 +69,7 @@ export function Application({ of, changed }: { of: Settings; changed: (settings:
             ]}
           />
         )}
-        <Outcome of={act} isPlaced={(place) => place === '/authorize_url'} />
+        <Outcome of={act} placed={['/authorize_url']} />
         <div className="row end">
           <button type="button" disabled={!of.authorize_url || act.isRunning} onClick={() => setRotating(true)}>
             New secret

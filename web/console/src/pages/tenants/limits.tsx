@@ -2,18 +2,19 @@
 
 import { type FormEvent, useState } from 'react'
 import { useAct } from '../../parts/act.js'
-import { Field, faultOf } from '../../parts/fields.js'
+import { faultOf } from '../../parts/faults.js'
+import { Field } from '../../parts/fields.js'
 import { Outcome } from '../../parts/outcome.js'
 import { Panel } from '../../parts/page.js'
 import { Link } from '../../route.js'
+import { useIsForAllTenants } from '../../session.js'
 import { type Limit, type Limits, limits, type Settings, set } from './shapes.js'
-import { useIsOperator } from './use-operator.js'
 
 const textsOf = (of: Limits | undefined) =>
   Object.fromEntries(limits.map(([name]) => [name, of?.[name] ? `${of[name]}` : ''])) as Record<Limit, string>
 
 export function LimitsForm({ of, changed }: { of: Settings; changed: (settings: Settings) => void }) {
-  const isOperator = useIsOperator()
+  const isForAll = useIsForAllTenants()
   const [texts, setTexts] = useState(textsOf(of.limits))
   const act = useAct()
   const before = textsOf(of.limits)
@@ -50,20 +51,20 @@ export function LimitsForm({ of, changed }: { of: Settings; changed: (settings: 
               value={texts[name]}
               inputMode="numeric"
               placeholder="no limit"
-              readOnly={!isOperator}
+              readOnly={!isForAll}
               onChange={(text) => setTexts({ ...texts, [name]: text })}
               help={help}
               fault={faultOf(act.problem, `/limits/${name}`)}
             />
           ))}
         </div>
-        {isOperator ? (
+        {isForAll ? (
           <>
             <p className="help">
               1 to 1,000,000; empty is without a limit. Beyond one, a connection or a request is refused with 429; connections
               that are there stay.
             </p>
-            <Outcome of={act} isPlaced={(place) => limits.some(([name]) => place === `/limits/${name}`)} />
+            <Outcome of={act} placed={limits.map(([name]) => `/limits/${name}`)} />
             <div className="row end">
               <button type="button" disabled={isSame} onClick={() => setTexts(before)}>
                 Undo

@@ -7,11 +7,11 @@ import { Confirm } from '../../parts/dialog.js'
 import { Outcome } from '../../parts/outcome.js'
 import { Badge, Panel } from '../../parts/page.js'
 import { Link } from '../../route.js'
+import { useIsForAllTenants } from '../../session.js'
 import { type Settings, set } from './shapes.js'
-import { useIsOperator } from './use-operator.js'
 
 export function Suspension({ of, changed }: { of: Settings; changed: (settings: Settings) => void }) {
-  const isOperator = useIsOperator()
+  const isForAll = useIsForAllTenants()
   const [isAsking, setAsking] = useState(false)
   const act = useAct()
   const put = (suspended: boolean, done: string) =>
@@ -44,7 +44,7 @@ export function Suspension({ of, changed }: { of: Settings; changed: (settings: 
           </p>
         )}
         <Outcome of={act} />
-        {isOperator ? (
+        {isForAll ? (
           <div className="row end">
             {of.suspended ? (
               <button

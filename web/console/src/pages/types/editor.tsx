@@ -5,17 +5,16 @@ import { call } from '../../api.js'
 import { useAct } from '../../parts/act.js'
 import { Area, Check } from '../../parts/area.js'
 import { Confirm } from '../../parts/dialog.js'
-import { faultsUnder, isUnder } from '../../parts/faults.js'
-import { Field, faultOf, Select } from '../../parts/fields.js'
+import { faultOf } from '../../parts/faults.js'
+import { Field, Select } from '../../parts/fields.js'
 import { Outcome } from '../../parts/outcome.js'
 import { Panel } from '../../parts/page.js'
 import { go, href } from '../../route.js'
-import { useMay } from '../../session.js'
 import { means, where } from '../preferences/shapes.js'
 import { bodyOf, type Draft, draftOf, type EventType, fresh, readJson, type Said } from './shapes.js'
-import { Texts } from './texts.js'
+import { placesOf, Texts } from './texts.js'
 
-const placed = ['type', '/title', '/body', '/locales', '/priority', '/defaults', '/schema']
+const places = ['/priority', '/mandatory', '/defaults', '/schema']
 const priorities = [
   ['', 'Unset (normal)'],
   ...['low', 'normal', 'high', 'urgent', 'critical'].map((one) => [one, one] as const),
@@ -27,7 +26,6 @@ const said = [
 ] as const
 
 export function Editor({ tenant, type, changed }: { tenant: string; type: EventType | null; changed: () => void }) {
-  const may = useMay('admin')
   const [draft, setDraft] = useState<Draft>(() => (type ? draftOf(type) : fresh))
   const [isAsked, ask] = useState(false)
   const saving = useAct()
@@ -36,7 +34,13 @@ export function Editor({ tenant, type, changed }: { tenant: string; type: EventT
     setDraft((before) => ({ ...before, ...values }))
     if (saving.done) saving.clear()
   }
+  const placed = [...places, ...(type ? [] : ['type']), ...placesOf(draft.texts)]
   const schema = readJson(draft.schema)
+  const otherDefaults = faultOf(
+    problem,
+    '/defaults',
+    means.map((one) => `/defaults/${one}`),
+  )
   const name = draft.type.trim()
   const path = `/v1/event-types/${encodeURIComponent(name)}`
   const save = async (event: FormEvent) => {
@@ -79,10 +83,10 @@ export function Editor({ tenant, type, changed }: { tenant: string; type: EventT
             onChange={(text) => set({ type: text })}
           />
         )}
-        <fieldset disabled={!may}>
+        <fieldset>
           <Texts texts={draft.texts} problem={problem} change={(texts) => set({ texts })} />
         </fieldset>
-        <fieldset disabled={!may}>
+        <fieldset>
           <legend>By which means, for whoever has said nothing</legend>
           <div className="fields">
             {means.map((one) => (
@@ -91,29 +95,28 @@ export function Editor({ tenant, type, changed }: { tenant: string; type: EventT
                 label={`${where[one][0]!.toUpperCase()}${where[one].slice(1)}`}
                 value={draft.defaults[one]}
                 options={said}
+                fault={faultOf(problem, `/defaults/${one}`)}
                 onChange={(value) => set({ defaults: { ...draft.defaults, [one]: value as Said } })}
               />
             ))}
-            <Select label="Priority" value={draft.priority} options={priorities} onChange={(priority) => set({ priority })} />
+            <Select
+              label="Priority"
+              value={draft.priority}
+              options={priorities}
+              fault={faultOf(problem, '/priority')}
+              onChange={(priority) => set({ priority })}
+            />
           </div>
-          {['/defaults', '/priority'].map((place) => {
-            const fault = faultsUnder(problem, place)
-            return (
-              fault && (
-                <p key={place} className="fault">
-                  {fault}
-                </p>
-              )
-            )
-          })}
+          {otherDefaults && <p className="fault">{otherDefaults}</p>}
           <Check
             label="Mandatory"
             help="Nobody can switch it off: it is as the means above say."
             value={draft.mandatory}
+            fault={faultOf(problem, '/mandatory')}
             onChange={(mandatory) => set({ mandatory })}
           />
         </fieldset>
-        <fieldset disabled={!may}>
+        <fieldset>
           <legend>What its data must be like</legend>
           <Area
             label="JSON Schema 2020-12"
@@ -122,13 +125,13 @@ export function Editor({ tenant, type, changed }: { tenant: string; type: EventT
             rows={Math.min(16, Math.max(4, draft.schema.split('\n').length + 1))}
             placeholder={'{"type": "object", "required": ["id"]}'}
             help="Empty: nothing is checked"
-            fault={schema.fault ?? faultsUnder(problem, '/schema')}
+            fault={schema.fault ?? faultOf(problem, '/schema')}
             onChange={(text) => set({ schema: text })}
           />
         </fieldset>
-        <Outcome of={saving} isPlaced={(place) => placed.some((root) => isUnder(place, root))} />
+        <Outcome of={saving} placed={placed} />
         <footer>
-          <button type="submit" className="primary" disabled={!may || saving.isRunning || schema.fault !== undefined}>
+          <button type="submit" className="primary" disabled={saving.isRunning || schema.fault !== undefined}>
             {saving.isRunning ? 'Saving…' : type ? 'Save' : 'Create the type'}
           </button>
           {!type && (
@@ -138,7 +141,7 @@ export function Editor({ tenant, type, changed }: { tenant: string; type: EventT
           )}
           <span className="grow" />
           {type && (
-            <button type="button" className="danger" disabled={!may || saving.isRunning} onClick={() => ask(true)}>
+            <button type="button" className="danger" disabled={saving.isRunning} onClick={() => ask(true)}>
               Delete…
             </button>
           )}

@@ -5,10 +5,10 @@ import { useAsk } from '../../ask.js'
 import { number } from '../../format.js'
 import { forAdministrators } from '../../parts/administrators.js'
 import { Badge, Page, Panel } from '../../parts/page.js'
-import { Items, Split } from '../../parts/split.js'
+import { Items, NewButton, NotThere, Split, useOpen } from '../../parts/split.js'
 import { Answer, Empty } from '../../parts/states.js'
-import { go, href, Link, useParams } from '../../route.js'
-import { useMay, useSession } from '../../session.js'
+import { Link } from '../../route.js'
+import { useIsForAllTenants } from '../../session.js'
 import { useChosenTenant } from '../../tenant.js'
 import { Editor } from './editor.js'
 import { Preview } from './preview.js'
@@ -19,16 +19,13 @@ export default forAdministrators('Event types', Types)
 
 function Types() {
   const tenant = useChosenTenant()
-  const may = useMay('admin')
-  const session = useSession()
-  const [query] = useParams()
+  const open = useOpen('type')
+  const { chosen, isNew } = open
   const types = useAsk(`types ${tenant}`, (signal) =>
     get<{ types: EventType[] }>('/v1/event-types', { signal, query: { tenant } }),
   )
-  const chosen = query.get('type')
-  const isNew = query.has('new')
   const type = types.value?.types.find((one) => one.type === chosen)
-  const ofAll = session.status === 'in' && session.who.tenant === null && session.who.tenants.length === 0
+  const isForAll = useIsForAllTenants()
   const list = (
     <Panel
       title={tenant === '*' ? 'Types of the installation' : 'Types'}
@@ -70,24 +67,16 @@ function Types() {
       lead="What notices of a type say in each language, what its data must be like, and by which means people get it who have said nothing themselves."
       actions={
         <>
-          {ofAll && tenant !== '*' && (
+          {isForAll && tenant !== '*' && (
             <Link to="/types" with={{ tenant: '*' }}>
               The installation's types
             </Link>
           )}
-          <button
-            type="button"
-            className="primary"
-            disabled={!may}
-            title={may ? undefined : 'Types are set with the scope admin'}
-            onClick={() => go(href('/types', { new: 1 }))}
-          >
-            New type
-          </button>
+          <NewButton to="/types">New type</NewButton>
         </>
       }
     >
-      <Split list={list} open={isNew ? 'new' : chosen} to="/types" all="All types">
+      <Split list={list} open={open} to="/types" all="All types">
         {isNew ? (
           <Editor key="new" tenant={tenant} type={null} changed={types.reload} />
         ) : type ? (
@@ -98,11 +87,7 @@ function Types() {
         ) : (
           types.value &&
           (chosen !== null ? (
-            <Panel title="Type">
-              <Empty title={`Nothing is said about ${chosen}`}>
-                <Link to="/types">Look at all types</Link>
-              </Empty>
-            </Panel>
+            <NotThere title="Type" text={`Nothing is said about ${chosen}`} to="/types" all="All types" />
           ) : (
             types.value.types.length > 0 && (
               <Panel title="Type">

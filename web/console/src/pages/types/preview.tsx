@@ -5,7 +5,7 @@ import { call } from '../../api.js'
 import { useAsk } from '../../ask.js'
 import { Area } from '../../parts/area.js'
 import { Cards, type CardTexts } from '../../parts/cards.js'
-import { faultsUnder } from '../../parts/faults.js'
+import { areAllAt, faultOf } from '../../parts/faults.js'
 import { Panel } from '../../parts/page.js'
 import { Loading, Trouble } from '../../parts/states.js'
 import { type EventType, readJson, sampleOf } from './shapes.js'
@@ -29,7 +29,7 @@ export function Preview({ tenant, type }: { tenant: string; type: EventType }) {
     return all
   })
   const { problem } = previews
-  const faults = faultsUnder(problem, '/data')
+  const faults = faultOf(problem, '/data')
   return (
     <Panel title="Preview" note="Of what is saved">
       <form
@@ -54,7 +54,7 @@ export function Preview({ tenant, type }: { tenant: string; type: EventType }) {
             Preview
           </button>
         </div>
-        {problem && !faults ? (
+        {problem && !areAllAt(problem, ['/data']) ? (
           <Trouble problem={problem} retry={previews.reload} />
         ) : previews.value ? (
           !problem && <Cards of={previews.value} />

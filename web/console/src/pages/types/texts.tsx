@@ -3,7 +3,7 @@
 import { useState } from 'react'
 import { Icon } from '../../icons.js'
 import { Area } from '../../parts/area.js'
-import { faultsUnder } from '../../parts/faults.js'
+import { faultOf } from '../../parts/faults.js'
 import { Field } from '../../parts/fields.js'
 import type { Problem } from '../../problem.js'
 import type { Draft } from './shapes.js'
@@ -16,14 +16,22 @@ interface TextsProps {
 
 const placeOf = (tag: string) => (tag ? `/locales/${tag.replaceAll('~', '~0').replaceAll('/', '~1')}` : '')
 
+/** Whose faults are shown here. */
+export const placesOf = (texts: Draft['texts']) =>
+  Object.keys(texts).flatMap((tag) => (tag ? [placeOf(tag)] : ['/title', '/body']))
+
 export function Texts({ texts, problem, change }: TextsProps) {
   const [chosen, choose] = useState('')
   const [added, setAdded] = useState('')
   const tag = chosen in texts ? chosen : ''
   const now = texts[tag] ?? { title: '', body: '' }
   const set = (values: Partial<typeof now>) => change({ ...texts, [tag]: { ...now, ...values } })
-  const hasFault = (one: string) =>
-    one === '' ? ['/title', '/body'].some((place) => faultsUnder(problem, place)) : faultsUnder(problem, placeOf(one)) !== null
+  const faultsOf = (one: string) =>
+    (one ? [placeOf(one)] : ['/title', '/body'])
+      .map((place) => faultOf(problem, place))
+      .filter(Boolean)
+      .join('; ')
+  const faulty = Object.keys(texts).filter((one) => faultsOf(one) !== '')
   const add = () => {
     const next = added.trim()
     if (!next) return
@@ -36,7 +44,7 @@ export function Texts({ texts, problem, change }: TextsProps) {
     change(rest)
     choose('')
   }
-  const ofLocale = tag && problem?.errors.find((fault) => fault.pointer === placeOf(tag))?.detail
+  const ofLocale = tag && faultOf(problem, placeOf(tag), [`${placeOf(tag)}/title`, `${placeOf(tag)}/body`])
   return (
     <fieldset>
       <legend>Texts of its notices</legend>
@@ -44,7 +52,7 @@ export function Texts({ texts, problem, change }: TextsProps) {
         {Object.keys(texts).map((one) => (
           <button key={one} type="button" aria-pressed={one === tag} onClick={() => choose(one)}>
             {one || 'No language'}
-            {hasFault(one) && <Icon name="warn" label="has a fault" />}
+            {faulty.includes(one) && <Icon name="warn" label="has a fault" />}
           </button>
         ))}
         <span className="row">
@@ -67,11 +75,18 @@ export function Texts({ texts, problem, change }: TextsProps) {
         </span>
       </div>
       {ofLocale && <p className="fault">{ofLocale}</p>}
+      {faulty
+        .filter((one) => one !== tag)
+        .map((one) => (
+          <p key={one} className="fault">
+            {one || 'No language'}: {faultsOf(one)}
+          </p>
+        ))}
       <Field
         label={tag ? `Title in ${tag}` : 'Title'}
         value={now.title}
         placeholder={tag ? texts['']?.title || 'as without a language' : 'Order {{ id }} was paid'}
-        fault={faultsUnder(problem, `${placeOf(tag)}/title`)}
+        fault={faultOf(problem, `${placeOf(tag)}/title`)}
         help={
           tag
             ? 'Left out: as without a language'
@@ -83,7 +98,7 @@ export function Texts({ texts, problem, change }: TextsProps) {
         label={tag ? `Body in ${tag}` : 'Body'}
         value={now.body}
         placeholder={tag ? texts['']?.body || 'as without a language' : '{{ total }} from {{ customer.name }}'}
-        fault={faultsUnder(problem, `${placeOf(tag)}/body`)}
+        fault={faultOf(problem, `${placeOf(tag)}/body`)}
         onChange={(body) => set({ body })}
       />
       {tag && (

@@ -9,7 +9,6 @@ import { Select } from '../../parts/fields.js'
 import { Outcome } from '../../parts/outcome.js'
 import { Badge, Panel } from '../../parts/page.js'
 import { Answer, Empty } from '../../parts/states.js'
-import { useMay } from '../../session.js'
 import { type Delivery, due, pathOf } from './shapes.js'
 
 interface Page {
@@ -26,7 +25,6 @@ interface DeliveriesProps {
 }
 
 export function Deliveries({ tenant, id, count, changed }: DeliveriesProps) {
-  const may = useMay('admin')
   const [state, setState] = useState('')
   const [after, setAfter] = useState<number | null>(null)
   const failed = useAsk(
@@ -87,7 +85,7 @@ export function Deliveries({ tenant, id, count, changed }: DeliveriesProps) {
                     action={
                       <button
                         type="button"
-                        disabled={!may || acting.isRunning}
+                        disabled={acting.isRunning}
                         aria-label={`Send again: event ${one.seq}`}
                         onClick={() => void retry(one.seq)}
                       >

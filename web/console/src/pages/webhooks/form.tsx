@@ -4,16 +4,15 @@ import { type FormEvent, useState } from 'react'
 import { call } from '../../api.js'
 import { useAct } from '../../parts/act.js'
 import { Check } from '../../parts/area.js'
-import { entriesOf, faultsUnder, isUnder } from '../../parts/faults.js'
-import { Field, faultOf } from '../../parts/fields.js'
+import { entriesOf, faultOf } from '../../parts/faults.js'
+import { Field } from '../../parts/fields.js'
 import { Outcome } from '../../parts/outcome.js'
 import { Panel } from '../../parts/page.js'
 import { go, href } from '../../route.js'
-import { useMay } from '../../session.js'
 import type { MadeSecret } from './index.js'
 import { pathOf, type Webhook } from './shapes.js'
 
-const placed = ['webhook', '/url', '/types', '/channels', '/secret']
+const places = ['/url', '/types', '/channels', '/secret', '/ordered']
 
 interface FormProps {
   readonly tenant: string
@@ -23,7 +22,6 @@ interface FormProps {
 }
 
 export function Form({ tenant, hook, changed, show }: FormProps) {
-  const may = useMay('admin')
   const [draft, setDraft] = useState({
     id: hook?.id ?? '',
     url: hook?.url ?? '',
@@ -62,7 +60,7 @@ export function Form({ tenant, hook, changed, show }: FormProps) {
   return (
     <Panel title={hook ? 'What it is set to' : 'New webhook'} note={!hook && 'It begins where the log ends'}>
       <form className="form" aria-label={hook ? `Webhook ${hook.id}` : 'New webhook'} onSubmit={(event) => void save(event)}>
-        <fieldset disabled={!may}>
+        <fieldset>
           <div className="fields wide">
             {!hook && (
               <Field
@@ -91,7 +89,7 @@ export function Form({ tenant, hook, changed, show }: FormProps) {
               className="mono"
               placeholder="all types"
               help="With commas between; a * at the end stands for the rest"
-              fault={faultsUnder(problem, '/types')}
+              fault={faultOf(problem, '/types')}
               onChange={(types) => set({ types })}
             />
             <Field
@@ -100,7 +98,7 @@ export function Form({ tenant, hook, changed, show }: FormProps) {
               className="mono"
               placeholder="all channels"
               help="order:*, with commas between"
-              fault={faultsUnder(problem, '/channels')}
+              fault={faultOf(problem, '/channels')}
               onChange={(channels) => set({ channels })}
             />
             <Field
@@ -117,12 +115,13 @@ export function Form({ tenant, hook, changed, show }: FormProps) {
             label="In order"
             help="An event is sent when the one before was delivered. Otherwise up to 32 at a time, in any order."
             value={draft.ordered}
+            fault={faultOf(problem, '/ordered')}
             onChange={(ordered) => set({ ordered })}
           />
         </fieldset>
-        <Outcome of={saving} isPlaced={(place) => placed.some((root) => isUnder(place, root))} />
+        <Outcome of={saving} placed={hook ? places : [...places, 'webhook']} />
         <footer>
-          <button type="submit" className={hook ? '' : 'primary'} disabled={!may || saving.isRunning}>
+          <button type="submit" className={hook ? '' : 'primary'} disabled={saving.isRunning}>
             {saving.isRunning ? 'Saving…' : hook ? 'Save' : 'Create the webhook'}
           </button>
           {!hook && (

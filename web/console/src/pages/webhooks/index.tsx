@@ -7,10 +7,8 @@ import { number } from '../../format.js'
 import { forAdministrators } from '../../parts/administrators.js'
 import { Badge, Page, Panel } from '../../parts/page.js'
 import { Secret } from '../../parts/secret.js'
-import { Items, Split } from '../../parts/split.js'
+import { Items, NewButton, NotThere, Split, useOpen } from '../../parts/split.js'
 import { Answer, Empty } from '../../parts/states.js'
-import { go, href, Link, useParams } from '../../route.js'
-import { useMay } from '../../session.js'
 import { useChosenTenant } from '../../tenant.js'
 import { Deliveries } from './deliveries.js'
 import { Form } from './form.js'
@@ -27,16 +25,14 @@ export default forAdministrators('Webhooks', Webhooks)
 
 function Webhooks() {
   const tenant = useChosenTenant()
-  const may = useMay('admin')
-  const [query] = useParams()
+  const open = useOpen('webhook')
+  const { chosen, isNew } = open
   const [secret, show] = useState<MadeSecret | null>(null)
   const hooks = useAsk(
     `webhooks ${tenant}`,
     (signal) => get<{ webhooks: Webhook[] }>('/v1/webhooks', { signal, query: { tenant } }),
     { every: 5_000 },
   )
-  const chosen = query.get('webhook')
-  const isNew = query.has('new')
   const hook = hooks.value?.webhooks.find((one) => one.id === chosen)
   const list = (
     <Panel title="Webhooks" note={hooks.value && number(hooks.value.webhooks.length)} flush>
@@ -71,19 +67,9 @@ function Webhooks() {
     <Page
       title="Webhooks"
       lead="A webhook is a cursor on the tenant's log: what was missed while an endpoint was away is sent when it is back, and again from any point when you ask."
-      actions={
-        <button
-          type="button"
-          className="primary"
-          disabled={!may}
-          title={may ? undefined : 'Webhooks are set with the scope admin'}
-          onClick={() => go(href('/webhooks', { new: 1 }))}
-        >
-          New webhook
-        </button>
-      }
+      actions={<NewButton to="/webhooks">New webhook</NewButton>}
     >
-      <Split list={list} open={isNew ? 'new' : chosen} to="/webhooks" all="All webhooks">
+      <Split list={list} open={open} to="/webhooks" all="All webhooks">
         {secret && (
           <Secret name="secret" title={`The secret of ${secret.webhook}`} secret={secret.text} close={() => show(null)}>
             <p>Messages are signed with it: put it where your receiver reads it.</p>
@@ -106,11 +92,7 @@ function Webhooks() {
         ) : (
           hooks.value &&
           (chosen !== null ? (
-            <Panel title="Webhook">
-              <Empty title={`There is no webhook ${chosen}`}>
-                It was deleted, or never was. <Link to="/webhooks">Look at all webhooks</Link>
-              </Empty>
-            </Panel>
+            <NotThere title="Webhook" text={`There is no webhook ${chosen}`} to="/webhooks" all="All webhooks" />
           ) : (
             hooks.value.webhooks.length > 0 && (
               <Panel title="Webhook">

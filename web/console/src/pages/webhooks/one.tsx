@@ -5,12 +5,12 @@ import { call } from '../../api.js'
 import { ago, dateTime, milliseconds, number } from '../../format.js'
 import { useAct } from '../../parts/act.js'
 import { Confirm, Dialog } from '../../parts/dialog.js'
-import { Field, faultOf } from '../../parts/fields.js'
+import { faultOf } from '../../parts/faults.js'
+import { Field } from '../../parts/fields.js'
 import { Figure, Figures } from '../../parts/figure.js'
 import { Outcome } from '../../parts/outcome.js'
 import { Badge, Facts, Panel } from '../../parts/page.js'
 import { go, href } from '../../route.js'
-import { useMay } from '../../session.js'
 import type { MadeSecret } from './index.js'
 import { conditionOf, pathOf, type Tested, type Webhook } from './shapes.js'
 
@@ -25,7 +25,6 @@ interface OneProps {
 const TEST_MS = 25_000
 
 export function One({ tenant, hook, changed, show }: OneProps) {
-  const may = useMay('admin')
   const [asked, ask] = useState<'rotate' | 'replay' | 'delete' | null>(null)
   const [tested, setTested] = useState<Tested | null>(null)
   const acting = useAct()
@@ -62,7 +61,7 @@ export function One({ tenant, hook, changed, show }: OneProps) {
       await post(isOff ? 'enable' : 'disable')
       return isOff ? 'It is enabled, and goes on where it was.' : 'It is disabled: nothing is sent until it is enabled.'
     })
-  const cannot = !may || acting.isRunning
+  const cannot = acting.isRunning
   return (
     <Panel title={hook.id} note={<Badge tone={tone}>{word}</Badge>}>
       <div className="form">
@@ -173,7 +172,7 @@ function Replay({ hook, tenant, changed, close }: { hook: Webhook; tenant: strin
           fault={faultOf(acting.problem, '/from_seq')}
           onChange={setFrom}
         />
-        <Outcome of={acting} isPlaced={(place) => place === '/from_seq'} />
+        <Outcome of={acting} placed={['/from_seq']} />
         <div className="row end">
           <button type="button" onClick={close}>
             Cancel

@@ -1,1 +1,0 @@
-import{D as e,r as t}from"./index-JJJoWmdj.js";function n(){let n=t(),r=e(),i=r.status===`in`&&r.who.tenant===null&&r.who.tenants.length===0;return n??(i?`*`:null)}export{n as t};
