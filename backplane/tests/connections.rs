@@ -4,8 +4,9 @@
 
 mod database;
 
-use carillon_backplane::log::{ConnectionFilter, GatewayRun, Log, SessionState};
+use carillon_backplane::log::{ConnectionFilter, GatewayRun, Log, PutWebhook, Role, SessionState};
 use database::{Database, tenant};
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn run(node: &str) -> GatewayRun {
@@ -156,4 +157,159 @@ async fn partitions_of_sessions_are_there_ahead_and_go_one_by_one() {
     }
     let ahead = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'carillon.sessions'::regclass";
     assert_eq!(database.count(ahead).await, 9);
+}
+
+/// Sets a webhook of `acme` that asks for these types.
+async fn ask(database: &Database, id: &str, types: &[&str]) {
+    let types: Vec<String> = types.iter().map(|&name| name.to_owned()).collect();
+    let put = PutWebhook {
+        id,
+        url: "https://app.example/",
+        types: &types,
+        channels: &[],
+        ordered: true,
+        secret: None,
+        fresh: "whsec_x",
+        most: 50,
+    };
+    database.publisher.put_webhook(&tenant("acme"), put).await.unwrap();
+}
+
+/// What stands in the outbox from this number on: type, subject and how many connections there are.
+async fn told(database: &Database, after: usize) -> Vec<(String, String, i64)> {
+    let sql = "SELECT type, subject, (data::jsonb->>'connections')::bigint FROM carillon.outbox ORDER BY id";
+    let rows = database.superuser().await.query(sql, &[]).await.unwrap();
+    rows.iter().skip(after).map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+}
+
+fn expected(all: &[(&str, &str, i64)]) -> Vec<(String, String, i64)> {
+    all.iter().map(|&(kind, subject, count)| (kind.to_owned(), subject.to_owned(), count)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_asks_is_told_of_connections_and_channels_once_and_no_other_is() {
+    let database = Database::start().await;
+    let (gateway, publisher) = (&database.gateway, &database.publisher);
+    publisher.open_tenant(&tenant("acme"), true).await.unwrap();
+    let in_channels = |state: SessionState<'static>, channels| SessionState { channels, ..state };
+    let first = state("a", "mila", None);
+    gateway.store_sessions(&run("one"), &[first]).await.unwrap();
+    assert!(told(&database, 0).await.is_empty(), "nobody has asked");
+    assert_eq!(database.count("SELECT count(*) FROM carillon.channel_occupancy").await, 0);
+    ask(
+        &database,
+        "main",
+        &["connection.opened", "connection.closed", "channel.occupied", "channel.vacated"],
+    )
+    .await;
+    // What is open already is counted; a second device of mila's, and somebody of another tenant.
+    let second = in_channels(state("b", "mila", None), "tenant\u{1f}contact:8");
+    let other = SessionState { tenant: "other", ..state("x", "zoe", None) };
+    for _ in 0..3 {
+        gateway.store_sessions(&run("two"), &[second, other]).await.unwrap();
+    }
+    let so_far = [("connection.opened", "mila", 2), ("channel.occupied", "contact:8", 1)];
+    assert_eq!(told(&database, 0).await, expected(&so_far));
+    // It leaves a channel; then it goes, and somebody comes and goes within one statement.
+    gateway.store_sessions(&run("two"), &[in_channels(second, "tenant")]).await.unwrap();
+    let now = Some((now_ms() - 1_000, "left"));
+    let ended = in_channels(state("b", "mila", now), "tenant");
+    let brief = in_channels(state("c", "eva", now), "contact:9");
+    for _ in 0..3 {
+        gateway.store_sessions(&run("two"), &[ended, brief]).await.unwrap();
+    }
+    let mut all = told(&database, 2).await;
+    all[1..].sort();
+    let mut left = expected(&[
+        ("channel.vacated", "contact:8", 0),
+        ("connection.closed", "eva", 0),
+        ("connection.closed", "mila", 1),
+        ("connection.opened", "eva", 0),
+    ]);
+    left[1..].sort();
+    assert_eq!(all, left);
+    // A node that is given up, and one that had no room to note who left.
+    database
+        .sql("UPDATE carillon.gateway_runs SET seen_at = now() - interval '31 s' WHERE node = 'one'")
+        .await;
+    assert_eq!(publisher.close_lost_sessions(&run("one"), 30, 100).await.unwrap(), 1);
+    let gone = told(&database, 6).await;
+    let vacated = |all: &[(String, String, i64)]| {
+        all.iter()
+            .filter(|told| told.0 == "channel.vacated")
+            .map(|told| told.1.clone())
+            .collect::<BTreeSet<_>>()
+    };
+    let channels: BTreeSet<String> = ["contact:7", "tenant", "user:mila"].map(str::to_owned).into();
+    assert_eq!((vacated(&gone), &gone[3]), (channels, &expected(&[("connection.closed", "mila", 0)])[0]));
+    let reason = "SELECT count(*) FROM carillon.outbox WHERE data::jsonb->>'reason' = 'node_lost'";
+    assert_eq!(database.count(reason).await, 1);
+    gateway.store_sessions(&run("two"), &[second]).await.unwrap();
+    assert_eq!(gateway.forget_connections(&run("two"), 9).await.unwrap(), 2);
+    let last = told(&database, 10).await;
+    assert_eq!(last.last().cloned(), expected(&[("connection.closed", "mila", 0)]).pop());
+    assert_eq!(database.count("SELECT count(*) FROM carillon.channel_occupancy").await, 0);
+    assert_eq!(database.count("SELECT count(*) FROM carillon.outbox WHERE tenant_id <> 'acme'").await, 0);
+    // Only what is asked for; and nothing once nobody asks.
+    ask(&database, "main", &["connection.opened"]).await;
+    let before = told(&database, 0).await.len();
+    gateway.store_sessions(&run("two"), &[second]).await.unwrap();
+    assert_eq!(told(&database, before).await, expected(&[("connection.opened", "mila", 1)]));
+    publisher.delete_webhook(&tenant("acme"), "main").await.unwrap();
+    gateway.store_sessions(&run("two"), &[state("d", "ana", None)]).await.unwrap();
+    assert_eq!(told(&database, before + 1).await, []);
+    assert_eq!(database.count("SELECT count(*) FROM carillon.channel_occupancy").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_of_channels_equal_a_recount_whatever_gateways_write_at_once() {
+    let database = Database::start().await;
+    database.publisher.open_tenant(&tenant("acme"), true).await.unwrap();
+    let one = async |node: &'static str, log: Log| {
+        for n in 0..150_usize {
+            let names: Vec<String> = (0..8).map(|k| format!("{node}-{}", (n * 7 + k * 3) % 24)).collect();
+            let mut names: Vec<&String> = names.iter().collect();
+            names.sort_unstable();
+            names.dedup();
+            let users: Vec<String> = names.iter().map(|name| format!("u{}", name.len() + n % 2)).collect();
+            let channels = ["tenant", "tenant\u{1f}a", "a\u{1f}b", "b\u{1f}c"];
+            let states: Vec<SessionState<'_>> = names
+                .iter()
+                .zip(&users)
+                .enumerate()
+                .map(|(place, (name, user))| {
+                    let ended = ((n + place) % 3 == 0).then(|| (now_ms() - 10_000 + n as u64, "left"));
+                    SessionState { channels: channels[(n + place) % 4], ..state(name, user, ended) }
+                })
+                .collect();
+            log.store_sessions(&run(node), &states).await.unwrap();
+            if n % 50 == 49 {
+                log.forget_connections(&run(node), 5).await.unwrap();
+            }
+        }
+    };
+    let asks = async {
+        for n in 0..12 {
+            let all = ["connection.opened", "connection.closed", "channel.occupied", "channel.vacated"];
+            ask(&database, "main", if n % 3 == 1 { &[] } else { &all }).await;
+        }
+    };
+    tokio::join!(
+        one("one", database.log(Role::Gateway)),
+        one("two", database.log(Role::Gateway)),
+        one("three", database.log(Role::Gateway)),
+        asks
+    );
+    assert_eq!(
+        database.count("SELECT count(*) FROM carillon.connection_event_types").await,
+        1,
+        "the last one asks"
+    );
+    assert!(database.count("SELECT count(*) FROM carillon.outbox").await > 0);
+    let differing = "SELECT count(*) FROM (
+            SELECT c.tenant_id, n.name, count(*) AS connections FROM carillon.connections c
+                CROSS JOIN LATERAL unnest(c.channels || ('user:' || c.user_id)) AS n(name) GROUP BY 1, 2
+        ) AS r FULL JOIN carillon.channel_occupancy o ON o.tenant_id = r.tenant_id AND o.channel = r.name
+        WHERE o.connections IS DISTINCT FROM r.connections";
+    assert_eq!(database.count(differing).await, 0);
 }

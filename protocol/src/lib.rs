@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`ident`] | what is a tenant, a user, a device, a seq, an epoch, and what may they look like? |
 //! | [`connection`] | which connection is meant, among all of an installation? |
+//! | [`connection_events`] | what is told of connections and channels? |
 //! | [`channel`] | what is a channel, and which channels does a pattern allow? |
 //! | [`json`] | is this JSON fit for the log, and what is its compact form? |
 //! | [`event`] | how does an event look in the log and on the wire? |
@@ -30,6 +31,7 @@ pub mod channel;
 pub mod client;
 pub mod close;
 pub mod connection;
+pub mod connection_events;
 pub mod envelope;
 pub mod epochs;
 pub mod escalation;

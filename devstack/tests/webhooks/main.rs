@@ -8,6 +8,7 @@
 mod wire;
 
 mod answers;
+mod connections;
 mod delivers;
 mod dies;
 mod guide;

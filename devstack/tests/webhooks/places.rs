@@ -53,7 +53,6 @@ fn faults_are_named_and_only_administrators_get_to_them() {
             (json!({"url": "https://app.example/", "types": "a"}), "/types"),
             (json!({"url": "https://app.example/", "types": ["a b"]}), "/types"),
             (json!({"url": "https://app.example/", "types": many}), "/types"),
-            (json!({"url": "https://app.example/", "types": ["channel.occupied"]}), "/types"),
             (json!({"url": "https://app.example/", "channels": ["a*b"]}), "/channels"),
             (json!({"url": "https://app.example/", "ordered": 1}), "/ordered"),
             (json!({"url": "https://app.example/", "secret": "whsec_abc"}), "/secret"),

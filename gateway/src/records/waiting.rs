@@ -12,6 +12,9 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Fewest that a statement writes after others were too slow.
+const FEWEST: usize = 16;
+
 /// Something that is stored.
 pub(crate) trait Record: Sized + Send + Sync + 'static {
     /// What it is about.
@@ -42,6 +45,8 @@ pub(crate) struct Waiting<R: Record> {
     of_tenants: HashMap<TenantId, OfTenant<R::Key>>,
     /// The tenants that have something waiting; the first one is next.
     turns: VecDeque<TenantId>,
+    /// As many as the next statement writes.
+    at_once: usize,
 }
 
 struct OfTenant<K> {
@@ -57,7 +62,8 @@ impl<K> Default for OfTenant<K> {
 
 impl<R: Record> Waiting<R> {
     fn new() -> Self {
-        Self { records: HashMap::new(), bytes: 0, of_tenants: HashMap::new(), turns: VecDeque::new() }
+        let turns = VecDeque::new();
+        Self { records: HashMap::new(), bytes: 0, of_tenants: HashMap::new(), turns, at_once: R::BATCH }
     }
 
     /// Whether the next statement is full, or half of the room is taken: what can be noted later waits where it is, and takes less
@@ -100,9 +106,9 @@ impl<R: Record> Waiting<R> {
     /// Takes the first ones of each tenant, as many as one statement writes.
     pub(super) fn take(&mut self) -> Vec<R> {
         let mut taken: Vec<R> = Vec::new();
-        while taken.len() < R::BATCH {
+        while taken.len() < self.at_once {
             let Some(tenant) = self.turns.pop_front() else { break };
-            let share = (R::BATCH / (self.turns.len() + 1)).clamp(1, R::BATCH - taken.len());
+            let share = (self.at_once / (self.turns.len() + 1)).clamp(1, self.at_once - taken.len());
             let Some(own) = self.of_tenants.get_mut(&tenant) else { continue };
             let keys = own.order.drain(..own.order.len().min(share));
             taken.extend(keys.filter_map(|key| self.records.remove(&key)));
@@ -113,9 +119,16 @@ impl<R: Record> Waiting<R> {
         taken.iter().for_each(|record| self.give_back(record.tenant(), record.bytes()));
         if self.records.is_empty() {
             // What a storm has needed is given back.
-            *self = Self::new();
+            *self = Self { at_once: self.at_once, ..Self::new() };
         }
         taken
+    }
+
+    /// The last statement was in time, or had no answer in time: so the next one writes more again, or less. However large records are, they
+    /// are written sooner or later.
+    pub(super) fn was_in_time(&mut self, was: bool) {
+        let next = if was { self.at_once * 2 } else { self.at_once / 2 };
+        self.at_once = next.clamp(FEWEST.min(R::BATCH), R::BATCH);
     }
 
     /// Puts back what could not be written: before all others of its tenant, and with what was noted meanwhile merged in. They had their room, so
@@ -289,5 +302,47 @@ mod tests {
         );
         let last = order.iter().position(|key| *key == 102);
         assert!(last.is_some_and(|last| last < 7), "{order:?}");
+    }
+
+    /// A hundred at once.
+    struct Wide(Height);
+
+    impl Record for Wide {
+        type Key = u8;
+        const KIND: &'static str = "test";
+        const MOST_BYTES: usize = 100_000;
+        const BATCH: usize = 100;
+
+        fn tenant(&self) -> &TenantId {
+            self.0.tenant()
+        }
+        fn key(&self) -> u8 {
+            self.0.key()
+        }
+        fn bytes(&self) -> usize {
+            self.0.bytes()
+        }
+        fn merge(&mut self, later: Self) {
+            self.0.merge(later.0);
+        }
+        async fn store(_: &Log, _: &[Self]) -> Result<(), LogError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_takes_too_long_is_written_in_smaller_parts_until_it_does_not() {
+        let mut waiting = Waiting::<Wide>::new();
+        let mut taken = |was_in_time: bool| {
+            assert!((0..=u8::MAX).all(|key| waiting.put(Wide(Height(key % 100, 1)))));
+            waiting.was_in_time(was_in_time);
+            let taken = waiting.take().len();
+            while !waiting.take().is_empty() {}
+            taken
+        };
+        let slow: Vec<usize> = (0..4).map(|_| taken(false)).collect();
+        assert_eq!(slow, [50, 25, FEWEST, FEWEST]);
+        let quick: Vec<usize> = (0..4).map(|_| taken(true)).collect();
+        assert_eq!(quick, [32, 64, 100, 100]);
     }
 }

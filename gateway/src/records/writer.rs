@@ -137,7 +137,10 @@ async fn write<R: Record>(kind: &Kind<R>, log: &Log) -> Result<bool, LogError> {
             }
         }
     }
-    let left = kind.waiting().len();
+    let mut waiting = kind.waiting();
+    waiting.was_in_time(!matches!(&result, Err(error) if error.is_down() || error.is_overload()));
+    let left = waiting.len();
+    drop(waiting);
     metrics().records_waiting(R::KIND, left);
     result.map(|()| left == 0)
 }

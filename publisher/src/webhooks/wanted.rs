@@ -1,18 +1,22 @@
 //! Which events does a webhook send? (pure)
 //!
 //! An escalation names its webhook, which sends it whatever else it sends. The others send it if their types are for it: whoever wants
-//! everything means what the application publishes.
+//! everything means what the application publishes. What is told of connections and channels is for those that name its type in full;
+//! their channels are then compared with the one that it is about.
 
 use carillon_backplane::log::LoggedEvent;
+use carillon_protocol::connection_events;
 use carillon_protocol::escalation::{self, CHANNEL, UNACKNOWLEDGED};
 use carillon_protocol::event::event_type;
-use carillon_protocol::{ChannelPattern, TypePattern};
+use carillon_protocol::{Channel, ChannelPattern, TypePattern};
 use serde::Deserialize;
 
 /// Patterns of types and of channels. Of each kind none means all.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wanted {
     types: Vec<TypePattern>,
+    /// Those of connections and channels that are named.
+    of_connections: Vec<String>,
     channels: Vec<ChannelPattern>,
 }
 
@@ -26,6 +30,7 @@ impl Wanted {
     pub(super) fn stored(types: &[String], channels: &[String]) -> Option<Self> {
         let wanted = Self {
             types: types.iter().filter_map(|text| TypePattern::new(text).ok()).collect(),
+            of_connections: types.iter().filter(|name| connection_events::is_type(name)).cloned().collect(),
             channels: channels.iter().filter_map(|text| ChannelPattern::new(text).ok()).collect(),
         };
         let is_readable =
@@ -35,11 +40,20 @@ impl Wanted {
 
     /// Whether this event is sent by the webhook of this name.
     pub(super) fn is(&self, webhook: &str, event: &LoggedEvent) -> bool {
+        if let Some(told) = OfConnections::of(event) {
+            return self.of_connections.contains(&told.kind) && self.is_about(&told);
+        }
         match Escalated::of(event) {
             Some(escalated) if escalated.is_for(webhook) => true,
             Some(_) => !self.types.is_empty() && self.matches(event),
             None => self.matches(event),
         }
+    }
+
+    fn is_about(&self, told: &OfConnections) -> bool {
+        let about = Channel::new(connection_events::about(&told.kind, &told.subject));
+        self.channels.is_empty()
+            || about.is_ok_and(|about| self.channels.iter().any(|wanted| wanted.allows(&about)))
     }
 
     fn matches(&self, event: &LoggedEvent) -> bool {
@@ -76,6 +90,23 @@ impl Escalated {
     }
 }
 
+/// Of an event that tells of a connection or a channel: which.
+#[derive(Deserialize)]
+struct OfConnections {
+    #[serde(rename = "type")]
+    kind: String,
+    subject: String,
+}
+
+impl OfConnections {
+    fn of(event: &LoggedEvent) -> Option<Self> {
+        let is_one = event.channels.len() == 1
+            && event.channels.iter().all(|channel| channel.as_str() == connection_events::CHANNEL)
+            && event_type(event.body.as_bytes()).is_some_and(|kind| connection_events::is_type(&kind));
+        is_one.then(|| serde_json::from_str(&event.body).ok())?
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +135,31 @@ mod tests {
             );
         }
         assert!(wanted(&[], &[]).is("main", &event("order:7")), "an event of the application like any other");
+    }
+
+    #[test]
+    fn connections_and_channels_are_sent_to_whom_names_the_type_and_filtered_by_what_they_are_about() {
+        let told = |kind: &str, subject: &str| LoggedEvent {
+            seq: Seq(1),
+            channels: vec![Channel::new("role:connections").unwrap()],
+            body: format!(r#"{{"type":"{kind}","subject":"{subject}"}}"#),
+        };
+        let (occupied, opened) = (told("channel.occupied", "order:7"), told("connection.opened", "mila"));
+        for (types, channels, of_channel, of_connection) in [
+            (&[][..], &[][..], false, false),
+            (&["channel.*", "connection.*"], &[], false, false),
+            (&["channel.occupied"], &[], true, false),
+            (&["channel.occupied", "connection.opened"], &["order:*"], true, false),
+            (&["channel.occupied", "connection.opened"], &["user:mila"], false, true),
+            (&["channel.occupied", "connection.opened"], &["contact:*"], false, false),
+        ] {
+            let wanted = wanted(types, channels);
+            assert_eq!(
+                (wanted.is("main", &occupied), wanted.is("main", &opened)),
+                (of_channel, of_connection),
+                "{types:?} {channels:?}"
+            );
+        }
     }
 
     fn event(kind: &str, channels: &[&str]) -> LoggedEvent {

@@ -20,9 +20,6 @@ use std::sync::Arc;
 
 /// Patterns of channels of one webhook.
 const CHANNELS: usize = 16;
-/// What connections and channels do is in no log, so nothing of it could be sent.
-const NOT_IN_THE_LOG: [&str; 4] =
-    ["connection.opened", "connection.closed", "channel.occupied", "channel.vacated"];
 const KNOWN: &str = "url, types, channels, ordered and secret";
 
 /// Set a webhook.
@@ -139,12 +136,7 @@ impl Wish {
             }
         };
         let types = texts(&mut members, "types", &mut faults, |all| {
-            match all.iter().find(|kind| NOT_IN_THE_LOG.contains(&kind.as_str())) {
-                Some(kind) => {
-                    Err(format!("{kind} is in no log, and this version sends what is in the log only"))
-                }
-                None => TypeFilter::new(all.iter().map(String::as_str)).map(drop),
-            }
+            TypeFilter::new(all.iter().map(String::as_str)).map(drop)
         });
         let channels = texts(&mut members, "channels", &mut faults, |all| match all.len() {
             ..=CHANNELS => all
