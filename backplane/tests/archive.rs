@@ -57,6 +57,12 @@ async fn a_partition_goes_only_when_its_copy_was_read_back_within_the_hour() {
     database.sql("UPDATE carillon.maintenance SET held_until = now() - interval '1 s'").await;
     assert!(log.archive_off().await.is_err(), "a publisher may not say so");
     assert!(owner.archive_off().await.unwrap());
+    let sql = "SELECT concat_ws(' ', tenant_id, split_part(actor, ':', 1), action, target, before, after) FROM carillon.audit ORDER BY id";
+    let rows = database.superuser().await.query(sql, &[]).await.unwrap();
+    let recorded: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let began = r#"* service archive.changed archive {"wanted": false} {"wanted": true}"#;
+    let ended = r#"* login archive.changed archive {"wanted": true} {"wanted": false}"#;
+    assert_eq!(recorded, [began, ended], "who began and who ended it");
     let state = log.archive_state(KEEP_DAYS).await.unwrap();
     assert_eq!((state.wanted, state.waiting), (false, 0));
     let dropped = log.drop_due_partition(KEEP_DAYS).await.unwrap();

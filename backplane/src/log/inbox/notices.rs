@@ -12,7 +12,8 @@ use tokio_postgres::types::ToSql;
 const RETRACT: &str = "SELECT seq, channels, first, retracted_at FROM carillon.retract_notice($1, $2)";
 
 /// The notice, whom it is for as far as they are known (who is named, who was seen, who follows, whose devices are in its channels, and
-/// whoever has marked it), and what each has done with it.
+/// whoever has marked it), and what each has done with it. A channel of a person has nobody else's devices: where it is for such alone,
+/// no walk over the tenant's devices is made.
 macro_rules! people {
     ($rest:literal) => {
         concat!(
@@ -27,7 +28,8 @@ WITH n AS MATERIALIZED (
     UNION SELECT f.user_id FROM n, carillon.followers f
         WHERE f.tenant_id = $1 AND f.channel = ANY (n.channels) AND f.since < n.seq
     UNION SELECT d.user_id FROM n, carillon.devices d
-        WHERE d.tenant_id = $1 AND d.channels && n.channels AND d.first_seen <= n.at
+        WHERE EXISTS (SELECT FROM unnest(n.channels) AS c(channel) WHERE c.channel NOT LIKE 'user:%')
+            AND d.tenant_id = $1 AND d.channels && n.channels AND d.first_seen <= n.at
     UNION SELECT m.user_id FROM n, carillon.inbox_marks m WHERE m.tenant_id = $1 AND m.seq = n.seq
 ), done AS (
     SELECT p.user_id, m.acked_at, coalesce(m.read, n.seq <= s.read_to, false) AS read,
