@@ -4,7 +4,7 @@
 
 mod database;
 
-use carillon_backplane::log::{Deliveries, DevicePlace, DeviceState, Log, Pending, Role};
+use carillon_backplane::log::{Deliveries, DevicePlace, DeviceState, Hours, Log, Pending, Role};
 use carillon_protocol::{EventId, Seq};
 use database::{Database, append, tenant};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ fn state<'a>(user: &'a str, epoch: &'a str, delivered: u64, acked: u64) -> Devic
         epoch,
         delivered: Seq(delivered),
         acked: Seq(acked),
+        handled_ms: None,
         first_ms: 60_000,
         seen_ms: 0,
         channels: Some("tenant\u{1f}user:mila"),
@@ -230,4 +231,41 @@ async fn among_a_hundred_thousand_devices_it_is_found_quickly_who_has_not_got_an
     let (updated, in_place) = hot().await;
     println!("{in_place} of {updated} stayed on their page");
     assert!(in_place * 10 >= updated * 9, "{in_place} of {updated}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_it_took_is_counted_by_the_hour_of_the_event_and_forgotten_with_it() {
+    let database = Database::start().await;
+    let (gateway, publisher) = (database.log(Role::Gateway), database.log(Role::Publisher));
+    let epoch = log_of(&publisher, 3).await;
+    database.sql("UPDATE carillon.events SET at = at - interval '90 s' WHERE seq = 2").await;
+    let of = |user: &'static str, acked, ms| DeviceState { handled_ms: ms, ..state(user, &epoch, 3, acked) };
+    // Two took some 80 s, one no time; of the others it is not told, the event is not there, or its epoch is another.
+    let elsewhere = DeviceState { epoch: "other", ..of("zoe", 2, Some(0)) };
+    let all =
+        [of("mila", 2, Some(10_000)), of("ana", 2, Some(10_000)), of("eva", 3, Some(0)), of("ben", 1, None)];
+    gateway.store_devices(&[&all[..], &[of("ida", 9, Some(0)), elsewhere]].concat()).await.unwrap();
+    let now = jiff::Timestamp::now();
+    let hour = |hours: i64| now.checked_add(jiff::SignedDuration::from_hours(hours)).unwrap();
+    let counted = async |from: i64, to: i64| {
+        let hours = Hours { from: hour(from), to: hour(to) };
+        publisher.counted_latency(&tenant("acme"), hours).await.unwrap()
+    };
+    let latency = counted(-2, 1).await;
+    let most = latency.quantile_ms(0.99).unwrap();
+    assert_eq!(latency.count(), 3, "{latency:?}");
+    assert!((70_000.0..100_000.0).contains(&most), "{most}");
+    assert!(latency.quantile_ms(0.1).unwrap() < 30_000.0, "{latency:?}");
+    assert_eq!(counted(1, 2).await.count(), 0);
+    let other =
+        publisher.counted_latency(&tenant("other"), Hours { from: hour(-2), to: hour(1) }).await.unwrap();
+    assert_eq!(other.count(), 0);
+    let old =
+        "INSERT INTO carillon.analytics_hours SELECT tenant_id, at, 1, 3, 3 FROM carillon.analytics_latency
+            GROUP BY tenant_id, at;
+        UPDATE carillon.analytics_hours SET at = at - interval '500 days';
+        UPDATE carillon.analytics_latency SET at = at - interval '500 days'";
+    database.sql(old).await;
+    publisher.forget_analytics(400, 10).await.unwrap();
+    assert_eq!(database.count("SELECT count(*) FROM carillon.analytics_latency").await, 0);
 }

@@ -36,6 +36,12 @@ SELECT h.at, h.events, coalesce(p.people, 0) AS people, coalesce(p.more_people, 
         count(DISTINCT key) FILTER (WHERE key <> '') AS people, bool_or(key = '') AS more_people
     FROM carillon.analytics_counts WHERE tenant_id = $1 AND dimension = 'actor' AND at >= $2 AND at < $3 GROUP BY 1
 ) AS p ON p.at = h.at ORDER BY h.at LIMIT $5::bigint";
+/// How many acknowledgements took how long, by the events' hours.
+const LATENCY: &str = "
+SELECT bucket, sum(acks)::bigint AS acks FROM carillon.analytics_latency
+WHERE tenant_id = $1 AND at >= $2 AND at < $3 GROUP BY bucket ORDER BY bucket";
+/// Each place is for latencies that are so much longer (`carillon.count_latency`).
+const STEP: f64 = 1.2;
 const FORGET: &str = "SELECT forgotten, overdue FROM carillon.forget_some_analytics($1, $2)";
 
 /// By what events are counted.
@@ -74,6 +80,31 @@ pub struct CountedTotal {
     pub more_people: bool,
 }
 
+/// How long it took until devices had handled the events of some hours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CountedLatency {
+    /// Acknowledgements, each by its place; the places ascend.
+    places: Vec<(u32, u64)>,
+}
+
+impl CountedLatency {
+    /// Acknowledgements.
+    pub fn count(&self) -> u64 {
+        self.places.iter().map(|(_, acks)| acks).sum()
+    }
+
+    /// So many milliseconds, within a tenth, or less it took for this part of them; none: there are none.
+    pub fn quantile_ms(&self, part: f64) -> Option<f64> {
+        let wanted = (self.count() as f64 * part).ceil().max(1.0) as u64;
+        let mut passed = 0;
+        let found = self.places.iter().find(|(_, acks)| {
+            passed += acks;
+            passed >= wanted
+        })?;
+        Some(STEP.powf(f64::from(found.0) + 0.5))
+    }
+}
+
 /// The events of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CountedKey {
@@ -109,6 +140,18 @@ impl Log {
         let client = self.client(Work::Search, "analytics").await?;
         let rows = scoped(client, std::iter::once(tenant), TOTALS, &params).await?;
         Ok(rows.first().map(total).unwrap_or_default())
+    }
+
+    /// How long it took until devices had handled the events of some hours.
+    pub async fn counted_latency(&self, tenant: &TenantId, hours: Hours) -> Result<CountedLatency, LogError> {
+        let name = tenant.as_str();
+        let params: [&(dyn ToSql + Sync); 3] = [&name, &hours.from, &hours.to];
+        let client = self.client(Work::Search, "analytics").await?;
+        let rows = scoped(client, std::iter::once(tenant), LATENCY, &params).await?;
+        let place = |row: &tokio_postgres::Row| {
+            (row.get::<_, i16>("bucket").unsigned_abs().into(), row.get::<_, i64>("acks") as u64)
+        };
+        Ok(CountedLatency { places: rows.iter().map(place).collect() })
     }
 
     /// The keys with most events.
@@ -178,5 +221,25 @@ fn total(row: &tokio_postgres::Row) -> CountedTotal {
         events: row.get::<_, i64>("events") as u64,
         people: row.get::<_, i64>("people") as u64,
         more_people: row.get("more_people"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_within_a_tenth_of_what_was_counted() {
+        let place = |ms: f64| (ms.ln() / STEP.ln()).floor() as u32;
+        for ms in [1.0, 3.0, 47.0, 1_000.0, 86_400_000.0] {
+            let latency = CountedLatency { places: vec![(place(ms), 7)] };
+            let found = latency.quantile_ms(0.5).unwrap();
+            assert!((found / ms - 1.0).abs() <= 0.1, "{ms}: {found}");
+        }
+        let latency = CountedLatency { places: vec![(place(10.0), 98), (place(5_000.0), 2)] };
+        assert_eq!(latency.count(), 100);
+        let [half, most] = [0.5, 0.99].map(|part| latency.quantile_ms(part).unwrap());
+        assert!(half < 12.0 && most > 4_000.0, "{half} {most}");
+        assert_eq!(CountedLatency::default().quantile_ms(0.5), None);
     }
 }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-const STORE: &str = "SELECT carillon.store_devices($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const STORE: &str = "SELECT carillon.store_devices($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const FORGET: &str = "SELECT carillon.forget_devices($1, $2)";
 
 /// Which event it is, and when it was appended. The order has the newest of several that were published under one id.
@@ -110,6 +110,8 @@ pub struct DeviceState<'a> {
     pub delivered: Seq,
     /// Everything up to here it has handled.
     pub acked: Seq,
+    /// How long ago it came to have handled that, in milliseconds; none: that was told before, or is not known.
+    pub handled_ms: Option<u64>,
     /// How long ago it was seen first, in milliseconds.
     pub first_ms: u64,
     /// How long ago it was seen last.
@@ -183,8 +185,9 @@ impl Log {
         let delivered: Vec<i64> = states.iter().map(|state| signed(state.delivered)).collect();
         let acked: Vec<i64> = states.iter().map(|state| signed(state.acked)).collect();
         let channels: Vec<Option<&str>> = states.iter().map(|state| state.channels).collect();
-        let params: [&(dyn ToSql + Sync); 9] =
-            [&tenants, &users, &devices, &epochs, &delivered, &acked, &first, &seen, &channels];
+        let handled: Vec<Option<i64>> = states.iter().map(|state| state.handled_ms.map(ms)).collect();
+        let params: [&(dyn ToSql + Sync); 10] =
+            [&tenants, &users, &devices, &epochs, &delivered, &acked, &first, &seen, &channels, &handled];
         exchange(self.client(Work::Upkeep, "devices").await?, async |client| {
             let statement = client.prepare_cached(STORE).await?;
             Ok(client.query_one(&statement, &params).await.map(drop)?)

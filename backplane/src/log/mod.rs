@@ -80,7 +80,7 @@ mod why;
 mod work;
 
 pub use activity::{ActivityPartitions, ActivityQuery, Did, StoredActivity};
-pub use analytics::{CountedKey, CountedTime, CountedTotal, Dimension, Hours};
+pub use analytics::{CountedKey, CountedLatency, CountedTime, CountedTotal, Dimension, Hours};
 pub use append::{Append, Appended, IdempotencyKey};
 pub use archive::{ArchiveState, ArchivedRow, DayMeasure, DayTenant, ToArchive};
 pub use audience::Audience;

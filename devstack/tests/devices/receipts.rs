@@ -3,6 +3,7 @@
 use super::{ack, acks_become, deliveries, deliveries_until, device, is_stored, stack, stored};
 use crate::wire::{PATIENCE, ask, block_on, claims, events_to, open, publish, token};
 use carillon_devstack::client::socket::Socket;
+use carillon_devstack::wait;
 use serde_json::{Value, json};
 
 /// Says something and hears an error of this code.
@@ -177,5 +178,49 @@ fn what_becomes_of_events_is_told_to_services_and_administrators() {
         let (status, problem) = deliveries(&stack, tenant, "no-such-event", "").await;
         assert_eq!((status, &problem["code"]), (404, &json!("not_found")));
         assert!(stored(&stack, tenant).await.is_empty());
+    });
+}
+
+#[test]
+fn analytics_say_how_long_it_took_until_devices_had_handled_events() {
+    block_on(async {
+        let stack = stack().await;
+        let tenant = "handled";
+        let (mut phone, _) = device(&stack, 0, (tenant, "mila"), "phone").await;
+        let (mut tablet, _) = device(&stack, 1, (tenant, "ana"), "tablet").await;
+        let latency = async || {
+            let url = format!("{}/v1/analytics?tenant={tenant}&compare=previous", stack.publisher(0).url());
+            let answer = reqwest::Client::new().get(url).bearer_auth(stack.api_key()).send().await.unwrap();
+            let page: Value = answer.json().await.unwrap();
+            assert!(page["previous"].get("latency").is_some(), "{page}");
+            page["latency"].clone()
+        };
+        assert_eq!(latency().await, Value::Null);
+        let event = publish(&stack, tenant, &["tenant"], json!({})).await;
+        for socket in [&mut phone, &mut tablet] {
+            events_to(socket, event.seq).await;
+            assert!(ack(socket, event.seq).await.is("ok"));
+        }
+        let counted = wait::until("both are counted", PATIENCE, || async {
+            let latency = latency().await;
+            (latency["count"] == 2).then_some(latency)
+        });
+        let counted = counted.await.unwrap();
+        let [half, most] = ["p50_ms", "p99_ms"].map(|name| counted[name].as_f64().unwrap());
+        assert!(0.0 < half && half <= most && most < 60_000.0, "{counted}");
+        // Who comes back and says the same again has not handled it anew.
+        drop(phone);
+        let (mut phone, _) = device(&stack, 1, (tenant, "mila"), "phone").await;
+        assert!(ack(&mut phone, event.seq).await.is("ok"));
+        let second = publish(&stack, tenant, &["tenant"], json!({})).await;
+        events_to(&mut phone, second.seq).await;
+        assert!(ack(&mut phone, second.seq).await.is("ok"));
+        wait::until("the second is counted", PATIENCE, || async {
+            let latency = latency().await;
+            assert!(latency["count"].as_u64().unwrap() <= 3, "{latency}");
+            (latency["count"] == 3).then_some(())
+        })
+        .await
+        .unwrap();
     });
 }

@@ -27,6 +27,8 @@ pub(crate) struct DeviceRecord {
     pub(crate) delivered: Seq,
     /// Everything up to here it has handled.
     pub(crate) acked: Seq,
+    /// When it came to have handled that, in milliseconds since 1970; none: that is not told, or was before.
+    pub(crate) acked_ms: Option<u64>,
     /// Milliseconds since 1970, by this machine's clock.
     pub(crate) first_ms: u64,
     pub(crate) seen_ms: u64,
@@ -65,10 +67,14 @@ impl Record for DeviceRecord {
         }
         if later.generation > self.generation {
             (self.generation, self.epoch) = (later.generation, later.epoch);
-            (self.delivered, self.acked) = (later.delivered, later.acked);
+            (self.delivered, self.acked, self.acked_ms) = (later.delivered, later.acked, later.acked_ms);
         } else if later.generation == self.generation {
             self.delivered = self.delivered.max(later.delivered);
-            self.acked = self.acked.max(later.acked);
+            if later.acked > self.acked {
+                (self.acked, self.acked_ms) = (later.acked, later.acked_ms);
+            } else if later.acked == self.acked {
+                self.acked_ms = self.acked_ms.or(later.acked_ms);
+            }
         }
     }
 
@@ -84,6 +90,7 @@ impl Record for DeviceRecord {
                 epoch: record.epoch.as_str(),
                 delivered: record.delivered,
                 acked: record.acked,
+                handled_ms: record.acked_ms.map(ago),
                 first_ms: ago(record.first_ms),
                 seen_ms: ago(record.seen_ms),
                 channels: record.channels.as_deref(),
@@ -111,6 +118,7 @@ mod tests {
             epoch: Epoch::new(format!("e{generation}")).unwrap(),
             delivered: Seq(delivered),
             acked: Seq(acked),
+            acked_ms: Some(acked),
             first_ms: delivered,
             seen_ms: acked,
             channels: None,
@@ -143,6 +151,7 @@ mod tests {
             let newest = notes.iter().map(|note| note.0).max().unwrap();
             let furthest = notes.iter().filter(|note| note.0 == newest).map(|note| note.2).max().unwrap();
             prop_assert_eq!((in_order.generation, in_order.acked), (newest, Seq(furthest)));
+            prop_assert_eq!(in_order.acked_ms, Some(furthest), "of the furthest");
         }
     }
 }

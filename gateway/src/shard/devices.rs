@@ -43,6 +43,10 @@ pub(super) struct Device {
     epoch: Epoch,
     delivered: Option<Seq>,
     acked: Option<Seq>,
+    /// Where the session began: what came before it says nothing of how long it took.
+    began: Seq,
+    /// When the newest event came to be handled that was sent to the session, in milliseconds since 1970, until that is handed on.
+    acked_ms: Option<u64>,
     /// When the last ping was sent, in the shard's microseconds, and where the session stood.
     pinged: Option<(u64, Seq)>,
     /// Whether its channels are others than those that were stored.
@@ -66,13 +70,13 @@ pub(super) enum AckFault {
 }
 
 impl Device {
-    /// A device that has come now, and has got everything up to `delivered`, if that is known. Unless it `joins` the channels that it
-    /// names, it is in those that it was in before, and only what it acknowledges is stored.
+    /// A device that has come now, at `began`, and has got everything up to `delivered`, if that is known. Unless it `joins` the channels that
+    /// it names, it is in those that it was in before, and only what it acknowledges is stored.
     pub(super) fn new(
         key: DeviceKey,
         came_ms: u64,
         life: &Life,
-        delivered: Option<Seq>,
+        (delivered, began): (Option<Seq>, Seq),
         joins: bool,
     ) -> Self {
         Self {
@@ -82,6 +86,8 @@ impl Device {
             epoch: life.epoch.clone(),
             delivered,
             acked: None,
+            began,
+            acked_ms: None,
             pinged: None,
             has_moved: joins,
             joins,
@@ -93,7 +99,7 @@ impl Device {
         self.joins || self.acked.is_some()
     }
 
-    fn record(&self, seen_ms: u64, channels: Option<Box<str>>) -> DeviceRecord {
+    fn record(&mut self, seen_ms: u64, channels: Option<Box<str>>) -> DeviceRecord {
         let acked = self.acked.unwrap_or(Seq::ZERO);
         DeviceRecord {
             key: self.key.clone(),
@@ -102,6 +108,7 @@ impl Device {
             // What it has handled has reached it.
             delivered: self.delivered.unwrap_or(Seq::ZERO).max(acked),
             acked,
+            acked_ms: self.acked_ms.take(),
             first_ms: self.came_ms,
             seen_ms,
             channels,
@@ -186,6 +193,9 @@ impl Devices {
             Some(acked) if seq == acked => {}
             _ => {
                 device.acked = Some(seq);
+                if seq > device.began {
+                    device.acked_ms = Some(seen_ms);
+                }
                 self.note(key, room);
             }
         }
@@ -222,7 +232,7 @@ impl Devices {
 
     /// A session leaves its room; it is still in its channels.
     pub(super) fn leave(&mut self, key: u32, session: &Session, room: Option<&Room>, seen_ms: u64) {
-        let Some(device) = self.of.remove(&(key, session.room)) else { return };
+        let Some(mut device) = self.of.remove(&(key, session.room)) else { return };
         if !device.is_stored() {
             return;
         }
@@ -299,13 +309,26 @@ mod tests {
             device: DeviceId::new("phone").unwrap(),
         };
         let mut devices = Devices::default();
-        devices.enter(AT.0, AT.1, Device::new(key, 5, life, None, true));
+        devices.enter(AT.0, AT.1, Device::new(key, 5, life, (None, Seq(3)), true));
         devices
     }
 
     fn cursors(devices: &Devices) -> (Seq, Seq) {
-        let record = devices.of[&AT].record(0, None);
-        (record.delivered, record.acked)
+        let device = &devices.of[&AT];
+        let acked = device.acked.unwrap_or(Seq::ZERO);
+        (device.delivered.unwrap_or(Seq::ZERO).max(acked), acked)
+    }
+
+    #[test]
+    fn when_something_was_handled_is_told_once_and_not_of_what_came_before_the_session() {
+        let life = life();
+        let mut devices = devices(&life);
+        let mut told = |seq: u64, at_ms: u64| {
+            devices.ack(AT, (Seq(seq), None), (&life, Seq(9)), at_ms).unwrap();
+            devices.of.get_mut(&AT).unwrap().record(at_ms + 50, None).acked_ms
+        };
+        let all = [(2, 100), (3, 200), (4, 300), (4, 400), (7, 500)].map(|(seq, at_ms)| told(seq, at_ms));
+        assert_eq!(all, [None, None, Some(300), None, Some(500)]);
     }
 
     proptest! {

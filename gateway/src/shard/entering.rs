@@ -289,7 +289,7 @@ fn come_in<W: World>(
         let (came_ms, has) =
             (context.world.unix_us() / 1_000, (comes_back && reset.is_none()).then_some(seq));
         let key_of = DeviceKey { tenant, user, device };
-        let device = Device::new(key_of, came_ms, &life, has, !is_command);
+        let device = Device::new(key_of, came_ms, &life, (has, seq), !is_command);
         tables.devices.enter(key, room_key, device);
     }
     for (channel, verdict) in verdicts.on(Action::Presence) {

@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use carillon_backplane::log::{CountedTotal, Dimension, Hours, Log, LogError};
+use carillon_backplane::log::{CountedLatency, CountedTotal, Dimension, Hours, Log, LogError};
 use carillon_protocol::TenantId;
 use http::Uri;
 use jiff::{SignedDuration, Timestamp, Unit};
@@ -91,6 +91,8 @@ pub(super) struct AnalyticsPage {
     people: u64,
     /// Whether there were more actors than that: of an hour 5,000 are told apart.
     more_people: bool,
+    /// How long it took until devices had handled these events; null: none has said that it has.
+    latency: Option<HandledLatency>,
     /// The same of as long a time before; with `compare=previous`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -112,6 +114,26 @@ pub(super) struct PreviousTotal {
     events: u64,
     /// Different actors.
     people: u64,
+    /// How long it took until devices had handled these events.
+    latency: Option<HandledLatency>,
+}
+
+/// From the append in the database to the acknowledgement of a device; times within a tenth.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HandledLatency {
+    /// Half of them took at most so many milliseconds.
+    p50_ms: f64,
+    /// 99 of 100 did.
+    p99_ms: f64,
+    /// Acknowledgements.
+    count: u64,
+}
+
+impl HandledLatency {
+    fn of(counted: &CountedLatency) -> Option<Self> {
+        let rounded = |part| counted.quantile_ms(part).map(|ms| (ms * 10.0).round() / 10.0);
+        Some(Self { p50_ms: rounded(0.5)?, p99_ms: rounded(0.99)?, count: counted.count() })
+    }
 }
 
 /// The events of a key.
@@ -263,7 +285,10 @@ impl Counts<'_> {
         let total = self.ask(self.log.counted(self.tenant, hours)).await?;
         let earlier = compares.then(|| before(hours));
         let previous = match earlier {
-            Some(earlier) => Some((earlier, self.ask(self.log.counted(self.tenant, earlier)).await?)),
+            Some(earlier) => {
+                let total = self.ask(self.log.counted(self.tenant, earlier)).await?;
+                Some((earlier, total, self.latency(earlier).await?))
+            }
             None => None,
         };
         let rows = match self.by {
@@ -278,15 +303,21 @@ impl Counts<'_> {
             events: total.events,
             people: total.people,
             more_people: total.more_people,
-            previous: previous.map(|(hours, total)| PreviousTotal {
+            latency: self.latency(hours).await?,
+            previous: previous.map(|(hours, total, latency)| PreviousTotal {
                 from: shown(hours.from),
                 to: shown(hours.to),
                 events: total.events,
                 people: total.people,
+                latency,
             }),
             rows,
             behind: Behind { events: lag.events, seconds: lag.seconds },
         })
+    }
+
+    async fn latency(&self, hours: Hours) -> Result<Option<HandledLatency>, Problem> {
+        Ok(HandledLatency::of(&self.ask(self.log.counted_latency(self.tenant, hours)).await?))
     }
 
     async fn keys(
