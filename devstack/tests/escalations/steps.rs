@@ -3,6 +3,7 @@
 use super::receiver::{OK, Reply};
 use super::{acks, named, notice, opens, push, stack, state, until};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -161,5 +162,26 @@ fn a_message_that_comes_late_names_nobody_who_took_note_since() {
         let of_both =
             push.messages().into_iter().find(|message| message.json()["data"]["notice"]["seq"] == both);
         assert_eq!(of_both.unwrap().header("webhook-id"), after.header("webhook-id"), "{before:?}");
+    });
+}
+
+#[test]
+fn hundreds_of_messages_reach_an_endpoint_while_it_is_kept_how_far_it_is() {
+    super::wire::block_on(async {
+        let stack = super::stack().await;
+        let tenant = "hundreds";
+        let receiver = push(&stack, tenant).await;
+        let publish = |_| {
+            let escalate = json!([{"after": "1s", "to": "webhook:push"}]);
+            notice(&stack, tenant, json!({"audience": {"users": ["ann", "ben"]}, "escalate": escalate}))
+        };
+        let published = futures_util::future::join_all((0..400).map(publish)).await;
+        until("everybody of every notice is named", async || {
+            let named: BTreeSet<_> = named(&receiver).into_iter().map(|(user, _, seq)| (user, seq)).collect();
+            published.iter().all(|(_, seq)| {
+                ["ann", "ben"].into_iter().all(|user| named.contains(&(user.to_owned(), *seq)))
+            })
+        })
+        .await;
     });
 }

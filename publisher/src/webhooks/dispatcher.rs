@@ -245,13 +245,13 @@ impl Inner {
         let pace = standing.pace;
         let (inner, (tenant, id)) = (self.clone(), key);
         self.turns.spawn(async move {
-            let turn = Turn { shared: inner.shared.clone(), tenant, id, slot };
+            let turn = Arc::new(Turn { shared: inner.shared.clone(), tenant, id, slot });
             inner.take(turn, pace).await;
         });
         true
     }
 
-    async fn take(&self, turn: Turn, mut pace: Pace) {
+    async fn take(&self, turn: Arc<Turn>, mut pace: Pace) {
         let (began, holder) = (Instant::now(), Holder::group(turn.tenant.clone()));
         let place = tokio::select! {
             place = self.places[usize::from(pace.is_slow)].acquire(holder) => place.ok(),
@@ -266,7 +266,7 @@ impl Inner {
         if let Err(error) = &ended {
             tracing::warn!(%error, tenant = %turn.tenant, webhook = turn.id, "a webhook's turn ended");
         }
-        let key = (turn.tenant, turn.id);
+        let key = (turn.tenant.clone(), turn.id.clone());
         let mut state = self.state();
         state.turns -= 1;
         // What is as it is by default need not be remembered.

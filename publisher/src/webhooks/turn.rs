@@ -15,12 +15,12 @@ use carillon_backplane::log::{Log, LogError, LogPage, LoggedEvent, OpenWebhook, 
 use carillon_platform::outbound::{Outbound, Wanted as Bodies};
 use carillon_platform::share::{FairPermits, Holder};
 use carillon_protocol::{Seq, TenantId};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Messages to one endpoint that are under way at a time, unless it wants them in order.
@@ -96,7 +96,7 @@ pub(super) enum Ended {
 
 impl Turn {
     /// Sends until nothing is left, or the turn is over.
-    pub(super) async fn take(&self, pace: &mut Pace) -> Result<Ended, LogError> {
+    pub(super) async fn take(self: &Arc<Self>, pace: &mut Pace) -> Result<Ended, LogError> {
         let began = Instant::now();
         while self.may_go_on() {
             if began.elapsed() > TURN {
@@ -123,13 +123,13 @@ impl Turn {
 
     /// Sends a page and what is tried again. False: nothing more is to be sent now.
     async fn send(
-        &self,
+        self: &Arc<Self>,
         open: OpenWebhook,
         page: LogPage,
         is_full: bool,
         pace: &mut Pace,
     ) -> Result<bool, LogError> {
-        let endpoint = Endpoint::new(&self.tenant, &open, &self.shared.outbound);
+        let endpoint = Arc::new(Endpoint::new(&self.tenant, &open, &self.shared.outbound));
         let (items, end) = self.items(&open, page, is_full).await?;
         let mut batch = Batch::new(open, items, end);
         if is_full {
@@ -137,14 +137,17 @@ impl Turn {
             batch.is_full(until, KEPT);
         }
         let epoch = batch.epoch().clone();
-        let (mut under_way, mut saved) = (FuturesUnordered::new(), Instant::now());
+        // Tasks of their own: nothing here would poll them while what has been heard is kept, and one that asks the log would hold its
+        // place there, which this turn waits for.
+        let (mut under_way, mut saved) = (JoinSet::new(), Instant::now());
         let mut stop_at: Option<tokio::time::Instant> = None;
         loop {
             let window = if batch.is_ordered() { 1 } else { pace.window };
             while under_way.len() < window && self.may_go_on() {
                 let Some(next) = batch.next() else { break };
                 let id = message::id(&self.tenant, &epoch, next.seq);
-                under_way.push(self.attempt(&endpoint, next, id, pace.is_slow));
+                let (turn, endpoint, is_slow) = (self.clone(), endpoint.clone(), pace.is_slow);
+                under_way.spawn(async move { turn.attempt(&endpoint, next, id, is_slow).await });
             }
             if under_way.is_empty() {
                 break;
@@ -152,13 +155,16 @@ impl Turn {
             let next_save = tokio::time::sleep(SAVE_EVERY.saturating_sub(saved.elapsed()));
             let stop = tokio::time::sleep_until(stop_at.unwrap_or_else(tokio::time::Instant::now));
             tokio::select! {
-                Some((index, sent)) = under_way.next() => match sent? {
-                    Some((verdict, attempt, took)) => {
-                        *pace = pace.after(verdict, took);
-                        batch.heard(index, verdict, &attempt, Timestamp::now(), fraction());
+                Some(ended) = under_way.join_next() => {
+                    let (index, sent) = ended.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
+                    match sent? {
+                        Some((verdict, attempt, took)) => {
+                            *pace = pace.after(verdict, took);
+                            batch.heard(index, verdict, &attempt, Timestamp::now(), fraction());
+                        }
+                        None => batch.is_needless(index),
                     }
-                    None => batch.is_needless(index),
-                },
+                }
                 () = next_save, if batch.is_unsaved() => {}
                 () = self.shared.stopping.cancelled(), if stop_at.is_none() => {
                     stop_at = Some(tokio::time::Instant::now() + LAST_ANSWERS);
