@@ -50,7 +50,7 @@ def before_call(context, case, kwargs):
             continue
         if "id" in event:
             event["id"] = str(uuid.uuid4())
-        notice = event if case.operation.path == "/v1/notices" else event.get("notify")
+        notice = event if case.operation.path in ("/v1/notices", "/v1/dry-runs/notices") else event.get("notify")
         if isinstance(notice, dict) and notice.get("title") is None:
             notice["title"] = "A title"
             for member in ("template", "vars"):

@@ -18,6 +18,7 @@
 //! | [`auth`] | who is the bearer of this user token, and what may they do? |
 //! | [`outbound`] | how is a URL called that a tenant has given? |
 //! | [`ask`] | how does a tenant's application say who may do what? |
+//! | [`mod@whole`] | which whole number is this JSON number? |
 //! | [`rules`] | who may do what in a channel, beyond what their token says? |
 //!
 //! A service's start uses them in this order: read [`env::Env::process`] into its configuration (a
@@ -42,6 +43,7 @@ pub mod sockets;
 pub mod supervisor;
 pub mod telemetry;
 mod tls;
+pub mod whole;
 
 /// The exit code of a process whose configuration is wrong (`EX_USAGE` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 64;

@@ -7,6 +7,7 @@
 
 use super::pattern::Pattern;
 use super::rule::{Action, Grant, Rule};
+use crate::whole::whole;
 use carillon_protocol::{Channel, TypePattern};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -238,8 +239,7 @@ fn number(
         faults.push(fault(member(name), FaultKind::WrongType, "must be a number"));
         return None;
     }
-    let number =
-        value.as_u64().filter(|number| *number <= most).and_then(|number| u32::try_from(number).ok());
+    let number = whole(&value).filter(|number| *number <= most).and_then(|number| u32::try_from(number).ok());
     if number.is_none() {
         faults.push(fault(
             member(name),

@@ -96,6 +96,10 @@ impl Archiver {
                 }
             }
         }
+        // A volume that went away since would let a step go on in the empty folder beneath.
+        if place.owner().await?.as_deref() != Some(&*next.installation) {
+            return Err(Fault::Unmarked);
+        }
         self.log.day_is_archived(day, &self.place()).await?;
         self.seen(day).tenants.clear();
         metrics::archived();

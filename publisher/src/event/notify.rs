@@ -122,8 +122,7 @@ pub(super) fn members(fields: &mut Fields<'_>, place: &'static str, faults: &mut
 fn fill(fields: &mut Fields<'_>, is_written: bool, place: &'static str, faults: &mut Faults) -> Option<Fill> {
     if is_written {
         for name in ["template", "vars"] {
-            if fields.has(name) {
-                fields.take(name);
+            if fields.take(name).is_some() {
                 let detail = "is for notices without title and body, which the templates of a type fill";
                 faults.add(Fault::at(fields.pointer(name), FaultCode::Conflicting, detail));
             }

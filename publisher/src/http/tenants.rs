@@ -17,6 +17,7 @@ use axum::{Json, Router};
 use carillon_backplane::log::{Owner, Settings, StoredApplication};
 use carillon_platform::outbound::SigningSecret;
 use carillon_platform::rules::TenantLimits;
+use carillon_platform::whole::whole;
 use carillon_protocol::TenantId;
 use http::Uri;
 use serde::Serialize;
@@ -341,7 +342,7 @@ fn limits(value: Value, faults: &mut Vec<Fault>) -> TenantLimits {
     let mut number = |name: &str| {
         let value = fields.remove(name).filter(|value| !value.is_null())?;
         let most = TenantLimits::MOST;
-        let found = value.as_u64().filter(|number| (1..=most).contains(number));
+        let found = whole(&value).filter(|number| (1..=most).contains(number));
         if found.is_none() {
             let (at, detail) =
                 (format!("/limits/{name}"), format!("must be a whole number from 1 to {most}, or null"));

@@ -15,6 +15,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use carillon_backplane::log::{Deed, Inbox, MOST_COUNTED, Mark, Marked};
+use carillon_platform::whole::whole;
 use carillon_protocol::{Epoch, Seq, TenantId, limits};
 use http::Uri;
 use jiff::{Span, Timestamp};
@@ -283,7 +284,7 @@ impl UpTo {
 fn up_to(said: &Value) -> Result<UpTo, Problem> {
     let detail = "must be the seq of an entry, or <epoch>:<seq>";
     match member(said, "up_to")? {
-        Value::Number(number) => number.as_u64().map(|seq| UpTo::Seq(Seq(seq))),
+        number @ Value::Number(_) => whole(number).map(|seq| UpTo::Seq(Seq(seq))),
         Value::String(text) => text
             .rsplit_once(':')
             .and_then(|(epoch, seq)| Some(UpTo::Within(Epoch::new(epoch).ok()?, Seq(seq.parse().ok()?)))),

@@ -17,6 +17,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use carillon_backplane::api_key::Fresh;
 use carillon_backplane::log::{KeyChange, Owner};
+use carillon_platform::whole::whole;
 use carillon_protocol::TenantId;
 use carillon_protocol::ident::plain_text;
 use http::{StatusCode, Uri};
@@ -275,7 +276,7 @@ pub(super) async fn rotate(
     let mut faults = Faults::default();
     let overlap = Members::of(said, "", "a rotation", &mut faults).map(|mut members| {
         let at = members.pointer("overlap_seconds");
-        let overlap = members.take("overlap_seconds").map_or(Some(OVERLAP), |value| value.as_u64());
+        let overlap = members.take("overlap_seconds").map_or(Some(OVERLAP), |value| whole(&value));
         let overlap = overlap.filter(|seconds| *seconds <= MOST_OVERLAP);
         if overlap.is_none() {
             let detail = format!("must be a whole number of seconds from 0 to {MOST_OVERLAP}");

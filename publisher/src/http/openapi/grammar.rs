@@ -30,7 +30,7 @@ pub(super) fn of(name: &str) -> Option<Value> {
         }
         "actor" | "user" => pattern(limits::USER_BYTES, text(limits::USER_BYTES)),
         "key" | "latestkey" => pattern(limits::LATEST_KEY_BYTES, text(limits::LATEST_KEY_BYTES)),
-        "id" => pattern(limits::EVENT_ID_BYTES, text(limits::EVENT_ID_BYTES)),
+        "id" | "event" => pattern(limits::EVENT_ID_BYTES, text(limits::EVENT_ID_BYTES)),
         "channel" => a_channel(),
         "channels" => json!({"items": a_channel()}),
         "users" | "roles" => json!({"items": pattern(limits::USER_BYTES, text(limits::USER_BYTES))}),

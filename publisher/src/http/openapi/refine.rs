@@ -5,6 +5,8 @@
 //! them, where `anyOf` beside the properties makes many of them generate a class for each alternative.
 
 use super::grammar;
+use crate::preferences::document::PATTERNS;
+use crate::types::definition::LOCALES;
 use carillon_platform::outbound::target::URL_BYTES;
 use carillon_protocol::limits;
 use serde_json::{Map, Value, json};
@@ -134,7 +136,10 @@ pub(super) fn refine(document: &mut Value) {
                 ["channels", "roles", "users"]
                     .into_iter()
                     .for_each(|name| restrict(name, &mut shape["properties"][name]));
-                let somebody = [some("channels"), some("users"), some("roles"), yes("tenant")];
+                let mut somebody = [some("channels"), some("users"), some("roles"), yes("tenant")];
+                for (list, alternative) in ["channels", "users", "roles"].iter().zip(&mut somebody) {
+                    alternative["properties"][list]["type"] = "array".into();
+                }
                 between_fields(shape, json!({"anyOf": somebody}));
             }
             "ApiKeyChange" => {
@@ -159,6 +164,9 @@ pub(super) fn refine(document: &mut Value) {
                 shape["additionalProperties"] = false.into();
                 shape["properties"]["priority"]["enum"] =
                     json!(["low", "normal", "high", "urgent", "critical"]);
+                let by_language =
+                    json!({"propertyNames": {"pattern": grammar::LOCALE}, "maxProperties": LOCALES});
+                extend(&mut shape["properties"]["locales"], by_language);
                 let with_title = json!({"dependentRequired": {"body": ["title"], "locales": ["title"]}});
                 between_fields(shape, with_title);
             }
@@ -166,10 +174,16 @@ pub(super) fn refine(document: &mut Value) {
                 shape["additionalProperties"] = false.into();
                 shape["properties"]["locale"]["pattern"] = grammar::LOCALE.into();
                 if shape["properties"]["types"].is_object() {
-                    shape["properties"]["types"]["propertyNames"] = grammar::types_that_begin_so();
+                    let names = grammar::types_that_begin_so();
+                    let by_type = json!({"propertyNames": names, "maxProperties": PATTERNS});
+                    extend(&mut shape["properties"]["types"], by_type);
                 }
             }
             "MeansShown" | "QuietHoursShown" => shape["additionalProperties"] = false.into(),
+            "TextsShown" => {
+                shape["additionalProperties"] = false.into();
+                shape["minProperties"] = 1.into();
+            }
             "RangeShown" => {
                 shape["additionalProperties"] = false.into();
                 let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -189,7 +203,9 @@ pub(super) fn refine(document: &mut Value) {
             }
             "ReplayBody" => shape["additionalProperties"] = false.into(),
             "TenantSettingsBody" => {
-                without_null(&mut shape["properties"]["rotate_authorize_secret"]);
+                for flag in ["rotate_authorize_secret", "suspended"] {
+                    without_null(&mut shape["properties"][flag]);
+                }
                 shape["properties"]["authorize_url"]["maxLength"] = URL_BYTES.into();
                 shape["additionalProperties"] = false.into();
             }

@@ -20,7 +20,6 @@ use utoipa::ToSchema;
 pub(in crate::http) struct PreferencesBody {
     /// By type of event: exact, or a beginning and a `*`, at most 100. The one that says more about a type counts, for each means
     /// by itself.
-    #[schema(value_type = Option<Object>)]
     types: Option<BTreeMap<String, MeansShown>>,
     /// When it is quiet.
     quiet_hours: Option<QuietHoursShown>,
@@ -38,7 +37,6 @@ pub(in crate::http) struct PreferencesBody {
 pub(in crate::http) struct PreferenceDefaultsBody {
     /// By type of event: exact, or a beginning and a `*`, at most 100. The one that says more about a type counts, for each means
     /// by itself.
-    #[schema(value_type = Option<Object>)]
     types: Option<BTreeMap<String, MeansShown>>,
     /// When it is quiet.
     quiet_hours: Option<QuietHoursShown>,
@@ -78,7 +76,6 @@ pub(in crate::http) struct RangeShown {
 #[derive(ToSchema, Serialize)]
 pub(in crate::http) struct SaidShown {
     /// By type of event.
-    #[schema(value_type = Object)]
     types: BTreeMap<String, MeansShown>,
     /// When it is quiet; null: nothing is said.
     quiet_hours: Option<QuietHoursShown>,

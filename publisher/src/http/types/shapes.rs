@@ -23,7 +23,6 @@ pub(in crate::http) struct EventTypeBody {
     #[schema(max_length = 16384)]
     body: Option<String>,
     /// Title and body by language (`de`, `de-CH`), at most 32. What a language has not is as without one.
-    #[schema(value_type = Option<Object>)]
     locales: Option<BTreeMap<String, TextsShown>>,
     /// The priority of events of this type that name none: `low`, `normal`, `high`, `urgent` or `critical`.
     #[schema(value_type = Option<String>)]
@@ -86,7 +85,6 @@ pub(in crate::http) struct EventTypeShown {
     #[schema(nullable = false)]
     body: Option<String>,
     /// Title and body by language.
-    #[schema(value_type = Object)]
     locales: BTreeMap<String, TextsShown>,
     /// The priority of events that name none.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -13,6 +13,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use carillon_backplane::log::Replayed;
 use carillon_platform::outbound::SigningSecret;
+use carillon_platform::whole::whole;
 use carillon_protocol::{Seq, TenantId, WebhookId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -171,7 +172,7 @@ pub(in crate::http) async fn replay(
 fn number(value: &Value) -> Option<Seq> {
     let number = match value {
         Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
-        other => other.as_u64(),
+        other => whole(other),
     };
     number.filter(|number| (1..=i64::MAX as u64).contains(number)).map(Seq)
 }
