@@ -26,7 +26,7 @@ use wire::{PATIENCE, Shared, claims, client, token, variables};
 /// Gateways ping every four seconds. A client here answers pings while it is read.
 async fn stack() -> Arc<Stack> {
     static SHARED: Shared = Shared::new();
-    let gateway_env = variables(&[("CARILLON_HEARTBEAT_MS", "4000")]);
+    let gateway_env = variables(&[("CARILLON_HEARTBEAT_MS", "6000")]);
     SHARED
         .stack(async || Stack::start(StackConfig { gateway_env, ..StackConfig::default() }).await.unwrap())
         .await

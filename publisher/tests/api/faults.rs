@@ -164,11 +164,11 @@ async fn a_caller_that_went_away_before_its_batch_is_not_stored() {
     let api = Api::with(Database::own().await, Policy::Auto).await;
     assert_eq!(api.post(event("gone")).await.seq(), 1);
     api.database.sql(
-        "create function carillon.slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.5); return null; end $$;
+        "create function carillon.slow() returns trigger language plpgsql as $$ begin perform pg_sleep(1.2); return null; end $$;
          create trigger slow after insert on carillon.events for each statement execute function carillon.slow()",
     );
     let (first, gone) = tokio::join!(api.post(event("gone")), async {
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
         tokio::time::timeout(Duration::from_millis(50), api.post(event("gone"))).await
     });
     assert_eq!((first.seq(), gone.is_err()), (2, true));
