@@ -13,6 +13,8 @@ type Answer = Box<dyn Fn(&Message) -> Reply + Send + Sync>;
 pub(crate) enum Reply {
     /// Answers with this status, these header lines and this body.
     Status(u16, &'static str, &'static str),
+    /// Answers 200, after so long.
+    Late(Duration),
     /// Says nothing for a long time.
     Silence,
     /// Answers 200, and then sends this again and again, with this pause between.
@@ -103,6 +105,12 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
                 let length = body.len();
                 let text = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\n\r\n{body}");
                 if socket.write_all(text.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            Reply::Late(after) => {
+                tokio::time::sleep(after).await;
+                if socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.is_err() {
                     return;
                 }
             }
