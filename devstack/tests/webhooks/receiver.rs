@@ -14,6 +14,7 @@ pub(crate) enum Reply {
     /// Answers with this status, these header lines and this body.
     Status(u16, &'static str, &'static str),
     /// Answers 200, after so long.
+    #[allow(dead_code, reason = "only the tests of escalations use it")]
     Late(Duration),
     /// Says nothing for a long time.
     Silence,
