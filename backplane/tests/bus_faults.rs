@@ -91,8 +91,7 @@ async fn a_frozen_redis_is_noticed_within_three_seconds_and_heals_when_it_thaws(
     redis.freeze();
     let frozen = Instant::now();
     health(&listener, |h| !h.is_up()).await;
-    // The promise is three seconds, by the listener's clock; the machine may be busy.
-    assert!(frozen.elapsed() < Duration::from_secs(6), "noticed after {:?}", frozen.elapsed());
+    assert!(frozen.elapsed() < Duration::from_secs(3), "noticed after {:?}", frozen.elapsed());
     assert!(
         matches!(listener.health(), BusHealth::Down { cause: DownCause::Silent, .. }),
         "{:?}",
@@ -144,7 +143,7 @@ async fn a_wish_while_redis_is_down_fails_at_once_and_comes_true_later() {
     health(&listener, |h| !h.is_up()).await;
     let asked = Instant::now();
     assert!(matches!(listener.subscribe(&tenant("a")).await, Err(BusError::Down)));
-    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_millis(100), "{:?}", asked.elapsed());
     redis.restart();
     interruption(&mut events).await;
     up(&listener).await;
@@ -160,7 +159,7 @@ async fn a_wish_that_is_waiting_when_redis_freezes_fails_in_time() {
     redis.freeze();
     let asked = Instant::now();
     assert!(matches!(listener.subscribe(&tenant("a")).await, Err(BusError::Down)));
-    assert!(asked.elapsed() < Duration::from_secs(6), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     redis.thaw();
     interruption(&mut events).await;
     up(&listener).await;

@@ -20,7 +20,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 /// A frozen database is noticed within this time: two seconds to commit, one to connect, and a slow machine.
-const QUICKLY: Duration = Duration::from_secs(12);
+const QUICKLY: Duration = Duration::from_secs(6);
 
 /// Sends one request again and again until it is acknowledged.
 async fn until_acknowledged(publisher: &Publisher, posts: &[Post], key: &str) -> Vec<Ack> {

@@ -99,7 +99,7 @@ fn a_suspended_tenant_rests_on_every_node_and_goes_on_without_a_gap() {
             };
             assert_eq!(end.close_code(), Some(4403), "{end:?}");
         }
-        assert!(suspended.elapsed() < Duration::from_secs(10), "{:?}", suspended.elapsed());
+        assert!(suspended.elapsed() < Duration::from_secs(5), "{:?}", suspended.elapsed());
         let told = ana.next_of("detached", PATIENCE).await.unwrap();
         assert_eq!((told.text("tenant"), told.text("reason")), (Some(TENANT), Some("suspended")));
         assert!(ask(&mut ana, json!({"type": "ping", "id": 2})).await.is("pong"), "the other tenant goes on");
@@ -119,7 +119,10 @@ fn a_suspended_tenant_rests_on_every_node_and_goes_on_without_a_gap() {
             let began = Instant::now();
             while order(&stack, publisher, 3).await.is_ok() {
                 taken.push(3);
-                assert!(publisher == 1 && began.elapsed() < PATIENCE, "every publisher refuses");
+                assert!(
+                    publisher == 1 && began.elapsed() < Duration::from_secs(5),
+                    "every publisher refuses"
+                );
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             assert_eq!(order(&stack, publisher, 3).await, Err("tenant_suspended".into()));
@@ -138,7 +141,7 @@ fn a_suspended_tenant_rests_on_every_node_and_goes_on_without_a_gap() {
             match order(&stack, 1, 4).await {
                 Ok(seq) => break seq,
                 Err(code) => {
-                    assert!(code == "tenant_suspended" && began.elapsed() < PATIENCE, "{code}")
+                    assert!(code == "tenant_suspended" && began.elapsed() < Duration::from_secs(5), "{code}")
                 }
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -62,7 +62,7 @@ fn after_a_crowd_has_come_and_gone_everybody_sees_who_is_left() {
         truth.extend(watchers.iter().map(|watcher| watcher.name.clone()));
         truth_is_seen(&watchers, &truth).await;
         let frames = watchers[0].known().frames;
-        assert!(frames < 400, "changes are told together: {frames} frames");
+        assert!(frames < 200, "changes are told together: {frames} frames");
         drop(left);
         let truth: BTreeSet<String> = watchers.iter().map(|watcher| watcher.name.clone()).collect();
         truth_is_seen(&watchers, &truth).await;

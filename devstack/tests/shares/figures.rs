@@ -16,7 +16,7 @@ const TURNS: usize = 3;
 /// Comparisons of which one must show that nobody is hurt.
 pub(crate) const TRIES: usize = 3;
 /// The middle one of an innocent's times may be twice what it is alone, and below this it is felt by nobody.
-const UNFELT: Duration = Duration::from_millis(50);
+const UNFELT: Duration = Duration::from_millis(20);
 /// The slowest of a hundred may be ten times that, and below this a busy machine may have been it.
 const NOISE: Duration = Duration::from_secs(1);
 

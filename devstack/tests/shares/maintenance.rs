@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Tries to drop the partition that are looked at.
 const TRIES: usize = 3;
 /// What a publish beside such a try may take longer than others. The try asks for the log 50 ms at most.
-const UNFELT: Duration = Duration::from_millis(300);
+const UNFELT: Duration = Duration::from_millis(100);
 
 /// A partition of a day long past.
 const DUE: &str = "SET timezone = 'UTC'; SET ROLE carillon_owner;

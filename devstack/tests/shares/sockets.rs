@@ -28,7 +28,7 @@ const SILENT: usize = 3_000;
 const AT_ONCE: usize = 100;
 const PACE: Duration = Duration::from_millis(25);
 /// How long an address waits at the most that holds all sockets without authentication itself, and what a busy machine adds.
-const OWN_ADDRESS: Duration = Duration::from_secs(1 + 4);
+const OWN_ADDRESS: Duration = Duration::from_secs(1 + 1);
 
 async fn stack() -> Arc<Stack> {
     static SHARED: Shared = Shared::new();

@@ -52,7 +52,7 @@ fn without_redis_signals_stay_on_their_node_and_a_dead_node_types_no_more() {
         stack.gateway(0).kill().unwrap();
         let (state, took) = next_typing(&mut other, "mila", PATIENCE).await;
         assert_eq!(state, "stop");
-        assert!(took < Duration::from_secs(15), "{took:?}");
+        assert!(took < Duration::from_secs(8), "{took:?}");
         other.close().await;
         stack.stop().await.unwrap();
     });

@@ -41,7 +41,7 @@ fn typing_is_told_once_and_ends_by_itself_six_seconds_after_the_last() {
         }
         let (took, since_the_last) = (began.elapsed(), last.elapsed());
         assert!(took >= Duration::from_secs(6), "{took:?}");
-        assert!(since_the_last < Duration::from_secs(12), "{since_the_last:?}");
+        assert!(since_the_last < Duration::from_secs(8), "{since_the_last:?}");
         for socket in readers.into_iter().chain([mila]) {
             socket.close().await;
         }
@@ -54,7 +54,7 @@ fn typing_ends_at_once_with_stop_unsubscribe_and_the_connection() {
         let stack = stack().await;
         open_pages(&stack, "ends").await;
         let mut reader = join(&stack, 1, "ends", "jan", "page:1").await;
-        let soon = Duration::from_secs(5);
+        let soon = Duration::from_secs(3);
         for (user, how) in [("a", "stop"), ("b", "unsubscribe"), ("c", "close"), ("d", "sever")] {
             let mut mila = join(&stack, 0, "ends", user, "page:1").await;
             assert!(ask(&mut mila, typing("page:1", "start")).await.is("ok"));

@@ -137,7 +137,11 @@ async fn what_is_no_clear_answer_in_time_is_never_a_yes() {
         let began = Instant::now();
         assert_eq!(asker.ask(&endpoint, question("acme", "mila")).await, Verdict::Unavailable, "{reason}");
         // And what a busy machine adds.
-        assert!(began.elapsed() < BOUNDS.within + Duration::from_secs(8), "{reason}: {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < BOUNDS.within + Duration::from_millis(400),
+            "{reason}: {:?}",
+            began.elapsed()
+        );
         assert!(application.asked() >= 1, "{reason}: it was asked");
     }
     assert_eq!(elsewhere.asked(), 0, "nobody follows a redirect");

@@ -264,7 +264,7 @@ mod tests {
         ] {
             let begun = Instant::now();
             let result = render(source, &json!({}), 1_000);
-            assert!(begun.elapsed() < Duration::from_secs(2), "{source}: {:?}", begun.elapsed());
+            assert!(begun.elapsed() < Duration::from_millis(100), "{source}: {:?}", begun.elapsed());
             assert!(result.is_err(), "{source}: {result:?}");
         }
         assert!(made(&"{{ name }}".repeat(2_000)).is_err());

@@ -29,11 +29,11 @@ async fn a_dead_database_is_told_quickly_and_its_return_is_noticed() {
         let reply = api.post(event("dead")).await;
         reply.problem(503, "unavailable");
         assert_eq!(reply.header("retry-after"), Some("1"));
-        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
     let began = Instant::now();
     api.get("/v1/events?tenant=dead").await.problem(503, "unavailable");
-    assert!(began.elapsed() < Duration::from_secs(8));
+    assert!(began.elapsed() < Duration::from_secs(3));
     api.database.restart().await;
     until_published(&api, "dead").await;
     let rows = api.database.sql("select count(*) = max(seq) from carillon.events where tenant_id = 'dead'");
@@ -47,8 +47,7 @@ async fn a_frozen_database_is_told_within_about_two_seconds() {
     api.database.postgres.process().freeze().unwrap();
     let began = Instant::now();
     let replies = join_all((0..20).map(|_| api.post(event("frozen")))).await;
-    // And what a busy machine adds.
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(3_500), "{:?}", began.elapsed());
     for reply in replies {
         assert_eq!(reply.status, 503, "{:?}", reply.json);
     }

@@ -199,7 +199,7 @@ test("the leading tab's process is killed", async () => {
 
 test('a tab that dies hands over within 300 ms', async () => {
   const took: number[] = []
-  // The second of five: this machine may be doing something else, and a wait for a deadline would make all of them longer.
+  // The middle of five: this machine may be doing something else for a moment.
   for (let i = 0; i < 5; i++) {
     const tabs = [await tab(), await tab()]
     const led = await leader(tabs)
@@ -215,7 +215,7 @@ test('a tab that dies hands over within 300 ms', async () => {
     await other!.close()
   }
   console.log(`tabs: live ${took.join(', ')} ms after the leader was closed`)
-  expect(took.sort((a, b) => a - b)[1]).toBeLessThan(300)
+  expect(took.sort((a, b) => a - b)[2]).toBeLessThan(300)
 }, 60_000)
 
 test('twenty tabs that are opened and closed at random: one socket, every event once in each that lives', async () => {
