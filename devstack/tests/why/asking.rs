@@ -84,6 +84,18 @@ fn people_are_not_told_of_webhooks_nodes_and_other_peoples_connections() {
             .send();
         let event: Value = event.await.unwrap().json().await.unwrap();
         let event = event["id"].as_str().unwrap();
+        // Neither how far the log reaches back: this id was made in 2001.
+        let old = uuid::Uuid::from_u128(978_307_200_000 << 80 | 7 << 76 | 2 << 62).to_string();
+        let (_, own) = send(
+            &stack,
+            &token(&stack, &claims(tenant, "mila")),
+            Method::GET,
+            &format!("/v1/why?event={old}"),
+            Value::Null,
+        )
+        .await;
+        assert_eq!(own["verdict"], "never_published", "{own}");
+        assert_eq!(why(&stack, tenant, &old, "mila", "").await["verdict"], "past_retention");
         let mila = token(&stack, &claims(tenant, "mila"));
         for (id, code) in [(id.as_str(), "escalation"), (event, "except")] {
             let (status, own) =

@@ -49,7 +49,8 @@ impl ArchiveUrl {
         }
         if let Some(path) = text.strip_prefix("file://") {
             let path = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
-            return (path.starts_with('/') && path.len() > 1).then(|| Self::Directory(path.as_ref().into()));
+            let directory = path.trim_end_matches('/');
+            return directory.starts_with('/').then(|| Self::Directory(directory.into()));
         }
         let (bucket, prefix) = match text.strip_prefix("s3://")?.split_once('/') {
             Some((bucket, prefix)) => (bucket, prefix.trim_matches('/')),
@@ -295,6 +296,7 @@ mod tests {
             "",
             "file://",
             "file:///",
+            "file:////",
             "file://srv",
             "/srv",
             "s3://",
@@ -311,5 +313,10 @@ mod tests {
         for right in ["file:///srv", "s3://my-bucket", "s3://my-bucket/a/b"] {
             assert_eq!(ArchiveUrl::read(right).unwrap().to_string(), right);
         }
+        assert_eq!(
+            ArchiveUrl::read("file:///srv/a//").unwrap().to_string(),
+            "file:///srv/a",
+            "one place, one name"
+        );
     }
 }

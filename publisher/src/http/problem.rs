@@ -68,7 +68,7 @@ problem_codes! {
     TokenRevoked = 401 "token_revoked" "The user token was revoked",
     /// The API key lacks the scope, or the user token the capability.
     MissingScope = 403 "missing_scope" "The credentials do not allow this",
-    /// A session of the console begins no other and makes no link: send the API key itself.
+    /// A session of the console begins no other, makes no link, and neither makes nor changes an API key: send the API key itself.
     SessionForbidden = 403 "session_forbidden" "A session does not allow this",
     /// The credentials are not for this tenant.
     TenantForbidden = 403 "tenant_forbidden" "The credentials are not for this tenant",

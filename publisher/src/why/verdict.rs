@@ -89,6 +89,8 @@ pub struct Asked<'a> {
     pub device: Option<&'a str>,
     /// The time.
     pub now: Timestamp,
+    /// Whether whoever asks may see more than what is theirs.
+    pub sees_all: bool,
 }
 
 /// All that is known of an event that the log has, and a person.
@@ -166,7 +168,8 @@ impl Case<'_> {
     pub fn excepted(&self) -> Option<&str> {
         let except = self.event.except.as_deref()?;
         let known = self.person.connections.iter().any(|own| own.connection == except);
-        (known || self.event.actor.as_deref() == Some(self.asked.user.as_str())).then_some(except)
+        let published = self.asked.sees_all && self.event.actor.as_deref() == Some(self.asked.user.as_str());
+        (known || published).then_some(except)
     }
 
     fn is_excepted(&self, reach: &Reach) -> bool {

@@ -23,7 +23,6 @@ pub fn of_missing(
     sees_all: bool,
 ) -> String {
     let reaches = match untraced.oldest {
-        _ if !sees_all && verdict == Verdict::PastRetention => "it is older than what is kept".to_owned(),
         _ if !sees_all => return format!("No event {id} was published in {tenant}, or under another id."),
         Some(oldest) => format!("the log reaches back to {}", time(oldest)),
         None => "the log is empty".to_owned(),

@@ -54,12 +54,40 @@ async fn a_session_stands_for_its_key_and_makes_no_other_session() {
     ));
     let ends: i64 = ends.parse().unwrap();
     assert!((43_100..=43_201).contains(&ends), "{ends} s");
+    let count = format!("SELECT count(*) FROM carillon.console_sessions WHERE key_id = '{id}'");
+    // Beside other credentials nobody has proved the cookie.
+    let named = format!("{}_guessed", cookie.rsplit_once('_').unwrap().0);
+    let other = call(&api, Method::DELETE, SESSION, &[PAGE, ("cookie", &named)]).await;
+    assert_eq!((other.status.as_u16(), api.database.sql(&count).as_str()), (204, "2"));
     let ended = call(&api, Method::DELETE, SESSION, &kept).await;
     assert_eq!(ended.status, 204);
-    assert_eq!(
-        api.database.sql(&format!("SELECT count(*) FROM carillon.console_sessions WHERE key_id = '{id}'")),
-        "1"
-    );
+    assert_eq!(api.database.sql(&count), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_makes_changes_and_rotates_no_key_for_those_would_outlive_it() {
+    let api = Api::new().await;
+    let key = make_key(&api.database, Some("console-keys"), "read,admin", None).await;
+    let bearer = format!("Bearer {key}");
+    let begun = call(&api, Method::POST, SESSION, &[("authorization", &bearer)]).await;
+    let (cookie, _) = set(&begun);
+    let id = key.split('_').nth(1).unwrap();
+    let own = format!("/v1/api-keys/{id}");
+    let json = ("content-type", "application/json");
+    let kept = [NOBODY, PAGE, json, ("cookie", &cookie)];
+    let with_key = [PAGE, json, ("cookie", &cookie), ("authorization", &bearer)];
+    for (method, path, body, status) in [
+        (Method::POST, "/v1/api-keys", r#"{"scopes": ["read"]}"#, 201),
+        (Method::PUT, &own, r#"{"name": "mine"}"#, 200),
+        (Method::POST, &format!("{own}/rotate"), "{}", 201),
+    ] {
+        let refused = api.call(method.clone(), path, &kept, body).await;
+        refused.problem(403, "session_forbidden");
+        let made = api.call(method, path, &with_key, body).await;
+        assert_eq!(made.status, status, "{path}: {:?}", made.json);
+    }
+    // It sees keys, and ends them.
+    assert_eq!(call(&api, Method::GET, "/v1/api-keys", &kept).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,8 @@ export interface CallOptions {
   /** These statuses are answers and no problems: 503 of `/v1/health`, say. */
   readonly also?: readonly number[]
   readonly timeout?: number
+  /** An API key for this request alone: what a session may not do. */
+  readonly key?: string
 }
 
 export interface Answered<Body> {
@@ -34,7 +36,7 @@ export async function call<Body>(method: string, path: string, options: CallOpti
     if (value !== null && value !== undefined && value !== '') url.searchParams.set(name, `${value}`)
   // The header is what makes the publisher look at the session's cookie: a form or a page of somebody else cannot send it.
   const headers: Record<string, string> = { 'carillon-console': '1', ...options.headers }
-  const own = credential()
+  const own = options.key ?? credential()
   if (own) headers.authorization = `Bearer ${own}`
   if (options.body !== undefined) headers['content-type'] ??= 'application/json'
   const late = AbortSignal.timeout(options.timeout ?? TIMEOUT_MS)
@@ -68,7 +70,8 @@ export async function call<Body>(method: string, path: string, options: CallOpti
     request_id ?? answer.headers.get('x-request-id'),
     after ? after * 1000 : null,
   )
-  if (answer.status === 401 && !path.startsWith('/v1/console/')) expire(problem)
+  // A key that is asked for once and was mistyped ends nothing.
+  if (answer.status === 401 && options.key === undefined && !path.startsWith('/v1/console/')) expire(problem)
   throw problem
 }
 

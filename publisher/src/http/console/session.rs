@@ -5,6 +5,7 @@ use crate::access::{Caller, TenantFault, session};
 use crate::http::openapi::shapes::ProblemDocument;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::Query;
+use crate::http::reads::Reader;
 use crate::http::{App, address, no_entry};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -121,7 +122,7 @@ pub(in crate::http) async fn begin(
         (_, Some(code)) => SessionFor::Code(code),
         (Some(caller @ Caller::Key(key)), _) => {
             shown(caller)?;
-            no_session(&parts.headers)?;
+            refuse_session(&parts.headers)?;
             SessionFor::Key(&key.id)
         }
         _ => {
@@ -136,6 +137,10 @@ pub(in crate::http) async fn begin(
         Some(_) => Some(app.gate.turn(address(&parts)).await?),
         None => None,
     };
+    let turn_of_key = match &caller {
+        Some(caller) => Some(reader(&app, caller).turn().await?),
+        None => None,
+    };
     let begun = app.log.begin_console_session((&fresh.id, &fresh.hash), whose, LASTS);
     if !app.health.ask(begun).await? {
         return Err(match code {
@@ -145,7 +150,7 @@ pub(in crate::http) async fn begin(
     }
     let key = app.health.ask(app.log.console_session(&fresh.id)).await?;
     let key = key.ok_or_else(|| Problem::new(Code::CredentialsInvalid, "the API key has ended"))?;
-    drop(turn);
+    drop((turn, turn_of_key));
     tracing::info!(key = key.id, by_link = code.is_some(), "a session of the console begins");
     let session = ConsoleSession { kept: true, ..shown(&Caller::Key(key))? };
     let cookie = session::cookie(&parts.headers, &fresh.text, LASTS.as_secs());
@@ -180,8 +185,10 @@ pub(in crate::http) async fn end(
     match caller {
         Ok(caller) => {
             shown(&caller)?;
-            let text = session::of(&headers).ok().flatten();
+            // Beside other credentials nobody has proved the cookie.
+            let text = session::of(&headers).ok().flatten().filter(|_| session::is_meant(&headers));
             if let Some(id) = text.and_then(|text| text.split('_').nth(1)) {
+                let _turn = reader(&app, &caller).turn().await?;
                 app.health.check_writing()?;
                 app.health.ask(app.log.end_console_session(id)).await?;
             }
@@ -220,12 +227,13 @@ pub(in crate::http) async fn link(
 ) -> Result<(StatusCode, Json<ConsoleLink>), Problem> {
     Query::read(&uri, &[])?;
     shown(&caller)?;
-    no_session(&headers)?;
+    refuse_session(&headers)?;
     let Caller::Key(key) = &caller else {
         return Err(Problem::new(Code::MissingScope, "a link signs in with an API key"));
     };
     let (code, hash) =
         code::fresh().ok_or_else(|| Problem::new(Code::Internal, "a code could not be made"))?;
+    let _turn = reader(&app, &caller).turn().await?;
     app.health.check_writing()?;
     if !app.health.ask(app.log.issue_console_code(&hash, &key.id, LINK)).await? {
         return Err(Problem::new(Code::CredentialsInvalid, "the API key of this request has ended"));
@@ -239,8 +247,8 @@ fn code_of(headers: &HeaderMap) -> Option<[u8; 32]> {
     code::read(headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?.1.trim())
 }
 
-/// Refuses a session of the console: it would outlive itself.
-fn no_session(headers: &HeaderMap) -> Result<(), Problem> {
+/// Refuses a session of the console: what the request makes would outlive it.
+pub(in crate::http) fn refuse_session(headers: &HeaderMap) -> Result<(), Problem> {
     match session::is_meant(headers) {
         true => Err(Problem::new(
             Code::SessionForbidden,
@@ -248,6 +256,15 @@ fn no_session(headers: &HeaderMap) -> Result<(), Problem> {
         )),
         false => Ok(()),
     }
+}
+
+/// The turn among those who ask the database, as everywhere: by tenant and key.
+fn reader(app: &App, caller: &Caller) -> Reader {
+    let tenant = match caller {
+        Caller::Key(key) => key.tenant.as_ref().map(|tenant| tenant.as_str()),
+        Caller::User(_) | Caller::Relayed(_) => None,
+    };
+    app.reads.reader(tenant.unwrap_or("*"), &caller.name())
 }
 
 /// Who it is; refused is whoever could look at nothing.

@@ -7,7 +7,7 @@ pub(crate) mod shapes;
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::Query;
-use super::{App, document, list, owner, prepare};
+use super::{App, console, document, list, owner, prepare};
 use crate::access::Caller;
 use crate::event::{Fault, FaultCode, Faults, rfc3339};
 use crate::members::Members;
@@ -140,7 +140,7 @@ pub(super) async fn one(
         (status = 201, description = "It works from now on.", body = ApiKeyMade),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `session_forbidden` (a session of the console), `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -156,6 +156,9 @@ pub(super) async fn create(
     request: Request,
 ) -> Result<(StatusCode, Json<ApiKeyMade>), Problem> {
     let (parts, sent) = request.into_parts();
+    if matches!(caller, Caller::Key(_)) {
+        console::session::refuse_session(&parts.headers)?;
+    }
     let judged = || owner_of(&app, &caller, &mut Query::read(&parts.uri, &["tenant"])?);
     let (owner, said) =
         document::read(&app, &caller, (&parts, sent), judged, tenant_of, prepare::invalid).await?;
@@ -195,7 +198,7 @@ pub(super) async fn create(
         (status = 200, description = "It is so.", body = ApiKeyShown),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `session_forbidden` (a session of the console), `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is none of this id, or it has ended", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -213,6 +216,9 @@ pub(super) async fn change(
     request: Request,
 ) -> Result<Json<ApiKeyShown>, Problem> {
     let (parts, sent) = request.into_parts();
+    if matches!(caller, Caller::Key(_)) {
+        console::session::refuse_session(&parts.headers)?;
+    }
     let judged = || Ok((owner_of(&app, &caller, &mut Query::read(&parts.uri, &["tenant"])?)?, id(path)?));
     let whose = |(owner, _): &(Owner, String)| tenant_of(owner);
     let ((owner, id), said) =
@@ -251,7 +257,7 @@ pub(super) async fn change(
         (status = 201, description = "The new key works from now on.", body = ApiKeyMade),
         (status = 400, description = "`invalid_json`, `invalid_body`, `invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `session_forbidden` (a session of the console), `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is none of this id, or it has ended", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request_timeout`: the body took longer than 10 s", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body_too_large`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -269,6 +275,9 @@ pub(super) async fn rotate(
     request: Request,
 ) -> Result<(StatusCode, Json<ApiKeyMade>), Problem> {
     let (parts, sent) = request.into_parts();
+    if matches!(caller, Caller::Key(_)) {
+        console::session::refuse_session(&parts.headers)?;
+    }
     let judged = || Ok((owner_of(&app, &caller, &mut Query::read(&parts.uri, &["tenant"])?)?, id(path)?));
     let whose = |(owner, _): &(Owner, String)| tenant_of(owner);
     let ((owner, id), said) =

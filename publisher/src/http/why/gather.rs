@@ -9,7 +9,7 @@ use crate::http::preferences;
 use crate::http::problem::Problem;
 use crate::why::met::{self, Met};
 use crate::why::shown::Shown;
-use crate::why::verdict::{self, Asked, Case, Verdict};
+use crate::why::verdict::{self, Asked, Case};
 use crate::why::{reach, sent, words};
 use carillon_backplane::log::{Opened, PersonTrace, TracedEvent, TracedNotice, Untraced};
 use carillon_platform::auth::{Caps, Credentials, Identity, IssuedAt};
@@ -49,6 +49,8 @@ pub(super) async fn answer(app: &App, entry: &Entry, question: Question) -> Resu
         let mut untraced = app.log.trace_missing(tenant, &question.event).await?;
         // Whether there is, or was, an event for others is not said.
         untraced.was = untraced.was.filter(|_| question.sees_all);
+        // And by the time in an id one would find out how far the log reaches back.
+        untraced.oldest = untraced.oldest.filter(|_| question.sees_all);
         return Ok(not_there(entry, question, Some(&opened), untraced));
     };
     about(app, entry, question, &opened, &event).await
@@ -76,7 +78,7 @@ async fn about(
     );
     let reach = reach::reach((event.seq, event.at, &event.channels), &opened.epochs, &person);
     let case = Case {
-        asked: Asked { user, device, now: Timestamp::now() },
+        asked: Asked { user, device, now: Timestamp::now(), sees_all: question.sees_all },
         id: &question.event,
         event,
         notice: notice.as_ref(),
@@ -163,7 +165,7 @@ async fn shown(
 fn not_there(entry: &Entry, question: Question, opened: Option<&Opened>, untraced: Untraced) -> Why {
     let verdict = verdict::of_missing(&question.event, &untraced);
     let answer = words::of_missing((&entry.tenant, &question.event), verdict, &untraced, question.sees_all);
-    let answer = match question.sees_all || verdict == Verdict::PastRetention {
+    let answer = match question.sees_all {
         true => answer,
         false => format!("{answer} Or it is not for you."),
     };

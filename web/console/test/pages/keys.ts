@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { until } from '../../../testing/stack.js'
 import type { Given } from '../console.test.js'
 import { rest } from '../rest.js'
-import { lookAt, visit } from '../visit.js'
+import { lookAt, signIn, visit } from '../visit.js'
 
 export function keys(given: Given) {
   const status = async (key: string) => (await rest(given.stack, 'GET', '/v1/events?tenant=keys', undefined, key)).status
@@ -52,6 +52,25 @@ export function keys(given: Given) {
     await page.getByLabel('Show').selectOption('all')
     await row.getByText('Ended').waitFor()
     expect(page.url()).toContain('show=all')
+    expect(there.faults).toEqual([])
+    await there.close()
+  })
+
+  test('asks a session for its key again, and a mistyped one ends nothing', async () => {
+    const { browser, stack } = given
+    const there = await visit(browser, stack, '/keys?tenant=keys-kept', null)
+    const { page } = there
+    await signIn(page, stack.api_key, { keep: true })
+    await page.getByRole('button', { name: 'New key' }).click()
+    await page.getByLabel('Name').fill('kept')
+    await page.getByLabel('Your API key').fill('crln_wrong_key')
+    await page.getByRole('button', { name: 'Make the key' }).click()
+    await page.getByRole('dialog').locator('[data-code=credentials_invalid]').waitFor()
+    await page.getByLabel('Your API key').fill(stack.api_key)
+    await lookAt(there, 'keys-kept')
+    await page.getByRole('button', { name: 'Make the key' }).click()
+    await page.getByRole('region', { name: 'The new key' }).waitFor()
+    expect((await rest(stack, 'GET', '/v1/api-keys?tenant=keys-kept')).body.keys).toHaveLength(1)
     expect(there.faults).toEqual([])
     await there.close()
   })

@@ -6,7 +6,8 @@ import { Dialog } from '../../parts/dialog.js'
 import { faultOf } from '../../parts/faults.js'
 import { Field, Select } from '../../parts/fields.js'
 import { Outcome } from '../../parts/outcome.js'
-import { changeKey, type Key, type MadeKey, makeKey, rotateKey, type Scope, scopes } from './shapes.js'
+import { useSession } from '../../session.js'
+import { type Asks, changeKey, type Key, type MadeKey, makeKey, rotateKey, type Scope, scopes } from './shapes.js'
 
 const DAY = 86_400
 
@@ -26,18 +27,32 @@ function Form({
   act: Act
   at: readonly string[]
   close: () => void
-  send: () => void
+  send: (asks: Asks) => void
   isReady?: boolean
   children: ReactNode
 }) {
+  const now = useSession()
+  const isKept = now.status === 'in' && now.who.kept
+  const [key, setKey] = useState('')
   const submit = (event: FormEvent) => {
     event.preventDefault()
-    send()
+    send(isKept ? { key: key.trim() } : {})
   }
   return (
     <Dialog title={title} close={close}>
       <form className="form" onSubmit={submit}>
         {children}
+        {isKept && (
+          <Field
+            label="Your API key"
+            type="password"
+            value={key}
+            onChange={setKey}
+            required
+            autoComplete="off"
+            help="A session makes and changes no keys, for those would outlive it. It is sent with this request alone."
+          />
+        )}
         <Outcome of={act} placed={at} />
         <div className="row end">
           <button type="button" onClick={close}>
@@ -100,9 +115,11 @@ export function NewKey({ owner, close, done }: { owner: string; close: () => voi
   const id = useId()
   const toggle = (scope: Scope, is: boolean) =>
     setChosen((before) => scopes.map(([name]) => name).filter((name) => (name === scope ? is : before.includes(name))))
-  const send = () =>
+  const send = (asks: Asks) =>
     void act.run(async () => {
-      done(await makeKey(owner, { scopes: chosen, ...(name.trim() && { name: name.trim() }), expires_at: endOf(term, date) }))
+      done(
+        await makeKey(owner, { scopes: chosen, ...(name.trim() && { name: name.trim() }), expires_at: endOf(term, date) }, asks),
+      )
       return undefined
     })
   return (
@@ -159,9 +176,9 @@ export function EditKey({ owner, of: key, close, done }: { owner: string; of: Ke
   const act = useAct()
   // The field has whole minutes: what was not touched stays to the millisecond.
   const end = term === 'date' && date === before ? key.expires_at : endOf(term, date)
-  const send = () =>
+  const send = (asks: Asks) =>
     void act.run(async () => {
-      await changeKey(owner, key.id, { ...(name.trim() && { name: name.trim() }), ...(end && { expires_at: end }) })
+      await changeKey(owner, key.id, { ...(name.trim() && { name: name.trim() }), ...(end && { expires_at: end }) }, asks)
       done()
       return undefined
     })
@@ -197,9 +214,9 @@ export function RotateKey({
 }) {
   const [overlap, setOverlap] = useState(`${DAY}`)
   const act = useAct()
-  const send = () =>
+  const send = (asks: Asks) =>
     void act.run(async () => {
-      done(await rotateKey(owner, key.id, Number(overlap)))
+      done(await rotateKey(owner, key.id, Number(overlap), asks))
       return undefined
     })
   return (

@@ -46,12 +46,16 @@ export async function keys(owner: string, after: string | null, signal: AbortSig
 
 const path = (id: string, rest = '') => `/v1/api-keys/${encodeURIComponent(id)}${rest}`
 
-export const makeKey = async (owner: string, body: object) =>
-  (await call<MadeKey>('POST', '/v1/api-keys', { query: { tenant: owner }, body })).body
+/** `key`: the API key that asks, where a session is signed in: the API takes these requests from no session. */
+export type Asks = { readonly key?: string }
 
-export const changeKey = (owner: string, id: string, body: object) => call('PUT', path(id), { query: { tenant: owner }, body })
+export const makeKey = async (owner: string, body: object, asks: Asks) =>
+  (await call<MadeKey>('POST', '/v1/api-keys', { query: { tenant: owner }, body, ...asks })).body
 
-export const rotateKey = async (owner: string, id: string, overlap_seconds: number) =>
-  (await call<MadeKey>('POST', path(id, '/rotate'), { query: { tenant: owner }, body: { overlap_seconds } })).body
+export const changeKey = (owner: string, id: string, body: object, asks: Asks) =>
+  call('PUT', path(id), { query: { tenant: owner }, body, ...asks })
+
+export const rotateKey = async (owner: string, id: string, overlap_seconds: number, asks: Asks) =>
+  (await call<MadeKey>('POST', path(id, '/rotate'), { query: { tenant: owner }, body: { overlap_seconds }, ...asks })).body
 
 export const endKey = (owner: string, id: string) => call('DELETE', path(id), { query: { tenant: owner } })
