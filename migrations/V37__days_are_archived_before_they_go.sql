@@ -172,7 +172,7 @@ BEGIN
         WHERE a.fault IS DISTINCT FROM left(why, 1000);
 END $$;
 
--- As in V7; while there is an archive, the oldest due partition whose copy was read back within the last hour. `busy` is `archive` when
+-- As in V7; while there is an archive, the oldest due partition of a day that was said to be archived within the last hour. `busy` is `archive` when
 -- there is none.
 CREATE OR REPLACE FUNCTION carillon.drop_due_partition(keep integer, OUT dropped text, OUT busy text, OUT due integer)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = carillon, pg_temp SET lock_timeout = '50ms' AS $$

@@ -81,7 +81,10 @@ impl Archiver {
         let manifest = place.manifest(day).await?;
         let mut kept = self.kept(day).await?;
         let work = Work { archiver: self, place: &place, day, manifest: manifest.as_ref() };
-        if !work.every_tenant(&mut kept, ends).await? || !work.read_back_again(&kept, ends).await? {
+        let is_whole = work.every_tenant(&mut kept, ends).await?
+            && work.read_back_again(&kept, ends).await?
+            && work.is_there_still(&kept).await?;
+        if !is_whole {
             return Ok(Step::More(day));
         }
         let entries = kept.into_values().collect::<Vec<_>>();
@@ -232,6 +235,19 @@ impl Work<'_> {
             .buffer_unordered(READ_AT_A_TIME);
         while reading.try_next().await?.is_some() {}
         Ok(kept.keys().all(|tenant| self.archiver.was_seen(self.day, tenant)))
+    }
+
+    /// Whether all objects are there, whole by their size: the first of a large day were read back hours ago. What is not is copied anew
+    /// the next time.
+    async fn is_there_still(&self, kept: &BTreeMap<TenantId, Entry>) -> Result<bool, Fault> {
+        let sizes = self.place.sizes(self.day).await?;
+        let mut is_whole = true;
+        for entry in kept.values().filter(|entry| !read_back::is_there(&sizes, entry)) {
+            patiently(|| self.archiver.log.keep_archived(self.day, &entry.tenant, None)).await?;
+            self.archiver.seen(self.day).tenants.remove(&entry.tenant);
+            is_whole = false;
+        }
+        Ok(is_whole)
     }
 
     /// Reads back what was read back long ago, or by another process. What is broken since is copied anew the next time.

@@ -6,8 +6,8 @@
 use super::{Fault, Manifest};
 use bytes::Bytes;
 use carillon_protocol::TenantId;
-use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 use jiff::civil::Date;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
@@ -15,6 +15,7 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -137,6 +138,13 @@ impl Place {
         let mut days: Vec<Date> = listed.common_prefixes.into_iter().filter_map(day).collect();
         days.sort_unstable();
         Ok(days)
+    }
+
+    /// What there is of a day, and its size in bytes.
+    pub(super) async fn sizes(&self, day: Date) -> Result<HashMap<Path, u64>, Fault> {
+        let folder = Path::from(format!("{DAY}{day}"));
+        let listed = self.store.list(Some(&folder)).map_ok(|object| (object.location, object.size));
+        Ok(listed.try_collect().await?)
     }
 
     /// A day's manifest, if it is finished.

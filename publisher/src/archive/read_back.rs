@@ -6,6 +6,8 @@ use super::pack::{Packed, Unpacked, Unpacker};
 use super::place::Place;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use object_store::path::Path;
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 /// Pieces are taken apart together until they are so many bytes: a thread is not woken for each.
@@ -16,6 +18,11 @@ const TOGETHER: usize = 1024 * 1024;
 pub(super) async fn read_back(place: &Place, entry: &Entry) -> Result<(), Fault> {
     let (unpacked, _) = unpack(place, entry, io::sink()).await?;
     compare(entry, &unpacked)
+}
+
+/// Whether an object is there and as long as its entry says. What was read back a while ago need not be read again for it.
+pub(super) fn is_there(sizes: &HashMap<Path, u64>, entry: &Entry) -> bool {
+    sizes.get(&Path::from(entry.object.as_str())) == Some(&entry.stored_bytes)
 }
 
 /// Reads an object and hands on its lines; what came is to be [`compare`]d.
@@ -119,6 +126,18 @@ mod tests {
     fn why(result: Result<(), Fault>) -> String {
         let Err(Fault::Broken { why, .. }) = result else { panic!("{result:?}") };
         why
+    }
+
+    #[tokio::test]
+    async fn an_object_that_went_or_is_another_since_it_was_read_back_is_not_there() {
+        let place = Place::of(InMemory::new());
+        let entry = stored(&place, 100).await;
+        let day = "2026-10-30".parse().unwrap();
+        assert!(is_there(&place.sizes(day).await.unwrap(), &entry));
+        assert!(!is_there(&place.sizes("2026-10-31".parse().unwrap()).await.unwrap(), &entry));
+        let shorter = stored(&place, 90).await;
+        let sizes = place.sizes(day).await.unwrap();
+        assert!(is_there(&sizes, &shorter) && !is_there(&sizes, &entry));
     }
 
     #[tokio::test]
