@@ -18,26 +18,26 @@ async fn a_partition_goes_only_when_its_copy_was_read_back_within_the_hour() {
     let log = &database.publisher;
     database.old_partitions(31, 2).await;
     let days = [2, 1].map(|n| database::days_ago(30 + n));
-    let next = log.next_to_archive(KEEP_DAYS, HERE).await.unwrap();
+    let next = log.announce_archive(KEEP_DAYS, HERE).await.unwrap();
     assert_eq!((next.day, next.marked), (Some(days[0]), None));
     assert_eq!(log.drop_due_partition(KEEP_DAYS).await.unwrap(), Dropped::NotArchived { due: 2 });
     assert_eq!(log.archive_state(KEEP_DAYS).await.unwrap().waiting, 2);
     // What publishers of other versions call does not drop it either.
     database.sql("DO $$ BEGIN ASSERT carillon.drop_partitions(30) = 0; END $$").await;
 
-    log.archive_is_marked(HERE).await.unwrap();
+    log.store_archive_mark(HERE).await.unwrap();
     // The newer one was read back: it may go, the older one stays.
-    log.day_is_archived(days[1], HERE).await.unwrap();
-    assert_eq!(log.next_to_archive(KEEP_DAYS, HERE).await.unwrap().day, Some(days[0]));
+    log.store_day_verified(days[1], HERE).await.unwrap();
+    assert_eq!(log.announce_archive(KEEP_DAYS, HERE).await.unwrap().day, Some(days[0]));
     let dropped = log.drop_due_partition(KEEP_DAYS).await.unwrap();
     assert!(matches!(dropped, Dropped::One { left: 1, .. }), "{dropped:?}");
     assert_eq!(log.drop_due_partition(KEEP_DAYS).await.unwrap(), Dropped::NotArchived { due: 1 });
 
     // Read back too long ago.
-    log.day_is_archived(days[0], HERE).await.unwrap();
-    assert_eq!(log.next_to_archive(KEEP_DAYS, HERE).await.unwrap().day, None);
+    log.store_day_verified(days[0], HERE).await.unwrap();
+    assert_eq!(log.announce_archive(KEEP_DAYS, HERE).await.unwrap().day, None);
     database.sql("UPDATE carillon.archive_days SET verified_at = now() - interval '61 minutes'").await;
-    assert_eq!(log.next_to_archive(KEEP_DAYS, HERE).await.unwrap().day, Some(days[0]));
+    assert_eq!(log.announce_archive(KEEP_DAYS, HERE).await.unwrap().day, Some(days[0]));
     assert_eq!(log.drop_due_partition(KEEP_DAYS).await.unwrap(), Dropped::NotArchived { due: 1 });
 
     // No publisher is there for days: nothing goes on that account.
@@ -48,7 +48,7 @@ async fn a_partition_goes_only_when_its_copy_was_read_back_within_the_hour() {
 
     // An operator says that there is no archive any more; not while a publisher has one, or copies.
     let owner = database.log(Role::Owner);
-    log.next_to_archive(KEEP_DAYS, HERE).await.unwrap();
+    log.announce_archive(KEEP_DAYS, HERE).await.unwrap();
     assert!(!owner.archive_off().await.unwrap(), "a publisher has one");
     database.sql(days_pass).await;
     log.lease_maintenance(Maintenance::Archive, "a", Duration::from_secs(30)).await.unwrap();
@@ -77,26 +77,26 @@ async fn what_was_read_back_in_another_place_does_not_let_a_partition_go() {
     database.old_partitions(31, 1).await;
     let day = database::days_ago(31);
     let tenant = database::tenant("shop");
-    log.next_to_archive(KEEP_DAYS, HERE).await.unwrap();
-    log.archive_is_marked(HERE).await.unwrap();
+    log.announce_archive(KEEP_DAYS, HERE).await.unwrap();
+    log.store_archive_mark(HERE).await.unwrap();
     let archived = async || {
         log.keep_archived(day, &tenant, Some("{}")).await.unwrap();
-        log.day_is_archived(day, HERE).await.unwrap();
+        log.store_day_verified(day, HERE).await.unwrap();
     };
     archived().await;
-    assert_eq!(log.next_to_archive(KEEP_DAYS, HERE).await.unwrap().day, None);
+    assert_eq!(log.announce_archive(KEEP_DAYS, HERE).await.unwrap().day, None);
 
     // A publisher has another place: what was said of the first one does not count, neither before the mark stands there nor after.
-    assert_eq!(log.next_to_archive(KEEP_DAYS, "file:///there").await.unwrap().day, Some(day));
+    assert_eq!(log.announce_archive(KEEP_DAYS, "file:///there").await.unwrap().day, Some(day));
     assert_eq!(log.drop_due_partition(KEEP_DAYS).await.unwrap(), Dropped::NotArchived { due: 1 });
     archived().await;
-    log.archive_is_marked("file:///there").await.unwrap();
+    log.store_archive_mark("file:///there").await.unwrap();
     assert_eq!(log.kept_archived(day, "", 10).await.unwrap(), []);
     assert_eq!(log.drop_due_partition(KEEP_DAYS).await.unwrap(), Dropped::NotArchived { due: 1 });
     // One that still has the first place and has just finished there.
-    log.day_is_archived(day, HERE).await.unwrap();
+    log.store_day_verified(day, HERE).await.unwrap();
     assert_eq!(log.drop_due_partition(KEEP_DAYS).await.unwrap(), Dropped::NotArchived { due: 1 });
-    log.day_is_archived(day, "file:///there").await.unwrap();
+    log.store_day_verified(day, "file:///there").await.unwrap();
     assert!(matches!(log.drop_due_partition(KEEP_DAYS).await.unwrap(), Dropped::One { left: 0, .. }));
 }
 
@@ -106,21 +106,21 @@ async fn a_day_that_cannot_be_archived_comes_after_the_others_and_is_told_until_
     let log = &database.publisher;
     database.old_partitions(31, 3).await;
     let days = [3, 2, 1].map(|n| database::days_ago(30 + n));
-    let next = async || log.next_to_archive(KEEP_DAYS, HERE).await.unwrap().day;
+    let next = async || log.announce_archive(KEEP_DAYS, HERE).await.unwrap().day;
     let fault = async || log.archive_state(KEEP_DAYS).await.unwrap().fault;
-    log.archive_is_marked(HERE).await.unwrap();
+    log.store_archive_mark(HERE).await.unwrap();
     log.note_archive(Some("it differs"), Some(days[0])).await.unwrap();
     assert_eq!(next().await, Some(days[1]));
     log.note_archive(None, None).await.unwrap();
     assert_eq!(fault().await.as_deref(), Some("it differs"), "another day's success does not end it");
-    log.day_is_archived(days[1], HERE).await.unwrap();
+    log.store_day_verified(days[1], HERE).await.unwrap();
     log.note_archive(Some("so does this"), Some(days[2])).await.unwrap();
     assert_eq!(next().await, Some(days[0]), "the one that was tried longest ago");
     log.note_archive(Some("it differs"), Some(days[0])).await.unwrap();
     assert_eq!(next().await, Some(days[2]));
     assert!(matches!(log.drop_due_partition(KEEP_DAYS).await.unwrap(), Dropped::One { left: 2, .. }));
-    log.day_is_archived(days[2], HERE).await.unwrap();
-    log.day_is_archived(days[0], HERE).await.unwrap();
+    log.store_day_verified(days[2], HERE).await.unwrap();
+    log.store_day_verified(days[0], HERE).await.unwrap();
     log.note_archive(None, None).await.unwrap();
     assert_eq!((next().await, fault().await), (None, None));
 }

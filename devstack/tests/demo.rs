@@ -109,7 +109,7 @@ async fn the_demo_has_people_who_come_type_say_something_and_go_when_it_ends() {
     };
     assert_eq!(latest.0["event"]["latestkey"], latest.0["event"]["data"]["staff"], "{latest:?}");
 
-    // The office: each page of whoever administers has something to show.
+    // Notices and what they need: each page of whoever administers has something to show.
     let ask_rest = async |path: &str, bearer: &str| -> Value {
         let url = format!("{}{path}", info["lb"].as_str().unwrap());
         let answer = reqwest::Client::new().get(url).bearer_auth(bearer).send().await.unwrap();

@@ -1,6 +1,6 @@
-//! Who tells pages that look at the installation how it is, and when?
+//! How do pages that show the installation get its statistics every second?
 //!
-//! Whichever publisher takes the second's token out of a bucket in Redis tells, with a signal: it is in no log. It tells only while
+//! By a signal, which is in no log. Of all publishers the one sends it that takes the second's token out of a bucket in Redis, and only while
 //! somebody is connected in the tenant [`TenantId::OPERATOR`]; else the feed costs one question to Redis in five seconds.
 
 use crate::inbox::InboxNews;

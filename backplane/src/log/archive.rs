@@ -119,7 +119,7 @@ impl Log {
     }
 
     /// Says that there is an archive in this place: from now on nothing is dropped that is not in it. Answers what is to be done.
-    pub async fn next_to_archive(&self, retention_days: u32, place: &str) -> Result<ToArchive, LogError> {
+    pub async fn announce_archive(&self, retention_days: u32, place: &str) -> Result<ToArchive, LogError> {
         let rows = self.ask_archive(Work::Archive, NEXT, &[&(retention_days as i32), &place]).await?;
         let row = rows.first().ok_or_else(|| LogError::Database("the archive has no owner".to_owned()))?;
         Ok(ToArchive {
@@ -136,7 +136,7 @@ impl Log {
     }
 
     /// Keeps in which place the archive has left its mark; what is known of another place is forgotten.
-    pub async fn archive_is_marked(&self, place: &str) -> Result<(), LogError> {
+    pub async fn store_archive_mark(&self, place: &str) -> Result<(), LogError> {
         self.ask_archive(Work::Archive, MARKED, &[&place]).await.map(drop)
     }
 
@@ -215,7 +215,7 @@ impl Log {
     }
 
     /// Says that a day's copy in this place was read back and is whole: its partition may be dropped within the next hour.
-    pub async fn day_is_archived(&self, day: Date, place: &str) -> Result<(), LogError> {
+    pub async fn store_day_verified(&self, day: Date, place: &str) -> Result<(), LogError> {
         self.ask_archive(Work::Archive, DONE, &[&day, &place]).await.map(drop)
     }
 

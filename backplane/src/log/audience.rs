@@ -1,4 +1,4 @@
-//! How many people is something for that goes to these channels, as far as they are known?
+//! How many people and devices are in these channels, as far as they are known?
 
 use super::error::LogError;
 use super::pool::Log;

@@ -2,12 +2,12 @@
 
 use crate::faults::probe::{sample, sample_reaches, sql};
 use crate::faults::{PATIENCE, alone};
-use crate::yard::{Yard, day, url};
+use crate::system::{ArchiveSystem, day, url};
 use carillon_devstack::wait;
 
 /// The day stays, the fault is counted and told, and publishing goes on.
-async fn stays(yard: &Yard, days_ago: i64, reason: &str, says: &str) {
-    let (stack, publisher) = (&yard.scene.stack, yard.scene.stack.publisher(0));
+async fn stays(system: &ArchiveSystem, days_ago: i64, reason: &str, says: &str) {
+    let (stack, publisher) = (&system.scene.stack, system.scene.stack.publisher(0));
     let counter = format!("carillon_archive_faults_total{{reason=\"{reason}\"}}");
     let before = sample(publisher, &counter).await;
     sample_reaches(publisher, &counter, before + 2.0).await;
@@ -22,11 +22,11 @@ async fn stays(yard: &Yard, days_ago: i64, reason: &str, says: &str) {
         dropped, "archive",
         "nor does a publisher without an archive, or of the release before, drop it"
     );
-    yard.publishes().await;
+    system.publishes().await;
     // What health says does not wait for half a minute here.
     sql(stack, "UPDATE carillon.archive SET fault_since = now() - interval '1 minute'").await;
     let told = || async {
-        let reasons = yard.reasons().await;
+        let reasons = system.reasons().await;
         let ours = reasons.iter().find(|reason| reason["code"] == "archive_failing")?;
         ours["message"].as_str().unwrap().contains(says).then_some(())
     };
@@ -36,31 +36,31 @@ async fn stays(yard: &Yard, days_ago: i64, reason: &str, says: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn i1_a_day_stays_while_the_archive_is_away_and_goes_when_it_is_back() {
     let _alone = alone().await;
-    let yard = Yard::start(1).await;
-    yard.old_day(9, &["acme"], 50).await;
-    yard.all_dropped().await;
-    let elsewhere = yard.archive.with_file_name("elsewhere");
+    let system = ArchiveSystem::start(1).await;
+    system.old_day(9, &["acme"], 50).await;
+    system.all_dropped().await;
+    let elsewhere = system.archive.with_file_name("elsewhere");
 
-    std::fs::rename(&yard.archive, &elsewhere).unwrap();
-    yard.old_day(8, &["acme"], 50).await;
-    stays(&yard, 8, "place", "cannot be used").await;
+    std::fs::rename(&system.archive, &elsewhere).unwrap();
+    system.old_day(8, &["acme"], 50).await;
+    stays(&system, 8, "place", "cannot be used").await;
 
     // A volume that is not mounted: the directory is there, and empty.
-    std::fs::create_dir(&yard.archive).unwrap();
-    stays(&yard, 8, "owner", "is the right volume mounted").await;
+    std::fs::create_dir(&system.archive).unwrap();
+    stays(&system, 8, "owner", "is the right volume mounted").await;
 
     // A file stands where a directory should be: nothing can be written.
-    std::fs::remove_dir(&yard.archive).unwrap();
-    std::fs::rename(&elsewhere, &yard.archive).unwrap();
-    yard.all_dropped().await;
-    std::fs::write(yard.archive.join(format!("day={}", day(7))), "").unwrap();
-    yard.old_day(7, &["acme"], 50).await;
-    stays(&yard, 7, "place", "cannot be used").await;
-    std::fs::remove_file(yard.archive.join(format!("day={}", day(7)))).unwrap();
+    std::fs::remove_dir(&system.archive).unwrap();
+    std::fs::rename(&elsewhere, &system.archive).unwrap();
+    system.all_dropped().await;
+    std::fs::write(system.archive.join(format!("day={}", day(7))), "").unwrap();
+    system.old_day(7, &["acme"], 50).await;
+    stays(&system, 7, "place", "cannot be used").await;
+    std::fs::remove_file(system.archive.join(format!("day={}", day(7)))).unwrap();
 
-    yard.all_dropped().await;
-    yard.assert_whole().await;
-    let publisher = yard.scene.stack.publisher(0);
+    system.all_dropped().await;
+    system.assert_whole().await;
+    let publisher = system.scene.stack.publisher(0);
     let well =
         || async { (sample(publisher, "carillon_archive_failing_seconds").await == 0.0).then_some(()) };
     wait::until("the fault being over", PATIENCE, well).await.unwrap();
@@ -69,43 +69,43 @@ async fn i1_a_day_stays_while_the_archive_is_away_and_goes_when_it_is_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_installation_or_another_log_has_in_the_archive_is_not_replaced() {
     let _alone = alone().await;
-    let yard = Yard::start(1).await;
-    let mark = yard.archive.join("archive.json");
-    yard.old_day(9, &["acme"], 50).await;
-    yard.all_dropped().await;
+    let system = ArchiveSystem::start(1).await;
+    let mark = system.archive.join("archive.json");
+    system.old_day(9, &["acme"], 50).await;
+    system.all_dropped().await;
     let own = std::fs::read(&mark).unwrap();
     std::fs::write(&mark, "{\"installation\":\"another\"}\n").unwrap();
-    yard.old_day(8, &["acme"], 50).await;
-    stays(&yard, 8, "owner", "belongs to another installation").await;
+    system.old_day(8, &["acme"], 50).await;
+    stays(&system, 8, "owner", "belongs to another installation").await;
     std::fs::write(&mark, own).unwrap();
-    yard.all_dropped().await;
+    system.all_dropped().await;
 
     // The database comes back as it was before a day, and the day is lived again, otherwise.
-    let before = yard.lines().await;
-    sql(&yard.scene.stack, "TRUNCATE public.kept").await;
-    yard.old_day(8, &["acme"], 50).await;
-    stays(&yard, 8, "conflict", "nothing is replaced").await;
-    let restored = yard.archive(&["restore"]).await;
+    let before = system.lines().await;
+    sql(&system.scene.stack, "TRUNCATE public.kept").await;
+    system.old_day(8, &["acme"], 50).await;
+    stays(&system, 8, "conflict", "nothing is replaced").await;
+    let restored = system.archive(&["restore"]).await;
     assert_eq!(String::from_utf8(restored.stdout).unwrap().trim_end(), before.trim_end(), "it is as it was");
-    assert_eq!(url(&yard.archive), format!("file://{}", yard.archive.display()));
+    assert_eq!(url(&system.archive), format!("file://{}", system.archive.display()));
 
     // It does not hold up the days after it, and is told all the same.
-    yard.old_day(7, &["acme"], 50).await;
-    let others_are_gone = || async { (yard.due().await == 1).then_some(()) };
+    system.old_day(7, &["acme"], 50).await;
+    let others_are_gone = || async { (system.due().await == 1).then_some(()) };
     wait::until("the later day being archived and going", PATIENCE, others_are_gone).await.unwrap();
-    stays(&yard, 8, "conflict", "nothing is replaced").await;
-    let verified = yard.archive(&["verify", "--day", &day(7)]).await;
+    stays(&system, 8, "conflict", "nothing is replaced").await;
+    let verified = system.archive(&["verify", "--day", &day(7)]).await;
     assert!(verified.status.success(), "{verified:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_was_damaged_after_its_manifest_was_written_is_copied_again_while_the_log_has_it() {
     let _alone = alone().await;
-    let yard = Yard::start(1).await;
-    let stack = &yard.scene.stack;
-    yard.old_day(9, &["acme", "zebra"], 50).await;
-    yard.all_dropped().await;
-    let folder = yard.archive.join(format!("day={}", day(9)));
+    let system = ArchiveSystem::start(1).await;
+    let stack = &system.scene.stack;
+    system.old_day(9, &["acme", "zebra"], 50).await;
+    system.all_dropped().await;
+    let folder = system.archive.join(format!("day={}", day(9)));
     let object = folder.join("tenant=zebra/events.ndjson.zst");
     let whole = std::fs::read(&object).unwrap();
     let mut flipped = whole.clone();
@@ -122,7 +122,7 @@ async fn an_object_that_was_damaged_after_its_manifest_was_written_is_copied_aga
                 std::fs::write(&manifest, text.to_string()).unwrap();
             }
         }
-        assert_eq!(yard.archive(&["verify"]).await.status.code(), Some(1), "{damage}");
+        assert_eq!(system.archive(&["verify"]).await.status.code(), Some(1), "{damage}");
         // The database comes back as it was before the day went.
         let (of, part) = (day(9), day(9).replace('-', ""));
         sql(
@@ -133,8 +133,8 @@ async fn an_object_that_was_damaged_after_its_manifest_was_written_is_copied_aga
             ),
         )
         .await;
-        yard.all_dropped().await;
-        yard.assert_whole().await;
+        system.all_dropped().await;
+        system.assert_whole().await;
     }
 }
 
@@ -142,27 +142,31 @@ async fn an_object_that_was_damaged_after_its_manifest_was_written_is_copied_aga
 async fn what_is_not_archived_stays_however_long_no_publisher_was_there_until_an_operator_says_that_it_may_go()
  {
     let _alone = alone().await;
-    let yard = Yard::start(1).await;
-    let (stack, publisher) = (&yard.scene.stack, yard.scene.stack.publisher(0));
-    let off = async || yard.archive(&["off"]).await;
+    let system = ArchiveSystem::start(1).await;
+    let (stack, publisher) = (&system.scene.stack, system.scene.stack.publisher(0));
+    let off = async || system.archive(&["off"]).await;
     assert_eq!(off().await.status.code(), Some(64), "a publisher has an archive");
     publisher.kill().unwrap();
-    yard.old_day(9, &["acme"], 50).await;
+    system.old_day(9, &["acme"], 50).await;
     // Days pass without a publisher.
     sql(stack, "UPDATE carillon.archive SET said_at = now() - interval '3 days'").await;
     for function in ["drop_due_partition", "drop_partitions"] {
         sql(stack, &format!("SELECT carillon.{function}(3)")).await;
-        assert_eq!(yard.due().await, 1, "a publisher without an archive, or of the release before, drops it");
+        assert_eq!(
+            system.due().await,
+            1,
+            "a publisher without an archive, or of the release before, drops it"
+        );
     }
     sql(stack, "UPDATE carillon.maintenance SET held_until = now() WHERE task = 'archive'").await;
     let done = off().await;
     assert!(done.status.success(), "{done:?}");
     sql(stack, "SELECT carillon.drop_due_partition(3)").await;
-    assert_eq!(yard.due().await, 0);
+    assert_eq!(system.due().await, 0);
     publisher.restart().await.unwrap();
     publisher.ready().await.unwrap();
-    yard.old_day(8, &["acme"], 50).await;
+    system.old_day(8, &["acme"], 50).await;
     sql(stack, "DELETE FROM public.kept WHERE at < (now() AT TIME ZONE 'UTC')::date - 8").await;
-    yard.all_dropped().await;
-    yard.assert_whole().await;
+    system.all_dropped().await;
+    system.assert_whole().await;
 }

@@ -2,7 +2,7 @@
 
 use crate::faults::alone;
 use crate::faults::probe::sql;
-use crate::yard::{Yard, day};
+use crate::system::{ArchiveSystem, day};
 use serde_json::Value;
 
 const EVENTS: u32 = 2_500;
@@ -10,13 +10,13 @@ const EVENTS: u32 = 2_500;
 #[tokio::test(flavor = "multi_thread")]
 async fn i1_a_day_is_in_the_archive_line_for_line_before_its_partition_goes() {
     let _alone = alone().await;
-    let yard = Yard::start(2).await;
-    yard.old_day(12, &["acme", "zebra-9"], EVENTS).await;
-    yard.old_day(11, &["acme", "a", "quiet_one"], 40).await;
-    yard.all_dropped().await;
-    yard.assert_whole().await;
+    let system = ArchiveSystem::start(2).await;
+    system.old_day(12, &["acme", "zebra-9"], EVENTS).await;
+    system.old_day(11, &["acme", "a", "quiet_one"], 40).await;
+    system.all_dropped().await;
+    system.assert_whole().await;
 
-    let listed = yard.archive(&["list", "--json"]).await;
+    let listed = system.archive(&["list", "--json"]).await;
     let listed: Vec<Value> = String::from_utf8(listed.stdout)
         .unwrap()
         .lines()
@@ -30,14 +30,14 @@ async fn i1_a_day_is_in_the_archive_line_for_line_before_its_partition_goes() {
     assert_eq!((listed[1]["tenants"].as_u64(), listed[1]["finished"].as_bool()), (Some(3), Some(true)));
 
     // Whoever reads it needs the manifest and any zstd.
-    let folder = yard.archive.join(format!("day={}", day(11)));
+    let folder = system.archive.join(format!("day={}", day(11)));
     let manifest: Value =
         serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap();
     let entry = &manifest["tenants"][1];
     assert_eq!((entry["tenant"].as_str(), entry["epoch"].as_str()), (Some("acme"), Some("epoch-of-acme")));
     let (first, last) = (u64::from(EVENTS) + 1, u64::from(EVENTS) + 40);
     assert_eq!((entry["first_seq"].as_u64(), entry["last_seq"].as_u64()), (Some(first), Some(last)));
-    let object = std::fs::read(yard.archive.join(entry["object"].as_str().unwrap())).unwrap();
+    let object = std::fs::read(system.archive.join(entry["object"].as_str().unwrap())).unwrap();
     assert_eq!(object.len() as u64, entry["stored_bytes"].as_u64().unwrap());
     let lines = zstd::decode_all(&object[..]).unwrap();
     assert_eq!(
@@ -50,34 +50,34 @@ async fn i1_a_day_is_in_the_archive_line_for_line_before_its_partition_goes() {
         "three tenants and the manifest, nothing else"
     );
     assert_eq!(
-        sql(&yard.scene.stack, "SELECT count(*) FROM carillon.archive_objects").await,
+        sql(&system.scene.stack, "SELECT count(*) FROM carillon.archive_objects").await,
         "0",
         "nothing is left behind"
     );
-    yard.publishes().await;
+    system.publishes().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_of_the_archive_comes_back_and_what_was_changed_is_found() {
     let _alone = alone().await;
-    let yard = Yard::start(1).await;
-    yard.old_day(9, &["acme", "zebra"], 300).await;
-    yard.old_day(8, &["acme"], 20).await;
-    yard.all_dropped().await;
+    let system = ArchiveSystem::start(1).await;
+    system.old_day(9, &["acme", "zebra"], 300).await;
+    system.old_day(8, &["acme"], 20).await;
+    system.all_dropped().await;
     let text = |output: &std::process::Output| String::from_utf8(output.stdout.clone()).unwrap();
-    let one = yard.archive(&["restore", "--day", &day(9), "--tenant", "zebra"]).await;
+    let one = system.archive(&["restore", "--day", &day(9), "--tenant", "zebra"]).await;
     assert_eq!((text(&one).lines().count(), text(&one).contains("acme")), (300, false));
-    let from = yard.archive(&["restore", "--from", &day(8)]).await;
+    let from = system.archive(&["restore", "--from", &day(8)]).await;
     assert_eq!(text(&from).lines().count(), 20);
-    let missing = yard.archive(&["restore", "--day", "2020-01-01"]).await;
+    let missing = system.archive(&["restore", "--day", "2020-01-01"]).await;
     assert_eq!(missing.status.code(), Some(64), "{missing:?}");
 
-    let file = yard.archive.parent().unwrap().join("all.ndjson");
-    let stored = yard.archive(&["restore", "--output", file.to_str().unwrap()]).await;
+    let file = system.archive.parent().unwrap().join("all.ndjson");
+    let stored = system.archive(&["restore", "--output", file.to_str().unwrap()]).await;
     assert!(stored.status.success(), "{stored:?}");
-    assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), yard.lines().await.trim_end());
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), system.lines().await.trim_end());
 
-    let object = yard.archive.join(format!("day={}/tenant=zebra/events.ndjson.zst", day(9)));
+    let object = system.archive.join(format!("day={}/tenant=zebra/events.ndjson.zst", day(9)));
     let whole = std::fs::read(&object).unwrap();
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
@@ -87,16 +87,16 @@ async fn a_part_of_the_archive_comes_back_and_what_was_changed_is_found() {
         (&[&whole[..], &whole[..]].concat(), "twice"),
     ] {
         std::fs::write(&object, changed).unwrap();
-        let verified = yard.archive(&["verify"]).await;
+        let verified = system.archive(&["verify"]).await;
         assert_eq!(verified.status.code(), Some(1), "{what}: {verified:?}");
         assert!(
             text(&verified).contains("tenant=zebra/events.ndjson.zst is not what was written"),
             "{what}: {verified:?}"
         );
-        let other = yard.archive(&["verify", "--day", &day(8)]).await;
+        let other = system.archive(&["verify", "--day", &day(8)]).await;
         assert!(other.status.success(), "the other day is whole: {other:?}");
         std::fs::remove_file(&file).ok();
-        let restored = yard.archive(&["restore", "--output", file.to_str().unwrap()]).await;
+        let restored = system.archive(&["restore", "--output", file.to_str().unwrap()]).await;
         assert_eq!(
             (restored.status.code(), file.exists()),
             (Some(1), false),
@@ -104,7 +104,7 @@ async fn a_part_of_the_archive_comes_back_and_what_was_changed_is_found() {
         );
     }
     std::fs::remove_file(&object).unwrap();
-    assert_eq!(yard.archive(&["verify"]).await.status.code(), Some(1), "missing");
+    assert_eq!(system.archive(&["verify"]).await.status.code(), Some(1), "missing");
     std::fs::write(&object, &whole).unwrap();
-    yard.assert_whole().await;
+    system.assert_whole().await;
 }

@@ -2,7 +2,7 @@
 
 use crate::faults::probe::sql;
 use crate::faults::{PATIENCE, alone, dice};
-use crate::yard::{Yard, day};
+use crate::system::{ArchiveSystem, day};
 use carillon_devstack::wait;
 
 const TENANTS: usize = 60;
@@ -11,12 +11,12 @@ const KILLS: usize = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn i1_publishers_die_in_the_middle_and_no_partition_goes_before_it_is_whole_in_the_archive() {
     let _alone = alone().await;
-    let yard = Yard::start_anywhere(2).await;
+    let system = ArchiveSystem::start_anywhere(2).await;
     let names: Vec<String> = (0..TENANTS).map(|n| format!("tenant-{n:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    yard.old_day(20, &names, 400).await;
-    yard.old_day(19, &names[..7], 900).await;
-    let (stack, mut dice) = (&yard.scene.stack, dice());
+    system.old_day(20, &names, 400).await;
+    system.old_day(19, &names[..7], 900).await;
+    let (stack, mut dice) = (&system.scene.stack, dice());
     let copied = "SELECT count(*) FROM carillon.archive_objects";
     let mut seen_under_way = 0;
     for kill in 0..KILLS {
@@ -25,7 +25,7 @@ async fn i1_publishers_die_in_the_middle_and_no_partition_goes_before_it_is_whol
         let further = dice.between(1, 12) as usize;
         let moved = || async {
             let now: usize = sql(stack, copied).await.parse().unwrap();
-            (now >= before + further || now < before || yard.due().await == 0).then_some(())
+            (now >= before + further || now < before || system.due().await == 0).then_some(())
         };
         wait::until(format!("{further} tenants more before kill {kill}"), PATIENCE, moved).await.unwrap();
         for publisher in stack.publishers() {
@@ -38,7 +38,7 @@ async fn i1_publishers_die_in_the_middle_and_no_partition_goes_before_it_is_whol
             let name = day(days_ago);
             let part = format!("SELECT to_regclass('carillon.events_{}') IS NOT NULL", name.replace('-', ""));
             if sql(stack, &part).await == "f" {
-                let verified = yard.archive(&["verify", "--day", &name]).await;
+                let verified = system.archive(&["verify", "--day", &name]).await;
                 assert!(verified.status.success(), "{name} is gone after kill {kill}: {verified:?}");
             }
         }
@@ -56,7 +56,7 @@ async fn i1_publishers_die_in_the_middle_and_no_partition_goes_before_it_is_whol
     for publisher in stack.publishers() {
         publisher.ready().await.unwrap();
     }
-    yard.all_dropped().await;
-    yard.assert_whole().await;
-    yard.publishes().await;
+    system.all_dropped().await;
+    system.assert_whole().await;
+    system.publishes().await;
 }

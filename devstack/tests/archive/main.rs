@@ -10,4 +10,4 @@ mod faults;
 mod away;
 mod copies;
 mod dies;
-mod yard;
+mod system;

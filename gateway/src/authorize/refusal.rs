@@ -1,6 +1,6 @@
-//! Why may somebody not come in?
+//! Why is a connection refused?
 //!
-//! With its name, its HTTP status before the upgrade, and its close code after it.
+//! Each reason with its name, its HTTP status before the upgrade, and its close code after it.
 
 use crate::stream::feed::OpenError;
 use carillon_platform::auth::{AuthError, Refusal as Kind};

@@ -88,7 +88,7 @@ fn secrets_are_never_repeated() {
 fn texts_have_one_line_and_a_long_wrong_value_is_cut() {
     assert!(TEXT.parse("https://app.example").is_ok());
     assert!(fault(TEXT, "a\nb").contains("\\n"));
-    assert!(fault(TEXT, &"ü".repeat(2000)).chars().count() < 80);
+    assert!(fault(TEXT, &"ü".repeat(2_000)).chars().count() < 80);
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub fn of(headers: &HeaderMap) -> Result<Option<&str>, Twice> {
 }
 
 /// Whether a cookie is all that the request could prove itself with.
-pub fn is_meant(headers: &HeaderMap) -> bool {
+pub fn brings_no_other_credentials(headers: &HeaderMap) -> bool {
     !headers.contains_key(header::AUTHORIZATION) && !headers.contains_key("x-api-key")
 }
 

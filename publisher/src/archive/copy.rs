@@ -28,9 +28,9 @@ const PAGE_TIME: Duration = Duration::from_millis(300);
 
 /// For so long a question to the log that fails is asked again: a large copy, which begins anew when it fails, outlives a database that
 /// restarts.
-const PATIENCE: Duration = Duration::from_secs(20);
+const RETRY_FOR: Duration = Duration::from_secs(20);
 /// After so long.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A tenant's day.
 #[derive(Debug, Clone)]
@@ -127,7 +127,7 @@ async fn measure(log: &Log, what: &TenantDay) -> Result<DayMeasure, Fault> {
     let (mut all, mut pace) = (DayMeasure::default(), Pace::default());
     loop {
         let (after, began) = (all.last.unwrap_or(before(what.first)), Instant::now());
-        let more = patiently(|| log.measure_day(&what.of.tenant, what.day, after, pace.rows)).await?;
+        let more = retry_for_a_while(|| log.measure_day(&what.of.tenant, what.day, after, pace.rows)).await?;
         all.events += more.events;
         all.traced += more.traced;
         all.bytes += more.bytes;
@@ -140,14 +140,14 @@ async fn measure(log: &Log, what: &TenantDay) -> Result<DayMeasure, Fault> {
 }
 
 /// Asks the log, and again for a while if it does not answer.
-pub(super) async fn patiently<Answer, T>(ask: impl Fn() -> Answer) -> Result<T, LogError>
+pub(super) async fn retry_for_a_while<Answer, T>(ask: impl Fn() -> Answer) -> Result<T, LogError>
 where
     Answer: Future<Output = Result<T, LogError>>,
 {
-    let ends = Instant::now() + PATIENCE;
+    let ends = Instant::now() + RETRY_FOR;
     loop {
         match ask().await {
-            Err(_) if Instant::now() < ends => tokio::time::sleep(AGAIN).await,
+            Err(_) if Instant::now() < ends => tokio::time::sleep(RETRY_AFTER).await,
             answer => return answer,
         }
     }
@@ -180,7 +180,8 @@ impl<'a> Pages<'a> {
         let rows = self.pace.rows.min(self.most);
         let what = self.what;
         let page =
-            patiently(|| self.log.read_day(&what.of.tenant, what.day, self.after, (rows, PAGE_END))).await?;
+            retry_for_a_while(|| self.log.read_day(&what.of.tenant, what.day, self.after, (rows, PAGE_END)))
+                .await?;
         self.after = page.last().map_or(self.after, |row| row.seq);
         self.pace.took(began.elapsed());
         Ok(page)
@@ -225,11 +226,11 @@ mod tests {
                 Ok(now)
             })
         };
-        assert_eq!(patiently(|| away_for(10)).await.unwrap(), 10);
+        assert_eq!(retry_for_a_while(|| away_for(10)).await.unwrap(), 10);
         asked.store(0, Ordering::Relaxed);
         let began = Instant::now();
-        assert!(patiently(|| away_for(1_000)).await.is_err());
-        assert_eq!(began.elapsed(), PATIENCE);
+        assert!(retry_for_a_while(|| away_for(1_000)).await.is_err());
+        assert_eq!(began.elapsed(), RETRY_FOR);
     }
 
     #[test]

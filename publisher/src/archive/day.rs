@@ -4,7 +4,7 @@
 //! another publisher goes on where one died. When all of the day is there, the manifest is written and the day is said to be archived.
 //! A step takes about a minute, or as long as one tenant needs. What is damaged or lost is copied again while the log still has it.
 
-use super::copy::{TenantDay, copy, patiently};
+use super::copy::{TenantDay, copy, retry_for_a_while};
 use super::fault::Fault;
 use super::manifest::{Entry, Manifest};
 use super::place::{ArchiveUrl, Place};
@@ -103,7 +103,7 @@ impl Archiver {
         if place.owner().await?.as_deref() != Some(&*next.installation) {
             return Err(Fault::Unmarked);
         }
-        self.log.day_is_archived(day, &self.place()).await?;
+        self.log.store_day_verified(day, &self.place()).await?;
         self.seen(day).tenants.clear();
         metrics::archived();
         Ok(Step::Archived { day, events, tenants })
@@ -121,7 +121,7 @@ impl Archiver {
             None if is_known => return Err(Fault::Unmarked),
             None => place.mark(&next.installation).await?,
         }
-        Ok(self.log.archive_is_marked(&url).await?)
+        Ok(self.log.store_archive_mark(&url).await?)
     }
 
     /// What is copied of a day, by tenant.
@@ -221,7 +221,7 @@ impl Work<'_> {
         };
         self.read_back(&entry).await?;
         let text = serde_json::to_string(&entry).map_err(std::io::Error::from)?;
-        patiently(|| log.keep_archived(self.day, &entry.tenant, Some(&text))).await?;
+        retry_for_a_while(|| log.keep_archived(self.day, &entry.tenant, Some(&text))).await?;
         metrics::copied(&entry);
         Ok(entry)
     }
@@ -243,7 +243,7 @@ impl Work<'_> {
         let sizes = self.place.sizes(self.day).await?;
         let mut is_whole = true;
         for entry in kept.values().filter(|entry| !read_back::is_there(&sizes, entry)) {
-            patiently(|| self.archiver.log.keep_archived(self.day, &entry.tenant, None)).await?;
+            retry_for_a_while(|| self.archiver.log.keep_archived(self.day, &entry.tenant, None)).await?;
             self.archiver.seen(self.day).tenants.remove(&entry.tenant);
             is_whole = false;
         }

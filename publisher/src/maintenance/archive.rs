@@ -42,7 +42,7 @@ async fn run(
     let state = candidate.log.archive_state(retention_days).await?;
     archive::state(&state);
     let Some(archiver) = archiver else { return Ok(Report::new(Outcome::Done, "there is no archive")) };
-    let next = candidate.log.next_to_archive(retention_days, &archiver.place()).await?;
+    let next = candidate.log.announce_archive(retention_days, &archiver.place()).await?;
     if next.day.is_none() && state.fault.is_none() {
         return Ok(Report::new(Outcome::Done, "nothing is due"));
     }

@@ -35,7 +35,7 @@ async fn run(candidate: &Candidate, archive: Option<&str>, retention_days: u32) 
     }
     if let Some(place) = archive {
         // The database knows that there is an archive before this process drops anything.
-        candidate.log.next_to_archive(retention_days, place).await?;
+        candidate.log.announce_archive(retention_days, place).await?;
     }
     let dropped = candidate.log.drop_due_partition(retention_days).await?;
     if matches!(dropped, Dropped::Nothing | Dropped::One { left: 0, .. }) {

@@ -1,6 +1,6 @@
 //! How is the answer said?
 //!
-//! One sentence for the verdict, and at most two more for what else somebody should know. People and devices are called by their names,
+//! One sentence for the verdict, and at most two more for what else somebody should know. People and devices are called by their ids,
 //! times are UTC.
 
 use super::met::{By, Met};
@@ -60,16 +60,18 @@ impl Case<'_> {
     fn sentence(&self, verdict: Verdict) -> String {
         let (user, whom, at) = (self.asked.user, self.whom(), time(self.event.at));
         let notice = self.notice;
-        let until = |until: Option<Timestamp>| until.map_or("further notice".to_owned(), time);
+        let at_time = |at: Option<Timestamp>| at.map(|at| format!(" at {}", time(at))).unwrap_or_default();
+        let until =
+            |end: Option<Timestamp>| end.map(|end| format!(" until {}", time(end))).unwrap_or_default();
         match verdict {
             Verdict::NeverPublished | Verdict::PastRetention => format!("The log does not have {}.", self.id),
             Verdict::Retracted => {
                 let taken = notice.and_then(|notice| notice.retracted_at);
-                format!("The notice was taken back at {}: it is in no inbox any more.", until(taken))
+                format!("The notice was taken back{}: it is in no inbox any more.", at_time(taken))
             }
             Verdict::Expired => {
                 let end = notice.and_then(|notice| notice.expires_at);
-                format!("The notice expired at {}: it is in no inbox any more.", until(end))
+                format!("The notice expired{}: it is in no inbox any more.", at_time(end))
             }
             Verdict::NotAddressed => {
                 format!(
@@ -107,10 +109,7 @@ impl Case<'_> {
             Verdict::Deleted => format!("{user} deleted it from their inbox."),
             Verdict::Snoozed => {
                 let end = notice.and_then(|notice| notice.snoozed_until);
-                format!(
-                    "{user} has put it off until {}; then it is in their inbox again, unread.",
-                    until(end)
-                )
+                format!("{user} has put it off{}; then it is in their inbox again, unread.", until(end))
             }
             Verdict::Acked => match notice.and_then(|notice| notice.acked_at) {
                 Some(acked) => format!("{user} took note of it at {}.", time(acked)),
@@ -136,7 +135,7 @@ impl Case<'_> {
                 "{whom} was connected at {at} and should have got it; the client names no device, so nothing says that it did."
             ),
             Verdict::QuietHours => format!(
-                "It reached {whom} and did not ring: it was quiet for {user} until {} (their clock in {} showed {}), and only what is critical passes.",
+                "It reached {whom} and did not ring: it was quiet for {user}{} (their clock in {} showed {}), and only what is critical passes.",
                 until(self.shown.quiet.until),
                 self.shown.zone,
                 self.shown.wall_clock

@@ -2,13 +2,13 @@
 //!
 //! A [`Story`] is pure: the same seed and the same times tell the same story. Each business is a tenant with its own
 //! people and rooms, and what happens to one thing happens in order: an appointment is booked, then confirmed, then over.
-//! Beside it go the [`Visits`]: people who come, type, say something, are free or busy, and go; and their offices, with what is set there
-//! and what stands in inboxes.
+//! Beside it go the [`Visits`]: people who come, type, say something, are free or busy, and go; and `DemoNotices`:
+//! notices in inboxes, and the event types, preferences and webhooks of each business.
 
 mod appointments;
 mod crm;
 mod leads;
-mod office;
+mod notices;
 mod people;
 mod receiver;
 mod run;

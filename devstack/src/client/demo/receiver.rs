@@ -1,7 +1,7 @@
 //! Where do the webhooks of the demo lead?
 //!
-//! To an endpoint in this process, on this machine only. It takes most of what it gets and is out of order now and then, so that deliveries
-//! that failed and were repeated are to be seen.
+//! To an endpoint in this process, on this machine only. It takes most of what it gets and refuses some, so that deliveries that failed and
+//! were repeated are to be seen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,12 +27,13 @@ pub(super) struct Taken {
 /// The endpoint, listening.
 pub(super) struct Receiver {
     listener: TcpListener,
-    heard: AtomicU64,
+    /// Connections that were accepted.
+    connections: AtomicU64,
 }
 
 impl Receiver {
     pub(super) async fn listen() -> std::io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind("127.0.0.1:0").await?, heard: AtomicU64::new(0) })
+        Ok(Self { listener: TcpListener::bind("127.0.0.1:0").await?, connections: AtomicU64::new(0) })
     }
 
     /// The URL to send to.
@@ -48,8 +49,8 @@ impl Receiver {
             tokio::select! {
                 accepted = self.listener.accept(), if connections.len() < AT_ONCE => {
                     let (socket, _) = accepted?;
-                    let (taken, refuses) = (taken.clone(), self.heard.fetch_add(1, Ordering::Relaxed));
-                    connections.spawn(async move { serve(socket, refuses, &taken).await });
+                    let (taken, begins_at) = (taken.clone(), self.connections.fetch_add(1, Ordering::Relaxed));
+                    connections.spawn(async move { serve(socket, begins_at, &taken).await });
                 }
                 _ = connections.join_next(), if !connections.is_empty() => {}
                 Some(message) = all.recv() => told(message),
@@ -65,7 +66,7 @@ async fn serve(mut socket: TcpStream, mut count: u64, taken: &tokio::sync::mpsc:
         count += 1;
         let refused = count.is_multiple_of(REFUSES);
         let answer = match refused {
-            true => "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 11\r\n\r\nout of tape",
+            true => "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 11\r\n\r\nrefused now",
             false => "HTTP/1.1 204 No Content\r\n\r\n",
         };
         if socket.write_all(answer.as_bytes()).await.is_err() {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::office::Office;
+use super::notices::DemoNotices;
 use super::visitors::Visitors;
 use super::{Story, Visits};
 use crate::cli::DemoArgs;
@@ -79,13 +79,13 @@ pub async fn run(args: &DemoArgs, info: &StackInfo) -> Result<(), DemoError> {
     };
     let playing = play(&publisher, story, args.rate, args.count, &mut told);
     let visits = Visits::new(seed, args.tenant.as_deref(), args.people);
-    let mut office = Office::new(info, seed, visits.tenants()).await?;
+    let mut notices = DemoNotices::new(info, seed, visits.tenants()).await?;
     let mut visitors = Visitors::new(info, &publisher, visits);
     let mut terminated = signal(SignalKind::terminate())?;
     let outcome = tokio::select! {
         outcome = playing => outcome,
         Err(error) = visitors.run((args.rate * STEPS).min(MOST_STEPS)) => Err(error.into()),
-        Err(error) = office.run() => Err(error.into()),
+        Err(error) = notices.run() => Err(error.into()),
         _ = tokio::signal::ctrl_c() => Ok(()),
         _ = terminated.recv() => Ok(()),
     };

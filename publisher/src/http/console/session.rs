@@ -1,6 +1,9 @@
 //! `/v1/console/session`: who is signed in to the console?
 
 use super::code;
+use super::problems::{
+    ConsoleForbidden, ConsoleKeyNeeded, ConsoleProblems, ConsoleUnauthenticated, ConsoleUnwritable,
+};
 use crate::access::{Caller, TenantFault, session};
 use crate::http::openapi::shapes::ProblemDocument;
 use crate::http::problem::{Code, Problem};
@@ -22,9 +25,9 @@ use std::time::Duration;
 use utoipa::ToSchema;
 
 /// How long a session goes on.
-const LASTS: Duration = Duration::from_secs(12 * 3_600);
+const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3_600);
 /// How long a link works.
-const LINK: Duration = Duration::from_secs(15 * 60);
+const LINK_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// Who is signed in, and what they may do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -73,10 +76,9 @@ pub(super) fn router() -> Router<Arc<App>> {
     tag = "console",
     responses(
         (status = 200, description = "Who it is.", body = ConsoleSession),
-        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        ConsoleProblems,
+        ConsoleUnauthenticated,
+        ConsoleForbidden,
         (status = 503, description = "`unavailable`, `log_busy`: whose the credentials are is not known", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -86,7 +88,7 @@ pub(in crate::http) async fn read(
     uri: Uri,
 ) -> Result<Json<ConsoleSession>, Problem> {
     Query::read(&uri, &[])?;
-    Ok(Json(ConsoleSession { kept: session::is_meant(&headers), ..shown(&caller)? }))
+    Ok(Json(ConsoleSession { kept: session::brings_no_other_credentials(&headers), ..shown(&caller)? }))
 }
 
 /// Begin a session of the console.
@@ -100,11 +102,10 @@ pub(in crate::http) async fn read(
     tag = "console",
     responses(
         (status = 201, description = "It has begun.", body = ConsoleSession),
-        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
+        ConsoleProblems,
         (status = 401, description = "`code_invalid`: there is no such code, it was used, or it has ended; `credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope` (a user token, too), `session_forbidden` (a session of the console)", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`, `log_busy`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+        ConsoleKeyNeeded,
+        ConsoleUnwritable,
     ),
 )]
 pub(in crate::http) async fn begin(
@@ -141,7 +142,7 @@ pub(in crate::http) async fn begin(
         Some(caller) => Some(reader(&app, caller).turn().await?),
         None => None,
     };
-    let begun = app.log.begin_console_session((&fresh.id, &fresh.hash), whose, LASTS);
+    let begun = app.log.begin_console_session((&fresh.id, &fresh.hash), whose, SESSION_LIFETIME);
     if !app.health.ask(begun).await? {
         return Err(match code {
             Some(_) => Problem::new(Code::CodeInvalid, "the code does not exist, was used or has ended"),
@@ -153,7 +154,7 @@ pub(in crate::http) async fn begin(
     drop((turn, turn_of_key));
     tracing::info!(key = key.id, by_link = code.is_some(), "a session of the console begins");
     let session = ConsoleSession { kept: true, ..shown(&Caller::Key(key))? };
-    let cookie = session::cookie(&parts.headers, &fresh.text, LASTS.as_secs());
+    let cookie = session::cookie(&parts.headers, &fresh.text, SESSION_LIFETIME.as_secs());
     Ok((StatusCode::CREATED, [(header::SET_COOKIE, cookie)], Json(session)).into_response())
 }
 
@@ -168,11 +169,10 @@ pub(in crate::http) async fn begin(
     tag = "console",
     responses(
         (status = 204, description = "There is none any more; the cookie is taken back."),
-        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`, `log_busy`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+        ConsoleProblems,
+        ConsoleUnauthenticated,
+        ConsoleForbidden,
+        ConsoleUnwritable,
     ),
 )]
 pub(in crate::http) async fn end(
@@ -186,7 +186,10 @@ pub(in crate::http) async fn end(
         Ok(caller) => {
             shown(&caller)?;
             // Beside other credentials nobody has proved the cookie.
-            let text = session::of(&headers).ok().flatten().filter(|_| session::is_meant(&headers));
+            let text = session::of(&headers)
+                .ok()
+                .flatten()
+                .filter(|_| session::brings_no_other_credentials(&headers));
             if let Some(id) = text.and_then(|text| text.split('_').nth(1)) {
                 let _turn = reader(&app, &caller).turn().await?;
                 app.health.check_writing()?;
@@ -194,7 +197,9 @@ pub(in crate::http) async fn end(
             }
         }
         // The session has ended, or nobody can say which of two it is.
-        Err(problem) if problem.code == Code::CredentialsInvalid && session::is_meant(&headers) => {}
+        Err(problem)
+            if problem.code == Code::CredentialsInvalid && session::brings_no_other_credentials(&headers) => {
+        }
         Err(problem) => return Err(problem),
     }
     let cookie = session::cookie(&headers, "", 0);
@@ -212,11 +217,10 @@ pub(in crate::http) async fn end(
     tag = "console",
     responses(
         (status = 201, description = "The code.", body = ConsoleLink),
-        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`missing_scope` (a user token, too), `session_forbidden` (a session of the console)", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`, `log_busy`, `database_full`, `database_read_only`, `database_standby`, `database_session`", body = ProblemDocument, content_type = "application/problem+json"),
+        ConsoleProblems,
+        ConsoleUnauthenticated,
+        ConsoleKeyNeeded,
+        ConsoleUnwritable,
     ),
 )]
 pub(in crate::http) async fn link(
@@ -235,10 +239,11 @@ pub(in crate::http) async fn link(
         code::fresh().ok_or_else(|| Problem::new(Code::Internal, "a code could not be made"))?;
     let _turn = reader(&app, &caller).turn().await?;
     app.health.check_writing()?;
-    if !app.health.ask(app.log.issue_console_code(&hash, &key.id, LINK)).await? {
+    if !app.health.ask(app.log.issue_console_code(&hash, &key.id, LINK_LIFETIME)).await? {
         return Err(Problem::new(Code::CredentialsInvalid, "the API key of this request has ended"));
     }
-    let link = ConsoleLink { path: format!("/console#code={code}"), code, expires_in: LINK.as_secs() };
+    let link =
+        ConsoleLink { path: format!("/console#code={code}"), code, expires_in: LINK_LIFETIME.as_secs() };
     Ok((StatusCode::CREATED, Json(link)))
 }
 
@@ -249,7 +254,7 @@ fn code_of(headers: &HeaderMap) -> Option<[u8; 32]> {
 
 /// Refuses a session of the console: what the request makes would outlive it.
 pub(in crate::http) fn refuse_session(headers: &HeaderMap) -> Result<(), Problem> {
-    match session::is_meant(headers) {
+    match session::brings_no_other_credentials(headers) {
         true => Err(Problem::new(
             Code::SessionForbidden,
             "a session of the console does not do that; send the API key",

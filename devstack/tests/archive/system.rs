@@ -26,7 +26,7 @@ FROM public.kept ORDER BY at::date, tenant_id COLLATE "C", seq"#;
 const S3: &str = "CARILLON_TEST_S3_ENDPOINT";
 
 /// A system with an archive.
-pub struct Yard {
+pub struct ArchiveSystem {
     pub scene: Scene,
     /// Where it is, if it is a directory.
     pub archive: PathBuf,
@@ -35,7 +35,7 @@ pub struct Yard {
     _folder: TempDir,
 }
 
-impl Yard {
+impl ArchiveSystem {
     /// Its archive is a directory.
     pub async fn start(publishers: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();

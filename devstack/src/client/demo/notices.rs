@@ -1,4 +1,4 @@
-//! What have the businesses set, and what stands in their people's inboxes?
+//! Which notices, preferences, event types and webhooks does the demo set up?
 //!
 //! Beside the events of the story: descriptions of types with templates, what people want to get, a webhook, and notices that they read,
 //! put away or take note of. What is set already stays as it is, but for the webhook, whose address is another one each time.
@@ -22,7 +22,7 @@ use crate::token::{Claims, now};
 const RETRY: Duration = Duration::from_secs(2);
 /// Longest time for one request.
 const REQUEST: Duration = Duration::from_secs(10);
-/// Pause between two things that are done in an office, of all businesses together.
+/// Pause between two notices that are sent or read, of all businesses together.
 const PACE: Duration = Duration::from_secs(4);
 /// Notices of the day before that each business begins with.
 const YESTERDAY: u32 = 12;
@@ -48,8 +48,8 @@ const TYPES: [(&str, &str); 3] = [
 ];
 const DAYS: [&str; 5] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"];
 
-/// The offices of some businesses.
-pub(super) struct Office<'a> {
+/// The notices of some businesses, with the types, preferences and webhooks that they need.
+pub(super) struct DemoNotices<'a> {
     info: &'a StackInfo,
     http: reqwest::Client,
     receiver: Arc<Receiver>,
@@ -58,7 +58,7 @@ pub(super) struct Office<'a> {
     number: u32,
 }
 
-impl<'a> Office<'a> {
+impl<'a> DemoNotices<'a> {
     pub(super) async fn new(
         info: &'a StackInfo,
         seed: u64,
@@ -76,7 +76,7 @@ impl<'a> Office<'a> {
         let (url, receiver) = (self.receiver.url()?, self.receiver.clone());
         let told = |Taken { tenant, seq, kind }: Taken| {
             // Whoever reads the lines may have gone.
-            let _ = tell(&tenant, &format!("the webhook has #{seq} {kind}"));
+            let _ = tell(&tenant, &format!("webhook delivered #{seq} {kind}"));
         };
         tokio::select! {
             ended = receiver.run(told) => ended,
@@ -86,29 +86,29 @@ impl<'a> Office<'a> {
 
     async fn work(&mut self, url: &str) -> std::io::Result<()> {
         for tenant in self.tenants.clone() {
-            while let Err(error) = self.furnish(tenant, url).await {
-                tell(tenant, &format!("has no office yet: {error}"))?;
+            while let Err(error) = self.set_up(tenant, url).await {
+                tell(tenant, &format!("notices could not be set up: {error}"))?;
                 sleep(RETRY).await;
             }
-            tell(tenant, "has an office: types, preferences, a webhook and notices")?;
+            tell(tenant, "notices are set up: event types, preferences, a webhook")?;
         }
         loop {
             sleep(PACE).await;
             let tenant = self.tenants[self.dice.below(self.tenants.len())];
             let done = match self.dice.chance(30) {
-                true => self.notify(tenant, Timestamp::now()).await.map(|()| "a notice is sent".to_owned()),
-                false => self.somebody_reads(tenant).await,
+                true => self.notify(tenant, Timestamp::now()).await.map(|()| "notice sent".to_owned()),
+                false => self.read_one(tenant).await,
             };
             match done {
                 Ok(what) if what.is_empty() => {}
                 Ok(what) => tell(tenant, &what)?,
-                Err(error) => tell(tenant, &format!("nothing was done in the office: {error}"))?,
+                Err(error) => tell(tenant, &format!("no notice was sent or read: {error}"))?,
             }
         }
     }
 
     /// Sets what is not set, and sends the notices of a day to inboxes that nobody has opened before.
-    async fn furnish(&mut self, tenant: &str, url: &str) -> Result<(), reqwest::Error> {
+    async fn set_up(&mut self, tenant: &str, url: &str) -> Result<(), reqwest::Error> {
         for (kind, says) in TYPES {
             let says: Value = serde_json::from_str(says).unwrap_or_default();
             self.set_if_missing(&format!("/v1/event-types/{kind}?tenant={tenant}"), says).await?;
@@ -176,7 +176,7 @@ impl<'a> Office<'a> {
     }
 
     /// Somebody looks into their inbox, and does something about its newest notice; what they did.
-    async fn somebody_reads(&mut self, tenant: &str) -> Result<String, reqwest::Error> {
+    async fn read_one(&mut self, tenant: &str) -> Result<String, reqwest::Error> {
         let people = people_of(tenant);
         let user = people[self.dice.below(people.len())];
         let who = Some((tenant, user));
@@ -190,8 +190,8 @@ impl<'a> Office<'a> {
         self.ask(Method::POST, &format!("/v1/inbox/{seq}/{deed}"), who, None).await?;
         let title = item["title"].as_str().unwrap_or_default();
         let what = match deed {
-            "ack" => "takes note of",
-            "archive" => "puts away",
+            "ack" => "acknowledges",
+            "archive" => "archives",
             _ => "reads",
         };
         Ok(format!("{user} {what}: {title}"))
