@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
@@ -13,14 +14,17 @@ import { address, alive, need, stack } from './stack.mjs'
 const checks = new Checks('authorize')
 const python = need('CARILLON_PYTHON')
 const examples = new URL('../../docs/examples/', import.meta.url).pathname
-const { port: start } = await freePort()
-
+/** A port for a program that is started at once: below those that the system gives to outgoing connections. */
 async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  return { port }
+  for (;;) {
+    const port = randomInt(10_000, 32_000)
+    const server = createServer().listen(port, '127.0.0.1')
+    const isFree = await new Promise((resolve) => server.once('listening', () => resolve(true)).once('error', () => resolve(false)))
+    if (!isFree) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }
 
 async function put(path, body) {
@@ -70,9 +74,9 @@ async function listens(port) {
 
 await put(`/v1/channel-rules/order:%7Border%7D?tenant=${stack.tenant}`, { subscribe: ['ask'] })
 
-for (const [n, [name, program, file]] of [['Node', 'node', 'authorize.mjs'], ['Python', python, 'authorize.py']].entries()) {
+for (const [name, program, file] of [['Node', 'node', 'authorize.mjs'], ['Python', python, 'authorize.py']]) {
   await checks.check(`the application of the documentation in ${name} decides, also during a rotation, and believes nobody else`, async () => {
-    const port = start + n
+    const port = await freePort()
     const secret = await ask(`http://127.0.0.1:${port}/`)
     const application = spawn(program, [`${examples}${file}`, secret, String(port)], { stdio: ['ignore', 'ignore', 'inherit'] })
     try {

@@ -64,7 +64,8 @@ stack_up=yes
 "$bin/carillon" --data "$work/stack" up --detach --json --no-demo --gateways 4 >"$work/stack.json" 2>"$work/up.log" ||
     { cat "$work/up.log" >&2; fail "the stack did not start"; }
 field() { node -e 'const s = JSON.parse(require("fs").readFileSync(process.argv[1])); console.log(eval(process.argv[2]))' "$work/stack.json" "$1"; }
-free_port() { node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'; }
+# Below the ports that the system gives to outgoing connections: one of those could take it before it is listened on.
+free_port() { node -e 'const net = require("net"), look = () => { const port = 10000 + Math.floor(Math.random() * 22000), s = net.createServer().on("error", look).listen(port, "127.0.0.1", () => s.close(() => console.log(port))) }; look()'; }
 
 export CARILLON_GATEWAYS CARILLON_BALANCER CARILLON_PIDS CARILLON_PUBLISHER CARILLON_API_KEY CARILLON_PAGE_PORT CARILLON_STRICT_GATEWAY
 CARILLON_GATEWAYS=$(field 's.gateways.map((u) => u.replace("http", "ws") + "/v1/ws").join(",")')

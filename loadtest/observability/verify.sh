@@ -136,7 +136,8 @@ within() { # SECONDS COMMAND…: until it succeeds
     done
 }
 field() { node -p 'const s = JSON.parse(require("fs").readFileSync(process.argv[1])); eval(process.argv[2])' "$work/stack.json" "$1"; }
-free_port() { node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'; }
+# Below the ports that the system gives to outgoing connections: one of those could take it before it is listened on.
+free_port() { node -e 'const net = require("net"), look = () => { const port = 10000 + Math.floor(Math.random() * 22000), s = net.createServer().on("error", look).listen(port, "127.0.0.1", () => s.close(() => console.log(port))) }; look()'; }
 
 say "starting a stack"
 stack=$work/stack
