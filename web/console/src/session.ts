@@ -1,10 +1,9 @@
 // Who is signed in, and with what?
 //
 // An API key or a user token is kept in memory. With "keep me signed in" the publisher has a session instead, and the browser a cookie
-// that no script can read.
+// that no script can read: one for all tabs, so each of them hears when another one begins or ends it.
 
-import type { Problem } from './problem.js'
-import { problemOf } from './problem.js'
+import { Problem, problemOf } from './problem.js'
 import { createStore, useStore } from './store.js'
 
 /** `GET /v1/console/session` */
@@ -67,6 +66,25 @@ function codeOfAddress(): string | null {
   return code
 }
 
+type Told = 'begun' | 'ended'
+/** The other tabs of this browser. */
+const tabs = new BroadcastChannel('carillon-console')
+const tell = (what: Told) => tabs.postMessage(what)
+tabs.onmessage = ({ data }: MessageEvent<Told>) => {
+  const now = session.get()
+  // What this tab has in memory is its own.
+  if (now.status !== 'in' || !now.who.kept) return
+  if (data === 'ended') leave()
+  // Another session stands in the cookie now, perhaps of another key.
+  else void begin()
+}
+
+/** Pages and their sockets end with it. */
+function leave(problem: Problem | null = null) {
+  held = null
+  session.set({ status: 'out', problem, expired: false })
+}
+
 export async function begin() {
   const code = codeOfAddress()
   held = code
@@ -74,6 +92,7 @@ export async function begin() {
     const who = await ask(code ? 'POST' : 'GET')
     held = null
     session.set({ status: 'in', who })
+    if (code) tell('begun')
   } catch (error) {
     held = null
     const problem = problemOf(error)
@@ -91,15 +110,21 @@ export async function signIn(credentials: string, keep: boolean): Promise<void> 
     const who = await ask(keep ? 'POST' : 'GET')
     if (who.kept) held = null
     session.set({ status: 'in', who })
+    if (who.kept) tell('begun')
   } catch (error) {
     held = before
     throw problemOf(error)
   }
 }
 
+/** Ends the session in every tab. Where the publisher does not answer, its cookie is still there: that is said. */
 export async function signOut() {
   const now = session.get()
-  if (now.status === 'in' && now.who.kept) await ask('DELETE').catch(() => {})
-  held = null
-  session.set({ status: 'out', problem: null, expired: false })
+  if (now.status !== 'in' || !now.who.kept) return leave()
+  const failed = await ask('DELETE').then(
+    () => false,
+    (error) => problemOf(error).status !== 401,
+  )
+  tell('ended')
+  leave(failed ? new Problem('session_goes_on', 0, 'the publisher did not end the session') : null)
 }

@@ -91,6 +91,8 @@ function wordsOfSignIn(problem: Problem): string {
       return 'Whom this token names was disconnected after it was issued.'
     case 'missing_scope':
       return 'These credentials may not look at anything here: an API key needs the scope read or admin, a user token the capability admin. Why an event did not reach yourself, GET /v1/why tells your own token.'
+    case 'session_goes_on':
+      return 'The API did not answer, so your session goes on: whoever loads this page is signed in. Load it again when the API is back, and sign out there.'
     default:
       return words(problem).text
   }

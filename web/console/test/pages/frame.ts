@@ -2,7 +2,9 @@
 
 import { token } from '@carillon/server'
 import { expect, test } from 'vitest'
+import { until } from '../../../testing/stack.js'
 import type { Given } from '../console.test.js'
+import { rest } from '../rest.js'
 import { lookAt, signIn, visit } from '../visit.js'
 
 export function frame(given: Given) {
@@ -125,6 +127,60 @@ export function frame(given: Given) {
     expect(await there.context.cookies()).toEqual([])
     await there.close()
     await other.close()
+  })
+
+  test('signing out ends the session and the sockets of every tab, and one key or another takes the place of the session in all', async () => {
+    const { browser, stack } = given
+    const one = (await post('/v1/api-keys?tenant=tabs', { scopes: ['read'] })) as { id: string; key: string }
+    const other = (await post('/v1/api-keys?tenant=tabs', { scopes: ['read'] })) as { id: string; key: string }
+    const connected = async () => (await rest(stack, 'GET', '/v1/connections?tenant=tabs')).body.connections.length as number
+    const there = await visit(browser, stack, '/tail', null)
+    await signIn(there.page, one.key, { keep: true })
+    await there.page.getByText('Connected', { exact: true }).waitFor()
+    const second = await there.context.newPage()
+    await second.goto(`${stack.lb}/console/tail`)
+    await second.getByText('Connected', { exact: true }).waitFor()
+    await until('each has a socket', async () => (await connected()) === 2, 15_000)
+    // A third has a key of its own in memory, and no part in the session.
+    const third = await there.context.newPage()
+    await third.goto(`${stack.lb}/console/tail`)
+    await third.getByRole('button', { name: 'Sign out' }).click()
+    await there.page.getByRole('button', { name: 'Sign in' }).waitFor()
+    await second.getByRole('button', { name: 'Sign in' }).waitFor()
+    await until('the sockets end', async () => (await connected()) === 0, 15_000)
+    await signIn(third, one.key)
+    await signIn(there.page, one.key, { keep: true })
+    await signIn(second, one.key, { keep: true })
+    await there.page.getByTitle(one.id).waitFor()
+    const fourth = await there.context.newPage()
+    const { path } = await fetch(`${stack.lb}/v1/console/links`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${other.key}` },
+    }).then((answer) => answer.json() as Promise<{ path: string }>)
+    await fourth.goto(stack.lb + path)
+    await second.getByTitle(other.id).waitFor()
+    await there.page.getByTitle(other.id).waitFor()
+    await second.getByRole('button', { name: 'Sign out' }).click()
+    await there.page.getByRole('button', { name: 'Sign in' }).waitFor()
+    await third.getByText('Connected', { exact: true }).waitFor()
+    expect(await third.getByTitle(one.id).count()).toBe(1)
+    expect(there.faults).toEqual([])
+    await there.close()
+  })
+
+  test('says so when the API does not answer and the session therefore goes on', async () => {
+    const { browser, stack } = given
+    const there = await visit(browser, stack, '/', null)
+    await signIn(there.page, stack.api_key, { keep: true })
+    await there.context.setOffline(true)
+    await there.page.getByRole('button', { name: 'Sign out' }).click()
+    await there.page.getByText('your session goes on').waitFor()
+    await there.context.setOffline(false)
+    await there.page.reload()
+    await there.page.getByRole('button', { name: 'Sign out' }).click()
+    await there.page.getByRole('button', { name: 'Sign in' }).waitFor()
+    expect(await there.context.cookies()).toEqual([])
+    await there.close()
   })
 
   test("an administrator's token sees its tenant and no other; who is none is told why", async () => {
