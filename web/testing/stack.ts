@@ -1,7 +1,7 @@
 // Where does a real installation for tests come from?
 
-import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readlinkSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,12 +19,15 @@ export interface Stack {
   jwt_secret: string
   api_key: string
   database_url: string
+  redis_url: string
   /** Where the example pages are, with `--examples`. */
   examples?: string
   /** Process ids by name: `publisher`, `gateway-1`, … */
   pids: Record<string, number>
   /** Starts again what has been killed of it. */
   revive(): Promise<void>
+  /** Kills Redis, as a crash does; what it returns starts one again, empty. Linux only. */
+  killRedis(): () => void
   /** Stops it and deletes its data. */
   down(): Promise<void>
 }
@@ -34,14 +37,25 @@ export async function startStack(...options: string[]): Promise<Stack> {
   const program = process.env.CARILLON_BIN ?? fileURLToPath(new URL('../../target/debug/carillon', import.meta.url))
   if (!existsSync(program)) throw new Error(`${program} is missing: make debug`)
   const data = mkdtempSync(join(tmpdir(), 'carillon-web-stack-'))
+  const restarted: ChildProcess[] = []
   const down = async () => {
     await run(program, ['--data', data, 'down']).catch(() => {})
+    for (const one of restarted) one.kill()
     rmSync(data, { recursive: true, force: true })
   }
   try {
     const up = async () =>
       JSON.parse((await run(program, ['--data', data, 'up', '--detach', '--json', '--no-demo', ...options])).stdout)
     const stack: Stack = { ...(await up()), down }
+    // `up` would begin a whole stack anew without its Redis. It was empty when it began, and so is the next.
+    stack.killRedis = () => {
+      const pid = restarted.at(-1)?.pid ?? stack.pids.redis!
+      const file = readlinkSync(`/proc/${pid}/exe`)
+      process.kill(pid, 'SIGKILL')
+      const { port } = new URL(stack.redis_url)
+      const options = ['--bind', '127.0.0.1', '--port', port, '--save', '', '--appendonly', 'no']
+      return () => void restarted.push(spawn(file, options, { cwd: data, argv0: 'redis-server', stdio: 'ignore' }))
+    }
     stack.revive = async () => void Object.assign(stack, await up())
     return stack
   } catch (error) {
