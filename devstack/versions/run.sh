@@ -17,7 +17,7 @@ trap '[[ -n $old ]] && kill -QUIT "$old" 2>/dev/null; rm -rf "$work"' EXIT
 cd "$root"
 
 psql=$(ls -d /usr/lib/postgresql/*/bin/psql | tail -n 1)
-log=(--test append --test channels --test lineage --test log --test long_retention --test maintenance --test sessions)
+log=(--test append --test append_one --test channels --test lineage --test log --test long_retention --test maintenance --test sessions)
 systems=(--test i1_durable --test i2_order --test i3_once --test i4_whole --test lineage --test sessions)
 passed=0 failed=0
 page=docs/COMPATIBILITY.md

@@ -10,6 +10,8 @@
 //! ([`answers`]) and the others go again. That is rare, and what makes the usual case cheap: the numbers within the
 //! batch are counted here, and the database joins nothing (docs/adr/0006).
 //!
+//! An event that is alone in its batch is stored by one call, if nothing is in its way ([`single`]).
+//!
 //! An epoch given in another lineage of the database ends before the first number of this one is given: the statement
 //! stores nothing, `carillon.settle_epochs` gives new ones, and it runs again (docs/adr/0013).
 //!
@@ -19,17 +21,19 @@
 
 mod answers;
 mod notices;
+mod single;
 mod statement;
 
 use super::error::LogError;
-use super::pool::Log;
+use super::pool::{Log, exchange};
 use super::scope::{scoped, scoped_with_lock_wait};
 use super::session::Session;
 use super::work::Work;
 use answers::Answers;
 use carillon_protocol::event::NewEvent;
 use carillon_protocol::{Epoch, EventId, Except, Seq, Tag, TenantId};
-use statement::{Columns, Groups, Outcome};
+use single::{APPEND_EVENT, Single};
+use statement::{Columns, Counters, Groups, Outcome};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio_postgres::types::ToSql;
@@ -162,6 +166,10 @@ impl Log {
         lock_wait: Duration,
     ) -> Result<Vec<Appended>, LogError> {
         let mut answers = Answers::of(batch);
+        if let Some(counters) = self.append_single(batch, lock_wait).await? {
+            answers.stored(&Groups::of(batch, &[0]), &counters);
+            return answers.finish();
+        }
         let mut settled = 0;
         // Each round stores what is open or answers at least one event, so there are at most as many as events; as a
         // rule one, and two when something was repeated.
@@ -178,6 +186,22 @@ impl Log {
             }
         }
         answers.finish()
+    }
+
+    /// Stores a batch of one event by one call, if that can be done so; none when nothing was stored.
+    async fn append_single(
+        &self,
+        batch: &[Append],
+        lock_wait: Duration,
+    ) -> Result<Option<Counters>, LogError> {
+        // Zero would mean: wait for ever.
+        let lock_wait = lock_wait.as_millis().max(1).to_string();
+        let Some(single) = Single::of(batch, &lock_wait)? else { return Ok(None) };
+        exchange(self.client(Work::Append, "append").await?, async |client| {
+            let statement = client.prepare_cached(APPEND_EVENT).await?;
+            Single::stored(&client.query_one(&statement, &single.params()).await?)
+        })
+        .await
     }
 
     /// Ends the epochs of these tenants that were given in another lineage.

@@ -228,7 +228,7 @@ fn list<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, column: &str) -
     row.get::<_, Option<Vec<T>>>(column).unwrap_or_default()
 }
 
-fn epoch(text: &str) -> Result<Epoch, LogError> {
+pub(super) fn epoch(text: &str) -> Result<Epoch, LogError> {
     Epoch::new(text).map_err(|_| broken("epoch"))
 }
 
