@@ -290,6 +290,9 @@ export function createFake(): Fake {
       state.set({ status: 'closed', code: 'closed', reason: 'close() was called' })
     },
     identify: (person: string | null) => persons.set(person),
+    attach: () => client,
+    detach: () => {},
+    switch: () => {},
     onIdentify: persons.on,
     on: listen,
     channel: (name: string) => channelOf(name) as unknown as Channel,

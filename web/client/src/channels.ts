@@ -1,8 +1,9 @@
-/** Which channels are wanted, who listens in them, who is there and who types? */
+/** Which channels are wanted, and who listens in them? */
 
 import type { Want } from './connection.js'
 import { CarillonError } from './errors.js'
-import { createListeners, type Listeners } from './listeners.js'
+import { type Lazy, lazy, once } from './lazy.js'
+import type { People } from './people.js'
 import { isAfter } from './position.js'
 import type { Past } from './reads.js'
 import type { Frame } from './transport.js'
@@ -12,7 +13,6 @@ import type {
   HistoryPage,
   Live,
   LiveOptions,
-  Member,
   Position,
   PresenceSnapshot,
   Published,
@@ -23,10 +23,6 @@ import type {
 
 /** A channel is left a little after its last listener has gone: pages take a part away and put it back. */
 const LINGER_MS = 250
-const TYPING_MS = 3_000
-const TYPING_END_MS = 5_000
-/** Without another `start` somebody is taken not to type any more. */
-const TYPING_FORGET_MS = 10_000
 
 export interface ChannelsHost {
   wake(): void
@@ -38,7 +34,7 @@ export interface ChannelsHost {
   history(channel: string, options: Past): Promise<HistoryPage>
   latest(channel: string): Promise<HistoryPage>
   live<State>(options: LiveOptions<State> & { channels?: readonly string[] }): Live<State>
-  report(error: CarillonError): void
+  report(error: unknown): void
 }
 
 interface Entry {
@@ -59,27 +55,14 @@ interface Room {
   error: CarillonError | null
   lingering: ReturnType<typeof setTimeout> | undefined
   waiters: { resolve(position: Position): void; reject(error: CarillonError): void }[]
-  presence: PresenceSnapshot
-  readonly presenceListeners: Listeners<PresenceSnapshot>
-  typing: Map<string, ReturnType<typeof setTimeout>>
-  users: readonly string[]
-  readonly typingListeners: Listeners<readonly string[]>
-  signals: { pattern: string; listener(signal: Signal): void }[]
+  readonly people: Lazy<People>
 }
 
 const NOBODY: PresenceSnapshot = Object.freeze({ count: 0, members: [], stale: true, error: null })
+const NO_ONE: readonly string[] = Object.freeze([])
 
 export const matches = (pattern: string, type: string) =>
   pattern.endsWith('*') ? type.startsWith(pattern.slice(0, -1)) : pattern === type
-
-/** Runs at most once. */
-export function once(undo: () => void): Unsubscribe {
-  let done = false
-  return () => {
-    if (!done) undo()
-    done = true
-  }
-}
 
 const all = (...undo: Unsubscribe[]) =>
   once(() => {
@@ -92,7 +75,8 @@ export function createChannels(host: ChannelsHost) {
   /** Channels one is in without asking, as the last welcome told them. */
   let own: ReadonlySet<string> = new Set()
   let everything = true
-  const heard = new Set<string>()
+  /** Counts what ends the validity of frames: another person, and the end of a connection. */
+  let turns = 0
 
   const failed = (cause: unknown) => host.report(new CarillonError('handler', `a listener threw: ${cause}`, { cause }))
 
@@ -188,60 +172,29 @@ export function createChannels(host: ChannelsHost) {
     return running
   }
 
-  function showPresence(room: Room, next: Partial<PresenceSnapshot>) {
-    room.presence = Object.freeze({ ...room.presence, ...next })
-    room.presenceListeners.emit(room.presence)
-  }
-
-  function presence(room: Room, { sync, members = [], joined = [], left = [], updated = [], count, stale = false }: Frame) {
-    const known = new Map<string, Member>(sync ? [] : room.presence.members.map((member) => [member.user, member]))
-    for (const user of left) known.delete(user)
-    for (const member of [...members, ...joined, ...updated] as Member[]) known.set(member.user, Object.freeze(member))
-    showPresence(room, { count, members: [...known.values()].sort((a, b) => a.since - b.since), stale: !!stale, error: null })
-  }
-
-  function types(room: Room, user: string, started: boolean) {
-    clearTimeout(room.typing.get(user))
-    const was = room.typing.has(user)
-    if (started)
-      room.typing.set(
-        user,
-        setTimeout(() => types(room, user, false), TYPING_FORGET_MS),
-      )
-    else room.typing.delete(user)
-    if (was === started) return
-    room.users = Object.freeze([...room.typing.keys()])
-    room.typingListeners.emit(room.users)
-  }
-
-  function signal({ channel, from, event }: Frame) {
-    const room = rooms.get(channel)
-    if (!room) return
-    if (event.type === 'typing') return void (from !== host.user() && types(room, from, event.data?.state === 'start'))
-    // A frame that was sent twice, because its answer was lost, is one.
-    const key = event.id && `${from} ${channel} ${event.id}`
-    if (key && heard.has(key)) return
-    if (key && heard.add(key).size > 256) heard.delete(heard.values().next().value!)
-    const given: Signal = Object.freeze({ channel, from, ...event })
-    for (const { pattern, listener } of room.signals)
-      if (matches(pattern, given.type))
-        try {
-          listener(given)
-        } catch (error) {
-          failed(error)
-        }
+  /** What comes while its code is on the way is told then, in its order. */
+  function tell({ people }: Room, frame: Frame) {
+    if (people.now) people.now.frame(frame)
+    else if (people.begun) {
+      const mine = turns
+      people.get().then((made) => mine === turns && made.frame(frame), host.report)
+    }
   }
 
   function create(name: string): Room {
-    let [startedAt, ending] = [0, undefined as ReturnType<typeof setTimeout> | undefined]
-    const sendTyping = (state: 'start' | 'stop') => {
-      if (host.isOpen()) host.request({ type: 'typing', channel: name, state }).catch(host.report)
-    }
-    const stop = () => {
-      clearTimeout(ending)
-      if (startedAt) sendTyping('stop')
-      startedAt = 0
-    }
+    const people = lazy(
+      async () =>
+        (await import('./people.js')).createPeople(
+          {
+            user: host.user,
+            say: (frame) => void (host.isOpen() && host.request(frame).catch(host.report)),
+            failed,
+          },
+          name,
+          NOBODY,
+        ),
+      host.report,
+    )
     const channel: Channel = {
       name,
       on: (pattern, handler, options) => add(name, pattern, handler as Entry['handler'], options?.history),
@@ -260,39 +213,32 @@ export function createChannels(host: ChannelsHost) {
       history: (options = {}) => host.history(name, options),
       latest: () => host.latest(name),
       publish: (type, data, options) => host.publish(name, type, data, options),
-      onSignal(pattern, listener) {
-        const entry = { pattern, listener: listener as (signal: Signal) => void }
-        room.signals = [...room.signals, entry]
-        const release = hold(room)
-        return once(() => {
-          room.signals = room.signals.filter((one) => one !== entry)
-          release()
-        })
-      },
+      onSignal: (pattern, listener) =>
+        all(
+          people.later((made) => made.onSignal(pattern, listener as (signal: Signal) => void)),
+          hold(room),
+        ),
       typing: {
-        start() {
-          const now = performance.now()
-          clearTimeout(ending)
-          ending = setTimeout(stop, TYPING_END_MS)
-          if (startedAt && now - startedAt < TYPING_MS) return
-          startedAt = now
-          sendTyping('start')
-        },
-        stop,
+        start: () => void people.get().then((made) => made.start(), host.report),
+        stop: () => void people.get().then((made) => made.stop(), host.report),
         get users() {
-          return room.users
+          return people.now?.typing ?? NO_ONE
         },
-        on(listener) {
-          return all(room.typingListeners.add(listener), hold(room))
-        },
+        on: (listener) =>
+          all(
+            people.later((made) => made.onTyping(listener)),
+            hold(room),
+          ),
       },
       presence: {
         get snapshot() {
-          return room.presence
+          return people.now?.presence ?? NOBODY
         },
-        on(listener) {
-          return all(room.presenceListeners.add(listener), watch(room))
-        },
+        on: (listener) =>
+          all(
+            people.later((made) => made.onPresence(listener)),
+            watch(room),
+          ),
         async set(meta) {
           room.meta = meta
           if (host.isOpen() && isHeld(room)) await host.request({ type: 'presence', channel: name, meta })
@@ -309,12 +255,7 @@ export function createChannels(host: ChannelsHost) {
       error: null,
       lingering: undefined,
       waiters: [],
-      presence: NOBODY,
-      presenceListeners: createListeners(failed),
-      typing: new Map(),
-      users: Object.freeze([]),
-      typingListeners: createListeners(failed),
-      signals: [],
+      people,
     }
     return room
   }
@@ -359,12 +300,13 @@ export function createChannels(host: ChannelsHost) {
     },
     /** The epoch is another one: positions of before say nothing. Null: the person is another one, and gets nothing of the one before. */
     restart(position: Position | null) {
+      turns++
       for (const room of rooms.values()) {
         if (room.since) room.since = position
         if (position) continue
         room.error = null
         room.meta = undefined
-        showPresence(room, NOBODY)
+        room.people.now?.forget()
       }
       if (position) return
       own = new Set()
@@ -372,22 +314,17 @@ export function createChannels(host: ChannelsHost) {
       for (const entry of entries) entry.waiting &&= []
     },
     frame(frame: Frame) {
-      if (frame.type === 'signal') signal(frame)
-      else if (frame.type === 'presence') {
-        const room = rooms.get(frame.channel)
-        if (room) presence(room, frame)
-      } else if (frame.type === 'error')
-        for (const name of frame.channels ?? []) {
+      const { type, channel, channels = [channel] } = frame
+      if (type === 'signal' || type === 'presence' || type === 'error')
+        for (const name of channels) {
           const room = rooms.get(name)
-          if (room) showPresence(room, { stale: true, error: new CarillonError(frame.code, frame.message) })
+          if (room) tell(room, frame)
         }
     },
     /** The connection went: what is for the moment alone is not known any more. */
     away() {
-      for (const room of rooms.values()) {
-        for (const user of [...room.typing.keys()]) types(room, user, false)
-        if (!room.presence.stale) showPresence(room, { stale: true })
-      }
+      turns++
+      for (const room of rooms.values()) room.people.now?.away()
     },
   }
 }

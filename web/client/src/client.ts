@@ -4,12 +4,13 @@ import { createChannels } from './channels.js'
 import { type Connection, type ConnectionHost, createConnection } from './connection.js'
 import { CarillonError } from './errors.js'
 import { lazyInbox } from './lazy-inbox.js'
+import { lazyLive } from './lazy-live.js'
 import { createListeners } from './listeners.js'
-import { createLive } from './live.js'
 import { formatPosition, parsePosition } from './position.js'
 import type { Past, Reader } from './reads.js'
 import { createStream } from './stream.js'
 import type { Tabs } from './tabs.js'
+import { createTenants, type Made, type Together } from './tenants.js'
 import { claims, createTokens } from './tokens.js'
 import type { Frame } from './transport.js'
 import type {
@@ -25,6 +26,8 @@ import type {
 } from './types.js'
 
 const ACK_MS = 1_000
+/** Between two tenants a connection is kept for so long. */
+const SWITCH_MS = 5_000
 /** The person of a call is not the present one any more. */
 const [CHANGED, NEW] = ['identity_changed', 'somebody else has signed in']
 /** Only where all of them are there a socket can be shared. */
@@ -34,9 +37,12 @@ const tabsWork = () =>
 /** `randomUUID` is there in secure pages alone. */
 const newId = () => crypto.getRandomValues(new Uint32Array(4)).join('-')
 
-export function createClient<Events extends object = AnyEvents>(options: ClientOptions): Client<Events> {
+export const createClient = <Events extends object = AnyEvents>(options: ClientOptions): Client<Events> =>
+  make(options, null).client as Client<Events>
+
+function make(options: ClientOptions, together: Together | null): Made {
   const base = options.url.replace(/\/+$/, '').replace(/^ws/, 'http')
-  const tenant = options.tenant
+  let tenant = options.tenant
   const tokens = createTokens(options.getToken)
   const request: Client['request'] = async (...given) => {
     const mine = persons
@@ -45,8 +51,9 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     stillOf(mine)
     return answer as never
   }
-  const name = options.name ?? `carillon ${base} ${tenant ?? ''}`
-  const key = `${name} cursor`
+  const nameOf = (of = '') =>
+    !options.name ? `carillon ${base} ${of}` : of === (options.tenant ?? '') ? options.name : `${options.name} ${of}`
+  let name = nameOf(tenant)
 
   let state: ConnectionState = Object.freeze({ status: 'idle', code: 'idle', reason: 'nothing was asked for yet' })
   let connection: Connection | Tabs | null = null
@@ -117,7 +124,7 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     const text = kept
     if (!text) return
     kept = null
-    storage((to) => to.setItem(key, text))
+    storage((to) => to.setItem(`${name} cursor`, text))
   }
   let acked = ''
   function ack() {
@@ -128,8 +135,8 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     // What is refused is said again with the next.
     connection!.request({ type: 'ack', ...handled }).catch(() => {})
   }
-  const begin = () => stream.start(parsePosition(storage((from) => from.getItem(key))) ?? parsePosition(options.position))
-  begin()
+  const stored = () => parsePosition(storage((from) => from.getItem(`${name} cursor`)))
+  stream.start(stored() ?? parsePosition(options.position))
 
   // ------------------------------------------------------------------------------------------ the connection
 
@@ -139,6 +146,8 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
   async function tokenOf(mine: number, reason: TokenReason): Promise<string> {
     stillOf(mine)
     const token = await tokens.get(reason)
+    stillOf(mine)
+    await tenants.ready()
     stillOf(mine)
     const { sub } = claims(token)
     // Somebody else has signed in: nothing of the one before is shown to them.
@@ -155,7 +164,12 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
 
   const host: ConnectionHost & { signedOut(): void; report(error: unknown): void } = {
     base,
-    tenant,
+    get tenant() {
+      return tenant
+    },
+    get open() {
+      return tenants.now?.open
+    },
     device: options.device,
     types: options.types,
     WebSocket: options.WebSocket,
@@ -205,21 +219,21 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     starting = false
     nobody = false
     if (connection) return connection.connect()
-    if (options.tabs === false || !tabsWork()) return attach(createConnection(host))
+    if (options.tabs === false || !tabsWork()) return begin(createConnection(host))
     // Tabs of one person share a connection; who that is, the token says.
     const mine = ++begun
     host.state(Object.freeze({ status: 'connecting', code: 'token', reason: 'a token is fetched', attempt: 1 }))
     Promise.all([import('./tabs.js'), tokenOf(persons, 'connect')]).then(
       ([{ createTabs }]) => {
         if (mine !== begun) return
-        attach(person === null ? createConnection(host) : createTabs(host, `${name} ${person}`))
+        begin(person === null ? createConnection(host) : createTabs(host, `${name} ${person}`))
       },
       // The machine knows what to do about it.
-      () => mine === begun && attach(createConnection(host)),
+      () => mine === begun && begin(createConnection(host)),
     )
   }
 
-  function attach(made: Connection | Tabs) {
+  function begin(made: Connection | Tabs) {
     connection = made
     watchBrowser()
     made.connect()
@@ -259,18 +273,51 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     if (!told && next === null && connection && 'signOut' in connection) connection.signOut()
     if (next === null) halt('idle', 'signed_out', 'nobody is signed in')
     else halt('idle', 'identified', NEW)
+    tokens.forget()
+    storage((from) => from.removeItem(`${name} cursor`))
+    restart(next, null)
+    tenants.each((one) => one.identify(next))
+  }
+  /** Nothing of what was shown is of use any more. */
+  function restart(next: string | null, from: Position | null) {
     if (person !== null) gone++
     person = next
     persons++
-    tokens.forget()
     inbox.forget()
     channels.restart(null)
-    storage((from) => from.removeItem(key))
     kept = null
-    stream.start(null)
+    stream.start(from)
     nobody = next === null
     if (gone) identified.emit(next)
     if (!nobody) connect()
+  }
+
+  // ------------------------------------------------------------------------------------------ several tenants
+
+  const tenants = createTenants(
+    {
+      options,
+      tenant: () => tenant,
+      client: () => client,
+      make,
+      token: (reason) => tokenOf(persons, reason),
+      identify: (next) => identify(next),
+      shares: () => connection?.share(),
+      misuse,
+      report,
+    },
+    together,
+  )
+  function switchTo(to: string) {
+    if (to === tenant) return
+    if (tenants.isOfAnother(to)) return misuse(`switch('${to}'): that tenant has a client already, or this one is attached`)
+    tenants.share()
+    tenants.now?.keep(SWITCH_MS)
+    halt('idle', 'switched', `another tenant: ${to}`)
+    tenant = to
+    name = nameOf(to)
+    restart(person, stored())
+    if (person === null) connect()
   }
 
   function send(frame: object): Promise<Frame> {
@@ -300,7 +347,7 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
   }
 
   const live = <State>(given: Parameters<Client['live']>[0] & { channels?: readonly string[] }) =>
-    createLive<State>(
+    lazyLive<State>(
       {
         join(names, patterns, handler) {
           // A channel is made when it is first named.
@@ -326,6 +373,13 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
             leave() {
               for (const one of undo) one()
             },
+          }
+        },
+        hold(names) {
+          wake()
+          const held = (names ?? []).map((name) => channels.channel(name).join())
+          return () => {
+            for (const undo of held) undo()
           }
         },
         since: (names, position, upTo) =>
@@ -374,7 +428,10 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     },
     onResync: (listener) => resyncs.add(listener),
     onError: (listener) => errors.add(listener),
-    connect,
+    connect() {
+      connect()
+      tenants.each((one) => one.client.connect())
+    },
     ready() {
       if (state.status === 'idle') connect()
       return new Promise((resolve, reject) => {
@@ -388,8 +445,14 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
         look(state)
       })
     },
-    close: () => halt('closed', 'closed', 'close() was called'),
-    identify: (next) => identify(next),
+    close() {
+      halt('closed', 'closed', 'close() was called')
+      tenants.each((one) => one.client.close())
+    },
+    identify: (next) => (together?.identify ?? identify)(next),
+    attach: tenants.attach,
+    detach: tenants.detach,
+    switch: switchTo,
     onIdentify: (listener) => identified.add(listener),
     on(pattern, handler) {
       if (typeof handler !== 'function') misuse(`on('${pattern}') was given no function`)
@@ -414,5 +477,5 @@ export function createClient<Events extends object = AnyEvents>(options: ClientO
     },
     request,
   }
-  return client as unknown as Client<Events>
+  return { client, identify }
 }

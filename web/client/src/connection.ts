@@ -2,7 +2,7 @@
 
 import { CarillonError } from './errors.js'
 import { deadline, type Ended, type Input, initial, step } from './machine.js'
-import { type Frame, type Link, open } from './transport.js'
+import { type Frame, type Link, type Open, open } from './transport.js'
 import type { ConnectionState, Identity, Position, TokenReason, Transport } from './types.js'
 
 /** What is wanted of a channel beside its events: who is there, and what is said of oneself. */
@@ -17,6 +17,8 @@ export interface ConnectionHost {
   readonly device?: string | undefined
   readonly types?: readonly string[] | undefined
   readonly WebSocket?: typeof globalThis.WebSocket | undefined
+  /** Where the connection is shared with clients of other tenants. */
+  readonly open?: Open | undefined
   token(reason: TokenReason): Promise<string>
   /** The server says how long the token is still good, in seconds. */
   tokenLasts(seconds: number): void
@@ -44,6 +46,8 @@ export interface Connection {
   joined(channel: string): boolean
   /** Begin again at the cursor, which was set back. */
   rewind(): void
+  /** `open` is another one than the present link was made with. */
+  share(): void
 }
 
 export const QUEUE = 256
@@ -73,6 +77,7 @@ export function createConnection(host: ConnectionHost): Connection {
   const now = () => performance.now()
   let machine = initial
   let link: Link | null = null
+  let madeWith: Open | undefined
   /** The link has had its welcome. */
   let live = false
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -184,7 +189,8 @@ export function createConnection(host: ConnectionHost): Connection {
       cursor: host.cursor(),
       last: host.cursor() ? host.last() : undefined,
     }
-    const mine: Link = open(
+    madeWith = host.open
+    const mine: Link = (madeWith ?? open)(
       transport,
       base,
       hello,
@@ -439,5 +445,6 @@ export function createConnection(host: ConnectionHost): Connection {
     sync,
     joined: (channel) => live && !!in_.get(channel),
     rewind: reopen,
+    share: () => host.open === madeWith || reopen(),
   }
 }

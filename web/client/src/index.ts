@@ -5,6 +5,7 @@ export { CarillonError, Unauthorized } from './errors.js'
 export { formatPosition, parsePosition } from './position.js'
 export type {
   AnyEvents,
+  AttachOptions,
   CarillonEvent,
   Channel,
   Client,

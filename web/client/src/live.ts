@@ -18,6 +18,8 @@ export interface LiveHost {
     ready(): Promise<Position>
     leave: Unsubscribe
   }
+  /** Stays in these channels (null: connects) from now on. */
+  hold(channels: readonly string[] | null): Unsubscribe
   /** What came after `position`, up to `upTo` at least. */
   since(channels: readonly string[] | null, position: Position, upTo: Position): Promise<HistoryPage>
   onResync(listener: () => void): Unsubscribe
@@ -27,7 +29,12 @@ export interface LiveHost {
   report(error: unknown): void
 }
 
-export function createLive<State>(host: LiveHost, options: LiveOptions<State> & { channels?: readonly string[] }): Live<State> {
+export function createLive<State>(
+  host: LiveHost,
+  options: LiveOptions<State> & { channels?: readonly string[] },
+  /** For whom it was asked for: by now there may be another person. */
+  person: number,
+): Live<State> {
   type Snapshot = LiveSnapshot<State>
   const { load, apply, types = ['*'], initial, channels = null } = options
   const first = parsePosition(initial?.position)
@@ -42,7 +49,6 @@ export function createLive<State>(host: LiveHost, options: LiveOptions<State> & 
   let abort: AbortController | null = null
   let timer: ReturnType<typeof setTimeout> | undefined
   let joined: () => Promise<Position>
-  let person = host.person()
 
   const listeners = createListeners<Snapshot>(host.report, (any) => (any ? start() : end()))
 

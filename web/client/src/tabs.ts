@@ -127,6 +127,9 @@ export function createTabs(host: ConnectionHost & { signedOut(): void; report(er
 
   const leading: ConnectionHost = {
     ...host,
+    get open() {
+      return host.open
+    },
     cursor: () => earlier(rewindTo, earlier(handed, host.cursor()) ?? rewindTo),
     wanted() {
       const all = new Map(host.wanted())
@@ -434,6 +437,7 @@ export function createTabs(host: ConnectionHost & { signedOut(): void; report(er
     },
     signOut: () => say({ t: 'signout' }),
     input: (type) => connection?.input(type),
+    share: () => connection?.share(),
     sync: () => (connection ? connection.sync() : stopped || announce()),
     request(frame) {
       return new Promise((resolve, reject) => {

@@ -28,6 +28,15 @@ export interface Receiver {
   ended(end: Ended): void
 }
 
+/** Makes a link; its receiver is told nothing before it has it. */
+export type Open = (
+  transport: Transport,
+  base: string,
+  hello: Hello,
+  to: Receiver,
+  WebSocket?: typeof globalThis.WebSocket | undefined,
+) => Link
+
 export const end = (outcome: Outcome, code: string, reason: string, retryMs?: number, answered = true): Ended => ({
   type: 'ended',
   outcome,

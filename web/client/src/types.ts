@@ -183,7 +183,7 @@ export interface ClientOptions {
   readonly api?: string
   /** A new token each time; `null` means that nobody is signed in. Asked for by one caller at a time, and given 10 s. */
   readonly getToken: (request: { readonly reason: TokenReason }) => Promise<string | null> | string | null
-  /** Needed for tokens of several tenants. One client is for one tenant. */
+  /** Needed for tokens of several tenants. One client is for one tenant: `attach` makes those of the others. */
   readonly tenant?: string
   /** Names this installation: what it has handled is then acknowledged, and can be asked for. */
   readonly device?: string
@@ -203,6 +203,14 @@ export interface ClientOptions {
   readonly onError?: (error: CarillonError) => void
   /** Where the platform has none (Node before 22): `ws`, say. Without one it goes on over event streams. */
   readonly WebSocket?: typeof globalThis.WebSocket | undefined
+}
+
+/** What is otherwise than with the client that attaches. */
+export interface AttachOptions {
+  /** Where to begin in this tenant, if nothing is kept. */
+  readonly position?: PositionLike
+  /** Only these types come. */
+  readonly types?: readonly string[]
 }
 
 // ---------------------------------------------------------------------------------------------------- client
@@ -262,10 +270,23 @@ export interface Client<Events extends object = AnyEvents> {
    */
   identify(person: string | null): void
   /**
-   * Called at once when somebody else uses the page (by `identify`, or by a token of another person), `null`: nobody. Forget what you
+   * Called at once when somebody else uses the page (by `identify`, or by a token of another person), `null`: nobody; and by `switch`. Forget what you
    * show of the one before. `live`, `channel.state` and the inbox do so by themselves; calls that were under way reject with `identity_changed`.
    */
   onIdentify(listener: (person: string | null) => void): Unsubscribe
+
+  /**
+   * A client for another tenant that the token names, over the same connection: its own channels, cursor, inbox and rows. The same one for
+   * the same tenant. `identify`, `close()` and `connect()` of this client are for it, too. Up to 16 tenants.
+   */
+  attach(tenant: string, options?: AttachOptions): Client<Events>
+  /** Closes the client of that tenant; the others stay connected. */
+  detach(tenant: string): void
+  /**
+   * This client is for another tenant from now on. Handlers and channels stay; what was known of the tenant before is forgotten, and
+   * `onIdentify` is told. Rows and inbox are loaded anew.
+   */
+  switch(tenant: string): void
 
   /** Events of all channels that this client is in: one's own (`tenant`, `user:…`, `role:…`) and those joined here. */
   on<P extends Pattern<Events>>(pattern: P, handler: Handler<Events, Matching<Events, P>>): Unsubscribe

@@ -36,10 +36,10 @@ afterAll(async () => {
 })
 
 /** A program of the page, with the address and the back end of this installation; what it has printed. */
-function run(heading: string): () => string {
+function run(heading: string, token = at.token()): () => string {
   const code = programs.get(heading)!.replace('https://events.example.com', stack.lb)
   const backEnd = `const real = globalThis.fetch
-globalThis.fetch = (url, init) => url === '/carillon-token' ? Promise.resolve(new Response(${JSON.stringify(at.token())})) : real(url, init)
+globalThis.fetch = (url, init) => url === '/carillon-token' ? Promise.resolve(new Response(${JSON.stringify(token)})) : real(url, init)
 `
   const file = join(folder, `${heading.replace(/\W+/g, '-')}.mjs`)
   writeFileSync(file, backEnd + code)
@@ -66,6 +66,7 @@ test('every program of the page is run here', () => {
     'Rows that stay right',
     'Who is here, who types',
     'The inbox',
+    'Several tenants',
   ])
 })
 
@@ -101,4 +102,22 @@ test('The inbox: a notice is counted, listed and shown', async () => {
   await shows(told, 'unread: 0')
   await publish({ type: 'order.paid', users: ['anna'], data: {}, notify: { title: 'Paid' } })
   await shows(told, 'unread: 1', 'live Paid', 'toast: Paid')
+})
+
+test('Several tenants: each is heard, over one connection', async () => {
+  const tenants = { 'linden-school': ['director'], 'birch-school': ['director'] }
+  const told = run('Several tenants', at.token({ tenant: undefined, tenants }))
+  await shows(told, 'linden-school connected', 'birch-school connected')
+  for (const tenant of Object.keys(tenants))
+    await publish({ tenant, type: 'notice.sent', roles: ['director'], data: { title: `to ${tenant}` } })
+  await shows(told, 'linden-school: to linden-school', 'birch-school: to birch-school')
+  const connections: string[] = []
+  for (const tenant of Object.keys(tenants))
+    await until(`who is connected in ${tenant}`, async () => {
+      const answer = await at.rest('GET', `/v1/connections?tenant=${tenant}`)
+      const [one] = ((await answer.json()) as { connections: { connection: string }[] }).connections
+      if (one) connections.push(one.connection)
+      return one !== undefined
+    })
+  expect(connections[1]).toBe(connections[0])
 })

@@ -35,12 +35,12 @@ export const act = (action: string, data: object) =>
     body: JSON.stringify(data),
   })
 
-/** Shows a page with one client for each of the person's tenants. */
+/** Shows a page with one client for each of the person's tenants; all of them share one connection. */
 export async function show(page: (clients: Client[], session: Session) => ReactNode) {
   const mine = await session()
-  const clients = mine.tenants.map((tenant) =>
-    createClient({ url: mine.url, tenant, getToken: async () => (await session()).token }),
-  )
+  const [tenant = ''] = mine.tenants
+  const client = createClient({ url: mine.url, tenant, getToken: async () => (await session()).token })
+  const clients = mine.tenants.map((one) => client.attach(one))
   createRoot(document.getElementById('page')!).render(<StrictMode>{page(clients, mine)}</StrictMode>)
 }
 

@@ -15,6 +15,8 @@ export interface Visit {
   faults: string[]
   /** The gateway that its newest connection is at, by the first welcome of that connection. */
   node(): string
+  /** WebSockets that are open now. */
+  sockets(): number
 }
 
 /** The pages as `carillon up --examples` serves them. */
@@ -28,18 +30,20 @@ export async function startSite(stack: Stack): Promise<Site> {
 async function visit(browser: Browser, address: string): Promise<Visit> {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
   const faults: string[] = []
-  let node = ''
+  let [node, sockets] = ['', 0]
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') faults.push(message.text())
   })
   page.on('pageerror', (error) => faults.push(`${error.stack}`))
-  page.on('websocket', (socket) =>
+  page.on('websocket', (socket) => {
+    sockets++
+    socket.on('close', () => sockets--)
     socket.on('framereceived', ({ payload }) => {
       const frame = JSON.parse(String(payload))
       if (frame.type === 'welcome') node = frame.node
-    }),
-  )
+    })
+  })
   await page.goto(address)
   await page.getByText('Connected', { exact: true }).first().waitFor()
-  return { page, faults, node: () => node }
+  return { page, faults, node: () => node, sockets: () => sockets }
 }

@@ -1,0 +1,240 @@
+/**
+ * How do the clients of several tenants share one connection?
+ *
+ * Each has its own state machine, cursor and channels, and opens a link as one that is alone does. The first makes the connection; the
+ * others come into it with `attach`. What the server says goes to the client of its tenant. Needed by those alone who `attach` or `switch`.
+ */
+
+import type { Ended } from './machine.js'
+import { claims } from './tokens.js'
+import { end, type Frame, type Hello, type Link, type Open, open as openAlone, type Receiver } from './transport.js'
+
+/** Refusals of `attach` and `switch` that do not pass by themselves. */
+const FINAL = ['forbidden', 'unknown_tenant', 'tenant_suspended', 'too_many_tenants', 'too_many_channels', 'invalid_frame']
+
+interface Member {
+  readonly hello: Hello
+  readonly to: Receiver
+  readonly open: (to: Receiver) => Link
+  tenant: string | undefined
+  /** `in`: the server says so. */
+  phase: 'waiting' | 'asked' | 'in'
+  /** Nobody hears it any more. Where it is the only tenant the server does not let it go, so it is left once another is in. */
+  gone: boolean
+}
+
+interface Asked {
+  readonly member: Member
+  /** As the client has named it. */
+  readonly id: unknown
+  readonly joins?: 'attach' | 'switch'
+}
+
+export interface Shared {
+  readonly open: Open
+  /** The connection is kept for so long though nobody is in it, for who comes into another tenant. */
+  keep(milliseconds: number): void
+}
+
+export function createShared(openLink: Open = openAlone): Shared {
+  let socket: Link | null = null
+  /** The connection has had its first welcome. */
+  let isOpen = false
+  /** In the order in which they came. */
+  let members: Member[] = []
+  const asked = new Map<number, Asked>()
+  let ids = 0
+  let kept: ReturnType<typeof setTimeout> | undefined
+  /** The rate of the connection is for all of them together. */
+  let queue: object[] = []
+  let [room, roomAt, rate] = [200, 0, 40]
+  let pacing: ReturnType<typeof setTimeout> | undefined
+
+  const remove = (member: Member) => {
+    members = members.filter((one) => one !== member)
+  }
+  const isIn = ({ phase }: Member) => phase === 'in'
+  const isHere = ({ gone }: Member) => !gone
+
+  function reset(): Member[] {
+    const all = members
+    socket = null
+    isOpen = false
+    members = []
+    asked.clear()
+    queue = []
+    clearTimeout(pacing)
+    pacing = undefined
+    return all
+  }
+
+  function transmit(frame: object, from?: Asked) {
+    if (from) asked.set(++ids, from)
+    queue.push(from ? { ...frame, id: ids } : frame)
+    pace()
+  }
+  function pace() {
+    const now = performance.now()
+    room = Math.min(5 * rate, room + ((now - roomAt) * rate) / 1000)
+    roomAt = now
+    while (queue.length && room >= 1) {
+      room--
+      socket?.send(queue.shift()!)
+    }
+    if (queue.length)
+      pacing ??= setTimeout(() => {
+        pacing = undefined
+        pace()
+      }, 1000 / rate)
+  }
+
+  /** Whoever waits comes in: by a connection of its own, or into the one that is there. */
+  function advance() {
+    const waiting = members.filter(({ phase, gone }) => phase === 'waiting' && !gone)
+    if (!socket) {
+      const [first] = waiting
+      if (!first) return
+      first.phase = 'asked'
+      const mine: Link = first.open({
+        frame: (frame) => mine === socket && receive(frame, first),
+        ended: (how) => mine === socket && ended(how),
+      })
+      socket = mine
+    } else if (isOpen) waiting.forEach(attach)
+  }
+
+  function attach(member: Member) {
+    member.phase = 'asked'
+    const { channels, types, cursor, last } = member.hello
+    // Only those are there whom nobody hears any more.
+    const joins = kept !== undefined && members.every((one) => one.gone || one === member) ? 'switch' : 'attach'
+    const frame = { type: joins, tenant: member.tenant, channels, types, since: cursor?.seq, epoch: cursor?.epoch, last }
+    transmit(frame, { member, id: undefined, joins })
+  }
+
+  /** Leaves what nobody hears any more, and ends the connection with the last. */
+  function settle() {
+    if (!members.some(isHere)) {
+      if (kept !== undefined && members.some(isIn)) return
+      const held = socket
+      reset()
+      return held?.close()
+    }
+    if (members.some((one) => isIn(one) && !one.gone))
+      for (const member of members.filter((one) => isIn(one) && one.gone)) {
+        remove(member)
+        transmit({ type: 'detach', tenant: member.tenant }, { member, id: undefined })
+      }
+  }
+
+  function leave(member: Member) {
+    if (member.gone || !members.includes(member)) return
+    member.gone = true
+    if (member.phase === 'waiting') remove(member)
+    else if (!isOpen && member.phase === 'asked') {
+      // The connection was being made for this one: the next makes its own.
+      const held = socket
+      const others = reset().filter((one) => one !== member)
+      held?.close()
+      members = others
+      return advance()
+    }
+    settle()
+  }
+
+  function joined(member: Member, frame: Frame, joins?: Asked['joins']) {
+    if (frame.type !== 'welcome') {
+      remove(member)
+      settle()
+      if (!member.gone) member.to.ended(refusal(frame))
+      return
+    }
+    if (joins === 'switch') members = members.filter(isHere)
+    if (!isOpen) {
+      rate = 0.8 * (frame.limits?.frames_per_second ?? 50)
+      ;[room, roomAt] = [5 * rate, performance.now()]
+    }
+    member.phase = 'in'
+    member.tenant = frame.tenant
+    isOpen = true
+    if (!member.gone) member.to.frame(frame)
+    settle()
+    advance()
+  }
+
+  function receive(frame: Frame, first: Member) {
+    const { type, id, tenant } = frame
+    const known = asked.get(id)
+    if (known) {
+      asked.delete(id)
+      if (known.joins) return joined(known.member, frame, known.joins)
+      if (!known.member.gone) known.member.to.frame({ ...frame, id: known.id })
+    } else if (type === 'welcome') joined(first, frame)
+    else if (type === 'goaway') {
+      const held = socket
+      const all = reset().filter(isHere)
+      held?.close()
+      for (const one of all)
+        if (isIn(one)) one.to.frame(frame)
+        else one.to.ended(end('retry', 'goaway', 'the server asked to come back elsewhere', frame.reconnect_ms))
+    } else {
+      // Without a tenant it is about the only one that the connection is in, or about the connection: then one of them sees to it.
+      const of = members.find((one) => isIn(one) && !one.gone && (tenant === undefined || one.tenant === tenant))
+      if (!of) return
+      if (type !== 'detached') return of.to.frame(frame)
+      remove(of)
+      settle()
+      of.to.ended(refusal({ type, code: detached[frame.reason] ?? 'forbidden', message: `detached: ${frame.reason}` }))
+    }
+  }
+
+  function ended(how: Ended) {
+    const wasOpen = isOpen
+    const all = reset().filter(isHere)
+    // A refusal before the welcome is about the one for whom the connection was made.
+    const isOfFirst = !wasOpen && how.outcome !== 'retry'
+    members = isOfFirst ? all.filter(({ phase }) => phase === 'waiting') : []
+    const told = all.filter((one) => !members.includes(one))
+    advance()
+    for (const one of told) one.to.ended(how)
+  }
+
+  return {
+    open(transport, base, hello, to, WebSocket) {
+      if (transport !== 'websocket') return openLink(transport, base, hello, to, WebSocket)
+      const member: Member = {
+        hello,
+        to,
+        open: (mine) => openLink('websocket', base, hello, mine, WebSocket),
+        tenant: hello.tenant ?? claims(hello.token).tenant,
+        phase: 'waiting',
+        gone: false,
+      }
+      members.push(member)
+      queueMicrotask(advance)
+      return {
+        send(frame) {
+          if (!isIn(member) || member.gone || !members.includes(member)) return
+          const { id, ...rest } = frame as { id?: unknown; type?: string }
+          const named = rest.type === 'auth' ? rest : { ...rest, tenant: member.tenant }
+          transmit(named, id === undefined ? undefined : { member, id })
+        },
+        close: () => leave(member),
+      }
+    },
+    keep(milliseconds) {
+      clearTimeout(kept)
+      kept = setTimeout(() => {
+        kept = undefined
+        settle()
+      }, milliseconds)
+    },
+  }
+}
+
+const detached: Record<string, string> = { disconnected: 'disconnected_by_admin', suspended: 'tenant_suspended' }
+const refusal = ({ code, message, retry_ms, channels }: Frame): Ended => {
+  const final = FINAL.includes(code) || code === 'disconnected_by_admin'
+  const how = end(final ? 'final' : 'retry', code, message ?? code, retry_ms)
+  return channels ? ({ ...how, channels } as Ended) : how
+}
