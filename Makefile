@@ -10,12 +10,15 @@ CLIENTS  ?=
 PROXIES  ?=
 VERSIONS ?=
 DIST     ?=
+FAULT    ?=
+SEED     ?=
+TIMES    ?= 1
 
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build \
-  chart chart-cluster compose dist image observability loadtest drill hostile generators clients proxies web
+  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients proxies web
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +85,10 @@ retention: ## Open, read, search and write a log of ten years: 4,000 partitions 
 simulate: ## Let everything happen to a shard, by seeds, for MINUTES=60 on every core; a failure prints its seed and the shortest way to it.
 	CARILLON_SIMULATION_MINUTES=$(MINUTES) $(CARGO) test --profile simulation -p carillon-gateway --lib --locked simulation -- --nocapture
 
+proof: ## Do faults to a whole system and check that every promise is kept; all of them take half an hour (FAULT=F12,F13 SEED=7 TIMES=3 MINUTES=60), and write docs/PROOF.md.
+	$(CARGO) build --locked --bins -p carillon-gateway -p carillon-publisher -p carillon-devstack
+	target/debug/carillon-proof $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--seed $(SEED)) --times $(TIMES) --minutes $(MINUTES) --commit "$$(git describe --always --dirty)"
+
 fuzz: ## Look for hostile inputs with libFuzzer, MINUTES=60 in all, on every core.
 	devstack/fuzz/run.sh run $(MINUTES)
 
@@ -113,6 +120,18 @@ drill: build ## Restart three gateways twice under 3,000 clients, then add one; 
 
 hostile: build ## Let one holder take all it can get, in seventeen ways, and measure what others feel; seven minutes (DRILL="--only import").
 	$(RELEASE) drill hostile $(DRILL)
+
+licences: ## Write docs/LICENCES.md anew: what is shipped, and under which licence.
+	UPDATE_PAGES=1 $(CARGO) test --locked -p carillon-devstack --test licences
+
+sbom: ## Write what is in each image, archive and npm package as CycloneDX into target/sbom, and check it against the schema (Python; fetches a library once).
+	deploy/sbom.sh
+
+deny: ## Look for advisories, licences, sources and bans with cargo-deny, which is built once (ten minutes; says where advisories cannot be had).
+	deploy/deny.sh
+
+reproducible: ## Build the services twice in different folders and compare the programs (half an hour).
+	deploy/reproducible.sh
 
 bench: build ## Measure everything beside its floor, some twenty minutes (BENCH=--quick for four): table, JSON and SVG in target/bench.
 	$(CARGO) build --release -p carillon-backplane --example append_floor --locked

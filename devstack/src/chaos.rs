@@ -33,10 +33,27 @@ pub struct ChaosProxy {
 /// What the link does to bytes that travel.
 #[derive(Debug, Clone, Copy, Default)]
 struct Weather {
-    /// Nothing passes in either direction and nobody is told.
-    swallow: bool,
+    /// Nothing passes in these directions and nobody is told.
+    swallow: Option<Way>,
     /// Each chunk arrives this much later.
     delay: Duration,
+}
+
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From whoever connects to the upstream.
+    There,
+    /// From the upstream.
+    Back,
+    /// Both.
+    Both,
+}
+
+impl Weather {
+    fn swallows(self, way: Way) -> bool {
+        self.swallow.is_some_and(|swallowed| swallowed == Way::Both || swallowed == way)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +97,12 @@ impl ChaosProxy {
 
     /// Keeps and accepts connections but forwards nothing: no reset, no end, only silence.
     pub fn blackhole(&self) {
-        self.weather.send_modify(|weather| weather.swallow = true);
+        self.silence(Way::Both);
+    }
+
+    /// Keeps and accepts connections but forwards nothing that goes this way.
+    pub fn silence(&self, way: Way) {
+        self.weather.send_modify(|weather| weather.swallow = Some(way));
     }
 
     /// Lets each chunk arrive this much later; zero ends it.
@@ -160,15 +182,15 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, Socket
 
 /// One connection until either side ends it; a half that ends is passed on as such.
 async fn connection(client: TcpStream, upstream: SocketAddr, mut forecast: watch::Receiver<Weather>) {
-    if clear(&mut forecast).await.is_none() {
+    if clear(&mut forecast, Way::Both).await.is_none() {
         return;
     }
     let Ok(server) = TcpStream::connect(upstream).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (client_reads, client_writes) = client.into_split();
     let (server_reads, server_writes) = server.into_split();
-    let there = direction(client_reads, server_writes, forecast.clone());
-    let back = direction(server_reads, client_writes, forecast);
+    let there = direction(client_reads, server_writes, forecast.clone(), Way::There);
+    let back = direction(server_reads, client_writes, forecast, Way::Back);
     // A fault in one direction ends both: so does a real link.
     let _ = tokio::try_join!(there, back);
 }
@@ -178,6 +200,7 @@ async fn direction(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut forecast: watch::Receiver<Weather>,
+    way: Way,
 ) -> io::Result<()> {
     let mut under_way: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     let mut buffer = vec![0; CHUNK];
@@ -192,7 +215,7 @@ async fn direction(
                 under_way.push_back((Instant::now() + delay, buffer[..read].to_vec()));
             }
             () = arrival(due) => {
-                if clear(&mut forecast).await.is_none() {
+                if clear(&mut forecast, way).await.is_none() {
                     return Ok(());
                 }
                 match under_way.pop_front() {
@@ -212,9 +235,9 @@ async fn arrival(due: Option<Instant>) {
     }
 }
 
-/// Waits until the link swallows nothing; none when the proxy is gone.
-async fn clear(forecast: &mut watch::Receiver<Weather>) -> Option<()> {
-    forecast.wait_for(|weather| !weather.swallow).await.ok().map(drop)
+/// Waits until the link swallows nothing that goes this way; none when the proxy is gone.
+async fn clear(forecast: &mut watch::Receiver<Weather>, way: Way) -> Option<()> {
+    forecast.wait_for(|weather| !weather.swallows(way)).await.ok().map(drop)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! [`stack::Stack`] starts the whole system in a folder: [`postgres`] and [`redis`] of its own, the migrations,
 //! publishers, gateways and [`haproxy`]; every child is a [`process::Process`] that can be killed, frozen and
 //! restarted, and the links to Postgres and Redis can run through a [`chaos`] proxy that cuts or delays them.
+//! [`proof`] runs a workload beside a fault and checks the history of the run.
 //! The binary `carillon` ([`cli`], [`command`]) is the same library with a [`state`] file, so that a stack can
 //! outlive the terminal that started it.
 
@@ -22,6 +23,7 @@ pub mod pgpool;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod proof;
 pub mod redis;
 pub mod stack;
 pub mod state;

@@ -11,7 +11,7 @@ pub(crate) use refusal::Refusal;
 
 use crate::inbox::Inboxes;
 use crate::limits::{Arriving, Limits};
-use crate::resume::{Claimed, CursorChecks, resume};
+use crate::resume::{Claimed, CursorChecks, Sight, resume};
 use crate::services::{Service, Services};
 use crate::shard::{PRESENCE_CHANNELS, Shards};
 use crate::stream::Stream;
@@ -263,7 +263,9 @@ impl Authorizer {
             verdicts = self.permitted(rules, Action::Subscribe, &identity, &by_rule, device).await?;
         }
         let cursor = Claimed { since: hello.since, epoch: hello.epoch, last: hello.last };
-        let resume = match resume(&self.streams, &self.checks, &stream, cursor, &identity).await? {
+        let known = stream.rules();
+        let sight = Sight { identity: &identity, rules: &known, joined: &by_rule };
+        let resume = match resume(&self.streams, &self.checks, &stream, cursor, sight).await? {
             // What was missed is the past of these channels; who has missed nothing goes on.
             Resume::From { epoch, seq } if !is_at_head(&stream, &epoch, seq) => {
                 let past = match &rules {

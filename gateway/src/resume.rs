@@ -11,9 +11,10 @@ use crate::stream::Stream;
 use crate::stream::feed::{OpenError, Streams};
 use carillon_backplane::log::{Log, LogError};
 use carillon_platform::auth::Identity;
+use carillon_platform::rules::{Action, Decision, RuleSet};
 use carillon_platform::share::{FairPermit, FairPermits, Holder, PermitLimits, Refused};
 use carillon_protocol::server::ResetReason;
-use carillon_protocol::{Epoch, Epochs, LastEvent, Seq, TenantId, UserId};
+use carillon_protocol::{Channel, Epoch, Epochs, LastEvent, Seq, TenantId, UserId};
 use last::Answers;
 use std::time::Duration;
 
@@ -37,6 +38,25 @@ pub(crate) struct Claimed {
     pub(crate) since: Option<Seq>,
     pub(crate) epoch: Option<Epoch>,
     pub(crate) last: Option<LastEvent>,
+}
+
+/// What somebody may see who comes back: what their token or a rule lets them hear, and the channels that they were let into just now,
+/// by whom ever.
+#[derive(Clone, Copy)]
+pub(crate) struct Sight<'a> {
+    pub(crate) identity: &'a Identity,
+    pub(crate) rules: &'a RuleSet,
+    pub(crate) joined: &'a [Channel],
+}
+
+impl Sight<'_> {
+    fn has_one_of(self, channels: &[Channel]) -> bool {
+        let is_allowed = |channel: &Channel| {
+            let decision = self.rules.decide(Action::Subscribe, self.identity, channel);
+            matches!(decision, Decision::Allowed(_)) || self.joined.contains(channel)
+        };
+        channels.iter().any(is_allowed)
+    }
 }
 
 /// What a log says of a cursor.
@@ -95,7 +115,7 @@ pub(crate) async fn resume(
     checks: &CursorChecks,
     stream: &Stream,
     claimed: Claimed,
-    identity: &Identity,
+    sight: Sight<'_>,
 ) -> Result<Resume, Refusal> {
     let Some(seq) = claimed.since else { return Ok(Resume::Fresh) };
     let epoch = claimed.epoch.as_ref();
@@ -103,7 +123,7 @@ pub(crate) async fn resume(
     let mut here = place(epoch, seq, &life.epochs, head);
     let mut permit = None;
     if matches!(here, Place::Ahead | Place::Unknown) {
-        permit = Some(checks.permit(identity).await?);
+        permit = Some(checks.permit(sight.identity).await?);
         // What the stream did not know it may have heard while this client waited for its turn.
         (life, head) = stream.position();
         here = place(epoch, seq, &life.epochs, head);
@@ -131,7 +151,7 @@ pub(crate) async fn resume(
     }
     drop(permit);
     if let Some(last) = &claimed.last
-        && !last::is_in_log(checks, stream, (life.number, head), last, identity).await?
+        && !last::is_in_log(checks, stream, (life.number, head), last, sight).await?
     {
         return Ok(Resume::Reset(ResetReason::EventChanged));
     }

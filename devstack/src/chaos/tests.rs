@@ -90,6 +90,24 @@ async fn a_black_hole_is_silent_and_lets_go_when_restored() {
 }
 
 #[tokio::test]
+async fn a_link_that_is_silent_one_way_lets_the_other_way_through() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = ChaosProxy::start(upstream.local_addr().unwrap()).await.unwrap();
+    let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
+    let (mut server, _) = upstream.accept().await.unwrap();
+    proxy.silence(Way::Back);
+    client.write_all(b"one").await.unwrap();
+    server.write_all(b"two").await.unwrap();
+    let mut bytes = [0; 3];
+    tokio::time::timeout(SOON, server.read_exact(&mut bytes)).await.unwrap().unwrap();
+    assert_eq!(&bytes, b"one");
+    assert!(tokio::time::timeout(SILENCE, client.read(&mut bytes)).await.is_err(), "silence");
+    proxy.restore().await.unwrap();
+    tokio::time::timeout(SOON, client.read_exact(&mut bytes)).await.unwrap().unwrap();
+    assert_eq!(&bytes, b"two");
+}
+
+#[tokio::test]
 async fn a_delayed_link_is_late_both_ways_but_not_slow() {
     let proxy = ChaosProxy::start(echo().await).await.unwrap();
     let mut socket = TcpStream::connect(proxy.addr()).await.unwrap();

@@ -223,9 +223,15 @@ impl Recorder {
             }
             Happening::Other(_) | Happening::Lost { .. } | Happening::Over(_) => None,
         };
-        let kept = match mark {
-            Some(mark) => self.witness.lock().unwrap_or_else(PoisonError::into_inner).note(mark),
-            None => true,
+        let kept = {
+            let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
+            match &happening {
+                Happening::Connected { .. } => witness.connected.push(Instant::now().into_std()),
+                Happening::Lost { why, .. } => witness.losses.push(why.clone()),
+                Happening::Over(error) => witness.over = Some(error.to_string()),
+                Happening::Event(_) | Happening::Reset(_) | Happening::Other(_) => {}
+            }
+            mark.is_none_or(|mark| witness.note(mark))
         };
         let cursor = self.resuming.cursor().cloned();
         self.reports.send_modify(|status| {

@@ -3,6 +3,7 @@
 use super::{is_taken_out, set, stack, subscribe};
 use crate::wire::{PATIENCE, ask, block_on, claims, client, events_to, open, publish, seqs, token};
 use carillon_devstack::client::frame::Cursor;
+use carillon_devstack::client::ledger::Ack;
 use carillon_devstack::client::listen::Listen;
 use carillon_devstack::client::socket::Socket;
 use carillon_devstack::wait;
@@ -79,6 +80,47 @@ fn history_under_way_ends_with_the_rule_that_opened_it() {
         assert!(count < 200 && end.0["more"] == true && end.text("id") == Some("h"), "{end:?}");
         let pong = ask(&mut socket, json!({"type": "ping", "id": 7})).await;
         assert!(pong.is("pong"));
+        socket.close().await;
+    });
+}
+
+/// A client says which event it got last, and may have got that in a channel which only a rule opens to it.
+#[test]
+fn whoever_got_their_last_event_by_a_rule_comes_back_without_a_reset() {
+    block_on(async {
+        let stack = stack().await;
+        set(&stack, "by-rule", "room:*", json!({"subscribe": ["anyone"]})).await;
+        set(&stack, "by-rule", "desk:*", json!({"subscribe": ["role:head"]})).await;
+        let mila = claims("by-rule", "mila");
+        let (mut socket, welcome) = open(&stack, stack.gateway(0), &mila).await;
+        assert!(subscribe(&mut socket, "room:1").await.is("ok"));
+        let got = publish(&stack, "by-rule", &["room:1"], json!({})).await;
+        assert_eq!(seqs(&events_to(&mut socket, got.seq).await), [got.seq]);
+        socket.close().await;
+        let comes = async |gateway: usize, last: &Ack, channels: &[&str]| {
+            let since = Cursor::new(last.seq, welcome.epoch.clone());
+            let back = client(&stack, stack.gateway(gateway), &mila).since(since);
+            let mut back = back.channels(channels.iter().copied());
+            back.last = Some(format!("{}:{}", last.seq, last.id));
+            Socket::open(&back).await.unwrap()
+        };
+        // Where it is in memory and where it is read from the log; in the channel, and when it was left since.
+        for gateway in 0..2 {
+            for channels in [["room:1"].as_slice(), &[]] {
+                let (socket, welcome) = comes(gateway, &got, channels).await;
+                assert_eq!((welcome.resumed.as_str(), welcome.seq), ("live", got.seq));
+                socket.close().await;
+            }
+        }
+        let missed = publish(&stack, "by-rule", &["room:1"], json!({})).await.seq;
+        let (mut socket, welcome) = comes(1, &got, &["room:1"]).await;
+        assert_eq!(welcome.resumed, "replay");
+        assert_eq!(seqs(&events_to(&mut socket, missed).await), [missed]);
+        socket.close().await;
+        // What they may not hear, they cannot have got, whatever they say of it.
+        let foreign = publish(&stack, "by-rule", &["desk:1"], json!({})).await;
+        let (socket, welcome) = comes(0, &foreign, &[]).await;
+        assert_eq!(welcome.resumed, "reset");
         socket.close().await;
     });
 }

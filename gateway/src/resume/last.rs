@@ -3,11 +3,10 @@
 //! Most who come back ask about the same event, the newest, and after a restart no ring has it. So the log is asked once
 //! for all who come within [`KEPT`]; else a tenant's clients would come in one read of the log after another.
 
-use super::{CursorChecks, unreadable};
+use super::{CursorChecks, Sight, unreadable};
 use crate::authorize::Refusal;
 use crate::stream::Stream;
 use carillon_backplane::log::LoggedEvent;
-use carillon_platform::auth::Identity;
 use carillon_protocol::{Channel, LastEvent, Seq, TenantId};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -45,10 +44,10 @@ impl Found {
 
     /// Whether a client may say that it got this event. One that it may not see is none to it, whatever its id: else ids
     /// could be guessed.
-    fn is(&self, last: &LastEvent, identity: &Identity) -> bool {
+    fn is(&self, last: &LastEvent, sight: Sight<'_>) -> bool {
         match self {
             Self::Event(id, channels) => {
-                id.as_deref() == Some(last.id.as_str()) && may_see(identity, channels)
+                id.as_deref() == Some(last.id.as_str()) && sight.has_one_of(channels)
             }
             Self::Dropped => true,
             Self::Nothing => false,
@@ -62,17 +61,17 @@ pub(super) async fn is_in_log(
     stream: &Stream,
     (life, head): (u32, Seq),
     last: &LastEvent,
-    identity: &Identity,
+    sight: Sight<'_>,
 ) -> Result<bool, Refusal> {
     if let Some(entry) = stream.get(last.seq) {
         let is_same = id_of(entry.body()).is_some_and(|id| id == last.id.as_str());
-        return Ok(is_same && may_see(identity, &entry.channels));
+        return Ok(is_same && sight.has_one_of(&entry.channels));
     }
     let question = (stream.tenant.clone(), life, last.seq);
     if let Some(found) = checks.answers.get(&question, Instant::now()) {
-        return Ok(found.is(last, identity));
+        return Ok(found.is(last, sight));
     }
-    let _permit = checks.permit(identity).await?;
+    let _permit = checks.permit(sight.identity).await?;
     // Whoever had the turn before may have asked the same.
     let found = match checks.answers.get(&question, Instant::now()) {
         Some(found) => found,
@@ -85,7 +84,7 @@ pub(super) async fn is_in_log(
             found
         }
     };
-    Ok(found.is(last, identity))
+    Ok(found.is(last, sight))
 }
 
 async fn ask(checks: &CursorChecks, tenant: &TenantId, seq: Seq, head: Seq) -> Result<Found, Refusal> {
@@ -94,10 +93,6 @@ async fn ask(checks: &CursorChecks, tenant: &TenantId, seq: Seq, head: Seq) -> R
     }
     let oldest = checks.log.oldest(tenant).await.map_err(unreadable)?;
     Ok(Found::without(seq, oldest, head))
-}
-
-fn may_see(identity: &Identity, channels: &[Channel]) -> bool {
-    channels.iter().any(|channel| identity.may_read(channel))
 }
 
 /// The id in an event's JSON.

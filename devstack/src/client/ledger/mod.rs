@@ -30,6 +30,23 @@ pub struct Ack {
     pub replayed: bool,
 }
 
+/// An acknowledged event, as its publisher knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Acknowledged<'a> {
+    /// The event's name.
+    pub id: &'a str,
+    /// Its place in the log.
+    pub seq: u64,
+    /// The life of the log.
+    pub epoch: &'a str,
+    /// [`digest`](super::post::digest) of its type and data.
+    pub digest: u64,
+    /// Whom it is for.
+    pub channels: &'a BTreeSet<String>,
+    /// When somebody first tried to publish it.
+    pub sent: Instant,
+}
+
 /// An event somebody tried to publish.
 #[derive(Debug, Clone)]
 struct Attempt {
@@ -47,7 +64,7 @@ struct Place {
 }
 
 /// One tenant's side of the ledger.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Account {
     attempts: HashMap<String, Attempt>,
     /// The acknowledged events in the order of the log: their names.
@@ -55,7 +72,7 @@ struct Account {
 }
 
 /// Every event that was tried and every acknowledgement, by tenant.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Ledger {
     accounts: HashMap<String, Account>,
     contradictions: Vec<Fault>,
@@ -100,6 +117,28 @@ impl Ledger {
     /// How many events of a tenant are acknowledged.
     pub fn acknowledged_count(&self, tenant: &str) -> usize {
         self.accounts.get(tenant).map_or(0, |account| account.log.len())
+    }
+
+    /// The acknowledged events of a tenant, in the order of its log.
+    pub fn acknowledged_events(&self, tenant: &str) -> impl Iterator<Item = Acknowledged<'_>> {
+        let account = self.accounts.get(tenant);
+        account.into_iter().flat_map(|account| {
+            account.log.iter().filter_map(|(place, id)| {
+                let attempt = account.attempts.get(id)?;
+                let (digest, channels, sent) = (attempt.digest, &attempt.channels, attempt.sent);
+                Some(Acknowledged { id, seq: place.seq, epoch: &place.epoch, digest, channels, sent })
+            })
+        })
+    }
+
+    /// Whether somebody tried to publish this event of the tenant.
+    pub fn was_attempted(&self, tenant: &str, id: &str) -> bool {
+        self.accounts.get(tenant).is_some_and(|account| account.attempts.contains_key(id))
+    }
+
+    /// Whoever published, or tried to.
+    pub fn tenants(&self) -> impl Iterator<Item = &str> {
+        self.accounts.keys().map(String::as_str)
     }
 
     /// The newest acknowledged seq of a tenant in one life of its log; 0 when there is none.

@@ -62,12 +62,18 @@ pub struct Witness {
     pub marks: Vec<Mark>,
     /// For a follower that left before the end: it must have every event up to this seq, not the later ones.
     pub left_at: Option<u64>,
+    /// When each of its connections was let in, in the order of its welcomes; empty where nobody looked.
+    pub connected: Vec<Instant>,
+    /// What ended each of its connections, and each attempt that failed; empty where nobody looked.
+    pub losses: Vec<String>,
+    /// Why it will not come back.
+    pub over: Option<String>,
 }
 
 impl Witness {
     /// A follower of this tenant that has seen nothing.
     pub fn new(follower: impl Into<String>, tenant: impl Into<String>) -> Self {
-        Self { follower: follower.into(), tenant: tenant.into(), marks: Vec::new(), left_at: None }
+        Self { follower: follower.into(), tenant: tenant.into(), ..Self::default() }
     }
 
     /// Adds a mark; false when there is no room.
