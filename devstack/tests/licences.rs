@@ -12,7 +12,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// May be shipped in an Apache-2.0 program without more than their text and notice.
-const ALLOWED: [&str; 13] = [
+const ALLOWED: [&str; 14] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -23,6 +23,7 @@ const ALLOWED: [&str; 13] = [
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
+    "MIT-0",
     "OFL-1.1",
     "Unicode-3.0",
     "Zlib",
