@@ -49,7 +49,7 @@ async fn main() -> ExitCode {
     match red {
         Ok(0) => ExitCode::SUCCESS,
         Ok(red) => {
-            say(&format!("{red} runs were red"));
+            say(&format!("{red} runs were red or could not be made"));
             ExitCode::FAILURE
         }
         Err(error) => {

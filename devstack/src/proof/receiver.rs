@@ -1,5 +1,6 @@
 //! What comes to a tenant's webhook?
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -15,12 +16,21 @@ const MOST: usize = 256 * 1024;
 /// One message in so many is refused for a moment; it comes again.
 const REFUSES: usize = 61;
 
+/// What came to it.
+#[derive(Debug, Default)]
+struct Came {
+    /// Numbers of all messages that were answered with success.
+    answered: BTreeSet<u64>,
+    /// Those that it remembers, in the order in which they came.
+    taken: Vec<Delivered>,
+}
+
 /// An endpoint, listening. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Receiver {
     /// Where messages are sent to.
     pub url: String,
-    taken: Arc<Mutex<Vec<Delivered>>>,
+    came: Arc<Mutex<Came>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -30,8 +40,8 @@ impl Receiver {
     pub async fn start(forgets: Option<u64>) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/hook", listener.local_addr()?);
-        let taken: Arc<Mutex<Vec<Delivered>>> = Arc::default();
-        let shared = Arc::clone(&taken);
+        let came: Arc<Mutex<Came>> = Arc::default();
+        let shared = Arc::clone(&came);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
@@ -39,12 +49,17 @@ impl Receiver {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Ok(Self { url, taken, task })
+        Ok(Self { url, came, task })
     }
 
     /// Everything that was taken, in the order in which it came.
     pub fn taken(&self) -> Vec<Delivered> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.came.lock().unwrap_or_else(PoisonError::into_inner).taken.clone()
+    }
+
+    /// How many different events were answered with success, also those that it forgets.
+    pub fn answered(&self) -> usize {
+        self.came.lock().unwrap_or_else(PoisonError::into_inner).answered.len()
     }
 }
 
@@ -54,7 +69,7 @@ impl Drop for Receiver {
     }
 }
 
-async fn serve(mut socket: TcpStream, taken: Arc<Mutex<Vec<Delivered>>>, forgets: Option<u64>) {
+async fn serve(mut socket: TcpStream, came: Arc<Mutex<Came>>, forgets: Option<u64>) {
     let mut buffer = Vec::new();
     let mut count = 0;
     while let Some(body) = next(&mut socket, &mut buffer).await {
@@ -66,8 +81,12 @@ async fn serve(mut socket: TcpStream, taken: Arc<Mutex<Vec<Delivered>>>, forgets
             }
             continue;
         }
-        if let Some(message) = read(&body).filter(|message| Some(message.seq) != forgets) {
-            taken.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        if let Some(message) = read(&body) {
+            let mut came = came.lock().unwrap_or_else(PoisonError::into_inner);
+            came.answered.insert(message.seq);
+            if Some(message.seq) != forgets {
+                came.taken.push(message);
+            }
         }
         if socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.is_err() {
             return;
