@@ -12,7 +12,7 @@ tool=target/tools/deny/bin/cargo-deny
 if [ ! -x "$tool" ]; then
   cargo install cargo-deny --version 0.20.2 --locked --root target/tools/deny
 fi
-deny() { "$tool" --log-level error --config deploy/deny.toml check "$@"; }
+deny() { "$tool" --log-level error check --config deploy/deny.toml --hide-inclusion-graph "$@"; }
 
 deny licenses bans sources
 if "$tool" --log-level error fetch --config deploy/deny.toml db 2>/dev/null; then
