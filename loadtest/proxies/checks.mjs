@@ -199,7 +199,7 @@ export const checks = {
     const document = async (path) => (await ask(publisher, path)).json
     const [rest, sockets] = [await document('/openapi.json'), await document('/asyncapi.json')]
     const wanted = METHODS.flatMap((method) => Object.keys(rest.paths).filter((path) => rest.paths[path][method.toLowerCase()]).map((path) => [method, path, publisher, gateway]))
-    const addresses = ['/ws', ...Object.values(sockets.channels).map(({ address }) => address)]
+    const addresses = ['/ws', '/socket.io/', '/socket.io', ...Object.values(sockets.channels).map(({ address }) => address)]
     wanted.push(...addresses.map((path) => [path === '/v1/commands' ? 'POST' : 'GET', path, gateway, publisher]))
     assert.ok(wanted.length > 30, `${wanted.length} operations`)
     for (const [method, path, owner, other] of wanted) {

@@ -44,6 +44,7 @@ export class Service {
       env: {
         PATH: process.env.PATH,
         ...JSON.parse(need('CARILLON_ENVIRONMENT')),
+        CARILLON_SOCKETIO: 'on',
         CARILLON_NODE: this.name,
         CARILLON_LISTEN: this.address,
         CARILLON_OPS_LISTEN: `${this.host}:${this.ops}`,

@@ -31,7 +31,7 @@ const COLUMNS = [['token', 'token'], ['sse', 'SSE'], ['poll', 'poll'], ['rest', 
 const TAIL = `
 ## Paths
 
-Every file names what gateways have, \`/v1/ws\`, \`/ws\`, \`/v1/sse\`, \`/v1/poll\` and \`/v1/commands\`, and sends everything else to publishers: a new path of the REST API needs no line. lighttpd, Apache, Envoy and Traefik
+Every file names what gateways have, \`/v1/ws\`, \`/ws\`, \`/v1/sse\`, \`/v1/poll\`, \`/v1/commands\` and \`/socket.io/\`, and sends everything else to publishers: a new path of the REST API needs no line. lighttpd, Apache, Envoy and Traefik
 decode letters that need not be encoded (\`%74est\` comes as \`test\`; [try it](../findings/proxies-decode-letters.sh)): here, too, both are one path (RFC 3986, 6.2.2.2).
 
 ## HTTP/2

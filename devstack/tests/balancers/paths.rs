@@ -14,6 +14,8 @@ use serde_json::Value;
 
 /// What `/v1/ws` is called, too.
 pub(crate) const ALIAS: &str = "/ws";
+/// Where clients of Socket.IO ask, who know the path by themselves, with its slash or without.
+const SOCKET_IO: [&str; 2] = ["/socket.io/", "/socket.io"];
 const EVENT_STREAM: &str = "/v1/sse";
 
 type Paths = BTreeSet<String>;
@@ -23,7 +25,7 @@ pub(crate) fn of_gateways() -> Paths {
     let document: Value = serde_json::from_str(asyncapi::DOCUMENT).unwrap();
     let channels = document["channels"].as_object().unwrap();
     let addresses = channels.values().map(|channel| channel["address"].as_str().unwrap().to_owned());
-    addresses.chain([ALIAS.to_owned()]).collect()
+    addresses.chain([ALIAS].into_iter().chain(SOCKET_IO).map(str::to_owned)).collect()
 }
 
 fn text(file: &str) -> String {
@@ -47,9 +49,14 @@ fn words(list: &str) -> Paths {
     list.split_whitespace().map(str::to_owned).collect()
 }
 
+/// A path of a regular expression, in which a dot stands in brackets.
+fn plain(path: &str) -> String {
+    path.replace("[.]", ".")
+}
+
 /// `v1/ws|ws` of a regular expression that begins with `^/` and ends with `$`.
 fn alternatives(expression: &str) -> Paths {
-    expression.split('|').map(|path| format!("/{path}")).collect()
+    expression.split('|').map(|path| format!("/{}", plain(path))).collect()
 }
 
 /// Which paths each file sends to gateways, and the line after which everything else is the publishers'.
@@ -75,7 +82,7 @@ fn routings() -> Vec<(&'static str, String, Paths, &'static str)> {
         ),
         read("deploy/envoy/envoy.yaml", "match: { prefix: \"/\" }", &|text| {
             let expression = once("envoy.yaml", text, "safe_regex: { regex: \"/v1/ws", "\" }");
-            format!("/v1/ws{expression}").split('|').map(str::to_owned).collect()
+            format!("/v1/ws{expression}").split('|').map(plain).collect()
         }),
         read(
             "deploy/caddy/Caddyfile",

@@ -87,5 +87,5 @@ labels:
 
 {{/* The paths that gateways answer, as a list; publishers answer all others (docs/PROTOCOL.md). */}}
 {{- define "carillon.gatewayPaths" -}}
-["/v1/ws", "/ws", "/v1/sse", "/v1/poll", "/v1/commands"]
+["/v1/ws", "/ws", "/v1/sse", "/v1/poll", "/v1/commands", "/socket.io/", "/socket.io"]
 {{- end -}}
