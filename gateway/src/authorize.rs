@@ -61,6 +61,20 @@ pub(crate) struct Authorized {
     pub(crate) command: Option<Box<ClientFrame>>,
     /// The credentials, if they are good for several tenants.
     pub(crate) bearer: Option<Arc<Bearer>>,
+    /// Whether a client of Socket.IO goes on where it was.
+    pub(crate) recovered: Recovered,
+}
+
+/// What a client of Socket.IO has again that comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Recovered {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Its position, in the channels that it names itself.
+    Position,
+    /// Its position, in the channels that were kept.
+    Rooms,
 }
 
 #[cfg(test)]
@@ -87,6 +101,7 @@ impl Authorized {
             command: None,
             arriving: None,
             bearer: None,
+            recovered: Recovered::Nothing,
         }
     }
 }
@@ -305,6 +320,7 @@ impl Authorizer {
             command,
             arriving: None,
             bearer,
+            recovered: Recovered::Nothing,
         })
     }
 

@@ -5,19 +5,26 @@
 //! those leave behind that come and go quickly is bounded by the shares of their users (`stream::backlog`), and so is what is
 //! asked of tenants' applications (`carillon_platform::ask`).
 
-use crate::authorize::{Authorized, Authorizer, Refusal};
+use crate::authorize::{Authorized, Authorizer, Bearer, Recovered, Refusal, Resume};
 use crate::edge::RawQuery;
 use crate::relay::{NotPublished, Order, Relay, Relayed, Turn};
 use crate::shard::{Attached, HistoryFrom, HistoryPage, Published, Request, Shards, ToShard};
+use crate::socketio::connect::ComesBack;
 use crate::stream::backlog::{Backlog, Reader, Selection};
 use crate::verdicts::Verdicts;
+use carillon_backplane::bus::RecoveryStore;
 use carillon_backplane::log::LogError;
 use carillon_platform::ask::Verdict;
 use carillon_platform::share::AddressGroup;
-use carillon_protocol::client::connect_parameters;
+use carillon_protocol::client::{ConnectParameters, connect_parameters};
 use carillon_protocol::{CloseCode, Seq};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
+
+/// How long the channels of a client of Socket.IO may take to be kept or found: some clients wait a second for all of it.
+const KEEPING: Duration = Duration::from_millis(500);
 
 /// Carries out requests until the shards are gone.
 pub(crate) async fn run(
@@ -26,11 +33,12 @@ pub(crate) async fn run(
     authorizer: Authorizer,
     backlog: Backlog,
     relay: Arc<Relay>,
+    recovery: RecoveryStore,
 ) {
     let mut order = Order::default();
     while let Some(request) = requests.recv().await {
         let (shards, authorizer, backlog) = (shards.clone(), authorizer.clone(), backlog.clone());
-        let relay = relay.clone();
+        let (relay, recovery) = (relay.clone(), recovery.clone());
         // In the order in which they come from a connection.
         let turn = match &request {
             Request::Publish { connection, .. } => Some(order.next(*connection)),
@@ -39,8 +47,9 @@ pub(crate) async fn run(
         tokio::spawn(async move {
             let failed = failed(&request);
             // Whoever waits for an answer gets one, also when finding it panics.
-            let answered =
-                tokio::spawn(async move { carry_out(request, turn, &authorizer, &backlog, &relay).await });
+            let answered = tokio::spawn(async move {
+                carry_out(request, turn, &authorizer, &backlog, &relay, &recovery).await
+            });
             let (shard, message) = answered.await.unwrap_or(failed);
             shards.send(shard, message);
         });
@@ -53,6 +62,7 @@ async fn carry_out(
     authorizer: &Authorizer,
     backlog: &Backlog,
     relay: &Relay,
+    recovery: &RecoveryStore,
 ) -> (usize, ToShard) {
     match request {
         Request::Publish { connection, frame, relayed, under_way } => {
@@ -62,8 +72,14 @@ async fn carry_out(
             let answer = Published { tenant, frame, channel, result };
             (connection.shard.into(), ToShard::Published(connection, Box::new(answer)))
         }
-        Request::Enter { connection, from, token, frame, url } => {
-            let result = enter(authorizer, &token, from, &frame, &url).await;
+        Request::Keep { connection, number, tenant, user, session, channels } => {
+            let kept = recovery.keep((&tenant, &user, &session), &channels);
+            let is_kept = matches!(timeout(KEEPING, kept).await, Ok(Ok(())));
+            (connection.shard.into(), ToShard::Kept(connection, number, is_kept))
+        }
+        Request::Enter { connection, from, token, frame, url, comes_back } => {
+            let comes_back = comes_back.as_deref().map(|back| (back, recovery));
+            let result = enter(authorizer, &token, from, (&frame, &url), comes_back).await;
             (connection.shard.into(), ToShard::Entered(connection, result.map(Box::new)))
         }
         Request::Refresh { connection, from, frame, token } => {
@@ -100,16 +116,49 @@ async fn enter(
     authorizer: &Authorizer,
     token: &str,
     from: AddressGroup,
-    frame: &str,
-    url: &RawQuery,
+    (frame, url): (&str, &RawQuery),
+    comes_back: Option<(&ComesBack, &RecoveryStore)>,
 ) -> Result<Authorized, Refusal> {
     let bearer = authorizer.verify(token, from).await?;
     let of_url = url.connect_parameters()?;
     let of_frame = connect_parameters(frame).map_err(|why| {
         Refusal::new("invalid_frame", format!("auth: {why}"), 400, CloseCode::ProtocolError)
     })?;
-    let authorized = authorizer.admit(&bearer, of_frame.or(of_url)).await?;
+    let hello = of_frame.or(of_url);
+    if let Some((back, recovery)) = comes_back
+        && let Some((before, recovered)) = as_before(&bearer, &hello, back, recovery).await
+    {
+        match authorizer.admit(&bearer, before).await {
+            Ok(authorized) if matches!(authorized.resume, Resume::From { .. }) => {
+                return authorizer.take_place(Authorized { recovered, ..authorized }).await;
+            }
+            // The log does not go back that far, or a channel is not open to them any more: they begin anew, and hear it.
+            Ok(_) => {}
+            Err(refusal) if refusal.channels.is_empty() => return Err(refusal),
+            Err(_) => {}
+        }
+    }
+    let authorized = authorizer.admit(&bearer, hello).await?;
     authorizer.take_place(authorized).await
+}
+
+/// What a client asks for that goes on where it was; none if that is not known.
+async fn as_before(
+    bearer: &Bearer,
+    hello: &ConnectParameters,
+    back: &ComesBack,
+    recovery: &RecoveryStore,
+) -> Option<(ConnectParameters, Recovered)> {
+    let cursor = back.cursor.clone()?;
+    let mut before = hello.clone();
+    (before.since, before.epoch, before.last) = (Some(cursor.seq), Some(cursor.epoch), None);
+    if !back.rooms {
+        return Some((before, Recovered::Position));
+    }
+    let identity = bearer.enter(hello.tenant.as_ref()).ok()?;
+    let kept = recovery.channels(&identity.tenant, &identity.user, &back.id);
+    before.channels = timeout(KEEPING, kept).await.ok()?.ok()??;
+    Some((before, Recovered::Rooms))
 }
 
 /// The answer to a request that was not carried out.
@@ -123,6 +172,9 @@ fn failed(request: &Request) -> (usize, ToShard) {
             let (tenant, channel) = (relayed.tenant.clone(), relayed.channel.clone());
             let answer = Published { tenant, frame: frame.clone(), channel, result: failed };
             (connection.shard.into(), ToShard::Published(*connection, Box::new(answer)))
+        }
+        Request::Keep { connection, number, .. } => {
+            (connection.shard.into(), ToShard::Kept(*connection, *number, false))
         }
         Request::Enter { connection, .. } => {
             (connection.shard.into(), ToShard::Entered(*connection, Err(refusal())))

@@ -35,6 +35,12 @@ const COMPRESSION: Var<OneOf<bool>> = Var {
     kind: ON_OFF,
     what: "whether events are compressed for WebSocket clients that offer it, once for all of them",
 };
+const SOCKETIO: Var<OneOf<bool>> = Var {
+    name: "CARILLON_SOCKETIO",
+    absent: Absent::Default("off"),
+    kind: ON_OFF,
+    what: "whether clients of Socket.IO (3.x and 4.x) are let in, at /socket.io/",
+};
 const TRUSTED_PROXIES: Var<Cidrs> = Var {
     name: "CARILLON_TRUSTED_PROXIES",
     absent: Absent::Optional("none: X-Forwarded-For is ignored"),
@@ -172,6 +178,7 @@ const VARIABLES: &[&dyn Declared] = &[
     &origin::ALLOWED,
     &QUERY_TOKEN,
     &COMPRESSION,
+    &SOCKETIO,
     &TRUSTED_PROXIES,
     &MAX_CONNECTIONS,
     &MAX_PER_IP,
@@ -212,6 +219,8 @@ pub struct Config {
     pub query_token: bool,
     /// Whether permessage-deflate is agreed to.
     pub compression: bool,
+    /// Whether clients of Socket.IO are let in.
+    pub socketio: bool,
     /// Whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<Cidr>,
     /// Most connections; none: what descriptors allow.
@@ -270,6 +279,7 @@ impl Config {
             origins: env.get(&origin::ALLOWED)?,
             query_token: env.get(&QUERY_TOKEN)?,
             compression: env.get(&COMPRESSION)?,
+            socketio: env.get(&SOCKETIO)?,
             trusted_proxies: env.optional(&TRUSTED_PROXIES)?.unwrap_or_default(),
             max_connections: env.optional(&MAX_CONNECTIONS)?,
             max_per_ip: env.get(&MAX_PER_IP)?,

@@ -21,6 +21,7 @@
 pub mod config;
 pub mod metrics;
 mod minute;
+pub mod socketio;
 pub mod ws;
 
 mod admission;

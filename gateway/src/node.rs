@@ -8,7 +8,7 @@ use crate::canary;
 use crate::config::Config;
 use crate::edge::handshake::Edge;
 use crate::edge::listener::{self, Way};
-use crate::edge::{Replies, Windows};
+use crate::edge::{Replies, Sessions, Windows};
 use crate::fate;
 use crate::fleet::{card_writer, learn_database};
 use crate::leave::operator::Wishes;
@@ -142,6 +142,7 @@ impl Node {
         let incarnation = me.incarnation;
         let store = PresenceStore::connect(&bus_config(&config)).map_err(redis_fault)?;
         let (usage_store, run_name) = (store.limits(), me.to_string());
+        let recovery = store.recovery();
         let (tenant_limits, limit_task) = Limits::new(Some(store.limits()), me.to_string());
         let records = records(&config, incarnation);
         let of_shards = shard_config(&config, run.clone(), &traces, &records, tenant_limits.clone());
@@ -149,6 +150,7 @@ impl Node {
             .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();
         let stopping = CancellationToken::new();
+        let run_of_edge = run.clone();
         let mut feed_config = feed_config(&config, run, &live, tenant_limits.clone());
         let backlog = Backlog::new(log.clone(), feed_config.replay_budget.clone());
         let bus_health = fast_path.health_changes();
@@ -177,6 +179,9 @@ impl Node {
             origins: config.origins,
             query_token: config.query_token,
             compression: config.compression,
+            socketio: config.socketio,
+            sessions: Sessions::default(),
+            run: run_of_edge,
             trusted_proxies: config.trusted_proxies,
             admission: Admission::new(limits),
             authorizer: authorizer.clone(),
@@ -193,7 +198,7 @@ impl Node {
         fate::spawn(
             "bridge",
             stopping.clone(),
-            bridge::run(requests, shards.clone(), authorizer, backlog, relay),
+            bridge::run(requests, shards.clone(), authorizer, backlog, relay, recovery),
         );
         let telling = told::run(usage_store, run_name, streams.clone(), stop.clone());
         fate::spawn("usage", stopping.clone(), telling);

@@ -20,6 +20,7 @@
 //! | `drain`, `inbox` | how do messages reach the gateway, and what when it is too slow? |
 //! | `nodes` | how do gateways know of each other? |
 //! | `limits` | how much of what a tenant may have is left, over all nodes? |
+//! | `recovery` | in which channels was a client of Socket.IO that comes back? |
 //! | `presence` | where does it stand who is connected where? |
 //! | `pulse`, `probe` | is the connection alive, and is it deaf? |
 //! | `fred` | how is Redis spoken to? (the only file that imports the client library) |
@@ -28,7 +29,8 @@
 //! Commands used, for an ACL: `HELLO`, `CLIENT`, `PING`, `PUBLISH` and `SUBSCRIBE`/`UNSUBSCRIBE`, on a cluster
 //! `SPUBLISH`, `SSUBSCRIBE`/`SUNSUBSCRIBE` and `CLUSTER SLOTS`, on channels `<prefix>:*`; of a gateway also `HSET`,
 //! `HGETALL` and `HDEL` on the key `<prefix>:nodes` (a publisher: `HGETALL`) and what [`presence`] lists on keys `<prefix>:presence:*`; of both what
-//! `limits` lists on keys `<prefix>:limits:*`. (The library also tries `INFO`
+//! `limits` lists on keys `<prefix>:limits:*`; of a gateway that lets clients of Socket.IO in also `MULTI`, `EXEC`, `HSET`, `EXPIRE` and
+//! `HGETALL` on keys `<prefix>:socketio:*`. (The library also tries `INFO`
 //! and does without it when refused.)
 
 mod announcer;
@@ -47,6 +49,7 @@ mod outbox;
 mod presence;
 mod probe;
 mod pulse;
+mod recovery;
 mod session;
 mod wanted;
 
@@ -63,6 +66,7 @@ pub use nodes::{
 pub use presence::{
     LEASE_S, Page, PresenceReader, PresenceStore, Somebody, StoreFault, Whereabouts, Written,
 };
+pub use recovery::RecoveryStore;
 
 /// Why the bus could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]

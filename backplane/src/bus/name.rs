@@ -50,6 +50,11 @@ impl Names {
         format!("{}:limits:{{{}}}:{kind}", self.prefix, tenant)
     }
 
+    /// The key of what is kept of a client of Socket.IO that comes back.
+    pub(super) fn recovery(&self, tenant: &TenantId, session: &str) -> String {
+        format!("{}:socketio:{{{}}}:{session}", self.prefix, tenant)
+    }
+
     pub(super) fn probe(&self) -> &str {
         &self.probe
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Paths that a gateway answers; everything else is a publisher's.
-const GATEWAY_PATHS: &str = "/v1/ws /ws /v1/sse /v1/poll /v1/commands";
+const GATEWAY_PATHS: &str = "/v1/ws /ws /v1/sse /v1/poll /v1/commands /socket.io /socket.io/";
 /// The configuration that is shipped: what it says when nobody behind it answers is said here, too.
 const SHIPPED: &str = include_str!("../../../deploy/haproxy/haproxy.cfg");
 

@@ -7,6 +7,7 @@ use super::address::client_address;
 use super::problem::Problem;
 use super::replies::{Replies, SMALL};
 use super::request::{RawQuery, UrlQuery, last_event_id, token, url_ticket, url_token};
+use super::socketio::Sessions;
 use super::takeover::{Client, Takeover};
 use super::windows::Windows;
 use crate::admission::{Admission, Kept, Permit};
@@ -22,6 +23,7 @@ use carillon_platform::auth::AuthError;
 use carillon_platform::env::Cidr;
 use carillon_platform::origin::OriginPolicy;
 use carillon_platform::sockets::Peer;
+use carillon_protocol::connection::Incarnation;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +34,12 @@ pub(crate) struct Edge {
     pub(crate) query_token: bool,
     /// Whether permessage-deflate is agreed to.
     pub(crate) compression: bool,
+    /// Whether clients of Socket.IO are let in.
+    pub(crate) socketio: bool,
+    /// Those of them that poll here.
+    pub(crate) sessions: Sessions,
+    /// Which run of this node it is.
+    pub(crate) run: Arc<Incarnation>,
     pub(crate) trusted_proxies: Vec<Cidr>,
     pub(crate) admission: Admission,
     pub(crate) authorizer: Authorizer,
@@ -50,9 +58,20 @@ pub(crate) struct Edge {
 /// What is needed of a request to judge it.
 pub(super) struct Arrival {
     peer: Option<Peer>,
-    address: IpAddr,
+    pub(super) address: IpAddr,
     token: Option<Credentials>,
     pub(super) query: RawQuery,
+}
+
+impl Arrival {
+    /// Its query, with the credentials that the request brings wherever they stand.
+    pub(super) fn into_query(self) -> RawQuery {
+        match &self.token {
+            Some(Credentials::Token(token)) => self.query.bringing("token", token),
+            Some(Credentials::Ticket(ticket)) => self.query.bringing("ticket", ticket),
+            None => self.query,
+        }
+    }
 }
 
 /// What a request brings to say who it is from.

@@ -8,6 +8,7 @@ use super::fallback::{event_stream, poll};
 use super::handshake::{Edge, websocket};
 use super::problem::Problem;
 use super::proxy;
+use super::socketio::socketio;
 use super::takeover::{HandoverSlot, Takeover, hand_over};
 use axum::Router;
 use axum::response::IntoResponse;
@@ -47,15 +48,24 @@ pub(crate) async fn serve(
     let fallbacks = Router::new()
         .route("/v1/sse", any(event_stream))
         .route("/v1/poll", any(poll))
-        .layer(cors(edge.clone(), Method::GET));
-    let commands = Router::new().route("/v1/commands", any(command)).layer(cors(edge.clone(), Method::POST));
+        .layer(cors(edge.clone(), [Method::GET]));
+    let commands =
+        Router::new().route("/v1/commands", any(command)).layer(cors(edge.clone(), [Method::POST]));
     let router = Router::new()
         .route("/v1/ws", any(websocket))
         .route("/ws", any(websocket))
         .merge(fallbacks)
-        .merge(commands)
-        .fallback(|| async { Problem::not_found().into_response() })
-        .with_state(edge.clone());
+        .merge(commands);
+    let router = match edge.socketio {
+        true => {
+            let door = Router::new().route("/socket.io/", any(socketio)).route("/socket.io", any(socketio));
+            // A page may send its cookies along, as it had to where requests had to come back to one server.
+            let cors = cors(edge.clone(), [Method::GET, Method::POST]).allow_credentials(true);
+            router.merge(door.layer(cors))
+        }
+        false => router,
+    };
+    let router = router.fallback(|| async { Problem::not_found().into_response() }).with_state(edge.clone());
     loop {
         let (socket, place) = tokio::select! {
             () = stop.cancelled() => return,
@@ -98,11 +108,11 @@ async fn announced(socket: &mut TcpStream, place: Place, edge: &Edge) -> Option<
 }
 
 /// What pages of other origins may do: with the allowed ones, whatever asks for leave first. A WebSocket does not.
-fn cors(edge: Arc<Edge>, method: Method) -> CorsLayer {
+fn cors<const N: usize>(edge: Arc<Edge>, methods: [Method; N]) -> CorsLayer {
     let allowed = move |_: &HeaderValue, request: &Parts| edge.origins.check(&request.headers).is_ok();
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
-        .allow_methods([method])
+        .allow_methods(methods)
         // Whatever a page, or what watches it, adds: tracing (`traceparent`) goes with every request of some pages.
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
@@ -114,7 +124,7 @@ fn cors(edge: Arc<Edge>, method: Method) -> CorsLayer {
 }
 
 /// Answers requests until the connection ends or one of them makes it a shard's.
-async fn speak_http(socket: TcpStream, place: Place, router: Router, edge: &Edge) {
+async fn speak_http(socket: TcpStream, place: Place, router: Router, edge: &Arc<Edge>) {
     let (slot, left) = HandoverSlot::new();
     let handler = move |request: hyper::Request<Incoming>| {
         let answer = router.clone().oneshot(request);
@@ -139,6 +149,6 @@ async fn speak_http(socket: TcpStream, place: Place, router: Router, edge: &Edge
     if let End::Taken(socket, early, admitted) =
         sockets::serve(socket, place, handler, taken, pending::<()>()).await
     {
-        hand_over(socket, early, admitted, &edge.shards, edge.user_timeout);
+        hand_over(socket, early, admitted, edge);
     }
 }

@@ -9,6 +9,7 @@
 //! | [`handshake`] | may this client come in? |
 //! | [`commands`] | how does a client say something that has no WebSocket? |
 //! | [`fallback`] | how does a client get its events that cannot have a WebSocket? |
+//! | [`socketio`] | may a client of Socket.IO come in? |
 //! | [`replies`] | how large may a poll's answer become? |
 //! | [`windows`] | which clients may compress what they send with what they sent before? |
 //! | [`takeover`] | how does a socket leave HTTP and become a shard's? |
@@ -25,9 +26,11 @@ mod problem;
 mod proxy;
 mod replies;
 mod request;
+mod socketio;
 mod takeover;
 mod windows;
 
 pub(crate) use replies::{Replies, Reply};
 pub(crate) use request::RawQuery;
+pub(crate) use socketio::Sessions;
 pub(crate) use windows::{WindowShare, Windows};

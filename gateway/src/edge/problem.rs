@@ -52,7 +52,7 @@ impl Problem {
         Self::new(
             StatusCode::NOT_FOUND,
             "not_found",
-            "a gateway has /v1/ws, /v1/sse, /v1/poll and /v1/commands",
+            "a gateway has /v1/ws, /v1/sse, /v1/poll, /v1/commands and, with CARILLON_SOCKETIO=on, /socket.io/",
         )
     }
 

@@ -25,6 +25,21 @@ impl RawQuery {
         Self { query: query.into(), last_event_id }
     }
 
+    /// The same with credentials that stood elsewhere in the request, in place of those of the URL.
+    pub(super) fn bringing(self, name: &str, credentials: &str) -> Self {
+        let is_credential = |pair: &&str| pair.starts_with("token=") || pair.starts_with("ticket=");
+        let mut query: String =
+            self.query.split('&').filter(|pair| !is_credential(pair)).collect::<Vec<_>>().join("&");
+        let value: String = form_urlencoded::byte_serialize(credentials.as_bytes()).collect();
+        query.push_str(&format!("&{name}={value}"));
+        Self { query: query.into(), ..self }
+    }
+
+    /// The credentials in it: a token, an API key or a ticket.
+    pub(crate) fn credentials(&self) -> Option<Box<str>> {
+        url_ticket(&self.query).or_else(|| url_token(&self.query))
+    }
+
     /// What it says.
     pub(super) fn read(&self) -> Result<UrlQuery, Refusal> {
         UrlQuery::of(&self.query, self.last_event_id.as_deref())
@@ -294,6 +309,16 @@ mod tests {
         assert_eq!(url_token(""), None);
         assert_eq!(url_ticket("since=1&ticket=crlt_a&token=b").as_deref(), Some("crlt_a"));
         assert!(no_ticket("token=a").is_ok() && no_ticket("since=1&ticket=crlt_a").is_err());
+    }
+
+    #[test]
+    fn credentials_of_a_header_take_the_place_of_those_of_the_url() {
+        let of = |query: &str| RawQuery::new(query, None);
+        assert_eq!(of("EIO=4&token=a%2Bb").credentials().as_deref(), Some("a+b"));
+        let brought = of("token=a&EIO=4&since=1&ticket=b").bringing("token", "c+d=&");
+        assert_eq!(brought.credentials().as_deref(), Some("c+d=&"));
+        assert_eq!(brought.read().unwrap().hello.since, Some(Seq(1)));
+        assert_eq!(of("EIO=4").credentials(), None);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! A handler that lets a client in answers with a response that carries a [`Takeover`]. The response is never sent by the
 //! HTTP library: its head goes to the shard with the socket, which writes it together with its own first words.
 
+use super::handshake::Edge;
+use super::socketio::{Session, upgrade};
 use crate::admission::Permit;
-use crate::shard::{Coming, Newcomer, Shards, Wire};
+use crate::shard::{Coming, Newcomer, Wire};
 use axum::response::Response;
 use bytes::Bytes;
 use http::header;
@@ -23,12 +25,26 @@ pub(super) struct Client {
 
 /// What makes a response the last that HTTP has to do with a connection.
 #[derive(Clone)]
-pub(super) struct Takeover(Arc<Mutex<Option<Client>>>);
+pub(super) struct Takeover(Arc<Mutex<Option<Leaving>>>);
+
+/// Who leaves HTTP.
+pub(super) enum Leaving {
+    /// A client that a shard takes.
+    Client(Client),
+    /// The WebSocket of a session that a shard has already.
+    Upgrade(Arc<Session>),
+}
+
+impl From<Client> for Leaving {
+    fn from(client: Client) -> Self {
+        Self::Client(client)
+    }
+}
 
 impl Takeover {
     /// Adds a client to the response that lets them in.
-    pub(super) fn mark(mut response: Response, client: Client) -> Response {
-        response.extensions_mut().insert(Self(Arc::new(Mutex::new(Some(client)))));
+    pub(super) fn mark(mut response: Response, client: impl Into<Leaving>) -> Response {
+        response.extensions_mut().insert(Self(Arc::new(Mutex::new(Some(client.into())))));
         response
     }
 
@@ -43,7 +59,7 @@ impl Takeover {
 }
 
 /// Somebody who was let in, and the head of the answer that says so.
-type Admitted = (Client, Bytes);
+type Admitted = (Leaving, Bytes);
 
 /// Where the HTTP side of one connection leaves its client for the side that owns the socket.
 #[derive(Clone)]
@@ -56,7 +72,7 @@ impl HandoverSlot {
     }
 
     /// Leaves a client; there is at most one in a connection's life.
-    pub(super) fn leave(&self, client: Client, head: Bytes) {
+    pub(super) fn leave(&self, client: Leaving, head: Bytes) {
         if let Some(leave) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // Nobody takes it when the connection ended meanwhile: the client is dropped, its permit given back.
             let _ = leave.send((client, head));
@@ -65,18 +81,18 @@ impl HandoverSlot {
 }
 
 /// Takes the socket out of the asynchronous runtime, sets it up and gives it to a shard.
-pub(super) fn hand_over(
-    socket: TcpStream,
-    early: Bytes,
-    (client, head): Admitted,
-    shards: &Shards,
-    user_timeout: Duration,
-) {
-    let Client { permit, coming, wire } = client;
-    match own(socket, wire, user_timeout) {
+pub(super) fn hand_over(socket: TcpStream, early: Bytes, (leaving, head): Admitted, edge: &Arc<Edge>) {
+    let Client { permit, coming, wire } = match leaving {
+        Leaving::Client(client) => client,
+        Leaving::Upgrade(session) => {
+            tokio::spawn(upgrade(socket, early, head, session, edge.clone()));
+            return;
+        }
+    };
+    match own(socket, wire, edge.user_timeout) {
         Ok(socket) => {
             let socket = mio::net::TcpStream::from_std(socket);
-            shards.connect(Box::new(Newcomer { socket, early, head, permit, coming, wire }));
+            edge.shards.connect(Box::new(Newcomer { socket, early, head, permit, coming, wire }));
         }
         Err(error) => tracing::debug!(%error, "a socket was lost on its way to a shard"),
     }

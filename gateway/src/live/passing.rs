@@ -5,6 +5,7 @@
 
 use crate::budget::{Budget, Charge};
 use crate::shard::ConnectionId;
+use crate::socketio::outgoing::{self, Naming};
 use crate::stream::entry::{Message, Named};
 use crate::ws::Opcode;
 use crate::ws::deflate::Deflater;
@@ -41,6 +42,8 @@ pub(crate) struct Passing {
     deflated: OnceLock<Option<Bytes>>,
     event_stream: OnceLock<Box<Message>>,
     named: OnceLock<Box<Named>>,
+    /// Under its type, and in the envelope.
+    socket_io: OnceLock<Box<[OnceLock<Bytes>; 2]>>,
     charge: Charge,
 }
 
@@ -69,6 +72,7 @@ impl Passing {
             deflated: OnceLock::new(),
             event_stream: OnceLock::new(),
             named: OnceLock::new(),
+            socket_io: OnceLock::new(),
             charge,
         }))
     }
@@ -116,6 +120,23 @@ impl Passing {
     /// The same compressed; none if it would not be shorter.
     pub(crate) fn named_deflate(&self, tenant: &TenantId, deflater: &mut Deflater) -> Option<&Bytes> {
         self.named(tenant).deflate(deflater, &self.charge)
+    }
+
+    /// As a packet of Socket.IO, made now if it was not.
+    pub(crate) fn socket_io(&self, naming: Naming) -> &Bytes {
+        let [by_type, enveloped] = &**self.socket_io.get_or_init(|| {
+            self.charge.add(size_of::<[OnceLock<Bytes>; 2]>());
+            Box::default()
+        });
+        let form = match naming {
+            Naming::Type => by_type,
+            Naming::Envelope => enveloped,
+        };
+        form.get_or_init(|| {
+            let message = outgoing::passed(naming, self.json());
+            self.charge.add(message.len());
+            message
+        })
     }
 
     /// As a message of an event stream. It has no id: the cursor stays where it is.

@@ -4,6 +4,7 @@
 
 use super::roster::{Present, Told, Update, member};
 use crate::shard::Wire;
+use crate::socketio::outgoing::{self, Naming};
 use crate::stream::entry::{Message, Named};
 use crate::ws::encode::{payload, text_frame};
 use bytes::Bytes;
@@ -24,6 +25,7 @@ pub(crate) struct PresenceFrame {
     /// Made when the first reader of an event stream gets it.
     event_stream: OnceLock<Box<Message>>,
     named: OnceLock<Box<Named>>,
+    socket_io: OnceLock<Bytes>,
 }
 
 impl PresenceFrame {
@@ -32,6 +34,7 @@ impl PresenceFrame {
             message: text_frame(&[&frame.to_json()]),
             event_stream: OnceLock::new(),
             named: OnceLock::new(),
+            socket_io: OnceLock::new(),
         }
     }
 
@@ -43,6 +46,9 @@ impl PresenceFrame {
                 let named = || Box::new(Named::new(payload(&self.message), tenant));
                 Some(self.named.get_or_init(named).frame())
             }
+            (Wire::SocketIo(_), _) => Some(
+                self.socket_io.get_or_init(|| outgoing::passed(Naming::Envelope, payload(&self.message))),
+            ),
             (Wire::EventStream { chunked }, _) => {
                 let of_json = || Box::new(Message::new(b"data: ", payload(&self.message)));
                 Some(self.event_stream.get_or_init(of_json).form(chunked))

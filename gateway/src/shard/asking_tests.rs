@@ -12,7 +12,7 @@ use super::wire::Wire;
 use super::world::Kernel;
 use super::{FrameRate, ShardConfig, StuckCursors};
 use crate::admission::{Admission, ConnectionLimits};
-use crate::authorize::{Authorized, Bearer, Resume};
+use crate::authorize::{Authorized, Bearer, Recovered, Resume};
 use crate::limits::Limits;
 use crate::live::{Outgoing, Rates};
 use crate::records::Records;
@@ -128,6 +128,7 @@ impl Rig {
             command: None,
             arriving: None,
             bearer: None,
+            recovered: Recovered::Nothing,
         };
         let newcomer = Newcomer {
             socket: mio::net::TcpStream::from_std(socket),

@@ -13,7 +13,7 @@ use super::room::RoomKey;
 use super::session::Session;
 use super::stuck::Watched;
 use super::turns::Turns;
-use super::wire::{Wire, push_poll_answer};
+use super::wire::{FAREWELL_MS, Wire, push_poll_answer};
 use super::world::{Socket, World};
 use crate::admission::Permit;
 use crate::edge::RawQuery;
@@ -26,8 +26,8 @@ use carillon_protocol::{Epoch, Seq, TenantId};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-/// How long a closing connection may take to read our close frame and answer it.
-const FAREWELL_MS: u64 = 2_000;
+/// Bytes of frames that may wait while a token is checked.
+const HELD_BYTES: usize = 64 * 1024;
 
 /// One socket and everything that hangs on it.
 pub(super) struct Connection<S> {
@@ -201,6 +201,17 @@ impl<S: Socket> Connection<S> {
             && self.sessions().iter().all(is_at_rest)
     }
 
+    /// Keeps what a client says while its token is checked; false when that is too much.
+    pub(super) fn hold(&mut self, text: &str) -> bool {
+        let Stage::Entering(held) = &mut self.stage else { return true };
+        let bytes: usize = held.iter().map(|text| text.len()).sum();
+        let fits = bytes + text.len() <= HELD_BYTES;
+        if fits {
+            held.push(text.into());
+        }
+        fits
+    }
+
     /// Names the next question to the log.
     pub(super) fn next_ticket(&mut self) -> Ticket {
         self.last_ticket = self.last_ticket.wrapping_add(1);
@@ -238,7 +249,7 @@ impl<S: Socket> Connection<S> {
             _ => None,
         };
         self.wire.push(self.outbox.control(), frame, tenant, epoch);
-        if frame.cursor().is_some() && tenant.is_none() {
+        if frame.cursor().is_some() && tenant.is_none() && self.wire.is_told_by_events() {
             self.told_ms = now_ms;
         }
         self.end_command(frame, now_ms);
@@ -272,7 +283,7 @@ impl<S: Socket> Connection<S> {
             self.watched = None;
         }
         // A WebSocket's farewell is short. An answer may be long, and its reader slow: it has the time a reader has.
-        let within_ms = if self.wire.is_websocket() { FAREWELL_MS } else { context.config.stall_ms };
+        let within_ms = self.wire.farewell_ms(context.config.stall_ms);
         let until_ms = context.now_ms + within_ms;
         self.stage = Stage::Closing { until_ms, answered: false, sessions: self.take_sessions() };
     }
@@ -386,7 +397,7 @@ impl<S: Socket> Connection<S> {
     /// The socket took all of these events.
     pub(super) fn wrote_events<W: World>(&mut self, bytes: u64, context: &mut Context<W>) {
         self.wrote(bytes, context);
-        if self.sessions().len() <= 1 {
+        if self.sessions().len() <= 1 && self.wire.is_told_by_events() {
             self.told_ms = context.now_ms;
         }
     }

@@ -33,7 +33,7 @@ pub(super) fn due_ms<S: Socket>(connection: &Connection<S>, config: &ShardConfig
         Stage::Open(sessions) => {
             let alive = match (connection.blocked_ms, connection.wire) {
                 (Some(since), _) => since + config.stall_ms,
-                (None, Wire::WebSocket(_)) => {
+                (None, Wire::WebSocket(_) | Wire::SocketIo(_)) => {
                     let life = match connection.pinged_ms {
                         Some(pinged_ms) => silent_at_ms(connection.heard_ms, pinged_ms.get(), config),
                         None => connection.heard_ms + config.heartbeat_ms,
@@ -151,6 +151,10 @@ fn look_after_client<W: World>(key: u32, tables: &mut Tables<W::Socket>, context
     let is_ping_due =
         is_websocket && pinged_ms.is_none() && (is_unheard || is_asked_again(key, tables, context));
     if is_heartbeat_due {
+        if let Some(connection) = tables.get_mut(key) {
+            connection.wire.push_heartbeat(connection.outbox.control());
+        }
+        tables.recovery.look_after(key, now_ms);
         tell_cursors(key, tables, now_ms);
     }
     if is_ping_due {

@@ -13,6 +13,7 @@ use super::messages::{Attached, Attaching, Coming, ConnectionId, Newcomer};
 use super::outbox::Outbox;
 use super::past::Position;
 use super::quality::Quality;
+use super::recovering::entered;
 use super::refreshing::token_end;
 use super::revoked::keeps_out;
 use super::rules::{follow_rules, recheck};
@@ -53,6 +54,7 @@ pub(super) fn accept<W: World>(
     let Newcomer { mut socket, early, head, wire, permit, coming } = newcomer;
     let entry = tables.connections.vacant_entry();
     let key = entry.key() as u32;
+    let id = ConnectionId { shard: context.shard, key, number };
     if let Err(error) = context.world.register(&mut socket, key) {
         tracing::error!(%error, "a socket cannot be watched");
         return None;
@@ -61,12 +63,14 @@ pub(super) fn accept<W: World>(
         Coming::Admitted(authorized) => (Stage::Entering(Vec::new()), Some(authorized)),
         Coming::Unknown(url) => (Stage::Greeting(url), None),
     };
+    let mut outbox = Outbox::starting_with(&head);
+    wire.push_opening(outbox.control(), id.name(&context.config.run).as_str(), context.config.heartbeat_ms);
     entry.insert(Connection {
-        id: ConnectionId { shard: context.shard, key, number },
+        id,
         socket,
         wire,
         decoder: wire.decoder(),
-        outbox: Outbox::starting_with(&head),
+        outbox,
         stage,
         allowance: Allowance::full(context.config.frame_rate, context.now_ms),
         opened_ms: context.now_ms,
@@ -246,6 +250,7 @@ fn come_in<W: World>(
         inbox,
         command: _,
         bearer: _,
+        recovered,
         // Until the end of this function, when it is one of the tenant's connections.
         arriving: _arriving,
     } = authorized;
@@ -309,6 +314,7 @@ fn come_in<W: World>(
     }
     metrics().resumed(resumed);
     tables.sessions.note(key, room_key);
+    let recovers_as = entered(key, recovered, tables, context);
     let Some(connection) = tables.get_mut(key) else { return };
     if connection.watched.is_none() {
         let watched = match (connection.wire, position) {
@@ -342,6 +348,7 @@ fn come_in<W: World>(
         warning: warning.as_deref(),
         inbox: inbox.as_deref(),
     };
+    connection.wire.push_connected(connection.outbox.control(), name.as_str(), recovers_as.as_deref());
     connection.say_of(index, &welcome, Some(&epoch), context.now_ms);
     if let Some(reason) = reset {
         tell_reset(connection, index, reason, &Standing { cursor: room_cursor, epoch }, context);

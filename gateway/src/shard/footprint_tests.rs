@@ -13,13 +13,14 @@ use super::world::Kernel;
 use super::{FrameRate, ShardConfig, StuckCursors};
 use crate::admission::{Admission, ConnectionLimits};
 use crate::authorize::testkit::person;
-use crate::authorize::{Authorized, Resume};
+use crate::authorize::{Authorized, Recovered, Resume};
 use crate::budget::Budget;
 use crate::edge::RawQuery;
 use crate::limits::Limits;
 use crate::live::{Outgoing, Passing, Rates};
 use crate::records::Records;
 use crate::relay::Relays;
+use crate::socketio::outgoing::Form;
 use crate::stream::Stream;
 use crate::stream::entry::Entry;
 use crate::stream::ring::RingLimits;
@@ -135,6 +136,7 @@ pub(super) fn authorized(number: usize, stream: &Arc<Stream>, channel: &str) -> 
         command: None,
         arriving: None,
         bearer: None,
+        recovered: Recovered::Nothing,
     }
 }
 
@@ -204,6 +206,10 @@ impl Rig {
     }
 
     pub(super) fn accept(&mut self, coming: Coming) {
+        self.accept_as(Wire::WebSocket(None), coming);
+    }
+
+    fn accept_as(&mut self, wire: Wire, coming: Coming) {
         let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
         client.set_nonblocking(true).unwrap();
         let (socket, peer) = self.listener.accept().unwrap();
@@ -212,7 +218,7 @@ impl Rig {
             socket: mio::net::TcpStream::from_std(socket),
             early: Bytes::new(),
             head: Bytes::from_static(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
-            wire: Wire::WebSocket(None),
+            wire,
             permit: self.admission.enter(peer.ip()).unwrap(),
             coming,
         };
@@ -271,6 +277,24 @@ fn i7_a_connection_at_rest_owns_less_than_its_ceiling() {
         each >= size_of::<super::connection::Connection<mio::net::TcpStream>>() as i64,
         "the count itself works: {each}"
     );
+}
+
+/// A client of Socket.IO that recovers: beside what everybody has its id and its place in a table.
+#[test]
+fn i7_a_client_of_socket_io_at_rest_owns_little_more() {
+    let mut rig = Rig::new();
+    let connect = |rig: &mut Rig| {
+        let number = rig.clients.len();
+        rig.shard.tables.recovery.begin(number as u32, None);
+        let authorized = authorized(number, &rig.stream, "class:7b");
+        rig.accept_as(Wire::SocketIo(Form::PLAIN), Coming::Admitted(Box::new(authorized)));
+    };
+    (0..256).for_each(|_| connect(&mut rig));
+    let (before, _) = LIVE.get();
+    (256..1_024).for_each(|_| connect(&mut rig));
+    let each = (LIVE.get().0 - before) / 768;
+    println!("{each} bytes for a client of Socket.IO at rest");
+    assert!(each <= CEILING + 160, "{each} bytes for a client of Socket.IO at rest");
 }
 
 /// What a connection at rest costs that is in so many tenants.

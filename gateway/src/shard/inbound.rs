@@ -5,7 +5,9 @@ use super::commands::carry_out;
 use super::connection::Stage;
 use super::context::Context;
 use super::messages::Request;
+use super::packets::{TOO_EARLY, on_packet};
 use super::tables::Tables;
+use super::wire::Wire;
 use super::world::World;
 use crate::metrics::metrics;
 use crate::ws::encode::push_pong;
@@ -21,8 +23,6 @@ const INPUT: usize = 64 * 1024;
 const READS: usize = 4;
 /// What a client closes with when a message is larger than its library takes (RFC 6455 section 7.4.1).
 const MESSAGE_TOO_BIG: u16 = 1009;
-/// Bytes of frames that may wait while a token is checked.
-const HELD_BYTES: usize = 64 * 1024;
 
 /// What reading needs, lent to one connection after another.
 pub(super) struct Inbound {
@@ -128,6 +128,8 @@ fn on_message<W: World>(
     match incoming {
         Incoming::Pong(payload) => ponged(key, payload, tables, context),
         Incoming::Text(text) => on_text(key, text, tables, context),
+        // What it belongs to was refused when it was announced.
+        Incoming::Binary(_) if matches!(connection.wire, Wire::SocketIo(_)) => {}
         Incoming::Binary(_) => {
             tables.refuse_frame(key, None, "invalid_frame", "frames are JSON text, not binary");
         }
@@ -170,13 +172,21 @@ fn too_big() -> String {
     format!("frames have up to {SERVER_FRAME_BYTES} bytes (limits.frame_bytes): raise your library's limit")
 }
 
-/// A text frame, as the connection's stage has it.
+/// A text, as the connection's form has it.
 pub(super) fn on_text<W: World>(
     key: u32,
     text: &str,
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
+    match tables.get(key).map(|connection| connection.wire) {
+        Some(Wire::SocketIo(_)) => on_packet(key, text, tables, context),
+        _ => on_frame(key, text, tables, context),
+    }
+}
+
+/// A text frame, as the connection's stage has it.
+fn on_frame<W: World>(key: u32, text: &str, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
     let Some(connection) = tables.get_mut(key) else { return };
     match &mut connection.stage {
         Stage::Open(_) => match client::parse(text) {
@@ -184,13 +194,10 @@ pub(super) fn on_text<W: World>(
             Err(fault) => tables.refuse_frame(key, fault.id.as_deref(), fault.code, &fault.message),
         },
         Stage::Greeting(_) => greet(key, text, tables, context),
-        Stage::Entering(held) => {
-            let bytes: usize = held.iter().map(|text| text.len()).sum();
-            if bytes + text.len() > HELD_BYTES {
-                let reason = "too much before the welcome";
-                return tables.turn_away(key, "too_many_requests", CloseCode::TooMany, reason, context);
+        Stage::Entering(_) => {
+            if !connection.hold(text) {
+                tables.turn_away(key, "too_many_requests", CloseCode::TooMany, TOO_EARLY, context);
             }
-            held.push(text.into());
         }
         Stage::Closing { .. } | Stage::Gone(_) => {}
     }
@@ -207,6 +214,13 @@ fn greet<W: World>(key: u32, text: &str, tables: &mut Tables<W::Socket>, context
     let stage = std::mem::replace(&mut connection.stage, Stage::Entering(Vec::new()));
     if let Stage::Greeting(url) = stage {
         let (from, frame) = (connection.permit.address(), text.into());
-        context.world.request(Request::Enter { connection: connection.id, from, token, frame, url });
+        context.world.request(Request::Enter {
+            connection: connection.id,
+            from,
+            token,
+            frame,
+            url,
+            comes_back: None,
+        });
     }
 }

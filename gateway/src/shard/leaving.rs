@@ -67,7 +67,8 @@ fn begin_departure<W: World>(key: u32, tables: &mut Tables<W::Socket>, context: 
 /// Tells a connection to go and when to come back.
 pub(super) fn tell_to_leave<W: World>(key: u32, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
     let Some(connection) = tables.get_mut(key) else { return };
-    if let Wire::Poll { .. } = connection.wire {
+    // A poll comes back by itself. What a client of Socket.IO does by itself, it does when its connection ends.
+    if let Wire::Poll { .. } | Wire::SocketIo(_) = connection.wire {
         return tables.close(key, CloseCode::Restart, "the node is going away", context);
     }
     if connection.wire == Wire::Command {

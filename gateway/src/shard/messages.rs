@@ -10,6 +10,7 @@ use crate::edge::RawQuery;
 use crate::live::Passing;
 use crate::presence::{Event, PresenceFrame, Told};
 use crate::relay::{NotPublished, Receipt, Relayed, UnderWay};
+use crate::socketio::connect::ComesBack;
 use crate::stream::Stream;
 use crate::stream::backlog::{BacklogPage, Held, Reader, Selection};
 use crate::verdicts::Verdicts;
@@ -20,7 +21,7 @@ use carillon_platform::auth::ServiceKey;
 use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::{ConnectParameters, FrameId, History};
 use carillon_protocol::connection::{Incarnation, Whereabouts};
-use carillon_protocol::{Channel, ConnectionName, Epoch, Seq, TenantId, TypeFilter};
+use carillon_protocol::{Channel, ConnectionName, Epoch, Seq, TenantId, TypeFilter, UserId};
 use mio::net::TcpStream;
 use std::sync::Arc;
 
@@ -58,6 +59,12 @@ pub(crate) enum ToShard<S = TcpStream> {
     History(ConnectionId, Ticket, Result<HistoryPage, LogError>),
     /// What the tenant's application says: for the `subscribe` of this ticket; without one about memberships.
     Asked(ConnectionId, TenantId, Option<AskTicket>, Box<Verdicts>),
+    /// Whether the channels of a connection are kept, as they were at this number.
+    Kept(ConnectionId, u32, bool),
+    /// Write nothing more to a connection that is about to move; take in what its client has said so far.
+    Pause(ConnectionId),
+    /// Go on with it at another socket.
+    Moved(ConnectionId, Box<Moved<S>>),
     /// What became of an event that a connection publishes.
     Published(ConnectionId, Box<Published>),
     /// What watchers of a channel are told.
@@ -89,6 +96,13 @@ pub(crate) struct Newcomer<S = TcpStream> {
     pub(crate) coming: Coming,
 }
 
+/// Where a connection goes on that has paused.
+pub(crate) struct Moved<S = TcpStream> {
+    pub(crate) socket: S,
+    /// What its client has said there already.
+    pub(crate) early: Bytes,
+}
+
 /// How much is known of a newcomer.
 pub(crate) enum Coming {
     /// Who it is and where it begins.
@@ -101,7 +115,24 @@ pub(crate) enum Coming {
 pub(crate) enum Request {
     /// Check the token of a first frame, which came from this address; then read what that frame and the URL ask for, and open
     /// the tenant's stream.
-    Enter { connection: ConnectionId, from: AddressGroup, token: Box<str>, frame: Box<str>, url: RawQuery },
+    Enter {
+        connection: ConnectionId,
+        from: AddressGroup,
+        token: Box<str>,
+        frame: Box<str>,
+        url: RawQuery,
+        /// What a client of Socket.IO brings from a connection before.
+        comes_back: Option<Box<ComesBack>>,
+    },
+    /// Keep the channels of a client of Socket.IO, for when it comes back; answered with the same number.
+    Keep {
+        connection: ConnectionId,
+        number: u32,
+        tenant: TenantId,
+        user: UserId,
+        session: Arc<str>,
+        channels: Vec<Channel>,
+    },
     /// Check the token of a refresh.
     Refresh { connection: ConnectionId, from: AddressGroup, frame: Option<Box<str>>, token: Box<str> },
     /// Let somebody into one more tenant, by the credentials that they have shown.

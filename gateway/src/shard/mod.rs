@@ -38,6 +38,7 @@
 //! | [`room`] | who of a tenant is here, and who is in which channel? |
 //! | [`asked`] | which memberships hold by an application's verdict, until when, and what waits for one? |
 //! | [`holding`] | which frames of a connection wait for a verdict of an application, and which yeses are kept? |
+//! | [`recovery`] | by which id does a client of Socket.IO come back, and are its channels kept for it? |
 //! | [`elsewhere`] | which other tenants may a connection come into? |
 //! | [`history`] | how far is the past that a `subscribe` asked for? |
 //! | [`past`] | where does a session stand in the log, and what is read of it for the session? |
@@ -53,6 +54,8 @@
 //! | [`answers`] | how is a client told something about one of its tenants, or about none? |
 //! | [`attaching`] | how does a connection come into more tenants, and leave them? |
 //! | [`except`] | who does not get an event, although it is for them? |
+//! | [`described`] | what does somebody say about themselves to those who see them? |
+//! | [`recovering`] | how does a client of Socket.IO know that it can come back, and where to? |
 //! | [`generation`] | what happens when a stream lost continuity? |
 //! | [`watching`] | how is a client told who is in a channel? |
 //! | [`revoked`] | who is out when an administrator disconnects somebody? |
@@ -71,8 +74,10 @@
 //! | [`holdback`] | what happens to a frame that a rule leaves to the application? |
 //! | [`refreshing`] | what does a new token change? |
 //! | [`commands`] | how is each client frame carried out? |
+//! | [`packets`] | what becomes of a packet of Socket.IO? |
 //! | [`inbound`] | what becomes of what a client sends? |
 //! | [`entering`] | how does a socket become somebody in a tenant? |
+//! | [`moving`] | how does a connection go on at another socket? |
 //! | [`leaving`] | how is a connection sent away so that it comes back elsewhere without a loss? |
 //! | [`deadlines`] | when is which connection due, and for what? |
 //! | [`shard`] | what does a shard do, in which order? |
@@ -102,6 +107,7 @@ mod connection;
 mod context;
 mod counts;
 mod deadlines;
+mod described;
 mod devices;
 mod durable;
 mod elsewhere;
@@ -125,12 +131,16 @@ mod mailbox;
 mod members;
 mod membership;
 mod messages;
+mod moving;
 mod outbox;
 mod pace;
+mod packets;
 mod past;
 mod present;
 mod publishing;
 mod quality;
+mod recovering;
+mod recovery;
 mod refreshing;
 mod replay;
 mod rests;
@@ -164,7 +174,7 @@ pub(crate) use counts::Counts;
 pub(crate) use event_loop::start;
 pub(crate) use mailbox::Shards;
 pub(crate) use messages::{
-    Asker, Attached, Cause, Coming, ConnectionId, HistoryFrom, HistoryPage, Newcomer, PresenceNews,
+    Asker, Attached, Cause, Coming, ConnectionId, HistoryFrom, HistoryPage, Moved, Newcomer, PresenceNews,
     Published, Request, ToShard,
 };
 pub(crate) use present::CHANNELS as PRESENCE_CHANNELS;

@@ -12,10 +12,8 @@ use super::past::Reading;
 use super::session::ASK_AGAIN_MS;
 use super::world::{Socket, World};
 use crate::metrics::metrics;
-use crate::ws;
 use carillon_backplane::log::LogError;
-use carillon_protocol::event::event_frame;
-use carillon_protocol::server::{ServerFrame, naming};
+use carillon_protocol::server::ServerFrame;
 
 /// Asks for the next page of a session's first job, unless something is being read or waits to be written.
 pub(super) fn ask_next<W: World>(
@@ -66,12 +64,7 @@ pub(super) fn take_history<W: World>(
     let tenant = connection.sessions().get(index).map(|session| session.tenant().clone());
     let tenant = tenant.as_ref().and_then(|tenant| connection.naming(tenant));
     for event in &page.events {
-        let json = event_frame(event.seq, &event.channels, event.body.as_bytes(), Some(&id));
-        let json = match tenant {
-            Some(tenant) => naming(&json, tenant),
-            None => json,
-        };
-        let frame = ws::encode::text_frame(&[&json]);
+        let frame = connection.wire.history(event, &id, tenant);
         let wrote = write(&mut connection.socket, &frame);
         if let (Wrote::All | Wrote::Blocked(1..), Some(job)) = (wrote, job_of(connection, index)) {
             job.sent(event.seq);

@@ -125,6 +125,7 @@ fn record<W: World>(
 ) -> Option<SessionRecord> {
     let transport = match connection.wire {
         Wire::WebSocket(_) => "websocket",
+        Wire::SocketIo(_) => "socketio",
         Wire::EventStream { .. } => "sse",
         Wire::Poll { .. } | Wire::Command => return None,
     };

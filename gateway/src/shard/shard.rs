@@ -21,8 +21,10 @@ use super::inbound::{Inbound, on_text};
 use super::joining::joined;
 use super::leaving::{Departures, leaves_at_head, tell_to_leave};
 use super::live::LiveFanOut;
-use super::messages::{Newcomer, Ready, ToShard};
+use super::messages::{Moved, Newcomer, Ready, ToShard};
+use super::moving::{go_on_at, pause};
 use super::past::Position;
+use super::recovering::{keep_rooms, kept};
 use super::refreshing::refreshed;
 use super::replay::take_history;
 use super::room::RoomKey;
@@ -220,6 +222,9 @@ impl<W: World> Shard<W> {
             | ToShard::Page(id, ..)
             | ToShard::History(id, ..)
             | ToShard::Asked(id, ..)
+            | ToShard::Kept(id, ..)
+            | ToShard::Pause(id)
+            | ToShard::Moved(id, _)
             | ToShard::Published(id, _)
                 if !self.tables.has(id) => {}
             ToShard::Entered(id, result) => self.entered(id.key, result),
@@ -252,6 +257,26 @@ impl<W: World> Shard<W> {
                     take_history(connection, ticket, page, &mut self.context);
                 }
                 self.go_on(id.key);
+            }
+            ToShard::Pause(id) => {
+                if let Some(connection) = self.tables.get_mut(id.key) {
+                    connection.unread = true;
+                }
+                self.inbound.read(id.key, &mut self.tables, &mut self.context);
+                pause(id.key, &mut self.tables, &mut self.context);
+                self.settle(id.key);
+            }
+            ToShard::Moved(id, moved) => {
+                let Moved { socket, early } = *moved;
+                if go_on_at(id.key, socket, &mut self.tables, &mut self.context) && !early.is_empty() {
+                    self.context.counts.received_bytes += early.len() as u64;
+                    self.inbound.take_in(id.key, &mut early.to_vec(), &mut self.tables, &mut self.context);
+                }
+                self.go_on(id.key);
+            }
+            ToShard::Kept(id, number, is_kept) => {
+                kept(id.key, number, is_kept, &mut self.tables, &mut self.context);
+                self.settle(id.key);
             }
             ToShard::Asked(id, tenant, ticket, verdicts) => {
                 asked(id, &tenant, ticket, *verdicts, &mut self.tables, &mut self.context);
@@ -329,6 +354,7 @@ impl<W: World> Shard<W> {
 
     /// Acts on what became of a connection.
     fn settle(&mut self, key: u32) {
+        keep_rooms(key, &mut self.tables, &mut self.context);
         if self.tables.get_mut(key).is_some_and(|connection| connection.flush(&mut self.context)) {
             self.bring_forward(key);
         }

@@ -4,7 +4,7 @@
 //! may be gone is asked for. Nothing is removed but in [`Tables::sweep`], which the shard calls once, at the end of a turn.
 
 use super::asked::Asked;
-use super::connection::{Connection, Stage, Standing};
+use super::connection::{CloseReason, Connection, Stage, Standing};
 use super::context::Context;
 use super::devices::{Devices, seen_ms};
 use super::elsewhere::Elsewhere;
@@ -12,6 +12,7 @@ use super::holding::Holding;
 use super::membership::Membership;
 use super::messages::{ConnectionId, PresenceNews};
 use super::present::Watch;
+use super::recovery::Recoveries;
 use super::room::{Member, RoomKey, Rooms};
 use super::seen::{hide, hide_all, show};
 use super::session::{At, Session};
@@ -24,7 +25,6 @@ use crate::presence::Event;
 use crate::refusals;
 use carillon_platform::auth::InTenants;
 use carillon_platform::rules::Action;
-use carillon_protocol::client::Meta;
 use carillon_protocol::{Channel, ChannelPattern, CloseCode, TenantId, TypeFilter};
 use slab::Slab;
 use std::collections::{HashMap, HashSet};
@@ -64,6 +64,8 @@ pub(super) struct Tables<S> {
     pub(super) holding: Holding,
     /// What is to be stored of sessions.
     pub(super) sessions: Sessions,
+    /// Clients of Socket.IO that recover.
+    pub(super) recovery: Recoveries,
     /// Connections whose credentials are good for several tenants.
     pub(super) elsewhere: Elsewhere,
     /// What sessions have in common.
@@ -92,6 +94,7 @@ impl<S: Socket> Tables<S> {
             unasked: Vec::new(),
             holding: Holding::default(),
             sessions: Sessions::default(),
+            recovery: Recoveries::default(),
             elsewhere: Elsewhere::default(),
             in_tenants: InTenants::default(),
             ending: Vec::new(),
@@ -180,9 +183,13 @@ impl<S: Socket> Tables<S> {
         reason: &str,
         context: &mut Context<W>,
     ) {
-        if let Some(connection) = self.get(key).filter(|connection| !connection.is_ending()) {
+        if let Some(connection) = self.get_mut(key).filter(|connection| !connection.is_ending()) {
+            let is_told = connection.wire.push_refusal(connection.outbox.control(), code, close, reason);
             metrics().turned_away(code);
             refusals::tell_closed(|| connection.id.name(&context.config.run).to_string(), close.code(), code);
+            if is_told {
+                return connection.end(CloseReason::Closed(close), context);
+            }
         }
         self.close(key, close, reason, context);
     }
@@ -248,6 +255,7 @@ impl<S: Socket> Tables<S> {
             room.stream.subscribed();
             self.devices.moved(key, session.room);
             self.sessions.note(key, session.room);
+            self.recovery.changed(key);
             if room.rules.is_granted(Action::Presence) {
                 let (meta, unasked) = (self.meta.get(&session.member(key)), &mut self.unasked);
                 show(key, session, room, channel, meta, &mut self.presence, unasked);
@@ -299,6 +307,7 @@ impl<S: Socket> Tables<S> {
             if let Some(membership) = session.channels.remove(own) {
                 self.devices.moved(key, session.room);
                 self.sessions.note(key, session.room);
+                self.recovery.changed(key);
                 if !self.typists.is_empty() {
                     self.typists.stop(&Place::of(&session.identity(), channel), id);
                 }
@@ -344,46 +353,6 @@ impl<S: Socket> Tables<S> {
                 self.presence.push((tenant.clone(), Event::Watch { channel: channel.clone() }));
             }
         }
-    }
-
-    /// Sets what somebody says about themselves: in a channel, or in all they are seen in and those they join later. Whether
-    /// they are seen there.
-    pub(super) fn set_meta(
-        &mut self,
-        key: u32,
-        session: usize,
-        channel: Option<&Channel>,
-        meta: &Meta,
-    ) -> bool {
-        let meta: Option<Arc<str>> = meta.as_deref().map(Arc::from);
-        let Some(member) = self.session(At { key, session }).map(|session| session.member(key)) else {
-            return false;
-        };
-        if channel.is_none() {
-            match &meta {
-                Some(meta) => drop(self.meta.insert(member, meta.clone())),
-                None => drop(self.meta.remove(&member)),
-            }
-        }
-        let Some(session) = self.get(key).and_then(|connection| connection.sessions().get(session)) else {
-            return false;
-        };
-        let Some(room) = self.rooms.get(session.room) else { return false };
-        let Some(present) = &room.present else { return false };
-        let own = session.channels.channels();
-        let is_meant = |name: &&Channel| channel.is_none_or(|channel| *name == channel);
-        let (tenant, user) = (session.tenant().clone(), session.user().clone());
-        let names = own.into_iter().filter_map(|own| room.name_of(own)).filter(is_meant);
-        let news: Vec<PresenceNews> = names
-            .filter(|name| present.is_seen(name, key))
-            .map(|channel| {
-                let (channel, user, meta) = (channel.clone(), user.clone(), meta.clone());
-                (tenant.clone(), Event::Meta { channel, user, meta })
-            })
-            .collect();
-        let is_seen = !news.is_empty();
-        self.presence.extend(news);
-        is_seen
     }
 
     /// The database has forgotten who is here: all is told again.
@@ -483,6 +452,7 @@ impl<S: Socket> Tables<S> {
             }
             self.asked.forget_device(key);
             self.elsewhere.gone(key);
+            self.recovery.gone(key);
             self.missed.remove(&key);
             if is_gone {
                 let mut connection = self.connections.remove(key as usize);

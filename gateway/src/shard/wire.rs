@@ -1,16 +1,22 @@
 //! In which form does a frame reach a client?
 //!
-//! A WebSocket gets messages, an event stream `data:` lines, a poll and a command one JSON answer. Everything before that (rooms,
-//! cursors, catching up, deadlines) is the same for all of them.
+//! A WebSocket gets messages, a client of Socket.IO packets in messages, an event stream `data:` lines, a poll and a command one JSON
+//! answer. Everything before that (rooms, cursors, catching up, deadlines) is the same for all of them.
 
 use crate::chunk::{LAST, chunk};
 use crate::live::Passing;
+use crate::socketio::engine::{EnginePacket, Handshake};
+use crate::socketio::outgoing::{self, Form, Told};
+use crate::socketio::packet::MAIN;
 use crate::stream::entry::Entry;
 use crate::ws::deflate::Deflater;
-use crate::ws::encode::{push_close, push_text};
+use crate::ws::encode::{push_close, push_text, text_frame};
 use crate::ws::{Decoder, Deflate};
 use bytes::Bytes;
-use carillon_protocol::server::{ResetReason, ServerFrame};
+use carillon_backplane::log::LoggedEvent;
+use carillon_protocol::event::event_frame;
+use carillon_protocol::limits::CLIENT_MESSAGE_BYTES;
+use carillon_protocol::server::{ResetReason, ServerFrame, naming};
 use carillon_protocol::{CloseCode, Epoch, Seq, TenantId};
 use std::sync::Arc;
 
@@ -21,11 +27,20 @@ const LONG: usize = 2_048;
 /// Readers from which it pays for anything between: compressing costs what about two writes cost.
 const SHARED: usize = 4;
 
+/// How long a closing connection may take to read our close frame and answer it.
+pub(super) const FAREWELL_MS: u64 = 2_000;
+/// The same for clients of Socket.IO: some do not answer it, and see nothing but the end of the connection.
+const SHORT_FAREWELL_MS: u64 = 1_000;
+/// How much later than it should come a client of Socket.IO waits for a ping.
+const PING_TIMEOUT_MS: u64 = 20_000;
+
 /// What a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wire {
     /// WebSocket messages, in both directions; compressed where that was agreed on and is worth it.
     WebSocket(Option<Deflate>),
+    /// Packets of Socket.IO in WebSocket messages, in both directions, with events in this form.
+    SocketIo(Form),
     /// `text/event-stream`, in chunks or to the end of the connection.
     EventStream {
         /// HTTP/1.0 has no chunks.
@@ -57,7 +72,23 @@ impl Wire {
     }
 
     pub(super) fn is_websocket(self) -> bool {
-        matches!(self, Wire::WebSocket(_))
+        matches!(self, Wire::WebSocket(_) | Wire::SocketIo(_))
+    }
+
+    /// Whether an event postpones the next heartbeat. A client of Socket.IO gives a server up that does not ping it in time, whatever
+    /// else it gets.
+    pub(super) fn is_told_by_events(self) -> bool {
+        !matches!(self, Wire::SocketIo(_))
+    }
+
+    /// How long its client has to answer our farewell; the stall time of a client that reads an answer. Some clients of Socket.IO see
+    /// nothing but the end of the connection.
+    pub(super) fn farewell_ms(self, stall_ms: u64) -> u64 {
+        match self {
+            Wire::WebSocket(_) => FAREWELL_MS,
+            Wire::SocketIo(_) => SHORT_FAREWELL_MS,
+            Wire::EventStream { .. } | Wire::Poll { .. } | Wire::Command => stall_ms,
+        }
     }
 
     /// An event as this client gets it, shared with all others of its kind; with its tenant where that is to be named.
@@ -84,6 +115,7 @@ impl Wire {
                 let plain = || tenant.map_or(&entry.frame, |tenant| entry.named(tenant).frame());
                 form.flatten().unwrap_or_else(plain)
             }
+            Wire::SocketIo(form) => entry.socket_io(form, epoch),
             Wire::Poll { .. } | Wire::Command => &entry.frame,
             Wire::EventStream { chunked } => entry.event_stream(epoch, chunked),
         }
@@ -110,9 +142,76 @@ impl Wire {
                 let plain = || tenant.map_or(passing.frame(), |tenant| passing.named(tenant).frame());
                 form.flatten().unwrap_or_else(plain)
             }
+            Wire::SocketIo(form) => passing.socket_io(form.naming),
             Wire::Poll { .. } | Wire::Command => passing.frame(),
             Wire::EventStream { chunked } => passing.event_stream(chunked),
         }
+    }
+
+    /// A piece of history as this client gets it, as a WebSocket message: nobody else reads history.
+    pub(super) fn history(self, event: &LoggedEvent, id: &str, tenant: Option<&TenantId>) -> Bytes {
+        let LoggedEvent { seq, channels, body, .. } = event;
+        if let Wire::SocketIo(form) = self {
+            let told = Told { seq: *seq, channels, body: body.as_bytes(), epoch: None, replay: Some(id) };
+            return text_frame(&[outgoing::event(form, told).as_bytes()]);
+        }
+        let json = event_frame(*seq, channels, body.as_bytes(), Some(id));
+        match tenant {
+            Some(tenant) => text_frame(&[&naming(&json, tenant)]),
+            None => text_frame(&[&json]),
+        }
+    }
+
+    /// Appends what comes before anything else.
+    pub(super) fn push_opening(self, out: &mut Vec<u8>, connection: &str, heartbeat_ms: u64) {
+        if let Wire::SocketIo(_) = self {
+            let handshake = Handshake {
+                session: connection,
+                upgrades: false,
+                ping_interval_ms: heartbeat_ms,
+                ping_timeout_ms: PING_TIMEOUT_MS,
+                max_payload: CLIENT_MESSAGE_BYTES,
+            };
+            push_text(out, &[handshake.to_text().as_bytes()]);
+        }
+    }
+
+    /// Appends that a client is connected, under this name and, if it recovers, with this id.
+    pub(super) fn push_connected(self, out: &mut Vec<u8>, connection: &str, recovers_as: Option<&str>) {
+        if let Wire::SocketIo(_) = self {
+            push_text(out, &[outgoing::connected(connection, recovers_as).as_bytes()]);
+        }
+    }
+
+    /// Appends that a client can come back to this position, or that it cannot.
+    pub(super) fn push_recovery(self, out: &mut Vec<u8>, position: Option<(&Epoch, Seq)>) {
+        if let Wire::SocketIo(form) = self {
+            push_text(out, &[outgoing::recovery(form.offset, position).as_bytes()]);
+        }
+    }
+
+    /// Appends what a page expects to hear every so often, beside its cursor.
+    pub(super) fn push_heartbeat(self, out: &mut Vec<u8>) {
+        if let Wire::SocketIo(_) = self {
+            push_text(out, &[EnginePacket::Ping("").to_text().as_bytes()]);
+        }
+    }
+
+    /// Appends why somebody is not let in who would get the same answer again; who may come back soon is told by the close alone, and
+    /// comes back by itself. True if it was told: then its client ends the connection, and some see nothing but the end if we do.
+    pub(super) fn push_refusal(self, out: &mut Vec<u8>, code: &str, close: CloseCode, reason: &str) -> bool {
+        let is_final = matches!(
+            close,
+            CloseCode::ProtocolError
+                | CloseCode::Unauthenticated
+                | CloseCode::Forbidden
+                | CloseCode::Disconnected
+        );
+        let is_told = is_final && matches!(self, Wire::SocketIo(_));
+        if is_told {
+            push_text(out, &[outgoing::refused(MAIN, code, reason).as_bytes()]);
+        }
+        is_told
     }
 
     /// Appends a frame in this form, with its tenant where that is to be named; a poll has none but its answer, a command's
@@ -129,6 +228,12 @@ impl Wire {
                 let json = tenant.map_or_else(|| frame.to_json(), |tenant| frame.to_json_naming(tenant));
                 push_text(out, &[&json]);
             }
+            Wire::SocketIo(form) => {
+                let packet = outgoing::frame(&frame.to_json(), epoch.zip(frame.cursor()), form.offset);
+                if let Some(packet) = packet {
+                    push_text(out, &[packet.as_bytes()]);
+                }
+            }
             Wire::EventStream { chunked } => push_message(out, frame, epoch, chunked),
             Wire::Command if frame.is_answer() => {
                 let json = tenant.map_or_else(|| frame.to_json(), |tenant| frame.to_json_naming(tenant));
@@ -141,7 +246,7 @@ impl Wire {
     /// Appends what ends a connection in this form: a close frame, or a word why.
     pub(super) fn push_farewell(self, out: &mut Vec<u8>, code: CloseCode, reason: &str) {
         match self {
-            Wire::WebSocket(_) => push_close(out, code.code(), reason),
+            Wire::WebSocket(_) | Wire::SocketIo(_) => push_close(out, code.code(), reason),
             Wire::EventStream { chunked } => {
                 // A browser comes back by itself, and hears from the status whether it may.
                 let frame =

@@ -5,6 +5,7 @@
 
 use crate::budget::Charge;
 use crate::chunk::chunk;
+use crate::socketio::outgoing::{self, Form, Told};
 use crate::ws::Opcode;
 use crate::ws::deflate::Deflater;
 use crate::ws::encode::{payload, text_frame};
@@ -79,6 +80,10 @@ impl Named {
     }
 }
 
+/// The messages of clients of Socket.IO, each made for the first who has its events in that form.
+#[derive(Debug, Default)]
+pub(crate) struct SocketIo([OnceLock<Bytes>; Form::COUNT]);
+
 /// A connection that does not get an event.
 #[derive(Debug)]
 pub(crate) struct Excepted {
@@ -101,6 +106,7 @@ pub(crate) struct Entry {
     deflated: OnceLock<Option<Bytes>>,
     event_stream: OnceLock<Box<Message>>,
     named: OnceLock<Box<Named>>,
+    socket_io: OnceLock<Box<SocketIo>>,
     /// Its type, for those who choose; found for the first of them.
     kind: OnceLock<Box<str>>,
     /// What it weighs in the process's memory.
@@ -127,6 +133,7 @@ impl Entry {
             deflated: OnceLock::new(),
             event_stream: OnceLock::new(),
             named: OnceLock::new(),
+            socket_io: OnceLock::new(),
             kind: OnceLock::new(),
             charge,
         }
@@ -196,6 +203,23 @@ impl Entry {
         self.named(tenant).deflate(deflater, &self.charge)
     }
 
+    /// As a packet of Socket.IO, with the cursor it leads to, made now if it was not.
+    pub(crate) fn socket_io(&self, form: Form, epoch: &Epoch) -> &Bytes {
+        let SocketIo(forms) = &**self.socket_io.get_or_init(|| {
+            self.charge.add(size_of::<SocketIo>());
+            Box::default()
+        });
+        let make = || {
+            let (seq, channels, body) = (self.seq, &*self.channels, self.body());
+            let told = Told { seq, channels, body, epoch: Some(epoch), replay: None };
+            let message = text_frame(&[outgoing::event(form, told).as_bytes()]);
+            self.charge.add(message.len());
+            message
+        };
+        // There is a place for each form; the frame itself stands where there is none.
+        forms.get(form.number()).map_or(&self.frame, |place| place.get_or_init(make))
+    }
+
     /// As a message of an event stream, with the cursor it leads to as its id; as a chunk, or as it is.
     pub(crate) fn event_stream(&self, epoch: &Epoch, chunked: bool) -> &Bytes {
         let message = self.event_stream.get_or_init(|| {
@@ -217,6 +241,7 @@ fn base_weight(channels: &[Channel], frame: &Bytes) -> usize {
 mod tests {
     use super::*;
     use crate::budget::Budget;
+    use crate::socketio::outgoing::{Naming, Offset};
 
     #[test]
     fn the_event_is_found_in_its_frame() {
@@ -266,6 +291,17 @@ mod tests {
         assert!(named.ends_with(br#""tenant":"school-2"}"#));
         assert_eq!(budget.used(), before + size_of::<Named>() + named.len());
         assert_eq!(long.named(&tenant).frame().as_ptr(), named.as_ptr(), "made once");
+        let json = br#"{"type":"event","seq":9,"channels":[],"event":{"type":"a"}}"#;
+        let event = Entry::new(Seq(9), Box::new([]), json, 0, |bytes| budget.charge(bytes));
+        assert_eq!(event.body(), br#"{"type":"a"}"#);
+        let before = budget.used();
+        let enveloped = Form { naming: Naming::Envelope, offset: Offset::Position };
+        let named = event.socket_io(Form::PLAIN, &epoch);
+        let packed = event.socket_io(enveloped, &epoch);
+        assert!(payload(named).starts_with(br#"42["a",null,{"type":"a""#));
+        assert_eq!(budget.used(), before + size_of::<SocketIo>() + named.len() + packed.len());
+        assert_eq!(named.as_ptr(), event.socket_io(Form::PLAIN, &epoch).as_ptr(), "made once");
+        drop(event);
         let before = budget.used();
         let compressed = long.named_deflate(&tenant, &mut deflater).unwrap();
         assert_eq!(budget.used(), before + compressed.len());

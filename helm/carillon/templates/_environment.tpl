@@ -92,6 +92,7 @@ SSL_CERT_FILE: {{ printf "/etc/carillon/trust/%s" .key | quote }}
 CARILLON_ALLOWED_ORIGINS: {{ join "," .allowedOrigins | quote }}
 CARILLON_QUERY_TOKEN: {{ ternary "on" "off" .queryToken | quote }}
 CARILLON_COMPRESSION: {{ ternary "on" "off" .compression | quote }}
+CARILLON_SOCKETIO: {{ ternary "on" "off" .socketio | quote }}
 CARILLON_MAX_CONNECTIONS: {{ int64 .connections.max | quote }}
 CARILLON_MAX_CONNECTIONS_PER_IP: {{ int64 .connections.perAddress | quote }}
 CARILLON_MAX_CONNECTIONS_PER_USER: {{ int64 .connections.perUser | quote }}

@@ -21,6 +21,7 @@ use super::health::{DownCause, Failure};
 use super::limits::LimitStore;
 use super::name::Names;
 use super::pulse::pulse;
+use super::recovery::RecoveryStore;
 use bytes::Bytes;
 use carillon_protocol::presence::{Change, Entry, Origin, What, field, read_field};
 use carillon_protocol::{Channel, TenantId, UserId};
@@ -95,6 +96,11 @@ impl PresenceStore {
     /// Limits of tenants, on the same connection.
     pub fn limits(&self) -> LimitStore {
         LimitStore::new(self.clone())
+    }
+
+    /// What is kept of clients of Socket.IO that come back, on the same connection.
+    pub fn recovery(&self) -> RecoveryStore {
+        RecoveryStore::new(self.clone())
     }
 
     /// Whether there is a connection.

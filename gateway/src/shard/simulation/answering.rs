@@ -159,6 +159,9 @@ impl Run {
                 let failed = (outcome == Outcome::Failed).then(failed);
                 ToShard::History(connection, ticket, failed.map_or(Ok(page), Err))
             }
+            Request::Keep { connection, number, .. } => {
+                ToShard::Kept(connection, number, outcome == Outcome::Good)
+            }
             Request::Ask { connection, tenant, ticket, endpoint, questions } => {
                 let granted = |number| {
                     let lasts = Duration::from_secs(30);

@@ -1,0 +1,247 @@
+//! Does a client that polls get what every client gets, and a WebSocket when it asks for one?
+
+use super::client::Engine;
+use super::wire::{PATIENCE, block_on, claims, publish, token};
+use super::{open_pages, stack};
+use carillon_devstack::stack::{Service, Stack};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A session that polls.
+struct Polling {
+    http: reqwest::Client,
+    base: String,
+    sid: String,
+    open: Value,
+    packets: VecDeque<String>,
+}
+
+impl Polling {
+    async fn begin(gateway: &Service) -> Self {
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        let base =
+            super::client::url(gateway, "").replace("ws://", "http://").replace("websocket", "polling");
+        let answer = http.get(&base).header("origin", "https://shop.example").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let allowed = answer.headers()["access-control-allow-origin"].clone();
+        let cached = answer.headers()["cache-control"].clone();
+        assert_eq!(
+            (allowed.to_str().unwrap(), cached.to_str().unwrap()),
+            ("https://shop.example", "no-store")
+        );
+        let text = answer.text().await.unwrap();
+        let open: Value = serde_json::from_str(text.strip_prefix('0').unwrap()).unwrap();
+        let sid = open["sid"].as_str().unwrap().to_owned();
+        Self { http, base, sid, open, packets: VecDeque::new() }
+    }
+
+    fn url(&self) -> String {
+        format!("{}&sid={}", self.base, self.sid)
+    }
+
+    async fn get(&self) -> reqwest::Response {
+        self.http.get(self.url()).send().await.unwrap()
+    }
+
+    async fn post(&self, body: &str) -> reqwest::Response {
+        self.http.post(self.url()).body(body.to_owned()).send().await.unwrap()
+    }
+
+    async fn say(&self, body: &str) {
+        let answer = self.post(body).await;
+        assert_eq!(answer.status(), 200, "{body}");
+        assert_eq!(answer.text().await.unwrap(), "ok");
+    }
+
+    /// One poll: its packets.
+    async fn poll(&self) -> Vec<String> {
+        let answer = self.get().await;
+        assert_eq!(answer.status(), 200);
+        let packets: Vec<String> = answer.text().await.unwrap().split('\u{1e}').map(str::to_owned).collect();
+        assert!(packets.len() <= 16, "some clients take no more: {}", packets.len());
+        packets
+    }
+
+    /// The next packet that begins with this.
+    async fn next(&mut self, begin: &str) -> String {
+        loop {
+            let Some(packet) = self.packets.pop_front() else {
+                self.packets = self.poll().await.into();
+                continue;
+            };
+            if packet == "2" {
+                self.say("3").await;
+            }
+            if packet.starts_with(begin) {
+                return packet;
+            }
+        }
+    }
+
+    async fn connect(gateway: &Service, stack: &Stack, tenant: &str, more: Value) -> Self {
+        let mut polling = Self::begin(gateway).await;
+        let mut auth = json!({"token": token(stack, &claims(tenant, "mila"))});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            auth[name] = value.clone();
+        }
+        polling.say(&format!("40{auth}")).await;
+        let packet = polling.next("40").await;
+        assert!(packet.starts_with("40{\"sid\""), "{packet}");
+        polling
+    }
+}
+
+fn number(packet: &str) -> u64 {
+    let event: Value = serde_json::from_str(packet.strip_prefix("42").unwrap()).unwrap();
+    event[2]["seq"].as_u64().unwrap()
+}
+
+#[test]
+fn i3_a_client_that_polls_gets_every_event_once_in_answers_of_at_most_sixteen_packets() {
+    block_on(async {
+        let (stack, tenant) = (stack().await, "door-poll");
+        open_pages(&stack, tenant).await;
+        let more = json!({"channels": ["page:1"]});
+        let mut mila = Polling::connect(stack.gateway(0), &stack, tenant, more).await;
+        assert_eq!(mila.open["upgrades"], json!(["websocket"]));
+        let mut seqs = Vec::new();
+        for n in 0..100 {
+            seqs.push(publish(&stack, tenant, &["page:1"], json!(n)).await.seq);
+        }
+        let mut got = Vec::new();
+        while got.len() < seqs.len() {
+            got.push(number(&mila.next("42[\"wire.test\"").await));
+        }
+        assert_eq!(got, seqs);
+        // Several packets in one body, and their answers.
+        mila.say("421[\"ping\"]\u{1e}422[\"join\",\"vault:1\"]").await;
+        assert!(mila.next("431[").await.contains("pong"));
+        assert!(mila.next("432[").await.contains("forbidden"));
+        // It waits until there is something.
+        let polling = &mila;
+        let (packets, seq) =
+            tokio::join!(polling.poll(), async { publish(&stack, tenant, &["page:1"], json!(1)).await.seq });
+        assert_eq!(number(&packets[0]), seq);
+        // Who says goodbye is gone: the poll that waits is answered, and there is no other.
+        let (last, ()) = tokio::join!(polling.get(), polling.say("1"));
+        assert!(last.status() == 200 || last.status() == 400);
+        assert_eq!(mila.get().await.json::<Value>().await.unwrap()["code"], json!(1));
+    });
+}
+
+#[test]
+fn i3_the_way_to_a_websocket_loses_and_repeats_nothing() {
+    block_on(async {
+        let (stack, tenant) = (stack().await, "door-upgrade");
+        open_pages(&stack, tenant).await;
+        for round in 0..5 {
+            let more = json!({"channels": ["page:1"]});
+            let mut mila = Polling::connect(stack.gateway(0), &stack, tenant, more).await;
+            mila.next("42[\"carillon:welcome\"").await;
+            let publishing = async {
+                let mut seqs = Vec::new();
+                for n in 0..60 {
+                    seqs.push(publish(&stack, tenant, &["page:1"], json!(n)).await.seq);
+                }
+                seqs
+            };
+            let upgrading = async {
+                let mut got = Vec::new();
+                for _ in 0..=round {
+                    got.push(number(&mila.next("42[\"wire.test\"").await));
+                }
+                let more = format!("&sid={}", mila.sid);
+                let mut engine = Engine::probe(stack.gateway(0), &more).await;
+                // The poll that waits ends, with what there is or with nothing.
+                got.extend(
+                    mila.packets
+                        .drain(..)
+                        .filter(|packet| packet.starts_with("42[\"wire"))
+                        .map(|packet| number(&packet)),
+                );
+                let packets = mila.poll().await;
+                got.extend(
+                    packets
+                        .iter()
+                        .filter(|packet| packet.starts_with("42[\"wire"))
+                        .map(|packet| number(packet)),
+                );
+                engine.send("5").await;
+                engine.send("429[\"ping\"]").await;
+                (engine, got)
+            };
+            let (seqs, (mut engine, mut got)) = tokio::join!(publishing, upgrading);
+            let mut ponged = false;
+            while got.len() < seqs.len() || !ponged {
+                let packet = engine.packet().await;
+                ponged |= packet.starts_with("39[");
+                if packet.starts_with("2[\"wire.test\"") {
+                    got.push(number(&format!("4{packet}")));
+                }
+            }
+            assert_eq!(got, seqs, "round {round}");
+            // The session does not poll any more.
+            assert_eq!(mila.get().await.json::<Value>().await.unwrap()["code"], json!(1));
+        }
+    });
+}
+
+#[test]
+fn a_probe_that_does_not_go_on_ends_alone_and_the_client_polls_on() {
+    block_on(async {
+        let (stack, tenant) = (stack().await, "door-probe");
+        let mut mila = Polling::connect(stack.gateway(0), &stack, tenant, Value::Null).await;
+        mila.next("42[\"carillon:welcome\"").await;
+        let more = format!("&sid={}", mila.sid);
+        for wrong in ["5", "2", "42[\"ping\"]", "nonsense"] {
+            let mut engine = Engine::raw(stack.gateway(0), &more).await;
+            engine.send(wrong).await;
+            assert!(engine.message().await.is_err(), "{wrong}");
+        }
+        let half = Engine::probe(stack.gateway(0), &more).await;
+        drop(half);
+        mila.say("421[\"ping\"]").await;
+        assert!(mila.next("431[").await.contains("pong"));
+        let seq = publish(&stack, tenant, &["user:mila"], json!(1)).await.seq;
+        assert_eq!(number(&mila.next("42[\"wire.test\"").await), seq);
+    });
+}
+
+#[test]
+fn whatever_is_no_payload_ends_its_session_and_no_other() {
+    block_on(async {
+        let (stack, tenant) = (stack().await, "door-payload");
+        let gateway = stack.gateway(0);
+        let mut bystander = Polling::connect(gateway, &stack, tenant, Value::Null).await;
+        for body in ["", "9", "abc", "421[\"ping\"]\u{1e}", "b%%%"] {
+            let mila = Polling::connect(gateway, &stack, tenant, Value::Null).await;
+            let answer = mila.post(body).await;
+            assert_eq!(answer.status(), 400, "{body:?}");
+            assert_eq!(answer.json::<Value>().await.unwrap()["code"], json!(3), "{body:?}");
+            assert_eq!(mila.get().await.json::<Value>().await.unwrap()["code"], json!(1), "{body:?}");
+        }
+        let mila = Polling::connect(gateway, &stack, tenant, Value::Null).await;
+        assert_eq!(mila.post(&"4".repeat(70_000)).await.status(), 413);
+        // A packet of Socket.IO that is none: the connection ends, and the next poll says so.
+        let mila = Polling::connect(gateway, &stack, tenant, Value::Null).await;
+        mila.say("42{}").await;
+        let over = carillon_devstack::wait::until("the end", PATIENCE, || async {
+            (mila.get().await.status() == 400).then_some(())
+        });
+        over.await.unwrap();
+        // Two polls at a time are one too many.
+        let mut mila = Polling::connect(gateway, &stack, tenant, Value::Null).await;
+        mila.next("42[\"carillon:welcome\"").await;
+        let (one, two) = tokio::join!(mila.get(), async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            mila.get().await
+        });
+        assert_eq!(two.status(), 400);
+        assert!(one.status() == 200 || one.status() == 400);
+        let answer = mila.http.post(&mila.base).body("40").send().await.unwrap();
+        assert_eq!(answer.json::<Value>().await.unwrap()["code"], json!(2), "a session begins with a GET");
+        bystander.say("421[\"ping\"]").await;
+        assert!(bystander.next("431[").await.contains("pong"));
+    });
+}

@@ -1,0 +1,123 @@
+//! What becomes of a request of somebody who polls?
+
+use super::Fault;
+use super::session::{Polled, Session};
+use crate::edge::handshake::Edge;
+use crate::edge::problem::Problem;
+use crate::metrics::metrics;
+use crate::socketio::engine::{EnginePacket, Refused};
+use crate::socketio::payload::{self, Piece};
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use carillon_platform::sockets::Peer;
+use carillon_protocol::limits::CLIENT_MESSAGE_BYTES;
+use http::{HeaderValue, Method, StatusCode, header};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest time for a body to arrive.
+const BODY: Duration = Duration::from_secs(10);
+
+impl Edge {
+    /// `GET` without a session: the first request of somebody who polls.
+    pub(super) async fn socketio_poll(self: &Arc<Self>, request: Request) -> Result<Response, Fault> {
+        if request.method() != Method::GET {
+            return Err(Fault::Engine(Refused::Method));
+        }
+        self.origins.check(request.headers()).map_err(|_| Fault::Engine(Refused::Forbidden))?;
+        let client = self.socketio_client(request, None)?;
+        let open = Session::begin(self, client).await?;
+        metrics().fallback("socketio_polling");
+        Ok(answer(open))
+    }
+
+    /// A request of a session.
+    pub(super) async fn socketio_polled(
+        &self,
+        request: Request,
+        session: &Arc<Session>,
+    ) -> Result<Response, Fault> {
+        self.origins.check(request.headers()).map_err(|_| Fault::Engine(Refused::Forbidden))?;
+        session.heard();
+        if let (true, Some(peer)) = (session.is_connected(), request.extensions().get::<Peer>()) {
+            peer.authenticated();
+        }
+        let answered = match *request.method() {
+            Method::GET => self.socketio_next(session).await,
+            Method::POST => self.socketio_said(request, session).await,
+            _ => Err(Fault::Engine(Refused::Request)),
+        };
+        session.heard();
+        answered
+    }
+
+    async fn socketio_next(&self, session: &Session) -> Result<Response, Fault> {
+        let refused = match session.poll().await {
+            Polled::Packets(body) => return Ok(answer(body)),
+            Polled::Noop => return Ok(answer(EnginePacket::Noop.to_text())),
+            // Two polls at a time: nobody knows any more what the client has.
+            Polled::Overlap => Refused::Request,
+            Polled::Over => Refused::Session,
+        };
+        self.end(session);
+        Err(Fault::Engine(refused))
+    }
+
+    /// What a client says is acted on as a whole or not at all.
+    async fn socketio_said(&self, request: Request, session: &Session) -> Result<Response, Fault> {
+        let body = match body(request).await {
+            Ok(body) => body,
+            Err(problem) => {
+                self.end(session);
+                return Err(problem.into());
+            }
+        };
+        let Ok(packets) = payload::read(&body) else {
+            metrics().violations.increment(1);
+            self.end(session);
+            return Err(Fault::Engine(Refused::Request));
+        };
+        let is_over = packets.contains(&Piece::Text("1"));
+        if !session.push(&packets).await {
+            self.end(session);
+            return Err(Fault::Engine(Refused::Session));
+        }
+        if is_over {
+            // Its poll is answered, and there is no other.
+            self.end(session);
+        }
+        let mut response = answer("ok".to_owned());
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        Ok(response)
+    }
+
+    /// A session is over, and its connection with it as soon as no request of it is left.
+    fn end(&self, session: &Session) {
+        self.sessions.remove(&session.id);
+        session.nudge();
+    }
+}
+
+fn answer(body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+    // Not every client makes the URL of each poll another.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn body(request: Request) -> Result<String, Problem> {
+    let bytes = tokio::time::timeout(BODY, to_bytes(request.into_body(), CLIENT_MESSAGE_BYTES))
+        .await
+        .map_err(|_| {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body took more than 10 s")
+        })?
+        .map_err(|_| {
+            let detail = format!("a body has at most {CLIENT_MESSAGE_BYTES} bytes (maxPayload)");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+        })?;
+    String::from_utf8(bytes.into())
+        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "invalid_json", "the body is not UTF-8"))
+}
