@@ -18,7 +18,7 @@ RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build \
-  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients proxies web
+  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients socketio proxies web
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ generators: debug ## Let generators make clients of /openapi.json, compile and r
 
 clients: debug ## Let some sixty clients of WebSockets and twenty-six of event streams use a running stack, and write docs/CLIENTS.md (root and apt; first run half an hour; CLIENTS="streams Jetty").
 	loadtest/clients/run.sh $(CLIENTS)
+
+socketio: debug ## Let clients of Socket.IO in five languages use a running stack, and write docs/SOCKETIO.md (Node, Python, Maven, Go; first run a quarter of an hour; SOCKETIO="Java Go").
+	loadtest/socketio/run.sh $(SOCKETIO)
 
 proxies: debug ## Let seven proxies (HAProxy in three versions) with their files of deploy/ stand before whole systems, three caches too, and write docs/PROXIES.md (root and apt, Go; ten minutes after the first run; PROXIES="Caddy nginx").
 	loadtest/proxies/run.sh $(PROXIES)

@@ -2,7 +2,7 @@
 # Do clients that nobody here wrote get every event, in order and once?
 #
 # Starts a stack of its own (the binaries of target/debug, or target/release with --release), lets Node's ws, Python's
-# websockets, Chromium and curl use it, and stops it. The last line is `N passed, N failed`; exit code 1 when one failed.
+# websockets, Chromium, curl and the client of Socket.IO use it, and stops it. The last line is `N passed, N failed`; exit code 1 when one failed.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -130,6 +130,7 @@ client webhooks node "$here/webhooks.mjs"
 CARILLON_DATABASE_URL=$(field s.database_url)
 export CARILLON_DATABASE_URL
 client transactional node "$here/transactional.mjs"
+client socketio node "$here/socketio.mjs"
 
 echo "$passed passed, $failed failed"
 [[ $failed == 0 ]]

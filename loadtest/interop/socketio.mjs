@@ -1,0 +1,69 @@
+// Does docs/guide/socketio.md do what it says, with a client of Socket.IO that nobody here wrote?
+//
+// The page is the test: its `sh` parts run in a shell, its `js` parts in one program with the real `socket.io-client`, and what it says that is
+// printed (`text`) must be printed, and nothing else. `ts` parts are code of before.
+
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { inspect } from 'node:util'
+import { createContext, runInContext } from 'node:vm'
+
+import { io } from 'socket.io-client'
+
+import { Checks, until } from './checks.mjs'
+import { need, stack } from './stack.mjs'
+
+const page = readFileSync(new URL('../../docs/guide/socketio.md', import.meta.url), 'utf8')
+const { version } = JSON.parse(readFileSync(new URL('node_modules/socket.io-client/package.json', import.meta.url)))
+const checks = new Checks(`docs/guide/socketio.md with socket.io-client ${version}`)
+
+let printed = []
+const sockets = []
+const program = createContext({
+  CARILLON: stack.balancer,
+  console: { log: (...what) => printed.push(what.map((one) => (typeof one === 'string' ? one : inspect(one))).join(' ')) },
+  io: (...args) => {
+    const socket = io(...args)
+    sockets.push(socket)
+    return socket
+  },
+})
+
+/** What the shell of the page has: its functions and its variables, after each part. */
+let shell = `URL='${stack.balancer}' API_KEY='${stack.apiKey}'\ncarillon() { '${need('CARILLON_PROGRAM')}' --data '${need('CARILLON_DATA')}' "$@"; }\n`
+
+function commands(text) {
+  const all = `set -euo pipefail\n${shell}\n${text}\necho; set -o posix; set`
+  const lines = execFileSync('bash', ['-c', all], { encoding: 'utf8' }).split('\n')
+  for (const line of lines) {
+    const [, name, value] = /^([A-Z]+)=([\w.-]+)$/.exec(line) ?? []
+    if (!name || !text.includes(`${name}=`)) continue
+    program[name] = value
+    shell += `${name}='${value}'\n`
+  }
+  const functions = text.match(/^\w+\(\) \{.*\}$/gm) ?? []
+  shell += functions.map((line) => `${line}\n`).join('')
+}
+
+/** Exactly these lines come: what one client prints may come before what another prints, so their order is theirs. */
+async function prints(text) {
+  const wanted = text.trim().split('\n').sort()
+  await until(15_000, `the page prints ${JSON.stringify(wanted)}`, () => printed.length >= wanted.length).catch((error) => {
+    throw new Error(`${error.message}; it printed ${JSON.stringify(printed)}`)
+  })
+  assert.deepEqual(printed.toSorted(), wanted)
+  printed = []
+}
+
+const run = { sh: commands, js: (text) => runInContext(text.replace(/^import .*$/gm, ''), program), text: prints, ts: () => {}, console: () => {} }
+const blocks = [...page.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]
+for (const [, language, text] of blocks) {
+  await checks.check(`${language}: ${text.split('\n')[0].slice(0, 90)}`, () => run[language](text))
+}
+await checks.check('a line that nobody prints is missed (so the others can fail)', async () => {
+  printed = ['somebody prints this']
+  await assert.rejects(prints('nobody prints this'), assert.AssertionError)
+})
+for (const socket of sockets) socket.disconnect()
+process.exit(checks.summary())

@@ -1,0 +1,3 @@
+//! The pipe with `rust_socketio`.
+
+carillon_socketio_clients::pipe!(rust_socketio,);

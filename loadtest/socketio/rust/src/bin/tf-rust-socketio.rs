@@ -1,0 +1,3 @@
+//! The pipe with `tf-rust-socketio`.
+
+carillon_socketio_clients::pipe!(tf_rust_socketio, , ..);
