@@ -6,6 +6,7 @@ UP       ?=
 BENCH    ?=
 MINUTES  ?= 60
 DRILL    ?=
+BROWSERS ?=
 CLIENTS  ?=
 PROXIES  ?=
 VERSIONS ?=
@@ -17,8 +18,8 @@ TIMES    ?= 1
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build \
-  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients socketio proxies web
+.PHONY: bench bench-page bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build \
+  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients socketio proxies web browsers
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +58,9 @@ interop: debug ## Let WebSocket clients that nobody here wrote use a running sta
 
 web: debug ## Install, build, check and test the libraries for pages, against a running stack, too (Node 20.19 or newer).
 	web/run.sh
+
+browsers: debug ## Let the client keep its promises in Chromium, Firefox ESR and WebKitGTK, at real gateways (after `make web`; root and apt; five minutes; BROWSERS=firefox for one).
+	web/browsers/run.sh $(BROWSERS)
 
 generators: debug ## Let generators make clients of /openapi.json, compile and run them, and write docs/GENERATORS.md (Node, Python, Maven, Go; a quarter of an hour).
 	loadtest/generators/run.sh
@@ -142,6 +146,9 @@ bench: build ## Measure everything beside its floor, some twenty minutes (BENCH=
 
 bench-peers: build ## Measure Carillon beside Socket.IO, uWebSockets, socketioxide and NATS, a quarter of an hour (BENCH=--quick for four minutes).
 	loadtest/peers/run.sh $(BENCH)
+
+bench-page: ## Measure how long a page's main thread is busy with 10,000 events, beside centrifuge-js, and write it into docs/PEERS.md (after `make web`; a minute).
+	cd web && node bench/main-thread.mjs --page
 
 check: ## Format and lints, as the gate runs them.
 	$(CARGO) fmt --all -- --check
