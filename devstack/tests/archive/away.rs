@@ -110,10 +110,11 @@ async fn an_object_that_was_damaged_after_its_manifest_was_written_is_copied_aga
     let whole = std::fs::read(&object).unwrap();
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
-    for damage in ["flipped", "missing", "other bytes of the same lines"] {
+    for damage in ["flipped", "missing", "no manifest that can be read", "other bytes of the same lines"] {
         match damage {
             "flipped" => std::fs::write(&object, &flipped).unwrap(),
             "missing" => std::fs::remove_file(&object).unwrap(),
+            "no manifest that can be read" => std::fs::write(folder.join("manifest.json"), "{").unwrap(),
             _ => {
                 let manifest = folder.join("manifest.json");
                 let mut text: serde_json::Value =

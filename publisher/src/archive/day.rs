@@ -8,7 +8,7 @@ use super::copy::{TenantDay, copy, retry_for_a_while};
 use super::fault::Fault;
 use super::manifest::{Entry, Manifest};
 use super::place::{ArchiveUrl, Place};
-use super::{metrics, read_back};
+use super::{metrics, read_back, repair};
 use carillon_backplane::log::{Log, ToArchive};
 use carillon_protocol::TenantId;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -78,7 +78,13 @@ impl Archiver {
         let place = Place::open(&self.url)?;
         self.make_sure_that_it_is_ours(&place, next).await?;
         let ends = Instant::now() + STEP;
-        let manifest = place.manifest(day).await?;
+        let (manifest, is_damaged) = match place.manifest(day).await {
+            // The log has the day: what the objects say is compared with it, as a manifest is.
+            Err(Fault::Manifest { .. }) => {
+                (Some(repair::manifest(&place, &next.installation, day).await?), true)
+            }
+            manifest => (manifest?, false),
+        };
         let mut kept = self.kept(day).await?;
         let work = Work { archiver: self, place: &place, day, manifest: manifest.as_ref() };
         let is_whole = work.every_tenant(&mut kept, ends).await?
@@ -94,7 +100,7 @@ impl Archiver {
             // An object that was damaged was copied again, by a release whose zstd makes other bytes of the same lines.
             Some(manifest) => {
                 let renewed = manifest.with(entries);
-                if renewed != *manifest {
+                if is_damaged || renewed != *manifest {
                     place.write_manifest(&renewed).await?;
                 }
             }
@@ -214,6 +220,10 @@ impl Work<'_> {
                     // The log has the very lines that the manifest names: they take the place of what is damaged or lost.
                     Err(Fault::Broken { .. }) => {
                         Entry { epoch: entry.epoch.clone(), ..copy(log, Some(self.place), what).await? }
+                    }
+                    // A manifest that was made of its objects does not know it.
+                    read if entry.epoch.is_empty() => {
+                        read.map(|()| Entry { epoch: here.epoch, ..entry.clone() })?
                     }
                     read => read.map(|()| entry.clone())?,
                 }

@@ -32,6 +32,16 @@ pub enum Fault {
         /// What is otherwise.
         why: String,
     },
+    /// A day's manifest cannot be read.
+    #[error(
+        "the manifest of {day} is not what was written: {why}; its objects are untouched. While the log has the day a publisher writes the manifest again, afterwards: carillon-publisher archive repair --day {day}"
+    )]
+    Manifest {
+        /// Which day.
+        day: Date,
+        /// What is wrong with it.
+        why: String,
+    },
     /// What the archive has of a day is not what the log has.
     #[error(
         "the archive has other events of {day} than the log, of tenant {tenant}: {why}; nothing is replaced"
@@ -68,7 +78,7 @@ impl Fault {
         match self {
             Self::Place(_) => "place",
             Self::Foreign { .. } | Self::Unmarked => "owner",
-            Self::Broken { .. } => "broken",
+            Self::Broken { .. } | Self::Manifest { .. } => "broken",
             Self::Conflict { .. } => "conflict",
             Self::Moving { .. } => "moving",
             Self::Log(_) => "log",
@@ -78,7 +88,10 @@ impl Fault {
 
     /// Whether it is this day's alone: others may go on.
     pub fn is_of_the_day(&self) -> bool {
-        matches!(self, Self::Broken { .. } | Self::Conflict { .. } | Self::Moving { .. })
+        matches!(
+            self,
+            Self::Broken { .. } | Self::Manifest { .. } | Self::Conflict { .. } | Self::Moving { .. }
+        )
     }
 
     /// A word for each.

@@ -79,8 +79,8 @@ impl Manifest {
     }
 
     /// Reads what stands there.
-    pub(super) fn of_bytes(object: &str, day: Date, bytes: &[u8]) -> Result<Self, Fault> {
-        let broken = |why: String| Fault::Broken { object: object.to_owned(), why };
+    pub(super) fn of_bytes(day: Date, bytes: &[u8]) -> Result<Self, Fault> {
+        let broken = |why: String| Fault::Manifest { day, why };
         let manifest: Self = serde_json::from_slice(bytes).map_err(|fault| broken(fault.to_string()))?;
         if manifest.form != FORM {
             return Err(broken(format!("its form is {:?}, this release reads {FORM}", manifest.form)));
@@ -120,7 +120,7 @@ mod tests {
         let manifest = Manifest::new("us", day, vec![entry("zebra"), entry("acme")]);
         let bytes = manifest.to_bytes().unwrap();
         assert_eq!(bytes, Manifest::new("us", day, vec![entry("acme"), entry("zebra")]).to_bytes().unwrap());
-        assert_eq!(Manifest::of_bytes("m", day, &bytes).unwrap(), manifest);
+        assert_eq!(Manifest::of_bytes(day, &bytes).unwrap(), manifest);
         assert_eq!((manifest.events, manifest.of(&entry("zebra").tenant)), (4, Some(&entry("zebra"))));
         assert_eq!(manifest.of(&TenantId::new("other").unwrap()), None);
     }
@@ -131,7 +131,7 @@ mod tests {
         let bytes = Manifest::new("us", day, vec![entry("acme"), entry("zebra")]).to_bytes().unwrap();
         let text = String::from_utf8(bytes).unwrap();
         let refused = |text: &str, says: &str| {
-            let fault = Manifest::of_bytes("m", day, text.as_bytes()).unwrap_err().to_string();
+            let fault = Manifest::of_bytes(day, text.as_bytes()).unwrap_err().to_string();
             assert!(fault.contains(says), "{fault}");
         };
         refused(&text[..text.len() / 2], "EOF");

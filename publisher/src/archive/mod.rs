@@ -15,6 +15,7 @@
 //! | `manifest` | what does a manifest say, and in which form? |
 //! | `day` | what is left to do until a day's partition may go? |
 //! | `restore` | how do lines come back? |
+//! | `repair` | how does a manifest come back that cannot be read? |
 //! | `fault` | what keeps a day from being archived? |
 //! | `metrics` | what is counted? |
 //!
@@ -30,6 +31,7 @@ mod metrics;
 mod pack;
 mod place;
 mod read_back;
+mod repair;
 mod restore;
 
 pub use day::{Archiver, Step};
@@ -38,4 +40,5 @@ pub use manifest::{Entry, Manifest};
 pub use metrics::ALL as METRICS;
 pub(crate) use metrics::{describe_all, failed, state};
 pub use place::{ArchiveUrl, Place};
+pub use repair::repair;
 pub use restore::{Lines, Listed, restore, verify};

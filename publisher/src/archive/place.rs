@@ -147,11 +147,26 @@ impl Place {
         Ok(listed.try_collect().await?)
     }
 
+    /// The tenants that have a folder in a day, by name.
+    pub(super) async fn tenants(&self, day: Date) -> Result<Vec<TenantId>, Fault> {
+        let listed = self.store.list_with_delimiter(Some(&Path::from(format!("{DAY}{day}")))).await?;
+        let tenant = |path: Path| TenantId::new(path.filename()?.strip_prefix("tenant=")?).ok();
+        let mut tenants: Vec<TenantId> = listed.common_prefixes.into_iter().filter_map(tenant).collect();
+        tenants.sort_unstable();
+        Ok(tenants)
+    }
+
+    /// How many bytes of lines an object's frame says that it has.
+    pub(super) async fn declared_bytes(&self, name: &str) -> Result<Option<u64>, Fault> {
+        let first = self.read(name).await?.next().await.transpose()?.unwrap_or_default();
+        Ok(zstd::zstd_safe::get_frame_content_size(&first).ok().flatten())
+    }
+
     /// A day's manifest, if it is finished.
     pub async fn manifest(&self, day: Date) -> Result<Option<Manifest>, Fault> {
         let name = format!("{DAY}{day}/{MANIFEST}");
         let Some(bytes) = self.read_whole(&name).await? else { return Ok(None) };
-        Manifest::of_bytes(&name, day, &bytes).map(Some)
+        Manifest::of_bytes(day, &bytes).map(Some)
     }
 
     /// Writes a day's manifest, and reads it back.

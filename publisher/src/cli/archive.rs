@@ -1,7 +1,7 @@
 //! `archive`: what is in the archive, is it whole, and how does it come back?
 
 use super::{CliError, print};
-use crate::archive::{Entry, Lines, Listed, Place, restore, verify};
+use crate::archive::{Entry, Lines, Listed, Place, repair, restore, verify};
 use crate::config;
 use carillon_backplane::log::{Log, LogConfig, Role};
 use carillon_platform::env::Env;
@@ -39,6 +39,15 @@ pub(super) enum ArchiveCommand {
         #[arg(long)]
         output: Option<PathBuf>,
     },
+    /// Write a day's manifest again from its objects, if it cannot be read. Each object must be whole.
+    Repair {
+        /// The day (UTC), such as 2026-10-30.
+        #[arg(long)]
+        day: Date,
+        /// Also where there is no manifest: the day was finished, and its manifest was lost.
+        #[arg(long)]
+        missing: bool,
+    },
     /// Go on without an archive: what is past retention is dropped, copied or not. Take CARILLON_ARCHIVE_URL from all publishers first.
     /// DATABASE_URL must be a login that may act as carillon_owner.
     Off,
@@ -60,16 +69,21 @@ pub(super) struct Which {
     tenant: Option<String>,
 }
 
+/// The archive.
+fn open(env: &Env) -> Result<Place, CliError> {
+    let Some(url) = config::archive_url(env)? else {
+        return Err(CliError::Usage("CARILLON_ARCHIVE_URL is not set: there is no archive".to_owned()));
+    };
+    Ok(Place::open(&url)?)
+}
+
 impl Which {
     /// What is asked for, and what of it is there.
     async fn list(self, env: &Env) -> Result<(Place, Vec<Listed>), CliError> {
-        let Some(url) = config::archive_url(env)? else {
-            return Err(CliError::Usage("CARILLON_ARCHIVE_URL is not set: there is no archive".to_owned()));
-        };
         let tenant = self.tenant.map(TenantId::new).transpose();
         let tenant = tenant.map_err(|fault| CliError::Usage(fault.to_string()))?;
         let (from, to) = (self.day.or(self.from), self.day.or(self.to));
-        let place = Place::open(&url)?;
+        let place = open(env)?;
         let listed = Lines { from, to, tenant }.list(&place).await?;
         match self.day {
             Some(day) if listed.iter().all(|listed| listed.entries.is_none()) => {
@@ -97,6 +111,26 @@ impl ArchiveCommand {
                 match output {
                     None => to_stdout(&place, &listed).await,
                     Some(path) => to_file(&place, &listed, &path).await,
+                }
+            }
+            Self::Repair { day, missing } => {
+                let place = open(env)?;
+                if !place.days().await?.contains(&day) {
+                    return Err(CliError::Usage(format!("{day} is not there")));
+                }
+                match repair(&place, day, missing).await? {
+                    Some(manifest) => {
+                        let (events, tenants) = (manifest.events, manifest.tenants.len());
+                        print(&format!(
+                            "the manifest of {day} is written again: {events} events of {tenants} tenants"
+                        ))
+                    }
+                    None if place.manifest(day).await?.is_some() => {
+                        print(&format!("the manifest of {day} can be read: nothing is changed"))
+                    }
+                    None => Err(CliError::Usage(format!(
+                        "{day} has no manifest: it is not finished, or its manifest was lost (then: --missing)"
+                    ))),
                 }
             }
             Self::Off => {
