@@ -8,7 +8,7 @@ use super::draft::{Data, Draft};
 use super::fault::{Fault, FaultCode, Faults, member};
 use super::fields::{Fields, compact, read_priority, read_text};
 use super::notify;
-use super::targets::{Named, Targets};
+use super::targets::{Named, Needs, Targets};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use carillon_protocol::event::LATEST_KEY;
@@ -44,7 +44,7 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     let priority = fields.named("priority", read_priority, faults);
     let key = fields.named(LATEST_KEY, |text| LatestKey::new(text), faults);
     let notice = notify::take_text(&mut fields, faults);
-    let (channels, named) = channels(&mut fields, faults);
+    let (channels, named) = channels(&mut fields, Needs::of_event(notice.is_some()), faults);
     Draft {
         tenant,
         id,
@@ -64,7 +64,7 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     }
 }
 
-fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> (Vec<Channel>, Named) {
+fn channels(fields: &mut Fields<'_>, needs: Needs, faults: &mut Faults) -> (Vec<Channel>, Named) {
     let before = faults.len();
     let text = fields.is_string("channels").then_some("channels");
     let targets = Targets {
@@ -74,7 +74,7 @@ fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> (Vec<Channel>, Name
         roles: list(fields, "roles", Channel::role, faults),
         tenant_wide: ["tenantwide", "tenant_wide"].map(|name| wide(fields, name, faults)).contains(&true),
     };
-    targets.into_channels(faults.len() > before, fields.here(), faults)
+    targets.into_channels((faults.len() > before, needs), fields.here(), faults)
 }
 
 /// An array of names, or a text, for extension attributes of strict CloudEvents libraries are scalars: with commas between the

@@ -31,7 +31,7 @@ pub struct Draft {
     pub key: Option<LatestKey>,
     /// What it says in people's inboxes; its text may be left to a type until the event's tenant is known.
     pub notice: Option<Notify>,
-    /// Where it goes; not empty.
+    /// Where it goes; empty for a notice alone, until its type's audience stands in.
     pub channels: Vec<Channel>,
     /// Where in the request these stand.
     pub named: Named,

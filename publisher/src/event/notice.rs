@@ -7,7 +7,7 @@ use super::draft::{Data, Draft};
 use super::fault::{Fault, FaultCode, Faults, member};
 use super::fields::Fields;
 use super::notify::{self, Notify};
-use super::targets::{Named, Targets};
+use super::targets::{Named, Needs, Targets};
 use carillon_protocol::{Channel, ConnectionName, EventId, TenantId, UserId, limits};
 
 /// The type of a notice that names none.
@@ -66,11 +66,10 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
 /// Whom it is for.
 fn audience(fields: &mut Fields<'_>, faults: &mut Faults) -> (Vec<Channel>, Named) {
     let before = faults.len();
+    let needs = Needs::TargetOrType(Some("audience"));
     let pointer = fields.pointer("audience");
     let Some(object) = fields.take("audience") else {
-        let detail = "name at least one of tenant, roles, channels and users";
-        faults.add(Fault::at(pointer, FaultCode::TargetRequired, detail));
-        return (Vec::new(), Named::default());
+        return Targets::default().into_channels((false, needs), &pointer, faults);
     };
     if !object.get().starts_with('{') {
         let detail = "must be an object with tenant, roles, channels or users";
@@ -93,7 +92,7 @@ fn audience(fields: &mut Fields<'_>, faults: &mut Faults) -> (Vec<Channel>, Name
         let detail = "is not a part of an audience; known are tenant, roles, channels and users";
         faults.add(Fault::at(member(at, &name), FaultCode::UnknownField, detail));
     }
-    targets.into_channels(faults.len() > before, at, faults)
+    targets.into_channels((faults.len() > before, needs), at, faults)
 }
 
 #[cfg(test)]
@@ -119,14 +118,20 @@ mod tests {
         assert_eq!(names, ["c", "user:7", "role:r", "tenant"]);
         assert_eq!(draft.data, Some(Data::Json(r#"{"a":1}"#.into())));
         assert_eq!(draft.notice.unwrap().notice.title, "T");
+        for nobody in [r#"{"title":"T"}"#, r#"{"title":"T","audience":{}}"#] {
+            let draft = read(nobody.as_bytes(), Form::Notice).unwrap().drafts.remove(0);
+            assert_eq!(
+                (draft.channels.len(), draft.named.of_notice().as_str()),
+                (0, "/audience"),
+                "{nobody}"
+            );
+        }
     }
 
     #[test]
     fn what_is_wrong_with_one_is_named() {
         let named = |place: &str, code| vec![(place.to_owned(), code)];
         for (body, place, code) in [
-            (r#"{"title":"T"}"#, "/audience", FaultCode::TargetRequired),
-            (r#"{"title":"T","audience":{}}"#, "/audience", FaultCode::TargetRequired),
             (r#"{"title":"T","audience":"all"}"#, "/audience", FaultCode::WrongType),
             (
                 r#"{"title":"T","audience":{"everyone":true,"tenant":true}}"#,

@@ -5,7 +5,7 @@ use super::fault::{Fault, FaultCode, Faults, member};
 use super::fields::{Fields, compact, read_priority};
 use super::hint;
 use super::notify;
-use super::targets::{Named, Targets};
+use super::targets::{Named, Needs, Targets};
 use carillon_protocol::{Channel, ConnectionName, EventId, LatestKey, TenantId, UserId, limits};
 
 /// The `source` of an event that names none.
@@ -25,7 +25,7 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     let priority = fields.named("priority", read_priority, faults);
     let key = fields.named("key", |text| LatestKey::new(text), faults);
     let notice = notify::take(&mut fields, faults);
-    let (channels, named) = channels(&mut fields, faults);
+    let (channels, named) = channels(&mut fields, Needs::of_event(notice.is_some()), faults);
     let draft = Draft {
         tenant,
         id,
@@ -49,7 +49,7 @@ pub(super) fn read(mut fields: Fields<'_>, faults: &mut Faults) -> Draft {
     draft
 }
 
-fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> (Vec<Channel>, Named) {
+fn channels(fields: &mut Fields<'_>, needs: Needs, faults: &mut Faults) -> (Vec<Channel>, Named) {
     let before = faults.len();
     if fields.has("channel") && fields.has("channels") {
         let detail = "give either channel or channels";
@@ -67,7 +67,7 @@ fn channels(fields: &mut Fields<'_>, faults: &mut Faults) -> (Vec<Channel>, Name
         roles: fields.names("roles", most, Channel::role, faults),
         tenant_wide: fields.flag("tenant_wide", faults).unwrap_or(false),
     };
-    targets.into_channels(faults.len() > before, fields.here(), faults)
+    targets.into_channels((faults.len() > before, needs), fields.here(), faults)
 }
 
 fn data(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Data> {

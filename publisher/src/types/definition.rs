@@ -3,6 +3,7 @@
 //! As JSON, in the database as on the API. What is read from a request is strict: everything wrong with it is told with a pointer.
 //! What is read from the database may have been written by a newer release: fields that this one does not know are passed over.
 
+use super::audience::{self, TypeAudience};
 use super::locale;
 use super::schema::Schema;
 use super::template;
@@ -39,6 +40,9 @@ pub struct Definition {
     /// By which means people get it who have said nothing about it.
     #[serde(default, skip_serializing_if = "Means::is_empty")]
     pub defaults: Means,
+    /// Whom notices go to that name nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<TypeAudience>,
     /// What events' data must be like: JSON Schema 2020-12.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
@@ -133,7 +137,7 @@ impl Definition {
     /// Reads what a request says about a type, or says everything that is wrong with it.
     pub fn read(body: Value) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();
-        let known = "title, body, locales, priority, mandatory, defaults and schema";
+        let known = "title, body, locales, priority, mandatory, defaults, audience and schema";
         let read = Members::of(body, "", "an event type", &mut faults).map(|mut members| {
             let texts = Texts::read(&mut members, &mut faults);
             let locales = members.object("locales", "texts by language", &mut faults);
@@ -144,6 +148,9 @@ impl Definition {
                 priority: read_priority(&mut members, &mut faults),
                 mandatory: members.flag("mandatory", &mut faults).unwrap_or(false),
                 defaults: defaults.map(|means| Means::read(means, &mut faults)).unwrap_or_default(),
+                audience: members
+                    .object("audience", audience::KNOWN, &mut faults)
+                    .map(|named| TypeAudience::read(named, "/audience", &mut faults)),
                 schema: members.take("schema"),
             };
             if let Some(schema) = &definition.schema {
@@ -219,14 +226,15 @@ mod tests {
             "title": "Order {{ id }}", "body": "{{ total }} paid",
             "locales": {"DE": {"title": "Bestellung {{ id }}"}, "de-ch": {"body": "{{ total }} bezahlt"}},
             "priority": "high", "mandatory": true, "defaults": {"toast": false, "desktop": null},
-            "schema": {"type": "object"},
+            "audience": {"tenant": false, "roles": ["clerk"]}, "schema": {"type": "object"},
         });
         let read = Definition::read(body).unwrap();
         let stored = serde_json::to_value(&read).unwrap();
         let expected = json!({
             "title": "Order {{ id }}", "body": "{{ total }} paid",
             "locales": {"de": {"title": "Bestellung {{ id }}"}, "de-CH": {"body": "{{ total }} bezahlt"}},
-            "priority": "high", "mandatory": true, "defaults": {"toast": false}, "schema": {"type": "object"},
+            "priority": "high", "mandatory": true, "defaults": {"toast": false},
+            "audience": {"roles": ["clerk"]}, "schema": {"type": "object"},
         });
         assert_eq!(stored, expected);
         assert_eq!(serde_json::from_value::<Definition>(stored).unwrap(), read);
@@ -241,10 +249,11 @@ mod tests {
         let mut found = faults(json!({
             "title": 1, "body": "{{ n", "locales": {"deutsch": {}, "de": {"titel": "x"}, "DE": {"title": "x"}},
             "priority": "highest", "mandatory": "yes", "defaults": {"email": true, "inbox": 1},
-            "schema": {"typ": "object"}, "colour": "red",
+            "schema": {"typ": "object"}, "colour": "red", "audience": {"roles": [7]},
         }));
         found.sort_by(|a, b| a.0.cmp(&b.0));
         let expected = [
+            ("/audience/roles/0", FaultCode::WrongType),
             ("/body", FaultCode::Template),
             ("/colour", FaultCode::UnknownField),
             ("/defaults/email", FaultCode::UnknownField),

@@ -3,6 +3,7 @@
 //! | module | question it answers |
 //! |---|---|
 //! | [`definition`] | what does a tenant say about one type? |
+//! | [`audience`] | whom do notices of a type go to that name nobody? |
 //! | `schema_check` | what may a tenant's JSON Schema say? |
 //! | `schema` | which data breaks a type's schema, and where? |
 //! | `template` | what does a template make of an event's variables, and if nothing, what is missing? |
@@ -12,6 +13,7 @@
 //!
 //! All but the registry is pure: values in, texts or faults out.
 
+pub mod audience;
 pub mod definition;
 pub mod fill;
 pub mod registry;
@@ -20,6 +22,7 @@ mod schema_check;
 pub mod set;
 mod template;
 
+pub use audience::TypeAudience;
 pub use carillon_protocol::locale;
 pub use definition::{Definition, Means, Texts};
 pub use fill::{Rendered, Work};

@@ -137,6 +137,24 @@ impl TypeSet {
     }
 }
 
+/// Sends a notice that names nobody to the audience of its type: of the one whose templates it names, if it does.
+fn send_to_audience(types: Option<&TypeSet>, draft: &mut Draft, at: &str, faults: &mut Faults) {
+    let template = draft.notice.as_ref().and_then(|notify| notify.fill.as_ref()?.template.as_deref());
+    let named = template.unwrap_or(&draft.kind);
+    let definition = types.and_then(|types| types.get(named)?.definition());
+    match definition.and_then(|definition| definition.audience.as_ref()) {
+        Some(audience) => draft.channels = audience.to_channels(),
+        None => {
+            let detail = format!("{}, or give the type {named} an audience", draft.named.missing());
+            faults.add(Fault::at(
+                format!("{at}{}", draft.named.of_notice()),
+                FaultCode::TargetRequired,
+                detail,
+            ));
+        }
+    }
+}
+
 /// The types of the tenants that a request publishes into.
 #[derive(Debug, Default)]
 pub struct TypesOf(BTreeMap<TenantId, TypeSet>);
@@ -152,7 +170,8 @@ impl TypesOf {
         self.0.insert(tenant, types);
     }
 
-    /// Checks an event by what its tenant says about its type, gives it what it left to that, and fills its notice; `at` points to it.
+    /// Checks an event by what its tenant says about its type, gives it what it left to that, be it whom it goes to, and fills its notice; `at`
+    /// points to it.
     pub(crate) fn apply(
         &self,
         tenant: &TenantId,
@@ -162,6 +181,9 @@ impl TypesOf {
         faults: &mut Faults,
     ) {
         let types = self.0.get(tenant);
+        if draft.channels.is_empty() {
+            send_to_audience(types, draft, at, faults);
+        }
         if let Some(found) = types.and_then(|types| types.get(&draft.kind)) {
             found.check(draft.data.as_ref(), at, faults);
             draft.priority = draft.priority.or(found.definition().and_then(|definition| definition.priority));

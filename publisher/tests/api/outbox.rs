@@ -414,13 +414,24 @@ async fn what_an_events_type_says_holds_for_events_of_transactions_and_what_brea
     publish("broken", json!({"id": "o-2", "total": "1"}), Value::Null).await;
     publish("missing", json!({"id": "o-3"}), json!({"template": "order.sent"})).await;
     publish("after", json!({"id": "o-4"}), json!({"title": "written out"})).await;
+    // Who names nobody: the type's audience, which another type does not have.
+    set_type(&api, tenant, "order.late", json!({"title": "late", "audience": {"roles": ["clerk"]}})).await;
+    let nobody = |kind: &str| json!({"type": kind, "id": "late", "notify": {}});
+    let required = Faults::from([(String::new(), "target_required".to_owned())]);
+    assert_eq!(in_sql(&client, tenant, &nobody("order.sent")).await, required);
+    assert_eq!(in_sql(&client, tenant, &json!({"type": "order.late", "id": "late"})).await, required);
+    assert_eq!(in_sql(&client, tenant, &nobody("order.late")).await, Faults::new());
     let _moving = moving(&api.database, Policy::Auto);
     let parked = format!("SELECT count(*) = 2 FROM carillon.outbox_parked WHERE tenant_id = '{tenant}'");
     until(&api.database, &parked).await;
-    until(&api.database, &format!("SELECT count(*) = 2 FROM carillon.events WHERE tenant_id = '{tenant}'"))
+    until(&api.database, &format!("SELECT count(*) = 3 FROM carillon.events WHERE tenant_id = '{tenant}'"))
         .await;
+    let late = format!(
+        "SELECT channels = ARRAY['role:clerk'] FROM carillon.events WHERE tenant_id = '{tenant}' AND id = 'late'"
+    );
+    assert_eq!(api.database.sql(&late), "t");
     let stored = format!(
-        "SELECT id || ' ' || priority || ' ' || (SELECT title || ' ' || n.priority FROM carillon.notices n WHERE n.tenant_id = e.tenant_id AND n.seq = e.seq) FROM carillon.events e WHERE tenant_id = '{tenant}' ORDER BY seq"
+        "SELECT id || ' ' || priority || ' ' || (SELECT title || ' ' || n.priority FROM carillon.notices n WHERE n.tenant_id = e.tenant_id AND n.seq = e.seq) FROM carillon.events e WHERE tenant_id = '{tenant}' AND id <> 'late' ORDER BY seq"
     );
     assert_eq!(api.database.sql(&stored), "whole high o-1 was paid high\nafter high written out high");
     let why = format!(
@@ -438,7 +449,7 @@ async fn what_an_events_type_says_holds_for_events_of_transactions_and_what_brea
     let log = api.database.log(Role::Owner);
     let list = format!("SELECT id FROM carillon.outbox_parked WHERE tenant_id = '{tenant}' ORDER BY id");
     let ids = || api.database.sql(&list).lines().map(|id| id.parse().unwrap()).collect::<Vec<i64>>();
-    let there = format!("SELECT count(*) = 3 FROM carillon.events WHERE tenant_id = '{tenant}'");
+    let there = format!("SELECT count(*) = 4 FROM carillon.events WHERE tenant_id = '{tenant}'");
     let deadline = Instant::now() + Duration::from_secs(20);
     // Publishers hear of another type within two seconds; what is tried before that is parked again.
     while api.database.sql(&there) != "t" {

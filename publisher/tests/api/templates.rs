@@ -2,7 +2,7 @@
 
 use crate::harness::{ADMIN, Api, Reply, token_for};
 use crate::inbox::Bell;
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -180,4 +180,75 @@ async fn what_templates_may_do_has_a_bound_for_a_notice_and_for_a_request() {
     api.post(json!(many)).await.problem(422, "template");
     assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
     assert_eq!(stored(&api, tenant), "1 1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_that_names_nobody_goes_to_the_audience_of_its_type_and_is_refused_where_there_is_none() {
+    let (api, tenant) = (Api::new().await, "type-audience");
+    let audience = json!({"roles": ["clerk"], "users": ["mila"]});
+    set_type(&api, tenant, "order.late", json!({"title": "{{ id }} is late", "audience": audience})).await;
+    set_type(&api, tenant, "plain", json!({"title": "x"})).await;
+    let channels = |id: &str| {
+        let sql = format!(
+            "SELECT array_to_string(channels, ' ') FROM carillon.events WHERE tenant_id = '{tenant}' AND id = '{id}'"
+        );
+        api.database.sql(&sql)
+    };
+    // As an event, as a notice, by the type whose template it names, and not where it names somebody itself.
+    let data = json!({"id": "o-1"});
+    let event = json!({"tenant": tenant, "id": "e1", "type": "order.late", "data": data, "notify": {}});
+    assert_eq!(api.post(&event).await.status.as_u16(), 201);
+    let again = api.post(&event).await;
+    assert_eq!(again.header("idempotency-replayed"), Some("true"), "the same request: {:?}", again.json);
+    let notice = |id: &str, more: Value| {
+        let mut body = json!({"tenant": tenant, "id": id, "data": data});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    for (id, more, expected) in [
+        ("n1", json!({"type": "order.late"}), "user:mila role:clerk"),
+        ("n2", json!({"template": "order.late"}), "user:mila role:clerk"),
+        ("n3", json!({"type": "order.late", "title": "Late", "audience": {}}), "user:mila role:clerk"),
+        ("n4", json!({"type": "order.late", "audience": {"tenant": true}}), "tenant"),
+    ] {
+        let sent = notices(&api, notice(id, more.clone())).await;
+        assert_eq!(sent.status.as_u16(), 201, "{more}: {:?}", sent.json);
+        assert_eq!(channels(id), expected, "{more}");
+    }
+    assert_eq!(channels("e1"), "user:mila role:clerk");
+    let mila = Bell::of(&api, "mila", tenant, &[]);
+    assert_eq!(
+        mila.get("/v1/inbox").await.json["items"].as_array().unwrap().len(),
+        4,
+        "what went to everybody before she was seen is not hers"
+    );
+    // Nobody is named, and no type does; an event that is no notice names its targets.
+    let before = stored(&api, tenant);
+    for (body, path, pointer) in [
+        (notice("f1", json!({"type": "plain"})), "/v1/notices", "/audience"),
+        (notice("f2", json!({"title": "T"})), "/v1/notices", "/audience"),
+        (json!({"tenant": tenant, "type": "plain", "notify": {}}), "/v1/events", ""),
+        (json!({"tenant": tenant, "type": "order.late", "data": data}), "/v1/events", ""),
+    ] {
+        let refused = api.call(Method::POST, path, &[JSON], body.to_string()).await;
+        let fault = &refused.json["errors"][0];
+        assert_eq!(
+            (refused.status, &fault["pointer"], &fault["code"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!(pointer), &json!("target_required")),
+            "{body}: {:?}",
+            refused.json
+        );
+    }
+    assert_eq!(stored(&api, tenant), before);
+    // What is wrong with an audience is told, and nothing is set.
+    let admin = token_for("ada", tenant, &[], ADMIN);
+    let headers = [JSON, ("authorization", admin.as_str())];
+    let wrong = json!({"title": "x", "audience": {"users": []}}).to_string();
+    let refused = api.call(Method::PUT, "/v1/event-types/plain", &headers, wrong).await;
+    assert_eq!(
+        (refused.status, &refused.json["errors"][0]["pointer"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("/audience"))
+    );
+    let shown = api.call(Method::GET, "/v1/event-types/order.late", &headers, String::new()).await;
+    assert_eq!(shown.json["audience"], audience);
 }

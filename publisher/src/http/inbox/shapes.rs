@@ -267,7 +267,7 @@ pub(in crate::http) struct SnoozeBody {
     until: Option<String>,
 }
 
-/// Whom a notice is for; at least one of these.
+/// Whom a notice is for; at least one of these, unless its type has an audience.
 #[derive(ToSchema, Serialize)]
 pub(in crate::http) struct NoticeAudience {
     /// Everybody of the tenant.
@@ -315,7 +315,8 @@ pub(in crate::http) struct NoticeBody {
     /// Which webhooks are told of people who have not taken note in time.
     #[schema(max_items = 5)]
     escalate: Option<Vec<EscalationStep>>,
-    audience: NoticeAudience,
+    /// Left out, or naming nobody: that of its type, which must have one then.
+    audience: Option<NoticeAudience>,
     /// What its event is called. Default: `notice`.
     r#type: Option<String>,
     /// Whose log. Only needed with credentials for several tenants.

@@ -1,6 +1,6 @@
 //! How do a type and an answer look?
 
-use crate::types::{Definition, Means, Texts};
+use crate::types::{Definition, Means, Texts, TypeAudience};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -32,6 +32,9 @@ pub(in crate::http) struct EventTypeBody {
     /// By which means people get it who have said nothing about it.
     #[schema(value_type = Option<MeansShown>)]
     defaults: Option<MeansShown>,
+    /// Whom notices of this type go to that name nobody; at least one is named.
+    #[schema(value_type = Option<TypeAudienceShown>)]
+    audience: Option<TypeAudienceShown>,
     /// What `data` of events of this type must be like: JSON Schema 2020-12, at most 32 KiB, without references to elsewhere.
     #[schema(value_type = Option<Object>)]
     schema: Option<Value>,
@@ -71,6 +74,27 @@ pub(in crate::http) struct MeansShown {
     webhooks: Option<bool>,
 }
 
+/// Whom notices go to: together at most 100 channels.
+#[derive(ToSchema, Serialize)]
+pub(in crate::http) struct TypeAudienceShown {
+    /// Everyone in the tenant.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(default = false, required = false)]
+    tenant: bool,
+    /// People with these roles.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    roles: Vec<String>,
+    /// Whoever is in these channels or follows them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    channels: Vec<String>,
+    /// These people.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    users: Vec<String>,
+}
+
 /// A type of events.
 #[derive(ToSchema, Serialize)]
 pub(in crate::http) struct EventTypeShown {
@@ -94,6 +118,10 @@ pub(in crate::http) struct EventTypeShown {
     mandatory: bool,
     /// By which means people get it who have said nothing about it.
     defaults: MeansShown,
+    /// Whom notices go to that name nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    audience: Option<TypeAudienceShown>,
     /// JSON Schema 2020-12.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
@@ -165,10 +193,16 @@ impl From<Means> for MeansShown {
     }
 }
 
+impl From<TypeAudience> for TypeAudienceShown {
+    fn from(TypeAudience { tenant, roles, channels, users }: TypeAudience) -> Self {
+        Self { tenant, roles, channels, users }
+    }
+}
+
 impl EventTypeShown {
     /// A type as it is said.
     pub(super) fn of(kind: String, definition: Definition) -> Self {
-        let Definition { texts, locales, priority, mandatory, defaults, schema } = definition;
+        let Definition { texts, locales, priority, mandatory, defaults, audience, schema } = definition;
         Self {
             r#type: kind,
             title: texts.title,
@@ -177,6 +211,7 @@ impl EventTypeShown {
             priority: priority.map(|priority| priority.as_str()),
             mandatory,
             defaults: defaults.into(),
+            audience: audience.map(Into::into),
             schema,
             unreadable: None,
         }
