@@ -124,3 +124,36 @@ async fn a_day_that_cannot_be_archived_comes_after_the_others_and_is_told_until_
     log.note_archive(None, None).await.unwrap();
     assert_eq!((next().await, fault().await), (None, None));
 }
+
+#[tokio::test]
+async fn a_drop_leaves_what_is_kept_of_copies_and_slices_take_it_away() {
+    let database = Database::start().await;
+    let log = &database.publisher;
+    database.old_partitions(31, 2).await;
+    let days = [2, 1].map(|n| database::days_ago(30 + n));
+    log.announce_archive(KEEP_DAYS, HERE).await.unwrap();
+    log.store_archive_mark(HERE).await.unwrap();
+    for day in days {
+        for n in 0..7 {
+            let one = database::tenant(&format!("t-{n}"));
+            log.keep_archived(day, &one, Some("{}")).await.unwrap();
+        }
+    }
+    let kept = "SELECT count(*) FROM carillon.archive_objects";
+    log.store_day_verified(days[0], HERE).await.unwrap();
+    assert_eq!(log.forget_archived(5).await.unwrap(), 0, "both partitions are there");
+    let dropped = log.drop_due_partition(KEEP_DAYS).await.unwrap();
+    assert!(matches!(dropped, Dropped::One { left: 1, .. }), "{dropped:?}");
+    assert_eq!(database.count(kept).await, 14, "the drop deletes no row a tenant");
+    assert_eq!(database.count("SELECT count(*) FROM carillon.archive_days").await, 0);
+    // What somebody holds is passed over, and nobody waits.
+    let holder = database.superuser().await;
+    holder.batch_execute("BEGIN; SELECT FROM carillon.archive_objects LIMIT 1 FOR UPDATE").await.unwrap();
+    let (first, second) = (log.forget_archived(5).await.unwrap(), log.forget_archived(5).await.unwrap());
+    assert_eq!((first, second), (5, 1));
+    holder.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(log.forget_archived(5).await.unwrap(), 1);
+    assert_eq!(log.forget_archived(5).await.unwrap(), 0);
+    assert_eq!(database.count(kept).await, 7, "those of the day that is there");
+    assert_eq!(log.kept_archived(days[1], "", 10).await.unwrap().len(), 7);
+}

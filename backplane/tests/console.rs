@@ -88,3 +88,24 @@ async fn sessions_and_codes_of_a_key_are_bounded_and_no_role_reads_them() {
     let refused = database.gateway.console_session("s102").await;
     assert!(matches!(refused, Err(LogError::Database(_))), "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_in_waits_for_nobody_who_takes_away_what_is_over() {
+    let database = Database::start().await;
+    let log = &database.publisher;
+    key(&database, "k1").await;
+    assert!(log.begin_console_session(("old", &[1; 32]), SessionFor::Key("k1"), LASTS).await.unwrap());
+    assert!(log.issue_console_code(&[1; 32], "k1", LASTS).await.unwrap());
+    for table in ["console_sessions", "console_codes"] {
+        database.sql(&format!("UPDATE carillon.{table} SET expires_at = now() - interval '1 second'")).await;
+    }
+    let holder = database.superuser().await;
+    let hold = "BEGIN; DELETE FROM carillon.console_sessions; DELETE FROM carillon.console_codes";
+    holder.batch_execute(hold).await.unwrap();
+    let begun = tokio::time::timeout(Duration::from_secs(20), async {
+        assert!(log.issue_console_code(&[2; 32], "k1", LASTS).await.unwrap());
+        log.begin_console_session(("new", &[2; 32]), SessionFor::Code(&[2; 32]), LASTS).await.unwrap()
+    });
+    assert!(begun.await.unwrap());
+    holder.batch_execute("ROLLBACK").await.unwrap();
+}

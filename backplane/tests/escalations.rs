@@ -4,9 +4,9 @@
 
 mod database;
 
-use carillon_backplane::log::{Appended, Deed, DueStep, Escalating, EscalationPlan, Log, Role, Sight};
+use carillon_backplane::log::{Appended, Deed, DueStep, Escalating, EscalationPlan, Log, Role, Sight, Who};
 use carillon_protocol::escalation::{Escalation, Missed, webhook};
-use carillon_protocol::{Channel, Notice, Seq, TenantId, UserId};
+use carillon_protocol::{Channel, EventId, Notice, Seq, TenantId, UserId};
 use database::{Database, append, channel, tenant};
 use std::time::{Duration, Instant};
 
@@ -152,4 +152,94 @@ async fn of_a_large_tenant_only_so_many_devices_are_looked_at_in_one_go() {
     assert_eq!(named, ["u0005", "u4990"], "everybody once");
     assert_eq!(calls, 3, "two thousand devices in each");
     assert_eq!(due(log).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_of_a_suspended_tenant_stand_before_nobody_and_come_back_as_they_were() {
+    let database = Database::start().await;
+    let (acme, _) = due_notice(&database).await;
+    let log = &database.publisher;
+    // Thousands of steps of the tenant, due for an hour, and one of another that is due now.
+    database
+        .sql(
+            "INSERT INTO carillon.notices (tenant_id, seq, at, id, channels, type, priority, title, requires_ack, time)
+                SELECT tenant_id, seq + n, at, id || n, channels, type, priority, title, requires_ack, time
+                FROM carillon.notices, generate_series(1, 12000) AS n;
+             INSERT INTO carillon.escalations (tenant_id, seq, step, webhook, who, after, due_at)
+                SELECT tenant_id, seq, 1, 'push', 'not_acked', 1, now() - interval '1 hour' - make_interval(secs => seq)
+                FROM carillon.notices ON CONFLICT (tenant_id, seq, step) DO UPDATE SET due_at = excluded.due_at",
+        )
+        .await;
+    let other = tenant("other");
+    log.open_tenant(&other, true).await.unwrap();
+    database
+        .sql(
+            "INSERT INTO carillon.notices (tenant_id, seq, at, id, channels, type, priority, title, requires_ack, time)
+                SELECT 'other', 1, at, id, channels, type, priority, title, requires_ack, time FROM carillon.notices ORDER BY seq LIMIT 1;
+             INSERT INTO carillon.escalations (tenant_id, seq, step, webhook, who, after, due_at)
+                VALUES ('other', 1, 1, 'push', 'not_acked', 1, now())",
+        )
+        .await;
+    let standing =
+        "SELECT count(*) FROM carillon.escalations WHERE tenant_id = 'acme' AND due_at IS NOT NULL";
+    let sum = "SELECT sum(extract(epoch FROM coalesce(due_at, aside_due)))::bigint FROM carillon.escalations WHERE tenant_id = 'acme'";
+    let due_times = database.count(sum).await;
+    assert!(due(log).await.iter().all(|step| step.tenant == acme), "the oldest come first");
+
+    assert!(log.set_suspended(&acme, true).await.unwrap());
+    let alone = |steps: &[DueStep]| steps.len() == 1 && steps[0].tenant == other;
+    let mut calls = 0;
+    while database.count(standing).await > 0 {
+        assert!(alone(&due(log).await), "theirs are not waited for");
+        calls += 1;
+        assert!(calls <= 10, "they are still walked");
+    }
+    // Somebody changes what they want to get: looked at again, and set aside again.
+    database
+        .sql("UPDATE carillon.escalations SET due_at = now() WHERE tenant_id = 'acme' AND seq <= 4")
+        .await;
+    assert!(alone(&due(log).await));
+    assert_eq!(database.count(standing).await, 0);
+    let page = (Who::NotAcked, "", 1);
+    let notice = log.notice_state(&acme, &EventId::new("n-1").unwrap(), page).await.unwrap().unwrap();
+    assert!(notice.steps[0].due_at.is_some(), "it is still to come");
+
+    assert!(log.set_suspended(&acme, false).await.unwrap());
+    calls = 0;
+    while database.count(standing).await < 12_001 {
+        due(log).await;
+        calls += 1;
+        assert!(calls <= 10, "they do not come back");
+    }
+    assert_eq!(database.count(sum).await, due_times, "each when it was due");
+    assert_eq!(database.count("SELECT count(*) FROM carillon.escalations_set_aside").await, 0);
+    assert!(
+        due(log).await.iter().all(|step| step.tenant == acme && step.waited > Duration::from_secs(3_600))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_step_stays_aside_of_a_tenant_that_is_resumed_meanwhile() {
+    let database = Database::start().await;
+    let (acme, _) = due_notice(&database).await;
+    let log = &database.publisher;
+    assert!(log.set_suspended(&acme, true).await.unwrap());
+    // One sets aside and has not committed: whoever resumes the tenant waits for it.
+    let setting = database.superuser().await;
+    setting.batch_execute("BEGIN; SELECT * FROM carillon.escalations_due('{}', 10)").await.unwrap();
+    let resuming = {
+        let (log, acme) = (database.log(Role::Publisher), acme.clone());
+        tokio::spawn(async move { log.set_suspended(&acme, false).await })
+    };
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%suspended%'";
+    let began = Instant::now();
+    while database.count(waits).await == 0 {
+        assert!(began.elapsed() < Duration::from_secs(20) && !resuming.is_finished(), "it does not wait");
+    }
+    setting.batch_execute("COMMIT").await.unwrap();
+    assert!(resuming.await.unwrap().unwrap());
+    while due(log).await.is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(20), "it is set aside for ever");
+    }
 }

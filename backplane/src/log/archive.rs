@@ -26,6 +26,7 @@ const KEEP: &str = "SELECT carillon.keep_archived($1, $2, $3)";
 const KEPT: &str = "SELECT tenant, entry FROM carillon.kept_archived($1, $2, $3)";
 const DONE: &str = "SELECT carillon.day_is_archived($1, $2)";
 const NOTE: &str = "SELECT carillon.note_archive($1, $2)";
+const FORGET: &str = "SELECT carillon.forget_some_archived($1) AS forgotten";
 
 /// Bytes are those of what differs from event to event; texts that are stored compressed are not read for it.
 const MEASURE: &str = "
@@ -223,6 +224,12 @@ impl Log {
     /// before it, and the reason is told until it is archived.
     pub async fn note_archive(&self, fault: Option<&str>, day: Option<Date>) -> Result<(), LogError> {
         self.ask_archive(Work::Archive, NOTE, &[&fault, &day]).await.map(drop)
+    }
+
+    /// Forgets what is kept about copies of days whose partition is gone, of at most so many tenants; how many.
+    pub async fn forget_archived(&self, most: u32) -> Result<u64, LogError> {
+        let rows = self.ask_archive(Work::Upkeep, FORGET, &[&(most as i32)]).await?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i32>("forgotten") as u64))
     }
 
     async fn ask_archive(

@@ -1,8 +1,9 @@
 //! What is in the archive, and does it come back?
 
-use crate::faults::alone;
 use crate::faults::probe::sql;
+use crate::faults::{PATIENCE, alone};
 use crate::system::{ArchiveSystem, day};
+use carillon_devstack::wait;
 use serde_json::Value;
 
 const EVENTS: u32 = 2_500;
@@ -49,11 +50,9 @@ async fn i1_a_day_is_in_the_archive_line_for_line_before_its_partition_goes() {
         4,
         "three tenants and the manifest, nothing else"
     );
-    assert_eq!(
-        sql(&system.scene.stack, "SELECT count(*) FROM carillon.archive_objects").await,
-        "0",
-        "nothing is left behind"
-    );
+    let kept = "SELECT count(*) FROM carillon.archive_objects";
+    let gone = || async { (sql(&system.scene.stack, kept).await == "0").then_some(()) };
+    wait::until("nothing being left behind", PATIENCE, gone).await.unwrap();
     system.publishes().await;
 }
 

@@ -70,6 +70,8 @@ async fn pack(
     what: &TenantDay,
     object: String,
 ) -> Result<Entry, Fault> {
+    // An error of the packer: there are more bytes than were measured, or fewer.
+    let moving = |why: String| Fault::Moving { day: what.day, tenant: what.of.tenant.to_string(), why };
     let measure = measure(log, what).await?;
     let mut packer = Packer::new(line::bytes(&what.of.tenant, measure))?;
     let mut pages = Pages::new(log, what, measure);
@@ -87,7 +89,7 @@ async fn pack(
             Ok::<_, std::io::Error>((packer, ready))
         });
         let storing = async {
-            let (packer, ready) = packing.await??;
+            let (packer, ready) = packing.await?.map_err(|fault| moving(fault.to_string()))?;
             if let Some(to) = to.as_deref_mut() {
                 to.add(ready).await?;
             }
@@ -96,7 +98,6 @@ async fn pack(
         let (next, stored) = tokio::join!(pages.next(), storing);
         (page, packer) = (next?, stored?);
     }
-    let moving = |why: String| Fault::Moving { day: what.day, tenant: what.of.tenant.to_string(), why };
     if (events, first, last) != (measure.events, Some(what.first), what.last) {
         let Seq(first) = first.unwrap_or(Seq::ZERO);
         return Err(moving(format!(
@@ -127,7 +128,9 @@ async fn measure(log: &Log, what: &TenantDay) -> Result<DayMeasure, Fault> {
     let (mut all, mut pace) = (DayMeasure::default(), Pace::default());
     loop {
         let (after, began) = (all.last.unwrap_or(before(what.first)), Instant::now());
-        let more = retry_for_a_while(|| log.measure_day(&what.of.tenant, what.day, after, pace.rows)).await?;
+        let (rows, more) =
+            ask_for_fewer(pace.rows, |rows| log.measure_day(&what.of.tenant, what.day, after, rows)).await?;
+        pace.rows = rows;
         all.events += more.events;
         all.traced += more.traced;
         all.bytes += more.bytes;
@@ -139,18 +142,32 @@ async fn measure(log: &Log, what: &TenantDay) -> Result<DayMeasure, Fault> {
     }
 }
 
+/// Asks about so many rows, and again for a while if the log does not answer, about half of them after a question that took too long;
+/// with how many the answer is about.
+async fn ask_for_fewer<Answer, T>(most: u32, ask: impl Fn(u32) -> Answer) -> Result<(u32, T), LogError>
+where
+    Answer: Future<Output = Result<T, LogError>>,
+{
+    let (ends, mut rows) = (Instant::now() + RETRY_FOR, most);
+    loop {
+        match ask(rows).await {
+            Err(error) if Instant::now() < ends => {
+                if matches!(error, LogError::TooSlow(_)) {
+                    rows = (rows / 2).max(FEWEST_ROWS.min(most));
+                }
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+            answer => return answer.map(|answer| (rows, answer)),
+        }
+    }
+}
+
 /// Asks the log, and again for a while if it does not answer.
 pub(super) async fn retry_for_a_while<Answer, T>(ask: impl Fn() -> Answer) -> Result<T, LogError>
 where
     Answer: Future<Output = Result<T, LogError>>,
 {
-    let ends = Instant::now() + RETRY_FOR;
-    loop {
-        match ask().await {
-            Err(_) if Instant::now() < ends => tokio::time::sleep(RETRY_AFTER).await,
-            answer => return answer,
-        }
-    }
+    ask_for_fewer(1, |_| ask()).await.map(|(_, answer)| answer)
 }
 
 fn before(seq: Seq) -> Seq {
@@ -179,9 +196,13 @@ impl<'a> Pages<'a> {
         let began = Instant::now();
         let rows = self.pace.rows.min(self.most);
         let what = self.what;
-        let page =
-            retry_for_a_while(|| self.log.read_day(&what.of.tenant, what.day, self.after, (rows, PAGE_END)))
+        let after = self.after;
+        let (answered, page) =
+            ask_for_fewer(rows, |rows| self.log.read_day(&what.of.tenant, what.day, after, (rows, PAGE_END)))
                 .await?;
+        if answered < rows {
+            self.pace.rows = answered;
+        }
         self.after = page.last().map_or(self.after, |row| row.seq);
         self.pace.took(began.elapsed());
         Ok(page)
@@ -231,6 +252,29 @@ mod tests {
         let began = Instant::now();
         assert!(retry_for_a_while(|| away_for(1_000)).await.is_err());
         assert_eq!(began.elapsed(), RETRY_FOR);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_takes_too_long_is_asked_about_fewer_rows() {
+        let asked = AtomicU32::new(0);
+        let slow_above = |limit: u32| {
+            let asked = &asked;
+            move |rows: u32| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                std::future::ready(if rows > limit {
+                    Err(LogError::TooSlow("two seconds".to_owned()))
+                } else {
+                    Ok(())
+                })
+            }
+        };
+        assert_eq!(ask_for_fewer(32_000, slow_above(5_000)).await.unwrap(), (4_000, ()));
+        assert_eq!(asked.load(Ordering::Relaxed), 4);
+        assert_eq!(ask_for_fewer(70, slow_above(60)).await.unwrap(), (FEWEST_ROWS, ()));
+        assert!(ask_for_fewer(7, slow_above(6)).await.is_err(), "a page of large events has no fewer");
+        let down = |rows: u32| std::future::ready(Err::<(), _>(LogError::Down(rows.to_string())));
+        let error = ask_for_fewer(900, down).await.unwrap_err();
+        assert_eq!(error, LogError::Down("900".to_owned()), "that it is away says nothing about rows");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Tenant by tenant: what is not copied is, what is copied is read back, and what a manifest says of it is kept in the database, so that
 //! another publisher goes on where one died. When all of the day is there, the manifest is written and the day is said to be archived.
-//! A step takes about a minute, or as long as one tenant needs. What is damaged or lost is copied again while the log still has it.
+//! A step takes some minutes, or as long as one tenant needs. What is damaged or lost is copied again while the log still has it.
 
 use super::copy::{TenantDay, copy, retry_for_a_while};
 use super::fault::Fault;
@@ -14,10 +14,10 @@ use carillon_protocol::TenantId;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// After so long a step ends, and the next one begins soon.
+/// For so long a step copies, and for so long it reads back; the next one begins soon.
 const STEP: Duration = Duration::from_secs(60);
 /// Tenants that are copied at a time: most are small, and a bucket answers slowly.
 const AT_A_TIME: usize = 4;
@@ -77,7 +77,6 @@ impl Archiver {
         let Some(day) = next.day else { return Ok(Step::Nothing) };
         let place = Place::open(&self.url)?;
         self.make_sure_that_it_is_ours(&place, next).await?;
-        let ends = Instant::now() + STEP;
         let (manifest, is_damaged) = match place.manifest(day).await {
             // The log has the day: what the objects say is compared with it, as a manifest is.
             Err(Fault::Manifest { .. }) => {
@@ -87,8 +86,8 @@ impl Archiver {
         };
         let mut kept = self.kept(day).await?;
         let work = Work { archiver: self, place: &place, day, manifest: manifest.as_ref() };
-        let is_whole = work.every_tenant(&mut kept, ends).await?
-            && work.read_back_again(&kept, ends).await?
+        let is_whole = work.every_tenant(&mut kept).await?
+            && work.read_back_again(&kept).await?
             && work.is_there_still(&kept).await?;
         if !is_whole {
             return Ok(Step::More(day));
@@ -163,6 +162,28 @@ impl Archiver {
     }
 }
 
+/// The time for a part of a step. It begins with the first thing that is done: however long it took to find that, one is done in each step.
+struct Budget {
+    lasts: Duration,
+    ends: OnceLock<Instant>,
+}
+
+impl Budget {
+    fn new(lasts: Duration) -> Self {
+        Self { lasts, ends: OnceLock::new() }
+    }
+
+    /// Whether one more thing is done.
+    fn has_some_left(&self) -> bool {
+        let is_first = self.ends.get().is_none();
+        *self.ends.get_or_init(|| Instant::now() + self.lasts) > Instant::now() || is_first
+    }
+
+    fn is_over(&self) -> bool {
+        self.ends.get().is_some_and(|ends| *ends <= Instant::now())
+    }
+}
+
 /// One step's work on a day.
 struct Work<'a> {
     archiver: &'a Archiver,
@@ -173,8 +194,8 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Copies what is not kept. False: the time is over.
-    async fn every_tenant(&self, kept: &mut BTreeMap<TenantId, Entry>, ends: Instant) -> Result<bool, Fault> {
-        let mut after = String::new();
+    async fn every_tenant(&self, kept: &mut BTreeMap<TenantId, Entry>) -> Result<bool, Fault> {
+        let (mut after, time) = (String::new(), Budget::new(STEP));
         loop {
             let log = &self.archiver.log;
             let tenants = log.tenants_to_archive(self.day, &after, TENANTS).await?;
@@ -188,13 +209,13 @@ impl Work<'_> {
             });
             let missing: Vec<TenantDay> = missing.collect();
             let mut copying = stream::iter(missing)
-                .take_while(|_| std::future::ready(Instant::now() < ends))
+                .take_while(|_| std::future::ready(time.has_some_left()))
                 .map(|what| async move { self.bring(&what).await })
                 .buffer_unordered(AT_A_TIME);
             while let Some(entry) = copying.try_next().await? {
                 kept.insert(entry.tenant.clone(), entry);
             }
-            if Instant::now() >= ends {
+            if time.is_over() {
                 return Ok(false);
             }
             if ended {
@@ -237,10 +258,11 @@ impl Work<'_> {
     }
 
     /// Reads back what this process has not read back since the day was said to be archived last. False: the time is over.
-    async fn read_back_again(&self, kept: &BTreeMap<TenantId, Entry>, ends: Instant) -> Result<bool, Fault> {
+    async fn read_back_again(&self, kept: &BTreeMap<TenantId, Entry>) -> Result<bool, Fault> {
+        let time = Budget::new(STEP);
         let stale = kept.values().filter(|entry| !self.archiver.was_seen(self.day, &entry.tenant));
         let mut reading = stream::iter(stale.cloned().collect::<Vec<_>>())
-            .take_while(|_| std::future::ready(Instant::now() < ends))
+            .take_while(|_| std::future::ready(time.has_some_left()))
             .map(|entry| async move { self.again(&entry).await })
             .buffer_unordered(READ_AT_A_TIME);
         while reading.try_next().await?.is_some() {}
@@ -277,5 +299,20 @@ impl Work<'_> {
 
     fn conflict(&self, tenant: &TenantId, why: &str) -> Fault {
         Fault::Conflict { day: self.day, tenant: tenant.to_string(), why: why.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_does_one_thing_at_least_however_little_time_it_has() {
+        let time = Budget::new(Duration::ZERO);
+        assert!(!time.is_over(), "nothing was done");
+        assert!(time.has_some_left(), "the first");
+        assert!(!time.has_some_left() && time.is_over());
+        let time = Budget::new(Duration::from_secs(60));
+        assert!(time.has_some_left() && time.has_some_left() && !time.is_over());
     }
 }

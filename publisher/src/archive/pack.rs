@@ -225,6 +225,10 @@ mod tests {
             let ended = packer.add(b"12345").and_then(|_| packer.finish().map(drop));
             assert!(ended.is_err(), "{said} were said, 5 came");
         }
+        // Far more than was said: before the end.
+        let mut packer = Packer::new(4).unwrap();
+        let noise: Vec<u8> = (0..4_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        assert!((0..20).any(|_| packer.add(&noise).is_err()));
     }
 
     proptest! {

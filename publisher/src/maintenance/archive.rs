@@ -20,6 +20,9 @@ const SCHEDULE: Schedule = Schedule {
     deadline: Duration::from_secs(24 * 3_600),
 };
 
+/// Rows about copies of a day that is gone, which are forgotten in a slice.
+const FORGOTTEN: u32 = 5_000;
+
 /// `drops` wakes who drops what is archived.
 pub(super) fn task(
     candidate: Candidate,
@@ -41,6 +44,9 @@ async fn run(
 ) -> Result<Report, LogError> {
     let state = candidate.log.archive_state(retention_days).await?;
     archive::state(&state);
+    if candidate.log.forget_archived(FORGOTTEN).await? == u64::from(FORGOTTEN) {
+        return Ok(Report::new(Outcome::More, "what was kept about a dropped day is being forgotten"));
+    }
     let Some(archiver) = archiver else { return Ok(Report::new(Outcome::Done, "there is no archive")) };
     let next = candidate.log.announce_archive(retention_days, &archiver.place()).await?;
     if next.day.is_none() && state.fault.is_none() {

@@ -63,7 +63,7 @@ ORDER BY user_id LIMIT $5"
 
 /// Its escalation.
 const STEPS: &str = "
-SELECT e.step, e.after, e.webhook, e.who, e.due_at, e.told,
+SELECT e.step, e.after, e.webhook, e.who, coalesce(e.due_at, e.aside_due) AS due_at, e.told,
     (SELECT count(*) FROM carillon.escalations_held h WHERE h.tenant_id = e.tenant_id AND h.seq = e.seq AND h.step = e.step) AS held
 FROM carillon.escalations e WHERE e.tenant_id = $1 AND e.seq = $2 ORDER BY e.step";
 

@@ -24,7 +24,7 @@ FROM carillon.notices n
 WHERE n.tenant_id = $1 AND n.seq = $3";
 
 const STEPS: &str = "
-SELECT step, after, webhook, who, due_at, told FROM carillon.escalations WHERE tenant_id = $1 AND seq = $2 ORDER BY step";
+SELECT step, after, webhook, who, coalesce(due_at, aside_due) AS due_at, told FROM carillon.escalations WHERE tenant_id = $1 AND seq = $2 ORDER BY step";
 
 /// A notice as one person has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
