@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Acks(crate::people::AcksArgs),
     /// Somebody who comes among very many people on all gateways: how soon they know who is here.
     Watcher(crate::people::WatcherArgs),
+    /// People who look into their inboxes: how much is unread, a list, everything read.
+    Inbox(crate::inbox::InboxArgs),
     /// One process of the people of `watcher`.
     #[command(hide = true)]
     WatcherPart(crate::people::WatcherPartArgs),

@@ -61,6 +61,11 @@ impl Poster {
         Self { address, api_key, sender: None, repeated: Repeated::default() }
     }
 
+    /// What is asked from now on is asked with this token.
+    pub(crate) fn speak_as(&mut self, token: String) {
+        self.api_key = token;
+    }
+
     /// Posts a JSON body until it is acknowledged with 201. The events must carry ids, so that repeating is safe.
     pub(crate) async fn post(&mut self, body: Bytes) -> Result<Bytes, Failure> {
         let begun = Instant::now();

@@ -16,6 +16,7 @@ mod floor;
 mod glance;
 mod http;
 mod idle;
+mod inbox;
 mod inflate;
 mod jitter;
 mod kill;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Command::Presence(args) => people::presence(args).and_then(|report| say(&report, cli.json)),
         Command::Acks(args) => people::acks(args).and_then(|report| say(&report, cli.json)),
         Command::Watcher(args) => people::watcher(args).and_then(|report| say(&report, cli.json)),
+        Command::Inbox(args) => inbox::run(args).and_then(|report| say(&report, cli.json)),
         Command::WatcherPart(args) => people::watcher_part(args).map(|()| true),
         Command::CrowdPart => crowd::play().map(|()| true),
         Command::BareWelcomer => connect::answer_bare().map(|()| true),

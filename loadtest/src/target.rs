@@ -96,10 +96,22 @@ impl Target {
 
     /// A token for one user of one tenant.
     pub(crate) fn token(&self, tenant: &str, user: &str) -> Result<String, Failure> {
+        self.token_with_roles(tenant, user, &[])
+    }
+
+    /// A token for one user of one tenant who has these roles.
+    pub(crate) fn token_with_roles(
+        &self,
+        tenant: &str,
+        user: &str,
+        roles: &[&str],
+    ) -> Result<String, Failure> {
         #[derive(Serialize)]
         struct Claims<'a> {
             sub: &'a str,
             tenant: &'a str,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            roles: &'a [&'a str],
             iat: u64,
             exp: u64,
         }
@@ -107,7 +119,7 @@ impl Target {
         let secret =
             secret.ok_or_else(|| Failure::Usage("no secret: give --stack or --jwt-secret".into()))?;
         let iat = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let claims = Claims { sub: user, tenant, iat, exp: iat + TOKEN_SECONDS };
+        let claims = Claims { sub: user, tenant, roles, iat, exp: iat + TOKEN_SECONDS };
         jsonwebtoken::encode(&Header::default(), &claims, secret)
             .map_err(|error| Failure::Usage(format!("no token can be signed: {error}")))
     }

@@ -23,6 +23,9 @@ pub(crate) struct BenchArgs {
     /// The floor of B5; without it `examples/append_floor` beside this program.
     #[arg(long, value_name = "FILE")]
     pub(super) append_floor: Option<PathBuf>,
+    /// The loader and the floor of N1; without it `examples/inbox_floor` beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub(super) inbox_floor: Option<PathBuf>,
     /// What is measured, as the report names it.
     #[arg(long, default_value = "unknown", value_name = "TEXT")]
     pub(super) commit: String,
@@ -76,11 +79,14 @@ pub(super) enum Measure {
     /// Devices that acknowledge once a second.
     #[value(name = "P5")]
     P5,
+    /// Inboxes of very many people.
+    #[value(name = "N1")]
+    N1,
 }
 
 impl Measure {
     /// In the order they run: memory first, while the gateway is fresh.
-    pub(super) const IN_TURN: [Self; 15] = [
+    pub(super) const IN_TURN: [Self; 16] = [
         Self::B3,
         Self::B1,
         Self::B2,
@@ -94,13 +100,14 @@ impl Measure {
         Self::P3,
         Self::P5,
         Self::B8,
+        Self::N1,
         Self::B9,
         Self::P4,
     ];
 
     /// What the table says for it.
     pub(super) fn name(self) -> &'static str {
-        ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1", "P1", "P2", "P3", "P4", "P5"]
+        ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1", "P1", "P2", "P3", "P4", "P5", "N1"]
             [self as usize]
     }
 
@@ -122,6 +129,7 @@ impl Measure {
             Self::P3 => "a crowd that sees who is there",
             Self::P4 => "somebody who comes among very many",
             Self::P5 => "devices that acknowledge once a second",
+            Self::N1 => "inboxes of very many people",
         }
     }
 

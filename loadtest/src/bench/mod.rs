@@ -1,7 +1,7 @@
 //! What does `make bench` do? Everything is measured on one private stack, each measure beside its floor in the same run.
 //!
 //! [`Suite`] holds what the measures share; each file (`delivery`, `compression`, `growth`, `memory`, `latency`, `durable`,
-//! `reconnects`, `people`) runs other measurements of this program as processes of their own and adds rows and points. A measure that
+//! `reconnects`, `people`, `inbox`) runs other measurements of this program as processes of their own and adds rows and points. A measure that
 //! fails becomes a row that says so, and the next one runs. The exit code is 1 then, and when an event was lost, doubled or
 //! out of order; a goal that was missed is a result.
 
@@ -11,6 +11,7 @@ mod curves;
 mod delivery;
 mod durable;
 mod growth;
+mod inbox;
 mod latency;
 mod machine;
 mod memory;
@@ -72,6 +73,7 @@ struct Suite {
     rows: Vec<Row>,
     curves: Curves,
     append_floor: PathBuf,
+    inbox_floor: PathBuf,
     stack: Option<Stack>,
 }
 
@@ -98,6 +100,7 @@ impl Suite {
             Measure::P3 => people::presence(self).await,
             Measure::P4 => people::watcher(self).await,
             Measure::P5 => people::acks(self).await,
+            Measure::N1 => inbox::measure(self).await,
         }
     }
 }
@@ -134,6 +137,7 @@ async fn measure_all(args: &BenchArgs) -> Result<Bench, Failure> {
     let mut suite = Suite {
         plan: if args.quick { Plan::QUICK } else { Plan::FULL },
         append_floor: args.append_floor.clone().unwrap_or_else(|| beside("examples/append_floor")),
+        inbox_floor: args.inbox_floor.clone().unwrap_or_else(|| beside("examples/inbox_floor")),
         runner: Runner { own, stack: out.join("stack.json"), runs: Vec::new() },
         rows: Vec::new(),
         curves: Curves::default(),

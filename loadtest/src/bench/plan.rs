@@ -39,6 +39,10 @@ pub(super) struct Plan {
     pub(super) sockets: &'static [u32],
     /// B7: numbers of tenants a node follows.
     pub(super) tenants: &'static [u32],
+    /// N1: people, notices, and marks of people that depart from how far they have read.
+    pub(super) inboxes: (u32, u32, u32),
+    /// N1: each kind of request.
+    pub(super) inbox_seconds: u32,
 }
 
 impl Plan {
@@ -62,6 +66,8 @@ impl Plan {
         growth_seconds: 8,
         sockets: &[100, 1_000, 5_000, 15_000],
         tenants: &[1, 100, 5_000],
+        inboxes: (1_000_000, 100_000, 1_000_000),
+        inbox_seconds: 10,
     };
 
     /// A few minutes.
@@ -84,5 +90,7 @@ impl Plan {
         growth_seconds: 3,
         sockets: &[100, 1_000, 5_000],
         tenants: &[1, 100, 5_000],
+        inboxes: (100_000, 10_000, 100_000),
+        inbox_seconds: 4,
     };
 }
