@@ -5,8 +5,9 @@ mod bus_redis;
 
 use bus_redis::{PATIENCE, Redis, health, interruption, listen, message, next, tenant, up};
 use carillon_backplane::bus::{
-    BusConfig, BusError, BusEvent, BusEvents, BusHealth, BusMode, DownCause, Listener, Timing,
+    Announcer, BusConfig, BusError, BusEvent, BusEvents, BusHealth, BusMode, DownCause, Listener, Timing,
 };
+use carillon_devstack::chaos::ChaosProxy;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -275,4 +276,19 @@ async fn an_address_where_nobody_answers_is_down_and_does_not_block() {
     let (listener, _events) = Listener::connect(&BusConfig::new(url, BusMode::Standalone, "t")).unwrap();
     health(&listener, |h| matches!(h, BusHealth::Down { cause, .. } if *cause != DownCause::Starting)).await;
     assert!(matches!(listener.subscribe(&tenant("a")).await, Err(BusError::Down)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_answers_late_is_used_by_whoever_comes_then() {
+    let redis = Redis::start();
+    let link = ChaosProxy::start((Ipv4Addr::LOCALHOST, redis.port).into()).await.unwrap();
+    // 800 ms for each answer, of which a login takes three.
+    link.delay(Duration::from_millis(400));
+    let config = BusConfig::new(format!("redis://{}", link.addr()), BusMode::Standalone, "t");
+    let announcer = Announcer::connect(&config).unwrap();
+    let (listener, mut events) = listen(&config).await;
+    bus_redis::eventually("the announcer being up", || announcer.health().is_up()).await;
+    listener.subscribe(&tenant("a")).await.unwrap();
+    assert!(announcer.announce(&tenant("a"), "late".into()));
+    assert_eq!(message(&mut events).await.1, "late");
 }

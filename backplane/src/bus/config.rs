@@ -65,8 +65,11 @@ pub struct BusConfig {
 /// Waits and periods of the bus.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// Longest time to make a connection, including TLS and login.
+    /// Longest time to make a connection, including TLS.
     pub connect: Duration,
+    /// Longest time to log in on it, which takes three answers, one after the other (HELLO, CLIENT ID, INFO): as long as [`Self::answer`] for each, so that a Redis
+    /// that is slow to answer is used as soon as it would be kept.
+    pub login: Duration,
     /// Pause between two PINGs.
     pub ping: Duration,
     /// Longest silence after a PING before the connection is given up. `ping + answer` bounds the time in which a
@@ -88,6 +91,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             connect: Duration::from_millis(2_000),
+            login: Duration::from_millis(4_500),
             ping: Duration::from_millis(700),
             answer: Duration::from_millis(1_500),
             probe: Duration::from_secs(5),

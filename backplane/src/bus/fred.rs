@@ -54,7 +54,7 @@ const SHARDED_WINDOW: usize = 64;
 pub(super) struct Dialer {
     config: Config,
     connection: ConnectionConfig,
-    connect: Duration,
+    patience: Duration,
     answer: Duration,
     sharded: bool,
 }
@@ -92,7 +92,7 @@ impl Dialer {
         let timing = &bus.timing;
         let connection = ConnectionConfig {
             connection_timeout: timing.connect,
-            internal_command_timeout: timing.connect,
+            internal_command_timeout: timing.login,
             max_command_attempts: 1,
             max_command_buffer_len: COMMANDS,
             disable_cluster_health_check: true,
@@ -109,7 +109,8 @@ impl Dialer {
             ..ConnectionConfig::default()
         };
         let sharded = bus.mode == BusMode::Cluster;
-        Ok(Self { config, connection, connect: timing.connect, answer: timing.answer, sharded })
+        let patience = timing.connect + timing.login;
+        Ok(Self { config, connection, patience, answer: timing.answer, sharded })
     }
 
     /// Whether subscriptions are sharded, that is, whether Redis is a cluster.
@@ -135,7 +136,7 @@ impl Dialer {
             result = client.wait_for_connect() => {
                 result.map_err(|error| failure(&error, DownCause::Unreachable))?;
             }
-            () = tokio::time::sleep(self.connect * 2) => {
+            () = tokio::time::sleep(self.patience) => {
                 return Err(Failure::new(DownCause::Unreachable, "no connection in time"));
             }
         }
