@@ -269,3 +269,97 @@ async fn how_long_it_took_is_counted_by_the_hour_of_the_event_and_forgotten_with
     publisher.forget_analytics(400, 10).await.unwrap();
     assert_eq!(database.count("SELECT count(*) FROM carillon.analytics_latency").await, 0);
 }
+
+/// Rows that are missing, or of no device.
+const ASTRAY: &str = "
+WITH wanted AS (
+    SELECT DISTINCT d.tenant_id, c.name, d.user_id, d.device_id, d.first_seen FROM carillon.devices d, unnest(d.channels) AS c(name)
+    WHERE d.tenant_id = 'acme' AND c.name <> 'tenant' AND c.name NOT LIKE 'user:%'
+), had AS (SELECT tenant_id, channel, user_id, device_id, first_seen FROM carillon.device_channels)
+SELECT (SELECT count(*) FROM (TABLE wanted EXCEPT TABLE had) AS a) + (SELECT count(*) FROM (TABLE had EXCEPT TABLE wanted) AS b)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_by_channel_are_those_that_a_walk_finds_whatever_is_stored_meanwhile() {
+    let database = Database::start().await;
+    let log = &database.publisher;
+    let epoch = log_of(log, 1).await;
+    let mut notice = append("acme", 9, "n-1", None);
+    notice.event.channels = ["role:clerk", "order:7", "user:nobody"].map(database::channel).to_vec();
+    notice.event.notice = Some(Box::new(carillon_protocol::Notice {
+        title: "x".into(),
+        body: None,
+        action: None,
+        group: None,
+        priority: None,
+        requires_ack: true,
+        expires_at: None,
+        data: None,
+        escalate: Vec::new(),
+        locales: Default::default(),
+    }));
+    let store = async |log: Log, seed: u64, rounds: u64| {
+        for round in 0..rounds {
+            let number = |n: u64| (seed * 7_919 + round * 104_729 + n * 31) % 97;
+            let mut names: Vec<String> = (0..12).map(|n| format!("u{:02}", number(n))).collect();
+            names.sort_unstable();
+            names.dedup();
+            let of = |n: usize| match (number(n as u64) + round) % 5 {
+                0 => Some("tenant\u{1f}role:clerk"),
+                1 => Some("tenant\u{1f}order:7\u{1f}role:clerk"),
+                2 => Some("order:8"),
+                3 => Some("tenant"),
+                _ => None,
+            };
+            let all: Vec<DeviceState<'_>> = names
+                .iter()
+                .enumerate()
+                .map(|(n, name)| DeviceState { channels: of(n), ..state(name, &epoch, 1, 1) })
+                .collect();
+            log.store_devices(&all).await.unwrap();
+        }
+    };
+    let gateways = || [database.log(Role::Gateway), database.log(Role::Gateway)];
+    let [one, other] = gateways();
+    tokio::join!(store(one, 1, 30), store(other, 2, 30));
+    assert_eq!(database.count("SELECT count(*) FROM carillon.device_channels").await, 0, "nobody has asked");
+    log.append(&[notice]).await.unwrap();
+    let id = EventId::new("n-1").unwrap();
+    let counts = async || {
+        let page = (carillon_backplane::log::Who::NotAcked, "", 200);
+        let state = log.notice_state(&tenant("acme"), &id, page).await.unwrap().unwrap();
+        (state.audience, state.delivered, state.people.into_iter().map(|one| one.user).collect::<Vec<_>>())
+    };
+    let walked = counts().await;
+    assert!(walked.0 > 10, "{walked:?}");
+    // It begins when everybody has ended who may not have seen that it is wanted.
+    let older = database.superuser().await;
+    older.batch_execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(log.add_device_channels(5).await.unwrap(), (0, true));
+    }
+    older.batch_execute("COMMIT").await.unwrap();
+    // Slices between what gateways store.
+    let adding = async {
+        let began = Instant::now();
+        while log.add_device_channels(5).await.unwrap().1 {
+            assert!(began.elapsed() < Duration::from_secs(60));
+        }
+    };
+    let [one, other] = gateways();
+    tokio::join!(store(one, 3, 60), store(other, 4, 60), adding);
+    assert_eq!(database.count(ASTRAY).await, 0);
+    assert!(database.count("SELECT count(*) FROM carillon.device_channels").await > 50);
+    let found = counts().await;
+    database.sql("UPDATE carillon.device_channel_tenants SET complete = false").await;
+    assert_eq!(found, counts().await, "as a walk counts");
+    database.sql("UPDATE carillon.device_channel_tenants SET complete = true").await;
+    // Devices that nobody saw for long go with their rows.
+    database.sql("UPDATE carillon.devices SET last_seen = now() - interval '9 days', seen_day = current_date - 9 WHERE user_id < 'u50'").await;
+    assert!(log.forget_devices(5, 1_000).await.unwrap() > 10);
+    assert_eq!(database.count(ASTRAY).await, 0);
+    // No role writes past the functions.
+    for role in ["carillon_gateway", "carillon_publisher"] {
+        let write = format!("SET ROLE {role}; DELETE FROM carillon.device_channels; RESET ROLE");
+        assert!(database.superuser().await.batch_execute(&write).await.is_err(), "{role}");
+    }
+}

@@ -16,6 +16,7 @@ use tokio_postgres::types::ToSql;
 
 const STORE: &str = "SELECT carillon.store_devices($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const FORGET: &str = "SELECT carillon.forget_devices($1, $2)";
+const ADD_CHANNELS: &str = "SELECT added, is_waiting FROM carillon.add_device_channels($1)";
 
 /// Which event it is, and when it was appended. The order has the newest of several that were published under one id.
 const PLACE: &str = "
@@ -201,6 +202,17 @@ impl Log {
             let statement = client.prepare_cached(FORGET).await?;
             let row = client.query_one(&statement, &[&(days as i32), &(most as i32)]).await?;
             Ok(row.get::<_, i64>(0) as u64)
+        })
+        .await
+    }
+
+    /// Adds at most so many devices to those that are found by channel, of a tenant that wants it; how many, and whether a tenant has to
+    /// wait for more.
+    pub async fn add_device_channels(&self, most: u32) -> Result<(u64, bool), LogError> {
+        exchange(self.client(Work::Upkeep, "maintenance").await?, async |client| {
+            let statement = client.prepare_cached(ADD_CHANNELS).await?;
+            let row = client.query_one(&statement, &[&(most as i32)]).await?;
+            Ok((row.get::<_, i32>("added") as u64, row.get("is_waiting")))
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! Who makes tomorrow's partition, copies and drops what is past retention, and forgets idempotency keys, keys of latest values, tickets,
 //! revocations, devices, what people did, notices and records of changes?
 //!
-//! Fourteen tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
+//! Fifteen tasks of the [`worker`](crate::worker). None of them holds up publishing: what they need from the database they
 //! take in slices and in moments, with pauses between (docs/adr/0015).
 //!
 //! | task | module | who does it |
@@ -14,6 +14,7 @@
 //! | `revocations` | `revocations` | every publisher, in slices that pass each other over |
 //! | `latest` | `latest` | the one that holds its lease |
 //! | `devices` | `devices` | the one that holds its lease |
+//! | `device_channels` | `device_channels` | every publisher, each at another tenant |
 //! | `sessions` | `sessions` | the one that holds its lease |
 //! | `lost_sessions` | `lost` | the one that holds its lease |
 //! | `activity` | `activity` | the one that holds its lease |
@@ -25,6 +26,7 @@ mod activity;
 mod analytics;
 mod archive;
 mod audit;
+mod device_channels;
 mod devices;
 mod keys;
 mod latest;
@@ -103,6 +105,7 @@ pub fn start(
     driver.start(analytics::task(candidate.clone(), analytics_days));
     driver.start(activity::task(candidate.clone(), activity_days));
     driver.start(notices::task(candidate, notice_days));
+    driver.start(device_channels::task(log.clone()));
     driver.start(tickets::task(log.clone()));
     driver.start(revocations::task(log.clone()));
     driver.start(audit::task(log.clone()));

@@ -1,7 +1,7 @@
 //! What became of a notice, and how is one taken back?
 
 use crate::log::error::LogError;
-use crate::log::pool::Log;
+use crate::log::pool::{Log, exchange};
 use crate::log::scope::scoped;
 use crate::log::work::Work;
 use carillon_protocol::{Channel, EventId, Seq, TenantId};
@@ -9,17 +9,23 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+const WANT: &str = "SELECT carillon.want_device_channels($1)";
 const RETRACT: &str = "SELECT seq, channels, first, retracted_at FROM carillon.retract_notice($1, $2)";
 
 /// The notice, whom it is for as far as they are known (who is named, who was seen, who follows, whose devices are in its channels, and
-/// whoever has marked it), and what each has done with it. A channel of a person has nobody else's devices: where it is for such alone,
-/// no walk over the tenant's devices is made.
+/// whoever has marked it), and what each has done with it. A channel of a person has nobody else's devices. Devices in other channels are
+/// found by channel (`device_channels`) as soon as those of the tenant are complete there; until then, and for `tenant`, in which about
+/// everybody is, by a walk over the tenant's devices.
 macro_rules! people {
     ($rest:literal) => {
         concat!(
             "
-WITH n AS MATERIALIZED (
-    SELECT n.seq, n.at, n.channels, t.epoch FROM carillon.notices n JOIN carillon.tenants t ON t.id = n.tenant_id
+WITH known AS MATERIALIZED (
+    SELECT coalesce((SELECT k.complete FROM carillon.device_channel_tenants k WHERE k.tenant_id = $1), false) AS complete
+), n AS MATERIALIZED (
+    SELECT n.seq, n.at, n.channels, t.epoch, EXISTS (SELECT FROM unnest(n.channels) AS c(channel) WHERE c.channel = 'tenant'
+            OR c.channel NOT LIKE 'user:%' AND NOT (SELECT complete FROM known)) AS walks
+    FROM carillon.notices n JOIN carillon.tenants t ON t.id = n.tenant_id
     WHERE n.tenant_id = $1 AND n.id = $2 ORDER BY n.seq DESC LIMIT 1
 ), people AS MATERIALIZED (
     SELECT substr(c.channel, 6) AS user_id FROM n, unnest(n.channels) AS c(channel) WHERE c.channel LIKE 'user:%'
@@ -27,9 +33,11 @@ WITH n AS MATERIALIZED (
         WHERE s.tenant_id = $1 AND s.since < n.seq AND 'tenant' = ANY (n.channels)
     UNION SELECT f.user_id FROM n, carillon.followers f
         WHERE f.tenant_id = $1 AND f.channel = ANY (n.channels) AND f.since < n.seq
+    UNION SELECT d.user_id FROM n CROSS JOIN LATERAL unnest(n.channels) AS c(channel)
+            JOIN carillon.device_channels d ON d.tenant_id = $1 AND d.channel = c.channel AND d.first_seen <= n.at
+        WHERE (SELECT complete FROM known)
     UNION SELECT d.user_id FROM n, carillon.devices d
-        WHERE EXISTS (SELECT FROM unnest(n.channels) AS c(channel) WHERE c.channel NOT LIKE 'user:%')
-            AND d.tenant_id = $1 AND d.channels && n.channels AND d.first_seen <= n.at
+        WHERE (SELECT walks FROM n) AND d.tenant_id = $1 AND d.channels && n.channels AND d.first_seen <= n.at
     UNION SELECT m.user_id FROM n, carillon.inbox_marks m WHERE m.tenant_id = $1 AND m.seq = n.seq
 ), done AS (
     SELECT p.user_id, m.acked_at, coalesce(m.read, n.seq <= s.read_to, false) AS read,
@@ -50,7 +58,9 @@ const COUNTS: &str = people!(
     "
 SELECT x.seq, x.type, x.title, x.requires_ack, x.expires_at, x.retracted_at, x.time, (SELECT count(*) FROM are) AS audience,
     (SELECT count(*) FROM are WHERE delivered) AS delivered, (SELECT count(*) FROM are WHERE seen) AS seen,
-    (SELECT count(*) FROM are WHERE read) AS read, (SELECT count(*) FROM are WHERE acked_at IS NOT NULL) AS acked
+    (SELECT count(*) FROM are WHERE read) AS read, (SELECT count(*) FROM are WHERE acked_at IS NOT NULL) AS acked,
+    NOT EXISTS (SELECT FROM carillon.device_channel_tenants k WHERE k.tenant_id = $1) AND EXISTS (SELECT FROM unnest(n.channels) AS c(channel)
+        WHERE c.channel <> 'tenant' AND c.channel NOT LIKE 'user:%') AS by_channel
 FROM carillon.notices x, n WHERE x.tenant_id = $1 AND x.seq = n.seq"
 );
 const PAGE: &str = people!(
@@ -208,6 +218,12 @@ impl Log {
         let params: [&(dyn ToSql + Sync); 2] = [&tenant.as_str(), &id.as_str()];
         let rows = scoped(client, std::iter::once(tenant), COUNTS, &params).await?;
         let Some(row) = rows.first() else { return Ok(None) };
+        if row.get("by_channel")
+            && let Err(error) = self.want_device_channels(tenant).await
+        {
+            // This answer does not need it, and whoever asks next asks for it again.
+            tracing::debug!(%error, %tenant, "devices by channel could not be asked for");
+        }
         let most = limit as i64 + 1;
         let params: [&(dyn ToSql + Sync); 5] = [&tenant.as_str(), &id.as_str(), &after, &who.name(), &most];
         let client = self.client(Work::Search, "notice_state").await?;
@@ -216,6 +232,16 @@ impl Log {
         let params: [&(dyn ToSql + Sync); 2] = [&tenant.as_str(), &row.get::<_, i64>("seq")];
         let steps = scoped(client, std::iter::once(tenant), STEPS, &params).await?;
         Ok(Some(state(row, &people, &steps, limit)))
+    }
+
+    /// From some seconds later on the tenant's devices are found by channel.
+    async fn want_device_channels(&self, tenant: &TenantId) -> Result<(), LogError> {
+        let client = self.client(Work::Search, "notice_state").await?;
+        exchange(client, async |client| {
+            let want = client.prepare_cached(WANT).await?;
+            Ok(client.query_one(&want, &[&tenant.as_str()]).await.map(drop)?)
+        })
+        .await
     }
 }
 
