@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Watcher(crate::people::WatcherArgs),
     /// People who look into their inboxes: how much is unread, a list, everything read.
     Inbox(crate::inbox::InboxArgs),
+    /// Webhooks that are enabled with a log behind them: messages a second, beside a bare HTTP client.
+    Webhooks(crate::webhooks::WebhooksArgs),
     /// One process of the people of `watcher`.
     #[command(hide = true)]
     WatcherPart(crate::people::WatcherPartArgs),

@@ -32,6 +32,7 @@ mod slow;
 mod socket;
 mod table;
 mod target;
+mod webhooks;
 mod wire;
 
 use std::io::Write;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         Command::Acks(args) => people::acks(args).and_then(|report| say(&report, cli.json)),
         Command::Watcher(args) => people::watcher(args).and_then(|report| say(&report, cli.json)),
         Command::Inbox(args) => inbox::run(args).and_then(|report| say(&report, cli.json)),
+        Command::Webhooks(args) => webhooks::run(args).and_then(|report| say(&report, cli.json)),
         Command::WatcherPart(args) => people::watcher_part(args).map(|()| true),
         Command::CrowdPart => crowd::play().map(|()| true),
         Command::BareWelcomer => connect::answer_bare().map(|()| true),

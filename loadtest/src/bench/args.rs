@@ -26,6 +26,9 @@ pub(crate) struct BenchArgs {
     /// The loader and the floor of N1; without it `examples/inbox_floor` beside this program.
     #[arg(long, value_name = "FILE")]
     pub(super) inbox_floor: Option<PathBuf>,
+    /// The applications of N3; without it `examples/outbox_rate` beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub(super) outbox_rate: Option<PathBuf>,
     /// What is measured, as the report names it.
     #[arg(long, default_value = "unknown", value_name = "TEXT")]
     pub(super) commit: String,
@@ -82,11 +85,17 @@ pub(super) enum Measure {
     /// Inboxes of very many people.
     #[value(name = "N1")]
     N1,
+    /// Webhook messages per second.
+    #[value(name = "N2")]
+    N2,
+    /// Events per second out of applications' transactions.
+    #[value(name = "N3")]
+    N3,
 }
 
 impl Measure {
     /// In the order they run: memory first, while the gateway is fresh.
-    pub(super) const IN_TURN: [Self; 16] = [
+    pub(super) const IN_TURN: [Self; 18] = [
         Self::B3,
         Self::B1,
         Self::B2,
@@ -101,14 +110,18 @@ impl Measure {
         Self::P5,
         Self::B8,
         Self::N1,
+        Self::N2,
+        Self::N3,
         Self::B9,
         Self::P4,
     ];
 
     /// What the table says for it.
     pub(super) fn name(self) -> &'static str {
-        ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1", "P1", "P2", "P3", "P4", "P5", "N1"]
-            [self as usize]
+        [
+            "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1", "P1", "P2", "P3", "P4", "P5", "N1",
+            "N2", "N3",
+        ][self as usize]
     }
 
     /// What a line says of which nothing could be measured.
@@ -130,6 +143,8 @@ impl Measure {
             Self::P4 => "somebody who comes among very many",
             Self::P5 => "devices that acknowledge once a second",
             Self::N1 => "inboxes of very many people",
+            Self::N2 => "webhook messages per second",
+            Self::N3 => "events per second out of transactions",
         }
     }
 

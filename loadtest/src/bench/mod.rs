@@ -1,7 +1,7 @@
 //! What does `make bench` do? Everything is measured on one private stack, each measure beside its floor in the same run.
 //!
 //! [`Suite`] holds what the measures share; each file (`delivery`, `compression`, `growth`, `memory`, `latency`, `durable`,
-//! `reconnects`, `people`, `inbox`) runs other measurements of this program as processes of their own and adds rows and points. A measure that
+//! `reconnects`, `people`, `inbox`, `readers`) runs other measurements of this program as processes of their own and adds rows and points. A measure that
 //! fails becomes a row that says so, and the next one runs. The exit code is 1 then, and when an event was lost, doubled or
 //! out of order; a goal that was missed is a result.
 
@@ -18,6 +18,7 @@ mod memory;
 mod people;
 mod plan;
 mod plot;
+mod readers;
 mod reconnects;
 mod row;
 mod runner;
@@ -74,6 +75,7 @@ struct Suite {
     curves: Curves,
     append_floor: PathBuf,
     inbox_floor: PathBuf,
+    outbox_rate: PathBuf,
     stack: Option<Stack>,
 }
 
@@ -101,6 +103,8 @@ impl Suite {
             Measure::P4 => people::watcher(self).await,
             Measure::P5 => people::acks(self).await,
             Measure::N1 => inbox::measure(self).await,
+            Measure::N2 => readers::webhooks(self).await,
+            Measure::N3 => readers::outbox(self).await,
         }
     }
 }
@@ -138,6 +142,7 @@ async fn measure_all(args: &BenchArgs) -> Result<Bench, Failure> {
         plan: if args.quick { Plan::QUICK } else { Plan::FULL },
         append_floor: args.append_floor.clone().unwrap_or_else(|| beside("examples/append_floor")),
         inbox_floor: args.inbox_floor.clone().unwrap_or_else(|| beside("examples/inbox_floor")),
+        outbox_rate: args.outbox_rate.clone().unwrap_or_else(|| beside("examples/outbox_rate")),
         runner: Runner { own, stack: out.join("stack.json"), runs: Vec::new() },
         rows: Vec::new(),
         curves: Curves::default(),

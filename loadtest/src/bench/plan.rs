@@ -43,6 +43,10 @@ pub(super) struct Plan {
     pub(super) inboxes: (u32, u32, u32),
     /// N1: each kind of request.
     pub(super) inbox_seconds: u32,
+    /// N2: messages.
+    pub(super) webhook_events: u32,
+    /// N3: events.
+    pub(super) outbox_events: u32,
 }
 
 impl Plan {
@@ -68,6 +72,8 @@ impl Plan {
         tenants: &[1, 100, 5_000],
         inboxes: (1_000_000, 100_000, 1_000_000),
         inbox_seconds: 10,
+        webhook_events: 60_000,
+        outbox_events: 100_000,
     };
 
     /// A few minutes.
@@ -92,5 +98,7 @@ impl Plan {
         tenants: &[1, 100, 5_000],
         inboxes: (100_000, 10_000, 100_000),
         inbox_seconds: 4,
+        webhook_events: 20_000,
+        outbox_events: 30_000,
     };
 }
