@@ -42,6 +42,7 @@ fn stats_say_what_each_tenant_uses_on_which_node_and_are_old_without_redis() {
         let north = becomes(&stack, "?tenant=north", |north| north["connections"] == 3).await;
         assert_eq!((&north["tenant"], &north["stale"]), (&json!("north"), &json!(false)), "{north}");
         assert_eq!(north["subscriptions"], 6, "each in tenant and user:mila: {north}");
+        let north = becomes(&stack, "?tenant=north", |north| north["channels"] == 2).await;
         let nodes = north["nodes"].as_array().unwrap();
         let mut counts: Vec<u64> = nodes.iter().map(|node| node["connections"].as_u64().unwrap()).collect();
         counts.sort_unstable();
@@ -51,6 +52,7 @@ fn stats_say_what_each_tenant_uses_on_which_node_and_are_old_without_redis() {
         becomes(&stack, "?tenant=south", |south| south["connections"] == 1).await;
         becomes(&stack, "?tenant=nobody", |nobody| nobody["connections"] == 0).await;
         let all = becomes(&stack, "", |all| all["connections"] == 4).await;
+        assert_eq!(all["channels"], Value::Null, "{all}");
         assert_eq!((all["nodes"].as_array().unwrap().len(), all.get("tenant")), (2, None), "{all}");
 
         let plain = token(&stack, &claims("north", "mila"));

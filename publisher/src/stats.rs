@@ -45,6 +45,9 @@ pub struct Stats {
     pub connections: Option<u64>,
     /// Memberships of these connections in channels; of a tenant alone.
     pub subscriptions: Option<u64>,
+    /// Different channels in which somebody is; of a tenant alone. Null: it has too many connections to count them, or the database did not
+    /// say.
+    pub channels: Option<u64>,
     /// Events that passed, a second; of a tenant alone (each node that serves it sees all of them).
     pub events_per_second: Option<f64>,
     /// Event frames that were written to connections, a second.
@@ -240,6 +243,7 @@ fn all(cards: &[NodeCard], stale: bool) -> Stats {
         tenant: None,
         connections: Some(cards.iter().map(|card| card.connections).sum()),
         subscriptions: None,
+        channels: None,
         events_per_second: None,
         deliveries_per_second: Some(added(cards.iter().map(|card| card.deliveries_per_second))),
         latency: Latency::of(&minute),
@@ -270,6 +274,7 @@ fn of_tenant(tenant: &TenantId, usage: &[(String, TenantUsage)], cards: &[NodeCa
         tenant: Some(tenant.as_str().to_owned()),
         connections: Some(sum(|usage| usage.connections)),
         subscriptions: Some(sum(|usage| usage.subscriptions)),
+        channels: None,
         events_per_second: Some(events),
         deliveries_per_second: Some(added(living.iter().map(|(_, usage)| usage.deliveries_per_second))),
         latency: None,

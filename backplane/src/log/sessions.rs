@@ -18,6 +18,11 @@ const SILENT: &str = "SELECT node, run FROM carillon.silent_runs($1)";
 /// Forgets open connections of a gateway.
 const FORGET: &str = "SELECT carillon.forget_connections($1, $2, $3)";
 const CLOSE_LOST: &str = "SELECT carillon.close_lost_sessions($1, $2, $3, $4)";
+/// Channels that open connections are in, of `$2` connections at most; nothing is kept of how many there are of each.
+const CHANNELS: &str = "
+SELECT count(*) FROM (SELECT DISTINCT n.name
+    FROM (SELECT c.channels FROM carillon.connections c WHERE c.tenant_id = $1 LIMIT $2) AS c CROSS JOIN LATERAL unnest(c.channels) AS n(name)
+) AS d";
 const KEEP: &str = "SELECT made, dropped, due FROM carillon.keep_sessions($1, $2)";
 
 /// In the order of connections' names after one of them. `behind` is by the device's cursor, where there is one of this epoch.
@@ -210,6 +215,14 @@ impl Log {
         let client = self.client(Work::Search, "connections").await?;
         let rows = scoped(client, std::iter::once(tenant), &sql, &params).await?;
         Ok(rows.iter().map(connection).collect())
+    }
+
+    /// How many different channels a tenant's open connections are in; of `most` connections, if it has more.
+    pub async fn channels_in_use(&self, tenant: &TenantId, most: u32) -> Result<u64, LogError> {
+        let client = self.client(Work::Search, "connections").await?;
+        let params: [&(dyn ToSql + Sync); 2] = [&tenant.as_str(), &i64::from(most)];
+        let rows = scoped(client, std::iter::once(tenant), CHANNELS, &params).await?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0) as u64))
     }
 
     /// Gateways that have not written for so long, the longest first.
