@@ -141,7 +141,7 @@ reproducible: ## Build the services twice in different folders and compare the p
 	deploy/reproducible.sh
 
 bench: build ## Measure everything beside its floor, some twenty minutes (BENCH=--quick for four): table, JSON and SVG in target/bench.
-	$(CARGO) build --release -p carillon-backplane --example append_floor --example inbox_floor --example outbox_rate --locked
+	$(CARGO) build --release -p carillon-backplane --example append_floor --example inbox_floor --example outbox_rate -p carillon-publisher --example archive_rate --locked
 	@target/release/carillon-loadtest bench --out target/bench --commit "$$(git describe --always --dirty)" $(BENCH)
 
 bench-peers: build ## Measure Carillon beside Socket.IO, uWebSockets, socketioxide and NATS, a quarter of an hour (BENCH=--quick for four minutes).

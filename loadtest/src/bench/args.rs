@@ -29,6 +29,9 @@ pub(crate) struct BenchArgs {
     /// The applications of N3; without it `examples/outbox_rate` beside this program.
     #[arg(long, value_name = "FILE")]
     pub(super) outbox_rate: Option<PathBuf>,
+    /// The archive of N4; without it `examples/archive_rate` beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub(super) archive_rate: Option<PathBuf>,
     /// What is measured, as the report names it.
     #[arg(long, default_value = "unknown", value_name = "TEXT")]
     pub(super) commit: String,
@@ -91,11 +94,14 @@ pub(super) enum Measure {
     /// Events per second out of applications' transactions.
     #[value(name = "N3")]
     N3,
+    /// Lines per second into the archive.
+    #[value(name = "N4")]
+    N4,
 }
 
 impl Measure {
     /// In the order they run: memory first, while the gateway is fresh.
-    pub(super) const IN_TURN: [Self; 18] = [
+    pub(super) const IN_TURN: [Self; 19] = [
         Self::B3,
         Self::B1,
         Self::B2,
@@ -112,6 +118,7 @@ impl Measure {
         Self::N1,
         Self::N2,
         Self::N3,
+        Self::N4,
         Self::B9,
         Self::P4,
     ];
@@ -120,7 +127,7 @@ impl Measure {
     pub(super) fn name(self) -> &'static str {
         [
             "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1", "P1", "P2", "P3", "P4", "P5", "N1",
-            "N2", "N3",
+            "N2", "N3", "N4",
         ][self as usize]
     }
 
@@ -145,6 +152,7 @@ impl Measure {
             Self::N1 => "inboxes of very many people",
             Self::N2 => "webhook messages per second",
             Self::N3 => "events per second out of transactions",
+            Self::N4 => "lines per second into the archive",
         }
     }
 

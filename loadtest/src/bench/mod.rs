@@ -76,6 +76,7 @@ struct Suite {
     append_floor: PathBuf,
     inbox_floor: PathBuf,
     outbox_rate: PathBuf,
+    archive_rate: PathBuf,
     stack: Option<Stack>,
 }
 
@@ -105,6 +106,7 @@ impl Suite {
             Measure::N1 => inbox::measure(self).await,
             Measure::N2 => readers::webhooks(self).await,
             Measure::N3 => readers::outbox(self).await,
+            Measure::N4 => readers::archive(self).await,
         }
     }
 }
@@ -143,6 +145,7 @@ async fn measure_all(args: &BenchArgs) -> Result<Bench, Failure> {
         append_floor: args.append_floor.clone().unwrap_or_else(|| beside("examples/append_floor")),
         inbox_floor: args.inbox_floor.clone().unwrap_or_else(|| beside("examples/inbox_floor")),
         outbox_rate: args.outbox_rate.clone().unwrap_or_else(|| beside("examples/outbox_rate")),
+        archive_rate: args.archive_rate.clone().unwrap_or_else(|| beside("examples/archive_rate")),
         runner: Runner { own, stack: out.join("stack.json"), runs: Vec::new() },
         rows: Vec::new(),
         curves: Curves::default(),

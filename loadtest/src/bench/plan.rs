@@ -47,6 +47,8 @@ pub(super) struct Plan {
     pub(super) webhook_events: u32,
     /// N3: events.
     pub(super) outbox_events: u32,
+    /// N4: lines of a day, in MiB.
+    pub(super) archive_mebibytes: u32,
 }
 
 impl Plan {
@@ -74,6 +76,7 @@ impl Plan {
         inbox_seconds: 10,
         webhook_events: 60_000,
         outbox_events: 100_000,
+        archive_mebibytes: 512,
     };
 
     /// A few minutes.
@@ -100,5 +103,6 @@ impl Plan {
         inbox_seconds: 4,
         webhook_events: 20_000,
         outbox_events: 30_000,
+        archive_mebibytes: 64,
     };
 }

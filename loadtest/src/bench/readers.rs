@@ -1,4 +1,4 @@
-//! N2 and N3: how fast do webhooks deliver, and how fast do events leave applications' transactions?
+//! N2 to N4: how fast do webhooks deliver, do events leave applications' transactions, and do days get into the archive?
 
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ const OUTBOX: Goal = Goal::AtLeast(5_000.0);
 const APPLICATIONS: u32 = 4;
 /// The floor of N3: the append statement with as many events as publishers move at a time.
 const STATEMENT: [u32; 3] = [500, 2, 1];
+/// N4: of lines, a second.
+const ARCHIVE: Goal = Goal::AtLeast(100.0);
 /// What a run takes at most.
 const LIMIT: Duration = Duration::from_secs(400);
 
@@ -61,6 +63,31 @@ pub(super) async fn outbox(suite: &mut Suite) -> Result<(), Failure> {
     );
     let row = Row::new(Measure::N3, what, Unit::PerSecond, of("moved_per_second")?).floor(floor);
     suite.rows.push(row.goal(OUTBOX).note(note));
+    Ok(())
+}
+
+/// N4
+pub(super) async fn archive(suite: &mut Suite) -> Result<(), Failure> {
+    let url = suite.database_url()?.to_owned();
+    let folder = suite.runner.stack.with_file_name("archive");
+    let program = suite.archive_rate.display().to_string();
+    let command = [program, url, folder.display().to_string(), suite.plan.archive_mebibytes.to_string()];
+    let said = suite.runner.output(Measure::N4, &command, LIMIT).await;
+    // It was measured, or is told: what is left of it is of no use to anybody.
+    let _ = std::fs::remove_dir_all(&folder);
+    let (right, said) = said?;
+    let report = serde_json::from_str(&said).ok().filter(|_| right);
+    let report = report.ok_or_else(|| Failure::Usage(format!("the archive said {said:?}")))?;
+    let of = |name: &str| number(&report, &format!("/{name}"));
+    let note = format!(
+        "{:.0} MB of lines in {:.0} MB, {:.0} events of four tenants; floor: their pages alone are read",
+        of("megabytes")?,
+        of("stored_megabytes")?,
+        of("events")?
+    );
+    let what = "lines into the archive and read back, before compression";
+    let row = Row::new(Measure::N4, what, Unit::MegabytesPerSecond, of("megabytes_per_second")?);
+    suite.rows.push(row.floor(of("read_megabytes_per_second")?).goal(ARCHIVE).note(note));
     Ok(())
 }
 

@@ -43,6 +43,8 @@ pub(super) enum Unit {
     Bytes,
     #[serde(rename = "1/s")]
     PerSecond,
+    #[serde(rename = "MB/s")]
+    MegabytesPerSecond,
     #[serde(rename = "%")]
     Percent,
     #[serde(rename = "")]
@@ -142,6 +144,7 @@ impl Unit {
             Self::Microseconds => format!("{value:.decimals$} µs"),
             Self::Milliseconds => format!("{value:.decimals$} ms"),
             Self::Seconds => format!("{value:.decimals$} s"),
+            Self::MegabytesPerSecond => format!("{value:.decimals$} MB/s"),
             Self::Percent => format!("{value:.decimals$} %"),
             Self::Bytes => format!("{} B", whole(value)),
             Self::PerSecond => format!("{}/s", whole(value)),
