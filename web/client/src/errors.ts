@@ -4,6 +4,7 @@ import type { CarillonError as Shape } from './types.js'
 
 export type ErrorDetails = Partial<Pick<Shape, 'status' | 'retryMs' | 'channels' | 'errors' | 'cause'>>
 
+/** What went wrong, with a `code` for programs; the codes stand at the interface of the same name. */
 export class CarillonError extends Error implements Shape {
   override readonly name = 'CarillonError'
   declare readonly status?: number

@@ -9,6 +9,7 @@ export function parsePosition(text: PositionLike | null | undefined): Position |
   return epoch ? { epoch, seq: Number(seq) } : null
 }
 
+/** A position as the text `<epoch>:<seq>`. */
 export const formatPosition = ({ epoch, seq }: Position): string => `${epoch}:${seq}`
 
 /** Does an event at `seq` come after this position? In another epoch nobody knows, and the server has said `reset`. */

@@ -4,6 +4,7 @@ import type { CarillonError, CarillonEvent, Priority, Unsubscribe } from './type
 
 // ----------------------------------------------------------------------------------------------------- inbox
 
+/** An entry of somebody’s inbox. */
 export interface InboxItem<Data = unknown> {
   readonly seq: number
   readonly id: string
@@ -34,6 +35,7 @@ export interface InboxSummary {
   readonly more?: boolean
 }
 
+/** Which entries of the inbox are wanted, and how many at a time. */
 export interface InboxFilter {
   readonly filter?: 'unread' | 'archived' | 'snoozed' | 'all'
   readonly type?: string
@@ -108,10 +110,14 @@ export interface Inbox {
 
 // ----------------------------------------------------------------------------------------------- preferences
 
+/** By which means people are told of an event. */
 export type Means = 'inbox' | 'toast' | 'desktop' | 'webhooks'
+/** A day of the week, for quiet hours. */
 export type Weekday = 'mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun'
+/** By which means somebody wants events of a type. */
 export type TypePreferences = Readonly<Record<string, Readonly<Partial<Record<Means, boolean>>>>>
 
+/** When somebody does not want to be told. */
 export interface QuietHours {
   readonly zone?: string | null
   readonly ranges?: readonly { readonly days: readonly Weekday[]; readonly from: string; readonly to: string }[] | null
@@ -139,7 +145,9 @@ export interface Preferences extends PreferencesInput {
   readonly zone_data: string
 }
 
+/** Whether somebody gets something by one of the means, and why. */
 export type Verdict = { readonly gets: boolean; readonly held: boolean; readonly why: string }
+/** Would an event of a type be given to somebody, by each means, and why? */
 export type PreferencesTest = Readonly<Record<Means, Verdict>> & {
   readonly type: string
   readonly priority: Priority
@@ -147,6 +155,7 @@ export type PreferencesTest = Readonly<Record<Means, Verdict>> & {
   readonly quiet_until: string | null
 }
 
+/** What somebody wants to get, and by which means. */
 export interface PreferencesAccess {
   get(): Promise<Preferences>
   /** Sets all of it anew. */

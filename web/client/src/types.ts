@@ -27,6 +27,7 @@ export type Matching<Events extends object, P extends string> =
       ? Extract<EventType<Events>, `${Beginning}${string}`>
       : Extract<EventType<Events>, P>
 
+/** How urgent an event is. */
 export type Priority = 'low' | 'normal' | 'high' | 'urgent' | 'critical'
 
 /** Where a log stands: `seq` counts within one `epoch` only. */
@@ -86,6 +87,7 @@ export type Handler<Events extends object = AnyEvents, Type extends string = Eve
 
 // ------------------------------------------------------------------------------------------------ connection
 
+/** By which way events come. */
 export type Transport = 'websocket' | 'sse' | 'poll'
 
 /** `key:<id>` as `user` is an API key. */
@@ -130,6 +132,7 @@ export type ConnectionState =
   | (Stated & { readonly status: 'closed' })
   | (Stated & { readonly status: 'failed' })
 
+/** What a connection may be; the meanings stand at `ConnectionState`. */
 export type ConnectionStatus = ConnectionState['status']
 
 /** Continuity is lost: what was shown may be old. Load it again; events go on after `position`. */
@@ -176,6 +179,7 @@ export interface StorageLike {
   removeItem(key: string): void
 }
 
+/** What a client is made with; `url` and `getToken` are needed. */
 export interface ClientOptions {
   /** `https://events.example.com`: where the gateways are. A path is kept: `/v1/ws` is added to it. */
   readonly url: string
@@ -215,11 +219,13 @@ export interface AttachOptions {
 
 // ---------------------------------------------------------------------------------------------------- client
 
+/** What a handler gets beside what comes from now on. */
 export interface HandlerOptions {
   /** First the newest n events of the past (1–1,000), marked `replay`; then what comes, without a gap or a repeat. */
   readonly history?: number
 }
 
+/** How an event is published. */
 export interface PublishOptions {
   /** Default: a new one. The same id twice is one event. */
   readonly id?: string
@@ -237,6 +243,7 @@ export interface Published {
   readonly degraded?: boolean
 }
 
+/** Events of the past, and up to where they are complete. */
 export interface HistoryPage<Events extends object = AnyEvents> {
   /** Ascending. */
   readonly events: readonly CarillonEvent<Events>[]
@@ -246,6 +253,7 @@ export interface HistoryPage<Events extends object = AnyEvents> {
   readonly position: Position
 }
 
+/** The events of one tenant for one person, over a connection that resumes where it stopped. */
 export interface Client<Events extends object = AnyEvents> {
   readonly state: ConnectionState
   /** Called with each change; not with the present state. */
@@ -313,6 +321,7 @@ export interface Client<Events extends object = AnyEvents> {
   request<Answer = unknown>(method: string, path: string, options?: RequestOptions): Promise<RestAnswer<Answer>>
 }
 
+/** What a request carries beside its method and path. */
 export interface RequestOptions {
   readonly query?: Readonly<Record<string, string | number | boolean | null | undefined>>
   readonly body?: unknown
@@ -331,6 +340,7 @@ export interface RestAnswer<Answer> {
 
 // -------------------------------------------------------------------------------------------------- channels
 
+/** A channel of the client’s tenant: its events, history and signals, who is there and who types. */
 export interface Channel<Events extends object = AnyEvents> {
   readonly name: string
   on<P extends Pattern<Events>>(pattern: P, handler: Handler<Events, Matching<Events, P>>, options?: HandlerOptions): Unsubscribe
@@ -360,6 +370,7 @@ export interface Channel<Events extends object = AnyEvents> {
   state<State>(options: LiveOptions<State, Events>): Live<State>
 }
 
+/** What somebody says in a channel to those who are here now; it is in no log. */
 export interface Signal<Events extends object = AnyEvents, Type extends string = EventType<Events>> {
   readonly channel: string
   /** The user's id, set by the server. */
@@ -369,6 +380,7 @@ export interface Signal<Events extends object = AnyEvents, Type extends string =
   readonly id?: string
 }
 
+/** Who types in a channel. */
 export interface Typing {
   /** Call it with every key: at most one frame each 3 s is sent, and `stop` by itself 5 s after the last call. */
   start(): void
@@ -379,6 +391,7 @@ export interface Typing {
   on(listener: (users: readonly string[]) => void): Unsubscribe
 }
 
+/** Somebody who is in a channel. */
 export interface Member {
   readonly user: string
   /** Milliseconds since 1970. */
@@ -397,6 +410,7 @@ export interface PresenceSnapshot {
   readonly error: CarillonError | null
 }
 
+/** Who is in a channel. */
 export interface Presence {
   readonly snapshot: PresenceSnapshot
   /** While somebody listens, the channel is joined and watched. */
@@ -405,6 +419,7 @@ export interface Presence {
   set(meta: unknown): Promise<void>
 }
 
+/** How rows are loaded, and what an event changes in them. */
 export interface LiveOptions<State, Events extends object = AnyEvents> {
   /** Fetches the rows with the position at which they were read, at or before the present. */
   readonly load: (request: {
@@ -424,6 +439,7 @@ export type LiveSnapshot<State> =
   | { readonly status: 'live'; readonly value: State; readonly error: null; readonly position: Position }
   | { readonly status: 'failed'; readonly value: State | undefined; readonly error: unknown; readonly position: Position | null }
 
+/** Rows that were loaded once and follow the events. */
 export interface Live<State> {
   readonly snapshot: LiveSnapshot<State>
   /** It loads with the first listener and ends with the last. */

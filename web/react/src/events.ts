@@ -5,6 +5,7 @@ import { useListener } from './listener.js'
 import { useClient } from './provider.js'
 import { type Any, all, type Store, storeOf, type Unsubscribe, useStore } from './store.js'
 
+/** Where events are listened to. */
 export interface EventOptions {
   /** Only events of this channel, which is joined for it. Else those of all channels of the client. */
   readonly channel?: string | undefined
@@ -38,6 +39,7 @@ export function useEvent<Data = Any>(
   )
 }
 
+/** Which events are kept in the list, and how many. */
 export interface EventListOptions extends EventOptions {
   /** How many of the newest are kept. Default 100. */
   readonly limit?: number | undefined

@@ -5,6 +5,7 @@ import { useEffect } from 'react'
 import { useClient } from './provider.js'
 import { type Any, type Store, storeOf, type Unsubscribe, useStore } from './store.js'
 
+/** What is loaded, and from which channels its changes come. */
 export interface LiveQuery<State> {
   /** Names the state: the same key is the same state, in every component. Another key loads again. */
   readonly key: readonly unknown[]

@@ -20,6 +20,7 @@ export interface Stats {
   readonly stale: boolean
 }
 
+/** Which events are counted, and over which time. */
 export interface AnalyticsQuery {
   /** Default `type`. */
   readonly by?: 'type' | 'source' | 'actor' | 'priority' | 'hour' | 'day'
@@ -51,11 +52,13 @@ export interface Analytics extends Span {
   readonly behind: { readonly events: number; readonly seconds: number }
 }
 
+/** How often it is asked again. */
 export interface RepeatOptions {
   /** Asked again so often while the page is seen, in milliseconds; null: only by `reload`. */
   readonly every?: number | null
 }
 
+/** An answer, and what asks for it again. */
 export type Asked<Value> = Answer<Value> & { readonly reload: () => Promise<void> }
 
 function useRest<Value>(path: string, query: object, every: number | null): Asked<Value> {

@@ -6,6 +6,7 @@ import { useClient } from './provider.js'
 import { type Answer, queryOf } from './query.js'
 import { useStore } from './store.js'
 
+/** What changes the preferences, and what loads them again. */
 export interface PreferencesActions {
   /** Changes what is named and keeps the rest; null says nothing about it any more. One after the other; rejects if it was refused. */
   readonly change: (some: PreferencesInput) => Promise<void>

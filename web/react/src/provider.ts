@@ -6,6 +6,7 @@ import { type Any, lingerMs } from './store.js'
 
 const Context = createContext<Client | null>(null)
 
+/** The client that stands for everything below. */
 export interface CarillonProviderProps {
   /** A client of yours, which you close; or how to make one, which is then the provider's: it ends it some time after it was unmounted. */
   readonly client: Client | (() => Client)

@@ -5,6 +5,7 @@ import { uuid7 } from './id.js'
 import { defaultRetry, type RetryPolicy } from './retry.js'
 import type { Notice, Position, PublishEvent, PublishOptions, Receipt, RequestOptions, Ticket } from './types.js'
 
+/** What a client of a back end is made with. */
 export interface CarillonOptions {
   /** Where the installation is: `https://events.example.com`, without `/v1`. */
   url: string

@@ -1,5 +1,6 @@
 // When is a request sent again, and after how long?
 
+/** How often a request is tried again, and after which time. */
 export interface RetryPolicy {
   /** Requests in all, the first included. */
   attempts: number

@@ -1,5 +1,6 @@
 // How is a user token made?
 
+/** Whom a token names, what they may, and until when. */
 export interface TokenOptions {
   /** The shared secret of the installation (`CARILLON_JWT_SECRET`), at least 16 bytes. */
   secret: string | Uint8Array

@@ -1,5 +1,6 @@
 // What can be published, and what comes back?
 
+/** How urgent an event is. */
 export type Priority = 'low' | 'normal' | 'high' | 'urgent' | 'critical'
 
 /** What an event says in the inboxes of those it is for. */
@@ -77,11 +78,13 @@ export interface Receipt {
   epoch: string
 }
 
+/** What ends a request early. */
 export interface RequestOptions {
   /** Ends the request and its retries. */
   signal?: AbortSignal
 }
 
+/** How a request to publish is sent. */
 export interface PublishOptions extends RequestOptions {
   /** 1–255 visible ASCII characters; remembered for 48 hours. Takes the place of the ids, for an array it covers all of it. */
   idempotencyKey?: string
@@ -89,6 +92,7 @@ export interface PublishOptions extends RequestOptions {
   connection?: string
 }
 
+/** A ticket that opens one connection. */
 export interface Ticket {
   ticket: string
   /** Seconds. */

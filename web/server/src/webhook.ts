@@ -19,6 +19,7 @@ export interface WebhookEvent<Data = unknown> {
   [attribute: string]: unknown
 }
 
+/** With which secret a delivery was signed, and how far its time may be from now. */
 export interface VerifyOptions {
   /** `whsec_…`; during a rotation of yours several, of which one must have signed. */
   secret: string | readonly string[]

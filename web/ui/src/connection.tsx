@@ -5,6 +5,7 @@ import { useClient, useConnection } from '@carillon/react'
 import { type LookProps, type Used, useLook } from './look.js'
 import { useAnnounced, useNow } from './time.js'
 
+/** What the line of the connection may be told. */
 export interface ConnectionStatusProps extends LookProps {
   /** Also while all is well. Default: only when something is wrong, or is being mended. */
   always?: boolean

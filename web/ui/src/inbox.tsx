@@ -10,6 +10,7 @@ import { type LookProps, useLook } from './look.js'
 import { PreferencesPane, type PreferencesPaneProps } from './preferences.js'
 import { useAnnounced, useNow } from './time.js'
 
+/** What the inbox may be told. */
 export interface InboxProps extends LookProps {
   /** Kinds of notices that can be chosen: a type or the beginning of one with `*`, and what it is called. */
   kinds?: readonly { type: string; label: string }[]
@@ -25,6 +26,7 @@ const tabs = ['all', 'unread', 'archived'] as const
 type Tab = (typeof tabs)[number]
 const filterOf: Record<Tab, InboxFilter> = { all: {}, unread: { filter: 'unread' }, archived: { filter: 'archived' } }
 
+/** The inbox as a list with tabs, filters and undo. */
 export function Inbox({ kinds = [], renderItem, onOpen, preferences = kinds, ...own }: InboxProps) {
   const look = useLook(own)
   const { t, say } = look

@@ -8,6 +8,7 @@ import { Icon } from './icons.js'
 import { type LookProps, useLook } from './look.js'
 import { relative, useNow, whole } from './time.js'
 
+/** What the live feed may be told. */
 export interface LiveFeedProps extends LookProps, EventListOptions {
   /** Which types; default all. */
   pattern?: string

@@ -3,6 +3,7 @@
 import { type CSSProperties, createContext, type ReactNode, useContext } from 'react'
 import { en, type Texts } from './texts.js'
 
+/** Colour scheme, colours and class names. */
 export interface Appearance {
   /** Default `auto`: as the reader's system is. */
   scheme?: 'light' | 'dark' | 'auto'
@@ -12,6 +13,7 @@ export interface Appearance {
   classNames?: Record<string, string>
 }
 
+/** How a part looks and what it says; all parts take these. */
 export interface LookProps {
   appearance?: Appearance
   /** Some or all texts: a locale of `@carillon/ui/locales/…`, words of your own, or both. */

@@ -4,6 +4,7 @@ import { type AnalyticsQuery, type RepeatOptions, useAnalytics, useStats } from 
 import { useId, useState } from 'react'
 import { type LookProps, type Used, useLook } from './look.js'
 
+/** A card with a number. */
 export interface Card {
   label: string
   value: number | string | null
@@ -11,6 +12,7 @@ export interface Card {
   before?: number
 }
 
+/** Which numbers are shown. */
 export interface StatCardsProps extends LookProps, RepeatOptions {
   /** Cards of yours; default: those of `GET /v1/stats`. */
   cards?: readonly Card[]
@@ -79,6 +81,7 @@ function ServiceCards({ every, ...own }: LookProps & { every: number | null | un
 
 const groups = ['type', 'source', 'actor', 'priority', 'hour', 'day'] as const
 
+/** What the dashboard may be told. */
 export interface AnalyticsDashboardProps extends LookProps, RepeatOptions {
   /** What is shown first. Default `{ by: 'type' }`. */
   query?: AnalyticsQuery

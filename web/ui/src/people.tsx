@@ -6,6 +6,7 @@ import type { ReactNode } from 'react'
 import { type LookProps, useLook } from './look.js'
 import { useAnnounced } from './time.js'
 
+/** What the list of who is here may be told. */
 export interface PresenceListProps extends LookProps {
   channel: string
   /** How many are drawn; the others are a number. Default 8. */
@@ -31,6 +32,7 @@ const initials = (name: string) =>
 /** One of eight colours, the same for the same person everywhere. */
 const hue = (text: string) => [...text].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 997, 7) % 8
 
+/** Who is in a channel, with their names or pictures. */
 export function PresenceList({ channel, limit = 8, describe = described, renderItem, ...own }: PresenceListProps) {
   const look = useLook(own)
   const { t, say } = look
@@ -67,6 +69,7 @@ export function PresenceList({ channel, limit = 8, describe = described, renderI
   )
 }
 
+/** What the line of who types may be told. */
 export interface TypingLineProps extends LookProps {
   channel: string
   /** What a person is called. Default: the user id. */

@@ -9,6 +9,7 @@ import { snoozeTimes } from './item.js'
 import { type LookProps, type Used, useLook } from './look.js'
 import { clock } from './time.js'
 
+/** What the pane of preferences may be told. */
 export interface PreferencesPaneProps extends LookProps {
   /** What can be chosen: types or beginnings of types with `*`, and what they are called. */
   kinds?: readonly { type: string; label: string }[]
@@ -27,6 +28,7 @@ export function effective(value: Preferences, type: string, mean: Means): { gets
   return { gets: value.types?.[type]?.[mean] ?? value.defaults.types?.[type]?.[mean] ?? byType, isFixed: false }
 }
 
+/** What somebody wants to get and when not, to be looked at and changed. */
 export function PreferencesPane({ kinds = [], onBack, ...own }: PreferencesPaneProps) {
   const look = useLook(own)
   const { t, say } = look

@@ -87,6 +87,7 @@ export interface Texts {
   others: string
 }
 
+/** The texts in English, which every other language follows. */
 export const en: Texts = {
   locale: 'en',
   dir: 'ltr',

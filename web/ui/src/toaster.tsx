@@ -8,6 +8,7 @@ import { IconButton } from './icons.js'
 import { safeLink } from './item.js'
 import { type LookProps, useLook } from './look.js'
 
+/** How long toasts stay, how many there are, and what opening one does. */
 export interface ToasterProps extends LookProps {
   /** How long one stays, in milliseconds. Urgent ones and those to be confirmed stay until they are closed. Default 6,000. */
   duration?: number
