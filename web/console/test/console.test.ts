@@ -13,6 +13,7 @@ import { frame } from './pages/frame.js'
 import { inspector } from './pages/inspector.js'
 import { keys } from './pages/keys.js'
 import { notices } from './pages/notices.js'
+import { outages } from './pages/outages.js'
 import { overview } from './pages/overview.js'
 import { preferences } from './pages/preferences.js'
 import { rules } from './pages/rules.js'
@@ -54,3 +55,4 @@ describe('pages without an answer', () => troubles(given))
 describe('what is refused', () => faults(given))
 describe('the live tail', () => tail(given))
 describe('why', () => why(given))
+describe('outages', () => outages(given))
