@@ -12,11 +12,11 @@ tool=target/tools/deny/bin/cargo-deny
 if [ ! -x "$tool" ]; then
   cargo install cargo-deny --version 0.20.2 --locked --root target/tools/deny
 fi
-deny() { "$tool" --log-level error check --config deploy/deny.toml --hide-inclusion-graph "$@"; }
+deny() { "$tool" --log-level error --config deploy/deny.toml "$@"; }
 
-deny licenses bans sources
-if "$tool" --log-level error fetch --config deploy/deny.toml db 2>/dev/null; then
-  deny advisories
+deny check --hide-inclusion-graph licenses bans sources
+if deny fetch db 2>/dev/null; then
+  deny check --hide-inclusion-graph advisories
 else
   echo "ADVISORIES WERE NOT LOOKED AT: the RustSec database (https://github.com/rustsec/advisory-db) cannot be had here" >&2
 fi

@@ -241,11 +241,6 @@ impl Ledger {
         }
         let place = Place { epoch: open.epoch.clone(), seq: event.seq };
         let account = self.accounts.get(&witness.tenant);
-        let expected_id = account.and_then(|account| account.log.get(&place));
-        if expected_id.is_some_and(|id| *id != event.id) {
-            verdict.add(witness, event.seq, FaultKind::WrongEvent { id: event.id.clone() });
-            return;
-        }
         let Some(attempt) = account.and_then(|account| account.attempts.get(&event.id)) else {
             let stranger = self.accounts.iter().find(|(_, other)| other.attempts.contains_key(&event.id));
             let kind = match stranger {
@@ -254,6 +249,11 @@ impl Ledger {
             };
             return verdict.add(witness, event.seq, kind);
         };
+        let expected_id = account.and_then(|account| account.log.get(&place));
+        if expected_id.is_some_and(|id| *id != event.id) {
+            verdict.add(witness, event.seq, FaultKind::WrongEvent { id: event.id.clone() });
+            return;
+        }
         if attempt.place.as_ref().is_some_and(|known| *known != place) {
             verdict.add(witness, event.seq, FaultKind::WrongEvent { id: event.id.clone() });
         }

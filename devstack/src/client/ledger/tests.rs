@@ -124,6 +124,11 @@ fn i5_another_tenant_s_event_is_caught() {
     let mut marks = innocent();
     marks.push(Mark::Event(Received { seq: 11, id: id("b", 1), digest: 0, at: Instant::now() }));
     assert_eq!(faults(witness(marks)), [(11, FaultKind::Foreign { of: "b".into() })]);
+    // Also where the follower's own log has another event at that place.
+    let mut marks = innocent();
+    marks[6] = Mark::Event(Received { seq: 8, id: id("b", 3), digest: 0, at: Instant::now() });
+    let foreign = (8, FaultKind::Foreign { of: "b".into() });
+    assert!(faults(witness(marks)).contains(&foreign));
 }
 
 #[test]
