@@ -282,6 +282,8 @@ struct Counts<'a> {
 
 impl Counts<'_> {
     async fn page(&self, hours: Hours, compares: bool) -> Result<AnalyticsPage, Problem> {
+        // Before the counts: what is counted meanwhile is in them, and nobody is told that all is counted when it is not.
+        let lag = self.ask(self.log.projector_lag(PROJECTOR, Some(self.tenant))).await?;
         let total = self.ask(self.log.counted(self.tenant, hours)).await?;
         let earlier = compares.then(|| before(hours));
         let previous = match earlier {
@@ -295,7 +297,6 @@ impl Counts<'_> {
             By::Key(dimension) => self.keys(dimension, hours, earlier).await?,
             By::Hour | By::Day => self.times(hours, earlier).await?,
         };
-        let lag = self.ask(self.log.projector_lag(PROJECTOR, Some(self.tenant))).await?;
         Ok(AnalyticsPage {
             by: self.by.name(),
             from: shown(hours.from),
