@@ -11,7 +11,7 @@ import type { Past, Reader } from './reads.js'
 import { createStream } from './stream.js'
 import type { Tabs } from './tabs.js'
 import { createTenants, type Made, type Together } from './tenants.js'
-import { claims, createTokens } from './tokens.js'
+import { claims, createTokens, rolesOf } from './tokens.js'
 import type { Frame } from './transport.js'
 import type {
   AnyEvents,
@@ -174,12 +174,13 @@ function make(options: ClientOptions, together: Together | null): Made {
     types: options.types,
     WebSocket: options.WebSocket,
     token: (reason) => tokenOf(persons, reason),
+    rolesOf,
     tokenLasts: tokens.lasts,
     cursor: () => stream.seen,
     last: () => stream.last,
     wanted: () => channels.wanted(),
     frame(frame) {
-      if (frame.type === 'welcome') channels.welcome(frame)
+      if (frame.type === 'welcome' || frame.type === 'roles') channels.welcome(frame)
       const before = stream.seen
       stream.frame(frame)
       if (!before && stream.seen) starts.emit(stream.seen)

@@ -20,6 +20,7 @@ export interface ConnectionHost {
   /** Where the connection is shared with clients of other tenants. */
   readonly open?: Open | undefined
   token(reason: TokenReason): Promise<string>
+  rolesOf(token: string, tenant: string): readonly string[]
   /** The server says how long the token is still good, in seconds. */
   tokenLasts(seconds: number): void
   cursor(): Position | null
@@ -257,7 +258,12 @@ export function createConnection(host: ConnectionHost): Connection {
     else if (type === 'error' && id === undefined && frame.channels && frame.code !== 'presence_forbidden') {
       refuse(frame.channels, errorOf(frame))
       if (frame.code !== 'forbidden') later(frame.channels)
-    } else host.frame(frame)
+    } else {
+      host.frame(frame)
+      if (type !== 'roles') return
+      welcome = { ...welcome!, roles: frame.roles }
+      tell()
+    }
   }
 
   function later(channels: readonly string[], least = 0) {
@@ -280,6 +286,9 @@ export function createConnection(host: ConnectionHost): Connection {
       if (phaseTransport() !== 'websocket') return reopen()
       const answer = await ask({ type: 'auth', token })
       host.tokenLasts(answer.expires_in)
+      // The channels of new roles are joined, and those of old ones left, without a word.
+      const { user, tenant } = welcome!
+      receive({ type: 'roles', user, roles: host.rolesOf(token, tenant) })
     } catch {
       // The old token holds until its end; then the server says so, and a new one is asked for.
     }

@@ -3,7 +3,7 @@
 import { errorOf } from './connection.js'
 import { CarillonError } from './errors.js'
 import type { Ended } from './machine.js'
-import { claims } from './tokens.js'
+import { claims, rolesOf } from './tokens.js'
 import { end, type Frame, type Hello, type Link, type Receiver } from './transport.js'
 
 /** What a refusal over HTTP means. */
@@ -95,8 +95,9 @@ function polls(base: string, hello: Hello, to: Receiver): Link {
         if (!answer.ok) return endOfAnswer(answer)
         const { events, seq, epoch, reset } = await answer.json()
         if (first) {
-          const { sub, tenant, roles = [], tenants } = claims(hello.token)
+          const { sub, tenant, tenants } = claims(hello.token)
           const of = hello.tenant ?? tenant ?? Object.keys(tenants ?? {})[0]
+          const roles = rolesOf(hello.token, of)
           const own = ['tenant', `user:${sub}`, ...roles.map((role) => `role:${role}`)]
           to.frame({
             type: 'welcome',

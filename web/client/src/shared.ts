@@ -6,7 +6,7 @@
  */
 
 import type { Ended } from './machine.js'
-import { claims } from './tokens.js'
+import { claims, rolesOf } from './tokens.js'
 import { end, type Frame, type Hello, type Link, type Open, open as openAlone, type Receiver } from './transport.js'
 
 /** Refusals of `attach` and `switch` that do not pass by themselves. */
@@ -28,6 +28,7 @@ interface Asked {
   /** As the client has named it. */
   readonly id: unknown
   readonly joins?: 'attach' | 'switch'
+  readonly token?: string | undefined
 }
 
 export interface Shared {
@@ -169,6 +170,12 @@ export function createShared(openLink: Open = openAlone): Shared {
       asked.delete(id)
       if (known.joins) return joined(known.member, frame, known.joins)
       if (!known.member.gone) known.member.to.frame({ ...frame, id: known.id })
+      // One of them has refreshed the token of all.
+      const { token } = known
+      if (token && type === 'ok')
+        for (const one of members)
+          if (isIn(one) && !one.gone && one !== known.member)
+            one.to.frame({ type: 'roles', user: claims(token).sub, roles: rolesOf(token, one.tenant) })
     } else if (type === 'welcome') joined(first, frame)
     else if (type === 'goaway') {
       const held = socket
@@ -215,9 +222,9 @@ export function createShared(openLink: Open = openAlone): Shared {
       return {
         send(frame) {
           if (!isIn(member) || member.gone || !members.includes(member)) return
-          const { id, ...rest } = frame as { id?: unknown; type?: string }
+          const { id, ...rest } = frame as { id?: unknown; type?: string; token?: string }
           const named = rest.type === 'auth' ? rest : { ...rest, tenant: member.tenant }
-          transmit(named, id === undefined ? undefined : { member, id })
+          transmit(named, id === undefined ? undefined : { member, id, token: rest.token })
         },
         close: () => leave(member),
       }

@@ -23,6 +23,12 @@ export function claims(token: string): {
   }
 }
 
+/** The roles that a token gives in this tenant. */
+export const rolesOf = (token: string, tenant = ''): readonly string[] => {
+  const { roles = [], tenants } = claims(token)
+  return tenants?.[tenant] ?? roles
+}
+
 export interface Tokens {
   get(reason: TokenReason): Promise<string>
   /** The server says so: the clock of this machine may be wrong by hours. */

@@ -224,3 +224,29 @@ test('identify(null) ends all of them, and the next person has all of them', asy
   expect(clients.map((one) => (one.state as { identity?: { user: string } }).identity?.user)).toEqual(['mila', 'mila', 'mila'])
   expect(new Set(connections(clients)).size).toBe(1)
 })
+
+test('a role that a refreshed token brings is heard at once, in each tenant', async () => {
+  let asked = 0
+  const roles = () => Object.fromEntries(schools.map(({ tenant }) => [tenant, ++asked > 3 ? ['principal'] : []]))
+  let fresh = false
+  const client = director({
+    getToken({ reason }: { reason: string }) {
+      fresh ||= reason === 'expiring'
+      return token(roles(), fresh ? 3600 : 6)
+    },
+  })
+  const clients = everyone(client)
+  const checkers = clients.map((one) => {
+    const checker = new Checker()
+    one.on('*', checker.handle)
+    return checker
+  })
+  await open(clients)
+  const before = connections(clients)
+  await until('the new roles', () =>
+    clients.every((one) => one.state.status === 'open' && one.state.identity.roles.includes('principal')),
+  )
+  await Promise.all(schools.map((school) => school.publish(2, 'role:principal')))
+  for (const checker of checkers) await checker.has(2)
+  expect(connections(clients)).toEqual(before)
+}, 40_000)
