@@ -8,10 +8,11 @@ pub use canary::CanaryConfig;
 
 use carillon_platform::config::{self, Common};
 use carillon_platform::env::{
-    Absent, Bytes, Cidr, Cidrs, ConfigError, Count, Declared, Env, Millis, ON_OFF, OneOf, Socket, Url, Var,
+    Absent, Bytes, Cidr, Cidrs, ConfigError, Count, Declared, Env, Ip, Millis, ON_OFF, OneOf, Socket, Url,
+    Var,
 };
 use carillon_platform::origin::{self, OriginPolicy};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 const LISTEN: Var<Socket> = config::listen("0.0.0.0:8080");
@@ -40,6 +41,12 @@ const SOCKETIO: Var<OneOf<bool>> = Var {
     absent: Absent::Default("off"),
     kind: ON_OFF,
     what: "whether clients of Socket.IO (3.x and 4.x) are let in, at /socket.io/",
+};
+const PEER_ADDRESS: Var<Ip> = Var {
+    name: "CARILLON_PEER_ADDRESS",
+    absent: Absent::Optional("that of CARILLON_LISTEN, if it is one; else none"),
+    kind: Ip,
+    what: "where other gateways reach this one, at the port of CARILLON_LISTEN: clients of Socket.IO that poll may ask any node",
 };
 const TRUSTED_PROXIES: Var<Cidrs> = Var {
     name: "CARILLON_TRUSTED_PROXIES",
@@ -179,6 +186,7 @@ const VARIABLES: &[&dyn Declared] = &[
     &QUERY_TOKEN,
     &COMPRESSION,
     &SOCKETIO,
+    &PEER_ADDRESS,
     &TRUSTED_PROXIES,
     &MAX_CONNECTIONS,
     &MAX_PER_IP,
@@ -221,6 +229,8 @@ pub struct Config {
     pub compression: bool,
     /// Whether clients of Socket.IO are let in.
     pub socketio: bool,
+    /// Where other gateways reach this one.
+    pub peer: Option<IpAddr>,
     /// Whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<Cidr>,
     /// Most connections; none: what descriptors allow.
@@ -280,6 +290,7 @@ impl Config {
             query_token: env.get(&QUERY_TOKEN)?,
             compression: env.get(&COMPRESSION)?,
             socketio: env.get(&SOCKETIO)?,
+            peer: env.optional(&PEER_ADDRESS)?,
             trusted_proxies: env.optional(&TRUSTED_PROXIES)?.unwrap_or_default(),
             max_connections: env.optional(&MAX_CONNECTIONS)?,
             max_per_ip: env.get(&MAX_PER_IP)?,
@@ -304,6 +315,16 @@ impl Config {
             session_addresses: env.get(&SESSION_ADDRESSES)?,
             publisher: env.optional(&PUBLISHER_URL)?,
         })
+    }
+}
+
+impl Config {
+    /// Where other gateways reach this one, if they do.
+    pub fn address_for_peers(&self) -> Option<String> {
+        let listen = self.common.listen;
+        let of_listen = Some(listen.ip()).filter(|address| !address.is_unspecified());
+        let address = self.peer.or(of_listen).filter(|_| self.socketio)?;
+        Some(format!("http://{}/", SocketAddr::new(address, listen.port())))
     }
 }
 

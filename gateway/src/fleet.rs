@@ -22,6 +22,7 @@ pub(crate) fn card_writer(
     streams: Streams,
     database: Arc<OnceLock<String>>,
     incarnation: u64,
+    address: Option<String>,
 ) -> impl FnMut(u64) -> NodeCard + Send + 'static {
     let started_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let mut events = Rate::of(&metrics().passed);
@@ -39,6 +40,7 @@ pub(crate) fn card_writer(
         started_ms,
         incarnation,
         minute: Some(window.last_minute(&metrics().tally, Instant::now())),
+        address: address.clone(),
         beat,
     }
 }

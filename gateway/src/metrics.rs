@@ -169,7 +169,7 @@ const FALLBACKS: Metric = Metric {
     name: "carillon_fallback_requests_total",
     kind: MetricKind::Counter,
     labels: "kind",
-    what: "clients let in otherwise than at /v1/ws: sse, poll, command; of Socket.IO socketio and socketio_polling (before their CONNECT), socketio_upgrade and socketio_probe_failed (of those that poll), socketio_recovered and socketio_new (of those that recover)",
+    what: "clients let in otherwise than at /v1/ws: sse, poll, command; of Socket.IO socketio and socketio_polling (before their CONNECT), socketio_upgrade and socketio_probe_failed (of those that poll), socketio_elsewhere (requests that another node answers), socketio_recovered and socketio_new (of those that recover)",
 };
 const BEHIND: Metric = Metric {
     name: "carillon_behind",

@@ -8,7 +8,7 @@ use crate::canary;
 use crate::config::Config;
 use crate::edge::handshake::Edge;
 use crate::edge::listener::{self, Way};
-use crate::edge::{Replies, Sessions, Windows};
+use crate::edge::{Elsewhere, Replies, Sessions, Windows};
 use crate::fate;
 use crate::fleet::{card_writer, learn_database};
 use crate::leave::operator::Wishes;
@@ -167,6 +167,7 @@ impl Node {
             streams.clone(),
             database,
             incarnation,
+            config.address_for_peers(),
         );
         let nodes = Nodes::join(&bus_config(&config), card).map_err(redis_fault)?;
         let leave = leave_config(&config);
@@ -175,12 +176,15 @@ impl Node {
         let writer = RecordWriter::start(records, log.clone(), shards.clone());
         let asker = Asker::new(Outbound::new(config.common.outbound.clone())?);
         let authorizer = Authorizer::new(verifier, streams.clone(), log.clone(), asker, tenant_limits);
+        let elsewhere = Elsewhere::new(incarnation, nodes.fleet(), config.heartbeat)
+            .map_err(|error| StartError::System { what: "peers", error: io::Error::other(error) })?;
         let edge = Arc::new(Edge {
             origins: config.origins,
             query_token: config.query_token,
             compression: config.compression,
             socketio: config.socketio,
             sessions: Sessions::default(),
+            elsewhere,
             run: run_of_edge,
             trusted_proxies: config.trusted_proxies,
             admission: Admission::new(limits),

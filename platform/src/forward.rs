@@ -78,13 +78,67 @@ impl Forward {
         let retry_after_s = response.headers().get(header::RETRY_AFTER);
         let retry_after_s = retry_after_s.and_then(|value| value.to_str().ok()?.parse().ok());
         let status = response.status().as_u16();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(fault)? {
-            if body.len() + chunk.len() > ANSWER {
-                return Err(Unanswered("the answer is too long".into()));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = read(&mut response, ANSWER).await?;
         Ok(Answer { status, retry_after_s, body })
     }
+}
+
+/// The way to other processes of one's own kind, each at its own address. Clones share connections.
+#[derive(Clone)]
+pub struct Peers {
+    client: Client,
+    longest: usize,
+}
+
+impl Peers {
+    /// Each request has an answer `within` this time and of at most so many bytes, or none.
+    ///
+    /// # Errors
+    /// The HTTP library cannot be set up.
+    pub fn new(within: Duration, longest: usize) -> Result<Self, Unanswered> {
+        let client = Client::builder()
+            .http1_only()
+            .no_proxy()
+            .timeout(within)
+            .connect_timeout(CONNECT.min(within))
+            .pool_idle_timeout(KEPT)
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(|error| Unanswered(error.to_string()))?;
+        Ok(Self { client, longest })
+    }
+
+    /// Asks with GET, or with POST where there is a body.
+    ///
+    /// # Errors
+    /// There is no answer, or none that can be read; what became of the request is not known.
+    pub async fn ask(
+        &self,
+        url: Url,
+        (name, value): (&str, &str),
+        body: Option<String>,
+    ) -> Result<Answer, Unanswered> {
+        let request = match body {
+            None => self.client.get(url),
+            Some(body) => self.client.post(url).body(body),
+        };
+        let fault = |error: reqwest::Error| Unanswered(error.without_url().to_string());
+        let mut response = request.header(name, value).send().await.map_err(fault)?;
+        let status = response.status().as_u16();
+        let body = read(&mut response, self.longest).await?;
+        Ok(Answer { status, retry_after_s: None, body })
+    }
+}
+
+/// The body of an answer, if it has at most so many bytes.
+async fn read(response: &mut reqwest::Response, longest: usize) -> Result<Vec<u8>, Unanswered> {
+    let fault = |error: reqwest::Error| Unanswered(error.without_url().to_string());
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(fault)? {
+        if body.len() + chunk.len() > longest {
+            return Err(Unanswered("the answer is too long".into()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }

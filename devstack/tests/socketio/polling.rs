@@ -15,6 +15,7 @@ struct Polling {
     sid: String,
     open: Value,
     packets: VecDeque<String>,
+    pid: Value,
 }
 
 impl Polling {
@@ -33,7 +34,7 @@ impl Polling {
         let text = answer.text().await.unwrap();
         let open: Value = serde_json::from_str(text.strip_prefix('0').unwrap()).unwrap();
         let sid = open["sid"].as_str().unwrap().to_owned();
-        Self { http, base, sid, open, packets: VecDeque::new() }
+        Self { http, base, sid, open, packets: VecDeque::new(), pid: Value::Null }
     }
 
     fn url(&self) -> String {
@@ -52,6 +53,12 @@ impl Polling {
         let answer = self.post(body).await;
         assert_eq!(answer.status(), 200, "{body}");
         assert_eq!(answer.text().await.unwrap(), "ok");
+    }
+
+    /// From now on at another node.
+    fn go_to(&mut self, gateway: &Service) {
+        self.base =
+            super::client::url(gateway, "").replace("ws://", "http://").replace("websocket", "polling");
     }
 
     /// One poll: its packets.
@@ -88,6 +95,8 @@ impl Polling {
         polling.say(&format!("40{auth}")).await;
         let packet = polling.next("40").await;
         assert!(packet.starts_with("40{\"sid\""), "{packet}");
+        let connected: Value = serde_json::from_str(packet.strip_prefix("40").unwrap()).unwrap();
+        polling.pid = connected["pid"].clone();
         polling
     }
 }
@@ -244,4 +253,70 @@ fn whatever_is_no_payload_ends_its_session_and_no_other() {
         bystander.say("421[\"ping\"]").await;
         assert!(bystander.next("431[").await.contains("pong"));
     });
+}
+
+#[test]
+fn i3_a_client_that_polls_at_any_node_in_turn_gets_every_event_once() {
+    block_on(async {
+        let (stack, tenant) = (stack().await, "door-turns");
+        open_pages(&stack, tenant).await;
+        known_to_each_other(&stack).await;
+        let more = json!({"channels": ["page:1"]});
+        let mut mila = Polling::connect(stack.gateway(0), &stack, tenant, more).await;
+        let mut seqs = Vec::new();
+        for n in 0..40 {
+            seqs.push(publish(&stack, tenant, &["page:1"], json!(n)).await.seq);
+        }
+        let (mut got, mut turn) = (Vec::new(), 0);
+        while got.len() < seqs.len() {
+            turn += 1;
+            mila.go_to(stack.gateway(turn % 2));
+            got.push(number(&mila.next("42[\"wire.test\"").await));
+        }
+        assert_eq!(got, seqs);
+        mila.go_to(stack.gateway(1));
+        mila.say("421[\"ping\"]").await;
+        mila.go_to(stack.gateway(0));
+        assert!(mila.next("431[").await.contains("pong"));
+        // What is wrong is wrong everywhere.
+        mila.go_to(stack.gateway(1));
+        assert_eq!(mila.post("abc").await.json::<Value>().await.unwrap()["code"], json!(3));
+        assert_eq!(mila.get().await.json::<Value>().await.unwrap()["code"], json!(1));
+    });
+}
+
+#[test]
+fn i3_who_polled_at_a_node_that_is_killed_connects_anew_and_recovers() {
+    block_on(async {
+        let stack = Stack::start(carillon_devstack::stack::StackConfig::default()).await.unwrap();
+        let tenant = "door-killed";
+        known_to_each_other(&stack).await;
+        let more = json!({"recovery": true});
+        let mut mila = Polling::connect(stack.gateway(0), &stack, tenant, more.clone()).await;
+        let first = publish(&stack, tenant, &["user:mila"], json!(1)).await.seq;
+        let last = mila.next("42[\"wire.test\"").await;
+        assert_eq!(number(&last), first);
+        let event: Value = serde_json::from_str(last.strip_prefix("42").unwrap()).unwrap();
+        let (offset, pid) = (event[3].clone(), mila.pid.clone());
+        stack.gateway(0).kill().unwrap();
+        let missed = publish(&stack, tenant, &["user:mila"], json!(2)).await.seq;
+        mila.go_to(stack.gateway(1));
+        assert_eq!(mila.get().await.json::<Value>().await.unwrap()["code"], json!(1));
+        let back = json!({"recovery": true, "pid": pid, "offset": offset});
+        let mut mila = Polling::connect(stack.gateway(1), &stack, tenant, back).await;
+        assert_eq!(mila.pid, pid, "it has recovered");
+        assert_eq!(number(&mila.next("42[\"wire.test\"").await), missed);
+    });
+}
+
+/// Waits until a node passes on what is asked of the other one: until it has heard of it.
+async fn known_to_each_other(stack: &Stack) {
+    for (has, asked) in [(0, 1), (1, 0)] {
+        let known = carillon_devstack::wait::until("the other node", PATIENCE, || async {
+            let mut polling = Polling::begin(stack.gateway(has)).await;
+            polling.go_to(stack.gateway(asked));
+            (polling.post("1").await.status() == 200).then_some(())
+        });
+        known.await.unwrap();
+    }
 }

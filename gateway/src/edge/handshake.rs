@@ -7,7 +7,7 @@ use super::address::client_address;
 use super::problem::Problem;
 use super::replies::{Replies, SMALL};
 use super::request::{RawQuery, UrlQuery, last_event_id, token, url_ticket, url_token};
-use super::socketio::Sessions;
+use super::socketio::{Elsewhere, Sessions};
 use super::takeover::{Client, Takeover};
 use super::windows::Windows;
 use crate::admission::{Admission, Kept, Permit};
@@ -38,6 +38,8 @@ pub(crate) struct Edge {
     pub(crate) socketio: bool,
     /// Those of them that poll here.
     pub(crate) sessions: Sessions,
+    /// The other nodes, at which others poll.
+    pub(crate) elsewhere: Elsewhere,
     /// Which run of this node it is.
     pub(crate) run: Arc<Incarnation>,
     pub(crate) trusted_proxies: Vec<Cidr>,

@@ -32,5 +32,5 @@ mod windows;
 
 pub(crate) use replies::{Replies, Reply};
 pub(crate) use request::RawQuery;
-pub(crate) use socketio::Sessions;
+pub(crate) use socketio::{Elsewhere, Sessions};
 pub(crate) use windows::{WindowShare, Windows};

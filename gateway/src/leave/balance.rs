@@ -61,6 +61,7 @@ mod tests {
             started_ms: 0,
             incarnation: 0,
             minute: None,
+            address: None,
             beat: 1,
         };
         Fleet { nodes: loads.iter().enumerate().map(card).collect(), settled_since }

@@ -197,6 +197,12 @@ valueFrom:
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
+{{- if .values.socketio }}
+- name: CARILLON_PEER_ADDRESS
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+{{- end }}
 {{- if ((.values.resources).requests).cpu }}
 {{- /* Without it tokio starts a thread for each core of the host. Rounded up to whole cores. */}}
 - name: TOKIO_WORKER_THREADS

@@ -1,7 +1,7 @@
 //! Which kinds of values are there, and how is each written?
 
 use super::{Cidr, Kind, Secret};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +56,23 @@ impl Kind for Socket {
 
     fn allowed(&self) -> String {
         "ip:port, for example 0.0.0.0:8080 or [::]:8080".to_owned()
+    }
+}
+
+/// An address, without a port.
+#[derive(Debug, Clone, Copy)]
+pub struct Ip;
+
+impl Kind for Ip {
+    type Value = IpAddr;
+
+    fn parse(&self, text: &str) -> Result<IpAddr, String> {
+        let address: IpAddr = text.parse().map_err(|_| format!("is {}, not an address", shown(text)))?;
+        if address.is_unspecified() { Err("stands for every address".to_owned()) } else { Ok(address) }
+    }
+
+    fn allowed(&self) -> String {
+        "an IP address, for example 10.0.0.7 or fd00::7".to_owned()
     }
 }
 

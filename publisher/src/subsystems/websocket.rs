@@ -150,6 +150,7 @@ mod tests {
             started_ms: 1,
             incarnation: 1,
             minute: None,
+            address: None,
             beat: 1,
         };
         let nodes = states.iter().enumerate().map(card).collect();

@@ -43,6 +43,9 @@ pub struct NodeCard {
     /// What happened there in the last minute; none for a release that does not say.
     #[serde(default)]
     pub minute: Option<Minute>,
+    /// Where the other gateways reach it: a URL. None if they do not.
+    #[serde(default)]
+    pub address: Option<String>,
     /// Goes up with every card it writes.
     pub beat: u64,
 }
@@ -75,6 +78,7 @@ mod tests {
             started_ms: 1_795_000_000_000,
             incarnation: 7,
             minute: None,
+            address: None,
             beat: 3,
         };
         let json = card.to_json();

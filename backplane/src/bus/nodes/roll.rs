@@ -126,6 +126,7 @@ mod tests {
             started_ms: 0,
             incarnation: 0,
             minute: None,
+            address: None,
             beat,
         };
         (format!("instance of {node}"), card)

@@ -7,12 +7,15 @@
 //! |---|---|
 //! | [`session`] | how does somebody who polls have a connection like everybody's? |
 //! | [`polling`] | what becomes of a request of somebody who polls? |
+//! | [`elsewhere`] | what becomes of a request of a session that polls at another node? |
 //! | [`upgrade`] | how does somebody who polls get a WebSocket? |
 
+mod elsewhere;
 mod polling;
 mod session;
 mod upgrade;
 
+pub(crate) use elsewhere::Elsewhere;
 pub(super) use session::Session;
 pub(crate) use session::Sessions;
 pub(super) use upgrade::upgrade;
@@ -102,7 +105,13 @@ impl Edge {
     async fn socketio(self: &Arc<Self>, request: Request) -> Result<Response, Fault> {
         let url = EngineUrl::read(request.uri().query().unwrap_or_default()).map_err(Fault::Engine)?;
         let session = match &url.session {
-            Some(id) => Some(self.sessions.find(id).ok_or(Fault::Engine(Refused::Session))?),
+            Some(id) => match self.sessions.find(id) {
+                Some(session) => Some(session),
+                None => {
+                    let (transport, id) = (url.transport, id.clone().into_owned());
+                    return self.socketio_elsewhere(request, transport, &id).await;
+                }
+            },
             None => None,
         };
         match (url.transport, session) {

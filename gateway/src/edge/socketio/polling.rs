@@ -29,7 +29,7 @@ impl Edge {
         let client = self.socketio_client(request, None)?;
         let open = Session::begin(self, client).await?;
         metrics().fallback("socketio_polling");
-        Ok(answer(open))
+        Ok(answer(open, false))
     }
 
     /// A request of a session.
@@ -54,8 +54,8 @@ impl Edge {
 
     async fn socketio_next(&self, session: &Session) -> Result<Response, Fault> {
         let refused = match session.poll().await {
-            Polled::Packets(body) => return Ok(answer(body)),
-            Polled::Noop => return Ok(answer(EnginePacket::Noop.to_text())),
+            Polled::Packets(body) => return Ok(answer(body, false)),
+            Polled::Noop => return Ok(answer(EnginePacket::Noop.to_text(), false)),
             // Two polls at a time: nobody knows any more what the client has.
             Polled::Overlap => Refused::Request,
             Polled::Over => Refused::Session,
@@ -87,9 +87,7 @@ impl Edge {
             // Its poll is answered, and there is no other.
             self.end(session);
         }
-        let mut response = answer("ok".to_owned());
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-        Ok(response)
+        Ok(answer("ok".to_owned(), true))
     }
 
     /// A session is over, and its connection with it as soon as no request of it is left.
@@ -99,16 +97,18 @@ impl Edge {
     }
 }
 
-fn answer(body: String) -> Response {
+/// An answer to a poll, or to what was posted.
+pub(super) fn answer(body: String, is_post: bool) -> Response {
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+    let kind = if is_post { "text/html" } else { "text/plain; charset=UTF-8" };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     // Not every client makes the URL of each poll another.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-async fn body(request: Request) -> Result<String, Problem> {
+pub(super) async fn body(request: Request) -> Result<String, Problem> {
     let bytes = tokio::time::timeout(BODY, to_bytes(request.into_body(), CLIENT_MESSAGE_BYTES))
         .await
         .map_err(|_| {

@@ -111,7 +111,7 @@ impl Session {
         let first = timeout(SHARD, from_shard.first()).await.ok().flatten().ok_or_else(no_shard)?;
         let (mut open, connection) = opening(&first, &edge.run).ok_or_else(no_shard)?;
         // Whoever knows it speaks for the session: it is not the name of the connection, which others are told.
-        let id = Uuid::new_v4().simple().to_string();
+        let id = edge.elsewhere.id(&Uuid::new_v4().simple().to_string());
         let ping_ms = open["pingInterval"].as_u64().unwrap_or_default();
         (open["sid"], open["upgrades"]) = (json!(id), json!(["websocket"]));
         let session = Arc::new(Self {
