@@ -16,26 +16,26 @@ type Fault = Box<dyn Error + Send + Sync>;
 
 /// Whose inboxes these are; `carillon-loadtest inbox` asks for the same.
 const TENANT: &str = "inbox-bench";
-/// Of a hundred notices two are for everybody, eight for all clerks, and the others for one person each.
-const LOAD: [&str; 7] = [
-    "UPDATE carillon.tenants SET head = $2::bigint, tag = 0, tag_seq = 0 WHERE id = 'inbox-bench' AND $1::bigint + $3::bigint > 0",
-    "INSERT INTO carillon.notices (tenant_id, seq, at, id, channels, type, priority, title, body, requires_ack, time)
-     SELECT 'inbox-bench', n, now() - ($2 - n) * interval '1 s', 'n' || n,
-        ARRAY[CASE WHEN n % 100 < 2 THEN 'tenant' WHEN n % 100 < 10 THEN 'role:clerk' ELSE 'user:p' || 1 + (n * 7919) % $1 END],
-        'order.paid', 'normal', 'Order ' || n || ' was paid', '120.00 EUR from somebody who bought more than one thing', false, now()
-     FROM generate_series(1, $2::bigint) AS n WHERE $1::bigint + $3::bigint > 0",
-    "INSERT INTO carillon.notice_audience (tenant_id, channel, seq)
-     SELECT tenant_id, channels[1], seq FROM carillon.notices WHERE tenant_id = 'inbox-bench' AND $1::bigint + $2::bigint + $3::bigint > 0",
-    // Up to a fiftieth of the notices is unread.
-    "INSERT INTO carillon.inbox_state (tenant_id, user_id, since, read_to, seen_to)
-     SELECT 'inbox-bench', 'p' || n, 0, $2 - n * 7919 % greatest($2 / 50, 1), $2 - n * 104729 % greatest($2 / 100, 1)
-     FROM generate_series(1, $1::bigint) AS n WHERE $3::bigint > 0",
-    "INSERT INTO carillon.inbox_marks (tenant_id, user_id, seq, read, archived)
-     SELECT 'inbox-bench', 'p' || 1 + m % $1, 100 * ($2 / 100 - 1 - (m / $1 * 20 + m % 20)) + 1, m % 2 = 0, CASE WHEN m % 3 = 0 THEN true END
-     FROM generate_series(0, $3::bigint - 1) AS m WHERE $2::bigint / 100 > ($3 / $1 + 1) * 20",
-    "ANALYZE carillon.notices", // These have no parameters.
-    "ANALYZE carillon.notice_audience",
-];
+/// Of a hundred notices two are for everybody, eight for all clerks, and the others for one person each. Up to a fiftieth of the notices is
+/// unread.
+const LOAD: &str = "
+SET statement_timeout = 0;
+UPDATE carillon.tenants SET head = NOTICES, tag = 0, tag_seq = 0 WHERE id = 'inbox-bench';
+INSERT INTO carillon.notices (tenant_id, seq, at, id, channels, type, priority, title, body, requires_ack, time)
+SELECT 'inbox-bench', n, now() - (NOTICES - n) * interval '1 s', 'n' || n,
+    ARRAY[CASE WHEN n % 100 < 2 THEN 'tenant' WHEN n % 100 < 10 THEN 'role:clerk' ELSE 'user:p' || 1 + n * 7919 % PEOPLE END],
+    'order.paid', 'normal', 'Order ' || n || ' was paid', '120.00 EUR from somebody who bought more than one thing', false, now()
+FROM generate_series(1, NOTICES::bigint) AS n;
+INSERT INTO carillon.notice_audience (tenant_id, channel, seq)
+SELECT tenant_id, channels[1], seq FROM carillon.notices WHERE tenant_id = 'inbox-bench';
+INSERT INTO carillon.inbox_state (tenant_id, user_id, since, read_to, seen_to)
+SELECT 'inbox-bench', 'p' || n, 0, NOTICES - n * 7919 % greatest(NOTICES / 50, 1), NOTICES - n * 104729 % greatest(NOTICES / 100, 1)
+FROM generate_series(1, PEOPLE::bigint) AS n;
+INSERT INTO carillon.inbox_marks (tenant_id, user_id, seq, read, archived)
+SELECT 'inbox-bench', 'p' || 1 + m % PEOPLE, 100 * (NOTICES / 100 - 1 - (m / PEOPLE * 20 + m % 20)) + 1, m % 2 = 0, CASE WHEN m % 3 = 0 THEN true END
+FROM generate_series(0, MARKS::bigint - 1) AS m WHERE NOTICES / 100 > (MARKS / PEOPLE + 1) * 20;
+ANALYZE carillon.notices;
+ANALYZE carillon.notice_audience";
 /// What a loaded table is left as by maintenance.
 const TIDY: &str = "VACUUM (ANALYZE) carillon.inbox_state; VACUUM (ANALYZE) carillon.inbox_marks";
 
@@ -69,19 +69,16 @@ async fn load(url: &str, [people, notices, marks]: [u64; 3]) -> Result<(), Fault
     let began = Instant::now();
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
-    client.batch_execute("SET statement_timeout = 0").await?;
-    let numbers = [people, notices, marks].map(|number| number as i64);
-    for statement in LOAD {
-        match statement.contains('$') {
-            true => drop(client.execute(statement, &[&numbers[0], &numbers[1], &numbers[2]]).await?),
-            false => client.batch_execute(statement).await?,
-        }
-    }
+    let sql = [("PEOPLE", people), ("NOTICES", notices), ("MARKS", marks)]
+        .iter()
+        .fold(LOAD.to_owned(), |sql, (name, number)| sql.replace(name, &number.to_string()));
+    client.batch_execute(&sql).await?;
     for statement in TIDY.split(';') {
         client.batch_execute(statement).await?;
     }
     let stored = "SELECT (SELECT count(*) FROM carillon.inbox_state), (SELECT count(*) FROM carillon.notices), (SELECT count(*) FROM carillon.inbox_marks)";
     let row = client.query_one(stored, &[]).await?;
+    let numbers = [people, notices, marks].map(|number| number as i64);
     let stored: [i64; 3] = [row.get(0), row.get(1), row.get(2)];
     if stored != numbers {
         return Err(format!("{stored:?} rows are stored").into());
