@@ -12,13 +12,17 @@ mod tests {
     use crate::channel::Channel;
     use crate::client::{self, Request};
     use crate::close::CloseCode;
+    use crate::compact::{Names, compact, plain, telling};
     use crate::event::event_frame;
     use crate::ident::Seq;
     use crate::limits;
     use crate::server::tests::FROZEN;
     use crate::server::{Limits, ServerFrame};
     use serde_json::Value;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// The other form of an `event`.
+    const COMPACT: &str = "compact";
 
     fn document() -> Value {
         serde_json::from_str(DOCUMENT).unwrap()
@@ -73,16 +77,20 @@ mod tests {
         let known: BTreeSet<&str> = types.chain(client::TYPES).collect();
         assert!(known.contains(kind(&ServerFrame::Expiring { in_ms: 1 })));
         let on_the_socket = document["channels"]["socket"]["messages"].as_object().unwrap();
-        assert_eq!(on_the_socket.keys().map(String::as_str).collect::<BTreeSet<_>>(), known);
+        let on_the_socket = on_the_socket.keys().map(String::as_str).collect::<BTreeSet<_>>();
+        assert_eq!(on_the_socket, known.iter().copied().chain([COMPACT]).collect());
         // A stream carries what is no answer to a frame of the client, and is in one tenant.
         let answers = ["ok", "pong", "replayed", "detached"];
         let told = known.iter().filter(|name| !client::TYPES.contains(name) && !answers.contains(name));
         let on_the_stream = document["channels"]["stream"]["messages"].as_object().unwrap();
         let on_the_stream: BTreeSet<&str> = on_the_stream.keys().map(String::as_str).collect();
         // A frame of both sides has one name.
-        assert_eq!(on_the_stream, told.copied().chain(["presence"]).collect());
+        assert_eq!(on_the_stream, told.copied().chain(["presence", COMPACT]).collect());
         let described = document["components"]["messages"].as_object().unwrap().keys().map(String::as_str);
-        assert_eq!(described.filter(|name| *name != "polled").collect::<BTreeSet<_>>(), known);
+        assert_eq!(
+            described.filter(|name| !["polled", COMPACT].contains(name)).collect::<BTreeSet<_>>(),
+            known
+        );
     }
 
     #[test]
@@ -91,6 +99,8 @@ mod tests {
         let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
         let mut frames = named("3.3");
         frames.extend(named("3.4"));
+        // It has no type, and a section of its own.
+        frames.insert(COMPACT.into());
         assert_eq!(frames, names(&document["channels"]["socket"]["messages"]));
         // The page leaves out the one that no gateway sends yet.
         let mut codes = names(&document["channels"]["socket"]["x-close-codes"]);
@@ -180,6 +190,33 @@ mod tests {
         let told = serde_json::to_value(Limits::with_frame_rate(50)).unwrap();
         let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
         assert_eq!(names(&welcome["limits"]["properties"]), names(&told));
+    }
+
+    #[test]
+    fn the_compact_form_has_the_members_that_are_described() {
+        let document = document();
+        let body = |id: &str| {
+            format!(
+                r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"t","time":"2026-11-30T10:00:00Z","a":"1","data":1}}"#
+            )
+        };
+        let mut members = BTreeSet::new();
+        for id in ["1", "0199c0de-0000-7000-8000-000000000001"] {
+            let mut names = Names::default();
+            let event = compact(Seq(7), &[Channel::tenant()], body(id).as_bytes(), &mut names).unwrap();
+            let frame: Value = serde_json::from_slice(&telling(&event.json, &event.names)).unwrap();
+            assert_described(&document, COMPACT, &frame);
+            members.extend(frame.as_object().unwrap().keys().cloned());
+        }
+        let described = &document["components"]["messages"][COMPACT];
+        let properties = described["payload"]["properties"].as_object().unwrap();
+        assert_eq!(properties.keys().cloned().collect::<BTreeSet<_>>(), members);
+        let example = described["examples"][0]["payload"].to_string();
+        let plain: Value =
+            serde_json::from_slice(&plain(example.as_bytes(), &mut BTreeMap::new()).unwrap()).unwrap();
+        let event = &document["components"]["messages"]["event"]["examples"][0]["payload"]["event"];
+        let same = ["id", "source", "type", "data"].iter().all(|name| plain["event"][name] == event[name]);
+        assert!(same, "the two examples are one event: {plain}");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | [`channel`] | what is a channel, and which channels does a pattern allow? |
 //! | [`json`] | is this JSON fit for the log, and what is its compact form? |
 //! | [`event`] | how does an event look in the log and on the wire? |
+//! | [`compact`] | how does an event look to a client that asked for the compact form? |
 //! | [`client`] | what may a client say? |
 //! | [`server`] | what does a gateway answer? |
 //! | [`naming`] | how does a frame name its tenant, where a connection is in several? |
@@ -30,6 +31,7 @@ pub mod asyncapi;
 pub mod channel;
 pub mod client;
 pub mod close;
+pub mod compact;
 pub mod connection;
 pub mod connection_events;
 pub mod envelope;

@@ -41,6 +41,8 @@ pub struct Follow {
     pub channels: Vec<String>,
     /// Whether it is told who is in them.
     pub presence: bool,
+    /// Whether events come in the compact form.
+    pub compact: bool,
     /// Another tenant than the token's own.
     pub tenant: Option<String>,
     /// Size of the kernel's receive buffer in bytes.
@@ -61,6 +63,7 @@ impl Follow {
             device: None,
             channels: Vec::new(),
             presence: false,
+            compact: false,
             tenant: None,
             receive_buffer: None,
             patience: Duration::from_secs(10),
@@ -205,6 +208,7 @@ impl Resuming {
             channels: self.follow.channels.clone(),
             types: Vec::new(),
             presence: self.follow.presence,
+            compact: self.follow.compact,
             tenant: self.follow.tenant.clone(),
             origin: None,
             receive_buffer: self.follow.receive_buffer,

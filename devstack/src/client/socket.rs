@@ -1,7 +1,9 @@
 //! How does a client connect to a gateway and talk with it, frame by frame?
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use carillon_protocol::compact::plain;
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -54,6 +56,8 @@ pub struct Connect {
     pub types: Vec<String>,
     /// Whether it is told who is in these channels.
     pub presence: bool,
+    /// Whether events come in the compact form; then the token travels in no subprotocol.
+    pub compact: bool,
     /// Another tenant than the token's own.
     pub tenant: Option<String>,
     /// The `Origin` a browser would send.
@@ -77,6 +81,7 @@ impl Connect {
             channels: Vec::new(),
             types: Vec::new(),
             presence: false,
+            compact: false,
             tenant: None,
             origin: None,
             receive_buffer: None,
@@ -169,6 +174,10 @@ impl Connect {
             }
             TokenPlace::Query | TokenPlace::FirstFrame | TokenPlace::Nowhere => {}
         }
+        if self.compact {
+            let both = HeaderValue::from_static("carillon.v1, carillon.v1.compact");
+            headers.insert("sec-websocket-protocol", both);
+        }
         if let Some(origin) = &self.origin {
             headers.insert("origin", text(origin.clone())?);
         }
@@ -246,6 +255,10 @@ impl SocketError {
 pub struct Socket {
     ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
     protocol: Option<String>,
+    /// What it was told for the compact form.
+    names: BTreeMap<u8, String>,
+    /// Bytes of the newest text message, without its head.
+    last_bytes: usize,
 }
 
 impl Socket {
@@ -283,7 +296,8 @@ impl Socket {
                 other => lost_or_closed(&other),
             })?;
         let protocol = response.headers().get("sec-websocket-protocol").and_then(|v| v.to_str().ok());
-        let mut socket = Self { ws, protocol: protocol.map(str::to_owned) };
+        let protocol = protocol.map(str::to_owned);
+        let mut socket = Self { ws, protocol, names: BTreeMap::new(), last_bytes: 0 };
         if wanted.place == TokenPlace::FirstFrame {
             socket.send_json(&json!({"type": "auth", "token": wanted.token})).await?;
         }
@@ -293,6 +307,11 @@ impl Socket {
     /// The subprotocol the gateway selected.
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref()
+    }
+
+    /// Bytes of the newest text message, without its head: what was written, not what became of it.
+    pub fn last_bytes(&self) -> usize {
+        self.last_bytes
     }
 
     /// Sends one JSON text frame.
@@ -314,7 +333,10 @@ impl Socket {
             let message = timeout_at(deadline, self.ws.next()).await.map_err(|_| SocketError::Timeout)?;
             match message {
                 Some(Ok(Message::Text(text))) => {
-                    let value = serde_json::from_str(&text);
+                    self.last_bytes = text.len();
+                    // In the compact form events become the frames that others get.
+                    let plain = plain(text.as_bytes(), &mut self.names);
+                    let value = serde_json::from_slice(plain.as_deref().unwrap_or(text.as_bytes()));
                     return value.map(Frame).map_err(|e| SocketError::Contract(format!("{e} in {text}")));
                 }
                 Some(Ok(Message::Close(frame))) => return Err(self.said_goodbye(frame).await),

@@ -15,7 +15,7 @@ use crate::authorize::{Authorizer, Bearer, Refusal};
 use crate::live::Rates;
 use crate::metrics::metrics;
 use crate::serving::Serving;
-use crate::shard::{Coming, Shards, Wire};
+use crate::shard::{Coming, Format, Shards, Wire};
 use crate::ws;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -113,7 +113,8 @@ impl Edge {
             }
             None => {
                 let permit = self.admission.enter_unauthenticated(arrival.address)?;
-                Client { permit, coming: Coming::Unknown(arrival.query), wire: Wire::WebSocket(None) }
+                let (coming, wire) = (Coming::Unknown(arrival.query), Wire::WebSocket(None));
+                Client { permit, coming, wire, format: Format::PLAIN }
             }
         };
         if upgrade.deflate.is_some_and(ws::Deflate::keeps_window) {
@@ -126,6 +127,8 @@ impl Edge {
             }
         }
         client.wire = Wire::WebSocket(upgrade.deflate);
+        // A WebSocket says it by its subprotocol: its URL may be read after the answer.
+        client.format = if upgrade.is_compact() { Format::COMPACT } else { Format::PLAIN };
         Ok(Takeover::mark(upgrade.response(), client))
     }
 
@@ -185,6 +188,8 @@ impl Edge {
         query: UrlQuery,
         mut wire: Wire,
     ) -> Result<Client, Problem> {
+        let asks = query.compact && matches!(wire, Wire::EventStream { .. } | Wire::Poll { .. });
+        let format = if asks { Format::COMPACT } else { Format::PLAIN };
         let mut authorized = self.authorizer.admit(&bearer, query.hello).await?;
         // Who sends a command has an event stream or a poll that is counted.
         if wire != Wire::Command {
@@ -198,7 +203,7 @@ impl Edge {
                 None => *most = SMALL as u32,
             }
         }
-        Ok(Client { permit, coming: Coming::Admitted(Box::new(authorized)), wire })
+        Ok(Client { permit, coming: Coming::Admitted(Box::new(authorized)), wire, format })
     }
 
     pub(super) fn is_open(&self) -> Result<(), Problem> {

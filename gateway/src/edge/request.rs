@@ -57,6 +57,8 @@ pub(super) struct UrlQuery {
     pub(super) hello: ConnectParameters,
     /// How long a poll waits for events.
     pub(super) wait: Option<Duration>,
+    /// Whether it gets events in the compact form.
+    pub(super) compact: bool,
 }
 
 impl UrlQuery {
@@ -92,6 +94,7 @@ impl UrlQuery {
                 }
                 "presence" => hello.presence = Some(flag(&value).map_err(|why| bad(&name, why))?),
                 "inbox" => hello.inbox = Some(flag(&value).map_err(|why| bad(&name, why))?),
+                "format" => read.compact = compact(&value).map_err(|why| bad(&name, why))?,
                 "wait" => read.wait = Some(wait(&value).map_err(|why| bad(&name, why))?),
                 "token" | "ticket" => {}
                 // Those that add it to an address at each return leave the older ones there: the last is the newest.
@@ -143,6 +146,15 @@ fn flag(text: &str) -> Result<bool, String> {
         "1" | "true" => Ok(true),
         "0" | "false" => Ok(false),
         _ => Err("must be 1 or 0".into()),
+    }
+}
+
+/// Whether a form's name is that of the compact one.
+fn compact(name: &str) -> Result<bool, String> {
+    match name {
+        "plain" => Ok(false),
+        "compact" => Ok(true),
+        _ => Err("must be plain or compact".into()),
     }
 }
 
@@ -242,7 +254,7 @@ mod tests {
         let without = |names: &[&str]| -> BTreeSet<String> {
             read.iter().filter(|name| !names.contains(&name.as_str())).cloned().collect()
         };
-        assert_eq!(named(&document["channels"]["socket"]["bindings"]["ws"]), without(&["wait"]));
+        assert_eq!(named(&document["channels"]["socket"]["bindings"]["ws"]), without(&["wait", "format"]));
         assert_eq!(of("stream"), without(&["wait"]));
         assert_eq!(of("poll"), without(&["ticket", "presence", "inbox"]));
         let of_a_command = ["tenant", "device", "ticket", "token"].map(str::to_owned);
@@ -338,6 +350,8 @@ mod tests {
             ("types=a*b", "types"),
             ("types=a%20b", "types"),
             ("types=a&types=b", "types"),
+            ("format=short", "format"),
+            ("format=compact&format=plain", "format"),
             ("presence=yes", "presence"),
             ("presence=", "presence"),
             ("wait=51", "wait"),

@@ -6,7 +6,7 @@
 use super::handshake::Edge;
 use super::socketio::{Session, upgrade};
 use crate::admission::Permit;
-use crate::shard::{Coming, Newcomer, Wire};
+use crate::shard::{Coming, Format, Newcomer, Wire};
 use axum::response::Response;
 use bytes::Bytes;
 use http::header;
@@ -21,6 +21,7 @@ pub(super) struct Client {
     pub(super) permit: Permit,
     pub(super) coming: Coming,
     pub(super) wire: Wire,
+    pub(super) format: Format,
 }
 
 /// What makes a response the last that HTTP has to do with a connection.
@@ -82,7 +83,7 @@ impl HandoverSlot {
 
 /// Takes the socket out of the asynchronous runtime, sets it up and gives it to a shard.
 pub(super) fn hand_over(socket: TcpStream, early: Bytes, (leaving, head): Admitted, edge: &Arc<Edge>) {
-    let Client { permit, coming, wire } = match leaving {
+    let Client { permit, coming, wire, format } = match leaving {
         Leaving::Client(client) => client,
         Leaving::Upgrade(session) => {
             tokio::spawn(upgrade(socket, early, head, session, edge.clone()));
@@ -92,7 +93,7 @@ pub(super) fn hand_over(socket: TcpStream, early: Bytes, (leaving, head): Admitt
     match own(socket, wire, edge.user_timeout) {
         Ok(socket) => {
             let socket = mio::net::TcpStream::from_std(socket);
-            edge.shards.connect(Box::new(Newcomer { socket, early, head, permit, coming, wire }));
+            edge.shards.connect(Box::new(Newcomer { socket, early, head, permit, coming, wire, format }));
         }
         Err(error) => tracing::debug!(%error, "a socket was lost on its way to a shard"),
     }

@@ -8,7 +8,7 @@ use super::past::Position;
 use super::room::Member;
 use super::session::At;
 use super::shard::Shard;
-use super::wire::Wire;
+use super::wire::{Format, Wire};
 use super::world::Kernel;
 use super::{FrameRate, ShardConfig, StuckCursors};
 use crate::admission::{Admission, ConnectionLimits};
@@ -135,6 +135,7 @@ impl Rig {
             early: Bytes::new(),
             head: Bytes::from_static(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
             wire: Wire::WebSocket(None),
+            format: Format::PLAIN,
             permit: Admission::new(limits).enter(peer.ip()).unwrap(),
             coming: Coming::Admitted(Box::new(authorized)),
         };

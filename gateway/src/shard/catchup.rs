@@ -16,7 +16,7 @@ use super::replay::ask_next;
 use super::room::{Room, Rooms};
 use super::session::{ASK_AGAIN_MS, Session};
 use super::stuck::Watched;
-use super::wire::Wire;
+use super::wire::{Of, Wire};
 use super::world::World;
 use crate::stream::Reading as InRing;
 use crate::stream::backlog::BacklogPage;
@@ -148,7 +148,8 @@ fn write_matching<W: World>(
     context: &mut Context<W>,
 ) -> bool {
     while let (Some(first), Some(last)) = (entries.first(), entries.last()) {
-        let tenant = connection.naming(&room.stream.tenant);
+        let (stream, epoch) = (&*room.stream, &room.life.epoch);
+        let of = Of { stream, epoch, tenant: connection.naming(&stream.tenant) };
         let Stage::Open(sessions) = &mut connection.stage else { return false };
         let Some(session) = sessions.get_mut(index) else { return false };
         let Position::Behind(cursor) = session.past.position() else { return true };
@@ -159,7 +160,7 @@ fn write_matching<W: World>(
             let matching: Vec<Arc<Entry>> = entries.iter().filter(is_wanted).cloned().collect();
             session.past.set_position(Position::Behind(last.seq));
             if !matching.is_empty() {
-                connection.answer_poll(matching.iter(), last.seq, None, &room.life.epoch, context);
+                connection.answer_poll(matching.iter(), stream, last.seq, None, epoch, context);
                 return false;
             }
             return true;
@@ -171,12 +172,12 @@ fn write_matching<W: World>(
             watched.begins_with(first);
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let (mut count, mut upto) = (0, cursor);
+        let (mut count, mut upto, mut format) = (0, cursor, connection.format);
         let mut rest = entries;
         while let Some((entry, after)) = rest.split_first() {
             if is_wanted(&entry) {
                 let Some(slice) = slices.get_mut(count) else { break };
-                let form = connection.wire.event(entry, tenant, &room.life.epoch, &mut context.deflater, 1);
+                let form = connection.wire.event(entry, of, &mut format, &mut context.deflater, 1);
                 *slice = IoSlice::new(form);
                 count += 1;
             }
@@ -189,6 +190,7 @@ fn write_matching<W: World>(
             Wrote::All => {
                 session.past.set_position(Position::Behind(upto));
                 if count > 0 {
+                    connection.format = format;
                     connection.wrote_events(length(slices), context);
                     context.counts.deliveries += count as u64;
                 }

@@ -13,11 +13,12 @@ use super::room::RoomKey;
 use super::session::Session;
 use super::stuck::Watched;
 use super::turns::Turns;
-use super::wire::{FAREWELL_MS, Wire, push_poll_answer};
+use super::wire::{FAREWELL_MS, Format, Wire, push_poll_answer};
 use super::world::{Socket, World};
 use crate::admission::Permit;
 use crate::edge::RawQuery;
 use crate::metrics::metrics;
+use crate::stream::Stream;
 use crate::stream::entry::Entry;
 use crate::ws::Decoder;
 use carillon_protocol::CloseCode;
@@ -34,6 +35,7 @@ pub(super) struct Connection<S> {
     pub(super) id: ConnectionId,
     pub(super) socket: S,
     pub(super) wire: Wire,
+    pub(super) format: Format,
     pub(super) decoder: Decoder,
     pub(super) outbox: Outbox,
     pub(super) stage: Stage,
@@ -347,14 +349,32 @@ impl<S: Socket> Connection<S> {
     pub(super) fn answer_poll<'a, W: World>(
         &mut self,
         entries: impl Iterator<Item = &'a Arc<Entry>>,
+        stream: &Stream,
         upto: Seq,
         reset: Option<ResetReason>,
         epoch: &Epoch,
         context: &mut Context<W>,
     ) {
         if let (Wire::Poll { most, .. }, true) = (self.wire, self.is_open()) {
-            let out = self.outbox.control();
-            context.counts.deliveries += push_poll_answer(out, most as usize, entries, upto, reset, epoch);
+            let (out, mut format) = (self.outbox.control(), self.format);
+            let json = |entry: &'a Entry| format.json(entry, stream);
+            let most = most as usize;
+            context.counts.deliveries += push_poll_answer(out, most, entries, json, upto, reset, epoch);
+            self.end(CloseReason::Answered, context);
+        }
+    }
+
+    /// Answers a poll without events.
+    pub(super) fn answer_poll_empty<W: World>(
+        &mut self,
+        upto: Seq,
+        reset: Option<ResetReason>,
+        epoch: &Epoch,
+        context: &mut Context<W>,
+    ) {
+        if let (Wire::Poll { .. }, true) = (self.wire, self.is_open()) {
+            let (out, none) = (self.outbox.control(), std::iter::empty());
+            push_poll_answer(out, 0, none, Entry::json, upto, reset, epoch);
             self.end(CloseReason::Answered, context);
         }
     }

@@ -51,7 +51,7 @@ pub(super) fn accept<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) -> Option<Accepted> {
-    let Newcomer { mut socket, early, head, wire, permit, coming } = newcomer;
+    let Newcomer { mut socket, early, head, wire, format, permit, coming } = newcomer;
     let entry = tables.connections.vacant_entry();
     let key = entry.key() as u32;
     let id = ConnectionId { shard: context.shard, key, number };
@@ -69,6 +69,7 @@ pub(super) fn accept<W: World>(
         id,
         socket,
         wire,
+        format,
         decoder: wire.decoder(),
         outbox,
         stage,

@@ -12,7 +12,7 @@ use super::past::Position;
 use super::room::{Room, RoomKey};
 use super::session::Session;
 use super::tables::Tables;
-use super::wire::Wire;
+use super::wire::{Of, Wire};
 use super::world::{Socket, World};
 use crate::metrics::metrics;
 use crate::stream::Reading;
@@ -158,19 +158,20 @@ impl FanOut {
     ) -> bool {
         let mut at = std::mem::replace(&mut connection.gathered, Gathered::NOTHING).first;
         debug_assert!(connection.outbox.is_empty(), "I2: a live connection has nothing waiting");
-        let (epoch, tenant) = (&room.life.epoch, connection.naming(&room.stream.tenant));
+        let (stream, epoch) = (&*room.stream, &room.life.epoch);
+        let of = Of { stream, epoch, tenant: connection.naming(&stream.tenant) };
         if let Wire::Poll { .. } = connection.wire {
-            connection.answer_poll(self.chain(at), room.cursor, None, epoch, context);
+            connection.answer_poll(self.chain(at), stream, room.cursor, None, epoch, context);
             return false;
         }
         while at != Gathered::NONE {
             let begin = at;
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut count = 0;
+            let (mut count, mut format) = (0, connection.format);
             for slice in &mut slices {
                 let Some(link) = self.links.get(at as usize) else { break };
                 let Some(entry) = self.entries.get(link.entry as usize) else { break };
-                let form = connection.wire.event(entry, tenant, epoch, &mut context.deflater, readers);
+                let form = connection.wire.event(entry, of, &mut format, &mut context.deflater, readers);
                 *slice = IoSlice::new(form);
                 count += 1;
                 at = link.next;
@@ -180,6 +181,7 @@ impl FanOut {
             context.counts.writes += 1;
             match wrote {
                 Wrote::All => {
+                    connection.format = format;
                     connection.wrote_events(length(slices), context);
                     context.counts.deliveries += count as u64;
                 }
@@ -255,16 +257,19 @@ fn write_one<W: World>(
         return true;
     }
     debug_assert!(connection.outbox.is_empty(), "I2: a live connection has nothing waiting");
-    let (epoch, tenant) = (&room.life.epoch, connection.naming(&room.stream.tenant));
+    let (stream, epoch) = (&*room.stream, &room.life.epoch);
+    let of = Of { stream, epoch, tenant: connection.naming(&stream.tenant) };
     if let Wire::Poll { .. } = connection.wire {
-        connection.answer_poll(std::iter::once(entry), entry.seq, None, epoch, context);
+        connection.answer_poll(std::iter::once(entry), stream, entry.seq, None, epoch, context);
         return false;
     }
-    let form = connection.wire.event(entry, tenant, epoch, &mut context.deflater, readers);
+    let mut format = connection.format;
+    let form = connection.wire.event(entry, of, &mut format, &mut context.deflater, readers);
     let wrote = write(&mut connection.socket, form);
     context.counts.writes += 1;
     match wrote {
         Wrote::All => {
+            connection.format = format;
             connection.wrote_events(form.len() as u64, context);
             context.counts.deliveries += 1;
             return true;
@@ -292,20 +297,24 @@ pub(super) fn fall_behind<'a, W: World>(
     context: &mut Context<W>,
 ) {
     let (mut left, mut cursor) = (taken, before);
-    let tenant = connection.naming(&room.stream.tenant);
+    let stream = &*room.stream;
+    let of = Of { stream, epoch: &room.life.epoch, tenant: connection.naming(&stream.tenant) };
+    // What it knew when these frames were chosen, and then what those tell of which the socket took at least the beginning.
+    let mut format = connection.format;
     for entry in entries {
         if left == 0 {
             break;
         }
         cursor = entry.seq;
         context.counts.deliveries += 1;
-        let form = connection.wire.event(entry, tenant, &room.life.epoch, &mut context.deflater, readers);
+        let form = connection.wire.event(entry, of, &mut format, &mut context.deflater, readers);
         if left < form.len() {
             connection.outbox.begun(form.slice(left..));
             break;
         }
         left -= form.len();
     }
+    connection.format = format;
     if let Some(session) = connection.sessions_mut().iter_mut().find(|session| session.room == key) {
         if session.is_live() {
             metrics().fell_behind();

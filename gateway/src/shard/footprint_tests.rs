@@ -8,7 +8,7 @@ use super::messages::{Attached, Attaching, Coming, Newcomer, Ready, Request, ToS
 use super::room::RoomKey;
 use super::shard::Shard;
 use super::waiting::WAITING;
-use super::wire::Wire;
+use super::wire::{Format, Wire};
 use super::world::Kernel;
 use super::{FrameRate, ShardConfig, StuckCursors};
 use crate::admission::{Admission, ConnectionLimits};
@@ -219,6 +219,7 @@ impl Rig {
             early: Bytes::new(),
             head: Bytes::from_static(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
             wire,
+            format: Format::PLAIN,
             permit: self.admission.enter(peer.ip()).unwrap(),
             coming,
         };

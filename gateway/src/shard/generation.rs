@@ -72,7 +72,7 @@ pub(super) fn tell_reset<W: World>(
     let Standing { cursor: seq, epoch } = standing;
     match connection.wire {
         Wire::Poll { .. } => {
-            connection.answer_poll(std::iter::empty(), *seq, Some(reason), epoch, context);
+            connection.answer_poll_empty(*seq, Some(reason), epoch, context);
         }
         _ => {
             let frame = ServerFrame::Reset { reason, seq: *seq, epoch };

@@ -3,7 +3,7 @@
 //! A shard never waits. What it wants from the asynchronous side (a token checked, a page of the log) goes out as a
 //! [`Request`] and comes back as a message.
 
-use super::wire::Wire;
+use super::wire::{Format, Wire};
 use crate::admission::Permit;
 use crate::authorize::{Authorized, Bearer, Refusal};
 use crate::edge::RawQuery;
@@ -90,6 +90,8 @@ pub(crate) struct Newcomer<S = TcpStream> {
     pub(crate) head: Bytes,
     /// What it speaks from here on.
     pub(crate) wire: Wire,
+    /// In which form it gets events.
+    pub(crate) format: Format,
     /// Its place among the node's connections, given back when dropped.
     pub(crate) permit: Permit,
     /// Who it is.

@@ -179,4 +179,4 @@ pub(crate) use messages::{
 };
 pub(crate) use present::CHANNELS as PRESENCE_CHANNELS;
 pub(crate) use stuck::StuckCursors;
-pub(crate) use wire::Wire;
+pub(crate) use wire::{Format, Wire};

@@ -168,7 +168,7 @@ impl<S: Socket> Tables<S> {
         let Some(connection) = self.get_mut(key) else { return };
         match (connection.wire, standing) {
             (Wire::Poll { .. }, Some(Standing { cursor, epoch })) => {
-                connection.answer_poll(std::iter::empty(), cursor, None, &epoch, context);
+                connection.answer_poll_empty(cursor, None, &epoch, context);
             }
             _ => connection.close(code, reason, context),
         }
@@ -203,6 +203,7 @@ impl<S: Socket> Tables<S> {
             "one session a room"
         );
         session.place = room.enter(key);
+        connection.format.forget();
         match &mut connection.stage {
             Stage::Open(sessions) => {
                 sessions.reserve_exact(1);

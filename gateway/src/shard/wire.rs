@@ -8,6 +8,8 @@ use crate::live::Passing;
 use crate::socketio::engine::{EnginePacket, Handshake};
 use crate::socketio::outgoing::{self, Form, Told};
 use crate::socketio::packet::MAIN;
+use crate::stream::Stream;
+use crate::stream::compact::Forms;
 use crate::stream::entry::Entry;
 use crate::ws::deflate::Deflater;
 use crate::ws::encode::{push_close, push_text, text_frame};
@@ -57,6 +59,48 @@ pub(crate) enum Wire {
     Command,
 }
 
+/// In which form a client gets live events, and what it knows for that. As small as the set of names lets it be: every connection has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Format(u16);
+
+impl Format {
+    /// Which of the tenant's names the client was told on this connection: there are fifteen at most.
+    const NAMES: u16 = !Self::COMPACT.0;
+    /// The form that everybody reads.
+    pub(crate) const PLAIN: Self = Self(0);
+    /// The compact one, for who was told nothing yet.
+    pub(crate) const COMPACT: Self = Self(1 << 15);
+
+    /// The connection comes into another tenant, which has other names.
+    pub(super) fn forget(&mut self) {
+        self.0 &= Self::COMPACT.0;
+    }
+
+    /// The compact forms of an event for this client, which is told with them what it does not know yet; none where it gets the plain one.
+    fn forms<'a>(&mut self, entry: &'a Entry, stream: &Stream) -> Option<&'a Forms> {
+        if *self == Self::PLAIN {
+            return None;
+        }
+        let (forms, knows) = entry.compact(stream, self.0 & Self::NAMES)?;
+        self.0 |= knows;
+        Some(forms)
+    }
+
+    /// The JSON of an event for this client.
+    pub(super) fn json<'a>(&mut self, entry: &'a Entry, stream: &Stream) -> &'a [u8] {
+        self.forms(entry, stream).map_or_else(|| entry.json(), Forms::json)
+    }
+}
+
+/// What the events of a room have in common for those who get them.
+#[derive(Clone, Copy)]
+pub(super) struct Of<'a> {
+    pub(super) stream: &'a Stream,
+    pub(super) epoch: &'a Epoch,
+    /// The tenant, where it is to be named. Such events are plain.
+    pub(super) tenant: Option<&'a TenantId>,
+}
+
 impl Wire {
     /// Whether the client may compress what it sends.
     pub(super) fn compresses(self) -> bool {
@@ -93,15 +137,19 @@ impl Wire {
 
     /// An event as this client gets it, shared with all others of its kind; with its tenant where that is to be named.
     /// `readers` get it now. The same question has the same answer on every shard at any time: the rest of a frame is found
-    /// again by asking. Polls have their own way.
+    /// again by asking, with what the client knew before. Polls have their own way.
     pub(super) fn event<'a>(
         self,
         entry: &'a Entry,
-        tenant: Option<&TenantId>,
-        epoch: &Epoch,
+        Of { stream, epoch, tenant }: Of<'_>,
+        format: &mut Format,
         deflater: &mut Option<Deflater>,
         readers: usize,
     ) -> &'a Bytes {
+        let forms = if tenant.is_none() { format.forms(entry, stream) } else { None };
+        if let Some(forms) = forms {
+            return self.compact(entry, forms, epoch, deflater, readers);
+        }
         match self {
             Wire::WebSocket(deflate) => {
                 let shared = deflate.is_some_and(|it| is_shared(it, entry.json().len(), readers));
@@ -118,6 +166,23 @@ impl Wire {
             Wire::SocketIo(form) => entry.socket_io(form, epoch),
             Wire::Poll { .. } | Wire::Command => &entry.frame,
             Wire::EventStream { chunked } => entry.event_stream(epoch, chunked),
+        }
+    }
+
+    fn compact<'a>(
+        self,
+        entry: &'a Entry,
+        forms: &'a Forms,
+        epoch: &Epoch,
+        deflater: &mut Option<Deflater>,
+        readers: usize,
+    ) -> &'a Bytes {
+        match self {
+            Wire::EventStream { chunked } => entry.compact_event_stream(forms, epoch, chunked),
+            Wire::WebSocket(Some(deflate)) if is_shared(deflate, forms.json().len(), readers) => entry
+                .compact_deflate(forms, deflater.get_or_insert_default())
+                .unwrap_or_else(|| forms.message().frame()),
+            _ => forms.message().frame(),
         }
     }
 
@@ -277,6 +342,7 @@ pub(super) fn push_poll_answer<'a>(
     out: &mut Vec<u8>,
     most: usize,
     entries: impl Iterator<Item = &'a Arc<Entry>>,
+    mut json: impl FnMut(&'a Entry) -> &'a [u8],
     upto: Seq,
     reset: Option<ResetReason>,
     epoch: &Epoch,
@@ -285,14 +351,15 @@ pub(super) fn push_poll_answer<'a>(
     out.extend_from_slice(b"{\"events\":[");
     let (mut seq, mut count, mut last) = (upto, 0, upto);
     for entry in entries {
-        if count > 0 && out.len() - begin + entry.json().len() > most {
+        let json = json(entry);
+        if count > 0 && out.len() - begin + json.len() > most {
             seq = last;
             break;
         }
         if count > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(entry.json());
+        out.extend_from_slice(json);
         (last, count) = (entry.seq, count + 1);
     }
     out.extend_from_slice(format!(r#"],"seq":{seq},"epoch":"{epoch}""#).as_bytes());
@@ -322,12 +389,19 @@ fn push_message(out: &mut Vec<u8>, frame: &ServerFrame<'_>, epoch: Option<&Epoch
 mod tests {
     use super::*;
     use crate::budget::Budget;
+    use crate::stream::ring::RingLimits;
     use crate::ws::handshake;
+
+    fn stream() -> Stream {
+        let (tenant, epoch) = (TenantId::new("acme").unwrap(), Epoch::new("e1").unwrap());
+        Stream::new(tenant, epoch, Seq(0), Seq(1), RingLimits { events: 9, bytes: 9_000 })
+    }
 
     #[test]
     fn an_event_is_compressed_where_that_is_worth_it() {
         let budget = Budget::new(usize::MAX);
         let epoch = Epoch::new("e1").unwrap();
+        let stream = stream();
         let entry = |length: usize| {
             let json = "{\"a\":1}".repeat(length / 7);
             Entry::new(Seq(1), Box::new([]), json.as_bytes(), 0, |bytes| budget.charge(bytes))
@@ -350,7 +424,9 @@ mod tests {
         let narrow = agreed("permessage-deflate; server_max_window_bits=9");
         let mut deflater = None;
         let mut is_short = |wire: Wire, entry: &Entry, readers: usize| {
-            wire.event(entry, None, &epoch, &mut deflater, readers).len() < entry.frame.len()
+            let of = Of { stream: &stream, epoch: &epoch, tenant: None };
+            let mut format = Format::PLAIN;
+            wire.event(entry, of, &mut format, &mut deflater, readers).len() < entry.frame.len()
         };
         assert!(!is_short(usual, &entry(200), 1_000), "too short");
         assert!(!is_short(usual, &entry(300), 3) && is_short(usual, &entry(300), 4), "for several readers");
@@ -366,7 +442,8 @@ mod tests {
         let entry = Arc::new(Entry::new(Seq(7), Box::new([]), json, 0, |bytes| budget.charge(bytes)));
         let mut out = Vec::new();
         let reset = Some(ResetReason::TooOld);
-        push_poll_answer(&mut out, 1_000, std::iter::once(&entry), Seq(9), reset, &Epoch::new("e1").unwrap());
+        let (entries, json, epoch) = (std::iter::once(&entry), Entry::json, Epoch::new("e1").unwrap());
+        push_poll_answer(&mut out, 1_000, entries, json, Seq(9), reset, &epoch);
         let answer: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!((&answer["seq"], &answer["events"][0]["seq"]), (&9.into(), &7.into()));
         let document: serde_json::Value =

@@ -3,6 +3,8 @@
 //! Encoded once, for every reader at once. A WebSocket message is made when the event comes; the forms that only some
 //! connections want (compressed, event stream) are made for the first of them and shared by the others.
 
+use super::Stream;
+use super::compact::{Compacted, Forms};
 use crate::budget::Charge;
 use crate::chunk::chunk;
 use crate::socketio::outgoing::{self, Form, Told};
@@ -35,6 +37,11 @@ impl Message {
         Self { bare: chunk.slice(within), chunk }
     }
 
+    /// An event's JSON, with the cursor it leads to as its id.
+    pub(super) fn at(epoch: &Epoch, seq: Seq, json: &[u8]) -> Self {
+        Self::new(format!("id: {epoch}:{seq}\ndata: ").as_bytes(), json)
+    }
+
     /// As a chunk, or as it is.
     pub(crate) fn form(&self, chunked: bool) -> &Bytes {
         if chunked { &self.chunk } else { &self.bare }
@@ -46,7 +53,7 @@ impl Message {
     }
 }
 
-/// A WebSocket message that names its tenant, for connections that are in several.
+/// A WebSocket message that is not the plain one: it names its tenant, for connections that are in several, or is compact.
 #[derive(Debug)]
 pub(crate) struct Named {
     frame: Bytes,
@@ -56,7 +63,12 @@ pub(crate) struct Named {
 impl Named {
     /// The same frame as this JSON, which names none.
     pub(crate) fn new(json: &[u8], tenant: &TenantId) -> Self {
-        Self { frame: text_frame(&[&naming(json, tenant)]), deflated: OnceLock::new() }
+        Self::of(&naming(json, tenant))
+    }
+
+    /// This JSON.
+    pub(crate) fn of(json: &[u8]) -> Self {
+        Self { frame: text_frame(&[json]), deflated: OnceLock::new() }
     }
 
     /// The whole message.
@@ -107,6 +119,8 @@ pub(crate) struct Entry {
     event_stream: OnceLock<Box<Message>>,
     named: OnceLock<Box<Named>>,
     socket_io: OnceLock<Box<SocketIo>>,
+    /// None if there is no other form than the plain one.
+    compact: OnceLock<Option<Box<Compacted>>>,
     /// Its type, for those who choose; found for the first of them.
     kind: OnceLock<Box<str>>,
     /// What it weighs in the process's memory.
@@ -134,6 +148,7 @@ impl Entry {
             event_stream: OnceLock::new(),
             named: OnceLock::new(),
             socket_io: OnceLock::new(),
+            compact: OnceLock::new(),
             kind: OnceLock::new(),
             charge,
         }
@@ -223,12 +238,33 @@ impl Entry {
     /// As a message of an event stream, with the cursor it leads to as its id; as a chunk, or as it is.
     pub(crate) fn event_stream(&self, epoch: &Epoch, chunked: bool) -> &Bytes {
         let message = self.event_stream.get_or_init(|| {
-            let id = format!("id: {epoch}:{}\ndata: ", self.seq);
-            let message = Message::new(id.as_bytes(), self.json());
+            let message = Message::at(epoch, self.seq, self.json());
             self.charge.add(message.weight());
             Box::new(message)
         });
         message.form(chunked)
+    }
+
+    /// Its compact forms for a reader in this stream who was told these names, and those that it knows with them; none
+    /// if it has none. Made now if they were not.
+    pub(crate) fn compact(&self, stream: &Stream, told: u16) -> Option<(&Forms, u16)> {
+        let make = || Compacted::of(self.seq, &self.channels, self.body(), stream, &self.charge);
+        Some(self.compact.get_or_init(make).as_ref()?.for_who_knows(told, &self.charge))
+    }
+
+    /// One of them as a WebSocket message, compressed; none if it would not be shorter.
+    pub(crate) fn compact_deflate<'a>(&self, forms: &'a Forms, deflater: &mut Deflater) -> Option<&'a Bytes> {
+        forms.message().deflate(deflater, &self.charge)
+    }
+
+    /// One of them as a message of an event stream.
+    pub(crate) fn compact_event_stream<'a>(
+        &self,
+        forms: &'a Forms,
+        epoch: &Epoch,
+        chunked: bool,
+    ) -> &'a Bytes {
+        forms.event_stream(self.seq, epoch, &self.charge).form(chunked)
     }
 }
 

@@ -7,23 +7,26 @@
 //! |---|---|
 //! | [`sequencer`] | in which order does the log pass? (pure) |
 //! | [`entry`] | what is an event while it waits to be written? |
+//! | [`compact`] | how is an event written for those who asked for the compact form? |
 //! | [`ring`] | which recent events are in memory? |
 //! | [`feed`] | who keeps the streams up to date? |
 //! | [`backlog`] | who reads older events from the log, once for all who need them? |
 
 pub(crate) mod backlog;
+pub(crate) mod compact;
 pub(crate) mod entry;
 pub(crate) mod feed;
 pub(crate) mod ring;
 pub(crate) mod sequencer;
 
 use carillon_platform::rules::RuleSet;
+use carillon_protocol::compact::Names;
 use carillon_protocol::server::ResetReason;
 use carillon_protocol::{Epoch, Epochs, Seq, TenantId};
 use entry::Entry;
 use ring::{Ring, RingLimits};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::watch;
 
 /// Which shards, one bit each. A node has at most 64.
@@ -43,6 +46,8 @@ pub(crate) struct Stream {
     usage: Usage,
     /// The head, told anew with each new epoch, for those who wait for a cursor to be reached.
     progress: watch::Sender<Seq>,
+    /// Numbers for what its events have in common; there as soon as somebody reads the compact form.
+    names: OnceLock<Box<Mutex<Names>>>,
 }
 
 /// What a tenant uses on this node, told on `/metrics/tenants`.
@@ -110,6 +115,7 @@ impl Stream {
             told: AtomicU64::new(0),
             usage: Usage::default(),
             progress: watch::Sender::new(head),
+            names: OnceLock::new(),
         }
     }
 
@@ -190,6 +196,11 @@ impl Stream {
     pub(crate) fn set_rules(&self, rules: Arc<RuleSet>) -> ShardSet {
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
         self.watchers.load(Ordering::SeqCst)
+    }
+
+    /// Which numbers stand for what in its compact events.
+    pub(crate) fn names(&self) -> &Mutex<Names> {
+        self.names.get_or_init(Box::default)
     }
 
     /// What the ring's events weigh, without the forms that some of their readers want.

@@ -10,8 +10,11 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use sha1::{Digest, Sha1};
 use std::fmt;
 
-/// The subprotocol of the contract, selected whenever a client offers it.
+/// The subprotocol of the contract, selected whenever a client offers it and not the compact one.
 pub const SUBPROTOCOL: &str = "carillon.v1";
+
+/// The same with events in the compact form, selected whenever a client offers it.
+pub const COMPACT_SUBPROTOCOL: &str = "carillon.v1.compact";
 
 /// Browsers cannot set `Authorization` on a WebSocket; they offer the token as a second subprotocol.
 const BEARER_PREFIX: &str = "bearer.";
@@ -31,7 +34,7 @@ const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
 #[derive(Clone, PartialEq, Eq)]
 pub struct Upgrade {
     accept: Box<str>,
-    /// The subprotocol to select: [`SUBPROTOCOL`] if the client offered it.
+    /// The subprotocol to select: [`COMPACT_SUBPROTOCOL`] or else [`SUBPROTOCOL`], if the client offered it.
     pub protocol: Option<&'static str>,
     /// The user token, if one was offered as `bearer.<token>`. A secret: it never reaches logs.
     pub bearer: Option<Box<str>>,
@@ -40,6 +43,11 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
+    /// Whether the client gets events in the compact form.
+    pub fn is_compact(&self) -> bool {
+        self.protocol == Some(COMPACT_SUBPROTOCOL)
+    }
+
     /// The `101 Switching Protocols` answer.
     pub fn response<B: Default>(&self) -> Response<B> {
         let mut response = Response::new(B::default());
@@ -192,8 +200,10 @@ fn protocols(headers: &HeaderMap) -> Result<Offered, HandshakeFault> {
     for entry in list(headers, header::SEC_WEBSOCKET_PROTOCOL) {
         let name = std::str::from_utf8(entry).ok().filter(|name| name.bytes().all(is_token_byte));
         let name = name.ok_or(HandshakeFault::Protocols)?;
-        if name == SUBPROTOCOL {
-            protocol = Some(SUBPROTOCOL);
+        if name == COMPACT_SUBPROTOCOL {
+            protocol = Some(COMPACT_SUBPROTOCOL);
+        } else if name == SUBPROTOCOL {
+            protocol = protocol.or(Some(SUBPROTOCOL));
         } else if let Some(token) = name.strip_prefix(BEARER_PREFIX) {
             if token.is_empty() || bearer.is_some() {
                 return Err(HandshakeFault::Protocols);

@@ -25,7 +25,7 @@ use super::problem::Problem;
 use super::takeover::{Client, Leaving, Takeover};
 use crate::metrics::metrics;
 use crate::refusals;
-use crate::shard::{Coming, Wire};
+use crate::shard::{Coming, Format, Wire};
 use crate::socketio::engine::{Refused, VERSION};
 use crate::socketio::outgoing::{Form, Offset};
 use crate::ws;
@@ -152,7 +152,7 @@ impl Edge {
         let arrival = self.arrival(request, offered)?;
         let permit = self.admission.enter_unauthenticated(arrival.address)?;
         let coming = Coming::Unknown(arrival.into_query());
-        Ok(Client { permit, coming, wire: Wire::SocketIo(form) })
+        Ok(Client { permit, coming, wire: Wire::SocketIo(form), format: Format::PLAIN })
     }
 }
 

@@ -103,9 +103,9 @@ impl Session {
             tracing::error!(%error, "a client that polls cannot be connected");
             no_shard()
         })?;
-        let Client { permit, coming, wire } = client;
+        let Client { permit, coming, wire, format } = client;
         let (early, head) = (Bytes::new(), Bytes::new());
-        edge.shards.connect(Box::new(Newcomer { socket: theirs, early, head, permit, coming, wire }));
+        edge.shards.connect(Box::new(Newcomer { socket: theirs, early, head, permit, coming, wire, format }));
         let (pipe, to_shard) = ours.into_split();
         let mut from_shard = FromShard { pipe, bytes: BytesMut::new(), ended: false };
         let first = timeout(SHARD, from_shard.first()).await.ok().flatten().ok_or_else(no_shard)?;

@@ -8,6 +8,7 @@ use super::scenario::{Past, Types};
 use super::seat::{Heard, Line, Seat};
 use super::tenant::{Logged, Tenant};
 use super::world::Pipe;
+use carillon_protocol::compact;
 use carillon_protocol::{Channel, ConnectionName, Except, UserId};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -93,6 +94,11 @@ impl Client {
             4 => Some(12),
             _ => None,
         }
+    }
+
+    /// Whether it asked for the compact form: one of each way of listening did, and one that agreed on compression.
+    pub(super) fn is_compact(&self) -> bool {
+        self.number % 8 < 4
     }
 
     /// Whether events of this channel come without asking: to a back end by the patterns of its URL.
@@ -215,6 +221,18 @@ impl Client {
         Ok(())
     }
 
+    /// A frame, also one in the compact form.
+    pub(super) fn plain(&mut self, text: &[u8]) -> Result<Value, String> {
+        let plain = compact::plain(text, &mut self.line.names);
+        if plain.is_some() && !self.is_compact() {
+            return Err("a compact frame for one who has not asked for it".into());
+        }
+        if plain.is_some() {
+            self.count("compact".into());
+        }
+        serde_json::from_slice(plain.as_deref().unwrap_or(text)).map_err(|error| format!("{error}"))
+    }
+
     fn hear_answer(&mut self, tenant: &Tenant) -> Finding {
         let Ok(answer) = serde_json::from_slice::<Value>(&self.line.buffer) else { return Ok(()) };
         self.line.buffer.clear();
@@ -230,13 +248,15 @@ impl Client {
         }
         if self.cursor.is_none() {
             // Without a cursor the answer begins wherever the log was: nothing is known of what lies before.
-            let first = answer["events"][0]["seq"].as_u64().map_or(seq, |first| first - 1);
+            let first = &answer["events"][0];
+            let first = first["seq"].as_u64().or(first["s"].as_u64()).map_or(seq, |first| first - 1);
             self.cursor = Some((epoch.clone(), first));
         }
         self.heard.is_welcome = true;
         self.goes_on_in(&epoch, tenant)?;
         for event in answer["events"].as_array().ok_or("no events")? {
-            self.event(event, tenant)?;
+            let event = self.plain(event.to_string().as_bytes())?;
+            self.event(&event, tenant)?;
         }
         self.reaches(seq, tenant)
     }

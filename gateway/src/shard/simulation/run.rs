@@ -17,7 +17,7 @@ use crate::shard::messages::Ready;
 use crate::shard::messages::{Cause, Coming, Newcomer, ToShard};
 use crate::shard::shard::Shard;
 use crate::shard::stuck::StuckCursors;
-use crate::shard::wire::Wire;
+use crate::shard::wire::{Format, Wire};
 use crate::ws::Deflate;
 use bytes::Bytes;
 use carillon_platform::telemetry::Traces;
@@ -252,12 +252,14 @@ impl Run {
             Speech::EventStream => Wire::EventStream { chunked: chunked(number) },
             Speech::Poll => Wire::Poll { wait_ms: how.wait_ms, most: 4_096 },
         };
+        let format = if self.clients[number].is_compact() { Format::COMPACT } else { Format::PLAIN };
         self.load.fetch_add(1, Ordering::Relaxed);
         self.messages.push_back(ToShard::Connect(Box::new(Newcomer {
             socket: SimSocket(pipe),
             early,
             head: Bytes::from_static(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
             wire,
+            format,
             permit,
             coming: authorized
                 .map_or_else(|| Coming::Unknown(RawQuery::default()), |it| Coming::Admitted(Box::new(it))),

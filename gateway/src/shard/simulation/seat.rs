@@ -11,6 +11,8 @@ pub(super) struct Line {
     pub(super) has_head: bool,
     pub(super) closed: Option<u16>,
     pub(super) told_to_go: bool,
+    /// The names that it was told for the compact form.
+    pub(super) names: BTreeMap<u8, String>,
     /// An answer in chunks has ended.
     pub(super) has_last_chunk: bool,
     /// New tokens by the request that brought them, and whether they are narrow.

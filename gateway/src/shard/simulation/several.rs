@@ -39,7 +39,7 @@ impl Client {
 
     /// Judges a text frame.
     pub(super) fn hear_text(&mut self, text: &[u8], tenants: &[Tenant]) -> Finding {
-        let frame: Value = serde_json::from_slice(text).map_err(|error| format!("{error}"))?;
+        let frame = self.plain(text)?;
         let id = frame["id"].as_u64();
         if let Some(change) = id.and_then(|id| self.line.changes.remove(&id)) {
             return self.changed(&frame, change, tenants);

@@ -7,6 +7,7 @@ use super::outside::{first_frame, next_message};
 use super::run::{HEARTBEAT_MS, chunked};
 use super::several::SWITCHES;
 use crate::shard::wheel::SLOT_MS;
+use carillon_protocol::compact;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -28,6 +29,8 @@ pub(super) struct Tap {
     freed_ms: u64,
     /// Nothing follows.
     is_over: bool,
+    /// What it was told for the compact form.
+    names: BTreeMap<u8, String>,
 }
 
 impl Tap {
@@ -104,6 +107,8 @@ impl Tap {
     }
 
     fn hear_json(&mut self, json: &[u8], now_ms: u64) -> Result<(), String> {
+        let plain = compact::plain(json, &mut self.names);
+        let json = plain.as_deref().unwrap_or(json);
         let frame: Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         let is_history = frame.get("replay").is_some();
         let tenant = frame["tenant"].as_str();

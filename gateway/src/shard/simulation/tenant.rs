@@ -172,8 +172,10 @@ impl Tenant {
         self.made += 1;
         let seq = self.head() + 1;
         let (kind, pad) = (KINDS[self.made as usize % KINDS.len()], "p".repeat(size));
-        let body =
-            format!(r#"{{"tenant":"{}","made":{},"type":"{kind}","pad":"{pad}"}}"#, self.name, self.made);
+        let (name, made) = (&self.name, self.made);
+        let body = format!(
+            r#"{{"specversion":"1.0","id":"{made}","source":"s","type":"{kind}","time":"2026-11-30T10:00:00Z","tenant":"{name}","made":{made},"pad":"{pad}"}}"#
+        );
         let events = &mut self.generations.last_mut().unwrap().events;
         events.push(Logged { seq, channels, body, except });
     }

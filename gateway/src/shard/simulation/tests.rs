@@ -18,6 +18,7 @@ const HEARD: &[&str] = &[
     "replayed",
     "latest events of keys",
     "compressed",
+    "compact",
     "reset",
     "heartbeat",
     "ping",
