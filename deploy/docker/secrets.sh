@@ -53,6 +53,6 @@ appendonly no
 # Whoever gives no password may ask whether the server lives.
 user default on nopass resetkeys resetchannels -@all +ping
 user publisher on >$(cat redis_password_publisher) resetkeys ~carillon:presence:* resetchannels &carillon:* -@all +hello +client +ping +publish +hget +hgetall +hscan
-user gateway on >$(cat redis_password_gateway) ~carillon:nodes ~carillon:presence:* ~carillon:socketio:* resetchannels &carillon:* -@all +hello +client +ping +publish +subscribe +unsubscribe +multi +exec +hset +hget +hgetall +hscan +hdel +del +expire
+user gateway on >$(cat redis_password_gateway) ~carillon:nodes ~carillon:presence:* ~carillon:socketio:* resetchannels &carillon:* -@all +hello +client +ping +publish +subscribe +unsubscribe +multi +exec +hset +hget +hgetall +hscan +hdel +del +expire +hlen +eval
 CONF
 echo "$(pwd) is complete"

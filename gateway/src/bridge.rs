@@ -19,12 +19,12 @@ use carillon_platform::share::AddressGroup;
 use carillon_protocol::client::{ConnectParameters, connect_parameters};
 use carillon_protocol::{CloseCode, Seq};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-/// How long the channels of a client of Socket.IO may take to be kept or found: some clients wait a second for all of it.
-const KEEPING: Duration = Duration::from_millis(500);
+/// How long the channels of a client of Socket.IO may take to be found: some clients wait a second for all of it.
+const FINDING: Duration = Duration::from_millis(500);
 
 /// Carries out requests until the shards are gone.
 pub(crate) async fn run(
@@ -73,8 +73,11 @@ async fn carry_out(
             (connection.shard.into(), ToShard::Published(connection, Box::new(answer)))
         }
         Request::Keep { connection, number, tenant, user, session, channels } => {
-            let kept = recovery.keep((&tenant, &user, &session), &channels);
-            let is_kept = matches!(timeout(KEEPING, kept).await, Ok(Ok(())));
+            // As long as Redis takes: a shard asks for one at a time, and what comes after this is newer.
+            let at_us =
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
+            let kept = recovery.keep((&tenant, &user, &session), at_us, &channels).await;
+            let is_kept = matches!(kept, Ok(true));
             (connection.shard.into(), ToShard::Kept(connection, number, is_kept))
         }
         Request::Enter { connection, from, token, frame, url, comes_back } => {
@@ -134,7 +137,10 @@ async fn enter(
             }
             // The log does not go back that far, or a channel is not open to them any more: they begin anew, and hear it.
             Ok(_) => {}
-            Err(refusal) if refusal.channels.is_empty() => return Err(refusal),
+            // Who comes back soon still gets what was missed.
+            Err(refusal) if refusal.channels.is_empty() || refusal.code == "unavailable" => {
+                return Err(refusal);
+            }
             Err(_) => {}
         }
     }
@@ -157,7 +163,12 @@ async fn as_before(
     }
     let identity = bearer.enter(hello.tenant.as_ref()).ok()?;
     let kept = recovery.channels(&identity.tenant, &identity.user, &back.id);
-    before.channels = timeout(KEEPING, kept).await.ok()?.ok()??;
+    match timeout(FINDING, kept).await {
+        Ok(Ok(Some(channels))) => before.channels = channels,
+        Ok(Ok(None)) => return None,
+        // Redis does not say: what was missed in the channels that it names itself comes all the same, to a new session.
+        Ok(Err(_)) | Err(_) => return Some((before, Recovered::Nothing)),
+    }
     Some((before, Recovered::Rooms))
 }
 

@@ -54,6 +54,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Descriptors that are not clients' sockets: the ops port's, the database's, Redis's, files.
 const OTHER_DESCRIPTORS: u64 = 256;
+/// Descriptors of a client that polls beside its place: its half of the pair, and its requests.
+const OF_A_POLL: usize = 4;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +105,7 @@ pub struct Node {
 impl Node {
     /// Binds both ports and starts everything. Neither Postgres nor Redis needs to be there yet.
     pub async fn start(config: Config, metrics: MetricsHandle) -> Result<Self, StartError> {
-        let (limits, socket_limits) = connection_limits(&config)?;
+        let (limits, socket_limits, polling) = connection_limits(&config)?;
         counted().max_connections.set(limits.node as f64);
         let verifier = Verifier::new(config.common.auth.clone())?;
         let public = bind(config.common.listen, "CARILLON_LISTEN")?;
@@ -183,7 +185,7 @@ impl Node {
             query_token: config.query_token,
             compression: config.compression,
             socketio: config.socketio,
-            sessions: Sessions::default(),
+            sessions: Sessions::new(polling),
             elsewhere,
             run: run_of_edge,
             trusted_proxies: config.trusted_proxies,
@@ -335,22 +337,30 @@ fn tenant_metrics(places: usize, streams: Streams) -> TenantMetrics {
     })
 }
 
-fn connection_limits(config: &Config) -> Result<(ConnectionLimits, SocketLimits), StartError> {
+/// The limits of connections and of sockets, and how many clients of Socket.IO may poll.
+fn connection_limits(config: &Config) -> Result<(ConnectionLimits, SocketLimits, usize), StartError> {
     let descriptors =
         descriptors::raise().map_err(|error| StartError::System { what: "RLIMIT_NOFILE", error })?;
     if let Some(wanted) = config.max_connections {
         descriptors::require(Config::MAX_CONNECTIONS, u64::from(wanted) + OTHER_DESCRIPTORS, descriptors)?;
     }
     let possible = descriptors.saturating_sub(OTHER_DESCRIPTORS) as usize;
-    let (node, sockets) =
-        SocketLimits::divide(possible, config.max_connections.map(|wanted| wanted as usize));
+    let wanted = config.max_connections.map(|wanted| wanted as usize);
+    let polling = if config.socketio { most_polling(possible, wanted) } else { 0 };
+    let (node, sockets) = SocketLimits::divide(possible.saturating_sub(polling * OF_A_POLL), wanted);
     let limits = ConnectionLimits {
         node,
         per_second: config.handshakes_per_second,
         per_address: config.max_per_ip as usize,
         per_user: config.max_per_user as usize,
     };
-    Ok((limits, sockets))
+    Ok((limits, sockets, polling))
+}
+
+/// How many may poll: each costs descriptors beside its place.
+fn most_polling(possible: usize, wanted: Option<usize>) -> usize {
+    let share = wanted.map_or(possible / 16, |wanted| possible.saturating_sub(wanted) / (OF_A_POLL + 1));
+    share.min(wanted.map_or(share, |wanted| wanted / 4)).max(16)
 }
 
 fn bind(address: std::net::SocketAddr, variable: &'static str) -> Result<TcpListener, StartError> {

@@ -29,8 +29,8 @@
 //! Commands used, for an ACL: `HELLO`, `CLIENT`, `PING`, `PUBLISH` and `SUBSCRIBE`/`UNSUBSCRIBE`, on a cluster
 //! `SPUBLISH`, `SSUBSCRIBE`/`SUNSUBSCRIBE` and `CLUSTER SLOTS`, on channels `<prefix>:*`; of a gateway also `HSET`,
 //! `HGETALL` and `HDEL` on the key `<prefix>:nodes` (a publisher: `HGETALL`) and what [`presence`] lists on keys `<prefix>:presence:*`; of both what
-//! `limits` lists on keys `<prefix>:limits:*`; of a gateway that lets clients of Socket.IO in also `MULTI`, `EXEC`, `HSET`, `EXPIRE` and
-//! `HGETALL` on keys `<prefix>:socketio:*`. (The library also tries `INFO`
+//! `limits` lists on keys `<prefix>:limits:*`; of a gateway that lets clients of Socket.IO in also what `recovery`
+//! lists on keys `<prefix>:socketio:*`. (The library also tries `INFO`
 //! and does without it when refused.)
 
 mod announcer;

@@ -3,7 +3,7 @@
 //! `<prefix>:{<tenant>}:log`. The braces are Redis Cluster's hash tag: everything of a tenant is in one slot. Neither
 //! the prefix nor a tenant name can contain a brace, so names cannot collide and reading them back is unambiguous.
 
-use carillon_protocol::ident::TenantId;
+use carillon_protocol::ident::{TenantId, UserId};
 use carillon_protocol::presence::Origin;
 
 /// The names of one installation.
@@ -50,9 +50,9 @@ impl Names {
         format!("{}:limits:{{{}}}:{kind}", self.prefix, tenant)
     }
 
-    /// The key of what is kept of a client of Socket.IO that comes back.
-    pub(super) fn recovery(&self, tenant: &TenantId, session: &str) -> String {
-        format!("{}:socketio:{{{}}}:{session}", self.prefix, tenant)
+    /// The key of what is kept of a person's clients of Socket.IO that come back.
+    pub(super) fn recovery(&self, tenant: &TenantId, user: &UserId) -> String {
+        format!("{}:socketio:{{{}}}:{user}", self.prefix, tenant)
     }
 
     pub(super) fn probe(&self) -> &str {

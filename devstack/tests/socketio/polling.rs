@@ -320,3 +320,18 @@ async fn known_to_each_other(stack: &Stack) {
         known.await.unwrap();
     }
 }
+
+/// Nothing but a poll or what is said keeps a session, and nobody who is not connected has one for long.
+#[test]
+fn i10_a_session_that_nobody_connects_is_gone_whatever_is_asked_with_its_id() {
+    block_on(async {
+        let stack = stack().await;
+        let polling = Polling::begin(stack.gateway(0)).await;
+        let gone = carillon_devstack::wait::until("the end of the session", PATIENCE, || async {
+            let answer = polling.http.put(polling.url()).send().await.unwrap();
+            let code = answer.json::<Value>().await.unwrap()["code"].clone();
+            (code == json!(1)).then_some(())
+        });
+        gone.await.unwrap();
+    });
+}

@@ -4,7 +4,7 @@
 //! HTTP library: its head goes to the shard with the socket, which writes it together with its own first words.
 
 use super::handshake::Edge;
-use super::socketio::{Session, upgrade};
+use super::socketio::{Probing, upgrade};
 use crate::admission::Permit;
 use crate::shard::{Coming, Format, Newcomer, Wire};
 use axum::response::Response;
@@ -33,7 +33,7 @@ pub(super) enum Leaving {
     /// A client that a shard takes.
     Client(Client),
     /// The WebSocket of a session that a shard has already.
-    Upgrade(Arc<Session>),
+    Upgrade(Probing),
 }
 
 impl From<Client> for Leaving {
@@ -85,8 +85,8 @@ impl HandoverSlot {
 pub(super) fn hand_over(socket: TcpStream, early: Bytes, (leaving, head): Admitted, edge: &Arc<Edge>) {
     let Client { permit, coming, wire, format } = match leaving {
         Leaving::Client(client) => client,
-        Leaving::Upgrade(session) => {
-            tokio::spawn(upgrade(socket, early, head, session, edge.clone()));
+        Leaving::Upgrade(probing) => {
+            tokio::spawn(upgrade(socket, early, head, probing, edge.clone()));
             return;
         }
     };

@@ -18,6 +18,7 @@ use super::world::{Socket, World};
 use crate::admission::Permit;
 use crate::edge::RawQuery;
 use crate::metrics::metrics;
+use crate::socketio::outgoing::{Form, Offset};
 use crate::stream::Stream;
 use crate::stream::entry::Entry;
 use crate::ws::Decoder;
@@ -212,6 +213,14 @@ impl<S: Socket> Connection<S> {
             held.push(text.into());
         }
         fits
+    }
+
+    /// A client of Socket.IO that recovers is in other channels now: it cannot come back to them until they are kept.
+    pub(super) fn tell_unrecoverable(&mut self) {
+        if let (Wire::SocketIo(form), false) = (self.wire, self.is_ending()) {
+            self.wire = Wire::SocketIo(Form { offset: Offset::None, ..form });
+            self.wire.push_recovery(self.outbox.control(), None);
+        }
     }
 
     /// Names the next question to the log.

@@ -32,6 +32,10 @@ pub(super) fn due_ms<S: Socket>(connection: &Connection<S>, config: &ShardConfig
         Stage::Gone(_) => None,
         Stage::Open(sessions) => {
             let alive = match (connection.blocked_ms, connection.wire) {
+                // Who catches up is blocked at every look, and gives us up without a ping.
+                (Some(since), Wire::SocketIo(_)) => {
+                    (since + config.stall_ms).min(connection.told_ms + config.heartbeat_ms)
+                }
                 (Some(since), _) => since + config.stall_ms,
                 (None, Wire::WebSocket(_) | Wire::SocketIo(_)) => {
                     let life = match connection.pinged_ms {
@@ -121,7 +125,13 @@ fn look_after_client<W: World>(key: u32, tables: &mut Tables<W::Socket>, context
     let Some(connection) = tables.get_mut(key).filter(|connection| connection.is_open()) else { return };
     if let Some(since_ms) = connection.blocked_ms {
         if now_ms >= since_ms + context.config.stall_ms {
-            tables.close(key, CloseCode::Stalled, "nothing was read for too long", context);
+            return tables.close(key, CloseCode::Stalled, "nothing was read for too long", context);
+        }
+        if let (Wire::SocketIo(_), true) =
+            (connection.wire, now_ms >= connection.told_ms + context.config.heartbeat_ms)
+        {
+            connection.wire.push_heartbeat(connection.outbox.control());
+            connection.told_ms = now_ms;
         }
         return;
     }

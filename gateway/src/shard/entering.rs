@@ -23,7 +23,7 @@ use super::turns::Turns;
 use super::watching::watch_all;
 use super::wire::Wire;
 use super::world::{Socket, World};
-use crate::authorize::{Authorized, Refusal, Resume};
+use crate::authorize::{Authorized, Recovered, Refusal, Resume};
 use crate::metrics::metrics;
 use crate::records::DeviceKey;
 use crate::stream::Life;
@@ -315,6 +315,8 @@ fn come_in<W: World>(
     }
     metrics().resumed(resumed);
     tables.sessions.note(key, room_key);
+    // Where the log is another one since, nobody is where they were.
+    let recovered = if reset.is_some() { Recovered::Nothing } else { recovered };
     let recovers_as = entered(key, recovered, tables, context);
     let Some(connection) = tables.get_mut(key) else { return };
     if connection.watched.is_none() {

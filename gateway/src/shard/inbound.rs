@@ -21,6 +21,8 @@ use std::io::{ErrorKind, Read};
 const INPUT: usize = 64 * 1024;
 /// Reads of one connection in one turn, so that a flood does not starve the others.
 const READS: usize = 4;
+/// The same where what is not read is lost: more than the kernel holds of a socket pair.
+const LAST_READS: usize = 32;
 /// What a client closes with when a message is larger than its library takes (RFC 6455 section 7.4.1).
 const MESSAGE_TOO_BIG: u16 = 1009;
 
@@ -43,11 +45,36 @@ impl Inbound {
         tables: &mut Tables<W::Socket>,
         context: &mut Context<W>,
     ) {
-        for _ in 0..READS {
-            let Some(connection) = tables.get_mut(key).filter(|connection| connection.wants_to_be_read())
-            else {
+        self.read_some(key, READS, false, tables, context);
+    }
+
+    /// The same until the socket has nothing more: it is the last time.
+    pub(super) fn read_rest<W: World>(
+        &mut self,
+        key: u32,
+        tables: &mut Tables<W::Socket>,
+        context: &mut Context<W>,
+    ) {
+        if let Some(connection) = tables.get_mut(key) {
+            connection.unread = true;
+        }
+        self.read_some(key, LAST_READS, true, tables, context);
+    }
+
+    fn read_some<W: World>(
+        &mut self,
+        key: u32,
+        reads: usize,
+        is_last: bool,
+        tables: &mut Tables<W::Socket>,
+        context: &mut Context<W>,
+    ) {
+        for _ in 0..reads {
+            let Some(connection) = tables.get_mut(key) else { return };
+            let has_rest = is_last && connection.unread && !connection.is_gone();
+            if !has_rest && !connection.wants_to_be_read() {
                 return;
-            };
+            }
             match connection.socket.read(&mut self.input) {
                 Ok(0) => connection.lose(),
                 Ok(length) => {

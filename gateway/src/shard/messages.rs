@@ -65,6 +65,8 @@ pub(crate) enum ToShard<S = TcpStream> {
     Pause(ConnectionId),
     /// Go on with it at another socket.
     Moved(ConnectionId, Box<Moved<S>>),
+    /// It has paused, and does not go on.
+    Lost(ConnectionId),
     /// What became of an event that a connection publishes.
     Published(ConnectionId, Box<Published>),
     /// What watchers of a channel are told.

@@ -4,7 +4,7 @@
 //! channels that it names when it connects. From the first other one on these are kept in Redis: until that is so the last offset that the
 //! client has is one that recovers nothing, and from then on offsets say that there is something kept.
 
-use super::connection::{Connection, Standing};
+use super::connection::Standing;
 use super::context::Context;
 use super::messages::Request;
 use super::session::At;
@@ -44,25 +44,35 @@ pub(super) fn entered<W: World>(
 /// Has the channels of a client kept that recovers, if they have changed.
 pub(super) fn keep_rooms<W: World>(key: u32, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
     let Some((session_id, number)) = tables.recovery.take_change(key) else { return };
-    set_offset(key, Offset::None, tables);
-    tell(key, None, tables);
-    let Some(connection) = tables.get(key).filter(|connection| connection.is_open()) else { return };
-    let (connection, Some(session)) = (connection.id, connection.sessions().first()) else { return };
-    let Some(room) = tables.rooms.get(session.room) else { return };
+    let Some(request) = kept_rooms(key, (session_id, number), tables) else {
+        return tables.recovery.cannot_be_kept(key);
+    };
+    context.world.request(request);
+}
+
+/// What is to be kept; none if nothing can be: then its client has been told so, and nothing else is told until it changes again.
+fn kept_rooms<S: Socket>(
+    key: u32,
+    (session_id, number): (Arc<str>, u32),
+    tables: &Tables<S>,
+) -> Option<Request> {
+    let connection = tables.get(key).filter(|connection| connection.is_open())?;
+    let (connection, session) = (connection.id, connection.sessions().first()?);
+    let room = tables.rooms.get(session.room)?;
     let keys = session.channels.channels();
     if tables.chosen(session.member(key)).is_some() || keys.iter().any(|own| room.types_of(*own).is_some()) {
         // Which types it wants of them is not kept.
-        return;
+        return None;
     }
     let own = session.identity().channels();
     let names = keys.into_iter().filter_map(|own| room.name_of(own));
     let channels: Vec<Channel> = names.filter(|name| !own.contains(name)).cloned().collect();
     let bytes: usize = channels.iter().map(|channel| channel.as_str().len() + 3).sum();
     if bytes > KEPT_BYTES {
-        return;
+        return None;
     }
     let (tenant, user) = (session.tenant().clone(), session.user().clone());
-    context.world.request(Request::Keep { connection, number, tenant, user, session: session_id, channels });
+    Some(Request::Keep { connection, number, tenant, user, session: session_id, channels })
 }
 
 /// Whether the channels of a connection are kept. It is left to be settled.
@@ -75,7 +85,9 @@ pub(super) fn kept<W: World>(
 ) {
     if tables.recovery.kept(key, number, is_kept, context.now_ms) {
         set_offset(key, Offset::Rooms, tables);
-        tell(key, tables.standing(At { key, session: 0 }), tables);
+        let Some(Standing { cursor, epoch }) = tables.standing(At { key, session: 0 }) else { return };
+        let Some(connection) = tables.get_mut(key).filter(|connection| connection.is_open()) else { return };
+        connection.wire.push_recovery(connection.outbox.control(), Some((&epoch, cursor)));
     }
 }
 
@@ -85,12 +97,4 @@ fn set_offset<S: Socket>(key: u32, offset: Offset, tables: &mut Tables<S>) {
     {
         connection.wire = Wire::SocketIo(Form { offset, ..form });
     }
-}
-
-/// Tells a client that it can come back to where it stands, or that it cannot.
-fn tell<S: Socket>(key: u32, standing: Option<Standing>, tables: &mut Tables<S>) {
-    let Some(connection) = tables.get_mut(key).filter(|connection| connection.is_open()) else { return };
-    let Connection { wire, outbox, .. } = connection;
-    let position = standing.as_ref().map(|standing| (&standing.epoch, standing.cursor));
-    wire.push_recovery(outbox.control(), position);
 }

@@ -17,6 +17,8 @@ pub(super) struct Recoveries {
 struct Recovering {
     id: Arc<str>,
     rooms: Rooms,
+    /// Whether an answer is awaited: one at a time, so that what is kept last is the newest.
+    is_under_way: bool,
     /// Counts the changes.
     number: u32,
 }
@@ -24,6 +26,8 @@ struct Recovering {
 /// What is known of the channels of a connection that recovers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rooms {
+    /// It is not in its channels yet.
+    Entering,
     /// They are those that the client names when it connects.
     Said,
     /// They are others now, which nobody has been told.
@@ -40,7 +44,7 @@ impl Recoveries {
     /// A connection recovers, as this session if it was connected before.
     pub(super) fn begin(&mut self, key: u32, id: Option<Box<str>>) {
         let id = id.map_or_else(Arc::default, Arc::from);
-        self.of.insert(key, Recovering { id, rooms: Rooms::Said, number: 0 });
+        self.of.insert(key, Recovering { id, rooms: Rooms::Entering, is_under_way: false, number: 0 });
     }
 
     /// A connection is in its channels. Goes on as the session it was where `goes_on`; else it is a new one. Answers its id.
@@ -59,31 +63,49 @@ impl Recoveries {
         Some(own.id.clone())
     }
 
-    /// A connection has joined or left a channel.
-    pub(super) fn changed(&mut self, key: u32) {
+    /// A connection has joined or left a channel. True if its client is to be told that it cannot come back to them now.
+    pub(super) fn changed(&mut self, key: u32) -> bool {
         if self.of.is_empty() {
-            return;
+            return false;
         }
-        if let Some(own) = self.of.get_mut(&key) {
-            own.rooms = Rooms::Changed;
+        let Some(own) = self.of.get_mut(&key) else { return false };
+        match std::mem::replace(&mut own.rooms, Rooms::Changed) {
+            Rooms::Entering => {
+                own.rooms = Rooms::Entering;
+                false
+            }
+            Rooms::Said | Rooms::Kept(_) => true,
+            Rooms::Changed | Rooms::Asked | Rooms::Failed => false,
         }
     }
 
-    /// The id and the number of a change that nobody has been told; after this it has been.
+    /// The id and the number of a change that is to be kept now; after this it is under way.
     pub(super) fn take_change(&mut self, key: u32) -> Option<(Arc<str>, u32)> {
         if self.of.is_empty() {
             return None;
         }
-        let own = self.of.get_mut(&key).filter(|own| own.rooms == Rooms::Changed)?;
+        let own = self.of.get_mut(&key).filter(|own| own.rooms == Rooms::Changed && !own.is_under_way)?;
         own.rooms = Rooms::Asked;
+        own.is_under_way = true;
         own.number = own.number.wrapping_add(1);
         Some((own.id.clone(), own.number))
     }
 
+    /// Nothing is kept of a change that was taken: it cannot be.
+    pub(super) fn cannot_be_kept(&mut self, key: u32) {
+        if let Some(own) = self.of.get_mut(&key) {
+            own.is_under_way = false;
+        }
+    }
+
     /// Whether the channels are kept as they were at this number. True if they are still the same.
     pub(super) fn kept(&mut self, key: u32, number: u32, is_kept: bool, now_ms: u64) -> bool {
-        let own = self.of.get_mut(&key).filter(|own| own.number == number && own.rooms == Rooms::Asked);
-        let Some(own) = own else { return false };
+        let Some(own) = self.of.get_mut(&key).filter(|own| own.number == number) else { return false };
+        own.is_under_way = false;
+        if own.rooms != Rooms::Asked {
+            // There are others now: they are next.
+            return false;
+        }
         own.rooms = if is_kept { Rooms::Kept(now_ms) } else { Rooms::Failed };
         is_kept
     }
@@ -94,7 +116,7 @@ impl Recoveries {
         let is_due = match own.rooms {
             Rooms::Failed => true,
             Rooms::Kept(kept_ms) => now_ms >= kept_ms + KEPT_MS,
-            Rooms::Said | Rooms::Changed | Rooms::Asked => false,
+            Rooms::Entering | Rooms::Said | Rooms::Changed | Rooms::Asked => false,
         };
         if is_due {
             own.rooms = Rooms::Changed;
@@ -114,16 +136,19 @@ mod tests {
     #[test]
     fn channels_are_kept_for_the_last_change_alone_and_tried_again() {
         let mut recoveries = Recoveries::default();
-        recoveries.changed(1);
+        assert!(!recoveries.changed(1));
         assert_eq!(recoveries.take_change(1), None, "who does not recover has nothing kept");
         recoveries.begin(1, None);
+        assert!(!recoveries.changed(1), "what it joins while it comes in");
         let id = recoveries.entered(1, false, None, || "new".to_owned()).unwrap();
         assert_eq!((&*id, recoveries.take_change(1)), ("new", None), "what it says itself is not kept");
-        recoveries.changed(1);
+        assert!(recoveries.changed(1), "it is told once");
         let (_, first) = recoveries.take_change(1).unwrap();
-        recoveries.changed(1);
-        let (_, second) = recoveries.take_change(1).unwrap();
+        assert!(!recoveries.changed(1));
+        assert_eq!(recoveries.take_change(1), None, "one at a time");
         assert!(!recoveries.kept(1, first, true, 0), "there are others now");
+        let (_, second) = recoveries.take_change(1).unwrap();
+        assert!(!recoveries.kept(1, first, true, 0), "an answer of before");
         assert!(!recoveries.kept(1, second, false, 0));
         recoveries.look_after(1, 0);
         let (_, third) = recoveries.take_change(1).unwrap();

@@ -225,6 +225,7 @@ impl<W: World> Shard<W> {
             | ToShard::Kept(id, ..)
             | ToShard::Pause(id)
             | ToShard::Moved(id, _)
+            | ToShard::Lost(id)
             | ToShard::Published(id, _)
                 if !self.tables.has(id) => {}
             ToShard::Entered(id, result) => self.entered(id.key, result),
@@ -259,11 +260,14 @@ impl<W: World> Shard<W> {
                 self.go_on(id.key);
             }
             ToShard::Pause(id) => {
-                if let Some(connection) = self.tables.get_mut(id.key) {
-                    connection.unread = true;
-                }
-                self.inbound.read(id.key, &mut self.tables, &mut self.context);
+                self.inbound.read_rest(id.key, &mut self.tables, &mut self.context);
                 pause(id.key, &mut self.tables, &mut self.context);
+                self.settle(id.key);
+            }
+            ToShard::Lost(id) => {
+                if let Some(connection) = self.tables.get_mut(id.key) {
+                    connection.lose();
+                }
                 self.settle(id.key);
             }
             ToShard::Moved(id, moved) => {

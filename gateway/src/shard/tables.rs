@@ -242,6 +242,7 @@ impl<S: Socket> Tables<S> {
         channels: &[Channel],
         types: Option<&Arc<TypeFilter>>,
     ) {
+        let mut tells = false;
         for channel in channels {
             let Some(connection) = self.connections.get_mut(key as usize) else { return };
             let Some(session) = connection.sessions_mut().get_mut(session) else { return };
@@ -256,7 +257,7 @@ impl<S: Socket> Tables<S> {
             room.stream.subscribed();
             self.devices.moved(key, session.room);
             self.sessions.note(key, session.room);
-            self.recovery.changed(key);
+            tells |= self.recovery.changed(key);
             if room.rules.is_granted(Action::Presence) {
                 let (meta, unasked) = (self.meta.get(&session.member(key)), &mut self.unasked);
                 show(key, session, room, channel, meta, &mut self.presence, unasked);
@@ -266,6 +267,7 @@ impl<S: Socket> Tables<S> {
                 self.leave_channel(room, left);
             }
         }
+        self.tell_unrecoverable(key, tells);
     }
 
     /// Adds a connection's session to what patterns match.
@@ -288,6 +290,7 @@ impl<S: Socket> Tables<S> {
 
     /// Takes a connection's session out of channels; those it is not in are ignored.
     pub(super) fn leave(&mut self, key: u32, session: usize, channels: &[Channel]) {
+        let mut tells = false;
         if let Some(session) = self.session(At { key, session }) {
             let member = session.member(key);
             self.asked.left(member, channels);
@@ -308,12 +311,20 @@ impl<S: Socket> Tables<S> {
             if let Some(membership) = session.channels.remove(own) {
                 self.devices.moved(key, session.room);
                 self.sessions.note(key, session.room);
-                self.recovery.changed(key);
+                tells |= self.recovery.changed(key);
                 if !self.typists.is_empty() {
                     self.typists.stop(&Place::of(&session.identity(), channel), id);
                 }
                 self.leave_channel(room, membership);
             }
+        }
+        self.tell_unrecoverable(key, tells);
+    }
+
+    /// Before it has the answer: who has that knows that it cannot come back yet.
+    fn tell_unrecoverable(&mut self, key: u32, tells: bool) {
+        if let (true, Some(connection)) = (tells, self.get_mut(key)) {
+            connection.tell_unrecoverable();
         }
     }
 

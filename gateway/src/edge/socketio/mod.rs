@@ -16,7 +16,8 @@ mod session;
 mod upgrade;
 
 pub(crate) use elsewhere::Elsewhere;
-pub(super) use session::Session;
+pub(super) use session::Probing;
+use session::Session;
 pub(crate) use session::Sessions;
 pub(super) use upgrade::upgrade;
 
@@ -132,10 +133,8 @@ impl Edge {
     /// The probe of a client that polls.
     fn socketio_upgrade(&self, request: &Request, session: Arc<Session>) -> Result<Response, Fault> {
         let upgrade = self.socketio_handshake(request)?;
-        if !session.begin_probe() {
-            return Err(Fault::Engine(Refused::Request));
-        }
-        Ok(Takeover::mark(upgrade.response(), Leaving::Upgrade(session)))
+        let probing = session.begin_probe().ok_or(Fault::Engine(Refused::Request))?;
+        Ok(Takeover::mark(upgrade.response(), Leaving::Upgrade(probing)))
     }
 
     fn socketio_handshake(&self, request: &Request) -> Result<ws::Upgrade, Fault> {

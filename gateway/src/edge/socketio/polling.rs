@@ -39,23 +39,26 @@ impl Edge {
         session: &Arc<Session>,
     ) -> Result<Response, Fault> {
         self.origins.check(request.headers()).map_err(|_| Fault::Engine(Refused::Forbidden))?;
-        session.heard();
         if let (true, Some(peer)) = (session.is_connected(), request.extensions().get::<Peer>()) {
             peer.authenticated();
         }
-        let answered = match *request.method() {
+        match *request.method() {
             Method::GET => self.socketio_next(session).await,
             Method::POST => self.socketio_said(request, session).await,
             _ => Err(Fault::Engine(Refused::Request)),
-        };
-        session.heard();
-        answered
+        }
     }
 
     async fn socketio_next(&self, session: &Session) -> Result<Response, Fault> {
         let refused = match session.poll().await {
-            Polled::Packets(body) => return Ok(answer(body, false)),
-            Polled::Noop => return Ok(answer(EnginePacket::Noop.to_text(), false)),
+            Polled::Packets(body) => {
+                session.heard();
+                return Ok(answer(body, false));
+            }
+            Polled::Noop => {
+                session.heard();
+                return Ok(answer(EnginePacket::Noop.to_text(), false));
+            }
             // Two polls at a time: nobody knows any more what the client has.
             Polled::Overlap => Refused::Request,
             Polled::Over => Refused::Session,
@@ -65,7 +68,7 @@ impl Edge {
     }
 
     /// What a client says is acted on as a whole or not at all.
-    async fn socketio_said(&self, request: Request, session: &Session) -> Result<Response, Fault> {
+    async fn socketio_said(&self, request: Request, session: &Arc<Session>) -> Result<Response, Fault> {
         let body = match body(request).await {
             Ok(body) => body,
             Err(problem) => {
@@ -83,6 +86,7 @@ impl Edge {
             self.end(session);
             return Err(Fault::Engine(Refused::Session));
         }
+        session.heard();
         if is_over {
             // Its poll is answered, and there is no other.
             self.end(session);

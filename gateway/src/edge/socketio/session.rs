@@ -3,6 +3,7 @@
 //! It is one: a shard has a connection with packets in WebSocket messages, whose other end is held here. What it writes waits for the next
 //! poll in the kernel's buffer; when that is full the connection is behind, as any slow reader is.
 
+use crate::admission::Full;
 use crate::edge::handshake::Edge;
 use crate::edge::problem::Problem;
 use crate::edge::takeover::Client;
@@ -20,7 +21,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,17 +32,49 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 /// Bytes from which an answer takes no more packets.
-const ANSWER: usize = 256 * 1024;
+const ANSWER: usize = 16 * 1024;
 /// How long a shard may take to take in a connection, or what its client says.
 const SHARD: Duration = Duration::from_secs(10);
 /// How much later than its ping a client is given up that does not poll.
 const AWAY: Duration = Duration::from_secs(20);
+/// How long a session lasts of which it is not known who it is: longer than its connection.
+const UNKNOWN: Duration = Duration::from_secs(10);
 /// Between two answers to a client that polls while it has been told that it can have a WebSocket.
 const PROBED: Duration = Duration::from_millis(100);
 
 /// The sessions that poll at this node, by their ids.
-#[derive(Default)]
-pub(crate) struct Sessions(Mutex<HashMap<Box<str>, Arc<Session>>>);
+pub(crate) struct Sessions {
+    of: Mutex<HashMap<Box<str>, Arc<Session>>>,
+    /// Each costs several descriptors.
+    most: usize,
+    /// Those that are here or about to be.
+    count: Arc<AtomicUsize>,
+}
+
+/// A place for a session, given back when it is dropped.
+struct SessionPlace(Arc<AtomicUsize>);
+
+impl Drop for SessionPlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A WebSocket that is asked for; when this is dropped and it was not taken, another one may be.
+pub(crate) struct Probing(Arc<Session>);
+
+impl Probing {
+    pub(super) fn session(&self) -> &Session {
+        &self.0
+    }
+}
+
+impl Drop for Probing {
+    fn drop(&mut self) {
+        self.0.probed.store(false, Ordering::SeqCst);
+        self.0.probing.store(false, Ordering::SeqCst);
+    }
+}
 
 /// A session that polls.
 pub(crate) struct Session {
@@ -58,7 +91,11 @@ pub(crate) struct Session {
     probed: AtomicBool,
     /// Whether it is known who it is.
     connected: AtomicBool,
+    /// Nothing that was handed to it is read any more: it writes to a WebSocket.
+    moved: AtomicBool,
+    began: Instant,
     seen: Mutex<Instant>,
+    _place: SessionPlace,
 }
 
 /// What a shard says.
@@ -66,6 +103,13 @@ struct FromShard {
     pipe: OwnedReadHalf,
     bytes: BytesMut,
     ended: bool,
+}
+
+/// Packets for a poll.
+struct Taken {
+    body: String,
+    /// Whether one of them says that the client is connected: only the gateway begins a packet like that.
+    connects: bool,
 }
 
 /// What a poll gets.
@@ -81,24 +125,36 @@ pub(super) enum Polled {
 }
 
 impl Sessions {
+    /// At most so many.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { of: Mutex::default(), most, count: Arc::default() }
+    }
+
+    /// A place, if there is one.
+    fn enter(&self) -> Result<SessionPlace, Problem> {
+        let place = SessionPlace(self.count.clone());
+        if self.count.fetch_add(1, Ordering::SeqCst) < self.most { Ok(place) } else { Err(Full::Node.into()) }
+    }
+
     /// The session with this id, if it polls here.
     pub(super) fn find(&self, id: &str) -> Option<Arc<Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.of.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// Forgets a session. True if it was known.
     pub(super) fn remove(&self, id: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id).is_some()
+        self.of.lock().unwrap_or_else(PoisonError::into_inner).remove(id).is_some()
     }
 
     fn insert(&self, session: Arc<Session>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(session.id.clone(), session);
+        self.of.lock().unwrap_or_else(PoisonError::into_inner).insert(session.id.clone(), session);
     }
 }
 
 impl Session {
     /// Gives a client a connection of a shard. Answers the packet that tells it so.
     pub(super) async fn begin(edge: &Arc<Edge>, client: Client) -> Result<String, Problem> {
+        let place = edge.sessions.enter()?;
         let (ours, theirs) = pair().map_err(|error| {
             tracing::error!(%error, "a client that polls cannot be connected");
             no_shard()
@@ -123,7 +179,10 @@ impl Session {
             probing: AtomicBool::new(false),
             probed: AtomicBool::new(false),
             connected: AtomicBool::new(false),
+            moved: AtomicBool::new(false),
+            began: Instant::now(),
             seen: Instant::now().into(),
+            _place: place,
         });
         edge.sessions.insert(session.clone());
         tokio::spawn(forget_when_away(edge.clone(), session, Duration::from_millis(ping_ms) + AWAY));
@@ -140,15 +199,10 @@ impl Session {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// A WebSocket is asked for: false if another one is.
-    pub(super) fn begin_probe(&self) -> bool {
-        !self.probing.swap(true, Ordering::SeqCst)
-    }
-
-    /// It was not taken.
-    pub(super) fn end_probe(&self) {
-        self.probed.store(false, Ordering::SeqCst);
-        self.probing.store(false, Ordering::SeqCst);
+    /// A WebSocket is asked for; none if another one is.
+    pub(super) fn begin_probe(self: Arc<Self>) -> Option<Probing> {
+        let is_first = !self.probing.swap(true, Ordering::SeqCst);
+        is_first.then(|| Probing(self))
     }
 
     /// The client has heard that it can have it: it waits for its poll to be answered.
@@ -166,8 +220,8 @@ impl Session {
     pub(super) async fn poll(&self) -> Polled {
         let Ok(mut from_shard) = self.from_shard.try_lock() else { return Polled::Overlap };
         loop {
-            if let Some(body) = from_shard.take() {
-                if body.contains("40{") {
+            if let Some(Taken { body, connects }) = from_shard.take() {
+                if connects {
                     self.connected.store(true, Ordering::Relaxed);
                 }
                 return Polled::Packets(body);
@@ -185,8 +239,8 @@ impl Session {
         }
     }
 
-    /// Hands packets to the shard. False when it does not take them.
-    pub(super) async fn push(&self, packets: &[Piece<'_>]) -> bool {
+    /// Hands packets to the shard, all of them also when whoever asks goes away. False when it does not take them.
+    pub(super) async fn push(self: &Arc<Self>, packets: &[Piece<'_>]) -> bool {
         let mut bytes = Vec::new();
         for packet in packets {
             match packet {
@@ -194,8 +248,15 @@ impl Session {
                 Piece::Binary(data) => push_of_client(&mut bytes, Opcode::Binary, data),
             }
         }
-        let mut to_shard = self.to_shard.lock().await;
-        matches!(timeout(SHARD, to_shard.write_all(&bytes)).await, Ok(Ok(())))
+        let session = self.clone();
+        let written = tokio::spawn(async move {
+            let mut to_shard = session.to_shard.lock().await;
+            if session.moved.load(Ordering::SeqCst) {
+                return false;
+            }
+            matches!(timeout(SHARD, to_shard.write_all(&bytes)).await, Ok(Ok(())))
+        });
+        written.await.unwrap_or(false)
     }
 
     /// Waits until nothing more is handed to the shard, has it pause, and reads what it has written that no poll has got. None if that
@@ -205,6 +266,7 @@ impl Session {
         let work = async {
             let mut from_shard = self.from_shard.lock().await;
             let _to_shard = self.to_shard.lock().await;
+            self.moved.store(true, Ordering::SeqCst);
             pause();
             while !from_shard.ended {
                 from_shard.read().await;
@@ -240,12 +302,13 @@ impl FromShard {
     }
 
     /// The packets that are there, as many as an answer holds; none if there are none.
-    fn take(&mut self) -> Option<String> {
-        let (mut body, mut count, mut at) = (String::new(), 0, 0);
+    fn take(&mut self) -> Option<Taken> {
+        let (mut body, mut count, mut at, mut connects) = (String::new(), 0, 0, false);
         while count < PACKETS && body.len() < ANSWER {
             let Some((told, size)) = self.bytes.get(at..).and_then(of_gateway) else { break };
             match told {
                 Told::Text(text) => {
+                    connects |= text.starts_with("40{");
                     payload::push(&mut body, text);
                     count += 1;
                 }
@@ -255,7 +318,11 @@ impl FromShard {
             at += size;
         }
         self.bytes.advance(at);
-        (count > 0).then_some(body)
+        if self.bytes.is_empty() {
+            // What one large packet needed is not kept for each who polls.
+            self.bytes = BytesMut::new();
+        }
+        (count > 0).then_some(Taken { body, connects })
     }
 }
 
@@ -293,6 +360,9 @@ async fn forget_when_away(edge: Arc<Edge>, session: Arc<Session>, longest: Durat
     loop {
         let Some(left) = session.upgrade().map(|session| {
             // A poll waits no longer than for the next ping.
+            if !session.is_connected() {
+                return UNKNOWN.saturating_sub(session.began.elapsed());
+            }
             let seen = *session.seen.lock().unwrap_or_else(PoisonError::into_inner);
             longest.saturating_sub(seen.elapsed())
         }) else {
@@ -303,5 +373,38 @@ async fn forget_when_away(edge: Arc<Edge>, session: Arc<Session>, longest: Durat
             return;
         }
         tokio::time::sleep(left).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ws::encode::push_text;
+
+    /// What a client has us say never looks as if it were connected.
+    #[tokio::test]
+    async fn only_the_gateway_says_that_somebody_is_connected() {
+        let (ours, _theirs) = pair().unwrap();
+        let (pipe, _to_shard) = ours.into_split();
+        let mut from_shard = FromShard { pipe, bytes: BytesMut::new(), ended: false };
+        let mut connects = |text: &str| {
+            let mut bytes = Vec::new();
+            push_text(&mut bytes, &[text.as_bytes()]);
+            from_shard.bytes.extend_from_slice(&bytes);
+            from_shard.take().unwrap().connects
+        };
+        for text in ["3x40{", "44/40{,{}", "44{\"message\":\"40{\"}"] {
+            assert!(!connects(text), "{text}");
+        }
+        assert!(connects("40{\"sid\":\"a\"}"));
+    }
+
+    #[test]
+    fn i10_sessions_that_poll_have_a_bound() {
+        let sessions = Sessions::new(2);
+        let places = [sessions.enter(), sessions.enter()];
+        assert!(places.iter().all(Result::is_ok) && sessions.enter().is_err());
+        drop(places);
+        assert!(sessions.enter().is_ok(), "what is given back can be taken");
     }
 }

@@ -4,7 +4,7 @@
 //! has got is written to the WebSocket, and the shard goes on with that instead of the connection within this process. Both carry the same
 //! bytes, so nothing is lost or repeated.
 
-use super::session::Session;
+use super::session::{Probing, Session};
 use crate::edge::handshake::Edge;
 use crate::metrics::metrics;
 use crate::shard::{Moved, ToShard};
@@ -29,14 +29,14 @@ pub(in crate::edge) async fn upgrade(
     mut socket: TcpStream,
     early: Bytes,
     head: Bytes,
-    session: Arc<Session>,
+    probing: Probing,
     edge: Arc<Edge>,
 ) {
-    let early = match timeout(PROBE, probe(&mut socket, &early, &head, &session)).await {
+    let session = probing.session();
+    let early = match timeout(PROBE, probe(&mut socket, &early, &head, session)).await {
         Ok(Ok(early)) => early,
         Ok(Err(_)) | Err(_) => {
-            metrics().fallback("socketio_probe_failed");
-            return session.end_probe();
+            return metrics().fallback("socketio_probe_failed");
         }
     };
     // From here on it is known at no other address.
@@ -45,18 +45,25 @@ pub(in crate::edge) async fn upgrade(
     }
     let id = session.connection;
     let shard = usize::from(id.shard);
-    let Some(rest) = session.rest(|| edge.shards.send(shard, ToShard::Pause(id))).await else { return };
-    if !matches!(timeout(PROBE, socket.write_all(&rest)).await, Ok(Ok(()))) {
-        return;
-    }
-    match socket.into_std() {
-        Ok(socket) => {
-            let socket = mio::net::TcpStream::from_std(socket);
+    // Whatever fails from here on, the connection is not left paused.
+    match on_websocket(socket, session, || edge.shards.send(shard, ToShard::Pause(id))).await {
+        Some(socket) => {
             metrics().fallback("socketio_upgrade");
             edge.shards.send(shard, ToShard::Moved(id, Box::new(Moved { socket, early: early.freeze() })));
         }
-        Err(error) => tracing::debug!(%error, "a socket was lost on its way to a shard"),
+        None => edge.shards.send(shard, ToShard::Lost(id)),
     }
+}
+
+/// Has the shard pause and writes what no poll has got to the WebSocket, which is the shard's then.
+async fn on_websocket(
+    mut socket: TcpStream,
+    session: &Session,
+    pause: impl FnOnce(),
+) -> Option<mio::net::TcpStream> {
+    let rest = session.rest(pause).await?;
+    timeout(PROBE, socket.write_all(&rest)).await.ok()?.ok()?;
+    socket.into_std().ok().map(mio::net::TcpStream::from_std)
 }
 
 /// Lets a client probe the WebSocket, until it goes on there. Answers what it said after that.
