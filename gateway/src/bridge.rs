@@ -9,7 +9,7 @@ use crate::authorize::{Authorized, Authorizer, Bearer, Recovered, Refusal, Resum
 use crate::edge::RawQuery;
 use crate::relay::{NotPublished, Order, Relay, Relayed, Turn};
 use crate::shard::{Attached, HistoryFrom, HistoryPage, Published, Request, Shards, ToShard};
-use crate::socketio::connect::ComesBack;
+use crate::socketio::connect::{ComesBack, id_prefix};
 use crate::stream::backlog::{Backlog, Reader, Selection};
 use crate::verdicts::Verdicts;
 use carillon_backplane::bus::RecoveryStore;
@@ -156,15 +156,25 @@ async fn as_before(
     recovery: &RecoveryStore,
 ) -> Option<(ConnectParameters, Recovered)> {
     let cursor = back.cursor.clone()?;
+    let identity = bearer.enter(hello.tenant.as_ref()).ok()?;
+    if !back.id.starts_with(&id_prefix(&identity.tenant, &identity.user)) {
+        return None;
+    }
     let mut before = hello.clone();
     (before.since, before.epoch, before.last) = (Some(cursor.seq), Some(cursor.epoch), None);
     if !back.rooms {
         return Some((before, Recovered::Position));
     }
-    let identity = bearer.enter(hello.tenant.as_ref()).ok()?;
     let kept = recovery.channels(&identity.tenant, &identity.user, &back.id);
     match timeout(FINDING, kept).await {
-        Ok(Ok(Some(channels))) => before.channels = channels,
+        Ok(Ok(Some(channels))) => {
+            let own = identity.channels();
+            if hello.channels.iter().any(|named| !channels.contains(named) && !own.contains(named)) {
+                // It wants more than it had, and is to know that it has not had that.
+                return None;
+            }
+            before.channels = channels;
+        }
         Ok(Ok(None)) => return None,
         // Redis does not say: what was missed in the channels that it names itself comes all the same, to a new session.
         Ok(Err(_)) | Err(_) => return Some((before, Recovered::Nothing)),

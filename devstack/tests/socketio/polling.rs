@@ -335,3 +335,21 @@ fn i10_a_session_that_nobody_connects_is_gone_whatever_is_asked_with_its_id() {
         gone.await.unwrap();
     });
 }
+
+/// Something on the way repeats a poll whose answer was lost: what was in it would be missing without a word.
+#[test]
+fn i3_a_poll_that_is_repeated_ends_its_session_so_that_the_client_recovers() {
+    block_on(async {
+        let (stack, tenant) = (stack().await, "door-repeated");
+        let mut mila = Polling::connect(stack.gateway(0), &stack, tenant, Value::Null).await;
+        mila.next("42[\"carillon:welcome\"").await;
+        let get = async |time: &str| {
+            mila.say("421[\"ping\"]").await;
+            mila.http.get(format!("{}&t={time}", mila.url())).send().await.unwrap()
+        };
+        assert_eq!(get("a").await.status(), 200);
+        assert_eq!(get("b").await.status(), 200);
+        assert_eq!(get("b").await.json::<Value>().await.unwrap()["code"], json!(1));
+        assert_eq!(mila.get().await.json::<Value>().await.unwrap()["code"], json!(1));
+    });
+}

@@ -180,7 +180,14 @@ fn nothing_is_recovered_that_is_not_known_and_the_client_hears_it() {
             let other = Client::connect(&stack, 1, tenant, strange, None).await;
             assert_ne!(other.id.as_deref(), Some(&*pid), "{pid} {offset}");
         }
-        // Somebody else with the id of a session is not in its rooms.
+        // Who names more channels now than it had begins anew, and knows it.
+        let more = json!({"pid": id, "offset": offset, "channels": ["page:9"]});
+        assert_ne!(Client::connect(&stack, 0, tenant, more, None).await.id.as_deref(), Some(&*id));
+        // Somebody else on the same page, with the id and the position of who was there before.
+        let auth = json!({"token": token(&stack, &claims(tenant, "jan")), "pid": id, "offset": position});
+        let mut jan = Engine::open(stack.gateway(1), "", &[]).await;
+        assert_ne!(jan.connect(&auth).await.unwrap()["pid"], json!(id));
+        // And with the offset that says that there are rooms.
         let auth = json!({"token": token(&stack, &claims(tenant, "jan")), "pid": id, "offset": offset});
         let mut jan = Engine::open(stack.gateway(1), "", &[]).await;
         assert_ne!(jan.connect(&auth).await.unwrap()["pid"], json!(id));

@@ -13,6 +13,7 @@ use super::takeover::{HandoverSlot, Takeover, hand_over};
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::any;
+use carillon_platform::origin::OriginPolicy;
 use carillon_platform::sockets::{self, End, Place, Places};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, header};
@@ -59,8 +60,10 @@ pub(crate) async fn serve(
     let router = match edge.socketio {
         true => {
             let door = Router::new().route("/socket.io/", any(socketio)).route("/socket.io", any(socketio));
-            // A page may send its cookies along, as it had to where requests had to come back to one server.
-            let cors = cors(edge.clone(), [Method::GET, Method::POST]).allow_credentials(true);
+            // A page may send its cookies along, as it had to where requests had to come back to one server; not any page: what stands
+            // before us may read them.
+            let is_listed = !matches!(edge.origins, OriginPolicy::Any);
+            let cors = cors(edge.clone(), [Method::GET, Method::POST]).allow_credentials(is_listed);
             router.merge(door.layer(cors))
         }
         false => router,

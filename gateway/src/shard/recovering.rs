@@ -13,6 +13,7 @@ use super::wire::Wire;
 use super::world::{Socket, World};
 use crate::authorize::Recovered;
 use crate::metrics::metrics;
+use crate::socketio::connect::id_prefix;
 use crate::socketio::outgoing::{Form, Offset};
 use carillon_protocol::Channel;
 use std::sync::Arc;
@@ -32,7 +33,9 @@ pub(super) fn entered<W: World>(
         Recovered::Position => (true, None),
         Recovered::Rooms => (true, Some(context.now_ms)),
     };
-    let new_id = || format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+    let session = tables.session(At { key, session: 0 })?;
+    let prefix = id_prefix(session.tenant(), session.user());
+    let new_id = || format!("{prefix}{:016x}", fastrand::u64(..));
     let id = tables.recovery.entered(key, goes_on, kept_ms, new_id)?;
     if recovered == Recovered::Rooms {
         set_offset(key, Offset::Rooms, tables);
@@ -43,6 +46,9 @@ pub(super) fn entered<W: World>(
 
 /// Has the channels of a client kept that recovers, if they have changed.
 pub(super) fn keep_rooms<W: World>(key: u32, tables: &mut Tables<W::Socket>, context: &mut Context<W>) {
+    if !tables.get(key).is_some_and(|connection| matches!(connection.wire, Wire::SocketIo(_))) {
+        return;
+    }
     let Some((session_id, number)) = tables.recovery.take_change(key) else { return };
     let Some(request) = kept_rooms(key, (session_id, number), tables) else {
         return tables.recovery.cannot_be_kept(key);

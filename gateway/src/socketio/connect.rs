@@ -4,7 +4,8 @@
 //! WebSocket may say (`docs/PROTOCOL.md`), and is read when the token has been verified.
 
 use super::outgoing::{ENVELOPE, Members, Naming, ROOMS};
-use carillon_protocol::Cursor;
+use carillon_protocol::{Cursor, TenantId, UserId};
+use sha1::{Digest, Sha1};
 use std::borrow::Cow;
 
 /// What a CONNECT says.
@@ -46,6 +47,13 @@ impl ComesBack {
         };
         Some(Self { id: id.into(), cursor: position.parse().ok(), rooms })
     }
+}
+
+/// What the ids of a person's sessions begin with: one that somebody else brings recovers nothing, as when another person uses the same page.
+pub fn id_prefix(tenant: &TenantId, user: &UserId) -> String {
+    let digest =
+        Sha1::new().chain_update(tenant.as_str()).chain_update([0]).chain_update(user.as_str()).finalize();
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Characters of the longest id of a session.
@@ -171,6 +179,17 @@ mod tests {
         for payload in [r#"{"pid":7}"#, r#"{"pid":""}"#, r#"{"pid":"a:b"}"#, r#"{"offset":"e1:7"}"#] {
             assert_eq!(comes_back(payload), None, "{payload}");
         }
+    }
+
+    #[test]
+    fn an_id_is_one_person_s_in_one_tenant() {
+        let of = |tenant: &str, user: &str| {
+            id_prefix(&TenantId::new(tenant).unwrap(), &UserId::new(user).unwrap())
+        };
+        assert_eq!((of("a", "b").len(), of("a", "b")), (16, of("a", "b")));
+        assert!(
+            of("a", "b") != of("a", "c") && of("a", "b") != of("c", "b") && of("a", "bc") != of("ab", "c")
+        );
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl Edge {
             return Err(unknown());
         }
         let mut url = self.elsewhere.address(id).ok_or_else(unknown)?;
+        let query = request.uri().query().unwrap_or_default();
+        let time = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "t");
+        if let Some((name, value)) = time {
+            url.query_pairs_mut().append_pair(&name, &value);
+        }
         self.origins.check(request.headers()).map_err(|_| Fault::Engine(Refused::Forbidden))?;
         url.set_path("/socket.io/");
         url.query_pairs_mut()

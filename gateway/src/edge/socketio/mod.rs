@@ -57,6 +57,8 @@ impl<P: Into<Problem>> From<P> for Fault {
 struct EngineUrl<'a> {
     transport: Transport,
     session: Option<Cow<'a, str>>,
+    /// What most clients make another for each request.
+    time: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +70,13 @@ enum Transport {
 impl<'a> EngineUrl<'a> {
     /// Of a query; the last of each parameter counts.
     fn read(query: &'a str) -> Result<Self, Refused> {
-        let (mut version, mut transport, mut session) = (None, None, None);
+        let (mut version, mut transport, mut session, mut time) = (None, None, None, None);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "EIO" => version = Some(value),
                 "transport" => transport = Some(value),
                 "sid" => session = Some(value),
+                "t" => time = Some(value),
                 _ => {}
             }
         }
@@ -86,7 +89,7 @@ impl<'a> EngineUrl<'a> {
             Some("polling") => Transport::Polling,
             _ => return Err(Refused::Transport),
         };
-        Ok(Self { transport, session })
+        Ok(Self { transport, session, time })
     }
 }
 
@@ -104,7 +107,8 @@ pub(super) async fn socketio(State(edge): State<Arc<Edge>>, request: Request) ->
 
 impl Edge {
     async fn socketio(self: &Arc<Self>, request: Request) -> Result<Response, Fault> {
-        let url = EngineUrl::read(request.uri().query().unwrap_or_default()).map_err(Fault::Engine)?;
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let url = EngineUrl::read(&query).map_err(Fault::Engine)?;
         let session = match &url.session {
             Some(id) => match self.sessions.find(id) {
                 Some(session) => Some(session),
@@ -119,7 +123,10 @@ impl Edge {
             (Transport::WebSocket, None) => self.socketio_websocket(request),
             (Transport::WebSocket, Some(session)) => self.socketio_upgrade(&request, session),
             (Transport::Polling, None) => self.socketio_poll(request).await,
-            (Transport::Polling, Some(session)) => self.socketio_polled(request, &session).await,
+            (Transport::Polling, Some(session)) => {
+                let time = url.time.map(|time| time.as_ref().into());
+                self.socketio_polled(request, &session, time).await
+            }
         }
     }
 
@@ -191,7 +198,7 @@ mod tests {
             assert_eq!(EngineUrl::read(query), Err(refused), "{query}");
         }
         let url = EngineUrl::read("EIO=4&transport=websocket&t=x&b64=1&token=a").unwrap();
-        assert_eq!(url, EngineUrl { transport: Transport::WebSocket, session: None });
+        assert_eq!(url, EngineUrl { transport: Transport::WebSocket, session: None, time: Some("x".into()) });
         assert_eq!(
             EngineUrl::read("EIO=4&transport=websocket&sid=a%20b").unwrap().session.as_deref(),
             Some("a b")

@@ -37,19 +37,25 @@ impl Edge {
         &self,
         request: Request,
         session: &Arc<Session>,
+        time: Option<Box<str>>,
     ) -> Result<Response, Fault> {
         self.origins.check(request.headers()).map_err(|_| Fault::Engine(Refused::Forbidden))?;
         if let (true, Some(peer)) = (session.is_connected(), request.extensions().get::<Peer>()) {
             peer.authenticated();
         }
         match *request.method() {
-            Method::GET => self.socketio_next(session).await,
+            Method::GET => self.socketio_next(session, time).await,
             Method::POST => self.socketio_said(request, session).await,
             _ => Err(Fault::Engine(Refused::Request)),
         }
     }
 
-    async fn socketio_next(&self, session: &Session) -> Result<Response, Fault> {
+    async fn socketio_next(&self, session: &Session, time: Option<Box<str>>) -> Result<Response, Fault> {
+        if session.is_repeated(time) {
+            // Its answer was lost on the way: what was in it is gone for this session, and comes when the client recovers.
+            self.end(session);
+            return Err(Fault::Engine(Refused::Session));
+        }
         let refused = match session.poll().await {
             Polled::Packets(body) => {
                 session.heard();
@@ -107,6 +113,7 @@ pub(super) fn answer(body: String, is_post: bool) -> Response {
     let headers = response.headers_mut();
     let kind = if is_post { "text/html" } else { "text/plain; charset=UTF-8" };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // Not every client makes the URL of each poll another.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

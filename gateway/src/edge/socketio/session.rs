@@ -95,6 +95,8 @@ pub(crate) struct Session {
     moved: AtomicBool,
     began: Instant,
     seen: Mutex<Instant>,
+    /// What the last poll called itself.
+    last: Mutex<Option<Box<str>>>,
     _place: SessionPlace,
 }
 
@@ -182,6 +184,7 @@ impl Session {
             moved: AtomicBool::new(false),
             began: Instant::now(),
             seen: Instant::now().into(),
+            last: Mutex::default(),
             _place: place,
         });
         edge.sessions.insert(session.clone());
@@ -192,6 +195,14 @@ impl Session {
     /// Whether it is known who it is.
     pub(super) fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Whether a poll is the last one again, which something on the way has repeated. Clients do not.
+    pub(super) fn is_repeated(&self, time: Option<Box<str>>) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_repeated = time.is_some() && *last == time;
+        *last = time;
+        is_repeated
     }
 
     /// The client is there.
