@@ -159,7 +159,10 @@ export function createChannels(host: ChannelsHost) {
     const running: Promise<unknown>[] = []
     const mine = event.channels.filter((name) => own.has(name) || inChannel(name, event))
     if (!mine.length && !everything) return running
+    const before = own
     for (const entry of entries) {
+      // A handler has called `switch` or `identify`: this is not for who is there now.
+      if (own !== before) break
       if (!matches(entry.pattern, event.type) || (entry.channel !== null && !mine.includes(entry.channel))) continue
       if (entry.waiting) {
         entry.waiting.push(event)

@@ -274,6 +274,7 @@ function make(options: ClientOptions, together: Together | null): Made {
     if (!told && next === null && connection && 'signOut' in connection) connection.signOut()
     if (next === null) halt('idle', 'signed_out', 'nobody is signed in')
     else halt('idle', 'identified', NEW)
+    tenants.now?.keep(0)
     tokens.forget()
     storage((from) => from.removeItem(`${name} cursor`))
     restart(next, null)
@@ -448,6 +449,7 @@ function make(options: ClientOptions, together: Together | null): Made {
     },
     close() {
       halt('closed', 'closed', 'close() was called')
+      tenants.now?.keep(0)
       tenants.each((one) => one.client.close())
     },
     identify: (next) => (together?.identify ?? identify)(next),

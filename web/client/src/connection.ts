@@ -454,6 +454,11 @@ export function createConnection(host: ConnectionHost): Connection {
     sync,
     joined: (channel) => live && !!in_.get(channel),
     rewind: reopen,
-    share: () => host.open === madeWith || reopen(),
+    share() {
+      const { phase } = machine
+      if (host.open === madeWith) return
+      if (phase.name === 'opening') connectLink(phase.transport)
+      else reopen()
+    },
   }
 }

@@ -9,8 +9,16 @@ import type { Ended } from './machine.js'
 import { claims, rolesOf } from './tokens.js'
 import { end, type Frame, type Hello, type Link, type Open, open as openAlone, type Receiver } from './transport.js'
 
-/** Refusals of `attach` and `switch` that do not pass by themselves. */
-const FINAL = ['forbidden', 'unknown_tenant', 'tenant_suspended', 'too_many_tenants', 'too_many_channels', 'invalid_frame']
+/** Refusals of `attach` and `switch`, and ends, that do not pass by themselves. */
+const FINAL = [
+  'forbidden',
+  'unknown_tenant',
+  'tenant_suspended',
+  'too_many_tenants',
+  'too_many_channels',
+  'invalid_frame',
+  'disconnected_by_admin',
+]
 
 interface Member {
   readonly hello: Hello
@@ -33,7 +41,7 @@ interface Asked {
 
 export interface Shared {
   readonly open: Open
-  /** The connection is kept for so long though nobody is in it, for who comes into another tenant. */
+  /** The connection is kept for so long though nobody is in it, for who comes into another tenant. 0: it is not kept any longer. */
   keep(milliseconds: number): void
 }
 
@@ -41,6 +49,8 @@ export function createShared(openLink: Open = openAlone): Shared {
   let socket: Link | null = null
   /** The connection has had its first welcome. */
   let isOpen = false
+  /** With which the connection was opened. */
+  let token = ''
   /** In the order in which they came. */
   let members: Member[] = []
   const asked = new Map<number, Asked>()
@@ -49,27 +59,36 @@ export function createShared(openLink: Open = openAlone): Shared {
   /** The rate of the connection is for all of them together. */
   let queue: object[] = []
   let [room, roomAt, rate] = [200, 0, 40]
-  let pacing: ReturnType<typeof setTimeout> | undefined
+  let pacing = false
 
   const remove = (member: Member) => {
     members = members.filter((one) => one !== member)
   }
   const isIn = ({ phase }: Member) => phase === 'in'
   const isHere = ({ gone }: Member) => !gone
+  const isOther = ({ hello }: Member) => claims(hello.token).sub !== claims(token).sub
 
-  function reset(): Member[] {
-    const all = members
+  /** The connection is over: `stays` come into the next, the others are told. */
+  function giveUp(tell: (member: Member) => void = () => {}, stays = (_: Member) => false) {
+    const held = socket
+    const all = members.filter(isHere)
+    const told = all.filter((one) => !stays(one))
+    members = all.filter(stays)
+    for (const one of members) one.phase = 'waiting'
     socket = null
     isOpen = false
-    members = []
     asked.clear()
     queue = []
-    clearTimeout(pacing)
-    pacing = undefined
-    return all
+    held?.close()
+    advance()
+    told.forEach(tell)
   }
+  const retry =
+    (...given: [code: string, reason: string, ms?: number]) =>
+    ({ to }: Member) =>
+      to.ended(end('retry', ...given))
 
-  function transmit(frame: object, from?: Asked) {
+  function transmit(frame: Frame, from?: Asked) {
     if (from) asked.set(++ids, from)
     queue.push(from ? { ...frame, id: ids } : frame)
     pace()
@@ -82,20 +101,23 @@ export function createShared(openLink: Open = openAlone): Shared {
       room--
       socket?.send(queue.shift()!)
     }
-    if (queue.length)
-      pacing ??= setTimeout(() => {
-        pacing = undefined
-        pace()
-      }, 1000 / rate)
+    if (!queue.length || pacing) return
+    pacing = true
+    setTimeout(() => {
+      pacing = false
+      pace()
+    }, 1000 / rate)
   }
 
-  /** Whoever waits comes in: by a connection of its own, or into the one that is there. */
+  /** Whoever waits comes in: by a connection of its own, or into the one that is there, unless that is another person's. */
   function advance() {
-    const waiting = members.filter(({ phase, gone }) => phase === 'waiting' && !gone)
+    const waiting = members.filter(({ phase }) => phase === 'waiting')
+    const [first] = waiting
+    if (!first) return
+    if (socket && waiting.some(isOther)) return giveUp(retry('identity_changed', 'another person'), isOther)
     if (!socket) {
-      const [first] = waiting
-      if (!first) return
       first.phase = 'asked'
+      token = first.hello.token
       const mine: Link = first.open({
         frame: (frame) => mine === socket && receive(frame, first),
         ended: (how) => mine === socket && ended(how),
@@ -108,7 +130,7 @@ export function createShared(openLink: Open = openAlone): Shared {
     member.phase = 'asked'
     const { channels, types, cursor, last } = member.hello
     // Only those are there whom nobody hears any more.
-    const joins = kept !== undefined && members.every((one) => one.gone || one === member) ? 'switch' : 'attach'
+    const joins = kept && members.every((one) => one.gone || one === member) ? 'switch' : 'attach'
     const frame = { type: joins, tenant: member.tenant, channels, types, since: cursor?.seq, epoch: cursor?.epoch, last }
     transmit(frame, { member, id: undefined, joins })
   }
@@ -116,10 +138,8 @@ export function createShared(openLink: Open = openAlone): Shared {
   /** Leaves what nobody hears any more, and ends the connection with the last. */
   function settle() {
     if (!members.some(isHere)) {
-      if (kept !== undefined && members.some(isIn)) return
-      const held = socket
-      reset()
-      return held?.close()
+      if (!kept || !members.some(isIn)) giveUp()
+      return
     }
     if (members.some((one) => isIn(one) && !one.gone))
       for (const member of members.filter((one) => isIn(one) && one.gone)) {
@@ -128,18 +148,18 @@ export function createShared(openLink: Open = openAlone): Shared {
       }
   }
 
+  function keep(milliseconds: number) {
+    clearTimeout(kept)
+    kept = milliseconds ? setTimeout(keep, milliseconds, 0) : undefined
+    if (!kept) settle()
+  }
+
   function leave(member: Member) {
-    if (member.gone || !members.includes(member)) return
+    if (!members.includes(member)) return
     member.gone = true
     if (member.phase === 'waiting') remove(member)
-    else if (!isOpen && member.phase === 'asked') {
-      // The connection was being made for this one: the next makes its own.
-      const held = socket
-      const others = reset().filter((one) => one !== member)
-      held?.close()
-      members = others
-      return advance()
-    }
+    // The connection was being made for this one: the next makes its own.
+    else if (!isOpen) return giveUp(undefined, isHere)
     settle()
   }
 
@@ -151,10 +171,7 @@ export function createShared(openLink: Open = openAlone): Shared {
       return
     }
     if (joins === 'switch') members = members.filter(isHere)
-    if (!isOpen) {
-      rate = 0.8 * (frame.limits?.frames_per_second ?? 50)
-      ;[room, roomAt] = [5 * rate, performance.now()]
-    }
+    rate = 0.8 * (frame.limits?.frames_per_second ?? 50)
     member.phase = 'in'
     member.tenant = frame.tenant
     isOpen = true
@@ -178,12 +195,8 @@ export function createShared(openLink: Open = openAlone): Shared {
             one.to.frame({ type: 'roles', user: claims(token).sub, roles: rolesOf(token, one.tenant) })
     } else if (type === 'welcome') joined(first, frame)
     else if (type === 'goaway') {
-      const held = socket
-      const all = reset().filter(isHere)
-      held?.close()
-      for (const one of all)
-        if (isIn(one)) one.to.frame(frame)
-        else one.to.ended(end('retry', 'goaway', 'the server asked to come back elsewhere', frame.reconnect_ms))
+      const later = retry(type, 'come back elsewhere', frame.reconnect_ms)
+      giveUp((one) => (isIn(one) ? one.to.frame(frame) : later(one)))
     } else {
       // Without a tenant it is about the only one that the connection is in, or about the connection: then one of them sees to it.
       const of = members.find((one) => isIn(one) && !one.gone && (tenant === undefined || one.tenant === tenant))
@@ -196,14 +209,11 @@ export function createShared(openLink: Open = openAlone): Shared {
   }
 
   function ended(how: Ended) {
-    const wasOpen = isOpen
-    const all = reset().filter(isHere)
-    // A refusal before the welcome is about the one for whom the connection was made.
-    const isOfFirst = !wasOpen && how.outcome !== 'retry'
-    members = isOfFirst ? all.filter(({ phase }) => phase === 'waiting') : []
-    const told = all.filter((one) => !members.includes(one))
-    advance()
-    for (const one of told) one.to.ended(how)
+    // A refusal before the welcome is about the one for whom the connection was made; an end after it, about those who were in.
+    giveUp(
+      ({ to }) => to.ended(how),
+      ({ phase }) => how.outcome !== 'retry' && phase !== (isOpen ? 'in' : 'asked'),
+    )
   }
 
   return {
@@ -221,27 +231,20 @@ export function createShared(openLink: Open = openAlone): Shared {
       queueMicrotask(advance)
       return {
         send(frame) {
-          if (!isIn(member) || member.gone || !members.includes(member)) return
-          const { id, ...rest } = frame as { id?: unknown; type?: string; token?: string }
+          if (!isIn(member) || !members.includes(member)) return
+          const { id, ...rest } = frame as Frame
           const named = rest.type === 'auth' ? rest : { ...rest, tenant: member.tenant }
           transmit(named, id === undefined ? undefined : { member, id, token: rest.token })
         },
         close: () => leave(member),
       }
     },
-    keep(milliseconds) {
-      clearTimeout(kept)
-      kept = setTimeout(() => {
-        kept = undefined
-        settle()
-      }, milliseconds)
-    },
+    keep,
   }
 }
 
 const detached: Record<string, string> = { disconnected: 'disconnected_by_admin', suspended: 'tenant_suspended' }
 const refusal = ({ code, message, retry_ms, channels }: Frame): Ended => {
-  const final = FINAL.includes(code) || code === 'disconnected_by_admin'
-  const how = end(final ? 'final' : 'retry', code, message ?? code, retry_ms)
+  const how = end(FINAL.includes(code) ? 'final' : 'retry', code, message ?? code, retry_ms)
   return channels ? ({ ...how, channels } as Ended) : how
 }

@@ -49,7 +49,10 @@ export function createStream(host: StreamHost): Stream {
     const { epoch } = seen
     if (frame.replay !== undefined || !isAfter(frame.seq, epoch, seen)) return
     const position = { seq: frame.seq, epoch }
+    const before = running
     const promises = host.deliver(eventOf(frame, epoch, tenant))
+    // A handler has called `switch` or `identify`: it begins elsewhere.
+    if (running !== before) return
     last = `${frame.seq}:${frame.event.id}`
     seen = position
     if (!promises.length) return void (running.length || settle(position))
