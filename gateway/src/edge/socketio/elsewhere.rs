@@ -13,7 +13,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use carillon_backplane::bus::Fleet;
 use carillon_platform::forward::{Answer, Peers, Unanswered, Url};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -48,6 +49,19 @@ impl Elsewhere {
     /// The id of a session of this run.
     pub(super) fn id(&self, secret: &str) -> String {
         format!("{:016x}{secret}", self.me)
+    }
+
+    /// Whether this is a request that a gateway passes on: such a socket serves many clients, and is not one of somebody unknown.
+    pub(super) fn is_of_a_gateway(&self, headers: &HeaderMap, peer: IpAddr) -> bool {
+        let is_theirs = |address: &str| {
+            let host = address.parse::<Url>().ok().and_then(|url| url.host_str().map(str::to_owned));
+            let host = host.and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+            host.is_some_and(|host| host.to_canonical() == peer.to_canonical())
+        };
+        headers.contains_key(FOR_CLIENT)
+            && self.fleet.borrow().as_ref().is_some_and(|fleet| {
+                fleet.nodes.iter().filter_map(|card| card.address.as_deref()).any(is_theirs)
+            })
     }
 
     /// Where the node is that has this session, if it is another one that is there.

@@ -40,7 +40,9 @@ impl Edge {
         time: Option<Box<str>>,
     ) -> Result<Response, Fault> {
         self.origins.check(request.headers()).map_err(|_| Fault::Engine(Refused::Forbidden))?;
-        if let (true, Some(peer)) = (session.is_connected(), request.extensions().get::<Peer>()) {
+        if let Some(peer) = request.extensions().get::<Peer>()
+            && (session.is_connected() || self.elsewhere.is_of_a_gateway(request.headers(), peer.ip()))
+        {
             peer.authenticated();
         }
         match *request.method() {
