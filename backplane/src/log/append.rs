@@ -197,11 +197,16 @@ impl Log {
         // Zero would mean: wait for ever.
         let lock_wait = lock_wait.as_millis().max(1).to_string();
         let Some(single) = Single::of(batch, &lock_wait)? else { return Ok(None) };
-        exchange(self.client(Work::Append, "append").await?, async |client| {
+        let stored = exchange(self.client(Work::Append, "append").await?, async |client| {
             let statement = client.prepare_cached(APPEND_EVENT).await?;
             Single::stored(&client.query_one(&statement, &single.params()).await?)
         })
-        .await
+        .await;
+        match stored {
+            // A publisher may be newer than the database, which has no such call then.
+            Err(LogError::NotMigrated(_)) => Ok(None),
+            stored => stored,
+        }
     }
 
     /// Ends the epochs of these tenants that were given in another lineage.
