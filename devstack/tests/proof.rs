@@ -10,6 +10,9 @@ use carillon_devstack::proof::fault::{FAULTS, Fault};
 use carillon_devstack::proof::oracle::Oracle;
 use carillon_devstack::proof::run::{deceive, run};
 
+/// One system at a time: two share the cores of this machine, and each would be a fault of the other.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Each day another one; the same for everyone on that day, unless a seed is given.
 #[expect(clippy::print_stdout, reason = "the test harness shows it with a failure")]
 fn choice() -> (Fault, u64) {
@@ -27,6 +30,7 @@ fn choice() -> (Fault, u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_promise_is_kept_beside_the_fault_of_the_day() {
+    let _alone = ALONE.lock().await;
     let (fault, seed) = choice();
     let outcome = run(fault, seed).await.unwrap();
     println!("{}", serde_json::to_string(&outcome.result).unwrap());
@@ -41,6 +45,7 @@ async fn every_promise_is_kept_beside_the_fault_of_the_day() {
 /// Nothing in the product is changed: frames are changed on their way, rows behind its back, and an endpoint forgets.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_false_on_the_way_or_in_the_database_turns_its_oracle_red() {
+    let _alone = ALONE.lock().await;
     let report = deceive(1).await.unwrap();
     let found = |oracle: Oracle, words: &str| {
         let seen =

@@ -163,7 +163,9 @@ async fn inbox(world: &World, person: &Person, read: &Read) -> Result<Inbox, Pro
         for item in page["items"].as_array().into_iter().flatten() {
             let flags = Flags { read: item["read"] == true, archived: item["archived"] == true };
             let id = item["id"].as_str().unwrap_or_default().to_owned();
-            inbox.listed.insert(item["seq"].as_u64().unwrap_or_default(), (id, flags));
+            if inbox.listed.insert(item["seq"].as_u64().unwrap_or_default(), (id.clone(), flags)).is_some() {
+                inbox.listed_again.push(id);
+            }
         }
         let Some(next) = page["next"].as_str() else { break };
         after = format!("&after={next}");

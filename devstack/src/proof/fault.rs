@@ -12,8 +12,12 @@ use crate::chaos::{ChaosProxy, Way};
 use crate::client::dice::Dice;
 use crate::client::load::{Load, LoadPlan};
 use crate::client::post::Post;
+use crate::client::publish::Publisher;
 use crate::process::{ProcessError, Signal};
 use crate::stack::Service;
+
+/// How long an event is published again that a publisher could not take at once.
+const REPEATED: Duration = Duration::from_secs(30);
 
 /// A fault, by the name that `make proof FAULT=` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -381,12 +385,20 @@ async fn same_event_twice(world: &World, dice: &mut Dice) -> Result<(), ProofErr
         let id = format!("twice-{n}");
         let post = world.workload.post(1 << 41 | n).id(&id);
         world.book().attempted(&id, &post, std::time::Instant::now());
-        let (one, other) = tokio::join!(
-            publishers[0].publish(&post, Some(&id)),
-            publishers[1 % publishers.len()].publish(&post, Some(&id)),
-        );
-        for ack in [one, other] {
-            let ack = ack.map_err(ProofError::of("an event that is published twice"))?;
+        let until_answered = async |publisher: &Publisher| {
+            let begun = std::time::Instant::now();
+            loop {
+                match publisher.publish(&post, Some(&id)).await {
+                    Err(error) if error.is_retryable() && begun.elapsed() < REPEATED => {
+                        pause(Duration::from_millis(50)).await;
+                    }
+                    answer => break answer.map_err(ProofError::of("an event that is published twice")),
+                }
+            }
+        };
+        let (one, other) =
+            tokio::join!(until_answered(&publishers[0]), until_answered(&publishers[1 % publishers.len()]));
+        for ack in [one?, other?] {
             world.book().acknowledged(&post.tenant, &ack);
         }
         if dice.chance(20) {

@@ -102,6 +102,8 @@ pub struct Inbox {
     pub user: String,
     /// Every entry that the list has, archived ones too: its number, name and flags.
     pub listed: BTreeMap<u64, (String, Flags)>,
+    /// The names of entries whose number the list has more than once.
+    pub listed_again: Vec<String>,
     /// How many are unread, as the list says.
     pub unread: u64,
     /// How many are unread, as the summary says.

@@ -12,7 +12,7 @@ use crate::client::ledger::{Ack, Mark};
 type Mutation = fn(&mut History, &mut Dice);
 
 /// What is done, and which oracle must find it.
-const MUTATIONS: [(&str, Oracle, Mutation); 26] = [
+const MUTATIONS: [(&str, Oracle, Mutation); 29] = [
     ("the log loses an acknowledged event", Oracle::Durable, |history, dice| {
         let log = dice.below(3);
         let place = acknowledged_place(history, log, dice);
@@ -151,6 +151,21 @@ const MUTATIONS: [(&str, Oracle, Mutation); 26] = [
         let seq = *inbox.expected.keys().next().unwrap();
         let Flags { read, archived } = inbox.listed[&seq].1;
         inbox.marked.insert(seq, Flags { read: !read, archived });
+    }),
+    ("an inbox lists an entry twice", Oracle::Inbox, |history, dice| {
+        let inbox = &mut history.inboxes[dice.below(9)];
+        inbox.listed_again.push("again".into());
+    }),
+    ("an endpoint gets another event under a number", Oracle::Webhook, |history, dice| {
+        let messages = &mut history.endpoints[dice.below(3)].messages;
+        let at = dice.below(messages.len());
+        messages[at].id = "another".into();
+    }),
+    ("an endpoint gets what is not in the log", Oracle::Webhook, |history, dice| {
+        let messages = &mut history.endpoints[dice.below(3)].messages;
+        let mut stranger = messages[dice.below(messages.len())].clone();
+        stranger.seq = 10_000;
+        messages.push(stranger);
     }),
     ("an endpoint never gets an event", Oracle::Webhook, |history, dice| {
         let messages = &mut history.endpoints[dice.below(3)].messages;

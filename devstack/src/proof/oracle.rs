@@ -306,6 +306,9 @@ fn check_inbox(inbox: &Inbox, report: &mut Report) {
         );
         report.add(Oracle::Inbox, text);
     }
+    for id in &inbox.listed_again {
+        report.add(Oracle::Inbox, format!("{whose}: {id} is listed twice"));
+    }
     for (seq, (id, _)) in inbox.listed.iter().filter(|(seq, _)| !inbox.expected.contains_key(seq)) {
         report.add(Oracle::Isolation, format!("{whose} has {id} at {seq}, which is not for them"));
     }
@@ -346,10 +349,26 @@ fn check_endpoint(history: &History, endpoint: &Endpoint, report: &mut Report) {
         newest = newest.max(message.seq);
     }
     let Some(log) = history.logs.iter().find(|log| log.tenant == *tenant) else { return };
-    for event in log.events.iter().filter(|event| event.seq > endpoint.after) {
-        if !known.contains(&event.seq) {
-            let text = format!("the endpoint of {tenant} never got {} at {}", event.id, event.seq);
-            report.add(Oracle::Webhook, text);
+    let stored: BTreeMap<u64, &str> = log.events.iter().map(|event| (event.seq, event.id.as_str())).collect();
+    for (seq, id) in stored.range(endpoint.after + 1..) {
+        if !known.contains(seq) {
+            report.add(Oracle::Webhook, format!("the endpoint of {tenant} never got {id} at {seq}"));
+        }
+    }
+    for message in endpoint.messages.iter().filter(|message| message.tenant == *tenant) {
+        let (seq, id) = (message.seq, message.id.as_str());
+        match stored.get(&seq) {
+            Some(wanted) if *wanted != id => {
+                report.add(
+                    Oracle::Webhook,
+                    format!("the endpoint of {tenant} got {id} as {seq}, which is {wanted}"),
+                );
+            }
+            Some(_) => {}
+            None => report.add(
+                Oracle::Webhook,
+                format!("the endpoint of {tenant} got {id} as {seq}, which the log has not"),
+            ),
         }
     }
 }

@@ -69,6 +69,11 @@ pub async fn run(fault: Fault, seed: u64) -> Result<Outcome, ProofError> {
     let mut history = collect(&world, &peaks).await?;
     history.allowed = fault.allowed();
     let report = check(&history);
+    // What was not looked at has broken no promise.
+    if report.expected == 0 || report.messages == 0 || history.memory.is_empty() || history.inboxes.is_empty()
+    {
+        return Err(ProofError("the run shows nothing: no deliveries, messages, memory or inboxes".into()));
+    }
     let slowest = history.clients.iter().flat_map(|client| history.ledger.delays(client)).max();
     let result = RunResult {
         fault: fault.name.into(),

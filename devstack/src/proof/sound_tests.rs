@@ -100,7 +100,7 @@ fn inbox(tenant: &str, user: &str, log: &TenantLog, dice: &mut Dice) -> Inbox {
     let listed: BTreeMap<_, _> = expected.iter().map(|(seq, id)| (*seq, (id.clone(), flags(seq)))).collect();
     let unread = listed.values().filter(|(_, flags)| !flags.read && !flags.archived).count() as u64;
     let (tenant, user) = (tenant.to_owned(), user.to_owned());
-    Inbox { tenant, user, listed, unread, summary_unread: unread, marked, expected }
+    Inbox { tenant, user, listed, listed_again: Vec::new(), unread, summary_unread: unread, marked, expected }
 }
 
 fn endpoint(log: &TenantLog, dice: &mut Dice) -> Endpoint {
