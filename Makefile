@@ -18,7 +18,7 @@ TIMES    ?= 1
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-page bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build \
+.PHONY: bench scale bench-page bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build \
   chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients socketio proxies web browsers
 
 help: ## List the targets.
@@ -143,6 +143,9 @@ reproducible: ## Build the services twice in different folders and compare the p
 bench: build ## Measure everything beside its floor, some twenty minutes (BENCH=--quick for four): table, JSON and SVG in target/bench.
 	$(CARGO) build --release -p carillon-backplane --example append_floor --example inbox_floor --example outbox_rate -p carillon-publisher --example archive_rate --locked
 	@target/release/carillon-loadtest bench --out target/bench --commit "$$(git describe --always --dirty)" $(BENCH)
+
+scale: ## Work out what large installations need from docs/scale/bench.json, and write docs/SCALE.md and its plot.
+	$(CARGO) run --quiet -p carillon-loadtest --locked -- scale --write docs
 
 bench-peers: build ## Measure Carillon beside Socket.IO, uWebSockets, socketioxide and NATS, a quarter of an hour (BENCH=--quick for four minutes).
 	loadtest/peers/run.sh $(BENCH)

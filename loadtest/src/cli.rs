@@ -54,6 +54,10 @@ pub(crate) enum Command {
     Inbox(crate::inbox::InboxArgs),
     /// Webhooks that are enabled with a log behind them: messages a second, beside a bare HTTP client.
     Webhooks(crate::webhooks::WebhooksArgs),
+    /// Publish in Redis to as many subscribers as there may be gateways: CPU of Redis per message.
+    Announce(crate::announce::AnnounceArgs),
+    /// What a large installation needs, worked out from a bench.json: docs/SCALE.md.
+    Scale(crate::scale::ScaleArgs),
     /// One process of the people of `watcher`.
     #[command(hide = true)]
     WatcherPart(crate::people::WatcherPartArgs),

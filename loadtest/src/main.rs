@@ -4,6 +4,7 @@
 //! connections that do nothing; `publish` counts durable events; `bench` runs all of them beside their floors. Depends on
 //! the protocol and the network, nothing else.
 
+mod announce;
 mod bench;
 mod cli;
 mod clock;
@@ -28,6 +29,7 @@ mod people;
 mod procfs;
 mod publish;
 mod reader;
+mod scale;
 mod slow;
 mod socket;
 mod table;
@@ -67,6 +69,8 @@ fn main() -> ExitCode {
         Command::WatcherPart(args) => people::watcher_part(args).map(|()| true),
         Command::CrowdPart => crowd::play().map(|()| true),
         Command::BareWelcomer => connect::answer_bare().map(|()| true),
+        Command::Announce(args) => announce::run(args).and_then(|report| say(&report, cli.json)),
+        Command::Scale(args) => scale::run(args).and_then(|report| say(&report, cli.json)),
         Command::Peer(args) => peer::run(args).and_then(|report| say(&report, cli.json)),
         Command::BareWriter(args) => floor::write_bare(args).map(|()| true),
     };

@@ -1,6 +1,7 @@
 //! Where is the system under test, and who are we there?
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{EncodingKey, Header};
@@ -18,6 +19,7 @@ struct Stack {
     #[serde(default)]
     gateways: Vec<String>,
     publisher: Option<String>,
+    redis_url: Option<String>,
     jwt_secret: Option<String>,
     api_key: Option<String>,
     #[serde(default)]
@@ -29,6 +31,7 @@ struct Stack {
 pub(crate) struct Target {
     gateways: Vec<Address>,
     publisher: Option<String>,
+    redis: Option<String>,
     jwt_secret: Option<EncodingKey>,
     api_key: Option<String>,
     /// Every process to measure.
@@ -65,6 +68,7 @@ impl Target {
         Ok(Self {
             gateways: gateways?,
             publisher: args.publisher.clone().or(stack.publisher),
+            redis: stack.redis_url,
             jwt_secret: secret.map(|secret| EncodingKey::from_secret(secret.as_bytes())),
             api_key: args.api_key.clone().or(stack.api_key),
             pids,
@@ -87,6 +91,15 @@ impl Target {
         let key = self.api_key.clone();
         let key = key.ok_or_else(|| Failure::Usage("no API key: give --stack or --api-key".into()))?;
         Ok((address(url, "/v1/events")?, key))
+    }
+
+    /// The (first) Redis.
+    pub(crate) fn redis(&self) -> Result<SocketAddr, Failure> {
+        let url = self.redis.as_deref().ok_or_else(|| Failure::Usage("no Redis: give --stack".into()))?;
+        let authority = url.trim_start_matches("redis://").split(['/', '?']).next().unwrap_or_default();
+        authority
+            .parse()
+            .map_err(|_| Failure::Usage(format!("{url} is no address of a Redis on this machine")))
     }
 
     /// The processes that deliver: those called `gateway…` or `server`.

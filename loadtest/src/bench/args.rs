@@ -97,15 +97,19 @@ pub(super) enum Measure {
     /// Lines per second into the archive.
     #[value(name = "N4")]
     N4,
+    /// What Redis pays for an announcement, by gateways.
+    #[value(name = "R1")]
+    R1,
 }
 
 impl Measure {
     /// In the order they run: memory first, while the gateway is fresh.
-    pub(super) const IN_TURN: [Self; 19] = [
+    pub(super) const IN_TURN: [Self; 20] = [
         Self::B3,
         Self::B1,
         Self::B2,
         Self::C1,
+        Self::R1,
         Self::P1,
         Self::B7,
         Self::B4,
@@ -127,7 +131,7 @@ impl Measure {
     pub(super) fn name(self) -> &'static str {
         [
             "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "C1", "P1", "P2", "P3", "P4", "P5", "N1",
-            "N2", "N3", "N4",
+            "N2", "N3", "N4", "R1",
         ][self as usize]
     }
 
@@ -153,6 +157,7 @@ impl Measure {
             Self::N2 => "webhook messages per second",
             Self::N3 => "events per second out of transactions",
             Self::N4 => "lines per second into the archive",
+            Self::R1 => "an announcement by gateways",
         }
     }
 

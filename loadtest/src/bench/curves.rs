@@ -13,6 +13,16 @@ pub(super) struct Curves {
     pub(super) sockets: Vec<Growth>,
     /// B7, by tenants.
     pub(super) tenants: Vec<Growth>,
+    /// R1, by subscribers.
+    pub(super) announcements: Vec<Announcement>,
+}
+
+/// CPU of Redis for one announcement.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Announcement {
+    /// Gateways that follow the tenant.
+    pub(super) subscribers: u32,
+    pub(super) redis_us: f64,
 }
 
 /// CPU per delivery at one size.

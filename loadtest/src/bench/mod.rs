@@ -1,10 +1,11 @@
 //! What does `make bench` do? Everything is measured on one private stack, each measure beside its floor in the same run.
 //!
 //! [`Suite`] holds what the measures share; each file (`delivery`, `compression`, `growth`, `memory`, `latency`, `durable`,
-//! `reconnects`, `people`, `inbox`, `readers`) runs other measurements of this program as processes of their own and adds rows and points. A measure that
+//! `reconnects`, `people`, `inbox`, `readers`, `announcements`) runs other measurements of this program as processes of their own and adds rows and points. A measure that
 //! fails becomes a row that says so, and the next one runs. The exit code is 1 then, and when an event was lost, doubled or
 //! out of order; a goal that was missed is a result.
 
+mod announcements;
 mod args;
 mod compression;
 mod curves;
@@ -107,6 +108,7 @@ impl Suite {
             Measure::N2 => readers::webhooks(self).await,
             Measure::N3 => readers::outbox(self).await,
             Measure::N4 => readers::archive(self).await,
+            Measure::R1 => announcements::measure(self).await,
         }
     }
 }

@@ -84,7 +84,7 @@ impl Plan {
         rounds: 1,
         single_seconds: 5,
         coalesced_seconds: 4,
-        resting: &[1_000, 15_000],
+        resting: &[1_000, 5_000, 15_000],
         rest_seconds: 1,
         trial_seconds: 2,
         level_seconds: 4,

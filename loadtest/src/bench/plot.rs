@@ -254,6 +254,7 @@ mod tests {
             levels: vec![level(0, 0.2), level(10, 0.3), level(80, 2.0)],
             sockets: [100, 15_000].map(growth).to_vec(),
             tenants: [1].map(growth).to_vec(),
+            announcements: Vec::new(),
         }
     }
 

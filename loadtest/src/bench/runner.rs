@@ -87,7 +87,7 @@ impl Runner {
         command: &[String],
         limit: Duration,
     ) -> Result<(bool, String), Failure> {
-        let shown: Vec<String> = command.iter().map(|word| without_password(word)).collect();
+        let shown: Vec<String> = command.iter().map(|word| as_written_down(word)).collect();
         let told = shown[1..].join(" ");
         writeln!(std::io::stderr(), "{} {told}", measure.name())?;
         let begun = Instant::now();
@@ -111,9 +111,13 @@ impl Runner {
     }
 }
 
-/// A word of a command line as it may be written down.
-fn without_password(word: &str) -> String {
-    if word.starts_with("postgres") { "DATABASE_URL".into() } else { word.to_owned() }
+/// A word of a command line as it may be written down: without passwords and without folders of this machine.
+fn as_written_down(word: &str) -> String {
+    match word.rsplit_once('/') {
+        _ if word.starts_with("postgres") => "DATABASE_URL".into(),
+        Some((_, name)) if word.starts_with('/') => name.into(),
+        _ => word.to_owned(),
+    }
 }
 
 /// A number in a report, by its JSON pointer.
@@ -143,9 +147,10 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_not_written_down() {
-        assert_eq!(without_password("postgres://me:secret@host/db"), "DATABASE_URL");
-        assert_eq!(without_password("--connections"), "--connections");
+    fn passwords_and_folders_are_not_written_down() {
+        assert_eq!(as_written_down("postgres://me:secret@host/db"), "DATABASE_URL");
+        assert_eq!(as_written_down("--connections"), "--connections");
+        assert_eq!(as_written_down("/home/me/carillon-loadtest"), "carillon-loadtest");
     }
 
     #[tokio::test]
