@@ -186,16 +186,7 @@ export function createChannels(host: ChannelsHost) {
 
   function create(name: string): Room {
     const people = lazy(
-      async () =>
-        (await import('./people.js')).createPeople(
-          {
-            user: host.user,
-            say: (frame) => void (host.isOpen() && host.request(frame).catch(host.report)),
-            failed,
-          },
-          name,
-          NOBODY,
-        ),
+      async (late) => (await import('./people.js')).createPeople({ ...host, failed }, name, NOBODY, late && room.watchers > 0),
       host.report,
     )
     const channel: Channel = {

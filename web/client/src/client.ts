@@ -339,7 +339,7 @@ function make(options: ClientOptions, together: Together | null): Made {
   // ------------------------------------------------------------------------------------------ what it offers
 
   const reading = async <T>(read: (reads: typeof import('./reads.js'), reader: Reader) => Promise<T>): Promise<T> =>
-    read(await import('./reads.js'), { request, tenant: stream.tenant || tenant || '', epoch: stream.seen?.epoch ?? '' })
+    read(await import('./reads.js'), { request, tenant: tenant ?? stream.tenant, epoch: stream.seen?.epoch ?? '' })
   const history = (name: string | null, past: Past) => reading((reads, reader) => reads.history(reader, name, past))
 
   async function publish(channel: string, type: string, data: unknown, given: PublishOptions = {}): Promise<Published> {

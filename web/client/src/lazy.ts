@@ -24,17 +24,20 @@ export interface Lazy<Made> {
   later(subscribe: (made: Made) => Unsubscribe): Unsubscribe
 }
 
-export function lazy<Made>(load: () => Promise<Made>, report: (error: unknown) => void): Lazy<Made> {
+/** `late`: it could not be loaded before, and what was told in the meantime is lost. */
+export function lazy<Made>(load: (late: boolean) => Promise<Made>, report: (error: unknown) => void): Lazy<Made> {
   let made: Made | null = null
   let loading: Promise<Made> | null = null
+  let late = false
   const get = () => {
-    loading ??= load().then(
+    loading ??= load(late).then(
       (now) => {
         made = now
         return now
       },
       (error) => {
         loading = null
+        late = true
         throw error
       },
     )

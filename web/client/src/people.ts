@@ -14,9 +14,10 @@ const TYPING_FORGET_MS = 10_000
 
 export interface PeopleHost {
   user(): string | undefined
-  /** Says something if there is a connection now. */
-  say(frame: object): void
+  isOpen(): boolean
+  report(error: unknown): void
   failed(error: unknown): void
+  request(frame: object): Promise<Frame>
 }
 
 export interface People {
@@ -34,7 +35,8 @@ export interface People {
   forget(): void
 }
 
-export function createPeople(host: PeopleHost, channel: string, nobody: PresenceSnapshot): People {
+/** `missed`: who is there was told before the code came, and is asked for. */
+export function createPeople(host: PeopleHost, channel: string, nobody: PresenceSnapshot, missed: boolean): People {
   let snapshot = nobody
   let users: readonly string[] = Object.freeze([])
   let signals: readonly { pattern: string; listener(signal: Signal): void }[] = []
@@ -86,7 +88,16 @@ export function createPeople(host: PeopleHost, channel: string, nobody: Presence
         }
   }
 
-  const sendTyping = (state: 'start' | 'stop') => host.say({ type: 'typing', channel, state })
+  const refused = ({ code, message }: { code: string; message: string }) =>
+    show({ stale: true, error: new CarillonError(code, message) })
+  if (missed)
+    host.request({ type: 'presence', channel }).then(
+      ({ presence: now }) => missed && presence({ type: 'presence', sync: true, ...now[channel] }),
+      (error) => missed && refused(error),
+    )
+
+  const sendTyping = (state: 'start' | 'stop') =>
+    host.isOpen() && host.request({ type: 'typing', channel, state }).catch(host.report)
   function stop() {
     clearTimeout(ending)
     if (startedAt) sendTyping('stop')
@@ -121,12 +132,17 @@ export function createPeople(host: PeopleHost, channel: string, nobody: Presence
     frame(frame) {
       if (frame.type === 'signal') signal(frame)
       else if (frame.type === 'presence') presence(frame)
-      else show({ stale: true, error: new CarillonError(frame.code, frame.message) })
+      else refused(frame as never)
     },
     away() {
+      // The next connection tells it.
+      missed = false
       for (const user of [...typing.keys()]) types(user, false)
       if (!snapshot.stale) show({ stale: true })
     },
-    forget: () => show(nobody),
+    forget() {
+      missed = false
+      show(nobody)
+    },
   }
 }

@@ -85,6 +85,7 @@ export function createStream(host: StreamHost): Stream {
       running = []
       seen = handled = position
       last = undefined
+      tenant = ''
     },
     frame(frame) {
       const { type, seq, epoch = seen?.epoch } = frame
