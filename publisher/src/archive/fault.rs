@@ -42,6 +42,16 @@ pub enum Fault {
         /// What is wrong with it.
         why: String,
     },
+    /// A day's manifest is of another release. Nothing is written over it.
+    #[error(
+        "the manifest of {day} has the form {form:?}, which this release does not read; the release that wrote it does"
+    )]
+    Form {
+        /// Which day.
+        day: Date,
+        /// Its form.
+        form: String,
+    },
     /// What the archive has of a day is not what the log has.
     #[error(
         "the archive has other events of {day} than the log, of tenant {tenant}: {why}; nothing is replaced"
@@ -78,7 +88,7 @@ impl Fault {
         match self {
             Self::Place(_) => "place",
             Self::Foreign { .. } | Self::Unmarked => "owner",
-            Self::Broken { .. } | Self::Manifest { .. } => "broken",
+            Self::Broken { .. } | Self::Manifest { .. } | Self::Form { .. } => "broken",
             Self::Conflict { .. } => "conflict",
             Self::Moving { .. } => "moving",
             Self::Log(_) => "log",
@@ -90,7 +100,11 @@ impl Fault {
     pub fn is_of_the_day(&self) -> bool {
         matches!(
             self,
-            Self::Broken { .. } | Self::Manifest { .. } | Self::Conflict { .. } | Self::Moving { .. }
+            Self::Broken { .. }
+                | Self::Manifest { .. }
+                | Self::Form { .. }
+                | Self::Conflict { .. }
+                | Self::Moving { .. }
         )
     }
 

@@ -81,10 +81,13 @@ impl Manifest {
     /// Reads what stands there.
     pub(super) fn of_bytes(day: Date, bytes: &[u8]) -> Result<Self, Fault> {
         let broken = |why: String| Fault::Manifest { day, why };
-        let manifest: Self = serde_json::from_slice(bytes).map_err(|fault| broken(fault.to_string()))?;
-        if manifest.form != FORM {
-            return Err(broken(format!("its form is {:?}, this release reads {FORM}", manifest.form)));
+        // Another release may write another form: that is whole, and nothing for this one to write again.
+        if let Ok(Formed { form }) = serde_json::from_slice(bytes)
+            && form != FORM
+        {
+            return Err(Fault::Form { day, form });
         }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|fault| broken(fault.to_string()))?;
         if manifest.day != day {
             return Err(broken(format!("it is that of {}", manifest.day)));
         }
@@ -93,6 +96,12 @@ impl Manifest {
         }
         Ok(manifest)
     }
+}
+
+/// What every form of a manifest has.
+#[derive(Deserialize)]
+struct Formed {
+    form: String,
 }
 
 #[cfg(test)]
@@ -126,6 +135,18 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_of_another_release_is_not_damaged() {
+        let day = "2026-10-30".parse().unwrap();
+        for text in [
+            r#"{"form": "carillon-archive-9"}"#,
+            r#"{"form": "carillon-archive-9", "day": 7, "tenants": {}}"#,
+        ] {
+            let fault = Manifest::of_bytes(day, text.as_bytes()).unwrap_err();
+            assert!(matches!(&fault, Fault::Form { form, .. } if form == "carillon-archive-9"), "{fault}");
+        }
+    }
+
+    #[test]
     fn what_is_no_manifest_of_this_day_is_refused() {
         let day = "2026-10-30".parse().unwrap();
         let bytes = Manifest::new("us", day, vec![entry("acme"), entry("zebra")]).to_bytes().unwrap();
@@ -135,7 +156,8 @@ mod tests {
             assert!(fault.contains(says), "{fault}");
         };
         refused(&text[..text.len() / 2], "EOF");
-        refused(&text.replace(FORM, "carillon-archive-9"), "this release reads");
+        refused("{\"form\": \"carillon-archive-1\"", "EOF");
+        refused("{\"form\": 1}", "not what was written");
         refused(
             &text.replace("\"day\": \"2026-10-30\"", "\"day\": \"2026-10-31\""),
             "it is that of 2026-10-31",
