@@ -246,8 +246,12 @@ fn whatever_is_no_payload_ends_its_session_and_no_other() {
             tokio::time::sleep(Duration::from_millis(300)).await;
             mila.get().await
         });
-        assert_eq!(two.status(), 400);
-        assert!(one.status() == 200 || one.status() == 400);
+        // On a busy machine the second may be the first to come.
+        let statuses = [one.status().as_u16(), two.status().as_u16()];
+        assert!(
+            statuses.contains(&400) && statuses.iter().all(|status| [200, 400].contains(status)),
+            "{statuses:?}"
+        );
         let answer = mila.http.post(&mila.base).body("40").send().await.unwrap();
         assert_eq!(answer.json::<Value>().await.unwrap()["code"], json!(2), "a session begins with a GET");
         bystander.say("421[\"ping\"]").await;

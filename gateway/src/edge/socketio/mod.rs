@@ -8,7 +8,7 @@
 //! | [`session`] | how does somebody who polls have a connection like everybody's? |
 //! | [`polling`] | what becomes of a request of somebody who polls? |
 //! | [`elsewhere`] | what becomes of a request of a session that polls at another node? |
-//! | [`upgrade`] | how does somebody who polls get a WebSocket? |
+//! | [`mod@upgrade`] | how does somebody who polls get a WebSocket? |
 
 mod elsewhere;
 mod polling;

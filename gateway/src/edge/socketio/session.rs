@@ -199,6 +199,7 @@ impl Session {
 
     /// Whether a poll is the last one again, which something on the way has repeated. Clients do not.
     pub(super) fn is_repeated(&self, time: Option<Box<str>>) -> bool {
+        let time = time.filter(|time| names_one_poll(time));
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let is_repeated = time.is_some() && *last == time;
         *last = time;
@@ -387,10 +388,21 @@ async fn forget_when_away(edge: Arc<Edge>, session: Arc<Session>, longest: Durat
     }
 }
 
+/// Whether no other poll of a client has the same `t`. Clients for .NET write the time in whole seconds, so two have.
+fn names_one_poll(time: &str) -> bool {
+    time.len() > 10 || !time.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ws::encode::push_text;
+
+    #[test]
+    fn a_time_in_whole_seconds_names_no_poll() {
+        assert!(!names_one_poll("1764496800") && !names_one_poll(""));
+        assert!(names_one_poll("1764496800123") && names_one_poll("PfN3k2a") && names_one_poll("x3p8q1zu"));
+    }
 
     /// What a client has us say never looks as if it were connected.
     #[tokio::test]
