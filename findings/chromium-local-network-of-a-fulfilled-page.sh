@@ -4,10 +4,13 @@
 # Of a document that no network brought Chromium does not know that it comes from 127.0.0.1, so its sockets to 127.0.0.1 are taken for
 # a way from the internet into a local network: net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS. `fetch` to the page's own origin is let
 # through. The same page from the server connects, and so does the fulfilled one with --disable-features=LocalNetworkAccessChecks.
-# Run `npm ci` in web first. Exit code 0: as described. 1: it behaves otherwise now.
+# Needs Debian's chromium (CARILLON_CHROMIUM: another one). Exit code 0: as described. 1: it behaves otherwise now.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../web"
-cat >node_modules/.local-network.mjs <<'JS'
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+npm install --no-audit --no-fund --loglevel=error playwright-core@1.65.1 >&2
+cat >local-network.mjs <<'JS'
 import { createServer } from 'node:http'
 import { chromium } from 'playwright-core'
 
@@ -41,5 +44,4 @@ console.log(said)
 server.close()
 process.exit(JSON.stringify(Object.values(said)) === '[true,false,true]' ? 0 : 1)
 JS
-trap 'rm -f node_modules/.local-network.mjs' EXIT
-node node_modules/.local-network.mjs
+node local-network.mjs
