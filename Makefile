@@ -51,7 +51,7 @@ install: debug ## Install the servers that are missing (needs root and apt).
 test: unit interop web ## Run every test: unit, property, system with real servers, foreign clients, and the libraries for pages.
 
 unit: install ## Build the services and run the Rust tests against real Postgres, Redis and HAProxy.
-	$(CARGO) test --workspace --locked
+	CARGO="$(CARGO)" devstack/test.sh
 
 interop: debug ## Let WebSocket clients that nobody here wrote use a running stack.
 	loadtest/interop/run.sh
