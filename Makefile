@@ -77,7 +77,7 @@ proxies: debug ## Let seven proxies (HAProxy in three versions) with their files
 conformance: ## Run the Autobahn test suite against the codec (needs a CPython 2.7; PYTHON27=path).
 	loadtest/conformance/run.sh
 
-versions: debug ## Run migrations, the log and whole systems with Postgres 15 to 18, as superuser and as the documented logins, and write docs/COMPATIBILITY.md (needs npm; three quarters of an hour; VERSIONS="18 installed" for some).
+versions: debug ## Run migrations, the log and whole systems with Postgres 15 to 18, as superuser and as the documented logins, and write docs/COMPATIBILITY.md (needs npm and Maven; three quarters of an hour; VERSIONS="18.6 installed" for some).
 	devstack/versions/run.sh $(VERSIONS)
 
 outbox: ## Let an application begin 100,000 transactions that publish, a fifth rolled back, while publishers and Postgres are killed (a quarter of an hour).
