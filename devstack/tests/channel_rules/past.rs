@@ -1,7 +1,9 @@
 //! What of a channel's past does somebody get who may hear it and not read it back?
 
 use super::{is_taken_out, set, stack, subscribe};
-use crate::wire::{PATIENCE, ask, block_on, claims, client, events_to, open, publish, seqs, token};
+use crate::wire::{
+    PATIENCE, ask, block_on, claims, client, events_to, open, open_behind, publish, seqs, token,
+};
 use carillon_devstack::client::frame::Cursor;
 use carillon_devstack::client::ledger::Ack;
 use carillon_devstack::client::listen::Listen;
@@ -41,7 +43,7 @@ fn the_past_needs_a_right_of_its_own_whichever_way_it_is_asked_for() {
         assert_eq!(seqs(&events_to(&mut again, live).await), [now, live]);
         // Whoever may read it back gets all of it, as ever.
         let back = client(&stack, stack.gateway(0), &head).since(cursor).channels(["order:1"]);
-        let (mut whole, welcome) = Socket::open(&back).await.unwrap();
+        let (mut whole, welcome) = open_behind(&back).await;
         assert_eq!(welcome.resumed, "replay");
         assert_eq!(seqs(&events_to(&mut whole, live).await), [old, now, live]);
         let (mut reads, _) = open(&stack, stack.gateway(0), &head).await;
@@ -97,29 +99,29 @@ fn whoever_got_their_last_event_by_a_rule_comes_back_without_a_reset() {
         let got = publish(&stack, "by-rule", &["room:1"], json!({})).await;
         assert_eq!(seqs(&events_to(&mut socket, got.seq).await), [got.seq]);
         socket.close().await;
-        let comes = async |gateway: usize, last: &Ack, channels: &[&str]| {
+        let back = |gateway: usize, last: &Ack, channels: &[&str]| {
             let since = Cursor::new(last.seq, welcome.epoch.clone());
             let back = client(&stack, stack.gateway(gateway), &mila).since(since);
             let mut back = back.channels(channels.iter().copied());
             back.last = Some(format!("{}:{}", last.seq, last.id));
-            Socket::open(&back).await.unwrap()
+            back
         };
         // Where it is in memory and where it is read from the log; in the channel, and when it was left since.
         for gateway in 0..2 {
             for channels in [["room:1"].as_slice(), &[]] {
-                let (socket, welcome) = comes(gateway, &got, channels).await;
+                let (socket, welcome) = Socket::open(&back(gateway, &got, channels)).await.unwrap();
                 assert_eq!((welcome.resumed.as_str(), welcome.seq), ("live", got.seq));
                 socket.close().await;
             }
         }
         let missed = publish(&stack, "by-rule", &["room:1"], json!({})).await.seq;
-        let (mut socket, welcome) = comes(1, &got, &["room:1"]).await;
+        let (mut socket, welcome) = open_behind(&back(1, &got, &["room:1"])).await;
         assert_eq!(welcome.resumed, "replay");
         assert_eq!(seqs(&events_to(&mut socket, missed).await), [missed]);
         socket.close().await;
         // What they may not hear, they cannot have got, whatever they say of it.
         let foreign = publish(&stack, "by-rule", &["desk:1"], json!({})).await;
-        let (socket, welcome) = comes(0, &foreign, &[]).await;
+        let (socket, welcome) = Socket::open(&back(0, &foreign, &[])).await.unwrap();
         assert_eq!(welcome.resumed, "reset");
         socket.close().await;
     });

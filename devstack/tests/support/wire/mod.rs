@@ -93,6 +93,22 @@ pub(crate) async fn open(stack: &Stack, gateway: &Service, claims: &Claims) -> (
     Socket::open(&client(stack, gateway, claims)).await.unwrap()
 }
 
+/// Opens a connection that was here before, again and again until the gateway has something after its cursor.
+///
+/// A gateway hears of an event after whoever published it has the answer. Until then a cursor before the event is at the head, the
+/// welcome says `live`, and the event comes as a live one.
+pub(crate) async fn open_behind(connect: &Connect) -> (Socket, Welcome) {
+    let reached = wait::until("the gateway having what comes after the cursor", PATIENCE, || async {
+        let (socket, welcome) = Socket::open(connect).await.unwrap();
+        if welcome.resumed != "live" {
+            return Some((socket, welcome));
+        }
+        socket.close().await;
+        None
+    });
+    reached.await.unwrap()
+}
+
 /// A publisher for every tenant.
 pub(crate) fn publisher(stack: &Stack) -> Publisher {
     Publisher::new(&stack.publisher(0).url(), stack.api_key()).unwrap()
