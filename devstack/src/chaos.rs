@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,6 +39,8 @@ struct Weather {
     swallow: Option<Way>,
     /// Each chunk arrives this much later.
     delay: Duration,
+    /// What Redis says to a connection that has subscribed arrives this much later. It stays when the link is clear again.
+    news_delay: Duration,
 }
 
 /// Which way bytes go.
@@ -67,10 +71,15 @@ enum Order {
 impl ChaosProxy {
     /// A clear link to `upstream` on a free port.
     pub async fn start(upstream: SocketAddr) -> io::Result<Self> {
+        Self::start_late(upstream, Duration::ZERO).await
+    }
+
+    /// A link to Redis on which subscribers hear everything this much later; commands and their answers are not late.
+    pub async fn start_late(upstream: SocketAddr, news_delay: Duration) -> io::Result<Self> {
         let addr = ports::loopback(ports::free()?);
         let listener = TcpListener::bind(addr).await?;
         let (orders, inbox) = mpsc::channel(1);
-        let (weather, forecast) = watch::channel(Weather::default());
+        let (weather, forecast) = watch::channel(Weather { news_delay, ..Weather::default() });
         let link = Link { addr, upstream, listener: Some(listener), connections: JoinSet::new(), forecast };
         Ok(Self { addr, orders, weather, task: tokio::spawn(link.run(inbox)) })
     }
@@ -112,7 +121,9 @@ impl ChaosProxy {
 
     /// A clear link again: accepts, forwards (also what waited in a black hole), without delay.
     pub async fn restore(&self) -> io::Result<()> {
-        self.weather.send_replace(Weather::default());
+        self.weather.send_modify(|weather| {
+            *weather = Weather { news_delay: weather.news_delay, ..Weather::default() };
+        });
         self.order(Order::Restore).await
     }
 
@@ -189,8 +200,9 @@ async fn connection(client: TcpStream, upstream: SocketAddr, mut forecast: watch
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (client_reads, client_writes) = client.into_split();
     let (server_reads, server_writes) = server.into_split();
-    let there = direction(client_reads, server_writes, forecast.clone(), Way::There);
-    let back = direction(server_reads, client_writes, forecast, Way::Back);
+    let subscribed = Arc::new(AtomicBool::new(false));
+    let there = direction(client_reads, server_writes, forecast.clone(), Way::There, &subscribed);
+    let back = direction(server_reads, client_writes, forecast, Way::Back, &subscribed);
     // A fault in one direction ends both: so does a real link.
     let _ = tokio::try_join!(there, back);
 }
@@ -201,6 +213,7 @@ async fn direction(
     mut to: OwnedWriteHalf,
     mut forecast: watch::Receiver<Weather>,
     way: Way,
+    subscribed: &AtomicBool,
 ) -> io::Result<()> {
     let mut under_way: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     let mut buffer = vec![0; CHUNK];
@@ -211,8 +224,16 @@ async fn direction(
             read = from.read(&mut buffer), if !ended && under_way.len() < UNDER_WAY => {
                 let read = read?;
                 ended = read == 0;
-                let delay = forecast.borrow().delay;
-                under_way.push_back((Instant::now() + delay, buffer[..read].to_vec()));
+                let chunk = buffer[..read].to_vec();
+                let Weather { mut delay, news_delay, .. } = *forecast.borrow();
+                match way {
+                    Way::Back if subscribed.load(Ordering::Relaxed) => delay += news_delay,
+                    Way::There if !news_delay.is_zero() && subscribes(&chunk) => {
+                        subscribed.store(true, Ordering::Relaxed);
+                    }
+                    _ => {}
+                }
+                under_way.push_back((Instant::now() + delay, chunk));
             }
             () = arrival(due) => {
                 if clear(&mut forecast, way).await.is_none() {
@@ -226,6 +247,12 @@ async fn direction(
             }
         }
     }
+}
+
+/// Whether a client of Redis asks for messages here (also SSUBSCRIBE and PSUBSCRIBE).
+fn subscribes(chunk: &[u8]) -> bool {
+    const COMMAND: &[u8] = b"SUBSCRIBE\r\n";
+    chunk.windows(COMMAND.len()).any(|window| window == COMMAND)
 }
 
 async fn arrival(due: Option<Instant>) {

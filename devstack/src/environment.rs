@@ -27,6 +27,15 @@ pub(crate) fn documented_logins() -> bool {
     std::env::var_os("CARILLON_POSTGRES_LOGINS").is_some_and(|value| value == "documented")
 }
 
+/// How much later than usual the services of a test's stack hear what they have subscribed to in Redis, in milliseconds.
+///
+/// A node hears of an event or a change after whoever made it has the answer; how long after, nobody promises. With this a
+/// test that takes for granted that a node knows it already fails each time (`make late`).
+pub(crate) fn redis_news_delay() -> std::time::Duration {
+    let given = std::env::var("CARILLON_TEST_REDIS_LATE_MS").ok().and_then(|text| text.parse().ok());
+    std::time::Duration::from_millis(given.unwrap_or(0))
+}
+
 /// Whether the user asked for output without colours (no-color.org), or the terminal has none.
 pub fn refuses_colour() -> bool {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());

@@ -123,3 +123,25 @@ async fn a_delayed_link_is_late_both_ways_but_not_slow() {
     sent.and(read.map(drop)).unwrap();
     assert!(begun.elapsed() < Duration::from_secs(3), "chunks travel side by side");
 }
+
+#[tokio::test]
+async fn on_a_late_link_subscribers_hear_later_and_commands_are_answered_at_once() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = ChaosProxy::start_late(upstream.local_addr().unwrap(), SOON / 5).await.unwrap();
+    let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
+    let (mut server, _) = upstream.accept().await.unwrap();
+    let mut answer = [0; 3];
+    let begun = Instant::now();
+    server.write_all(b"one").await.unwrap();
+    client.read_exact(&mut answer).await.unwrap();
+    client.write_all(b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\na\r\n").await.unwrap();
+    let mut asked = [0; 26];
+    server.read_exact(&mut asked).await.unwrap();
+    let before = begun.elapsed();
+    // A link that is cleared stays late.
+    proxy.restore().await.unwrap();
+    let begun = Instant::now();
+    server.write_all(b"two").await.unwrap();
+    client.read_exact(&mut answer).await.unwrap();
+    assert!(begun.elapsed() >= SOON / 5 && before < SOON, "{before:?}, {:?}", begun.elapsed());
+}

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 
@@ -13,6 +14,7 @@ use super::folder::Folder;
 use super::keys::Keys;
 use super::logins::Logins;
 use super::service::{Links, Service, ServicePlan};
+use crate::environment;
 use crate::find::{self, Servers};
 use crate::haproxy::{self, Haproxy, HaproxyConfig};
 use crate::http;
@@ -73,6 +75,10 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
         }
     };
 
+    // A link needs us alive, and leads to one Redis.
+    let can_be_late = config.ephemeral && !config.detached && !config.redis_cluster;
+    let news_delay = if can_be_late { environment::redis_news_delay() } else { Duration::ZERO };
+    let has_links = config.chaos || !news_delay.is_zero();
     let launcher = Launcher {
         gateway_binary,
         publisher_binary,
@@ -81,7 +87,8 @@ pub(super) async fn start(config: StackConfig) -> Result<Stack, StackError> {
         logins,
         password,
         redis_url: redis_url(&redis, None),
-        redis_addr: redis.first().filter(|_| config.chaos).map(Redis::addr),
+        redis_addr: redis.first().filter(|_| has_links).map(Redis::addr),
+        news_delay,
         common_env: common_env(&keys, redis.len() > 1),
         gateway_env: config.gateway_env.clone(),
         publisher_env: config.publisher_env.clone(),
@@ -224,6 +231,8 @@ pub(super) struct Launcher {
     redis_url: String,
     /// Where the proxies of a stack with chaos lead.
     redis_addr: Option<std::net::SocketAddr>,
+    /// How much later than usual subscribers hear Redis.
+    news_delay: Duration,
     common_env: Vec<Variable>,
     gateway_env: Vec<Variable>,
     publisher_env: Vec<Variable>,
@@ -298,7 +307,7 @@ impl Launcher {
         let postgres = loopback(self.postgres_port);
         let links = match self.redis_addr {
             Some(redis) => Some(
-                Links::start(redis, postgres)
+                Links::start(redis, postgres, self.news_delay)
                     .await
                     .map_err(|source| StackError::Part { what: "a chaos proxy", source })?,
             ),

@@ -52,9 +52,14 @@ pub struct Links {
 }
 
 impl Links {
-    /// Clear links.
-    pub(super) async fn start(redis: SocketAddr, postgres: SocketAddr) -> io::Result<Self> {
-        Ok(Self { redis: ChaosProxy::start(redis).await?, postgres: ChaosProxy::start(postgres).await? })
+    /// Clear links, on which subscribers hear Redis this much later.
+    pub(super) async fn start(
+        redis: SocketAddr,
+        postgres: SocketAddr,
+        news_delay: Duration,
+    ) -> io::Result<Self> {
+        let redis = ChaosProxy::start_late(redis, news_delay).await?;
+        Ok(Self { redis, postgres: ChaosProxy::start(postgres).await? })
     }
 }
 
