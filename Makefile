@@ -5,6 +5,7 @@ GATEWAYS ?= 2
 UP       ?=
 BENCH    ?=
 MINUTES  ?= 60
+LATE_MS  ?= 400
 DRILL    ?=
 BROWSERS ?=
 CLIENTS  ?=
@@ -18,7 +19,7 @@ TIMES    ?= 1
 RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
-.PHONY: bench scale bench-page bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build \
+.PHONY: bench scale bench-page bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build late \
   chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients socketio proxies web browsers
 
 help: ## List the targets.
@@ -88,6 +89,9 @@ archive-s3: debug ## Let publishers archive days into a server that speaks S3 (m
 
 retention: ## Open, read, search and write a log of ten years: 4,000 partitions in a Postgres with its default limits (some minutes).
 	CARILLON_RETENTION_PARTITIONS=4000 $(CARGO) test -p carillon-backplane --test long_retention --locked -- --test-threads=1
+
+late: debug ## Run the system tests while Redis tells services everything LATE_MS=400 later: no test may take for granted that a node knows already.
+	CARILLON_TEST_REDIS_LATE_MS=$(LATE_MS) $(CARGO) test -p carillon-devstack --locked
 
 simulate: ## Let everything happen to a shard, by seeds, for MINUTES=60 on every core; a failure prints its seed and the shortest way to it.
 	CARILLON_SIMULATION_MINUTES=$(MINUTES) $(CARGO) test --profile simulation -p carillon-gateway --lib --locked simulation -- --nocapture
