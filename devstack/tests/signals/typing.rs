@@ -27,17 +27,14 @@ fn typing_is_told_once_and_ends_by_itself_six_seconds_after_the_last() {
             );
         }
         let last = Instant::now();
+        // Starts within three seconds are passed on as one: here the first, and one for all that came after it.
+        let most = 2 + last.duration_since(began).as_secs() / 3;
         for reader in &mut readers {
-            assert_eq!(next_typing(reader, "mila", PATIENCE).await.0, "start");
-            assert!(signals_until_now(&stack, "typing", "page:1", reader).await.is_empty(), "merged");
-        }
-        for reader in &mut readers {
-            let mut state = next_typing(reader, "mila", PATIENCE).await.0;
-            if state == "start" {
-                // Those that came within the three seconds are passed on as one.
-                state = next_typing(reader, "mila", PATIENCE).await.0;
+            let mut starts = 0;
+            while next_typing(reader, "mila", PATIENCE).await.0 == "start" {
+                starts += 1;
             }
-            assert_eq!(state, "stop");
+            assert!((1..=most).contains(&starts), "{starts} of ten, at most {most}, and then the stop");
         }
         let (took, since_the_last) = (began.elapsed(), last.elapsed());
         assert!(took >= Duration::from_secs(6), "{took:?}");

@@ -68,7 +68,7 @@ fn a_refresh_that_names_none_of_them_or_is_somebody_else_s_changes_nothing() {
 fn the_end_of_the_token_is_told_once_and_is_the_end_of_all() {
     block_on(async {
         let stack = stack().await;
-        let short = Claims { exp: now() + 8, ..person("ana", &[("brief-1", "x"), ("brief-2", "x")]) };
+        let short = Claims { exp: now() + 16, ..person("ana", &[("brief-1", "x"), ("brief-2", "x")]) };
         let mut socket = open(&stack, 0, &short).await;
         come_into(&mut socket, attach("brief-2")).await;
         let expiring = socket.next_of("expiring", PATIENCE).await.unwrap();

@@ -4,7 +4,9 @@ use carillon_devstack::client::socket::Socket;
 use carillon_devstack::stack::Stack;
 use serde_json::{Value, json};
 
-use crate::wire::{PATIENCE, ask, block_on, claims, client, events_to, open, publish, seqs, set};
+use crate::wire::{
+    PATIENCE, ask, block_on, claims, client, events_to, open, open_behind, publish, seqs, set,
+};
 use crate::{PLAIN, stack};
 
 #[test]
@@ -79,7 +81,7 @@ fn i3_an_event_for_several_channels_of_a_connection_comes_once() {
         // Replayed to somebody who comes back as it was sent to somebody who stayed.
         let mut behind = wanted.clone();
         behind.since = Some(carillon_devstack::client::frame::Cursor::new(first.seq - 1, &first.epoch));
-        let (mut behind, welcome) = Socket::open(&behind).await.unwrap();
+        let (mut behind, welcome) = open_behind(&behind).await;
         assert_eq!((welcome.resumed.as_str(), welcome.seq), ("replay", first.seq - 1));
         for events in [stayed, events_to(&mut behind, last.seq).await] {
             assert_eq!(seqs(&events), [first.seq, last.seq]);
