@@ -44,6 +44,8 @@ interface Entry {
   /** Events wait here while the past is read. */
   waiting: CarillonEvent[] | null
   past: Promise<void> | null
+  /** How far the past was read: the log was ahead of the connection, and it tells these again. */
+  readTo: Position | null
 }
 
 interface Room {
@@ -111,7 +113,7 @@ export function createChannels(host: ChannelsHost) {
   const isHeld = (room: Room) => room.refs > 0 || room.lingering !== undefined
 
   function add(channel: string | null, pattern: string, handler: Entry['handler'], history?: number): Unsubscribe {
-    const entry: Entry = { channel, pattern, handler, waiting: history ? [] : null, past: null }
+    const entry: Entry = { channel, pattern, handler, waiting: history ? [] : null, past: null, readTo: null }
     entries = [...entries, entry]
     const release = channel === null ? host.wake() : hold(rooms.get(channel)!)
     if (history)
@@ -132,14 +134,15 @@ export function createChannels(host: ChannelsHost) {
     const channel = rooms.get(entry.channel!)!.channel
     const from = await channel.ready()
     const page = await host.history(channel.name, { limit, type: entry.pattern, upTo: from })
+    entry.readTo = page.position
     const late = entry.waiting!
     const events = [...page.events]
     const next = () => entries.includes(entry) && entry.waiting === late && (events.shift() ?? late.shift())
-    for (let event = next(); event; event = next())
-      if (event.replay || isAfter(event.seq, event.epoch, page.position)) await call(entry, event)
+    for (let event = next(); event; event = next()) await call(entry, event)
   }
 
-  function call({ handler }: Entry, event: CarillonEvent): Promise<unknown> | undefined {
+  function call({ handler, readTo }: Entry, event: CarillonEvent): Promise<unknown> | undefined {
+    if (readTo && !event.replay && !isAfter(event.seq, event.epoch, readTo)) return undefined
     try {
       const result = handler(event)
       if (result && typeof (result as Promise<unknown>).then === 'function') return Promise.resolve(result).catch(failed)

@@ -98,3 +98,17 @@ test('the types that were chosen are said in every subscribe, also in the one th
     [['order.*'], true],
   ])
 })
+
+test('what the past has already is not told again when the connection hears of it later', async () => {
+  const past = [101, 102, 103].map((seq) => ({ ...server.event(seq, ['a']), channels: ['a'] }))
+  vi.stubGlobal('fetch', async () =>
+    Response.json({ events: [...past].reverse(), next: null }, { headers: { 'carillon-position': 'e:103' } }),
+  )
+  const client = server.client()
+  const got: unknown[] = []
+  client.channel('a').on('*', ({ seq, replay }) => void got.push([seq, !!replay]), { history: 10 })
+  await until('the past', () => got.length === 3)
+  for (let n = 0; n < 5; n++) server.emit('a')
+  await until('what is new', () => got.length >= 5)
+  expect(got).toEqual([[101, true], [102, true], [103, true], [104, false], [105, false]])
+})
