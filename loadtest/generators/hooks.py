@@ -2,18 +2,27 @@
 
 A cursor is what a page gave; a key or an id that comes again with something else is refused because of what is in the log; with
 credentials for every tenant a request names one; an event is for somebody, which no schema can say of several headers; and who is
-disconnected is one user, device or connection. Which of two times is the earlier, and whether one is still to come; that a notice without
-text has a type with templates, and data the shape that its type's schema wants, which the fuzzer itself has set: so it sets none. Which
-time zones there are.
+disconnected is one user, device or connection. Where braces and a star stand in the pattern of a channel rule, and that `self` needs
+`{user}` in it: so it has none. Where a log ends, from where a webhook is replayed at most; whether there is a secret to be rotated. Which
+of two times is the earlier, and whether one is still to come; that a notice without text has a type with templates, and data the shape that its type's schema wants, which the
+fuzzer itself has set: so it sets none. Which time zones there are, to which URLs an installation lets tenants lead, and what is a template.
 """
 
 import re
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import schemathesis
 
 # What the fuzzer fills a header with whose pattern is too much for it.
 FILLED = re.compile("0*")
+TENANT = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
+TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d")
+
+
+def as_objects(by_name):
+    """The objects that an object holds."""
+    return [value for value in by_name.values() if isinstance(value, dict)] if isinstance(by_name, dict) else []
 
 
 @schemathesis.hook
@@ -21,6 +30,9 @@ def before_call(context, case, kwargs):
     case.query = {name: value for name, value in (case.query or {}).items() if name not in ("after", "before")}
     if any(parameter.name == "tenant" for parameter in case.operation.query):
         case.query.setdefault("tenant", "generated")
+        # The token's; of any other it is refused as a whole.
+        if case.operation.path.startswith("/v1/inbox") and TENANT.fullmatch(str(case.query["tenant"])):
+            case.query["tenant"] = "generated"
     if case.operation.label == "DELETE /v1/connections":
         if "connection" in case.query:
             case.query = {name: value for name, value in case.query.items() if name not in ("user", "device")}
@@ -33,15 +45,35 @@ def before_call(context, case, kwargs):
     if case.headers and "ce-id" in case.headers:
         case.headers["ce-id"] = str(uuid.uuid4())
         case.headers["ce-tenantwide"] = "true"
+    if case.operation.path == "/v1/channel-rules/{pattern}":
+        pattern = str(case.path_parameters["pattern"])
+        case.path_parameters["pattern"] = re.sub(r"[{}*]", "_", pattern)
+        if isinstance(case.body, dict):
+            for who in ("subscribe", "publish", "signal", "presence", "history"):
+                if isinstance(case.body.get(who), list):
+                    case.body[who] = ["anyone" if name == "self" else name for name in case.body[who]]
     if case.operation.path in ("/v1/analytics", "/v1/audit"):
         case.query.pop("from", None)
-    if case.operation.path in ("/v1/preferences", "/v1/preferences/test"):
+    if case.operation.path in ("/v1/preferences", "/v1/preferences/test", "/v1/why"):
         case.query.setdefault("user", "nobody")
     if isinstance(case.body, dict):
         if case.operation.path.startswith("/v1/api-keys") and isinstance(case.body.get("expires_at"), str):
             case.body["expires_at"] = "2100-01-01T00:00:00Z"
         if case.operation.path.startswith("/v1/event-types"):
             case.body.pop("schema", None)
+            for texts in [case.body, *as_objects(case.body.get("locales"))]:
+                for member in ("title", "body"):
+                    if isinstance(texts.get(member), str):
+                        texts[member] = texts[member].replace("{", "(")
+        if isinstance(case.body.get("from_seq"), (int, float)):
+            case.body["from_seq"] = min(case.body["from_seq"], 1)
+        if case.body.get("rotate_authorize_secret") is True and case.body.get("authorize_url") is None:
+            case.body["authorize_url"] = "https://app.example/carillon"
+        if TIME.match(str(case.body.get("until"))):
+            case.body["until"] = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        for member in ("authorize_url", "url"):
+            if str(case.body.get(member)).startswith(("https://", "http://")):
+                case.body[member] = "https://app.example/carillon"
         if isinstance(case.body.get("quiet_hours"), dict) and isinstance(case.body["quiet_hours"].get("zone"), str):
             case.body["quiet_hours"]["zone"] = "Europe/Berlin"
     events = case.body if isinstance(case.body, list) else [case.body]

@@ -35,9 +35,10 @@ stack_up=yes
 "$bin/carillon" --data "$work/stack" up --detach --json --no-demo >"$work/stack.json" 2>"$work/up.log" ||
     { cat "$work/up.log" >&2; fail "the stack did not start"; }
 field() { node -e 'const s = JSON.parse(require("fs").readFileSync(process.argv[1])); console.log(eval(process.argv[2]))' "$work/stack.json" "$1"; }
-export CARILLON_PUBLISHER CARILLON_API_KEY CARILLON_TENANT=generated CARILLON_UNIQUE
+export CARILLON_PUBLISHER CARILLON_API_KEY CARILLON_TOKEN CARILLON_TENANT=generated CARILLON_UNIQUE
 CARILLON_PUBLISHER=$(field s.publisher)
 CARILLON_API_KEY=$(field s.api_key)
+CARILLON_TOKEN=$("$bin/carillon" --data "$work/stack" token --tenant generated --user nobody)
 
 cd "$work"
 cp "$here"/clients/* "$here"/package.json "$here"/package-lock.json "$here"/tsconfig.json "$here"/*.mjs "$here"/*.yaml "$here"/*.py "$here"/*.toml .

@@ -23,7 +23,7 @@ const GENERATORS = [
 const JUDGES = [
   ['redocly lint', npm['@redocly/cli'], 'its recommended rules but `no-ambiguous-paths`, which takes `/v1/inbox/follows/{channel}` for `/v1/inbox/{seq}/read`, although `seq` is a number'],
   ['spectral', npm['@stoplight/spectral-cli'], '`spectral:oas`, down to hints'],
-  ['schemathesis', pip.schemathesis, 'no request that the document allows is refused, no answer is undocumented. It does not choose cursors, and keys and ids do not come twice'],
+  ['schemathesis', pip.schemathesis, 'no request that the document allows is refused, no answer is undocumented: with an API key, and at inboxes with a user\'s token. What no schema can say, [it does not choose](../loadtest/generators/hooks.py): cursors, keys and ids that come twice, times that are over'],
   ['@asyncapi/parser', npm['@asyncapi/parser'], '`/asyncapi.json`, without a diagnostic'],
 ]
 

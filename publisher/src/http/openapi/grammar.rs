@@ -7,6 +7,7 @@
 //! the one form that every reader we know understands.
 
 use super::header_grammar;
+use carillon_platform::outbound::target::URL_BYTES;
 use carillon_protocol::limits;
 use carillon_protocol::notice::GROUP_BYTES;
 use serde_json::{Value, json};
@@ -65,12 +66,11 @@ pub(super) fn event_type() -> Value {
     pattern(longest, word(longest).replace("[!-~", "[!-)+-~").replace("[^", "[^*"))
 }
 
-/// A type, or what types begin with and a `*`.
+/// A type, or what types begin with and a `*`; a `*` alone is every type.
 pub(super) fn types_that_begin_so() -> Value {
-    let Value::Object(mut keywords) = event_type() else { return Value::Null };
     let word = word(limits::ATTRIBUTE_BYTES - 1).replace("[!-~", "[!-)+-~").replace("[^", "[^*");
-    keywords.insert("pattern".into(), word.replace(")$", r")\*?$").into());
-    keywords.into()
+    let begins = word.trim_start_matches('^').trim_end_matches('$');
+    pattern(limits::ATTRIBUTE_BYTES, format!(r"^(?:\*|{begins}\*?)$"))
 }
 
 /// A channel, or what channels begin with and a `*`.
@@ -109,6 +109,41 @@ fn some_lines() -> String {
     let (control, white) =
         (r"\u0000-\u0008\u000B-\u001F\u007F-\u009F", r"\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000");
     format!(r"^[^{control}]*[^\u0000-\u0020\u007F-\u00A0{white}][^{control}]*$")
+}
+
+/// A URL that is called. Which hosts and ports an installation allows, its settings say; here stands what none allows.
+pub(super) fn a_url() -> Value {
+    json!({
+        "maxLength": URL_BYTES,
+        "pattern": r#"^https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?][!-"$-~]*)?$"#,
+    })
+}
+
+/// A template of at most so many bytes. Whether its blocks and variables are written right, no pattern says.
+pub(super) fn a_template(bytes: usize) -> Value {
+    json!({"maxLength": bytes, "pattern": r"^[^\u0000]*$"})
+}
+
+/// Roles with commas between them. Readers of patterns that bound counted repetitions bound their product, too, so how many is not counted.
+pub(super) fn roles_with_commas() -> Value {
+    let (bytes, characters) = (limits::USER_BYTES, limits::USER_BYTES / 4);
+    let ascii = format!(r"[ -+.-~-]{{0,{bytes}}}");
+    let any = format!(r"[^,\u0000-\u001F\u007F-\u009F]{{0,{characters}}}");
+    json!({"type": "string", "pattern": format!("^(?:{ascii}(?:,{ascii})*|{any}(?:,{any})*)$")})
+}
+
+/// Whom a channel rule names. That `self` needs `{user}` in the rule's pattern, which stands in the URL, no pattern says.
+pub(super) fn whom() -> String {
+    format!("^(?:anyone|self|ask|role:(?:{}))$", some_text(limits::USER_BYTES))
+}
+
+/// A number and a unit, from a second to thirty days.
+pub(super) fn after() -> String {
+    let seconds = "[1-9][0-9]{0,5}|1[0-9]{6}|2[0-4][0-9]{5}|25[0-8][0-9]{4}|259[01][0-9]{3}|2592000";
+    let minutes = "[1-9][0-9]{0,3}|[1-3][0-9]{4}|4[0-2][0-9]{3}|43[01][0-9]{2}|43200";
+    let hours = "[1-9][0-9]?|[1-6][0-9]{2}|7[01][0-9]|720";
+    let days = "[1-9]|[12][0-9]|30";
+    format!("^(?:(?:{seconds})s|(?:{minutes})m|(?:{hours})h|(?:{days})d)$")
 }
 
 /// The name of something that somebody did.
@@ -196,8 +231,9 @@ pub(super) mod tests {
     use crate::event::rfc3339;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
+    use carillon_protocol::escalation;
     use carillon_protocol::ident::plain_text;
-    use carillon_protocol::{Channel, ConnectionName, DeviceId, EventId, TenantId, UserId};
+    use carillon_protocol::{Channel, ConnectionName, DeviceId, EventId, TenantId, TypePattern, UserId};
     use proptest::prelude::*;
     use proptest::string::string_regex;
 
@@ -218,6 +254,9 @@ pub(super) mod tests {
             bytes in matching(&base64()),
             connection in matching(&connection()),
             device in matching(&device()),
+            who in matching(&whom()),
+            types in matching(types_that_begin_so()["pattern"].as_str().unwrap()),
+            roles in matching(roles_with_commas()["pattern"].as_str().unwrap()),
         ) {
             prop_assert!(TenantId::new(&tenant).is_ok(), "{tenant:?}");
             prop_assert!(Channel::new(&channel).is_ok(), "{channel:?}");
@@ -230,6 +269,14 @@ pub(super) mod tests {
             prop_assert!(connection.len() <= CONNECTION_BYTES, "{connection:?}");
             prop_assert!(DeviceId::new(&device).is_ok(), "{device:?}");
             prop_assert!(STANDARD.decode(&bytes).is_ok(), "{bytes:?}");
+            prop_assert!(TypePattern::new(&types).is_ok(), "{types:?}");
+            let names_somebody = |who: &str| {
+                matches!(who, "anyone" | "self" | "ask")
+                    || who.strip_prefix("role:").is_some_and(|role| Channel::role(role).is_ok())
+            };
+            prop_assert!(names_somebody(&who), "{who:?}");
+            let mut named = roles.split(',').map(str::trim).filter(|role| !role.is_empty());
+            prop_assert!(named.all(|role| Channel::role(role).is_ok()), "{roles:?}");
         }
 
         #[test]
@@ -239,6 +286,24 @@ pub(super) mod tests {
             let day: u32 = rest[..2].parse().unwrap();
             let time = format!("{date}{:02}{}", day.min(28), &rest[2..]);
             prop_assert!(rfc3339::parse(&time).is_some(), "{time}");
+        }
+    }
+
+    #[test]
+    fn a_time_after_which_somebody_is_told_matches_exactly_when_it_is_taken() {
+        let pattern = regex::Regex::new(&after()).unwrap();
+        for (unit, seconds) in [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)] {
+            let most = 2_592_000 / seconds;
+            // Around each number of digits, and around the most.
+            let around = |n: u32| (n.saturating_sub(12)..n + 12).collect::<Vec<_>>();
+            let numbers = (0..9).map(|digits| 10_u32.pow(digits)).chain([most, most / 10 * 9]);
+            for number in numbers.flat_map(around) {
+                let text = format!("{number}{unit}");
+                assert_eq!(pattern.is_match(&text), escalation::after(&text).is_some(), "{text}");
+            }
+        }
+        for text in ["", "5", "-5m", "5 m", "5w", "5M", "5m "] {
+            assert_eq!(pattern.is_match(text), escalation::after(text).is_some(), "{text:?}");
         }
     }
 
@@ -254,6 +319,28 @@ pub(super) mod tests {
         assert!(matches(&connection(), "gateway-1-0000000a-0-4-7"));
         for text in ["user:", "role:", "a b", "", "contact:é", &"c".repeat(129)] {
             assert!(!matches(&channel(), text), "{text}");
+        }
+        let types = types_that_begin_so();
+        for text in ["*", "appointment.*", "appointment.created", "预约.*"] {
+            assert!(matches(types["pattern"].as_str().unwrap(), text), "{text}");
+        }
+        for text in ["anyone", "self", "ask", "role:reception", "role:наставник"] {
+            assert!(matches(&whom(), text), "{text}");
+        }
+        for text in ["", "reception", "reception, night shift", "наставник,reception"] {
+            assert!(matches(roles_with_commas()["pattern"].as_str().unwrap(), text), "{text}");
+        }
+        let url = a_url();
+        for (text, called) in [
+            ("https://app.example/carillon?a=1", true),
+            ("https://[2606:4700::1111]/", true),
+            ("http://10.0.0.1:8080/x", true),
+            ("ftp://app.example/", false),
+            ("https://anna:secret@app.example/", false),
+            ("https://app.example/#part", false),
+            ("app.example", false),
+        ] {
+            assert_eq!(matches(url["pattern"].as_str().unwrap(), text), called, "{text}");
         }
         let longest = "x".repeat(limits::ATTRIBUTE_BYTES);
         for text_of in ["appointment.created", "预约.创建", &longest] {

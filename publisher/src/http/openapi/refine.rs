@@ -6,8 +6,7 @@
 
 use super::grammar;
 use crate::preferences::document::PATTERNS;
-use crate::types::definition::LOCALES;
-use carillon_platform::outbound::target::URL_BYTES;
+use crate::types::definition::{BODY_BYTES, LOCALES, TITLE_BYTES};
 use carillon_protocol::limits;
 use serde_json::{Map, Value, json};
 
@@ -84,8 +83,7 @@ pub(super) fn refine(document: &mut Value) {
                 "compare" => parameter["schema"]["enum"] = json!(["previous"]),
                 // A list in one text.
                 "roles" if of_rules || path == "/v1/why" => {
-                    let plain = r"^[^\u0000-\u001F\u007F-\u009F]*$";
-                    parameter["schema"] = json!({"type": "string", "pattern": plain});
+                    parameter["schema"] = grammar::roles_with_commas();
                 }
                 "pattern" => {
                     parameter["schema"]["maxLength"] = limits::CHANNEL_BYTES.into();
@@ -138,7 +136,9 @@ pub(super) fn refine(document: &mut Value) {
                     .for_each(|name| restrict(name, &mut shape["properties"][name]));
                 let mut somebody = [some("channels"), some("users"), some("roles"), yes("tenant")];
                 for (list, alternative) in ["channels", "users", "roles"].iter().zip(&mut somebody) {
-                    alternative["properties"][list]["type"] = "array".into();
+                    // Linters want to know of what an array is.
+                    let array = json!({"type": "array", "items": {}, "minItems": 1});
+                    alternative["properties"][list] = array;
                 }
                 between_fields(shape, json!({"anyOf": somebody}));
             }
@@ -153,12 +153,20 @@ pub(super) fn refine(document: &mut Value) {
                     json!({"items": {"type": "string", "enum": ["publish", "read", "admin"]}, "minItems": 1});
                 extend(&mut shape["properties"]["scopes"], scopes);
             }
-            "RotationBody" | "EscalationStep" | "UpToBody" | "SnoozeBody" | "LimitsBody" => {
+            "EscalationStep" => {
+                shape["additionalProperties"] = false.into();
+                shape["properties"]["after"]["pattern"] = grammar::after().into();
+            }
+            "RotationBody" | "UpToBody" | "SnoozeBody" | "LimitsBody" => {
                 shape["additionalProperties"] = false.into();
             }
             "ChannelRuleBody" => {
                 members(shape, "/properties").for_each(|(_, schema)| without_null(schema));
                 shape["additionalProperties"] = false.into();
+                for who in ["subscribe", "publish", "signal", "presence", "history"] {
+                    shape["properties"][who]["items"]["pattern"] = grammar::whom().into();
+                }
+                shape["properties"]["client_types"]["items"] = grammar::types_that_begin_so();
             }
             "EventTypeBody" => {
                 shape["additionalProperties"] = false.into();
@@ -167,6 +175,8 @@ pub(super) fn refine(document: &mut Value) {
                 let by_language =
                     json!({"propertyNames": {"pattern": grammar::LOCALE}, "maxProperties": LOCALES});
                 extend(&mut shape["properties"]["locales"], by_language);
+                extend(&mut shape["properties"]["title"], grammar::a_template(TITLE_BYTES));
+                extend(&mut shape["properties"]["body"], grammar::a_template(BODY_BYTES));
                 let with_title = json!({"dependentRequired": {"body": ["title"], "locales": ["title"]}});
                 between_fields(shape, with_title);
             }
@@ -182,6 +192,8 @@ pub(super) fn refine(document: &mut Value) {
             "MeansShown" | "QuietHoursShown" => shape["additionalProperties"] = false.into(),
             "TextsShown" => {
                 shape["additionalProperties"] = false.into();
+                extend(&mut shape["properties"]["title"], grammar::a_template(TITLE_BYTES));
+                extend(&mut shape["properties"]["body"], grammar::a_template(BODY_BYTES));
                 shape["minProperties"] = 1.into();
             }
             "RangeShown" => {
@@ -192,6 +204,9 @@ pub(super) fn refine(document: &mut Value) {
             "WebhookBody" | "RotateBody" => {
                 shape["additionalProperties"] = false.into();
                 shape["properties"]["secret"]["pattern"] = grammar::signing_secret().into();
+                if shape["properties"]["url"].is_object() {
+                    extend(&mut shape["properties"]["url"], grammar::a_url());
+                }
                 for (name, item) in [
                     ("types", grammar::types_that_begin_so()),
                     ("channels", grammar::channels_that_begin_so()),
@@ -206,8 +221,11 @@ pub(super) fn refine(document: &mut Value) {
                 for flag in ["rotate_authorize_secret", "suspended"] {
                     without_null(&mut shape["properties"][flag]);
                 }
-                shape["properties"]["authorize_url"]["maxLength"] = URL_BYTES.into();
+                extend(&mut shape["properties"]["authorize_url"], grammar::a_url());
                 shape["additionalProperties"] = false.into();
+                let url = json!({"properties": {"authorize_url": {"type": "string"}}});
+                let rotates = json!({"anyOf": [{"not": yes("rotate_authorize_secret")}, url]});
+                between_fields(shape, rotates);
             }
             "TenantSettings" => {
                 for left_out in ["authorize_secret", "authorize_secret_before_until", "limits"] {
