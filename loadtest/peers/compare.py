@@ -12,6 +12,7 @@ import subprocess
 
 PEERS = {
     "carillon": ("Carillon", "Postgres, Redis", "yes"),
+    "carillon-socketio": ("Carillon, spoken to as Socket.IO", "Postgres, Redis", "yes"),
     "socketio": ("Socket.IO, Redis adapter", "Redis", "no"),
     "socketioxide": ("socketioxide, Redis adapter", "Redis", "no"),
     "nats": ("NATS over WebSocket, 2 nodes", "a cluster route", "no"),

@@ -13,7 +13,7 @@ root=$(cd "$here/../.." && pwd)
 bin=$root/target/release
 home=$root/target/peers
 out=$home/results
-all="carillon socketio socketioxide bun nats"
+all="carillon carillon-socketio socketio socketioxide bun nats"
 page=
 # B1 and B2 three times in turn, so that a disturbance hits everybody; the middle one counts.
 rounds=3 seconds=8 drain=10 sizes=1000,5000,15000 rest=5
@@ -98,6 +98,7 @@ npm_install() { # FOLDER: exactly the versions of its package.json
     touch "$home/$1/.installed"
 }
 install_carillon() { :; }
+install_carillon-socketio() { command -v node >/dev/null || { echo "node is missing" && return 1; }; }
 install_socketio() { [[ -n ${redis_port:-} ]] || { echo "redis-server is missing" && return 1; } && npm_install socketio; }
 install_bun() { npm_install bun && "$home/bun/node_modules/bun/bin/bun.exe" --version; }
 install_socketioxide() {
@@ -161,10 +162,22 @@ start_carillon() {
     url=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["gateways"][0])' <"$work/stack.json")
     url=ws://${url#*://}/v1/ws
 }
+# The same, spoken to by clients of Socket.IO; events are handed in as at the others and go through the log.
+start_carillon-socketio() {
+    local gateway token
+    start_carillon || return
+    token=$("$bin/carillon" --data "$stack" token --tenant peers --user reader --channel load) || return
+    gateway=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["pids"]["gateway-1"])' <"$work/stack.json")
+    node lines node_js "$here/carillon/lines.mjs" "$work/stack.json" || return
+    url=ws://$(python3 -c 'import json, sys; print(json.load(sys.stdin)["gateways"][0].split("//")[1])' <"$work/stack.json")
+    pid=$gateway said=(--token "$token")
+}
 
 # --- measuring --------------------------------------------------------------------------------------------------------
 
 kind_of() { case $1 in socketioxide) echo socketio ;; *) echo "$1" ;; esac; }
+# What a peer's subscribers say beside their frames.
+said=()
 
 record() { # PEER MEASURE ROUND COMMAND…: keeps the JSON it prints; exit code 1 with JSON is a finding, not a failure
     local peer=$1 measure=$2 round=$3 answer
@@ -189,7 +202,7 @@ fan_out() { # PEER MEASURE ROUND CONNECTIONS RATE
         record "$peer" "$measure" "$round" fanout --stack "$work/stack.json" --gateway "$url" --connections "$connections" \
             --tenants 1 --rate "$rate" --seconds "$seconds" --bytes "$filling" "${floor[@]}"
     else
-        record "$peer" "$measure" "$round" peer --kind "$(kind_of "$peer")" --url "$url" --publish "$publish" --pid "$pid" \
+        record "$peer" "$measure" "$round" peer --kind "$(kind_of "$peer")" --url "$url" --publish "$publish" --pid "$pid" "${said[@]}" \
             --connections "$connections" --rate "$rate" --seconds "$seconds" --bytes "$event_bytes" --drain "$drain"
     fi
 }
@@ -197,7 +210,7 @@ idle() { # PEER
     if [[ $1 == carillon ]]; then
         record "$1" B3 1 idle --stack "$work/stack.json" --gateway "$url" --connections "$sizes" --tenants 1 --seconds "$rest"
     else
-        record "$1" B3 1 peer --kind "$(kind_of "$1")" --url "$url" --pid "$pid" --idle --connections "$sizes" --seconds "$rest"
+        record "$1" B3 1 peer --kind "$(kind_of "$1")" --url "$url" --pid "$pid" "${said[@]}" --idle --connections "$sizes" --seconds "$rest"
     fi
 }
 running() { # PEER MEASURES COMMAND…: with fresh nodes; a peer that does not start has its reason in the table
@@ -210,6 +223,7 @@ running() { # PEER MEASURES COMMAND…: with fresh nodes; a peer that does not s
     fi
     stop_nodes
     stop_stack
+    said=()
 }
 both_fan_outs() { # PEER ROUND
     fan_out "$1" B1 "$2" "${b1[@]}"

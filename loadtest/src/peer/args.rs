@@ -16,6 +16,9 @@ pub(crate) struct PeerArgs {
     /// Where events are handed in: one JSON object a line, or a NATS client port.
     #[arg(long, value_name = "ADDRESS:PORT", required_unless_present = "idle")]
     pub(crate) publish: Option<SocketAddr>,
+    /// What subscribers of Carillon's Socket.IO say in `auth`.
+    #[arg(long, required_if_eq("kind", "carillon-socketio"))]
+    pub(crate) token: Option<String>,
     /// The process that holds the subscribers' sockets.
     #[arg(long)]
     pub(crate) pid: u32,
@@ -44,6 +47,8 @@ pub(crate) struct PeerArgs {
 pub(crate) enum Kind {
     /// Socket.IO protocol 5 over WebSocket: socket.io, socketioxide.
     Socketio,
+    /// The same spoken by Carillon: a token in `auth`, and what is known of an event after its data.
+    CarillonSocketio,
     /// Every message is an event as it was published: the server of `peers/bun`.
     Bun,
     /// The NATS client protocol in binary messages.

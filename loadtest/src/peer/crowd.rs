@@ -23,10 +23,9 @@ use crate::clock::monotonic_ns;
 use crate::failure::{Failure, join, spawn};
 use crate::latency::Latency;
 use crate::ledger::{Account, Ledger};
-use crate::peer::args::Kind;
 use crate::peer::event::Event;
-use crate::peer::frames::{BYE, Frame, Frames, PONG, short};
-use crate::peer::session::Session;
+use crate::peer::frames::{BYE, Frame, Frames, PONG, masked};
+use crate::peer::session::{Session, Who};
 
 /// Handshakes under way at the same time.
 const HANDSHAKES: usize = 64;
@@ -72,11 +71,11 @@ pub(super) struct Crowd {
 
 impl Crowd {
     /// Begins to connect and subscribe this many.
-    pub(super) fn gather(kind: Kind, address: SocketAddr, size: u32) -> Result<Self, Failure> {
+    pub(super) fn gather(who: Who, address: SocketAddr, size: u32) -> Result<Self, Failure> {
         let (stop, stopped) = watch::channel(None);
         let progress = Arc::new(Progress::default());
         let told = Arc::clone(&progress);
-        let thread = spawn("subscribers", move || attend(kind, address, size, &told, stopped))?;
+        let thread = spawn("subscribers", move || attend(&who, address, size, &told, stopped))?;
         Ok(Self { size: size.into(), progress, stop, thread })
     }
 
@@ -148,7 +147,7 @@ struct Desk {
 }
 
 fn attend(
-    kind: Kind,
+    who: &Who,
     address: SocketAddr,
     size: u32,
     progress: &Arc<Progress>,
@@ -163,8 +162,9 @@ fn attend(
     let tasks = LocalSet::new();
     for number in 0..size {
         let (desk, handshakes, mut stopped) = (Rc::clone(&desk), Rc::clone(&handshakes), stopped.clone());
+        let who = who.clone();
         tasks.spawn_local(async move {
-            let mut subscriber = Subscriber::new(kind);
+            let mut subscriber = Subscriber::new(&who);
             let outcome = {
                 // The semaphore is never closed.
                 let _permit = handshakes.acquire().await;
@@ -207,8 +207,8 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn new(kind: Kind) -> Self {
-        Self { session: Session::new(kind), frames: Frames::default(), ledger: Ledger::new(0, String::new()) }
+    fn new(who: &Who) -> Self {
+        Self { session: Session::new(who), frames: Frames::default(), ledger: Ledger::new(0, String::new()) }
     }
 
     /// Connects, upgrades and waits until the server has confirmed the subscription.
@@ -304,7 +304,7 @@ impl Subscriber {
                 Ok(())
             }
             Frame::Ping => {
-                answer.extend(short(PONG, message));
+                answer.extend(masked(PONG, message));
                 Ok(())
             }
             Frame::Pong => Ok(()),

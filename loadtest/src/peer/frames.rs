@@ -90,11 +90,19 @@ pub(super) const PONG: u8 = 10;
 /// A close frame that says 1000.
 pub(super) const BYE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
 
-/// A client's frame of at most 125 bytes; what is longer is cut off. The mask is zero: it protects proxies, here is none.
-pub(super) fn short(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let payload = &payload[..payload.len().min(125)];
-    // At most 125, so it fits.
-    let mut frame = vec![0x80 | opcode, 0x80 | payload.len() as u8, 0, 0, 0, 0];
+/// A client's frame of at most 65,535 bytes; what is longer is cut off. The mask is zero: it protects proxies, here is none.
+pub(super) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let payload = &payload[..payload.len().min(u16::MAX.into())];
+    let mut frame = vec![0x80 | opcode];
+    match u8::try_from(payload.len()) {
+        Ok(length @ ..=125) => frame.push(0x80 | length),
+        _ => {
+            frame.push(0x80 | 126);
+            // At most so many, so it fits.
+            frame.extend((payload.len() as u16).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
     frame.extend_from_slice(payload);
     frame
 }
@@ -149,10 +157,11 @@ mod tests {
 
     #[test]
     fn our_frames_are_understood_by_another_implementation() {
-        let bytes = [short(TEXT, b"40"), short(BINARY, &[9; 200]), short(PONG, b""), BYE.to_vec()].concat();
+        let bytes =
+            [masked(TEXT, b"40"), masked(BINARY, &[9; 200]), masked(PONG, b""), BYE.to_vec()].concat();
         let mut server = WebSocket::from_raw_socket(std::io::Cursor::new(bytes), Role::Server, None);
         assert_eq!(server.read().unwrap(), Message::text("40"));
-        assert_eq!(server.read().unwrap(), Message::binary(vec![9; 125]));
+        assert_eq!(server.read().unwrap(), Message::binary(vec![9; 200]));
         assert_eq!(server.read().unwrap(), Message::Pong(Vec::new().into()));
         assert!(matches!(server.read().unwrap(), Message::Close(Some(f)) if u16::from(f.code) == 1000));
     }

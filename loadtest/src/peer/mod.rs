@@ -25,6 +25,7 @@ use crate::fanout::CpuPerDelivery;
 use crate::latency::Percentiles;
 use crate::ledger::Account;
 use crate::peer::crowd::Crowd;
+use crate::peer::session::Who;
 use crate::peer::source::Source;
 use crate::procfs::{CpuMark, CpuUsed, allow_files, memory};
 use crate::table::{Table, grouped};
@@ -104,7 +105,7 @@ pub(crate) fn run(args: &PeerArgs) -> Result<Peer, Failure> {
 
 fn fan_out(args: &PeerArgs, connections: u32) -> Result<PeerFanout, Failure> {
     let publish = args.publish.ok_or_else(|| Failure::Usage("give --publish".into()))?;
-    let crowd = Crowd::gather(args.kind, args.url, connections)?;
+    let crowd = Crowd::gather(who(args), args.url, connections)?;
     let subscribed = crowd.all_subscribed(CONNECT)?;
     if subscribed == 0 {
         return Err(crowd.nobody(args.url));
@@ -147,13 +148,18 @@ fn fan_out(args: &PeerArgs, connections: u32) -> Result<PeerFanout, Failure> {
     })
 }
 
+/// Who the subscribers are.
+fn who(args: &PeerArgs) -> Who {
+    Who { kind: args.kind, token: args.token.as_deref().unwrap_or_default().into() }
+}
+
 fn weigh(args: &PeerArgs) -> Result<PeerIdle, Failure> {
     let before_kib = memory(args.pid)?.resident_kib;
     let (mut steps, mut crowds, mut open) = (Vec::new(), Vec::new(), 0);
     let mut subscribed = 0;
     for &connections in &args.connections {
         let begun = Instant::now();
-        let crowd = Crowd::gather(args.kind, args.url, connections - open)?;
+        let crowd = Crowd::gather(who(args), args.url, connections - open)?;
         subscribed += crowd.all_subscribed(CONNECT)?;
         if subscribed == 0 {
             return Err(crowd.nobody(args.url));

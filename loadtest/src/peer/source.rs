@@ -69,7 +69,7 @@ impl Source {
 fn framed(kind: Kind, event: &str) -> String {
     match kind {
         Kind::Nats => format!("PUB {SUBJECT} {}\r\n{event}\r\n", event.len()),
-        Kind::Socketio | Kind::Bun => format!("{event}\n"),
+        Kind::Socketio | Kind::CarillonSocketio | Kind::Bun => format!("{event}\n"),
     }
 }
 

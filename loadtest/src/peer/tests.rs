@@ -44,6 +44,7 @@ fn measured(change: fn(u64, usize) -> usize) -> PeerFanout {
     let (url, publish, playing) = server(change);
     let args = PeerArgs {
         kind: Kind::Bun,
+        token: None,
         url,
         publish: Some(publish),
         pid: std::process::id(),
@@ -89,7 +90,7 @@ fn a_server_that_refuses_everybody_is_no_measurement() {
         let (mut stream, _) = listener.accept().unwrap();
         stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap();
     });
-    let crowd = Crowd::gather(Kind::Bun, url, 1).unwrap();
+    let crowd = Crowd::gather(Who { kind: Kind::Bun, token: "".into() }, url, 1).unwrap();
     assert_eq!((crowd.all_subscribed(CONNECT).unwrap(), crowd.lost()), (0, 1));
     let why = crowd.nobody(url).to_string();
     assert!(why.ends_with("refused: HTTP/1.1 503 Service Unavailable"), "{why}");
