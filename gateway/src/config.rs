@@ -44,7 +44,7 @@ const SOCKETIO: Var<OneOf<bool>> = Var {
 };
 const PEER_ADDRESS: Var<Ip> = Var {
     name: "CARILLON_PEER_ADDRESS",
-    absent: Absent::Optional("that of CARILLON_LISTEN, if it is one; else none"),
+    absent: Absent::Optional("that of CARILLON_LISTEN, if it is one that other hosts reach; else none"),
     kind: Ip,
     what: "where other gateways reach this one, at the port of CARILLON_LISTEN: clients of Socket.IO that poll may ask any node",
 };
@@ -322,7 +322,9 @@ impl Config {
     /// Where other gateways reach this one, if they do.
     pub fn address_for_peers(&self) -> Option<String> {
         let listen = self.common.listen;
-        let of_listen = Some(listen.ip()).filter(|address| !address.is_unspecified());
+        // A loopback address is another host's own: only who says so means it.
+        let of_listen =
+            Some(listen.ip()).filter(|address| !address.is_unspecified() && !address.to_canonical().is_loopback());
         let address = self.peer.or(of_listen).filter(|_| self.socketio)?;
         Some(format!("http://{}/", SocketAddr::new(address, listen.port())))
     }

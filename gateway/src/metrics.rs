@@ -54,6 +54,8 @@ macro_rules! declare {
 
 declare! {
     accepted: Counter = "carillon_connections_accepted_total", "connections taken in: WebSockets, event streams and polls";
+    polling_sessions: Gauge = "carillon_socketio_polling_sessions", "sessions of Socket.IO that poll at this node; when there is no place left new ones are 503 over_capacity";
+    polling_passed_on: Gauge = "carillon_socketio_passed_on", "requests of such sessions of other nodes that this one has passed on and that are not answered yet; when there is no permit left others are 503 over_capacity";
     deliveries: Counter = "carillon_deliveries_total", "event frames written to sockets";
     writes: Counter = "carillon_socket_writes_total", "writes of event frames; deliveries per write is the coalescing";
     received: Counter = "carillon_frames_received_total", "frames received from clients, pongs excluded";

@@ -54,8 +54,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Descriptors that are not clients' sockets: the ops port's, the database's, Redis's, files.
 const OTHER_DESCRIPTORS: u64 = 256;
-/// Descriptors of a client that polls beside its place: its half of the pair, and its requests.
-const OF_A_POLL: usize = 4;
+/// Descriptors of a client that polls beside its place: its half of the pair, its requests, and those that this node passes on for another's.
+const OF_A_POLL: usize = 6;
+/// Requests that one client has under way: a poll, and what it says.
+const REQUESTS: usize = 2;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -178,7 +180,7 @@ impl Node {
         let writer = RecordWriter::start(records, log.clone(), shards.clone());
         let asker = Asker::new(Outbound::new(config.common.outbound.clone())?);
         let authorizer = Authorizer::new(verifier, streams.clone(), log.clone(), asker, tenant_limits);
-        let elsewhere = Elsewhere::new(incarnation, nodes.fleet(), config.heartbeat)
+        let elsewhere = Elsewhere::new(incarnation, nodes.fleet(), config.heartbeat, polling * REQUESTS)
             .map_err(|error| StartError::System { what: "peers", error: io::Error::other(error) })?;
         let edge = Arc::new(Edge {
             origins: config.origins,
@@ -359,7 +361,7 @@ fn connection_limits(config: &Config) -> Result<(ConnectionLimits, SocketLimits,
 
 /// How many may poll: each costs descriptors beside its place.
 fn most_polling(possible: usize, wanted: Option<usize>) -> usize {
-    let share = wanted.map_or(possible / 16, |wanted| possible.saturating_sub(wanted) / (OF_A_POLL + 1));
+    let share = wanted.map_or(possible / 24, |wanted| possible.saturating_sub(wanted) / (OF_A_POLL + 1));
     share.min(wanted.map_or(share, |wanted| wanted / 4)).max(16)
 }
 

@@ -4,6 +4,7 @@
 //! knows what became of it, and it is for the caller to say so.
 
 use crate::tls;
+use http::HeaderMap;
 pub use reqwest::Url;
 use reqwest::{Client, header, redirect};
 use std::time::Duration;
@@ -14,6 +15,10 @@ const ANSWER: usize = 64 * 1024;
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long a connection that nobody uses is kept: shorter than the other side keeps it.
 const KEPT: Duration = Duration::from_secs(15);
+/// The same where the other side may not know who asks: it then gives such a connection ten seconds.
+const KEPT_UNKNOWN: Duration = Duration::from_secs(5);
+/// So many of these are kept for each other process.
+const IDLE_PEERS: usize = 16;
 
 /// The way to another service. Clones share its connections.
 #[derive(Clone)]
@@ -29,6 +34,17 @@ pub struct Answer {
     pub status: u16,
     /// Seconds to wait, if it says so.
     pub retry_after_s: Option<u64>,
+    /// What it says.
+    pub body: Vec<u8>,
+}
+
+/// What another process of one's own kind answered.
+#[derive(Debug, Clone)]
+pub struct Passed {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
     /// What it says.
     pub body: Vec<u8>,
 }
@@ -101,7 +117,8 @@ impl Peers {
             .no_proxy()
             .timeout(within)
             .connect_timeout(CONNECT.min(within))
-            .pool_idle_timeout(KEPT)
+            .pool_idle_timeout(KEPT_UNKNOWN)
+            .pool_max_idle_per_host(IDLE_PEERS)
             .redirect(redirect::Policy::none())
             .build()
             .map_err(|error| Unanswered(error.to_string()))?;
@@ -117,16 +134,16 @@ impl Peers {
         url: Url,
         (name, value): (&str, &str),
         body: Option<String>,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<Passed, Unanswered> {
         let request = match body {
             None => self.client.get(url),
             Some(body) => self.client.post(url).body(body),
         };
         let fault = |error: reqwest::Error| Unanswered(error.without_url().to_string());
         let mut response = request.header(name, value).send().await.map_err(fault)?;
-        let status = response.status().as_u16();
+        let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let body = read(&mut response, self.longest).await?;
-        Ok(Answer { status, retry_after_s: None, body })
+        Ok(Passed { status, headers, body })
     }
 }
 

@@ -71,8 +71,8 @@ pub fn compact(seq: Seq, channels: &[Channel], body: &[u8], names: &mut Names) -
         Some(uuid) => write!(out, ",\"u\":\"{}\"", members::base64(&uuid)).ok()?,
         None => write!(out, ",\"i\":{}", id.get()).ok()?,
     }
-    match members::micros(time.get()) {
-        Some(micros) => write!(out, ",\"w\":{}", micros - members::begins(uuid.as_ref())).ok()?,
+    match members::micros(time.get()).zip(members::counts_from(uuid.as_ref())) {
+        Some((micros, begins)) => write!(out, ",\"w\":{}", micros - begins).ok()?,
         None => write!(out, ",\"w\":{}", time.get()).ok()?,
     }
     for (at, (name, value)) in rest.iter().enumerate() {

@@ -271,6 +271,7 @@ impl Launcher {
             ("CARILLON_MAX_CONNECTIONS_PER_IP", PER_IP.to_string()),
             ("CARILLON_MAX_CONNECTIONS_PER_USER", PER_IP.to_string()),
             ("CARILLON_SOCKETIO", "on".into()),
+            ("CARILLON_PEER_ADDRESS", "127.0.0.1".into()),
         ];
         let own = own.map(|(name, value)| (name.to_owned(), value));
         let publisher = self.publisher_url.clone().map(|url| ("CARILLON_PUBLISHER_URL".to_owned(), url));

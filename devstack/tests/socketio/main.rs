@@ -9,6 +9,7 @@ mod wire;
 
 mod client;
 mod malformed;
+mod passed_on;
 mod polling;
 mod recovered;
 mod spoken;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 
 /// A session that polls.
-struct Polling {
-    http: reqwest::Client,
+pub(crate) struct Polling {
+    pub(crate) http: reqwest::Client,
     base: String,
     sid: String,
     open: Value,
@@ -18,7 +18,7 @@ struct Polling {
 }
 
 impl Polling {
-    async fn begin(gateway: &Service) -> Self {
+    pub(crate) async fn begin(gateway: &Service) -> Self {
         let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
         let base =
             super::client::url(gateway, "").replace("ws://", "http://").replace("websocket", "polling");
@@ -36,32 +36,32 @@ impl Polling {
         Self { http, base, sid, open, packets: VecDeque::new(), pid: Value::Null }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("{}&sid={}", self.base, self.sid)
     }
 
-    async fn get(&self) -> reqwest::Response {
+    pub(crate) async fn get(&self) -> reqwest::Response {
         self.http.get(self.url()).send().await.unwrap()
     }
 
-    async fn post(&self, body: &str) -> reqwest::Response {
+    pub(crate) async fn post(&self, body: &str) -> reqwest::Response {
         self.http.post(self.url()).body(body.to_owned()).send().await.unwrap()
     }
 
-    async fn say(&self, body: &str) {
+    pub(crate) async fn say(&self, body: &str) {
         let answer = self.post(body).await;
         assert_eq!(answer.status(), 200, "{body}");
         assert_eq!(answer.text().await.unwrap(), "ok");
     }
 
     /// From now on at another node.
-    fn go_to(&mut self, gateway: &Service) {
+    pub(crate) fn go_to(&mut self, gateway: &Service) {
         self.base =
             super::client::url(gateway, "").replace("ws://", "http://").replace("websocket", "polling");
     }
 
     /// One poll: its packets.
-    async fn poll(&self) -> Vec<String> {
+    pub(crate) async fn poll(&self) -> Vec<String> {
         let answer = self.get().await;
         assert_eq!(answer.status(), 200);
         let packets: Vec<String> = answer.text().await.unwrap().split('\u{1e}').map(str::to_owned).collect();
@@ -70,7 +70,7 @@ impl Polling {
     }
 
     /// The next packet that begins with this.
-    async fn next(&mut self, begin: &str) -> String {
+    pub(crate) async fn next(&mut self, begin: &str) -> String {
         loop {
             let Some(packet) = self.packets.pop_front() else {
                 self.packets = self.poll().await.into();
@@ -85,7 +85,7 @@ impl Polling {
         }
     }
 
-    async fn connect(gateway: &Service, stack: &Stack, tenant: &str, more: Value) -> Self {
+    pub(crate) async fn connect(gateway: &Service, stack: &Stack, tenant: &str, more: Value) -> Self {
         let mut polling = Self::begin(gateway).await;
         let mut auth = json!({"token": token(stack, &claims(tenant, "mila"))});
         for (name, value) in more.as_object().into_iter().flatten() {
@@ -100,7 +100,7 @@ impl Polling {
     }
 }
 
-fn number(packet: &str) -> u64 {
+pub(crate) fn number(packet: &str) -> u64 {
     let event: Value = serde_json::from_str(packet.strip_prefix("42").unwrap()).unwrap();
     event[2]["seq"].as_u64().unwrap()
 }
@@ -307,7 +307,7 @@ fn i3_who_polled_at_a_node_that_is_killed_connects_anew_and_recovers() {
 }
 
 /// Waits until a node passes on what is asked of the other one: until it has heard of it.
-async fn known_to_each_other(stack: &Stack) {
+pub(crate) async fn known_to_each_other(stack: &Stack) {
     for (has, asked) in [(0, 1), (1, 0)] {
         let known = carillon_devstack::wait::until("the other node", PATIENCE, || async {
             let mut polling = Polling::begin(stack.gateway(has)).await;

@@ -25,7 +25,7 @@ use carillon_protocol::server::ResetReason;
 use carillon_protocol::{Epoch, Epochs, Seq, TenantId};
 use entry::Entry;
 use ring::{Ring, RingLimits};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::watch;
 
@@ -67,7 +67,7 @@ struct Inner {
 /// One continuous stretch of a stream. A new one begins with every new epoch of the log, and when continuity is lost.
 #[derive(Debug, Clone)]
 pub(crate) struct Life {
-    /// Counts the lives this node has seen; tells them apart quickly.
+    /// Counts the lives of all streams that this process has seen: what is kept of one is never taken for another's.
     pub(crate) number: u32,
     /// The log's epoch.
     pub(crate) epoch: Epoch,
@@ -77,6 +77,11 @@ pub(crate) struct Life {
     pub(crate) reason: ResetReason,
     /// The oldest event the log still had when the stream was opened.
     pub(crate) oldest: Seq,
+}
+
+fn next_life() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
 }
 
 impl Life {
@@ -106,7 +111,7 @@ impl Stream {
     ) -> Self {
         let epochs = epochs.into();
         let epoch = epochs.current().clone();
-        let life = Life { number: 1, epoch, epochs, reason: ResetReason::EpochChanged, oldest };
+        let life = Life { number: next_life(), epoch, epochs, reason: ResetReason::EpochChanged, oldest };
         Self {
             tenant,
             inner: Mutex::new(Inner { ring: Ring::new(limits, head), life }),
@@ -143,7 +148,7 @@ impl Stream {
     ) -> ShardSet {
         {
             let mut inner = self.lock();
-            let (number, epoch) = (inner.life.number.wrapping_add(1), epochs.current().clone());
+            let (number, epoch) = (next_life(), epochs.current().clone());
             let life = Life { number, epoch, epochs, reason, oldest };
             *inner = Inner { ring: Ring::new(limits, head), life };
         }
@@ -155,7 +160,7 @@ impl Stream {
     pub(crate) fn renew(&self, epochs: Epochs) -> ShardSet {
         let head = {
             let mut inner = self.lock();
-            let (number, epoch) = (inner.life.number.wrapping_add(1), epochs.current().clone());
+            let (number, epoch) = (next_life(), epochs.current().clone());
             let oldest = inner.life.oldest;
             inner.life = Life { number, epoch, epochs, reason: ResetReason::EpochChanged, oldest };
             inner.ring.head()

@@ -81,6 +81,11 @@ pub(super) fn begins(uuid: Option<&[u8; 16]>) -> i64 {
     }
 }
 
+/// The same for who writes. None where the id is no UUIDv7 but looks like one: sums with such a millisecond are not kept exactly by every reader.
+pub(super) fn counts_from(uuid: Option<&[u8; 16]>) -> Option<i64> {
+    Some(begins(uuid)).filter(|micros| *micros <= EXACT)
+}
+
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// 22 characters of base64 as URLs have it, without padding.

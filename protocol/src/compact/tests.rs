@@ -46,7 +46,7 @@ const FRAMES: &str = include_str!("../../assets/compact-frames.txt");
 fn the_compact_form_is_frozen() {
     let mut pair = Pair::default();
     let lines: Vec<&str> = FRAMES.lines().collect();
-    assert_eq!(lines.len(), 10);
+    assert_eq!(lines.len(), 12);
     for lines in lines.chunks(2) {
         let event: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
         let body = lines[1].split_once(",\"event\":").unwrap().1.strip_suffix('}').unwrap();

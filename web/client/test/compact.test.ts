@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { compactWebSocket, plainFrames } from '../src/compact.js'
+import { compactWebSocket, plainFrames, UnknownNameError } from '../src/compact.js'
 
 const lines = readFileSync(new URL('../../../protocol/assets/compact-frames.txt', import.meta.url), 'utf8')
   .trim()
@@ -10,7 +10,7 @@ const lines = readFileSync(new URL('../../../protocol/assets/compact-frames.txt'
 
 test('compact frames become the plain ones that the gateway writes for others', () => {
   const plain = plainFrames()
-  expect(lines.length).toBe(10)
+  expect(lines.length).toBe(12)
   for (let at = 0; at < lines.length; at += 2) {
     const frame = plain(JSON.parse(lines[at]!))
     expect(frame).toEqual(JSON.parse(lines[at + 1]!))
@@ -73,4 +73,37 @@ test('a WebSocket that asks for the compact form hands on plain frames, those of
   expect(heard[1]).toBe(heartbeat)
   made.onmessage = null
   expect(made.onmessage).toBe(null)
+})
+
+test('an unknown name ends the connection, and nothing after it is handed on', () => {
+  const heard: string[] = []
+  const closed: unknown[] = []
+  let socket!: Base
+  class Base {
+    #listener: ((event: { data: string }) => void) | null = null
+    constructor() {
+      socket = this
+    }
+    get onmessage() {
+      return this.#listener
+    }
+    set onmessage(listener) {
+      this.#listener = listener
+    }
+    close(code: number, reason: string) {
+      closed.push(code, reason)
+    }
+  }
+  const Compact = compactWebSocket(Base as never)
+  const made = new Compact('wss://example.com/v1/ws')
+  made.onmessage = ({ data }) => heard.push(data)
+  socket.onmessage?.({ data: lines[0]! })
+  // Another listener reads on with the names that are known.
+  made.onmessage = ({ data }) => heard.push(data)
+  socket.onmessage?.({ data: lines[2]! })
+  expect(heard.map((text) => JSON.parse(text))).toEqual([lines[1]!, lines[3]!].map((text) => JSON.parse(text)))
+  const unknown = '{"s":13,"k":[9,1],"i":"a","w":0}'
+  expect(() => socket.onmessage?.({ data: unknown })).toThrow(UnknownNameError)
+  socket.onmessage?.({ data: lines[2]! })
+  expect([heard.length, closed]).toEqual([2, [4000, 'unknown name in a compact frame']])
 })

@@ -1,10 +1,12 @@
 //! What becomes of a request of a session that polls at another node?
 //!
 //! The id of a session says which run of which node has it, and every node knows the others' addresses. So a client may ask any of them.
-//! What a node does not know it asks there, once; when that node is gone, the client is told to connect anew.
+//! What a node does not know it asks there, once; when that node is gone, the client is told to connect anew. So many may be asked at a
+//! time as there are permits: each costs a descriptor while its answer is awaited.
 
 use super::polling::{answer, body};
-use super::{Fault, Transport};
+use super::{EngineUrl, Fault, Transport};
+use crate::admission::Full;
 use crate::edge::handshake::Edge;
 use crate::metrics::metrics;
 use crate::socketio::engine::{Refused, VERSION};
@@ -12,14 +14,20 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use carillon_backplane::bus::Fleet;
-use carillon_platform::forward::{Answer, Peers, Unanswered, Url};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use carillon_platform::forward::{Passed, Peers, Unanswered, Url};
+use carillon_platform::sockets::Peer;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use std::net::IpAddr;
-use std::time::Duration;
-use tokio::sync::watch;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 /// Says that a gateway asks, on behalf of a client.
 const FOR_CLIENT: &str = "x-carillon-for-client";
+/// Says in an answer to a gateway that it is known who the session's client is.
+const CONNECTED: HeaderName = HeaderName::from_static("x-carillon-connected");
+/// How long an address is kept that the others do not name any more: after Redis was restarted each node tells its own anew.
+const KEPT: Duration = Duration::from_secs(30);
 /// Longest answer to a poll: more than one has at most.
 const LONGEST: usize = 1 << 20;
 /// How much longer than a poll its answer may take.
@@ -29,12 +37,62 @@ const LATE: Duration = Duration::from_secs(20);
 pub(crate) struct Elsewhere {
     /// This run among all.
     me: u64,
-    fleet: watch::Receiver<Option<Fleet>>,
+    addresses: Mutex<Addresses>,
     peers: Peers,
+    /// One for each request that is passed on.
+    permits: Semaphore,
+}
+
+/// A request that is passed on; given back when its answer is there, or when nobody waits for it any more.
+struct PassedOn<'a> {
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for PassedOn<'_> {
+    fn drop(&mut self) {
+        metrics().polling_passed_on.decrement(1);
+    }
+}
+
+/// Where the nodes are, as they were last seen: a node is asked where it is known to be, also while Redis is away.
+struct Addresses {
+    fleet: watch::Receiver<Option<Fleet>>,
+    known: Vec<Address>,
+}
+
+struct Address {
+    run: u64,
+    url: Url,
+    seen: Instant,
+}
+
+impl Addresses {
+    fn new(mut fleet: watch::Receiver<Option<Fleet>>) -> Self {
+        fleet.mark_changed();
+        Self { fleet, known: Vec::new() }
+    }
+
+    /// All that are known now.
+    fn known(&mut self, now: Instant) -> &[Address] {
+        if self.fleet.has_changed().unwrap_or(false)
+            && let Some(fleet) = &*self.fleet.borrow_and_update()
+        {
+            for card in &fleet.nodes {
+                let run = card.incarnation;
+                let Some(url) = card.address.as_deref().and_then(|url| url.parse::<Url>().ok()) else { continue };
+                match self.known.iter_mut().find(|known| known.run == run) {
+                    Some(known) => (known.url, known.seen) = (url, now),
+                    None => self.known.push(Address { run, url, seen: now }),
+                }
+            }
+            self.known.retain(|known| now.duration_since(known.seen) <= KEPT);
+        }
+        &self.known
+    }
 }
 
 impl Elsewhere {
-    /// This node is `me`, and polls are answered within `poll`.
+    /// This node is `me`, polls are answered within `poll`, and at most so many requests are passed on at a time.
     ///
     /// # Errors
     /// The HTTP library cannot be set up.
@@ -42,8 +100,10 @@ impl Elsewhere {
         me: u64,
         fleet: watch::Receiver<Option<Fleet>>,
         poll: Duration,
+        most: usize,
     ) -> Result<Self, Unanswered> {
-        Ok(Self { me, fleet, peers: Peers::new(poll + LATE, LONGEST)? })
+        let addresses = Addresses::new(fleet).into();
+        Ok(Self { me, addresses, peers: Peers::new(poll + LATE, LONGEST)?, permits: Semaphore::new(most) })
     }
 
     /// The id of a session of this run.
@@ -53,23 +113,38 @@ impl Elsewhere {
 
     /// Whether this is a request that a gateway passes on: such a socket serves many clients, and is not one of somebody unknown.
     pub(super) fn is_of_a_gateway(&self, headers: &HeaderMap, peer: IpAddr) -> bool {
-        let is_theirs = |address: &str| {
-            let host = address.parse::<Url>().ok().and_then(|url| url.host_str().map(str::to_owned));
-            let host = host.and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+        let is_theirs = |known: &Address| {
+            let host = known.url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
             host.is_some_and(|host| host.to_canonical() == peer.to_canonical())
         };
+        Self::is_passed_on(headers) && self.addresses().known(Instant::now()).iter().any(is_theirs)
+    }
+
+    /// Whether it says that a gateway passes it on.
+    pub(super) fn is_passed_on(headers: &HeaderMap) -> bool {
         headers.contains_key(FOR_CLIENT)
-            && self.fleet.borrow().as_ref().is_some_and(|fleet| {
-                fleet.nodes.iter().filter_map(|card| card.address.as_deref()).any(is_theirs)
-            })
+    }
+
+    /// Tells the gateway that asks whether it is known who the session's client is.
+    pub(super) fn tell_connected(response: &mut Response) {
+        response.headers_mut().insert(CONNECTED, HeaderValue::from_static("1"));
+    }
+
+    fn enter(&self) -> Result<PassedOn<'_>, Full> {
+        let permit = self.permits.try_acquire().map_err(|_| Full::Node)?;
+        metrics().polling_passed_on.increment(1);
+        Ok(PassedOn { _permit: permit })
+    }
+
+    fn addresses(&self) -> std::sync::MutexGuard<'_, Addresses> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the node is that has this session, if it is another one that is there.
     fn address(&self, id: &str) -> Option<Url> {
         let run = u64::from_str_radix(id.get(..16)?, 16).ok().filter(|run| *run != self.me)?;
-        let fleet = self.fleet.borrow();
-        let card = fleet.as_ref()?.nodes.iter().find(|card| card.incarnation == run)?;
-        card.address.as_deref()?.parse().ok()
+        let mut addresses = self.addresses();
+        addresses.known(Instant::now()).iter().find(|known| known.run == run).map(|known| known.url.clone())
     }
 }
 
@@ -78,19 +153,17 @@ impl Edge {
     pub(super) async fn socketio_elsewhere(
         &self,
         request: Request,
-        transport: Transport,
+        asked: &EngineUrl<'_>,
         id: &str,
     ) -> Result<Response, Fault> {
         let unknown = || Fault::Engine(Refused::Session);
         // A WebSocket stays at the node that it leads to: the client goes on polling and needs none.
-        if transport != Transport::Polling || request.headers().contains_key(FOR_CLIENT) {
+        if asked.transport != Transport::Polling || Elsewhere::is_passed_on(request.headers()) {
             return Err(unknown());
         }
         let mut url = self.elsewhere.address(id).ok_or_else(unknown)?;
-        let query = request.uri().query().unwrap_or_default();
-        let time = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "t");
-        if let Some((name, value)) = time {
-            url.query_pairs_mut().append_pair(&name, &value);
+        if let Some(time) = &asked.time {
+            url.query_pairs_mut().append_pair("t", time);
         }
         self.origins.check(request.headers()).map_err(|_| Fault::Engine(Refused::Forbidden))?;
         url.set_path("/socket.io/");
@@ -98,17 +171,27 @@ impl Edge {
             .append_pair("EIO", VERSION)
             .append_pair("transport", "polling")
             .append_pair("sid", id);
-        let (said, is_post) = match *request.method() {
-            Method::GET => (None, false),
-            Method::POST => (Some(body(request).await?), true),
+        let peer = request.extensions().get::<Peer>().cloned();
+        let is_post = match *request.method() {
+            Method::GET => false,
+            Method::POST => true,
             _ => return Err(Fault::Engine(Refused::Request)),
         };
+        // Before the body is read: of a session that nobody may have, no more bodies are held than there are permits.
+        let permit = self.elsewhere.enter()?;
+        let said = if is_post { Some(body(request).await?) } else { None };
         metrics().fallback("socketio_elsewhere");
-        let Answer { status, body, .. } =
-            self.elsewhere.peers.ask(url, (FOR_CLIENT, "1"), said).await.map_err(|error| {
-                tracing::debug!(%error, "the node of a session that polls does not answer");
-                unknown()
-            })?;
+        let asked = self.elsewhere.peers.ask(url, (FOR_CLIENT, "1"), said).await;
+        drop(permit);
+        let Passed { status, headers, body } = asked.map_err(|error| {
+            tracing::debug!(%error, "the node of a session that polls does not answer");
+            unknown()
+        })?;
+        if headers.contains_key(CONNECTED)
+            && let Some(peer) = peer
+        {
+            peer.authenticated();
+        }
         let text = String::from_utf8(body).map_err(|_| unknown())?;
         if status == 200 {
             return Ok(answer(text, is_post));
@@ -119,5 +202,59 @@ impl Edge {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carillon_backplane::bus::{NodeCard, NodeState};
+
+    fn fleet(nodes: &[(u64, &str)]) -> Option<Fleet> {
+        let card = |(run, address): &(u64, &str)| NodeCard {
+            node: format!("gateway-{run}"),
+            database: None,
+            version: "1".to_owned(),
+            state: NodeState::Serving,
+            connections: 0,
+            tenants: 0,
+            events_per_second: 0.0,
+            deliveries_per_second: 0.0,
+            started_ms: 0,
+            incarnation: *run,
+            minute: None,
+            address: Some((*address).to_owned()),
+            beat: 1,
+        };
+        Some(Fleet { nodes: nodes.iter().map(card).collect(), settled_since: Instant::now() })
+    }
+
+    #[test]
+    fn where_a_node_is_is_known_while_redis_is_away_and_for_a_while_when_it_has_forgotten() {
+        let (seen, fleet_of) = watch::channel(None);
+        let mut addresses = Addresses::new(fleet_of);
+        let now = Instant::now();
+        let known = |addresses: &mut Addresses, after: Duration| {
+            addresses.known(now + after).iter().map(|known| known.run).collect::<Vec<_>>()
+        };
+        assert_eq!(known(&mut addresses, Duration::ZERO), []);
+        seen.send_replace(fleet(&[(1, "http://10.0.0.1:80/"), (2, "http://10.0.0.2:80/"), (3, "nonsense")]));
+        assert_eq!(known(&mut addresses, Duration::ZERO), [1, 2]);
+        seen.send_replace(None);
+        assert_eq!(known(&mut addresses, KEPT * 100), [1, 2], "Redis is away");
+        seen.send_replace(fleet(&[(1, "http://10.0.0.1:80/")]));
+        assert_eq!(known(&mut addresses, KEPT), [1, 2], "Redis has begun anew");
+        seen.send_replace(fleet(&[(1, "http://10.0.0.1:80/")]));
+        assert_eq!(known(&mut addresses, KEPT * 2), [1], "the other one does not come back");
+    }
+
+    #[tokio::test]
+    async fn i10_requests_that_are_passed_on_have_a_bound() {
+        let (_seen, fleet) = watch::channel(None);
+        let elsewhere = Elsewhere::new(1, fleet, Duration::from_secs(1), 2).unwrap();
+        let under_way = [elsewhere.enter(), elsewhere.enter()];
+        assert!(under_way.iter().all(Result::is_ok) && elsewhere.enter().is_err());
+        drop(under_way);
+        assert!(elsewhere.enter().is_ok(), "what is given back can be taken");
     }
 }

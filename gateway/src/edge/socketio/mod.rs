@@ -113,8 +113,7 @@ impl Edge {
             Some(id) => match self.sessions.find(id) {
                 Some(session) => Some(session),
                 None => {
-                    let (transport, id) = (url.transport, id.clone().into_owned());
-                    return self.socketio_elsewhere(request, transport, &id).await;
+                    return self.socketio_elsewhere(request, &url, id).await;
                 }
             },
             None => None,

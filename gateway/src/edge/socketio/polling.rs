@@ -1,7 +1,7 @@
 //! What becomes of a request of somebody who polls?
 
-use super::Fault;
 use super::session::{Polled, Session};
+use super::{Elsewhere, Fault};
 use crate::edge::handshake::Edge;
 use crate::edge::problem::Problem;
 use crate::metrics::metrics;
@@ -40,16 +40,34 @@ impl Edge {
         time: Option<Box<str>>,
     ) -> Result<Response, Fault> {
         self.origins.check(request.headers()).map_err(|_| Fault::Engine(Refused::Forbidden))?;
-        if let Some(peer) = request.extensions().get::<Peer>()
-            && (session.is_connected() || self.elsewhere.is_of_a_gateway(request.headers(), peer.ip()))
+        let is_get = match *request.method() {
+            Method::GET => true,
+            Method::POST => false,
+            // It says nothing of the client, and neither keeps the session nor ends it.
+            _ => return Err(Fault::Engine(Refused::Request)),
+        };
+        let peer = request.extensions().get::<Peer>();
+        // A balancer may have a gateway's address, and its clients any header.
+        let is_of_a_gateway = peer.is_some_and(|peer| {
+            self.elsewhere.is_of_a_gateway(request.headers(), peer.ip()) && !self.trusts(peer.ip())
+        });
+        if let Some(peer) = peer
+            && (is_of_a_gateway || session.is_connected())
         {
             peer.authenticated();
         }
-        match *request.method() {
-            Method::GET => self.socketio_next(session, time).await,
-            Method::POST => self.socketio_said(request, session).await,
-            _ => Err(Fault::Engine(Refused::Request)),
-        }
+        let is_passed_on = Elsewhere::is_passed_on(request.headers());
+        let answer = if is_get {
+            self.socketio_next(session, time).await
+        } else {
+            self.socketio_said(request, session).await
+        };
+        answer.map(|mut answer| {
+            if is_passed_on && session.is_connected() {
+                Elsewhere::tell_connected(&mut answer);
+            }
+            answer
+        })
     }
 
     async fn socketio_next(&self, session: &Session, time: Option<Box<str>>) -> Result<Response, Fault> {

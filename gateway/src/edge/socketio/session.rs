@@ -7,6 +7,7 @@ use crate::admission::Full;
 use crate::edge::handshake::Edge;
 use crate::edge::problem::Problem;
 use crate::edge::takeover::Client;
+use crate::metrics::metrics;
 use crate::shard::{ConnectionId, Newcomer};
 use crate::socketio::engine::EnginePacket;
 use crate::socketio::payload::{self, PACKETS, Piece};
@@ -56,7 +57,8 @@ struct SessionPlace(Arc<AtomicUsize>);
 
 impl Drop for SessionPlace {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        let before = self.0.fetch_sub(1, Ordering::SeqCst);
+        metrics().polling_sessions.set(before.saturating_sub(1) as f64);
     }
 }
 
@@ -135,7 +137,9 @@ impl Sessions {
     /// A place, if there is one.
     fn enter(&self) -> Result<SessionPlace, Problem> {
         let place = SessionPlace(self.count.clone());
-        if self.count.fetch_add(1, Ordering::SeqCst) < self.most { Ok(place) } else { Err(Full::Node.into()) }
+        let before = self.count.fetch_add(1, Ordering::SeqCst);
+        metrics().polling_sessions.set((before + 1) as f64);
+        if before < self.most { Ok(place) } else { Err(Full::Node.into()) }
     }
 
     /// The session with this id, if it polls here.

@@ -1,0 +1,76 @@
+//! Is a client that polls served at any node, whatever else is away, and what does that cost a node?
+
+use super::polling::{Polling, known_to_each_other, number};
+use super::wire::{PATIENCE, block_on, publish};
+use super::{open_pages, stack};
+use carillon_devstack::stack::{Stack, StackConfig};
+use carillon_devstack::wait::until;
+use serde_json::{Value, json};
+
+/// Where a node is, was known before.
+#[test]
+fn i9_who_polls_at_any_node_in_turn_goes_on_while_redis_is_away() {
+    block_on(async {
+        let stack = Stack::start(StackConfig::default()).await.unwrap();
+        let tenant = "door-no-redis";
+        open_pages(&stack, tenant).await;
+        known_to_each_other(&stack).await;
+        let more = json!({"channels": ["page:1"]});
+        let mut mila = Polling::connect(stack.gateway(0), &stack, tenant, more).await;
+        mila.next("42[\"carillon:welcome\"").await;
+        stack.redis().process().kill().unwrap();
+        // Until both nodes have noticed: what was known before is what is asked for.
+        until("both to notice that Redis is away", PATIENCE, || async {
+            for gateway in stack.gateways() {
+                if gateway.metric("carillon_redis_up").await? > 0.0 {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await
+        .unwrap();
+        let mut seqs = Vec::new();
+        for n in 0..6 {
+            seqs.push(publish(&stack, tenant, &["page:1"], json!(n)).await.seq);
+        }
+        let (mut got, mut turn) = (Vec::new(), 0);
+        while got.len() < seqs.len() {
+            turn += 1;
+            mila.go_to(stack.gateway(turn % 2));
+            got.push(number(&mila.next("42[\"wire.test\"").await));
+        }
+        assert_eq!(got, seqs);
+    });
+}
+
+/// A session that polls, and what is passed on, are seen in the metrics; what asks for nothing neither keeps a session nor ends it.
+#[test]
+fn i10_sessions_that_poll_and_what_is_passed_on_are_counted() {
+    block_on(async {
+        let (stack, tenant) = (stack().await, "door-counted");
+        open_pages(&stack, tenant).await;
+        known_to_each_other(&stack).await;
+        let mut mila = Polling::connect(stack.gateway(0), &stack, tenant, Value::Null).await;
+        mila.next("42[\"carillon:welcome\"").await;
+        assert!(stack.gateway(0).metric("carillon_socketio_polling_sessions").await.unwrap() >= 1.0);
+        for method in [reqwest::Method::PUT, reqwest::Method::DELETE, reqwest::Method::HEAD] {
+            for gateway in 0..2 {
+                mila.go_to(stack.gateway(gateway));
+                let answer = mila.http.request(method.clone(), mila.url()).send().await.unwrap();
+                assert_eq!(answer.status(), 400, "{method}");
+            }
+        }
+        mila.go_to(stack.gateway(1));
+        let passing = async {
+            until("a request that is passed on", PATIENCE, || async {
+                (stack.gateway(1).metric("carillon_socketio_passed_on").await? >= 1.0).then_some(())
+            })
+            .await
+            .unwrap();
+            publish(&stack, tenant, &["user:mila"], json!(1)).await.seq
+        };
+        let (packets, seq) = tokio::join!(mila.poll(), passing);
+        assert_eq!(number(packets.last().unwrap()), seq);
+    });
+}
