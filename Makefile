@@ -20,7 +20,7 @@ RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench scale bench-page bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build late \
-  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients socketio proxies web browsers
+  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients socketio socketio-jitter proxies web browsers
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ clients: debug ## Let some sixty clients of WebSockets and twenty-six of event s
 
 socketio: debug ## Let clients of Socket.IO in five languages use a running stack, and write docs/SOCKETIO.md (Node, Python, Maven, Go; first run a quarter of an hour; SOCKETIO="Java Go").
 	loadtest/socketio/run.sh $(SOCKETIO)
+
+socketio-jitter: build ## Let 10,000 unchanged clients of Socket.IO lose their line for 2 s in every 15, and count what each has got (Node; four minutes, six at most; JITTER="2000 60" for fewer).
+	loadtest/socketio/jitter.sh $(JITTER)
 
 proxies: debug ## Let seven proxies (HAProxy in three versions) with their files of deploy/ stand before whole systems, three caches too, and write docs/PROXIES.md (root and apt, Go; ten minutes after the first run; PROXIES="Caddy nginx").
 	loadtest/proxies/run.sh $(PROXIES)

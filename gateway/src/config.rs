@@ -6,6 +6,7 @@ mod canary;
 
 pub use canary::CanaryConfig;
 
+use crate::socketio::namespaces::{Named, Namespaces};
 use carillon_platform::config::{self, Common};
 use carillon_platform::env::{
     Absent, Bytes, Cidr, Cidrs, ConfigError, Count, Declared, Env, Ip, Millis, ON_OFF, OneOf, Socket, Url,
@@ -41,6 +42,12 @@ const SOCKETIO: Var<OneOf<bool>> = Var {
     absent: Absent::Default("off"),
     kind: ON_OFF,
     what: "whether clients of Socket.IO (3.x and 4.x) are let in, at /socket.io/",
+};
+const SOCKETIO_NAMESPACES: Var<Namespaces> = Var {
+    name: "CARILLON_SOCKETIO_NAMESPACES",
+    absent: Absent::Optional("none: only /"),
+    kind: Namespaces,
+    what: "namespaces of Socket.IO beside /, and what the channels of their rooms begin with",
 };
 const PEER_ADDRESS: Var<Ip> = Var {
     name: "CARILLON_PEER_ADDRESS",
@@ -186,6 +193,7 @@ const VARIABLES: &[&dyn Declared] = &[
     &QUERY_TOKEN,
     &COMPRESSION,
     &SOCKETIO,
+    &SOCKETIO_NAMESPACES,
     &PEER_ADDRESS,
     &TRUSTED_PROXIES,
     &MAX_CONNECTIONS,
@@ -229,6 +237,8 @@ pub struct Config {
     pub compression: bool,
     /// Whether clients of Socket.IO are let in.
     pub socketio: bool,
+    /// Their namespaces beside the main one.
+    pub namespaces: Vec<Named>,
     /// Where other gateways reach this one.
     pub peer: Option<IpAddr>,
     /// Whose X-Forwarded-For is believed.
@@ -290,6 +300,7 @@ impl Config {
             query_token: env.get(&QUERY_TOKEN)?,
             compression: env.get(&COMPRESSION)?,
             socketio: env.get(&SOCKETIO)?,
+            namespaces: env.optional(&SOCKETIO_NAMESPACES)?.unwrap_or_default(),
             peer: env.optional(&PEER_ADDRESS)?,
             trusted_proxies: env.optional(&TRUSTED_PROXIES)?.unwrap_or_default(),
             max_connections: env.optional(&MAX_CONNECTIONS)?,
@@ -323,8 +334,8 @@ impl Config {
     pub fn address_for_peers(&self) -> Option<String> {
         let listen = self.common.listen;
         // A loopback address is another host's own: only who says so means it.
-        let of_listen =
-            Some(listen.ip()).filter(|address| !address.is_unspecified() && !address.to_canonical().is_loopback());
+        let of_listen = Some(listen.ip())
+            .filter(|address| !address.is_unspecified() && !address.to_canonical().is_loopback());
         let address = self.peer.or(of_listen).filter(|_| self.socketio)?;
         Some(format!("http://{}/", SocketAddr::new(address, listen.port())))
     }

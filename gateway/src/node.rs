@@ -21,6 +21,7 @@ use crate::records::{Keeping, RecordWriter, Records};
 use crate::relay::{Relay, Relays};
 use crate::serving::Serving;
 use crate::shard::{self, FrameRate, ShardConfig, Shards, StuckCursors, ToShard};
+use crate::socketio::namespaces;
 use crate::stream::backlog::Backlog;
 use crate::stream::feed::{Feed, FeedConfig, Incoming, Streams};
 use crate::stream::ring::RingLimits;
@@ -180,6 +181,7 @@ impl Node {
         let writer = RecordWriter::start(records, log.clone(), shards.clone());
         let asker = Asker::new(Outbound::new(config.common.outbound.clone())?);
         let authorizer = Authorizer::new(verifier, streams.clone(), log.clone(), asker, tenant_limits);
+        namespaces::set(config.namespaces);
         let elsewhere = Elsewhere::new(incarnation, nodes.fleet(), config.heartbeat, polling * REQUESTS)
             .map_err(|error| StartError::System { what: "peers", error: io::Error::other(error) })?;
         let edge = Arc::new(Edge {

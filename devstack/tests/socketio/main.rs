@@ -9,6 +9,7 @@ mod wire;
 
 mod client;
 mod malformed;
+mod namespaces;
 mod passed_on;
 mod polling;
 mod recovered;

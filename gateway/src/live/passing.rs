@@ -5,7 +5,8 @@
 
 use crate::budget::{Budget, Charge};
 use crate::shard::ConnectionId;
-use crate::socketio::outgoing::{self, Naming};
+use crate::socketio::namespaces::Forms;
+use crate::socketio::outgoing::{self, Form, Naming};
 use crate::stream::entry::{Message, Named};
 use crate::ws::Opcode;
 use crate::ws::deflate::Deflater;
@@ -43,7 +44,7 @@ pub(crate) struct Passing {
     event_stream: OnceLock<Box<Message>>,
     named: OnceLock<Box<Named>>,
     /// Under its type, and in the envelope.
-    socket_io: OnceLock<Box<[OnceLock<Bytes>; 2]>>,
+    socket_io: OnceLock<Box<Forms<2>>>,
     charge: Charge,
 }
 
@@ -123,20 +124,18 @@ impl Passing {
     }
 
     /// As a packet of Socket.IO, made now if it was not.
-    pub(crate) fn socket_io(&self, naming: Naming) -> &Bytes {
-        let [by_type, enveloped] = &**self.socket_io.get_or_init(|| {
-            self.charge.add(size_of::<[OnceLock<Bytes>; 2]>());
+    pub(crate) fn socket_io(&self, form: Form) -> &Bytes {
+        let forms = self.socket_io.get_or_init(|| {
+            self.charge.add(size_of::<Forms<2>>());
             Box::default()
         });
-        let form = match naming {
-            Naming::Type => by_type,
-            Naming::Envelope => enveloped,
+        let number = match form.naming {
+            Naming::Type => 0,
+            Naming::Envelope => 1,
         };
-        form.get_or_init(|| {
-            let message = outgoing::passed(naming, self.json());
-            self.charge.add(message.len());
-            message
-        })
+        let make = || outgoing::passed(form, self.json());
+        // There is a place for both; the frame itself stands where there is none.
+        forms.get(form.namespace, number, make, |bytes| self.charge.add(bytes)).unwrap_or(&self.frame)
     }
 
     /// As a message of an event stream. It has no id: the cursor stays where it is.

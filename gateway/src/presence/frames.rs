@@ -4,7 +4,8 @@
 
 use super::roster::{Present, Told, Update, member};
 use crate::shard::Wire;
-use crate::socketio::outgoing::{self, Naming};
+use crate::socketio::namespaces::Forms;
+use crate::socketio::outgoing;
 use crate::stream::entry::{Message, Named};
 use crate::ws::encode::{payload, text_frame};
 use bytes::Bytes;
@@ -25,7 +26,7 @@ pub(crate) struct PresenceFrame {
     /// Made when the first reader of an event stream gets it.
     event_stream: OnceLock<Box<Message>>,
     named: OnceLock<Box<Named>>,
-    socket_io: OnceLock<Bytes>,
+    socket_io: OnceLock<Box<Forms<1>>>,
 }
 
 impl PresenceFrame {
@@ -46,9 +47,11 @@ impl PresenceFrame {
                 let named = || Box::new(Named::new(payload(&self.message), tenant));
                 Some(self.named.get_or_init(named).frame())
             }
-            (Wire::SocketIo(_), _) => Some(
-                self.socket_io.get_or_init(|| outgoing::passed(Naming::Envelope, payload(&self.message))),
-            ),
+            (Wire::SocketIo(form), _) => {
+                // It comes under one name, whatever names events have.
+                let make = || outgoing::passed(form, payload(&self.message));
+                self.socket_io.get_or_init(Box::default).get(form.namespace, 0, make, |_| {})
+            }
             (Wire::EventStream { chunked }, _) => {
                 let of_json = || Box::new(Message::new(b"data: ", payload(&self.message)));
                 Some(self.event_stream.get_or_init(of_json).form(chunked))

@@ -9,13 +9,14 @@ use super::context::Context;
 use super::messages::Request;
 use super::tables::Tables;
 use super::wire::Wire;
-use super::world::World;
+use super::world::{Socket, World};
 use crate::metrics::metrics;
 use crate::socketio::connect::{Connect, connect};
 use crate::socketio::engine::EnginePacket;
 use crate::socketio::incoming;
-use crate::socketio::outgoing::{Form, Offset, no_namespace};
-use crate::socketio::packet::{MAIN, Packet, PacketKind};
+use crate::socketio::namespaces::Namespace;
+use crate::socketio::outgoing::{Form, Offset, another_namespace, no_namespace};
+use crate::socketio::packet::{Packet, PacketKind};
 use crate::ws::encode::push_text;
 use carillon_protocol::CloseCode;
 use carillon_protocol::client;
@@ -46,13 +47,25 @@ pub(super) fn on_packet<W: World>(
         Err(fault) => Err(fault.to_string()),
     };
     match packet {
-        Ok(packet) if packet.namespace != MAIN => elsewhere(key, &packet, tables, context),
-        Ok(packet) => in_main(key, text, &packet, tables, context),
+        Ok(packet) if enters(key, &packet, tables) => inside(key, text, &packet, tables, context),
+        Ok(packet) => elsewhere(key, &packet, tables, context),
         Err(fault) => violation(key, &fault, tables, context),
     }
 }
 
-/// A packet for a namespace that is not there.
+/// Whether a packet is for the namespace that the connection is in, or the one that it comes into with it: the first CONNECT says which.
+fn enters<S: Socket>(key: u32, packet: &Packet<'_>, tables: &mut Tables<S>) -> bool {
+    let Some(connection) = tables.get_mut(key) else { return false };
+    let Wire::SocketIo(form) = connection.wire else { return false };
+    let Some(namespace) = Namespace::find(packet.namespace) else { return false };
+    if matches!((&connection.stage, packet.kind), (Stage::Greeting(_), PacketKind::Connect)) {
+        connection.wire = Wire::SocketIo(Form { namespace, ..form });
+        return true;
+    }
+    namespace == form.namespace
+}
+
+/// A packet for a namespace that the connection is not in.
 fn elsewhere<W: World>(
     key: u32,
     packet: &Packet<'_>,
@@ -61,17 +74,28 @@ fn elsewhere<W: World>(
 ) {
     match packet.kind {
         PacketKind::Connect => {
-            metrics().frame_refused("invalid_namespace");
-            if let Some(connection) = tables.get_mut(key).filter(|connection| !connection.is_ending()) {
-                push_text(connection.outbox.control(), &[no_namespace(packet.namespace).as_bytes()]);
-            }
+            let Some(connection) = tables.get_mut(key).filter(|connection| !connection.is_ending()) else {
+                return;
+            };
+            let refusal = match Namespace::find(packet.namespace) {
+                Some(_) => {
+                    metrics().frame_refused("one_namespace");
+                    another_namespace(packet.namespace, connection.wire.namespace())
+                }
+                None => {
+                    metrics().frame_refused("invalid_namespace");
+                    no_namespace(packet.namespace)
+                }
+            };
+            push_text(connection.outbox.control(), &[refusal.as_bytes()]);
         }
         PacketKind::Disconnect => {}
         _ => violation(key, "nobody is connected to this namespace", tables, context),
     }
 }
 
-fn in_main<W: World>(
+/// A packet for the namespace that the connection is in.
+fn inside<W: World>(
     key: u32,
     text: &str,
     packet: &Packet<'_>,
@@ -109,9 +133,13 @@ fn emitted<W: World>(
 ) {
     let Some((name, arguments)) = packet.event() else { return };
     let id = packet.id.map(|id| id.to_string());
+    let namespace = tables.get_mut(key).map_or(Namespace::MAIN, |connection| connection.wire.namespace());
     match incoming::frame(&name, &arguments, packet.id) {
         Ok(frame) => match client::parse(&frame) {
-            Ok(frame) => carry_out(key, frame, tables, context),
+            Ok(frame) => match incoming::in_namespace(frame, namespace) {
+                Ok(frame) => carry_out(key, frame, tables, context),
+                Err(why) => tables.refuse_frame(key, id.as_deref(), "invalid_frame", &why),
+            },
             Err(fault) => tables.refuse_frame(key, id.as_deref(), fault.code, &fault.message),
         },
         Err(fault) => tables.refuse_frame(key, id.as_deref(), fault.code, &fault.message),
@@ -126,7 +154,8 @@ fn greet<W: World>(
     tables: &mut Tables<W::Socket>,
     context: &mut Context<W>,
 ) {
-    let said = match connect(payload) {
+    let Some(namespace) = tables.get_mut(key).map(|connection| connection.wire.namespace()) else { return };
+    let said = match connect(payload, namespace) {
         Ok(said) => said,
         Err(why) => {
             return tables.turn_away(key, "invalid_frame", CloseCode::ProtocolError, &why, context);
@@ -144,7 +173,7 @@ fn greet<W: World>(
     let is_able = comes_back.is_some() || form.offset != Offset::None;
     let recovers = recovers.unwrap_or(is_able);
     let offset = if recovers { Offset::Position } else { Offset::None };
-    connection.wire = Wire::SocketIo(Form { naming, offset });
+    connection.wire = Wire::SocketIo(Form { naming, offset, namespace });
     let stage = std::mem::replace(&mut connection.stage, Stage::Entering(Vec::new()));
     if let Stage::Greeting(url) = stage {
         let (from, connection) = (connection.permit.address(), connection.id);

@@ -6,8 +6,8 @@
 use crate::chunk::{LAST, chunk};
 use crate::live::Passing;
 use crate::socketio::engine::{EnginePacket, Handshake};
+use crate::socketio::namespaces::Namespace;
 use crate::socketio::outgoing::{self, Form, Told};
-use crate::socketio::packet::MAIN;
 use crate::stream::Stream;
 use crate::stream::compact::Forms;
 use crate::stream::entry::Entry;
@@ -115,6 +115,14 @@ impl Wire {
         }
     }
 
+    /// The namespace of Socket.IO that its client is in.
+    pub(super) fn namespace(self) -> Namespace {
+        match self {
+            Wire::SocketIo(form) => form.namespace,
+            _ => Namespace::MAIN,
+        }
+    }
+
     pub(super) fn is_websocket(self) -> bool {
         matches!(self, Wire::WebSocket(_) | Wire::SocketIo(_))
     }
@@ -207,7 +215,7 @@ impl Wire {
                 let plain = || tenant.map_or(passing.frame(), |tenant| passing.named(tenant).frame());
                 form.flatten().unwrap_or_else(plain)
             }
-            Wire::SocketIo(form) => passing.socket_io(form.naming),
+            Wire::SocketIo(form) => passing.socket_io(form),
             Wire::Poll { .. } | Wire::Command => passing.frame(),
             Wire::EventStream { chunked } => passing.event_stream(chunked),
         }
@@ -243,15 +251,15 @@ impl Wire {
 
     /// Appends that a client is connected, under this name and, if it recovers, with this id.
     pub(super) fn push_connected(self, out: &mut Vec<u8>, connection: &str, recovers_as: Option<&str>) {
-        if let Wire::SocketIo(_) = self {
-            push_text(out, &[outgoing::connected(connection, recovers_as).as_bytes()]);
+        if let Wire::SocketIo(form) = self {
+            push_text(out, &[outgoing::connected(form.namespace, connection, recovers_as).as_bytes()]);
         }
     }
 
     /// Appends that a client can come back to this position, or that it cannot.
     pub(super) fn push_recovery(self, out: &mut Vec<u8>, position: Option<(&Epoch, Seq)>) {
         if let Wire::SocketIo(form) = self {
-            push_text(out, &[outgoing::recovery(form.offset, position).as_bytes()]);
+            push_text(out, &[outgoing::recovery(form, position).as_bytes()]);
         }
     }
 
@@ -272,11 +280,13 @@ impl Wire {
                 | CloseCode::Forbidden
                 | CloseCode::Disconnected
         );
-        let is_told = is_final && matches!(self, Wire::SocketIo(_));
-        if is_told {
-            push_text(out, &[outgoing::refused(MAIN, code, reason).as_bytes()]);
+        match self {
+            Wire::SocketIo(form) if is_final => {
+                push_text(out, &[outgoing::refused(form.namespace.name(), code, reason).as_bytes()]);
+                true
+            }
+            _ => false,
         }
-        is_told
     }
 
     /// Appends a frame in this form, with its tenant where that is to be named; a poll has none but its answer, a command's
@@ -294,7 +304,7 @@ impl Wire {
                 push_text(out, &[&json]);
             }
             Wire::SocketIo(form) => {
-                let packet = outgoing::frame(&frame.to_json(), epoch.zip(frame.cursor()), form.offset);
+                let packet = outgoing::frame(&frame.to_json(), epoch.zip(frame.cursor()), form);
                 if let Some(packet) = packet {
                     push_text(out, &[packet.as_bytes()]);
                 }

@@ -3,8 +3,9 @@
 //! The object that applications give their client as `auth`. Its token says who somebody is; the rest is what the first frame of a
 //! WebSocket may say (`docs/PROTOCOL.md`), and is read when the token has been verified.
 
+use super::namespaces::Namespace;
 use super::outgoing::{ENVELOPE, Members, Naming, ROOMS};
-use carillon_protocol::{Cursor, TenantId, UserId};
+use carillon_protocol::{Channel, Cursor, TenantId, UserId};
 use sha1::{Digest, Sha1};
 use std::borrow::Cow;
 
@@ -59,11 +60,11 @@ pub fn id_prefix(tenant: &TenantId, user: &UserId) -> String {
 /// Characters of the longest id of a session.
 const LONGEST_ID: usize = 64;
 
-/// Reads the payload of a CONNECT. The fault in words.
+/// Reads the payload of a CONNECT, where channels are the rooms of this namespace. The fault in words.
 ///
 /// # Errors
 /// If a field that is read here is not what it may be.
-pub fn connect(payload: Option<&str>) -> Result<Connect, String> {
+pub fn connect(payload: Option<&str>, namespace: Namespace) -> Result<Connect, String> {
     let Members(members) =
         serde_json::from_str(payload.unwrap_or("{}")).map_err(|error| error.to_string())?;
     let (mut token, mut naming, mut recovers) = (None, Naming::Type, None);
@@ -98,8 +99,11 @@ pub fn connect(payload: Option<&str>) -> Result<Connect, String> {
             // Some clients can send nothing but texts.
             "channels" | "types" if value.get().starts_with('"') => {
                 let said = text().ok_or("auth.channels and auth.types must be lists or texts")?;
-                let names: Vec<&str> =
-                    said.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+                let names = said.split(',').map(str::trim).filter(|name| !name.is_empty());
+                let names: Vec<String> = match name.as_str() {
+                    "channels" => names.map(|name| channel(name, namespace)).collect::<Result<_, _>>()?,
+                    _ => names.map(str::to_owned).collect(),
+                };
                 let names = serde_json::to_string(&names).unwrap_or_default();
                 frame.push_str(&format!(",\"{name}\":{names}"));
             }
@@ -107,6 +111,14 @@ pub fn connect(payload: Option<&str>) -> Result<Connect, String> {
                 let flag =
                     flag(value.get()).ok_or("auth.presence and auth.inbox can only be true or false")?;
                 frame.push_str(&format!(",\"{name}\":{flag}"));
+            }
+            "channels" if namespace != Namespace::MAIN => {
+                let names: Vec<Cow<'_, str>> = serde_json::from_str(value.get())
+                    .map_err(|_| "auth.channels must be a list of rooms, or a text of them")?;
+                let names: Vec<String> =
+                    names.iter().map(|name| channel(name, namespace)).collect::<Result<_, _>>()?;
+                let names = serde_json::to_string(&names).unwrap_or_default();
+                frame.push_str(&format!(",\"channels\":{names}"));
             }
             "tenant" | "device" | "channels" | "types" | "since" | "epoch" | "last" | "presence"
             | "inbox" => {
@@ -119,6 +131,13 @@ pub fn connect(payload: Option<&str>) -> Result<Connect, String> {
     frame.push('}');
     let comes_back = id.and_then(|id| ComesBack::of(&id, offset.as_deref()));
     Ok(Connect { token, naming, recovers, comes_back, frame: frame.into() })
+}
+
+/// The channel of a room. What is no name stays, and is named by whoever reads the frame.
+fn channel(name: &str, namespace: Namespace) -> Result<String, String> {
+    let Ok(room) = Channel::new(name) else { return Ok(name.to_owned()) };
+    let channel = namespace.channel(room);
+    channel.map(|channel| channel.to_string()).map_err(|_| "auth.channels has too long a name".to_owned())
 }
 
 /// A flag, or a text that says one.
@@ -138,7 +157,7 @@ mod tests {
     #[test]
     fn what_is_said_of_oneself_is_the_first_frame_of_a_websocket() {
         let payload = r#"{"token":"Bearer t","envelope":"realtime_event","cursor":"e1:7","channels":["a"],"device":null,"role":{"x":1},"type":"y"}"#;
-        let Connect { token, naming, frame, .. } = connect(Some(payload)).unwrap();
+        let Connect { token, naming, frame, .. } = connect(Some(payload), Namespace::MAIN).unwrap();
         assert_eq!((token.as_deref(), naming), (Some("t"), Naming::Envelope));
         assert_eq!(&*frame, r#"{"type":"auth","since":7,"epoch":"e1","channels":["a"]}"#);
         assert!(connect_parameters(&frame).is_ok());
@@ -149,15 +168,15 @@ mod tests {
             comes_back: None,
             frame: r#"{"type":"auth"}"#.into(),
         };
-        assert_eq!(connect(None), Ok(none.clone()));
-        assert_eq!(connect(Some("{}")), Ok(none));
+        assert_eq!(connect(None, Namespace::MAIN), Ok(none.clone()));
+        assert_eq!(connect(Some("{}"), Namespace::MAIN), Ok(none));
     }
 
     #[test]
     fn who_can_send_nothing_but_texts_says_the_same() {
         let payload =
             r#"{"channels":"a, order:7","types":"order.*","presence":"true","inbox":"0","recovery":"true"}"#;
-        let connect = connect(Some(payload)).unwrap();
+        let connect = connect(Some(payload), Namespace::MAIN).unwrap();
         let frame =
             r#"{"type":"auth","channels":["a","order:7"],"types":["order.*"],"presence":true,"inbox":false}"#;
         assert_eq!((&*connect.frame, connect.recovers), (frame, Some(true)));
@@ -166,7 +185,7 @@ mod tests {
 
     #[test]
     fn who_comes_back_brings_an_id_and_an_offset_and_what_is_none_is_nothing() {
-        let comes_back = |payload: &str| connect(Some(payload)).unwrap().comes_back;
+        let comes_back = |payload: &str| connect(Some(payload), Namespace::MAIN).unwrap().comes_back;
         let back = comes_back(r#"{"pid":"abc","offset":"e1:7"}"#).unwrap();
         assert_eq!((&*back.id, back.cursor.map(|cursor| cursor.seq.0), back.rooms), ("abc", Some(7), false));
         let back = comes_back(r#"{"pid":"abc","offset":"e1:7+"}"#).unwrap();
@@ -193,6 +212,16 @@ mod tests {
     }
 
     #[test]
+    fn channels_are_the_rooms_of_the_namespace() {
+        let chat = super::super::namespaces::chat();
+        for channels in [r#"["7","user:mila"]"#, r#""7, user:mila""#] {
+            let frame = connect(Some(&format!(r#"{{"channels":{channels}}}"#)), chat).unwrap().frame;
+            assert_eq!(&*frame, r#"{"type":"auth","channels":["chat:7","user:mila"]}"#);
+        }
+        assert!(connect(Some(r#"{"channels":5}"#), chat).unwrap_err().contains("auth.channels"));
+    }
+
+    #[test]
     fn a_field_that_is_wrong_is_named() {
         for (payload, name) in [
             (r#"{"token":5}"#, "auth.token"),
@@ -203,10 +232,10 @@ mod tests {
             (r#"{"recovery":"maybe"}"#, "auth.recovery"),
             (r#"{"presence":"maybe"}"#, "auth.presence"),
         ] {
-            assert!(connect(Some(payload)).unwrap_err().contains(name), "{payload}");
+            assert!(connect(Some(payload), Namespace::MAIN).unwrap_err().contains(name), "{payload}");
         }
         // A text that would become a member of its own cannot.
-        let frame = connect(Some(r#"{"since":1,"channels":["a\",\"x"]}"#)).unwrap().frame;
+        let frame = connect(Some(r#"{"since":1,"channels":["a\",\"x"]}"#), Namespace::MAIN).unwrap().frame;
         assert!(connect_parameters(&frame).is_err());
     }
 }

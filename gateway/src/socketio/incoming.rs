@@ -3,8 +3,10 @@
 //! The names of the contract's frames and those that rooms have had in applications. What is in the frame decides the contract's own
 //! reader, so that both doors refuse the same.
 
+use super::namespaces::Namespace;
 use super::outgoing::Members;
 use carillon_protocol::Cursor;
+use carillon_protocol::client::{ClientFrame, Request};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -110,6 +112,30 @@ pub fn frame(name: &str, arguments: &[&RawValue], id: Option<u64>) -> Result<Str
         }
     }
     Ok(frame.finish())
+}
+
+/// The same frame, whose channels were the names of rooms in a namespace.
+///
+/// # Errors
+/// The fault in words, where a channel's name would be too long.
+pub fn in_namespace(mut frame: ClientFrame, namespace: Namespace) -> Result<ClientFrame, String> {
+    if namespace == Namespace::MAIN {
+        return Ok(frame);
+    }
+    let channels = match &mut frame.request {
+        Request::Subscribe { channels, .. } | Request::Unsubscribe { channels } => {
+            channels.iter_mut().collect()
+        }
+        Request::Presence { channel: Some(channel), .. } | Request::Typing { channel, .. } => vec![channel],
+        Request::Publish(publish) => vec![&mut publish.channel],
+        _ => Vec::new(),
+    };
+    for channel in channels {
+        *channel = namespace.channel(channel.clone()).map_err(|_| {
+            format!("room {channel}: its channel's name would be too long in {}", namespace.name())
+        })?;
+    }
+    Ok(frame)
 }
 
 /// The channel of an event with a name of the application's own, and its data: `{room, …}`, or a channel and what follows it.
@@ -316,6 +342,30 @@ mod tests {
             let fault = parse(&emitted(packet).unwrap()).unwrap_err();
             assert_eq!((fault.code, fault.id), ("invalid_frame", None), "{packet}");
         }
+    }
+
+    #[test]
+    fn rooms_of_a_namespace_are_channels_that_begin_with_its_prefix() {
+        let chat = super::super::namespaces::chat();
+        let read = |packet: &str| in_namespace(parse(&emitted(packet).unwrap()).unwrap(), chat);
+        for packet in [
+            r#"2["join","7"]"#,
+            r#"2["leave",{"room":"7"}]"#,
+            r#"2["publish","7","a",1]"#,
+            r#"2["moved",{"room":"7"}]"#,
+            r#"2["typing_start","7"]"#,
+            r#"2["presence","7"]"#,
+        ] {
+            assert!(format!("{:?}", read(packet).unwrap().request).contains("chat:7"), "{packet}");
+        }
+        let joined = format!("{:?}", read(r#"2["join","user:mila"]"#).unwrap().request);
+        assert!(joined.contains("user:mila") && !joined.contains("chat:"), "{joined}");
+        assert_eq!(
+            read(r#"2["ack",7]"#),
+            parse(&emitted(r#"2["ack",7]"#).unwrap()).map_err(|_| String::new())
+        );
+        let long = format!(r#"2["join","{}"]"#, "x".repeat(carillon_protocol::limits::CHANNEL_BYTES));
+        assert!(read(&long).unwrap_err().contains("/chat"));
     }
 
     proptest! {

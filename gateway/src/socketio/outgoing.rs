@@ -5,6 +5,7 @@
 //! recovery), whatever it was meant to be.
 
 use super::engine::EnginePacket;
+use super::namespaces::Namespace;
 use super::packet::{MAIN, Packet, PacketKind, RESERVED};
 use crate::ws::encode::text_frame;
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub struct Form {
     pub naming: Naming,
     /// With which offset.
     pub offset: Offset,
+    /// In which namespace.
+    pub namespace: Namespace,
 }
 
 impl Form {
@@ -48,9 +51,9 @@ impl Form {
     pub const COUNT: usize = 6;
 
     /// Of a client that has said nothing about it.
-    pub const PLAIN: Self = Self { naming: Naming::Type, offset: Offset::None };
+    pub const PLAIN: Self = Self { naming: Naming::Type, offset: Offset::None, namespace: Namespace::MAIN };
 
-    /// Its number, below [`COUNT`](Self::COUNT).
+    /// Its number in its namespace, below [`COUNT`](Self::COUNT).
     pub fn number(self) -> usize {
         let naming = match self.naming {
             Naming::Type => 0,
@@ -130,7 +133,7 @@ pub fn event(form: Form, told: Told<'_>) -> String {
         if at > 0 {
             json.push(',');
         }
-        push_text(&mut json, channel.as_str());
+        push_text(&mut json, form.namespace.room(channel.as_str()));
     }
     let _ = write!(json, "],\"seq\":{}", told.seq);
     if let Some(epoch) = told.epoch {
@@ -144,12 +147,12 @@ pub fn event(form: Form, told: Told<'_>) -> String {
         push_offset(&mut json, form.offset, epoch, told.seq);
     }
     json.push(']');
-    message(Packet::of(PacketKind::Event, None, Some(&json)))
+    message(form.namespace, PacketKind::Event, None, &json)
 }
 
 /// A frame of the gateway that is no event of the log, as one message; none where nobody waits for it.
 /// `cursor` is the one that it tells, if it tells one; then it is followed by an offset, where the client is sent any.
-pub fn frame(json: &[u8], cursor: Option<(&Epoch, Seq)>, offset: Offset) -> Option<String> {
+pub fn frame(json: &[u8], cursor: Option<(&Epoch, Seq)>, form: Form) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Frame<'a> {
         #[serde(borrow)]
@@ -157,7 +160,7 @@ pub fn frame(json: &[u8], cursor: Option<(&Epoch, Seq)>, offset: Offset) -> Opti
         #[serde(borrow, default)]
         id: Option<&'a RawValue>,
     }
-    let json = std::str::from_utf8(json).ok()?;
+    let json = &*named_by_rooms(form.namespace, std::str::from_utf8(json).ok()?);
     let Frame { r#type: kind, id } = serde_json::from_str(json).ok()?;
     let told = match cursor {
         Some((epoch, seq)) => {
@@ -168,17 +171,49 @@ pub fn frame(json: &[u8], cursor: Option<(&Epoch, Seq)>, offset: Offset) -> Opti
     let is_answer = matches!(&*kind, "ok" | "error" | "pong");
     let id = id.filter(|_| is_answer).and_then(|id| id.get().parse().ok());
     if let Some(id) = id {
-        return Some(message(Packet::of(PacketKind::Ack, Some(id), Some(&format!("[{told}]")))));
+        return Some(message(form.namespace, PacketKind::Ack, Some(id), &format!("[{told}]")));
     }
     if kind == "ok" {
         return None;
     }
     let mut data = format!("[\"{OWN}{kind}\",{told}");
     if let Some((epoch, seq)) = cursor {
-        push_offset(&mut data, offset, epoch, seq);
+        push_offset(&mut data, form.offset, epoch, seq);
     }
     data.push(']');
-    Some(message(Packet::of(PacketKind::Event, None, Some(&data))))
+    Some(message(form.namespace, PacketKind::Event, None, &data))
+}
+
+/// A frame with the names of rooms in place of their channels'.
+fn named_by_rooms(namespace: Namespace, json: &str) -> Cow<'_, str> {
+    if namespace == Namespace::MAIN {
+        return json.into();
+    }
+    let Ok(Members(members)) = serde_json::from_str(json) else { return json.into() };
+    let room = |channel: &str| serde_json::to_string(namespace.room(channel)).unwrap_or_default();
+    let mut renamed = String::with_capacity(json.len());
+    for (name, value) in &members {
+        renamed.push(if renamed.is_empty() { '{' } else { ',' });
+        push_text(&mut renamed, name);
+        renamed.push(':');
+        let value = value.get();
+        match name.as_str() {
+            "channel" => match serde_json::from_str::<Cow<'_, str>>(value) {
+                Ok(channel) => renamed.push_str(&room(&channel)),
+                Err(_) => renamed.push_str(value),
+            },
+            "channels" => match serde_json::from_str::<Vec<Cow<'_, str>>>(value) {
+                Ok(channels) => {
+                    let rooms: Vec<String> = channels.iter().map(|channel| room(channel)).collect();
+                    let _ = write!(renamed, "[{}]", rooms.join(","));
+                }
+                Err(_) => renamed.push_str(value),
+            },
+            _ => renamed.push_str(value),
+        }
+    }
+    renamed.push('}');
+    renamed.into()
 }
 
 /// Whether a program could listen to events of this type (JSON), and takes it for nothing else.
@@ -189,15 +224,17 @@ fn is_free(kind: &str) -> bool {
 
 /// A frame that several get, as a WebSocket message: what says something to those who are here. What somebody has sent comes as events
 /// of the log do, without a place in it.
-pub fn passed(naming: Naming, json: &[u8]) -> Bytes {
-    let signal = if naming == Naming::Type { signal(json) } else { None };
-    let packet = signal.or_else(|| frame(json, None, Offset::None)).unwrap_or_default();
+pub fn passed(form: Form, json: &[u8]) -> Bytes {
+    let signal = if form.naming == Naming::Type { signal(form.namespace, json) } else { None };
+    let form = Form { offset: Offset::None, ..form };
+    let packet = signal.or_else(|| frame(json, None, form)).unwrap_or_default();
     text_frame(&[packet.as_bytes()])
 }
 
 /// What somebody has sent, under its type; none if it is something else, or has a type that nobody could listen to.
-fn signal(json: &[u8]) -> Option<String> {
-    let Members(frame) = serde_json::from_slice(json).ok()?;
+fn signal(namespace: Namespace, json: &[u8]) -> Option<String> {
+    let json = named_by_rooms(namespace, std::str::from_utf8(json).ok()?);
+    let Members(frame) = serde_json::from_str(&json).ok()?;
     let found = |members: &[(String, &RawValue)], name: &str| {
         members.iter().find(|(other, _)| other == name).map(|(_, value)| value.get().to_owned())
     };
@@ -217,11 +254,11 @@ fn signal(json: &[u8]) -> Option<String> {
         json.push(',');
     }
     json.push_str("\"signal\":true}]");
-    Some(message(Packet::of(PacketKind::Event, None, Some(&json))))
+    Some(message(namespace, PacketKind::Event, None, &json))
 }
 
 /// That a client is connected, under this name; with the id by which it recovers, if it does.
-pub fn connected(session: &str, recovers_as: Option<&str>) -> String {
+pub fn connected(namespace: Namespace, session: &str, recovers_as: Option<&str>) -> String {
     let mut json = String::from("{\"sid\":");
     push_text(&mut json, session);
     if let Some(id) = recovers_as {
@@ -229,7 +266,7 @@ pub fn connected(session: &str, recovers_as: Option<&str>) -> String {
         push_text(&mut json, id);
     }
     json.push('}');
-    message(Packet::of(PacketKind::Connect, None, Some(&json)))
+    message(namespace, PacketKind::Connect, None, &json)
 }
 
 /// That a namespace cannot be entered, and why.
@@ -239,7 +276,8 @@ pub fn refused(namespace: &str, code: &str, why: &str) -> String {
     json.push_str(",\"data\":{\"code\":");
     push_text(&mut json, code);
     json.push_str("}}");
-    message(Packet { kind: PacketKind::ConnectError, namespace, id: None, data: Some(&json) })
+    let packet = Packet { kind: PacketKind::ConnectError, namespace, id: None, data: Some(&json) };
+    EnginePacket::Message(&packet.to_text()).to_text()
 }
 
 /// That there is no such namespace.
@@ -248,15 +286,24 @@ pub fn no_namespace(namespace: &str) -> String {
     refused(namespace, "invalid_namespace", "Invalid namespace")
 }
 
+/// That a connection is in another namespace already.
+pub fn another_namespace(namespace: &str, has: Namespace) -> String {
+    let why = format!(
+        "this connection is in {}, and a connection is in one namespace: connect with forceNew: true",
+        has.name()
+    );
+    refused(namespace, "one_namespace", &why)
+}
+
 /// Whether a client can come back, and where to: an offset that recovers nothing, or that of this position.
-pub fn recovery(offset: Offset, position: Option<(&Epoch, Seq)>) -> String {
+pub fn recovery(form: Form, position: Option<(&Epoch, Seq)>) -> String {
     let mut json = format!("[\"{OWN}recovery\",{{\"recoverable\":{}}}", position.is_some());
     match position {
-        Some((epoch, seq)) => push_offset(&mut json, offset, epoch, seq),
+        Some((epoch, seq)) => push_offset(&mut json, form.offset, epoch, seq),
         None => json.push_str(",\"-\""),
     }
     json.push(']');
-    message(Packet::of(PacketKind::Event, None, Some(&json)))
+    message(form.namespace, PacketKind::Event, None, &json)
 }
 
 /// Appends an offset as a further argument.
@@ -269,7 +316,8 @@ fn push_offset(json: &mut String, offset: Offset, epoch: &Epoch, seq: Seq) {
     let _ = write!(json, ",\"{epoch}:{seq}{end}\"");
 }
 
-fn message(packet: Packet<'_>) -> String {
+fn message(namespace: Namespace, kind: PacketKind, id: Option<u64>, json: &str) -> String {
+    let packet = Packet { kind, namespace: namespace.name(), id, data: Some(json) };
     EnginePacket::Message(&packet.to_text()).to_text()
 }
 
@@ -311,7 +359,7 @@ mod tests {
     use carillon_protocol::server::ServerFrame;
 
     const TYPE: Form = Form::PLAIN;
-    const ENVELOPED: Form = Form { naming: Naming::Envelope, offset: Offset::None };
+    const ENVELOPED: Form = Form { naming: Naming::Envelope, ..Form::PLAIN };
 
     fn told<'a>(body: &'a [u8], channels: &'a [Channel], epoch: &'a Epoch) -> Told<'a> {
         Told { seq: Seq(7), channels, body, epoch: Some(epoch), replay: None }
@@ -337,19 +385,23 @@ mod tests {
     #[test]
     fn who_recovers_gets_its_position_behind_everything_that_moves_it_and_behind_nothing_else() {
         let epoch = Epoch::new("e1").unwrap();
-        let with = |offset| Form { naming: Naming::Type, offset };
+        let with = |offset| Form { offset, ..Form::PLAIN };
         let of = |offset| event(with(offset), told(br#"{"type":"a"}"#, &[], &epoch));
         assert!(of(Offset::Position).ends_with(r#"},"e1:7"]"#));
         assert!(of(Offset::Rooms).ends_with(r#"},"e1:7+"]"#));
         let history = Told { epoch: None, replay: Some("1"), ..told(br#"{"type":"a"}"#, &[], &epoch) };
         assert!(event(with(Offset::Position), history).ends_with("}]"));
         let heartbeat = ServerFrame::Heartbeat { seq: Seq(7), epoch: None }.to_json();
-        let told = frame(&heartbeat, Some((&epoch, Seq(7))), Offset::Position).unwrap();
+        let told = frame(&heartbeat, Some((&epoch, Seq(7))), with(Offset::Position)).unwrap();
         assert!(told.ends_with(r#"},"e1:7"]"#), "{told}");
         let numbers: std::collections::BTreeSet<usize> = [Naming::Type, Naming::Envelope]
             .into_iter()
             .flat_map(|naming| {
-                [Offset::None, Offset::Position, Offset::Rooms].map(|offset| Form { naming, offset })
+                [Offset::None, Offset::Position, Offset::Rooms].map(|offset| Form {
+                    naming,
+                    offset,
+                    ..Form::PLAIN
+                })
             })
             .map(Form::number)
             .collect();
@@ -359,7 +411,7 @@ mod tests {
     #[test]
     fn what_somebody_sends_comes_under_its_type_too() {
         let text = |naming, json: &str| {
-            let message = passed(naming, json.as_bytes());
+            let message = passed(Form { naming, ..Form::PLAIN }, json.as_bytes());
             String::from_utf8(crate::ws::encode::payload(&message).to_vec()).unwrap()
         };
         let json = r#"{"type":"signal","channel":"a","from":"mila","event":{"type":"moved","data":{"x":1}}}"#;
@@ -406,11 +458,11 @@ mod tests {
         let id = RawValue::from_string("12".into()).unwrap();
         let error = |id| ServerFrame::Error { id, code: "forbidden", message: "no", channels: None };
         assert_eq!(
-            frame(&error(Some(&id)).to_json(), None, Offset::None).unwrap(),
+            frame(&error(Some(&id)).to_json(), None, TYPE).unwrap(),
             r#"4312[{"type":"error","id":12,"code":"forbidden","message":"no"}]"#
         );
         assert_eq!(
-            frame(&error(None).to_json(), None, Offset::None).unwrap(),
+            frame(&error(None).to_json(), None, TYPE).unwrap(),
             r#"42["carillon:error",{"type":"error","code":"forbidden","message":"no"}]"#
         );
         let ok = ServerFrame::Ok {
@@ -421,24 +473,20 @@ mod tests {
             expires_in: None,
             presence: None,
         };
-        assert_eq!(frame(&ok.to_json(), None, Offset::None), None, "nobody waits");
+        assert_eq!(frame(&ok.to_json(), None, TYPE), None, "nobody waits");
         let heartbeat = ServerFrame::Heartbeat { seq: Seq(7), epoch: None };
         assert_eq!(
-            frame(&heartbeat.to_json(), Some((&epoch, Seq(7))), Offset::None).unwrap(),
+            frame(&heartbeat.to_json(), Some((&epoch, Seq(7))), TYPE).unwrap(),
             r#"42["carillon:heartbeat",{"type":"heartbeat","seq":7,"cursor":"e1:7"}]"#
         );
         let replayed = ServerFrame::Replayed { id: Some(&id), count: 1, more: false };
-        assert!(
-            frame(&replayed.to_json(), None, Offset::None)
-                .unwrap()
-                .starts_with(r#"42["carillon:replayed",{"#)
-        );
+        assert!(frame(&replayed.to_json(), None, TYPE).unwrap().starts_with(r#"42["carillon:replayed",{"#));
     }
 
     #[test]
     fn who_may_not_come_in_hears_why() {
-        assert_eq!(connected("g-1", None), r#"40{"sid":"g-1"}"#);
-        assert_eq!(connected("g-1", Some("p")), r#"40{"sid":"g-1","pid":"p"}"#);
+        assert_eq!(connected(Namespace::MAIN, "g-1", None), r#"40{"sid":"g-1"}"#);
+        assert_eq!(connected(Namespace::MAIN, "g-1", Some("p")), r#"40{"sid":"g-1","pid":"p"}"#);
         assert_eq!(
             refused("/", "token_expired", "ended \"now\""),
             r#"44{"message":"ended \"now\"","data":{"code":"token_expired"}}"#
@@ -446,6 +494,37 @@ mod tests {
         assert_eq!(
             no_namespace("/admin"),
             r#"44/admin,{"message":"Invalid namespace","data":{"code":"invalid_namespace"}}"#
+        );
+    }
+
+    #[test]
+    fn in_a_namespace_packets_name_it_and_channels_are_its_rooms() {
+        let (epoch, namespace) = (Epoch::new("e1").unwrap(), super::super::namespaces::chat());
+        let channels = ["chat:7", "user:mila"].map(|name| Channel::new(name).unwrap());
+        let form = Form { namespace, ..TYPE };
+        let body = br#"{"type":"a","data":1}"#;
+        assert_eq!(
+            event(form, told(body, &channels, &epoch)),
+            r#"42/chat,["a",1,{"type":"a","channels":["7","user:mila"],"seq":7,"cursor":"e1:7"}]"#
+        );
+        let of = |json: &str| frame(json.as_bytes(), None, form).unwrap();
+        assert_eq!(
+            of(r#"{"type":"ok","id":12,"channels":["chat:7"]}"#),
+            r#"43/chat,12[{"type":"ok","id":12,"channels":["7"]}]"#
+        );
+        assert_eq!(
+            of(r#"{"type":"presence","channel":"chat:7","joined":[]}"#),
+            r#"42/chat,["carillon:presence",{"type":"presence","channel":"7","joined":[]}]"#
+        );
+        let signal = br#"{"type":"signal","channel":"chat:7","from":"mila","event":{"type":"moved"}}"#;
+        let passed = passed(form, signal);
+        assert_eq!(
+            crate::ws::encode::payload(&passed),
+            br#"42/chat,["moved",null,{"type":"moved","channel":"7","from":"mila","signal":true}]"#
+        );
+        assert_eq!(connected(namespace, "g-1", None), r#"40/chat,{"sid":"g-1"}"#);
+        assert!(
+            another_namespace("/", namespace).starts_with(r#"44{"message":"this connection is in /chat"#)
         );
     }
 }

@@ -7,6 +7,7 @@ use super::Stream;
 use super::compact::{Compacted, Forms};
 use crate::budget::Charge;
 use crate::chunk::chunk;
+use crate::socketio::namespaces::Forms as SocketIoForms;
 use crate::socketio::outgoing::{self, Form, Told};
 use crate::ws::Opcode;
 use crate::ws::deflate::Deflater;
@@ -93,8 +94,7 @@ impl Named {
 }
 
 /// The messages of clients of Socket.IO, each made for the first who has its events in that form.
-#[derive(Debug, Default)]
-pub(crate) struct SocketIo([OnceLock<Bytes>; Form::COUNT]);
+pub(crate) type SocketIo = SocketIoForms<{ Form::COUNT }>;
 
 /// A connection that does not get an event.
 #[derive(Debug)]
@@ -220,19 +220,17 @@ impl Entry {
 
     /// As a packet of Socket.IO, with the cursor it leads to, made now if it was not.
     pub(crate) fn socket_io(&self, form: Form, epoch: &Epoch) -> &Bytes {
-        let SocketIo(forms) = &**self.socket_io.get_or_init(|| {
+        let forms = self.socket_io.get_or_init(|| {
             self.charge.add(size_of::<SocketIo>());
             Box::default()
         });
         let make = || {
             let (seq, channels, body) = (self.seq, &*self.channels, self.body());
             let told = Told { seq, channels, body, epoch: Some(epoch), replay: None };
-            let message = text_frame(&[outgoing::event(form, told).as_bytes()]);
-            self.charge.add(message.len());
-            message
+            text_frame(&[outgoing::event(form, told).as_bytes()])
         };
         // There is a place for each form; the frame itself stands where there is none.
-        forms.get(form.number()).map_or(&self.frame, |place| place.get_or_init(make))
+        forms.get(form.namespace, form.number(), make, |bytes| self.charge.add(bytes)).unwrap_or(&self.frame)
     }
 
     /// As a message of an event stream, with the cursor it leads to as its id; as a chunk, or as it is.
@@ -331,7 +329,7 @@ mod tests {
         let event = Entry::new(Seq(9), Box::new([]), json, 0, |bytes| budget.charge(bytes));
         assert_eq!(event.body(), br#"{"type":"a"}"#);
         let before = budget.used();
-        let enveloped = Form { naming: Naming::Envelope, offset: Offset::Position };
+        let enveloped = Form { naming: Naming::Envelope, offset: Offset::Position, ..Form::PLAIN };
         let named = event.socket_io(Form::PLAIN, &epoch);
         let packed = event.socket_io(enveloped, &epoch);
         assert!(payload(named).starts_with(br#"42["a",null,{"type":"a""#));

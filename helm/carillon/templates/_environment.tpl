@@ -93,6 +93,13 @@ CARILLON_ALLOWED_ORIGINS: {{ join "," .allowedOrigins | quote }}
 CARILLON_QUERY_TOKEN: {{ ternary "on" "off" .queryToken | quote }}
 CARILLON_COMPRESSION: {{ ternary "on" "off" .compression | quote }}
 CARILLON_SOCKETIO: {{ ternary "on" "off" .socketio | quote }}
+{{- if .socketioNamespaces }}
+{{- $namespaces := list }}
+{{- range $name, $prefix := .socketioNamespaces }}
+{{- $namespaces = append $namespaces (printf "%s=%s" $name $prefix) }}
+{{- end }}
+CARILLON_SOCKETIO_NAMESPACES: {{ join "," $namespaces | quote }}
+{{- end }}
 CARILLON_MAX_CONNECTIONS: {{ int64 .connections.max | quote }}
 CARILLON_MAX_CONNECTIONS_PER_IP: {{ int64 .connections.perAddress | quote }}
 CARILLON_MAX_CONNECTIONS_PER_USER: {{ int64 .connections.perUser | quote }}

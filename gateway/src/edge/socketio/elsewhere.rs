@@ -79,7 +79,9 @@ impl Addresses {
         {
             for card in &fleet.nodes {
                 let run = card.incarnation;
-                let Some(url) = card.address.as_deref().and_then(|url| url.parse::<Url>().ok()) else { continue };
+                let Some(url) = card.address.as_deref().and_then(|url| url.parse::<Url>().ok()) else {
+                    continue;
+                };
                 match self.known.iter_mut().find(|known| known.run == run) {
                     Some(known) => (known.url, known.seen) = (url, now),
                     None => self.known.push(Address { run, url, seen: now }),
@@ -114,7 +116,8 @@ impl Elsewhere {
     /// Whether this is a request that a gateway passes on: such a socket serves many clients, and is not one of somebody unknown.
     pub(super) fn is_of_a_gateway(&self, headers: &HeaderMap, peer: IpAddr) -> bool {
         let is_theirs = |known: &Address| {
-            let host = known.url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+            let host =
+                known.url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
             host.is_some_and(|host| host.to_canonical() == peer.to_canonical())
         };
         Self::is_passed_on(headers) && self.addresses().known(Instant::now()).iter().any(is_theirs)
@@ -237,7 +240,7 @@ mod tests {
         let known = |addresses: &mut Addresses, after: Duration| {
             addresses.known(now + after).iter().map(|known| known.run).collect::<Vec<_>>()
         };
-        assert_eq!(known(&mut addresses, Duration::ZERO), []);
+        assert!(known(&mut addresses, Duration::ZERO).is_empty());
         seen.send_replace(fleet(&[(1, "http://10.0.0.1:80/"), (2, "http://10.0.0.2:80/"), (3, "nonsense")]));
         assert_eq!(known(&mut addresses, Duration::ZERO), [1, 2]);
         seen.send_replace(None);
