@@ -74,3 +74,35 @@ fn i10_sessions_that_poll_and_what_is_passed_on_are_counted() {
         assert_eq!(number(packets.last().unwrap()), seq);
     });
 }
+
+/// Clients of old send all that they have waited with in one body, at whichever node.
+#[test]
+fn what_a_client_has_waited_with_may_be_one_large_body() {
+    block_on(async {
+        let (stack, tenant) = (stack().await, "door-large");
+        open_pages(&stack, tenant).await;
+        known_to_each_other(&stack).await;
+        let more = json!({"channels": ["page:1"]});
+        let mut mila = Polling::connect(stack.gateway(0), &stack, tenant, more).await;
+        mila.next("42[\"carillon:welcome\"").await;
+        let filling = "x".repeat(15_000);
+        for gateway in [0, 1] {
+            mila.go_to(stack.gateway(gateway));
+            // A poll that was answered shows the node that this socket is one of a client that is known.
+            mila.say("420[\"ping\"]").await;
+            assert!(mila.next("430[").await.contains("pong"));
+            let packet = |id: u32| format!("42{id}[\"publish\",\"page:1\",\"note\",\"{filling}\"]");
+            let packets: Vec<String> = (1..=8).map(packet).collect();
+            mila.say(&packets.join("\u{1e}")).await;
+            for id in 1..=8 {
+                let answer = mila.next(&format!("43{id}[")).await;
+                assert!(answer.contains("\"ok\""), "{answer}");
+            }
+        }
+        // Who is not known has 64 KiB, and a packet has so many in any case.
+        let unknown = Polling::begin(stack.gateway(0)).await;
+        assert_eq!(unknown.post(&format!("40{}", "x".repeat(70_000))).await.status(), 413);
+        mila.go_to(stack.gateway(0));
+        assert_eq!(mila.post(&format!("420[\"ping\",\"{}\"]", "x".repeat(70_000))).await.status(), 413);
+    });
+}

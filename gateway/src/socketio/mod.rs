@@ -10,6 +10,7 @@
 //! | [`payload`] | how do packets travel in the body of a request or an answer? |
 //! | [`pipe`] | how does the other end of a shard's WebSocket speak? |
 //! | [`packet`] | what is in a packet of Socket.IO? |
+//! | [`form`] | in which form does a connection get its events? |
 //! | [`namespaces`] | which namespaces are there, and what do the channels of their rooms begin with? |
 //! | [`outgoing`] | how does a client get what the gateway says? |
 //! | [`connect`] | what does a client say when it connects? |
@@ -17,6 +18,7 @@
 
 pub mod connect;
 pub mod engine;
+pub mod form;
 pub mod incoming;
 pub mod namespaces;
 pub mod outgoing;

@@ -20,6 +20,16 @@ pub enum Piece<'a> {
     Binary(Vec<u8>),
 }
 
+impl Piece<'_> {
+    /// Bytes of its message.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(data) => data.len(),
+        }
+    }
+}
+
 /// Why a body is no payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadFault {

@@ -160,6 +160,11 @@ impl Peer {
         }
     }
 
+    /// Whether a request on it was authenticated.
+    pub fn is_authenticated(&self) -> bool {
+        self.slot.standing() != Standing::Unproven
+    }
+
     pub(super) fn places(&self) -> &Places {
         &self.places
     }

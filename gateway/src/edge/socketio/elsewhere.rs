@@ -4,7 +4,7 @@
 //! What a node does not know it asks there, once; when that node is gone, the client is told to connect anew. So many may be asked at a
 //! time as there are permits: each costs a descriptor while its answer is awaited.
 
-use super::polling::{answer, body};
+use super::polling::answer;
 use super::{EngineUrl, Fault, Transport};
 use crate::admission::Full;
 use crate::edge::handshake::Edge;
@@ -182,7 +182,8 @@ impl Edge {
         };
         // Before the body is read: of a session that nobody may have, no more bodies are held than there are permits.
         let permit = self.elsewhere.enter()?;
-        let said = if is_post { Some(body(request).await?) } else { None };
+        let may_be_large = peer.as_ref().is_some_and(Peer::is_authenticated);
+        let said = if is_post { Some(self.sessions.body(request, may_be_large).await?) } else { None };
         metrics().fallback("socketio_elsewhere");
         let asked = self.elsewhere.peers.ask(url, (FOR_CLIENT, "1"), said).await;
         drop(permit);

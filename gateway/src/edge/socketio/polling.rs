@@ -1,7 +1,8 @@
 //! What becomes of a request of somebody who polls?
 
 use super::session::{Polled, Session};
-use super::{Elsewhere, Fault};
+use super::{Elsewhere, Fault, Sessions};
+use crate::admission::Full;
 use crate::edge::handshake::Edge;
 use crate::edge::problem::Problem;
 use crate::metrics::metrics;
@@ -18,6 +19,8 @@ use std::time::Duration;
 
 /// Longest time for a body to arrive.
 const BODY: Duration = Duration::from_secs(10);
+/// Bytes of a larger body, of a client that is known: older ones send at once whatever they have waited with, as much as engine.io takes.
+const LARGE: usize = 1_000_000;
 
 impl Edge {
     /// `GET` without a session: the first request of somebody who polls.
@@ -95,7 +98,7 @@ impl Edge {
 
     /// What a client says is acted on as a whole or not at all.
     async fn socketio_said(&self, request: Request, session: &Arc<Session>) -> Result<Response, Fault> {
-        let body = match body(request).await {
+        let body = match self.sessions.body(request, session.is_connected()).await {
             Ok(body) => body,
             Err(problem) => {
                 self.end(session);
@@ -107,6 +110,10 @@ impl Edge {
             self.end(session);
             return Err(Fault::Engine(Refused::Request));
         };
+        if packets.iter().any(|packet| packet.size() > CLIENT_MESSAGE_BYTES) {
+            self.end(session);
+            return Err(too_large(CLIENT_MESSAGE_BYTES).into());
+        }
         let is_over = packets.contains(&Piece::Text("1"));
         if !session.push(&packets).await {
             self.end(session);
@@ -139,16 +146,27 @@ pub(super) fn answer(body: String, is_post: bool) -> Response {
     response
 }
 
-pub(super) async fn body(request: Request) -> Result<String, Problem> {
-    let bytes = tokio::time::timeout(BODY, to_bytes(request.into_body(), CLIENT_MESSAGE_BYTES))
-        .await
-        .map_err(|_| {
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body took more than 10 s")
-        })?
-        .map_err(|_| {
-            let detail = format!("a body has at most {CLIENT_MESSAGE_BYTES} bytes (maxPayload)");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-        })?;
-    String::from_utf8(bytes.into())
-        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "invalid_json", "the body is not UTF-8"))
+impl Sessions {
+    /// What a client says; a large body, which says its length, only of who may, and only so many at a time.
+    pub(super) async fn body(&self, request: Request, may_be_large: bool) -> Result<String, Problem> {
+        let length =
+            request.headers().get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
+        let is_large = may_be_large && length.is_some_and(|length: usize| length > CLIENT_MESSAGE_BYTES);
+        let most = if is_large { LARGE } else { CLIENT_MESSAGE_BYTES };
+        let _place = if is_large { Some(self.large.try_acquire().map_err(|_| Full::Node)?) } else { None };
+        let bytes = tokio::time::timeout(BODY, to_bytes(request.into_body(), most))
+            .await
+            .map_err(|_| {
+                Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body took more than 10 s")
+            })?
+            .map_err(|_| too_large(most))?;
+        String::from_utf8(bytes.into())
+            .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "invalid_json", "the body is not UTF-8"))
+    }
+}
+
+fn too_large(most: usize) -> Problem {
+    let detail =
+        format!("a body has at most {most} bytes, and a packet in it {CLIENT_MESSAGE_BYTES} (maxPayload)");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }

@@ -28,10 +28,12 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+/// Large bodies that are read at a time.
+const LARGE_BODIES: usize = 16;
 /// Bytes from which an answer takes no more packets.
 const ANSWER: usize = 16 * 1024;
 /// How long a shard may take to take in a connection, or what its client says.
@@ -50,6 +52,8 @@ pub(crate) struct Sessions {
     most: usize,
     /// Those that are here or about to be.
     count: Arc<AtomicUsize>,
+    /// One for each large body that is being read.
+    pub(super) large: Semaphore,
 }
 
 /// A place for a session, given back when it is dropped.
@@ -131,7 +135,7 @@ pub(super) enum Polled {
 impl Sessions {
     /// At most so many.
     pub(crate) fn new(most: usize) -> Self {
-        Self { of: Mutex::default(), most, count: Arc::default() }
+        Self { of: Mutex::default(), most, count: Arc::default(), large: Semaphore::new(LARGE_BODIES) }
     }
 
     /// A place, if there is one.
