@@ -1,14 +1,12 @@
-// Who starts the clients, publishes for them, and adds up what they have got? `node jitter.mjs STACK_JSON CLIENTS SECONDS`
+// Who starts the clients, publishes for them, and adds up what they have got? `node jitter.mjs STACK_JSON CLIENTS SECONDS EVENTS_A_SECOND`
 
 import { fork } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
 const stack = JSON.parse(readFileSync(process.argv[2]))
-const [clients, seconds] = process.argv.slice(3, 5).map(Number)
+const [clients, seconds, rate] = process.argv.slice(3, 6).map(Number)
 /** Processes of clients: a thread holds some thousands. */
 const PROCESSES = 2
-/** Events a second. */
-const RATE = 2
 /** How long they may take to connect, and to get what is left at the end. */
 const CONNECT_MS = 120_000
 const DRAIN_MS = 90_000
@@ -62,10 +60,10 @@ if (!(await until(CONNECT_MS, () => total('connected') === clients))) {
 console.log(`${clients} clients connected in ${((Date.now() - began) / 1000).toFixed(1)} s`)
 const before = { cpu: cpuOfGateways(), at: Date.now() }
 tell({ begin: true })
-const events = seconds * RATE
+const events = seconds * rate
 for (let n = 0; n < events; n += 1) {
   await publish(n)
-  await sleep(Math.max(0, before.at + (n + 1) * (1000 / RATE) - Date.now()))
+  await sleep(Math.max(0, before.at + (n + 1) * (1000 / rate) - Date.now()))
 }
 tell({ rest: events })
 await until(DRAIN_MS, () => total('complete') === clients)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Does every client of Socket.IO get every event once, though each is away for two seconds in every fifteen?
 #
-#   loadtest/socketio/jitter.sh [CLIENTS [SECONDS]]
+#   loadtest/socketio/jitter.sh [CLIENTS [SECONDS [EVENTS_A_SECOND]]]
 #
-# Lets that many unchanged clients (socket.io-client, 10,000 for 60 s) connect to two gateways of a stack of its own from target/release (or
+# Lets that many unchanged clients (socket.io-client; 10,000 for 60 s with 2 events a second) connect to two gateways of a stack of its own from target/release (or
 # CARILLON_BIN), breaks each one's line every fifteen seconds, has it come back to the other node after two, and counts what each has got. The
 # last line says what was seen; exit code 1 when an event is missing or came twice. Six minutes at most. Outside the gate.
 set -euo pipefail
@@ -38,4 +38,4 @@ stack_up=yes
     { cat "$work/up.log" >&2; fail "the stack did not start"; }
 CARILLON_TOKEN=$("$bin/carillon" --data "$work/stack" token --tenant jitter --user somebody --channel 'jitter:*')
 export CARILLON_TOKEN
-timeout 360 node "$here/jitter.mjs" "$work/stack.json" "${1:-10000}" "${2:-60}"
+timeout 360 node "$here/jitter.mjs" "$work/stack.json" "${1:-10000}" "${2:-60}" "${3:-2}"
