@@ -123,7 +123,7 @@ fn session_forward<W: World>(
                     connection: connection.id,
                     ticket,
                     reader,
-                    life: room.life.number,
+                    life: room.stream.life_of_all(room.life.number),
                     cursor,
                     head: room.cursor,
                 });

@@ -142,7 +142,7 @@ pub(crate) enum Request {
     /// Let somebody into one more tenant, by the credentials that they have shown.
     Attach { connection: ConnectionId, bearer: Arc<Bearer>, attaching: Box<Attaching> },
     /// Read the page after a cursor.
-    Page { connection: ConnectionId, ticket: Ticket, reader: Reader, life: u32, cursor: Seq, head: Seq },
+    Page { connection: ConnectionId, ticket: Ticket, reader: Reader, life: u64, cursor: Seq, head: Seq },
     /// Publish an event of a client into the log; it is counted until it has its end.
     Publish { connection: ConnectionId, frame: Option<FrameId>, relayed: Box<Relayed>, under_way: UnderWay },
     /// Read a page of history.

@@ -48,7 +48,12 @@ pub(crate) struct Stream {
     progress: watch::Sender<Seq>,
     /// Numbers for what its events have in common; there as soon as somebody reads the compact form.
     names: OnceLock<Box<Mutex<Names>>>,
+    /// Which of all streams of this process it is: no other has its number.
+    opening: u32,
 }
+
+/// How many streams this process has had.
+static OPENINGS: AtomicU32 = AtomicU32::new(0);
 
 /// What a tenant uses on this node, told on `/metrics/tenants`.
 #[derive(Debug, Default)]
@@ -67,7 +72,7 @@ struct Inner {
 /// One continuous stretch of a stream. A new one begins with every new epoch of the log, and when continuity is lost.
 #[derive(Debug, Clone)]
 pub(crate) struct Life {
-    /// Counts the lives of all streams that this process has seen: what is kept of one is never taken for another's.
+    /// Counts the lives this node has seen; tells them apart quickly.
     pub(crate) number: u32,
     /// The log's epoch.
     pub(crate) epoch: Epoch,
@@ -77,11 +82,6 @@ pub(crate) struct Life {
     pub(crate) reason: ResetReason,
     /// The oldest event the log still had when the stream was opened.
     pub(crate) oldest: Seq,
-}
-
-fn next_life() -> u32 {
-    static LAST: AtomicU32 = AtomicU32::new(0);
-    LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
 }
 
 impl Life {
@@ -111,7 +111,7 @@ impl Stream {
     ) -> Self {
         let epochs = epochs.into();
         let epoch = epochs.current().clone();
-        let life = Life { number: next_life(), epoch, epochs, reason: ResetReason::EpochChanged, oldest };
+        let life = Life { number: 1, epoch, epochs, reason: ResetReason::EpochChanged, oldest };
         Self {
             tenant,
             inner: Mutex::new(Inner { ring: Ring::new(limits, head), life }),
@@ -121,6 +121,7 @@ impl Stream {
             usage: Usage::default(),
             progress: watch::Sender::new(head),
             names: OnceLock::new(),
+            opening: OPENINGS.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -148,7 +149,7 @@ impl Stream {
     ) -> ShardSet {
         {
             let mut inner = self.lock();
-            let (number, epoch) = (next_life(), epochs.current().clone());
+            let (number, epoch) = (inner.life.number.wrapping_add(1), epochs.current().clone());
             let life = Life { number, epoch, epochs, reason, oldest };
             *inner = Inner { ring: Ring::new(limits, head), life };
         }
@@ -160,13 +161,18 @@ impl Stream {
     pub(crate) fn renew(&self, epochs: Epochs) -> ShardSet {
         let head = {
             let mut inner = self.lock();
-            let (number, epoch) = (next_life(), epochs.current().clone());
+            let (number, epoch) = (inner.life.number.wrapping_add(1), epochs.current().clone());
             let oldest = inner.life.oldest;
             inner.life = Life { number, epoch, epochs, reason: ResetReason::EpochChanged, oldest };
             inner.ring.head()
         };
         self.progress.send_replace(head);
         self.news()
+    }
+
+    /// A life of this stream among those of all that this process has had: what is kept of one is never taken for another's.
+    pub(crate) fn life_of_all(&self, life: u32) -> u64 {
+        u64::from(self.opening) << 32 | u64::from(life)
     }
 
     /// Up to `max` events after `cursor` in the life `life`.

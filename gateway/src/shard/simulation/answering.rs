@@ -145,7 +145,7 @@ impl Run {
                 let tenant = self.tenants.iter().find(|own| own.name == reader.group).unwrap();
                 // A page holds a few; the connection asks again for the rest.
                 let upto = if outcome == Outcome::Other { head.0.min(cursor.0 + 3) } else { head.0 };
-                let events = tenant.read(life as usize - 1, cursor.0, upto);
+                let events = tenant.read(life as u32 as usize - 1, cursor.0, upto);
                 let page = BacklogPage::of(events.iter().map(|event| tenant.entry(event)).collect(), head);
                 let failed = (outcome == Outcome::Failed).then(failed);
                 ToShard::Page(connection, ticket, failed.map_or(Ok(Arc::new(page)), Err))

@@ -74,7 +74,7 @@ impl Backlog {
     pub(crate) async fn page(
         &self,
         reader: &Reader,
-        life: u32,
+        life: u64,
         cursor: Seq,
         head: Seq,
     ) -> Result<Arc<BacklogPage>, LogError> {
@@ -92,7 +92,7 @@ impl Backlog {
     async fn read_once(
         &self,
         reader: &Reader,
-        life: u32,
+        life: u64,
         after: Seq,
         head: Seq,
     ) -> Result<BacklogPage, LogError> {

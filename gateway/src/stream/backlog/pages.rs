@@ -76,8 +76,8 @@ impl Events {
     }
 }
 
-/// A question: the tenant, the life of its stream, and the cursor.
-pub(super) type Key = (TenantId, u32, Seq);
+/// A question: the tenant, the life of its stream among all of this process, and the cursor.
+pub(super) type Key = (TenantId, u64, Seq);
 /// Its answer, for all who ask it meanwhile.
 pub(super) type Answer = Arc<OnceCell<Arc<Events>>>;
 /// Questions under way and answers that are kept, each with the time it was asked.
