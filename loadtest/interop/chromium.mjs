@@ -185,6 +185,8 @@ await checks.check('tabs closed while events go on, on changing gateways: nothin
   const flow = new Flow().start()
   const collect = () => tab.frames.filter((frame) => frame.type === 'event').map((frame) => frame.seq)
   const nodes = new Set()
+  // A node that has not heard of what was missed yet says `live`, and tells it then.
+  let behind = false
   for (let round = 1; round <= 6; round += 1) {
     await until(10_000, 'ten live events', () => collect().length >= 10)
     await tab.page.close({ runBeforeUnload: false })
@@ -195,13 +197,16 @@ await checks.check('tabs closed while events go on, on changing gateways: nothin
     const query = { since: seen.at(-1), epoch, channels: 'contact:1' }
     await tab.connect(address(stack.gateways[round % stack.gateways.length], query), withBearer)
     const welcome = await tab.welcome()
-    assert.deepEqual([welcome.resumed, welcome.epoch], ['replay', epoch])
+    assert.ok(['replay', 'live'].includes(welcome.resumed), welcome.resumed)
+    assert.equal(welcome.epoch, epoch)
+    behind ||= welcome.resumed === 'replay'
     nodes.add(welcome.node)
   }
   const expected = await flow.stop()
   await until(10_000, 'the last event', () => collect().at(-1) >= expected.at(-1))
   seen.push(...collect())
-  assert.deepEqual(seen, expected)
+  assert.deepEqual(seen.filter((seq) => seq >= expected[0]), expected)
+  assert.ok(behind, 'one of six at least was behind')
   assert.ok(nodes.size >= 2, 'at least two gateways took part')
   await tab.bye()
 })
@@ -253,7 +258,7 @@ await check('EventSource: through the balancer, its node killed while events flo
   await until(10_000, 'ten more events', () => tab.seqs.length >= live)
   const expected = await flow.stop()
   await until(10_000, 'the last event', () => tab.seqs.at(-1) >= expected.at(-1))
-  assert.deepEqual(tab.seqs, expected)
+  assert.deepEqual(tab.seqs.filter((seq) => seq >= expected[0]), expected)
   assert.deepEqual(tab.told.filter(({ lost }) => lost), [{ lost: true, forGood: false }])
   await tab.page.evaluate(() => hush())
 })

@@ -292,6 +292,8 @@ await checks.check('cut off again and again while events go on, on changing gate
   const flow = new Flow().start()
   const collect = () => client.frames.filter((frame) => frame.type === 'event').map((frame) => frame.seq)
   const nodes = new Set()
+  // A node that has not heard of what was missed yet says `live`, and tells it then.
+  let behind = false
   for (let round = 1; round <= 6; round += 1) {
     await until(10_000, 'ten live events', () => collect().length >= 10)
     client.ws.terminate()
@@ -303,13 +305,16 @@ await checks.check('cut off again and again while events go on, on changing gate
     const query = { since: cursor.seq, epoch: cursor.epoch, channels: 'contact:1' }
     client = new Client(stack.gateways[round % stack.gateways.length], { query })
     const { node, resumed, epoch } = await client.welcome()
-    assert.deepEqual([resumed, epoch], ['replay', cursor.epoch])
+    assert.ok(['replay', 'live'].includes(resumed), resumed)
+    assert.equal(epoch, cursor.epoch)
+    behind ||= resumed === 'replay'
     nodes.add(node)
   }
   const expected = await flow.stop()
   await until(10_000, 'the last event', () => collect().at(-1) >= expected.at(-1))
   seen.push(...collect())
-  assert.deepEqual(seen, expected)
+  assert.deepEqual(seen.filter((seq) => seq >= expected[0]), expected)
+  assert.ok(behind, 'one of six at least was behind')
   assert.ok(nodes.size >= 2, 'at least two gateways took part')
   await client.bye()
 })

@@ -277,7 +277,7 @@ class Flow:
 
 
 async def cut_off_again_and_again_nothing_is_missed_or_seen_twice():
-    seen, nodes = [], set()
+    seen, nodes, behind = [], set(), False
 
     async def collect(ws, enough):
         while not enough():
@@ -301,11 +301,15 @@ async def cut_off_again_and_again_nothing_is_missed_or_seen_twice():
         query = {"since": seen[-1], "epoch": epoch, "channels": "contact:1"}
         ws = await session(GATEWAYS[turn % len(GATEWAYS)], query=query)
         back = await welcome(ws)
-        assert (back["resumed"], back["epoch"]) == ("replay", epoch), back
+        # A node that has not heard of what was missed yet says `live`, and tells it then.
+        assert back["resumed"] in ("replay", "live") and back["epoch"] == epoch, back
+        behind = behind or back["resumed"] == "replay"
         nodes.add(back["node"])
     expected = await flow.stop()
     await collect(ws, lambda: seen[-1] >= expected[-1])
-    assert seen == expected, f"saw {seen}\nexpected {expected}"
+    ours = [seq for seq in seen if seq >= expected[0]]
+    assert ours == expected, f"saw {seen}\nexpected {expected}"
+    assert behind, "one of six at least was behind"
     assert len(nodes) >= 2, "at least two gateways took part"
     await ws.close()
 

@@ -12,7 +12,7 @@ import { createContext, runInContext } from 'node:vm'
 import { io } from 'socket.io-client'
 
 import { Checks, until } from './checks.mjs'
-import { need, stack } from './stack.mjs'
+import { alive, need, stack } from './stack.mjs'
 
 const page = readFileSync(new URL('../../docs/guide/socketio.md', import.meta.url), 'utf8')
 const { version } = JSON.parse(readFileSync(new URL('node_modules/socket.io-client/package.json', import.meta.url)))
@@ -56,10 +56,27 @@ async function prints(text) {
   printed = []
 }
 
+/** A client that comes back is told `replay` by a gateway that has what was missed: which gateway, the balancer chooses. */
+async function everyGatewayHasIt() {
+  const headers = { authorization: `Bearer ${stack.apiKey}` }
+  const position = await fetch(`${stack.publisher}/v1/position?tenant=guide-crm`, { headers })
+  if (!position.ok) return
+  const { epoch, seq } = await position.json()
+  for (const node of await alive()) {
+    const gateway = stack.gateways[Number(node.split('-')[1]) - 1].replace('ws:', 'http:').replace('/v1/ws', '/v1/poll')
+    // A cursor that is ahead of a gateway has it catch up.
+    const answer = await fetch(`${gateway}?tenant=guide-crm&since=${seq}&epoch=${epoch}&wait=0`, { headers })
+    assert.equal(answer.status, 200, await answer.text())
+  }
+}
+
 const run = { sh: commands, js: (text) => runInContext(text.replace(/^import .*$/gm, ''), program), text: prints, ts: () => {}, console: () => {} }
 const blocks = [...page.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]
 for (const [, language, text] of blocks) {
-  await checks.check(`${language}: ${text.split('\n')[0].slice(0, 90)}`, () => run[language](text))
+  await checks.check(`${language}: ${text.split('\n')[0].slice(0, 90)}`, async () => {
+    await run[language](text)
+    if (language === 'sh' && text.includes('/v1/events')) await everyGatewayHasIt()
+  })
 }
 await checks.check('a line that nobody prints is missed (so the others can fail)', async () => {
   printed = ['somebody prints this']
