@@ -121,7 +121,7 @@ async fn a_stack_with_a_supervisor_gets_back_what_it_lost_from_its_supervisor() 
         .unwrap();
     let mut line = String::new();
     let mut stdout = BufReader::new(supervisor.stdout.take().unwrap());
-    tokio::time::timeout(PATIENCE, stdout.read_line(&mut line)).await.unwrap().unwrap();
+    tokio::time::timeout(2 * PATIENCE, stdout.read_line(&mut line)).await.unwrap().unwrap();
     let first: Value = serde_json::from_str(&line).unwrap();
     for name in ["gateway-1", "redis"] {
         kill(&first, name).await;
