@@ -277,11 +277,12 @@ function make(options: ClientOptions, together: Together | null): Made {
     tenants.now?.keep(0)
     tokens.forget()
     storage((from) => from.removeItem(`${name} cursor`))
-    restart(next, null)
+    nobody = next === null
+    restart(next, null, !nobody)
     tenants.each((one) => one.identify(next))
   }
   /** Nothing of what was shown is of use any more. */
-  function restart(next: string | null, from: Position | null) {
+  function restart(next: string | null, from: Position | null, goesOn: boolean) {
     if (person !== null) gone++
     person = next
     persons++
@@ -289,17 +290,18 @@ function make(options: ClientOptions, together: Together | null): Made {
     channels.restart(null)
     kept = null
     stream.start(from)
-    nobody = next === null
     if (gone) identified.emit(next)
-    if (!nobody) connect()
+    if (goesOn) connect()
   }
 
   // ------------------------------------------------------------------------------------------ several tenants
 
+  /** Of a client without one, the token's. */
+  const present = () => tenant ?? (stream.tenant || undefined)
   const tenants = createTenants(
     {
       options,
-      tenant: () => tenant,
+      tenant: present,
       client: () => client,
       make,
       token: (reason) => tokenOf(persons, reason),
@@ -311,15 +313,18 @@ function make(options: ClientOptions, together: Together | null): Made {
     together,
   )
   function switchTo(to: string) {
-    if (to === tenant) return
+    if (to === present()) return
     if (tenants.isOfAnother(to)) return misuse(`switch('${to}'): that tenant has a client already, or this one is attached`)
     tenants.share()
-    tenants.now?.keep(SWITCH_MS)
-    halt('idle', 'switched', `another tenant: ${to}`)
+    // Whoever is not connected stays so.
+    const goesOn = starting || (state.status !== 'idle' && state.status !== 'closed')
+    if (goesOn) {
+      tenants.now?.keep(SWITCH_MS)
+      halt('idle', 'switched', `another tenant: ${to}`)
+    }
     tenant = to
     name = nameOf(to)
-    restart(person, stored())
-    if (person === null) connect()
+    restart(person, stored(), goesOn)
   }
 
   function send(frame: object): Promise<Frame> {

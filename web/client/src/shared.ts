@@ -20,6 +20,9 @@ const FINAL = [
   'disconnected_by_admin',
 ]
 
+/** A client waits 5 s for what shows that the connection is alive. Clocks are not exact. */
+const DEAD_MS = 4_900
+
 interface Member {
   readonly hello: Hello
   readonly to: Receiver
@@ -49,8 +52,10 @@ export function createShared(openLink: Open = openAlone): Shared {
   let socket: Link | null = null
   /** The connection has had its first welcome. */
   let isOpen = false
-  /** With which the connection was opened. */
+  /** What the server has been given last. */
   let token = ''
+  /** A frame was sent then that is always answered, and nothing has come since. */
+  let unansweredAt = 0
   /** In the order in which they came. */
   let members: Member[] = []
   const asked = new Map<number, Asked>()
@@ -77,6 +82,7 @@ export function createShared(openLink: Open = openAlone): Shared {
     for (const one of members) one.phase = 'waiting'
     socket = null
     isOpen = false
+    unansweredAt = 0
     asked.clear()
     queue = []
     held?.close()
@@ -89,6 +95,8 @@ export function createShared(openLink: Open = openAlone): Shared {
       to.ended(end('retry', ...given))
 
   function transmit(frame: Frame, from?: Asked) {
+    token = frame.token ?? token
+    if (from?.joins || frame.type === 'ping') unansweredAt ||= performance.now()
     if (from) asked.set(++ids, from)
     queue.push(from ? { ...frame, id: ids } : frame)
     pace()
@@ -111,7 +119,7 @@ export function createShared(openLink: Open = openAlone): Shared {
 
   /** Whoever waits comes in: by a connection of its own, or into the one that is there, unless that is another person's. */
   function advance() {
-    const waiting = members.filter(({ phase }) => phase === 'waiting')
+    const waiting = members.filter(({ phase, gone }) => phase === 'waiting' && !gone)
     const [first] = waiting
     if (!first) return
     if (socket && waiting.some(isOther)) return giveUp(retry('identity_changed', 'another person'), isOther)
@@ -128,6 +136,15 @@ export function createShared(openLink: Open = openAlone): Shared {
 
   function attach(member: Member) {
     member.phase = 'asked'
+    // The tenant without a name of the client that attaches: the server would refuse it again and again.
+    if (members.some((one) => one !== member && isIn(one) && !one.gone && one.tenant === member.tenant)) {
+      remove(member)
+      return member.to.ended(end('final', 'already_attached', `another client is for ${member.tenant}`))
+    }
+    // A newer token may name other tenants; an older one would take them away.
+    const fresh = member.hello.token
+    if (fresh !== token && !(claims(fresh).exp! < claims(token).exp!))
+      transmit({ type: 'auth', token: fresh }, { member, id: undefined, token: fresh })
     const { channels, types, cursor, last } = member.hello
     // Only those are there whom nobody hears any more.
     const joins = kept && members.every((one) => one.gone || one === member) ? 'switch' : 'attach'
@@ -160,6 +177,8 @@ export function createShared(openLink: Open = openAlone): Shared {
     if (member.phase === 'waiting') remove(member)
     // The connection was being made for this one: the next makes its own.
     else if (!isOpen) return giveUp(undefined, isHere)
+    // Who leaves has waited in vain, and so would the others.
+    if (unansweredAt && performance.now() - unansweredAt > DEAD_MS) return giveUp(retry('silent', 'nothing is heard'))
     settle()
   }
 
@@ -181,12 +200,13 @@ export function createShared(openLink: Open = openAlone): Shared {
   }
 
   function receive(frame: Frame, first: Member) {
+    unansweredAt = 0
     const { type, id, tenant } = frame
     const known = asked.get(id)
     if (known) {
       asked.delete(id)
       if (known.joins) return joined(known.member, frame, known.joins)
-      if (!known.member.gone) known.member.to.frame({ ...frame, id: known.id })
+      if (!known.member.gone && isIn(known.member)) known.member.to.frame({ ...frame, id: known.id })
       // One of them has refreshed the token of all.
       const { token } = known
       if (token && type === 'ok')

@@ -80,6 +80,30 @@ test('nobody comes into a connection that another person has opened', async () =
   expect(links[2]!.hello.token).toBe(tokenOf('anna'))
 })
 
+test('a connection on which nothing is heard is given up for all, and the next is another one', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+  const first = await come('a')
+  welcome('a')
+  const second = await come('b')
+  welcome('b')
+  // Whoever leaves while it is heard leaves it to the other.
+  const third = await come('c')
+  welcome('c')
+  third.link.send({ type: 'ping' })
+  links[0]!.to.frame({ type: 'pong', tenant: 'c' })
+  await vi.advanceTimersByTimeAsync(6_000)
+  third.link.close()
+  expect(links[0]!.closed).toBe(false)
+  expect(second.ends).toEqual([])
+  first.link.send({ type: 'ping' })
+  await vi.advanceTimersByTimeAsync(5_000)
+  first.link.close()
+  expect(links[0]!.closed).toBe(true)
+  expect(second.ends).toMatchObject([{ outcome: 'retry', code: 'silent', answered: true }])
+  await come('a')
+  expect(links).toHaveLength(2)
+})
+
 test('the end of the only tenant is not the end of those that were still coming in', async () => {
   const first = await come('a')
   welcome('a')
@@ -91,6 +115,62 @@ test('the end of the only tenant is not the end of those that were still coming 
   expect(links[1]!.hello.tenant).toBe('b')
   links[1]!.to.frame({ type: 'welcome', tenant: 'b' })
   expect(second.frames).toMatchObject([{ type: 'welcome', tenant: 'b' }])
+})
+
+test('whoever comes with another token gives it to the server first: it may name other tenants', async () => {
+  const token = (roles: string) => tokenOf('anna').replace(/s$/, roles)
+  await come('a', token('1'))
+  welcome('a')
+  await come('b', token('2'))
+  await come('c', token('2'))
+  expect(links[0]!.sent.map(({ type, tenant, token }) => [type, tenant ?? token])).toEqual([
+    ['auth', token('2')],
+    ['attach', 'b'],
+    ['attach', 'c'],
+  ])
+})
+
+test('an older token of somebody who comes does not take the place of the newer one', async () => {
+  const until = (exp: number) => `h.${Buffer.from(JSON.stringify({ sub: 'anna', exp })).toString('base64url')}.s`
+  await come('a', until(2_000))
+  welcome('a')
+  await come('b', until(1_000))
+  expect(links[0]!.sent.map(({ type }) => type)).toEqual(['attach'])
+})
+
+test('the tenant that is not named is one client: known, it is the same; before, the second is told so and tries no more', async () => {
+  const client = server.client()
+  const early = client.attach('t')
+  early.connect()
+  client.connect()
+  await client.ready()
+  await expect(early.ready()).rejects.toMatchObject({ code: 'already_attached' })
+  expect(early.state).toMatchObject({ status: 'failed', code: 'already_attached' })
+  const other = server.client()
+  other.connect()
+  await other.ready()
+  expect(other.attach('t')).toBe(other)
+  // It is there already.
+  const before = server.sent('auth').length
+  other.switch('t')
+  expect([other.state.status, server.sent('auth').length]).toEqual(['open', before])
+})
+
+test('switch() connects nobody who is not connected', async () => {
+  several()
+  const client = server.client()
+  client.on('*', () => {})
+  await client.ready()
+  client.close()
+  client.switch('b')
+  await new Promise((resolve) => setTimeout(resolve))
+  expect([client.state.status, server.sockets]).toEqual(['closed', []])
+  client.connect()
+  await until('the tenant that was chosen', () => isIn('b', client))
+  client.identify(null)
+  client.switch('c')
+  await new Promise((resolve) => setTimeout(resolve))
+  expect([client.state, server.sockets]).toMatchObject([{ status: 'idle', code: 'signed_out' }, []])
 })
 
 /** As the server answers who comes into another tenant. */

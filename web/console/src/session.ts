@@ -117,7 +117,7 @@ export async function signIn(credentials: string, keep: boolean): Promise<void> 
   }
 }
 
-/** Ends the session in every tab. Where the publisher does not answer, its cookie is still there: that is said. */
+/** Ends the session in every tab. Where the publisher does not answer, its cookie is still there: that is said, here alone. */
 export async function signOut() {
   const now = session.get()
   if (now.status !== 'in' || !now.who.kept) return leave()
@@ -125,6 +125,7 @@ export async function signOut() {
     () => false,
     (error) => problemOf(error).status !== 401,
   )
-  tell('ended')
+  // The others are still signed in then, and know it.
+  if (!failed) tell('ended')
   leave(failed ? new Problem('session_goes_on', 0, 'the publisher did not end the session') : null)
 }
