@@ -20,7 +20,7 @@ RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench scale bench-page bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build late \
-  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients socketio socketio-jitter proxies web browsers
+  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients socketio socketio-jitter proxies web browsers runtimes nextjs
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,12 @@ web: debug ## Install, build, check and test the libraries for pages, against a 
 
 browsers: debug ## Let the client keep its promises in Chromium, Firefox ESR and WebKitGTK, at real gateways (after `make web`; root and apt; five minutes; BROWSERS=firefox for one).
 	web/browsers/run.sh $(BROWSERS)
+
+runtimes: debug ## Let the client and the server library keep their promises in Bun, Deno, the newest Node and a Worker, at real gateways (after `make web`; npm; half a minute).
+	web/runtimes/run.sh
+
+nextjs: debug ## Build an application of the newest Next.js with the hooks, and look at its pages as rendered and in Chromium (after `make web`; npm; two minutes).
+	web/nextjs/run.sh
 
 generators: debug ## Let generators make clients of /openapi.json, compile and run them, and write docs/GENERATORS.md (Node, Python, Maven, Go; a quarter of an hour).
 	loadtest/generators/run.sh
