@@ -163,4 +163,63 @@ BEGIN
     RETURN answer;
 END $$;
 
+-- As in V33, but a notice that names nobody is for publishers that say that they know of audiences: `carillon.outbox_audience` = on in
+-- the transaction that claims. Those of the release before would append it for nobody: for them it, and what stands behind it in its
+-- tenant, waits for others.
+CREATE OR REPLACE FUNCTION carillon.claim_outbox_events(lowest bigint, whole boolean, start text, passed text[], most integer, bytes bigint)
+    RETURNS TABLE (id bigint, tenant text, at timestamptz, event_id text, type text, source text, subject text, actor text,
+        priority text, key text, channels text[], happened timestamptz, data text, traceparent text, share integer, notify text)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = carillon, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    seen    bigint := 0;
+    tenants text[] := '{}';
+    held    smallint[];
+    each    integer;
+    knows_audiences boolean := pg_catalog.current_setting('carillon.outbox_audience', true) IS NOT DISTINCT FROM 'on';
+BEGIN
+    PERFORM pg_catalog.set_config('carillon.maintenance', 'on', true);
+    IF NOT whole THEN
+        SELECT array_agg(DISTINCT w.tenant_id), count(*) INTO tenants, seen
+            FROM (SELECT o.tenant_id FROM outbox o WHERE o.number > lowest ORDER BY o.number LIMIT 1000) AS w;
+    END IF;
+    IF whole OR seen >= 1000 THEN
+        tenants := ARRAY(
+            WITH RECURSIVE after AS (
+                (SELECT o.tenant_id AS name, 1 AS n FROM outbox o WHERE o.tenant_id > start ORDER BY o.tenant_id LIMIT 1)
+                UNION ALL
+                SELECT (SELECT o.tenant_id FROM outbox o WHERE o.tenant_id > a.name ORDER BY o.tenant_id LIMIT 1), a.n + 1
+                FROM after a WHERE a.name IS NOT NULL AND a.n < 200
+            ), again AS (
+                (SELECT o.tenant_id AS name, 1 AS n FROM outbox o ORDER BY o.tenant_id LIMIT 1)
+                UNION ALL
+                SELECT (SELECT o.tenant_id FROM outbox o WHERE o.tenant_id > a.name AND o.tenant_id <= start
+                    ORDER BY o.tenant_id LIMIT 1), a.n + 1
+                FROM again a WHERE a.name IS NOT NULL AND a.n < 200
+            ) SELECT f.name FROM (SELECT a.name, 1 AS part FROM after a UNION ALL SELECT b.name, 2 FROM again b WHERE b.name <= start) AS f
+            WHERE f.name IS NOT NULL ORDER BY f.part, f.name LIMIT 200);
+        lowest := 0;
+    END IF;
+    -- Whose older events were left behind (over the rate, locked) waits for a look at everything: the new ones are not taken before them.
+    tenants := ARRAY(SELECT t.name FROM unnest(tenants) AS t(name) WHERE t.name <> ALL (passed)
+        AND NOT EXISTS (SELECT FROM outbox o WHERE o.tenant_id = t.name AND o.id <= lowest));
+    IF cardinality(tenants) > 0 THEN
+        held := ARRAY(SELECT s.slot FROM outbox_slots s
+            WHERE s.slot = ANY (ARRAY(SELECT DISTINCT carillon.projector_slot(t.name) FROM unnest(tenants) AS t(name)))
+            ORDER BY s.slot FOR NO KEY UPDATE SKIP LOCKED);
+        tenants := ARRAY(SELECT t.name FROM unnest(tenants) AS t(name) WHERE carillon.projector_slot(t.name) = ANY (held));
+        each := greatest(1, most / greatest(1, cardinality(tenants)));
+        RETURN QUERY SELECT o.id, o.tenant_id, o.at, o.event_id, o.type, o.source, o.subject, o.actor, o.priority, o.key, o.channels,
+                o.time, o.data, o.traceparent, each, o.notify
+            FROM unnest(tenants) AS t(name) CROSS JOIN LATERAL (
+                SELECT r.*, sum(r.size) OVER (ORDER BY r.id) - r.size AS ahead,
+                    count(*) FILTER (WHERE cardinality(r.channels) = 0) OVER (ORDER BY r.id) AS to_nobody
+                FROM (SELECT q.*, coalesce(octet_length(q.data), 0) + coalesce(octet_length(q.notify), 0) AS size FROM outbox q WHERE q.tenant_id = t.name AND q.id > lowest
+                    AND (q.first IS NULL OR q.first > lowest) ORDER BY q.id LIMIT each) AS r) AS o
+            WHERE o.ahead < bytes / cardinality(tenants) AND (knows_audiences OR o.to_nobody = 0)
+            ORDER BY o.tenant_id, o.id;
+    END IF;
+    PERFORM pg_catalog.set_config('carillon.maintenance', '', true);
+END $$;
+
 REVOKE ALL ON FUNCTION carillon.has_audience FROM PUBLIC;

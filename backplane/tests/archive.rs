@@ -146,14 +146,22 @@ async fn a_drop_leaves_what_is_kept_of_copies_and_slices_take_it_away() {
     assert!(matches!(dropped, Dropped::One { left: 1, .. }), "{dropped:?}");
     assert_eq!(database.count(kept).await, 14, "the drop deletes no row a tenant");
     assert_eq!(database.count("SELECT count(*) FROM carillon.archive_days").await, 0);
+    // A backup brings the day back meanwhile: nothing of it counts as copied, and it waits until nothing is kept of the day before.
+    database.old_partitions(32, 1).await;
+    log.note_archive(Some("it is tried last"), Some(days[1])).await.unwrap();
+    let next = async || log.announce_archive(KEEP_DAYS, HERE).await.unwrap().day;
+    assert_eq!(next().await, Some(days[1]));
     // What somebody holds is passed over, and nobody waits.
     let holder = database.superuser().await;
     holder.batch_execute("BEGIN; SELECT FROM carillon.archive_objects LIMIT 1 FOR UPDATE").await.unwrap();
     let (first, second) = (log.forget_archived(5).await.unwrap(), log.forget_archived(5).await.unwrap());
     assert_eq!((first, second), (5, 1));
+    assert_eq!(next().await, Some(days[1]));
     holder.batch_execute("COMMIT").await.unwrap();
     assert_eq!(log.forget_archived(5).await.unwrap(), 1);
     assert_eq!(log.forget_archived(5).await.unwrap(), 0);
+    assert_eq!(next().await, Some(days[0]));
+    assert!(log.kept_archived(days[0], "", 10).await.unwrap().is_empty());
     assert_eq!(database.count(kept).await, 7, "those of the day that is there");
     assert_eq!(log.kept_archived(days[1], "", 10).await.unwrap().len(), 7);
 }

@@ -270,6 +270,11 @@ async fn how_long_it_took_is_counted_by_the_hour_of_the_event_and_forgotten_with
     assert_eq!(database.count("SELECT count(*) FROM carillon.analytics_latency").await, 0);
 }
 
+/// A transaction that stores a device and does not end.
+const UNSEEN: &str = "
+BEGIN; INSERT INTO carillon.devices SELECT 'acme', 'a0', 'd', epoch, 1, 1, now(), now(), current_date, '{role:clerk}'
+    FROM carillon.tenants WHERE id = 'acme'";
+
 /// Rows that are missing, or of no device.
 const ASTRAY: &str = "
 WITH wanted AS (
@@ -329,13 +334,20 @@ async fn devices_by_channel_are_those_that_a_walk_finds_whatever_is_stored_meanw
         let state = log.notice_state(&tenant("acme"), &id, page).await.unwrap().unwrap();
         (state.audience, state.delivered, state.people.into_iter().map(|one| one.user).collect::<Vec<_>>())
     };
+    // A device that is stored before anybody asks, and seen afterwards.
+    let older = database.superuser().await;
+    older.batch_execute(UNSEEN).await.unwrap();
+    let reached = async || {
+        let channels = ["role:clerk", "order:7", "user:u01", "user:nobody"].map(database::channel);
+        log.audience(&tenant("acme"), &channels).await.unwrap()
+    };
     let walked = counts().await;
     assert!(walked.0 > 10, "{walked:?}");
-    // It begins when everybody has ended who may not have seen that it is wanted.
-    let older = database.superuser().await;
-    older.batch_execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
+    // It begins when everybody has ended who wrote devices and may not have seen that it is wanted; others keep it from nothing.
+    let elsewhere = database.superuser().await;
+    elsewhere.batch_execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
     for _ in 0..3 {
-        assert_eq!(log.add_device_channels(5).await.unwrap(), (0, true));
+        assert_eq!(log.add_device_channels(5).await.unwrap(), (0, false));
     }
     older.batch_execute("COMMIT").await.unwrap();
     // Slices between what gateways store.
@@ -349,9 +361,11 @@ async fn devices_by_channel_are_those_that_a_walk_finds_whatever_is_stored_meanw
     tokio::join!(store(one, 3, 60), store(other, 4, 60), adding);
     assert_eq!(database.count(ASTRAY).await, 0);
     assert!(database.count("SELECT count(*) FROM carillon.device_channels").await > 50);
-    let found = counts().await;
+    let (found, found_now) = (counts().await, reached().await);
     database.sql("UPDATE carillon.device_channel_tenants SET complete = false").await;
     assert_eq!(found, counts().await, "as a walk counts");
+    assert_eq!(found_now, reached().await, "and of who is there now");
+    assert!(found_now.devices > 10, "{found_now:?}");
     database.sql("UPDATE carillon.device_channel_tenants SET complete = true").await;
     // Devices that nobody saw for long go with their rows.
     database.sql("UPDATE carillon.devices SET last_seen = now() - interval '9 days', seen_day = current_date - 9 WHERE user_id < 'u50'").await;
@@ -362,4 +376,102 @@ async fn devices_by_channel_are_those_that_a_walk_finds_whatever_is_stored_meanw
         let write = format!("SET ROLE {role}; DELETE FROM carillon.device_channels; RESET ROLE");
         assert!(database.superuser().await.batch_execute(&write).await.is_err(), "{role}");
     }
+}
+
+/// So many devices of a tenant that then asks for counts, each in so many channels.
+async fn wanting(database: &Database, name: &str, devices: u32, channels: u32) {
+    database.publisher.open_tenant(&tenant(name), true).await.unwrap();
+    let sql = format!(
+        "INSERT INTO carillon.devices SELECT '{name}', 'u' || n, 'd', t.epoch, 0, 0, now(), now(), current_date,
+            ARRAY(SELECT 'room:' || c FROM generate_series(1, {channels}) AS c)
+            FROM carillon.tenants t, generate_series(1, {devices}) AS n WHERE t.id = '{name}';
+         SELECT carillon.want_device_channels('{name}')"
+    );
+    database.sql(&sql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_of_devices_have_a_bound_of_rows_and_tenants_take_turns_whatever_holds_one_up() {
+    let database = Database::start().await;
+    let log = &database.publisher;
+    for name in ["acme", "zulu"] {
+        wanting(&database, name, 20, 1_000).await;
+    }
+    // Of a copy of another cluster: nobody here ends whom that waited for.
+    database.sql("UPDATE carillon.device_channel_tenants SET waits_for = '{3/4711,5/12}', turn = now() + interval '9 days'").await;
+    // Who stores the first device of the first tenant, and stands still.
+    let still = database.superuser().await;
+    let first = "UPDATE carillon.devices SET last_seen = now() WHERE tenant_id = 'acme' AND user_id = 'u1'";
+    still.batch_execute(&format!("BEGIN; {first}")).await.unwrap();
+    let left =
+        "SELECT count(*) FROM carillon.device_channel_tenants WHERE tenant_id = 'zulu' AND NOT complete";
+    let mut slices = 0;
+    while database.count(left).await > 0 {
+        let (added, is_waiting) = log.add_device_channels(2_000).await.unwrap();
+        assert!(added <= 2 && is_waiting, "two devices are 2,000 rows: {added}");
+        slices += 1;
+        assert!(slices < 200, "the other tenant waits");
+    }
+    let rows = "SELECT count(*) FROM carillon.device_channels WHERE tenant_id = ";
+    assert_eq!(database.count(&format!("{rows}'zulu'")).await, 20_000);
+    assert_eq!(database.count(&format!("{rows}'acme'")).await, 0);
+    still.batch_execute("ROLLBACK").await.unwrap();
+    let began = Instant::now();
+    while log.add_device_channels(2_000).await.unwrap().1 {
+        assert!(began.elapsed() < Duration::from_secs(60));
+    }
+    assert_eq!(database.count(&format!("{rows}'acme'")).await, 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_by_channel_and_who_stores_devices_never_wait_for_each_other_in_a_circle() {
+    let database = Database::start().await;
+    let log = &database.publisher;
+    log.open_tenant(&tenant("acme"), true).await.unwrap();
+    database
+        .sql(
+            "INSERT INTO carillon.devices SELECT 'acme', u, 'd', t.epoch, 0, 0, now(), now(), current_date, '{room:1}'
+                FROM carillon.tenants t, unnest(ARRAY['B', 'a', 'c']) AS u WHERE t.id = 'acme';
+             SELECT carillon.want_device_channels('acme')",
+        )
+        .await;
+    // Whoever stores goes by the order of the database's language, where `a` is before `B`.
+    let stores = database.superuser().await;
+    let touch = |user: &str| {
+        format!("UPDATE carillon.devices SET channels = channels || 'room:2'::text WHERE user_id = '{user}'")
+    };
+    // It is looked at while nobody writes.
+    assert_eq!(log.add_device_channels(0).await.unwrap(), (1, true), "one device at least");
+    database
+        .sql("DELETE FROM carillon.device_channels; UPDATE carillon.device_channel_tenants SET user_id = '', device_id = ''")
+        .await;
+    stores.batch_execute(&format!("BEGIN; {}", touch("a"))).await.unwrap();
+    assert_eq!(log.add_device_channels(100).await.unwrap(), (1, true), "up to the one that is held");
+    stores.batch_execute(&format!("{}; COMMIT", touch("B"))).await.unwrap();
+    assert_eq!(log.add_device_channels(100).await.unwrap(), (2, false));
+    assert_eq!(database.count(ASTRAY).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_devices_by_channel_that_was_left_is_set_right_and_a_change_touches_nothing_else() {
+    let database = Database::start().await;
+    let (log, gateway) = (&database.publisher, database.log(Role::Gateway));
+    let epoch = log_of(log, 1).await;
+    wanting(&database, "acme", 0, 0).await;
+    while log.add_device_channels(100).await.unwrap().1 {}
+    database
+        .sql("INSERT INTO carillon.device_channels VALUES ('acme', 'room:1', 'mila', 'phone', now() - interval '9 days')")
+        .await;
+    let rooms =
+        |from: u32| (from..from + 1_000).map(|n| format!("room:{n}")).collect::<Vec<_>>().join("\u{1f}");
+    for from in [1, 2, 2] {
+        let channels = rooms(from);
+        let stored = DeviceState { channels: Some(&channels), ..state("mila", &epoch, 1, 1) };
+        gateway.store_devices(&[stored]).await.unwrap();
+        assert_eq!(database.count(ASTRAY).await, 0, "from {from}");
+    }
+    let kept = "SELECT count(DISTINCT xmin::text) FROM carillon.device_channels WHERE channel <> 'room:1001'";
+    assert_eq!(database.count(kept).await, 1, "one change is one row");
+    database.sql("DELETE FROM carillon.devices").await;
+    assert_eq!(database.count("SELECT count(*) FROM carillon.device_channels").await, 0);
 }

@@ -26,6 +26,7 @@ const KEEP: &str = "SELECT carillon.keep_archived($1, $2, $3)";
 const KEPT: &str = "SELECT tenant, entry FROM carillon.kept_archived($1, $2, $3)";
 const DONE: &str = "SELECT carillon.day_is_archived($1, $2)";
 const NOTE: &str = "SELECT carillon.note_archive($1, $2)";
+const HAS: &str = "SELECT to_regclass('carillon.events_' || $1) IS NOT NULL AS has";
 const FORGET: &str = "SELECT carillon.forget_some_archived($1) AS forgotten";
 
 /// Bytes are those of what differs from event to event; texts that are stored compressed are not read for it.
@@ -224,6 +225,13 @@ impl Log {
     /// before it, and the reason is told until it is archived.
     pub async fn note_archive(&self, fault: Option<&str>, day: Option<Date>) -> Result<(), LogError> {
         self.ask_archive(Work::Archive, NOTE, &[&fault, &day]).await.map(drop)
+    }
+
+    /// Whether the log has this day still.
+    pub async fn has_day(&self, day: Date) -> Result<bool, LogError> {
+        let part = day.strftime("%Y%m%d").to_string();
+        let rows = self.ask_archive(Work::Upkeep, HAS, &[&part]).await?;
+        Ok(rows.first().is_some_and(|row| row.get("has")))
     }
 
     /// Forgets what is kept about copies of days whose partition is gone, of at most so many tenants; how many.

@@ -206,8 +206,8 @@ impl Log {
         .await
     }
 
-    /// Adds at most so many devices to those that are found by channel, of a tenant that wants it; how many, and whether a tenant has to
-    /// wait for more.
+    /// Adds devices with about so many channels to those that are found by channel, of a tenant that wants it; how many devices, and whether
+    /// a tenant can go on.
     pub async fn add_device_channels(&self, most: u32) -> Result<(u64, bool), LogError> {
         exchange(self.client(Work::Upkeep, "maintenance").await?, async |client| {
             let statement = client.prepare_cached(ADD_CHANNELS).await?;

@@ -13,8 +13,9 @@ use carillon_protocol::TenantId;
 use http::Uri;
 use std::sync::Arc;
 
-/// Most connections of which it is counted in how many channels they are: some 40 ms.
+/// Most connections of which it is counted in how many channels they are, and most memberships of all of them: some 40 ms.
 const COUNTED: u64 = 10_000;
+const MEMBERSHIPS: u64 = 100_000;
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new().route("/v1/stats", get(stats))
@@ -65,7 +66,8 @@ pub(super) async fn stats(
     let Some(tenant) = tenant else { return Ok(Json(app.stats.of_all())) };
     let _turn = app.reads.reader(tenant.as_str(), &caller.name()).turn().await?;
     let mut stats = app.stats.of(&tenant).await;
-    if stats.connections.is_some_and(|connections| connections <= COUNTED) {
+    let is_most = |used: Option<u64>, most: u64| used.is_some_and(|used| used <= most);
+    if is_most(stats.connections, COUNTED) && is_most(stats.subscriptions, MEMBERSHIPS) {
         // Where the database does not say, all the rest is as good as without it.
         stats.channels = app.log.channels_in_use(&tenant, COUNTED as u32).await.ok();
     }

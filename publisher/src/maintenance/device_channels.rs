@@ -8,8 +8,8 @@ use crate::worker::{Outcome, Report, Schedule, Task};
 use carillon_backplane::log::{Log, LogError};
 use std::time::Duration;
 
-/// Devices in a slice: who stores one of them waits for its end.
-const SLICE: u32 = 500;
+/// About so many rows in a slice, one for each channel of a device: who stores one of these devices waits for its end.
+const SLICE: u32 = 2_000;
 const SCHEDULE: Schedule = Schedule {
     period: Duration::from_secs(10),
     more: Duration::from_millis(100),
@@ -26,7 +26,7 @@ pub(super) fn task(log: Log) -> Task {
 
 async fn run(log: &Log) -> Result<Report, LogError> {
     let (added, is_waiting) = log.add_device_channels(SLICE).await?;
-    // One that waits for the end of older transactions is asked for again with the next period.
-    let outcome = if is_waiting && added > 0 { Outcome::More } else { Outcome::Done };
+    // Those that wait for the end of older transactions are looked at again with the next period.
+    let outcome = if is_waiting { Outcome::More } else { Outcome::Done };
     Ok(Report::new(outcome, format!("{added} devices added")))
 }

@@ -35,8 +35,12 @@ pub(super) fn append(
         types.apply(&tenant, &mut draft, "", work, &mut faults);
         let faults = faults.into_vec();
         if let Some(first) = faults.first() {
-            // Its schema, a template, or that it has none any more.
-            let reason = if first.code == FaultCode::Schema { "schema" } else { "template" };
+            // Its schema, an audience that its type has no more, or a template.
+            let reason = match first.code {
+                FaultCode::Schema => "schema",
+                FaultCode::TargetRequired => "target_required",
+                _ => "template",
+            };
             return Err((reason, told(&faults)));
         }
         let event = draft
@@ -191,5 +195,7 @@ pub(super) mod tests {
         let reason = |json: &str| appended(notify(json)).map(drop).map_err(|parking| parking.reason);
         assert_eq!(reason("{}"), Err("template"));
         assert_eq!(reason(r#"{"titel": "T"}"#), Err("invalid"));
+        let nobodys = Outboxed { channels: Vec::new(), ..notify(r#"{"title": "T"}"#) };
+        assert_eq!(appended(nobodys).map(drop).map_err(|parking| parking.reason), Err("target_required"));
     }
 }

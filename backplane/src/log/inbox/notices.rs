@@ -73,9 +73,10 @@ ORDER BY user_id LIMIT $5"
 
 /// Its escalation.
 const STEPS: &str = "
-SELECT e.step, e.after, e.webhook, e.who, coalesce(e.due_at, e.aside_due) AS due_at, e.told,
+SELECT e.step, e.after, e.webhook, e.who, coalesce(e.due_at, a.due_at) AS due_at, e.told,
     (SELECT count(*) FROM carillon.escalations_held h WHERE h.tenant_id = e.tenant_id AND h.seq = e.seq AND h.step = e.step) AS held
-FROM carillon.escalations e WHERE e.tenant_id = $1 AND e.seq = $2 ORDER BY e.step";
+FROM carillon.escalations e LEFT JOIN carillon.escalations_aside a ON a.tenant_id = e.tenant_id AND a.seq = e.seq AND a.step = e.step
+WHERE e.tenant_id = $1 AND e.seq = $2 ORDER BY e.step";
 
 /// Which of a notice's audience are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,7 +236,7 @@ impl Log {
     }
 
     /// From some seconds later on the tenant's devices are found by channel.
-    async fn want_device_channels(&self, tenant: &TenantId) -> Result<(), LogError> {
+    pub(in crate::log) async fn want_device_channels(&self, tenant: &TenantId) -> Result<(), LogError> {
         let client = self.client(Work::Search, "notice_state").await?;
         exchange(client, async |client| {
             let want = client.prepare_cached(WANT).await?;

@@ -21,6 +21,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 const CLAIM: &str = "SELECT * FROM carillon.claim_outbox_events($1, $2, $3, $4, $5, $6)";
+/// Notices whose audience is their type's to name are for those who say so: others would append them for nobody (V46).
+const BEGIN: &str = "BEGIN; SET LOCAL carillon.outbox_audience = 'on'";
 const FINISH: &str = "SELECT carillon.finish_outbox($1, $2, $3, $4)";
 
 /// Which events a move asks for.
@@ -138,7 +140,7 @@ async fn move_here(
     let claim = client.prepare_cached(CLAIM).await?;
     let (most, bytes) = (ask.most as i32, ask.bytes as i64);
     let params: [&(dyn ToSql + Sync); 6] = [&ask.after, &ask.all, &ask.start, &ask.passed, &most, &bytes];
-    let (begun, rows) = tokio::join!(biased; client.batch_execute("BEGIN"), client.query(&claim, &params));
+    let (begun, rows) = tokio::join!(biased; client.batch_execute(BEGIN), client.query(&claim, &params));
     begun?;
     let claimed = rows?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     if claimed.is_empty() {

@@ -24,7 +24,9 @@ FROM carillon.notices n
 WHERE n.tenant_id = $1 AND n.seq = $3";
 
 const STEPS: &str = "
-SELECT step, after, webhook, who, coalesce(due_at, aside_due) AS due_at, told FROM carillon.escalations WHERE tenant_id = $1 AND seq = $2 ORDER BY step";
+SELECT e.step, e.after, e.webhook, e.who, coalesce(e.due_at, a.due_at) AS due_at, e.told
+FROM carillon.escalations e LEFT JOIN carillon.escalations_aside a ON a.tenant_id = e.tenant_id AND a.seq = e.seq AND a.step = e.step
+WHERE e.tenant_id = $1 AND e.seq = $2 ORDER BY e.step";
 
 /// A notice as one person has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
