@@ -84,3 +84,24 @@ fn both_files_of_haproxy_say_the_same_when_nobody_answers() {
     };
     assert_eq!(answers(Kind::Haproxy), answers(Kind::ProxyProtocol));
 }
+
+/// The chart's page says which lines of these files a controller takes for the moment in which nobody answers.
+#[test]
+fn the_lines_that_the_charts_page_names_are_in_the_shipped_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let page = read("helm/carillon/README.md");
+    for (named, file, lines) in [
+        ("the lines from `# --- answers` to `# ---`", "deploy/haproxy/haproxy.cfg", "# --- answers: "),
+        ("`local_reply_config`", "deploy/envoy/envoy.yaml", "local_reply_config:"),
+        ("`@no_gateway`", "deploy/nginx/nginx.conf", "location @no_gateway {"),
+        ("`@no_publisher`", "deploy/nginx/nginx.conf", "location @no_publisher {"),
+        ("`/no-stream`", "deploy/nginx/nginx.conf", "location = /no-stream {"),
+        ("`error_page`", "deploy/nginx/nginx.conf", "error_page 502 503 504 = @no_publisher;"),
+        ("the `failover`", "deploy/traefik/carillon.yml", "failover: { service: publisher-servers"),
+    ] {
+        let row = page.lines().find(|line| line.starts_with('|') && line.contains(named));
+        assert!(row.is_some_and(|row| row.contains(&format!("../../{file}"))), "{named}");
+        assert!(read(file).contains(lines), "{file}: {lines}");
+    }
+}
