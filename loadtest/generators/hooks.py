@@ -1,11 +1,12 @@
 """What can no schema say of a request, so that the fuzzer must not choose it?
 
-A cursor is what a page gave; a key or an id that comes again with something else is refused because of what is in the log; with
-credentials for every tenant a request names one; an event is for somebody, which no schema can say of several headers; and who is
-disconnected is one user, device or connection. Where braces and a star stand in the pattern of a channel rule, and that `self` needs
-`{user}` in it: so it has none. Where a log ends, from where a webhook is replayed at most; whether there is a secret to be rotated. Which
-of two times is the earlier, and whether one is still to come; that a notice without text has a type with templates, and data the shape that its type's schema wants, which the
-fuzzer itself has set: so it sets none. Which time zones there are, to which URLs an installation lets tenants lead, and what is a template.
+A cursor is what a page gave; a key or an id that comes again with something else is refused because of what is in the log; with credentials
+for every tenant a request names one; an event is for somebody, which no schema can say of several headers; and who is disconnected is one
+user, device or connection. Where braces and a star stand in the pattern of a channel rule, and that `self` needs `{user}` in it: so it has
+none. Where a log ends, from where a webhook is replayed at most; whether there is a secret to be rotated. Which of two times is the
+earlier, and whether one is still to come; that a notice without text has a type with templates and one without an audience a type that has
+one, and data the shape that its type's schema wants, which the fuzzer itself has set: so it sets none. Which time zones there are, to which
+URLs an installation lets tenants lead, and what is a template.
 """
 
 import re
@@ -29,10 +30,13 @@ def as_objects(by_name):
 def before_call(context, case, kwargs):
     case.query = {name: value for name, value in (case.query or {}).items() if name not in ("after", "before")}
     if any(parameter.name == "tenant" for parameter in case.operation.query):
-        case.query.setdefault("tenant", "generated")
+        case.query.setdefault("tenant", "fuzzed")
         # The token's; of any other it is refused as a whole.
         if case.operation.path.startswith("/v1/inbox") and TENANT.fullmatch(str(case.query["tenant"])):
-            case.query["tenant"] = "generated"
+            case.query["tenant"] = "fuzzed"
+    # Whose settings it has seen in a list; suspended, everything else would be refused.
+    if case.operation.label == "PUT /v1/tenants/{tenant}" and case.path_parameters["tenant"] == "fuzzed":
+        case.path_parameters["tenant"] = "another"
     if case.operation.label == "DELETE /v1/connections":
         if "connection" in case.query:
             case.query = {name: value for name, value in case.query.items() if name not in ("user", "device")}
@@ -83,6 +87,8 @@ def before_call(context, case, kwargs):
         if "id" in event:
             event["id"] = str(uuid.uuid4())
         notice = event if case.operation.path in ("/v1/notices", "/v1/dry-runs/notices") else event.get("notify")
+        if notice is event and event.get("audience") is None:
+            event["audience"] = {"tenant": True}
         if isinstance(notice, dict) and notice.get("title") is None:
             notice["title"] = "A title"
             for member in ("template", "vars"):

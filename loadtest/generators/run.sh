@@ -38,7 +38,7 @@ field() { node -e 'const s = JSON.parse(require("fs").readFileSync(process.argv[
 export CARILLON_PUBLISHER CARILLON_API_KEY CARILLON_TOKEN CARILLON_TENANT=generated CARILLON_UNIQUE
 CARILLON_PUBLISHER=$(field s.publisher)
 CARILLON_API_KEY=$(field s.api_key)
-CARILLON_TOKEN=$("$bin/carillon" --data "$work/stack" token --tenant generated --user nobody)
+CARILLON_TOKEN=$("$bin/carillon" --data "$work/stack" token --tenant fuzzed --user nobody)
 
 cd "$work"
 cp "$here"/clients/* "$here"/package.json "$here"/package-lock.json "$here"/tsconfig.json "$here"/*.mjs "$here"/*.yaml "$here"/*.py "$here"/*.toml .
