@@ -1,9 +1,11 @@
 /** Who runs the state machine, and does what it says: tokens, links, timers, the frames that are sent? */
 
+import { rolesOf } from './claims.js'
 import { CarillonError } from './errors.js'
-import { deadline, type Ended, type Input, initial, step } from './machine.js'
+import { deadline, type Ended, type Input, initial, isOver, step } from './machine.js'
 import { type Frame, type Link, type Open, open } from './transport.js'
-import type { ConnectionState, Identity, Position, TokenReason, Transport } from './types.js'
+import type { ConnectionState, Position, TokenReason, Transport } from './types.js'
+import type { CreateWatching } from './watching.js'
 
 /** What is wanted of a channel beside its events: who is there, and what is said of oneself. */
 export interface Want {
@@ -20,7 +22,6 @@ export interface ConnectionHost {
   /** Where the connection is shared with clients of other tenants. */
   readonly open?: Open | undefined
   token(reason: TokenReason): Promise<string>
-  rolesOf(token: string, tenant: string): readonly string[]
   /** The server says how long the token is still good, in seconds. */
   tokenLasts(seconds: number): void
   cursor(): Position | null
@@ -33,6 +34,8 @@ export interface ConnectionHost {
   refused(channels: readonly string[], error: CarillonError): void
   /** Events of channels may have been missed. */
   missed(reason: string): void
+  /** Who is in channels, and what is said of oneself there: without it nobody asks. */
+  readonly watching?: CreateWatching | undefined
 }
 
 export interface Connection {
@@ -89,13 +92,8 @@ export function createConnection(host: ConnectionHost): Connection {
   let token = ''
   let attempt = 0
   let ids = 0
-  /** Of this link: what the URL or first frame named, where it is (true: the server has said so), what it watches and says. */
-  let [asked, in_, watched, metas] = [
-    [] as string[],
-    new Map<string, boolean>(),
-    new Map<string, boolean>(),
-    new Map<string, unknown>(),
-  ]
+  /** Of this link: what the URL or first frame named, and where it is (true: the server has said so). */
+  let [asked, in_] = [[] as string[], new Map<string, boolean>()]
   const refused = new Set<string>()
   /** One refused channel refuses them all: then they are asked for one by one. */
   let oneByOne = false
@@ -107,26 +105,24 @@ export function createConnection(host: ConnectionHost): Connection {
   const flying = new Set<number>()
   let [room, roomAt, rate] = [200, 0, 40]
 
-  const phaseTransport = (): Transport | null => ('transport' in machine.phase ? machine.phase.transport : null)
+  const phaseTransport = () => (machine.phase as { transport?: Transport }).transport
 
   function tell() {
-    const { phase, code, reason } = machine
+    const { phase, code, reason, failures } = machine
     // Nobody has to know that the same comes by another link.
     if (phase.name === 'opening' && phase.again) return
-    const said = { code, reason }
-    let state: ConnectionState
-    if (phase.name === 'token' || phase.name === 'opening')
-      state = { status: 'connecting', ...said, attempt: machine.failures + 1 }
-    else if (phase.name === 'waiting')
-      state = { status: 'waiting', ...said, attempt: machine.failures, retryAt: Date.now() + Math.round(phase.until - now()) }
+    const isConnecting = phase.name === 'token' || phase.name === 'opening'
+    let more: object | undefined
+    if (isConnecting) more = { attempt: failures + 1 }
+    else if (phase.name === 'waiting') more = { attempt: failures, retryAt: Date.now() + Math.round(phase.until - now()) }
     else if (phase.name === 'open') {
       const { tenant, user, roles = [], connection } = welcome!
-      const identity: Identity = { tenant, user, roles }
-      state = { status: 'open', ...said, transport: phase.transport, leader: true, identity, connection, since }
-    } else state = { status: phase.name, ...said }
-    if (told && same({ ...state, reason: 0, retryAt: 0 }, { ...told, reason: 0, retryAt: 0 })) return
-    told = Object.freeze(state)
-    host.state(told)
+      more = { transport: phase.transport, leader: true, identity: { tenant, user, roles }, connection, since }
+    }
+    const state = { status: isConnecting ? 'connecting' : phase.name, code, reason, ...more } as ConnectionState
+    if (same({ ...state, reason: 0, retryAt: 0 }, { ...told, reason: 0, retryAt: 0 })) return
+    told = state
+    host.state(state)
   }
 
   function arm() {
@@ -147,8 +143,7 @@ export function createConnection(host: ConnectionHost): Connection {
     }
     if (machine === next && next !== before) arm()
     tell()
-    if (machine.phase.name === 'failed' || machine.phase.name === 'closed' || machine.phase.name === 'idle')
-      flush(new CarillonError(machine.phase.name === 'failed' ? machine.code : 'closed', machine.reason))
+    if (isOver(machine.phase)) flush(new CarillonError(machine.phase.name === 'failed' ? machine.code : 'closed', machine.reason))
   }
 
   const flush = (error: CarillonError, only: (one: Pending) => boolean = () => true) => {
@@ -160,7 +155,7 @@ export function createConnection(host: ConnectionHost): Connection {
     link = null
     live = false
     flying.clear()
-    flush(new CarillonError('disconnected', 'the connection ended before the answer came'), (one) => one.once)
+    flush(new CarillonError('disconnected', 'no answer came'), (one) => one.once)
   }
 
   function fetchToken(reason: TokenReason) {
@@ -179,7 +174,8 @@ export function createConnection(host: ConnectionHost): Connection {
   function connectLink(transport: Transport) {
     drop()
     asked = oneByOne && transport === 'websocket' ? [] : [...host.wanted().keys()].filter((channel) => !refused.has(channel))
-    ;[in_, watched, metas, syncing] = [new Map(), new Map(), new Map(), false]
+    ;[in_, syncing] = [new Map(), false]
+    watching?.reset()
     const { base, tenant, device, types, WebSocket } = host
     const hello = {
       token,
@@ -188,7 +184,7 @@ export function createConnection(host: ConnectionHost): Connection {
       types,
       channels: asked,
       cursor: host.cursor(),
-      last: host.cursor() ? host.last() : undefined,
+      last: host.last(),
     }
     madeWith = host.open
     const mine: Link = (madeWith ?? open)(
@@ -241,7 +237,8 @@ export function createConnection(host: ConnectionHost): Connection {
     if (type === 'welcome') {
       welcome = frame
       since = Date.now()
-      ;[room, rate] = [4 * (frame.limits?.frames_per_second ?? 50), 0.8 * (frame.limits?.frames_per_second ?? 50)]
+      const most = frame.limits?.frames_per_second ?? 50
+      ;[room, rate] = [4 * most, 0.8 * most]
       if (frame.expires_in) host.tokenLasts(frame.expires_in)
       const resumes = host.cursor() !== null
       host.frame(frame)
@@ -288,7 +285,7 @@ export function createConnection(host: ConnectionHost): Connection {
       host.tokenLasts(answer.expires_in)
       // The channels of new roles are joined, and those of old ones left, without a word.
       const { user, tenant } = welcome!
-      receive({ type: 'roles', user, roles: host.rolesOf(token, tenant) })
+      receive({ type: 'roles', user, roles: rolesOf(token, tenant) })
     } catch {
       // The old token holds until its end; then the server says so, and a new one is asked for.
     }
@@ -329,13 +326,10 @@ export function createConnection(host: ConnectionHost): Connection {
   function enqueue(frame: object, once: boolean): Promise<Frame> {
     return new Promise((resolve, reject) => {
       const { name } = machine.phase
-      if (name === 'failed' || name === 'closed') return reject(new CarillonError('closed', `not connected: ${machine.reason}`))
-      if (pending.size >= QUEUE) return reject(new CarillonError('queue_full', `${QUEUE} frames wait for their answers`))
+      if (name === 'failed' || name === 'closed') return reject(new CarillonError('closed', machine.reason))
+      if (pending.size >= QUEUE) return reject(new CarillonError('queue_full', '256 frames wait'))
       const id = ++ids
-      const timeout = setTimeout(
-        () => one.settle(new CarillonError('queue_expired', `no answer came within ${QUEUE_MS / 1000} s`)),
-        QUEUE_MS,
-      )
+      const timeout = setTimeout(() => one.settle(new CarillonError('queue_expired', 'no answer came in 30 s')), QUEUE_MS)
       const one: Pending = {
         frame,
         once,
@@ -373,74 +367,41 @@ export function createConnection(host: ConnectionHost): Connection {
     const open = [...wanted.keys()].filter((channel) => !refused.has(channel))
     if (machine.phase.transport !== 'websocket') {
       if (!same([...open].sort(), [...asked].sort())) reopen()
-      for (const channel of open) if (wanted.get(channel)!.watch) look(channel)
-      return
+      return watching?.look(open, wanted)
     }
     const leave = [...in_.keys()].filter((channel) => !wanted.has(channel))
     if (leave.length) {
-      for (const channel of leave) {
-        in_.delete(channel)
-        watched.delete(channel)
-        metas.delete(channel)
-      }
+      for (const channel of leave) in_.delete(channel)
+      watching?.left(leave)
       ask({ type: 'unsubscribe', channels: leave }).catch(() => {})
     }
     const mine = link
-    const part = (channels: string[], more: object, known: Map<string, boolean>) => {
-      if (!channels.length) return
-      for (const channel of channels) known.set(channel, false)
+    const joins = open.filter((channel) => !in_.has(channel))
+    if (joins.length) {
+      for (const channel of joins) in_.set(channel, false)
       // What is left out would be every type again.
-      ask({ type: 'subscribe', channels, types: host.types, ...more }).then(
+      ask({ type: 'subscribe', channels: joins, types: host.types }).then(
         (ok) => {
           if (mine !== link) return
-          if (known === in_) {
-            // The next link may name them all in its first frame, and so resume in each.
-            oneByOne = false
-            laterMs = LATER_MS
-            joined(channels, ok)
-          }
-          for (const [channel, who] of Object.entries(ok.presence ?? {}))
-            host.frame({ type: 'presence', channel, sync: true, ...(who as object) })
+          // The next link may name them all in its first frame, and so resume in each.
+          oneByOne = false
+          laterMs = LATER_MS
+          joined(joins, ok)
         },
         (error: CarillonError) => {
           if (mine !== link) return
-          for (const channel of channels) known.delete(channel)
-          const wrong = error.channels ? [...error.channels] : channels
-          if (known === watched) {
-            for (const channel of wrong) known.set(channel, false)
-            notThere(wrong, error)
-          } else {
-            refuse(wrong, error)
-            if (error.code !== 'forbidden') later(wrong, error.retryMs)
-          }
+          for (const channel of joins) in_.delete(channel)
+          const wrong = error.channels ? [...error.channels] : joins
+          refuse(wrong, error)
+          if (error.code !== 'forbidden') later(wrong, error.retryMs)
           sync()
         },
       )
     }
-    part(
-      open.filter((channel) => !in_.has(channel)),
-      {},
-      in_,
-    )
-    part(open.filter((channel) => wanted.get(channel)!.watch && !watched.has(channel)).slice(0, 100), { presence: true }, watched)
-    for (const channel of open) {
-      const { meta } = wanted.get(channel)!
-      if (meta === undefined || same(meta, metas.get(channel))) continue
-      metas.set(channel, meta)
-      ask({ type: 'presence', channel, meta }).catch((error) => notThere([channel], error, error.code))
-    }
+    watching?.settle(open, wanted)
   }
 
-  const notThere = (channels: readonly string[], { message }: CarillonError, code = 'presence_forbidden') =>
-    host.frame({ type: 'error', code, message, channels })
-
-  /** A stream is not told who comes and goes in channels that were not all asked for so: it asks. */
-  function look(channel: string) {
-    enqueue({ type: 'presence', channel }, true).then(
-      ({ presence }) => host.frame({ type: 'presence', channel, sync: true, ...presence[channel], stale: true }),
-      (error) => notThere([channel], error),
-    )
-  }
+  const watching = host.watching?.({ types: host.types, ask, frame: host.frame, sync, link: () => link })
 
   return {
     connect: () => run({ type: 'connect' }),

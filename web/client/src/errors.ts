@@ -25,7 +25,7 @@ export class CarillonError extends Error implements Shape {
 
 /** `getToken` throws it to say that nobody is signed in any more: the client stops as `failed`, with the code `unauthorized`. */
 export class Unauthorized extends CarillonError {
-  constructor(message = 'getToken says that nobody is signed in') {
+  constructor(message = 'nobody is signed in') {
     super('unauthorized', message)
   }
 }

@@ -1,9 +1,9 @@
 /** How do frames come where no WebSocket passes: over an event stream, or polls? */
 
+import { claims, rolesOf } from './claims.js'
 import { errorOf } from './connection.js'
 import { CarillonError } from './errors.js'
 import type { Ended } from './machine.js'
-import { claims, rolesOf } from './tokens.js'
 import { end, type Frame, type Hello, type Link, type Receiver } from './transport.js'
 
 /** What a refusal over HTTP means. */

@@ -1,6 +1,13 @@
 /** What does `@carillon/client` offer? */
 
-export { createClient } from './client.js'
+import { make } from './client.js'
+import { features } from './features.js'
+import type { AnyEvents, Client, ClientOptions } from './types.js'
+
+/** A client with everything. It connects once something is asked of it. */
+export const createClient = <Events extends object = AnyEvents>(options: ClientOptions): Client<Events> =>
+  make(options, null, features).client as Client<Events>
+
 export { CarillonError, Unauthorized } from './errors.js'
 export { formatPosition, parsePosition } from './position.js'
 export type {
@@ -12,6 +19,8 @@ export type {
   ClientOptions,
   ConnectionState,
   ConnectionStatus,
+  CoreChannel,
+  CoreClient,
   EventType,
   Handler,
   HandlerOptions,

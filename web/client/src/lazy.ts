@@ -1,18 +1,10 @@
 /** How is a part there at once, and its code only when it is used? */
 
+import { once } from './listeners.js'
 import type { Unsubscribe } from './types.js'
 
 /** Without its code (no network, a new version on the server) a part is asked for again after this time. */
 const AGAIN_MS = 5_000
-
-/** Runs at most once. */
-export function once(undo: () => void): Unsubscribe {
-  let done = false
-  return () => {
-    if (!done) undo()
-    done = true
-  }
-}
 
 export interface Lazy<Made> {
   /** Null: nothing of it was needed yet, or its code is on its way. */

@@ -2,6 +2,20 @@
 
 import type { Unsubscribe } from './types.js'
 
+/** Runs at most once. */
+export function once(undo: () => void): Unsubscribe {
+  let done = false
+  return () => {
+    if (!done) undo()
+    done = true
+  }
+}
+
+export const all = (...undo: Unsubscribe[]): Unsubscribe =>
+  once(() => {
+    for (const one of undo) one()
+  })
+
 export interface Listeners<Value> {
   readonly size: number
   add(listener: (value: Value) => void): Unsubscribe

@@ -1,7 +1,8 @@
 /** How do rows that are loaded once stay right, from exactly where they were read? */
 
 import { matches } from './channels.js'
-import { createListeners } from './listeners.js'
+import type { Kit, Reading } from './features.js'
+import { createListeners, type Listeners } from './listeners.js'
 import { isAfter, parsePosition } from './position.js'
 import type { CarillonEvent, HistoryPage, Live, LiveOptions, LiveSnapshot, Position, Unsubscribe } from './types.js'
 
@@ -18,8 +19,6 @@ export interface LiveHost {
     ready(): Promise<Position>
     leave: Unsubscribe
   }
-  /** Stays in these channels (null: connects) from now on. */
-  hold(channels: readonly string[] | null): Unsubscribe
   /** What came after `position`, up to `upTo` at least. */
   since(channels: readonly string[] | null, position: Position, upTo: Position): Promise<HistoryPage>
   onResync(listener: () => void): Unsubscribe
@@ -27,6 +26,43 @@ export interface LiveHost {
   person(): number
   onIdentify(listener: () => void): Unsubscribe
   report(error: unknown): void
+}
+
+/** What rows need of their client. */
+export function hostOf(kit: Kit, reading: Reading, starts: Listeners<Position>): LiveHost {
+  return {
+    join(names, patterns, handler) {
+      // A channel is made when it is first named.
+      for (const name of names ?? []) kit.channels.channel(name)
+      const undo = (names ?? [null]).flatMap((name) => patterns.map((pattern) => kit.channels.add(name, pattern, handler)))
+      const whole = () =>
+        kit.stream.seen
+          ? Promise.resolve(kit.stream.seen)
+          : new Promise<Position>((resolve) => {
+              const stop = starts.add((position) => {
+                stop()
+                resolve(position)
+              })
+            })
+      return {
+        ready: async () => {
+          if (!names) return whole()
+          const all = await Promise.all(names.map((name) => kit.channels.channel(name).ready()))
+          const { seen } = kit.stream
+          // In a channel for some time, the stream has passed the place where it was joined.
+          return all.reduce((a, b) => (b.seq > a.seq ? b : a), seen?.epoch === all[0]?.epoch ? seen! : all[0]!)
+        },
+        leave() {
+          for (const one of undo) one()
+        },
+      }
+    },
+    since: (names, position, upTo) => reading((reads, reader) => reads.since(reader, names ?? [null], { since: position, upTo })),
+    onResync: kit.resyncs.add,
+    person: kit.gone,
+    onIdentify: kit.identified.add,
+    report: kit.thrown,
+  }
 }
 
 export function createLive<State>(

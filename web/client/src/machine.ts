@@ -73,6 +73,7 @@ export interface Machine {
 }
 
 export const TOKEN_MS = 10_000
+export const LATE = 'getToken: no answer in 10 s'
 export const OPENING_MS = 10_000
 export const PROBE_MS = 5_000
 export const STABLE_MS = 30_000
@@ -83,7 +84,7 @@ export const FALLBACK_MS = 300_000
 export const initial: Machine = {
   phase: { name: 'idle' },
   code: 'idle',
-  reason: 'nothing was asked for yet',
+  reason: 'nothing is asked for',
   failures: 0,
   refusals: 0,
   blocked: 0,
@@ -102,6 +103,9 @@ export interface Context {
 
 type Step = readonly [Machine, readonly Effect[]]
 
+/** Nothing comes, and nothing is tried. */
+export const isOver = ({ name }: Phase): boolean => name === 'failed' || name === 'closed' || name === 'idle'
+
 /** When the next `tick` is due. */
 export const deadline = ({ phase }: Machine): number | null => ('until' in phase ? phase.until : null)
 
@@ -111,7 +115,7 @@ const to = (machine: Machine, phase: Phase, code: string, reason: string, ...eff
 ]
 
 const begin = (machine: Machine, now: number, reason: TokenReason, ...before: Effect[]): Step =>
-  to(machine, { name: 'token', until: now + TOKEN_MS }, 'token', 'a token is fetched', ...before, { do: 'token', reason })
+  to(machine, { name: 'token', until: now + TOKEN_MS }, 'token', 'getToken is asked', ...before, { do: 'token', reason })
 
 /** Full jitter, between the floor and twice as much with each failure. */
 function pause(
@@ -123,7 +127,7 @@ function pause(
   retryMs?: number,
   before: Effect[] = [],
 ): Step {
-  if (!machine.online) return to(machine, { name: 'offline' }, 'offline', 'there is no network', ...before)
+  if (!machine.online) return to(machine, { name: 'offline' }, 'offline', 'no network', ...before)
   const most = Math.min(CAP_MS, 2 * FLOOR_MS * 2 ** machine.failures)
   const wait = Math.max(FLOOR_MS, random * most, retryMs ?? 0)
   const phase: Phase = { name: 'waiting', until: now + wait, asked: retryMs !== undefined }
@@ -135,17 +139,10 @@ const rested = (machine: Machine, { since }: Open, now: number): Machine =>
   now - since >= STABLE_MS ? { ...machine, failures: 0 } : machine
 
 const dial = (machine: Machine, transport: Transport, now: number, again: boolean, ...before: Effect[]): Step =>
-  to(
-    machine,
-    { name: 'opening', transport, until: now + OPENING_MS, again },
-    'opening',
-    `connecting by ${transport}`,
-    ...before,
-    {
-      do: 'open',
-      transport,
-    },
-  )
+  to(machine, { name: 'opening', transport, until: now + OPENING_MS, again }, 'opening', `by ${transport}`, ...before, {
+    do: 'open',
+    transport,
+  })
 
 function transport(machine: Machine): Transport {
   if (machine.blocked < 2) return 'websocket'
@@ -159,20 +156,18 @@ function ended(machine: Machine, end: Omit<Ended, 'type'>, { now, random }: Cont
   if (phase.name === 'open') {
     next = rested(next, phase, now)
   } else if (!end.answered) {
+    if (end.code === 'no_websocket')
+      return begin({ ...next, blocked: 2, fallbackUntil: now + FALLBACK_MS }, now, 'connect', ...before)
     // Neither way leads to the server: begin with the WebSocket again, and go round.
     next =
-      end.code === 'no_websocket'
-        ? { ...next, blocked: 2, fallbackUntil: now + FALLBACK_MS }
-        : phase.transport === 'websocket'
-          ? { ...next, blocked: next.blocked + 1, fallbackUntil: next.blocked ? now + FALLBACK_MS : 0 }
-          : { ...next, blocked: 1, streamHeldBack: false }
+      phase.transport === 'websocket'
+        ? { ...next, blocked: next.blocked + 1, fallbackUntil: next.blocked ? now + FALLBACK_MS : 0 }
+        : { ...next, blocked: 1, streamHeldBack: false }
   }
-  if (end.code === 'no_websocket') return begin(next, now, 'connect', ...before)
   if (end.outcome === 'final') return to(next, { name: 'failed' }, end.code, end.reason, ...before)
   if (end.outcome === 'refused') {
     next = { ...next, refusals: next.refusals + 1 }
-    if (next.refusals > 1)
-      return to(next, { name: 'failed' }, 'unauthorized', `a new token was refused, too: ${end.reason}`, ...before)
+    if (next.refusals > 1) return to(next, { name: 'failed' }, 'unauthorized', `refused again: ${end.reason}`, ...before)
     return begin(next, now, 'refused', ...before)
   }
   return pause(next, now, random, end.code, end.reason, end.retryMs, before)
@@ -184,13 +179,13 @@ function tick(machine: Machine, context: Context): Step {
   if (!('until' in phase) || now < phase.until) return [machine, []]
   switch (phase.name) {
     case 'token':
-      return pause(machine, now, context.random, 'token_timeout', `getToken gave no answer within ${TOKEN_MS / 1000} s`)
+      return pause(machine, now, context.random, 'token_timeout', LATE)
     case 'waiting':
       return begin(machine, now, 'connect')
     case 'opening': {
       // An event stream that begins and brings nothing is held back on its way; a poll is not, nor one that came just now.
       const held = phase.transport === 'sse' && !phase.again
-      const end = { outcome: 'retry', code: 'timeout', reason: 'no welcome came in time', answered: held } as const
+      const end = { outcome: 'retry', code: 'timeout', reason: 'no welcome', answered: held } as const
       return ended({ ...machine, streamHeldBack: machine.streamHeldBack || held }, end, context, [{ do: 'drop' }])
     }
     case 'open': {
@@ -198,9 +193,7 @@ function tick(machine: Machine, context: Context): Step {
         return begin({ ...machine, blocked: 1, streamHeldBack: false }, now, 'connect', { do: 'drop' })
       const silent = Math.max(heardAt, phase.since) + 2 * phase.heartbeatMs
       if (phase.probedAt !== null && heardAt < phase.probedAt)
-        return ended(machine, { outcome: 'retry', code: 'silent', reason: 'nothing was heard any more' }, context, [
-          { do: 'drop' },
-        ])
+        return ended(machine, { outcome: 'retry', code: 'silent', reason: 'nothing is heard' }, context, [{ do: 'drop' }])
       return now < silent ? [watch(machine, phase, silent, null), []] : probe(machine, phase, now)
     }
   }
@@ -219,8 +212,7 @@ export function step(machine: Machine, input: Input, context: Context): Step {
   const { now, random } = context
   switch (input.type) {
     case 'connect':
-      if (phase.name === 'failed' || phase.name === 'closed' || phase.name === 'idle')
-        return begin({ ...machine, failures: 0, refusals: 0 }, now, 'connect')
+      if (isOver(phase)) return begin({ ...machine, failures: 0, refusals: 0 }, now, 'connect')
       return phase.name === 'waiting' || phase.name === 'offline' ? begin(machine, now, 'connect') : [machine, []]
     case 'stop':
       return to(machine, { name: input.to }, input.code, input.reason, { do: 'drop' })
@@ -254,7 +246,7 @@ export function step(machine: Machine, input: Input, context: Context): Step {
         rested(machine, phase, now),
         { name: 'waiting', until: now + input.reconnectMs, asked: true },
         'goaway',
-        'the server asked to come back elsewhere',
+        'come back',
         { do: 'drop' },
       )
     case 'ended':
@@ -270,7 +262,7 @@ export function step(machine: Machine, input: Input, context: Context): Step {
       const known = { ...machine, online: false }
       if (phase.name === 'open') return probe(known, phase, now)
       return phase.name === 'token' || phase.name === 'opening' || phase.name === 'waiting'
-        ? to(known, { name: 'offline' }, 'offline', 'there is no network', { do: 'drop' })
+        ? to(known, { name: 'offline' }, 'offline', 'no network', { do: 'drop' })
         : [known, []]
     }
     case 'tick':

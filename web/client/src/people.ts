@@ -2,8 +2,7 @@
 
 import { matches } from './channels.js'
 import { CarillonError } from './errors.js'
-import { once } from './lazy.js'
-import { createListeners } from './listeners.js'
+import { createListeners, once } from './listeners.js'
 import type { Frame } from './transport.js'
 import type { Member, PresenceSnapshot, Signal, Unsubscribe } from './types.js'
 

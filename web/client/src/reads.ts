@@ -74,6 +74,23 @@ async function read({ request, tenant, epoch }: Reader, channel: string | null, 
   return { events, more, position: position ?? { seq: 0, epoch } }
 }
 
+/** Calls with the past of a channel, then with what came `meanwhile`; that is another list once it is another person's, and false once nobody wants it. */
+export async function past(
+  reader: Reader,
+  channel: string,
+  of: Past,
+  /** Is told how far the past was read. */
+  meanwhile: (readTo: Position) => CarillonEvent[] | null | false,
+  call: (event: CarillonEvent) => unknown,
+) {
+  const page = await history(reader, channel, of)
+  const late = meanwhile(page.position)
+  if (!late) return
+  const events = [...page.events]
+  const next = () => meanwhile(page.position) === late && (events.shift() ?? late.shift())
+  for (let event = next(); event; event = next()) await call(event)
+}
+
 /** What came in any of these channels, each event once. */
 export async function since(reader: Reader, channels: readonly (string | null)[], past: Past): Promise<HistoryPage> {
   const pages = await Promise.all(channels.map((channel) => history(reader, channel, past)))

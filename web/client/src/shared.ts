@@ -5,8 +5,8 @@
  * others come into it with `attach`. What the server says goes to the client of its tenant. Needed by those alone who `attach` or `switch`.
  */
 
+import { claims, rolesOf } from './claims.js'
 import type { Ended } from './machine.js'
-import { claims, rolesOf } from './tokens.js'
 import { end, type Frame, type Hello, type Link, type Open, open as openAlone, type Receiver } from './transport.js'
 
 /** Refusals of `attach` and `switch`, and ends, that do not pass by themselves. */

@@ -441,17 +441,14 @@ export function createTabs(host: ConnectionHost & { signedOut(): void; report(er
     sync: () => (connection ? connection.sync() : stopped || announce()),
     request(frame) {
       return new Promise((resolve, reject) => {
-        if (commands.size >= QUEUE) return reject(new CarillonError('queue_full', `${QUEUE} frames wait for their answers`))
+        if (commands.size >= QUEUE) return reject(new CarillonError('queue_full', '256 frames wait'))
         const n = ++numbers
         const settle = (answer: Frame | CarillonError) => {
           clearTimeout(timeout)
           commands.delete(n)
           answer instanceof Error ? reject(answer) : resolve(answer)
         }
-        const timeout = setTimeout(
-          () => settle(new CarillonError('queue_expired', `no answer came within ${QUEUE_MS / 1000} s`)),
-          QUEUE_MS,
-        )
+        const timeout = setTimeout(() => settle(new CarillonError('queue_expired', 'no answer came in 30 s')), QUEUE_MS)
         commands.set(n, { frame, settle })
         connection ? carryOut(me, n, frame) : say({ t: 'command', n, frame })
       })

@@ -1,7 +1,11 @@
 /** Which clients for other tenants belong to a client, and what do they have together? */
 
+import type { Kit } from './features.js'
 import type { Shared } from './shared.js'
 import type { Client, ClientOptions, TokenReason } from './types.js'
+
+/** Between two tenants a connection is kept for so long. */
+const SWITCH_MS = 5_000
 
 /** What a client of one of several tenants is given by the one that has attached it. */
 export interface Together extends Pick<Client, 'attach' | 'detach' | 'identify'> {
@@ -13,24 +17,13 @@ export interface Made {
   identify(person: string | null): void
 }
 
-export interface TenantsHost {
-  readonly options: ClientOptions
-  tenant(): string | undefined
-  client(): Client
-  make(options: ClientOptions, together: Together): Made
-  token(reason: TokenReason): Promise<string>
-  identify(person: string | null): void
-  /** The connection is shared from now on. */
-  shares(): void
-  misuse(message: string): void
-  report(error: unknown): void
-}
-
-export function createTenants(host: TenantsHost, together: Together | null) {
+export function createTenants(kit: Kit, together: Together | null) {
   const attached = new Map<string, Made>()
   let shared: Shared | null = null
   let loading: Promise<Shared> | null = null
   let isShared = !!together
+  /** Of a client without one, the token's. */
+  const present = () => kit.tenant() ?? (kit.stream.tenant || undefined)
 
   function load(): Promise<Shared> {
     loading ??= (together ? together.shared() : import('./shared.js').then(({ createShared }) => createShared())).then(
@@ -48,46 +41,50 @@ export function createTenants(host: TenantsHost, together: Together | null) {
   function share() {
     if (isShared) return
     isShared = true
-    load().then(host.shares, host.report)
+    load().then(() => kit.connection()?.share(), kit.report)
   }
 
   const attach: Client['attach'] = (tenant, more) => {
     if (together) return together.attach(tenant, more)
-    if (tenant === host.tenant()) return host.client()
+    if (tenant === present()) return kit.client()
     share()
     const known = attached.get(tenant)
     if (known) return known.client
-    const { options } = host
+    const { options } = kit
     const own = {
       ...options,
       position: undefined,
       ...more,
       tenant,
       name: options.name && `${options.name} ${tenant}`,
-      getToken: ({ reason }: { reason: TokenReason }) => host.token(reason),
+      getToken: ({ reason }: { reason: TokenReason }) => kit.token(kit.persons(), reason),
     }
-    const made = host.make(own as ClientOptions, { attach, detach, identify: host.identify, shared: load })
+    const made = kit.make(own as ClientOptions, { attach, detach, identify: kit.identify, shared: load })
     attached.set(tenant, made)
     return made.client
   }
   const detach: Client['detach'] = (tenant) => {
     if (together) return together.detach(tenant)
-    if (tenant === host.tenant()) host.misuse(`detach('${tenant}'): that is the client's own tenant: switch(), or close()`)
+    if (tenant === present()) kit.misuse('detach: use switch() or close()')
     attached.get(tenant)?.client.close()
     attached.delete(tenant)
   }
 
+  const switchTo: Client['switch'] = (to) => {
+    if (to === present()) return
+    if (together || attached.has(to)) return kit.misuse(`switch: ${to} has a client`)
+    share()
+    kit.move(to, () => shared?.keep(SWITCH_MS))
+  }
+
   return {
-    attach,
-    detach,
-    share,
+    members: { attach, detach, switch: switchTo },
     /** Null: the connection is this client's alone, or how it is shared is not known yet. */
     get now() {
       return shared
     },
     /** Before a link is made it is known how. */
     ready: async () => void (isShared && (await load())),
-    isOfAnother: (tenant: string) => !!together || attached.has(tenant),
     each(then: (made: Made) => void) {
       for (const one of attached.values()) then(one)
     },

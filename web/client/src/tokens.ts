@@ -1,33 +1,12 @@
 /** Which token is used, and when is another asked for? */
 
+import { claims } from './claims.js'
 import { CarillonError, Unauthorized } from './errors.js'
-import { TOKEN_MS } from './machine.js'
+import { LATE, TOKEN_MS } from './machine.js'
 import type { ClientOptions, TokenReason } from './types.js'
 
 /** A token that ends sooner is not used for a new connection. */
 const FRESH_MS = 60_000
-
-/** What a token says of itself, for those who are told no welcome. It is not checked: the server has done so. */
-export function claims(token: string): {
-  sub?: string
-  tenant?: string
-  exp?: number
-  roles?: string[]
-  tenants?: Record<string, string[]>
-} {
-  try {
-    const bytes = Uint8Array.from(atob(token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0))
-    return JSON.parse(new TextDecoder().decode(bytes))
-  } catch {
-    return {}
-  }
-}
-
-/** The roles that a token gives in this tenant. */
-export const rolesOf = (token: string, tenant = ''): readonly string[] => {
-  const { roles = [], tenants } = claims(token)
-  return tenants?.[tenant] ?? roles
-}
 
 export interface Tokens {
   get(reason: TokenReason): Promise<string>
@@ -46,13 +25,10 @@ export function createTokens(getToken: ClientOptions['getToken']): Tokens {
     let timer: ReturnType<typeof setTimeout> | undefined
     try {
       const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(
-          () => reject(new CarillonError('token_timeout', `getToken gave no answer within ${TOKEN_MS / 1000} s`)),
-          TOKEN_MS,
-        )
+        timer = setTimeout(() => reject(new CarillonError('token_timeout', LATE)), TOKEN_MS)
       })
       const fresh = await Promise.race([Promise.resolve().then(() => getToken({ reason })), late])
-      if (!fresh) throw new Unauthorized('getToken gave no token: nobody is signed in')
+      if (!fresh) throw new Unauthorized()
       if (mine === generation) {
         token = fresh
         endsAt = performance.now() + ((claims(fresh).exp ?? 0) * 1000 - Date.now())

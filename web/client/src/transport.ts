@@ -50,7 +50,7 @@ export const end = (outcome: Outcome, code: string, reason: string, retryMs?: nu
 export function endOfClose(code: number, reason: string): Ended {
   const outcome = code === 4401 ? 'refused' : code >= 4400 && code < 4500 && code !== 4408 && code !== 4429 ? 'final' : 'retry'
   const named = code === 4403 ? 'forbidden' : code === 4410 ? 'disconnected_by_admin' : `close_${code}`
-  return end(outcome, named, reason || `the connection ended (${code})`, undefined, code === 1012 || code >= 4400)
+  return end(outcome, named, reason || `closed (${code})`, undefined, code === 1012 || code >= 4400)
 }
 
 function webSocket(base: string, hello: Hello, to: Receiver, WebSocket: typeof globalThis.WebSocket): Link {
@@ -83,19 +83,17 @@ export function open(
     closed || to.ended(end(outcome, code, error.message, undefined, false))
   try {
     new URL(base)
-    if (transport === 'websocket' && WebSocket) return webSocket(base, hello, to, WebSocket)
-    if (transport === 'websocket')
-      queueMicrotask(() => ended('retry', 'no_websocket')(new Error('this platform has no WebSocket')))
-    else
-      import('./fallback.js').then(
-        ({ listen }) => {
-          if (!closed) link = listen(transport, base, hello, to)
-        },
-        ended('retry', 'network'),
-      )
+    // Where there is none, it cannot be made.
+    if (transport === 'websocket') return webSocket(base, hello, to, WebSocket)
+    import('./fallback.js').then(
+      ({ listen }) => {
+        if (!closed) link = listen(transport, base, hello, to)
+      },
+      ended('retry', 'network'),
+    )
   } catch (error) {
-    const ours = URL.canParse(base)
-    queueMicrotask(() => ended(ours ? 'retry' : 'final', ours ? 'websocket_blocked' : 'invalid_url')(error as Error))
+    const code = !URL.canParse(base) ? 'invalid_url' : WebSocket ? 'websocket_blocked' : 'no_websocket'
+    queueMicrotask(() => ended(code === 'invalid_url' ? 'final' : 'retry', code)(error as Error))
   }
   return {
     send() {},

@@ -219,6 +219,20 @@ export interface AttachOptions {
 
 // ---------------------------------------------------------------------------------------------------- client
 
+/** A client of `@carillon/client/core`: events, and what keeps them whole. */
+export interface CoreClient<Events extends object = AnyEvents>
+  extends Omit<
+    Client<Events>,
+    'channel' | 'publish' | 'activity' | 'ping' | 'inbox' | 'preferences' | 'request' | 'live' | 'attach' | 'detach' | 'switch'
+  > {
+  channel(name: string): CoreChannel<Events>
+}
+
+/** A channel of such a client. */
+export type CoreChannel<Events extends object = AnyEvents> = Pick<Channel<Events>, 'name' | 'join' | 'ready' | 'error'> & {
+  on<P extends Pattern<Events>>(pattern: P, handler: Handler<Events, Matching<Events, P>>): Unsubscribe
+}
+
 /** What a handler gets beside what comes from now on. */
 export interface HandlerOptions {
   /** First the newest n events of the past (1–1,000), marked `replay`; then what comes, without a gap or a repeat. */

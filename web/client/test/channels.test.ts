@@ -110,5 +110,11 @@ test('what the past has already is not told again when the connection hears of i
   await until('the past', () => got.length === 3)
   for (let n = 0; n < 5; n++) server.emit('a')
   await until('what is new', () => got.length >= 5)
-  expect(got).toEqual([[101, true], [102, true], [103, true], [104, false], [105, false]])
+  expect(got).toEqual([
+    [101, true],
+    [102, true],
+    [103, true],
+    [104, false],
+    [105, false],
+  ])
 })

@@ -21,14 +21,14 @@ export class FakeServer {
   answer: (frame: Frame) => Frame | null | undefined = () => undefined
   clients: Client[] = []
 
-  client(options: Partial<ClientOptions> = {}): Client {
+  client(options: Partial<ClientOptions> = {}, create: typeof createClient = createClient): Client {
     const server = this
     class WebSocket extends FakeSocket {
       constructor() {
         super(server)
       }
     }
-    const made = createClient({
+    const made = create({
       url: 'http://localhost',
       getToken: () => tokenOf('anna'),
       WebSocket: WebSocket as never,

@@ -1,1 +1,0 @@
-var e=class extends Error{code;name=`CarillonError`;constructor(e,t,n={}){super(t),this.code=e,Object.assign(this,n)}},t=class extends e{constructor(e=`getToken says that nobody is signed in`){super(`unauthorized`,e)}};export{t as n,e as t};

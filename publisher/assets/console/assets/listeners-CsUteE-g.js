@@ -1,0 +1,1 @@
+function e(e){let t=!1;return()=>{t||e(),t=!0}}var t=(...t)=>e(()=>{for(let e of t)e()});function n(e,t){let n=new Set;return{get size(){return n.size},add(e){let r={listener:e};return n.add(r),n.size===1&&t?.(!0),()=>{n.delete(r)&&!n.size&&t?.(!1)}},emit(t){for(let{listener:r}of[...n])try{r(t)}catch(t){e(t)}}}}export{n,e as r,t};
