@@ -1,6 +1,11 @@
 -- Steps that are due are asked for twice a second, those first that are due longest. Those of a suspended tenant stay due until it is
 -- resumed, and would be walked each time before all others: they are set aside, in slices, and come back in slices with their due times.
 
+-- First, because it takes the strongest lock: a weaker one of this migration that became a stronger one could wait in a circle with whoever
+-- takes a step.
+CREATE POLICY maintenance_update ON carillon.escalations FOR UPDATE TO carillon_owner
+    USING (current_setting('carillon.maintenance', true) = 'on');
+
 -- What is set aside, and when it was due; `due_at` of the step is null meanwhile. A table of its own: a column of `escalations` with an index
 -- would hold up whoever publishes notices with steps while all of them are gone through.
 CREATE TABLE carillon.escalations_aside (
@@ -27,8 +32,6 @@ BEGIN
 END $$;
 CREATE POLICY tenant_scope ON carillon.escalations_aside FOR SELECT USING (tenant_id = ANY ((SELECT carillon.scope())::text[]));
 GRANT SELECT ON carillon.escalations_aside TO carillon_publisher;
-CREATE POLICY maintenance_update ON carillon.escalations FOR UPDATE TO carillon_owner
-    USING (current_setting('carillon.maintenance', true) = 'on');
 
 -- Sets aside the steps of suspended tenants among the first `most` that are due, and takes back as many of a tenant that is not suspended
 -- any more. Whoever resumes a tenant waits for the former, so none is set aside afterwards. Rows that others hold are passed over.
@@ -81,7 +84,7 @@ CREATE OR REPLACE FUNCTION carillon.escalations_due(passed text[], most integer)
     RETURNS TABLE (tenant text, seq bigint, step smallint, waited double precision)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = carillon, pg_temp SET enable_seqscan = off AS $$
 BEGIN
-    PERFORM set_steps_aside(5000);
+    PERFORM set_steps_aside(500);
     PERFORM set_config('carillon.maintenance', 'on', true);
     RETURN QUERY SELECT e.tenant_id, e.seq, e.step, extract(epoch FROM clock_timestamp() - e.due_at)::double precision
         FROM escalations e WHERE e.due_at <= clock_timestamp() AND e.tenant_id <> ALL (passed)

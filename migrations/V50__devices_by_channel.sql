@@ -102,7 +102,7 @@ END $$;
 -- It begins when everybody has ended who wrote devices and may not have seen that the tenant wants it; they are looked for in this
 -- server's locks, so a copy of the database in another cluster waits for nobody. `added`: devices; `is_waiting`: a tenant can go on.
 CREATE FUNCTION carillon.add_device_channels(most integer, OUT added integer, OUT is_waiting boolean)
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = carillon, pg_temp SET enable_seqscan = off SET lock_timeout = '50ms' AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = carillon, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     slice   integer := 1000;            -- devices of a slice at most
     seen    text[];
@@ -116,6 +116,7 @@ DECLARE
     is_free boolean;
     ended   boolean := true;
     last    timestamptz;
+    patience text := current_setting('lock_timeout');
 BEGIN
     PERFORM set_config('carillon.maintenance', 'on', true);
     added := 0;
@@ -145,12 +146,14 @@ BEGIN
             END IF;
             is_free := true;
             IF added = 0 THEN
+                PERFORM set_config('lock_timeout', '50ms', true);
                 BEGIN
                     SELECT d.first_seen, d.channels INTO one FROM devices d
                         WHERE d.tenant_id = of.tenant_id AND d.user_id = at.user_id AND d.device_id = at.device_id FOR SHARE;
                 EXCEPTION WHEN lock_not_available THEN
                     is_free := false;
                 END;
+                PERFORM set_config('lock_timeout', patience, true);
                 ends := clock_timestamp() + interval '25 ms';
             ELSE
                 SELECT d.first_seen, d.channels INTO one FROM devices d

@@ -398,7 +398,7 @@ async fn slices_of_devices_have_a_bound_of_rows_and_tenants_take_turns_whatever_
         wanting(&database, name, 20, 1_000).await;
     }
     // Of a copy of another cluster: nobody here ends whom that waited for.
-    database.sql("UPDATE carillon.device_channel_tenants SET waits_for = '{3/4711,5/12}', turn = now() + interval '9 days'").await;
+    database.sql("UPDATE carillon.device_channel_tenants SET waits_for = '{99999/1,99999/2}', turn = now() + interval '9 days'").await;
     // Who stores the first device of the first tenant, and stands still.
     let still = database.superuser().await;
     let first = "UPDATE carillon.devices SET last_seen = now() WHERE tenant_id = 'acme' AND user_id = 'u1'";
@@ -448,7 +448,13 @@ async fn devices_by_channel_and_who_stores_devices_never_wait_for_each_other_in_
     stores.batch_execute(&format!("BEGIN; {}", touch("a"))).await.unwrap();
     assert_eq!(log.add_device_channels(100).await.unwrap(), (1, true), "up to the one that is held");
     stores.batch_execute(&format!("{}; COMMIT", touch("B"))).await.unwrap();
-    assert_eq!(log.add_device_channels(100).await.unwrap(), (2, false));
+    // A slice ends after 25 ms, which may be one device on a busy machine.
+    let (mut rest, mut is_waiting) = (0, true);
+    while is_waiting {
+        let slice = log.add_device_channels(100).await.unwrap();
+        (rest, is_waiting) = (rest + slice.0, slice.1);
+    }
+    assert_eq!(rest, 2);
     assert_eq!(database.count(ASTRAY).await, 0);
 }
 
