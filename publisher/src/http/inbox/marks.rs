@@ -282,12 +282,15 @@ impl UpTo {
 }
 
 fn up_to(said: &Value) -> Result<UpTo, Problem> {
+    // As the document says: a number of 64 bits with a sign.
+    let fits = |seq: &u64| i64::try_from(*seq).is_ok();
     let detail = "must be the seq of an entry, or <epoch>:<seq>";
     match member(said, "up_to")? {
-        number @ Value::Number(_) => whole(number).map(|seq| UpTo::Seq(Seq(seq))),
-        Value::String(text) => text
-            .rsplit_once(':')
-            .and_then(|(epoch, seq)| Some(UpTo::Within(Epoch::new(epoch).ok()?, Seq(seq.parse().ok()?)))),
+        number @ Value::Number(_) => whole(number).filter(fits).map(|seq| UpTo::Seq(Seq(seq))),
+        Value::String(text) => text.rsplit_once(':').and_then(|(epoch, seq)| {
+            let seq = seq.parse().ok().filter(fits)?;
+            Some(UpTo::Within(Epoch::new(epoch).ok()?, Seq(seq)))
+        }),
         Value::Null => return Err(faulty("up_to", FaultCode::Required, "is required")),
         _ => return Err(faulty("up_to", FaultCode::WrongType, detail)),
     }
@@ -355,4 +358,29 @@ async fn said(app: &Arc<App>, caller: &Caller, request: Request) -> Result<(Uri,
         Unreadable::Faulty(_) => Problem::new(Code::InvalidJson, "the body is not valid"),
     })?;
     Ok((parts.uri, said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_watermark_is_a_number_of_64_bits_with_a_sign() {
+        let most = i64::MAX.unsigned_abs();
+        for (said, taken) in [
+            (json!(17), true),
+            (json!(17.0), true),
+            (json!(most), true),
+            (json!(most + 1), false),
+            (json!(u64::MAX), false),
+            (json!(-1), false),
+            (json!(format!("e1:{most}")), true),
+            (json!(format!("e1:{}", most + 1)), false),
+            (json!("17"), false),
+            (json!(null), false),
+        ] {
+            assert_eq!(up_to(&json!({"up_to": said})).is_ok(), taken, "{said}");
+        }
+    }
 }

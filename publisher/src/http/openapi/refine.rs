@@ -172,6 +172,8 @@ pub(super) fn refine(document: &mut Value) {
                 shape["additionalProperties"] = false.into();
                 shape["properties"]["priority"]["enum"] =
                     json!(["low", "normal", "high", "urgent", "critical"]);
+                // The same grammar as a notice's; the shape of answers has no patterns.
+                shape["properties"]["audience"]["$ref"] = "#/components/schemas/NoticeAudience".into();
                 let by_language =
                     json!({"propertyNames": {"pattern": grammar::LOCALE}, "maxProperties": LOCALES});
                 extend(&mut shape["properties"]["locales"], by_language);
