@@ -1,6 +1,7 @@
 //! Are the rooms of a namespace the channels that the operator has named for it?
 
 use super::client::Engine;
+use super::polling::Polling;
 use super::wire::{block_on, claims, publish, token};
 use super::{connected, open_pages};
 use carillon_devstack::stack::{Stack, StackConfig};
@@ -107,5 +108,26 @@ fn i3_who_recovers_in_a_namespace_is_where_it_was() {
         assert_eq!(mila.packet_of("0/pages,").await["pid"], pid, "it has recovered");
         let event = next(&mut mila, "wire.test").await;
         assert_eq!((&event[2]["channels"], &event[2]["seq"]), (&json!(["3"]), &json!(missed)));
+    });
+}
+
+/// Who polls in a namespace is known as in the main one: it is not given up after 10 s, and may send larger bodies.
+#[test]
+fn who_polls_in_a_namespace_is_known() {
+    block_on(async {
+        let gateway_env = vec![("CARILLON_SOCKETIO_NAMESPACES".to_owned(), "/pages=page:".to_owned())];
+        let stack = Stack::start(StackConfig { gateway_env, ..StackConfig::default() }).await.unwrap();
+        let tenant = "door-namespace-polls";
+        open_pages(&stack, tenant).await;
+        let mut mila = Polling::begin(stack.gateway(0)).await;
+        let auth = json!({"token": token(&stack, &claims(tenant, "mila")), "channels": ["1"]});
+        let answer = mila.enter("/pages", &auth).await;
+        assert!(answer.starts_with("40/pages,{\"sid\""), "{answer}");
+        let emit = |id: u32| format!("42/pages,{id}[\"publish\",\"1\",\"note\",\"{}\"]", "x".repeat(15_000));
+        mila.say(&(1..=8).map(emit).collect::<Vec<_>>().join("\u{1e}")).await;
+        for id in 1..=8 {
+            let answer = mila.next(&format!("43/pages,{id}[")).await;
+            assert!(answer.contains("\"ok\""), "{answer}");
+        }
     });
 }

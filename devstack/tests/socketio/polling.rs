@@ -19,7 +19,7 @@ pub(crate) struct Polling {
 
 impl Polling {
     pub(crate) async fn begin(gateway: &Service) -> Self {
-        let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        let http = http();
         let base =
             super::client::url(gateway, "").replace("ws://", "http://").replace("websocket", "polling");
         let answer = http.get(&base).header("origin", "https://shop.example").send().await.unwrap();
@@ -85,6 +85,12 @@ impl Polling {
         }
     }
 
+    /// Goes on in a namespace: what it answers to CONNECT.
+    pub(crate) async fn enter(&mut self, namespace: &str, auth: &Value) -> String {
+        self.say(&format!("40{namespace},{auth}")).await;
+        self.next("40").await
+    }
+
     pub(crate) async fn connect(gateway: &Service, stack: &Stack, tenant: &str, more: Value) -> Self {
         let mut polling = Self::begin(gateway).await;
         let mut auth = json!({"token": token(stack, &claims(tenant, "mila"))});
@@ -98,6 +104,11 @@ impl Polling {
         polling.pid = connected["pid"].clone();
         polling
     }
+}
+
+/// One that has no sockets yet.
+pub(crate) fn http() -> reqwest::Client {
+    reqwest::Client::builder().timeout(PATIENCE).build().unwrap()
 }
 
 pub(crate) fn number(packet: &str) -> u64 {

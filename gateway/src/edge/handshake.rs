@@ -215,7 +215,8 @@ impl Edge {
         self.trusted_proxies.iter().any(|cidr| cidr.contains(peer))
     }
 
-    fn address(&self, request: &Request) -> IpAddr {
+    /// Of whom a request is.
+    pub(super) fn address(&self, request: &Request) -> IpAddr {
         let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), Peer::ip);
         client_address(peer, request.headers(), &self.trusted_proxies)
     }

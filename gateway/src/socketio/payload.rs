@@ -11,6 +11,9 @@ const SEPARATOR: char = '\u{1e}';
 /// Packets in one answer: a client in Python takes no more.
 pub const PACKETS: usize = 16;
 
+/// Packets in the body of a request. Whoever may send 50 a second may send 250 at once.
+pub const MOST_SAID: usize = 1_000;
+
 /// A packet in a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece<'a> {
@@ -39,13 +42,20 @@ pub enum PayloadFault {
     /// What begins with `b` is not base64.
     #[error("a binary packet is `b` and base64")]
     Binary,
+    /// It has more than [`MOST_SAID`].
+    #[error("a body has at most {MOST_SAID} packets")]
+    TooMany,
 }
 
 /// The packets of a body.
 ///
 /// # Errors
-/// If one of them is none: then none is to be acted on.
+/// If one of them is none, or there are too many: then none is to be acted on.
 pub fn read(body: &str) -> Result<Vec<Piece<'_>>, PayloadFault> {
+    // Counted first: a list of empty packets is many times as large as they are.
+    if body.split(SEPARATOR).nth(MOST_SAID).is_some() {
+        return Err(PayloadFault::TooMany);
+    }
     body.split(SEPARATOR).map(piece).collect()
 }
 
@@ -88,6 +98,13 @@ mod tests {
         for body in ["", "\u{1e}", "4a\u{1e}", "4a\u{1e}9", "abc", "b%%", "1x"] {
             assert!(read(body).is_err(), "{body:?}");
         }
+    }
+
+    #[test]
+    fn i10_a_body_has_a_bound_of_packets() {
+        let body = |count: usize| vec!["6"; count].join("\u{1e}");
+        assert_eq!(read(&body(MOST_SAID)).unwrap().len(), MOST_SAID);
+        assert_eq!(read(&body(MOST_SAID + 1)), Err(PayloadFault::TooMany));
     }
 
     proptest! {

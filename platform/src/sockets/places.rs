@@ -160,9 +160,9 @@ impl Peer {
         }
     }
 
-    /// Whether a request on it was authenticated.
+    /// Whether a request on it was authenticated, and it is still counted.
     pub fn is_authenticated(&self) -> bool {
-        self.slot.standing() != Standing::Unproven
+        self.slot.standing() == Standing::Proven
     }
 
     pub(super) fn places(&self) -> &Places {

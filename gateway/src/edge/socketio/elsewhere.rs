@@ -4,6 +4,7 @@
 //! What a node does not know it asks there, once; when that node is gone, the client is told to connect anew. So many may be asked at a
 //! time as there are permits: each costs a descriptor while its answer is awaited.
 
+use super::addresses::{Address, Addresses};
 use super::polling::answer;
 use super::{EngineUrl, Fault, Transport};
 use crate::admission::Full;
@@ -18,16 +19,13 @@ use carillon_platform::forward::{Passed, Peers, Unanswered, Url};
 use carillon_platform::sockets::Peer;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 /// Says that a gateway asks, on behalf of a client.
 const FOR_CLIENT: &str = "x-carillon-for-client";
 /// Says in an answer to a gateway that it is known who the session's client is.
 const CONNECTED: HeaderName = HeaderName::from_static("x-carillon-connected");
-/// How long an address is kept that the others do not name any more: after Redis was restarted each node tells its own anew.
-const KEPT: Duration = Duration::from_secs(30);
 /// Longest answer to a poll: more than one has at most.
 const LONGEST: usize = 1 << 20;
 /// How much longer than a poll its answer may take.
@@ -37,10 +35,12 @@ const LATE: Duration = Duration::from_secs(20);
 pub(crate) struct Elsewhere {
     /// This run among all.
     me: u64,
-    addresses: Mutex<Addresses>,
+    addresses: Addresses,
     peers: Peers,
     /// One for each request that is passed on.
     permits: Semaphore,
+    /// One for each body that is read of a socket of which nothing is known: half of them.
+    unknown: Semaphore,
 }
 
 /// A request that is passed on; given back when its answer is there, or when nobody waits for it any more.
@@ -54,47 +54,8 @@ impl Drop for PassedOn<'_> {
     }
 }
 
-/// Where the nodes are, as they were last seen: a node is asked where it is known to be, also while Redis is away.
-struct Addresses {
-    fleet: watch::Receiver<Option<Fleet>>,
-    known: Vec<Address>,
-}
-
-struct Address {
-    run: u64,
-    url: Url,
-    seen: Instant,
-}
-
-impl Addresses {
-    fn new(mut fleet: watch::Receiver<Option<Fleet>>) -> Self {
-        fleet.mark_changed();
-        Self { fleet, known: Vec::new() }
-    }
-
-    /// All that are known now.
-    fn known(&mut self, now: Instant) -> &[Address] {
-        if self.fleet.has_changed().unwrap_or(false)
-            && let Some(fleet) = &*self.fleet.borrow_and_update()
-        {
-            for card in &fleet.nodes {
-                let run = card.incarnation;
-                let Some(url) = card.address.as_deref().and_then(|url| url.parse::<Url>().ok()) else {
-                    continue;
-                };
-                match self.known.iter_mut().find(|known| known.run == run) {
-                    Some(known) => (known.url, known.seen) = (url, now),
-                    None => self.known.push(Address { run, url, seen: now }),
-                }
-            }
-            self.known.retain(|known| now.duration_since(known.seen) <= KEPT);
-        }
-        &self.known
-    }
-}
-
 impl Elsewhere {
-    /// This node is `me`, polls are answered within `poll`, and at most so many requests are passed on at a time.
+    /// This node is `me`, the others are those of `fleet`, polls are answered within `poll`, and at most so many requests are passed on at a time.
     ///
     /// # Errors
     /// The HTTP library cannot be set up.
@@ -104,8 +65,15 @@ impl Elsewhere {
         poll: Duration,
         most: usize,
     ) -> Result<Self, Unanswered> {
-        let addresses = Addresses::new(fleet).into();
-        Ok(Self { me, addresses, peers: Peers::new(poll + LATE, LONGEST)?, permits: Semaphore::new(most) })
+        let addresses = Addresses::default();
+        tokio::spawn(addresses.clone().follow(fleet));
+        Ok(Self {
+            me,
+            addresses,
+            peers: Peers::new(poll + LATE, LONGEST)?,
+            permits: Semaphore::new(most),
+            unknown: Semaphore::new(most.div_ceil(2)),
+        })
     }
 
     /// The id of a session of this run.
@@ -115,12 +83,12 @@ impl Elsewhere {
 
     /// Whether this is a request that a gateway passes on: such a socket serves many clients, and is not one of somebody unknown.
     pub(super) fn is_of_a_gateway(&self, headers: &HeaderMap, peer: IpAddr) -> bool {
-        let is_theirs = |known: &Address| {
+        let is_theirs = |known: &&Address| {
             let host =
                 known.url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
             host.is_some_and(|host| host.to_canonical() == peer.to_canonical())
         };
-        Self::is_passed_on(headers) && self.addresses().known(Instant::now()).iter().any(is_theirs)
+        Self::is_passed_on(headers) && self.addresses.find(is_theirs).is_some()
     }
 
     /// Whether it says that a gateway passes it on.
@@ -139,15 +107,15 @@ impl Elsewhere {
         Ok(PassedOn { _permit: permit })
     }
 
-    fn addresses(&self) -> std::sync::MutexGuard<'_, Addresses> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For the body of somebody unknown, while it is read: whoever is slow with theirs leaves half of the permits to the others.
+    fn enter_unknown(&self) -> Result<SemaphorePermit<'_>, Full> {
+        self.unknown.try_acquire().map_err(|_| Full::Node)
     }
 
     /// Where the node is that has this session, if it is another one that is there.
     fn address(&self, id: &str) -> Option<Url> {
         let run = u64::from_str_radix(id.get(..16)?, 16).ok().filter(|run| *run != self.me)?;
-        let mut addresses = self.addresses();
-        addresses.known(Instant::now()).iter().find(|known| known.run == run).map(|known| known.url.clone())
+        self.addresses.find(|known| known.run == run).map(|known| known.url)
     }
 }
 
@@ -182,11 +150,21 @@ impl Edge {
         };
         // Before the body is read: of a session that nobody may have, no more bodies are held than there are permits.
         let permit = self.elsewhere.enter()?;
-        let may_be_large = peer.as_ref().is_some_and(Peer::is_authenticated);
-        let said = if is_post { Some(self.sessions.body(request, may_be_large).await?) } else { None };
+        // Who may send a larger one the session's node knows; here each is held until it has answered.
+        let (place, said) = if is_post {
+            let of = Some(self.address(&request));
+            let place = self.sessions.bodies.enter(request.headers(), true, of)?;
+            let is_known = peer.as_ref().is_some_and(Peer::is_authenticated);
+            let reading = if is_known { None } else { Some(self.elsewhere.enter_unknown()?) };
+            let said = place.read(request).await?;
+            drop(reading);
+            (Some(place), Some(said))
+        } else {
+            (None, None)
+        };
         metrics().fallback("socketio_elsewhere");
         let asked = self.elsewhere.peers.ask(url, (FOR_CLIENT, "1"), said).await;
-        drop(permit);
+        drop((permit, place));
         let Passed { status, headers, body } = asked.map_err(|error| {
             tracing::debug!(%error, "the node of a session that polls does not answer");
             unknown()
@@ -212,45 +190,6 @@ impl Edge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carillon_backplane::bus::{NodeCard, NodeState};
-
-    fn fleet(nodes: &[(u64, &str)]) -> Option<Fleet> {
-        let card = |(run, address): &(u64, &str)| NodeCard {
-            node: format!("gateway-{run}"),
-            database: None,
-            version: "1".to_owned(),
-            state: NodeState::Serving,
-            connections: 0,
-            tenants: 0,
-            events_per_second: 0.0,
-            deliveries_per_second: 0.0,
-            started_ms: 0,
-            incarnation: *run,
-            minute: None,
-            address: Some((*address).to_owned()),
-            beat: 1,
-        };
-        Some(Fleet { nodes: nodes.iter().map(card).collect(), settled_since: Instant::now() })
-    }
-
-    #[test]
-    fn where_a_node_is_is_known_while_redis_is_away_and_for_a_while_when_it_has_forgotten() {
-        let (seen, fleet_of) = watch::channel(None);
-        let mut addresses = Addresses::new(fleet_of);
-        let now = Instant::now();
-        let known = |addresses: &mut Addresses, after: Duration| {
-            addresses.known(now + after).iter().map(|known| known.run).collect::<Vec<_>>()
-        };
-        assert!(known(&mut addresses, Duration::ZERO).is_empty());
-        seen.send_replace(fleet(&[(1, "http://10.0.0.1:80/"), (2, "http://10.0.0.2:80/"), (3, "nonsense")]));
-        assert_eq!(known(&mut addresses, Duration::ZERO), [1, 2]);
-        seen.send_replace(None);
-        assert_eq!(known(&mut addresses, KEPT * 100), [1, 2], "Redis is away");
-        seen.send_replace(fleet(&[(1, "http://10.0.0.1:80/")]));
-        assert_eq!(known(&mut addresses, KEPT), [1, 2], "Redis has begun anew");
-        seen.send_replace(fleet(&[(1, "http://10.0.0.1:80/")]));
-        assert_eq!(known(&mut addresses, KEPT * 2), [1], "the other one does not come back");
-    }
 
     #[tokio::test]
     async fn i10_requests_that_are_passed_on_have_a_bound() {
@@ -258,7 +197,10 @@ mod tests {
         let elsewhere = Elsewhere::new(1, fleet, Duration::from_secs(1), 2).unwrap();
         let under_way = [elsewhere.enter(), elsewhere.enter()];
         assert!(under_way.iter().all(Result::is_ok) && elsewhere.enter().is_err());
-        drop(under_way);
+        let reading = elsewhere.enter_unknown();
+        assert!(reading.is_ok() && elsewhere.enter_unknown().is_err(), "of the unknown half as many");
+        drop((under_way, reading));
+        assert!(elsewhere.enter_unknown().is_ok());
         assert!(elsewhere.enter().is_ok(), "what is given back can be taken");
     }
 }

@@ -7,9 +7,13 @@
 //! |---|---|
 //! | [`session`] | how does somebody who polls have a connection like everybody's? |
 //! | [`polling`] | what becomes of a request of somebody who polls? |
+//! | [`bodies`] | how much of what clients say is held at a time? |
 //! | [`elsewhere`] | what becomes of a request of a session that polls at another node? |
+//! | [`addresses`] | where are the other nodes? |
 //! | [`mod@upgrade`] | how does somebody who polls get a WebSocket? |
 
+mod addresses;
+mod bodies;
 mod elsewhere;
 mod polling;
 mod session;

@@ -1,26 +1,22 @@
 //! What becomes of a request of somebody who polls?
 
+use super::bodies::too_large;
 use super::session::{Polled, Session};
-use super::{Elsewhere, Fault, Sessions};
-use crate::admission::Full;
+use super::{Elsewhere, Fault};
 use crate::edge::handshake::Edge;
-use crate::edge::problem::Problem;
 use crate::metrics::metrics;
 use crate::socketio::engine::{EnginePacket, Refused};
 use crate::socketio::payload::{self, Piece};
-use axum::body::{Body, to_bytes};
+use crate::socketio::pipe::push_of_client;
+use crate::ws::Opcode;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use carillon_platform::sockets::Peer;
 use carillon_protocol::limits::CLIENT_MESSAGE_BYTES;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Longest time for a body to arrive.
-const BODY: Duration = Duration::from_secs(10);
-/// Bytes of a larger body, of a client that is known: older ones send at once whatever they have waited with, as much as engine.io takes.
-const LARGE: usize = 1_000_000;
 
 impl Edge {
     /// `GET` without a session: the first request of somebody who polls.
@@ -63,7 +59,9 @@ impl Edge {
         let answer = if is_get {
             self.socketio_next(session, time).await
         } else {
-            self.socketio_said(request, session).await
+            // Of who asked another node it was counted there.
+            let of = (!is_of_a_gateway).then(|| self.address(&request));
+            self.socketio_said(request, session, of).await
         };
         answer.map(|mut answer| {
             if is_passed_on && session.is_connected() {
@@ -96,9 +94,24 @@ impl Edge {
         Err(Fault::Engine(refused))
     }
 
-    /// What a client says is acted on as a whole or not at all.
-    async fn socketio_said(&self, request: Request, session: &Arc<Session>) -> Result<Response, Fault> {
-        let body = match self.sessions.body(request, session.is_connected()).await {
+    /// What a client says is acted on as a whole, unless the shard stops taking it, or not at all.
+    async fn socketio_said(
+        &self,
+        request: Request,
+        session: &Arc<Session>,
+        of: Option<IpAddr>,
+    ) -> Result<Response, Fault> {
+        let Some(turn) = session.turn().await else {
+            self.end(session);
+            return Err(Fault::Engine(Refused::Request));
+        };
+        if self.sessions.find(&session.id).is_none() {
+            // It has ended, or moved, while this waited.
+            return Err(Fault::Engine(Refused::Session));
+        }
+        // What finds no place was not read, and ends nothing.
+        let place = self.sessions.bodies.enter(request.headers(), session.is_connected(), of)?;
+        let body = match place.read(request).await {
             Ok(body) => body,
             Err(problem) => {
                 self.end(session);
@@ -115,7 +128,10 @@ impl Edge {
             return Err(too_large(CLIENT_MESSAGE_BYTES).into());
         }
         let is_over = packets.contains(&Piece::Text("1"));
-        if !session.push(&packets).await {
+        let messages = messages(&packets);
+        drop(packets);
+        drop(body);
+        if !session.push(messages, turn, place).await {
             self.end(session);
             return Err(Fault::Engine(Refused::Session));
         }
@@ -146,27 +162,14 @@ pub(super) fn answer(body: String, is_post: bool) -> Response {
     response
 }
 
-impl Sessions {
-    /// What a client says; a large body, which says its length, only of who may, and only so many at a time.
-    pub(super) async fn body(&self, request: Request, may_be_large: bool) -> Result<String, Problem> {
-        let length =
-            request.headers().get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
-        let is_large = may_be_large && length.is_some_and(|length: usize| length > CLIENT_MESSAGE_BYTES);
-        let most = if is_large { LARGE } else { CLIENT_MESSAGE_BYTES };
-        let _place = if is_large { Some(self.large.try_acquire().map_err(|_| Full::Node)?) } else { None };
-        let bytes = tokio::time::timeout(BODY, to_bytes(request.into_body(), most))
-            .await
-            .map_err(|_| {
-                Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body took more than 10 s")
-            })?
-            .map_err(|_| too_large(most))?;
-        String::from_utf8(bytes.into())
-            .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "invalid_json", "the body is not UTF-8"))
+/// Packets, as a client's WebSocket would bring them.
+fn messages(packets: &[Piece<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for packet in packets {
+        match packet {
+            Piece::Text(text) => push_of_client(&mut bytes, Opcode::Text, text.as_bytes()),
+            Piece::Binary(data) => push_of_client(&mut bytes, Opcode::Binary, data),
+        }
     }
-}
-
-fn too_large(most: usize) -> Problem {
-    let detail =
-        format!("a body has at most {most} bytes, and a packet in it {CLIENT_MESSAGE_BYTES} (maxPayload)");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    bytes
 }

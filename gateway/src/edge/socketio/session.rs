@@ -3,6 +3,7 @@
 //! It is one: a shard has a connection with packets in WebSocket messages, whose other end is held here. What it writes waits for the next
 //! poll in the kernel's buffer; when that is full the connection is behind, as any slow reader is.
 
+use super::bodies::{Bodies, Body};
 use crate::admission::Full;
 use crate::edge::handshake::Edge;
 use crate::edge::problem::Problem;
@@ -10,9 +11,8 @@ use crate::edge::takeover::Client;
 use crate::metrics::metrics;
 use crate::shard::{ConnectionId, Newcomer};
 use crate::socketio::engine::EnginePacket;
-use crate::socketio::payload::{self, PACKETS, Piece};
-use crate::socketio::pipe::{Told, of_gateway, push_of_client};
-use crate::ws::Opcode;
+use crate::socketio::payload::{self, PACKETS};
+use crate::socketio::pipe::{Told, of_gateway};
 use bytes::{Buf, Bytes, BytesMut};
 use carillon_protocol::ConnectionName;
 use carillon_protocol::connection::Incarnation;
@@ -28,12 +28,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// Large bodies that are read at a time.
-const LARGE_BODIES: usize = 16;
 /// Bytes from which an answer takes no more packets.
 const ANSWER: usize = 16 * 1024;
 /// How long a shard may take to take in a connection, or what its client says.
@@ -52,8 +50,7 @@ pub(crate) struct Sessions {
     most: usize,
     /// Those that are here or about to be.
     count: Arc<AtomicUsize>,
-    /// One for each large body that is being read.
-    pub(super) large: Semaphore,
+    pub(super) bodies: Bodies,
 }
 
 /// A place for a session, given back when it is dropped.
@@ -61,8 +58,8 @@ struct SessionPlace(Arc<AtomicUsize>);
 
 impl Drop for SessionPlace {
     fn drop(&mut self) {
-        let before = self.0.fetch_sub(1, Ordering::SeqCst);
-        metrics().polling_sessions.set(before.saturating_sub(1) as f64);
+        self.0.fetch_sub(1, Ordering::SeqCst);
+        metrics().polling_sessions.decrement(1);
     }
 }
 
@@ -87,6 +84,8 @@ pub(crate) struct Session {
     pub(super) id: Box<str>,
     /// The shard's connection.
     pub(super) connection: ConnectionId,
+    /// Whose turn it is to say something.
+    turn: Arc<AsyncMutex<()>>,
     to_shard: AsyncMutex<OwnedWriteHalf>,
     from_shard: AsyncMutex<FromShard>,
     /// A poll that waits is to be answered.
@@ -113,6 +112,9 @@ struct FromShard {
     ended: bool,
 }
 
+/// The right to say something, until this is dropped.
+pub(super) type Turn = OwnedMutexGuard<()>;
+
 /// Packets for a poll.
 struct Taken {
     body: String,
@@ -135,14 +137,14 @@ pub(super) enum Polled {
 impl Sessions {
     /// At most so many.
     pub(crate) fn new(most: usize) -> Self {
-        Self { of: Mutex::default(), most, count: Arc::default(), large: Semaphore::new(LARGE_BODIES) }
+        Self { of: Mutex::default(), most, count: Arc::default(), bodies: Bodies::default() }
     }
 
     /// A place, if there is one.
     fn enter(&self) -> Result<SessionPlace, Problem> {
         let place = SessionPlace(self.count.clone());
         let before = self.count.fetch_add(1, Ordering::SeqCst);
-        metrics().polling_sessions.set((before + 1) as f64);
+        metrics().polling_sessions.increment(1);
         if before < self.most { Ok(place) } else { Err(Full::Node.into()) }
     }
 
@@ -162,6 +164,31 @@ impl Sessions {
 }
 
 impl Session {
+    fn new(
+        id: Box<str>,
+        connection: ConnectionId,
+        from_shard: FromShard,
+        to_shard: OwnedWriteHalf,
+        place: SessionPlace,
+    ) -> Self {
+        Self {
+            id,
+            connection,
+            turn: Arc::default(),
+            to_shard: to_shard.into(),
+            from_shard: from_shard.into(),
+            nudged: Notify::new(),
+            probing: AtomicBool::new(false),
+            probed: AtomicBool::new(false),
+            connected: AtomicBool::new(false),
+            moved: AtomicBool::new(false),
+            began: Instant::now(),
+            seen: Instant::now().into(),
+            last: Mutex::default(),
+            _place: place,
+        }
+    }
+
     /// Gives a client a connection of a shard. Answers the packet that tells it so.
     pub(super) async fn begin(edge: &Arc<Edge>, client: Client) -> Result<String, Problem> {
         let place = edge.sessions.enter()?;
@@ -180,21 +207,7 @@ impl Session {
         let id = edge.elsewhere.id(&Uuid::new_v4().simple().to_string());
         let ping_ms = open["pingInterval"].as_u64().unwrap_or_default();
         (open["sid"], open["upgrades"]) = (json!(id), json!(["websocket"]));
-        let session = Arc::new(Self {
-            id: id.into(),
-            connection,
-            to_shard: to_shard.into(),
-            from_shard: from_shard.into(),
-            nudged: Notify::new(),
-            probing: AtomicBool::new(false),
-            probed: AtomicBool::new(false),
-            connected: AtomicBool::new(false),
-            moved: AtomicBool::new(false),
-            began: Instant::now(),
-            seen: Instant::now().into(),
-            last: Mutex::default(),
-            _place: place,
-        });
+        let session = Arc::new(Self::new(id.into(), connection, from_shard, to_shard, place));
         edge.sessions.insert(session.clone());
         tokio::spawn(forget_when_away(edge.clone(), session, Duration::from_millis(ping_ms) + AWAY));
         Ok(EnginePacket::Open(&open.to_string()).to_text())
@@ -259,22 +272,23 @@ impl Session {
         }
     }
 
-    /// Hands packets to the shard, all of them also when whoever asks goes away. False when it does not take them.
-    pub(super) async fn push(self: &Arc<Self>, packets: &[Piece<'_>]) -> bool {
-        let mut bytes = Vec::new();
-        for packet in packets {
-            match packet {
-                Piece::Text(text) => push_of_client(&mut bytes, Opcode::Text, text.as_bytes()),
-                Piece::Binary(data) => push_of_client(&mut bytes, Opcode::Binary, data),
-            }
-        }
+    /// Waits until the shard has what was said before: of a session one body is held at a time. None if that takes too long.
+    pub(super) async fn turn(&self) -> Option<Turn> {
+        timeout(SHARD, self.turn.clone().lock_owned()).await.ok()
+    }
+
+    /// Hands messages to the shard, all of them also when whoever asks goes away. False when it does not take them. The turn and the
+    /// body's place end with that.
+    pub(super) async fn push(self: &Arc<Self>, messages: Vec<u8>, turn: Turn, body: Body) -> bool {
         let session = self.clone();
         let written = tokio::spawn(async move {
-            let mut to_shard = session.to_shard.lock().await;
-            if session.moved.load(Ordering::SeqCst) {
-                return false;
-            }
-            matches!(timeout(SHARD, to_shard.write_all(&bytes)).await, Ok(Ok(())))
+            let written = timeout(SHARD, async {
+                let mut to_shard = session.to_shard.lock().await;
+                !session.moved.load(Ordering::SeqCst) && to_shard.write_all(&messages).await.is_ok()
+            });
+            let is_written = written.await.unwrap_or(false);
+            drop((messages, body, turn));
+            is_written
         });
         written.await.unwrap_or(false)
     }
@@ -328,7 +342,8 @@ impl FromShard {
             let Some((told, size)) = self.bytes.get(at..).and_then(of_gateway) else { break };
             match told {
                 Told::Text(text) => {
-                    connects |= text.starts_with("40{");
+                    // In a namespace its name follows.
+                    connects |= text.starts_with("40");
                     payload::push(&mut body, text);
                     count += 1;
                 }
@@ -428,6 +443,46 @@ mod tests {
             assert!(!connects(text), "{text}");
         }
         assert!(connects("40{\"sid\":\"a\"}"));
+        assert!(connects("40/chat,{\"sid\":\"a\"}"), "who is in a namespace is known, too");
+    }
+
+    /// A body that the shard does not take is held, its place with it, until it does; what else the session says waits unread.
+    #[tokio::test]
+    async fn i10_of_a_session_one_body_is_held_at_a_time_also_when_whoever_sent_it_is_gone() {
+        use std::io::Read;
+        let sessions = Sessions::new(1);
+        let (ours, theirs) = StdUnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (pipe, to_shard) = UnixStream::from_std(ours).unwrap().into_split();
+        let from_shard = FromShard { pipe, bytes: BytesMut::new(), ended: false };
+        let connection = ConnectionId { shard: 0, key: 0, number: 0 };
+        let place = sessions.enter().unwrap();
+        let session = Arc::new(Session::new("a".into(), connection, from_shard, to_shard, place));
+        let length = 1_000_000;
+        let headers = http::HeaderMap::from_iter([(http::header::CONTENT_LENGTH, length.into())]);
+        let (turn, body) =
+            (session.turn().await.unwrap(), sessions.bodies.enter(&headers, true, None).unwrap());
+        let said = session.clone();
+        let asking = tokio::spawn(async move { said.push(vec![7; length], turn, body).await });
+        // More than the kernel holds of the pair.
+        let is_full = async {
+            while session.to_shard.try_lock().is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(SHARD, is_full).await.unwrap();
+        asking.abort();
+        assert!(asking.await.unwrap_err().is_cancelled());
+        assert_eq!(sessions.bodies.count(), 1, "it is held until the shard has it");
+        assert!(session.turn.try_lock().is_err(), "and nothing else of the session is read");
+        let read = std::thread::spawn(move || {
+            let mut all = vec![0; length];
+            let mut theirs = theirs;
+            theirs.read_exact(&mut all).map(|()| theirs)
+        });
+        drop(session.turn().await.unwrap());
+        assert_eq!(sessions.bodies.count(), 0);
+        drop(read.join().unwrap().unwrap());
     }
 
     #[test]
