@@ -133,11 +133,16 @@ pub fn connect(payload: Option<&str>, namespace: Namespace) -> Result<Connect, S
     Ok(Connect { token, naming, recovers, comes_back, frame: frame.into() })
 }
 
-/// The channel of a room. What is no name stays, and is named by whoever reads the frame.
+/// The channel of a room, or the pattern of rooms'. What is no name stays, and is named by whoever reads the frame.
 fn channel(name: &str, namespace: Namespace) -> Result<String, String> {
+    if name.ends_with('*') {
+        return Ok(namespace.pattern(name));
+    }
     let Ok(room) = Channel::new(name) else { return Ok(name.to_owned()) };
     let channel = namespace.channel(room);
-    channel.map(|channel| channel.to_string()).map_err(|_| "auth.channels has too long a name".to_owned())
+    channel.map(|channel| channel.to_string()).map_err(|_| {
+        "auth.channels has a room whose channel's name would be too long, or reserved".to_owned()
+    })
 }
 
 /// A flag, or a text that says one.
@@ -218,6 +223,8 @@ mod tests {
             let frame = connect(Some(&format!(r#"{{"channels":{channels}}}"#)), chat).unwrap().frame;
             assert_eq!(&*frame, r#"{"type":"auth","channels":["chat:7","user:mila"]}"#);
         }
+        let frame = connect(Some(r#"{"channels":["*","a:*","user:*"]}"#), chat).unwrap().frame;
+        assert_eq!(&*frame, r#"{"type":"auth","channels":["chat:*","chat:a:*","user:*"]}"#);
         assert!(connect(Some(r#"{"channels":5}"#), chat).unwrap_err().contains("auth.channels"));
     }
 

@@ -117,7 +117,7 @@ pub fn frame(name: &str, arguments: &[&RawValue], id: Option<u64>) -> Result<Str
 /// The same frame, whose channels were the names of rooms in a namespace.
 ///
 /// # Errors
-/// The fault in words, where a channel's name would be too long.
+/// The fault in words, where a channel's name would be too long, or reserved.
 pub fn in_namespace(mut frame: ClientFrame, namespace: Namespace) -> Result<ClientFrame, String> {
     if namespace == Namespace::MAIN {
         return Ok(frame);
@@ -132,7 +132,10 @@ pub fn in_namespace(mut frame: ClientFrame, namespace: Namespace) -> Result<Clie
     };
     for channel in channels {
         *channel = namespace.channel(channel.clone()).map_err(|_| {
-            format!("room {channel}: its channel's name would be too long in {}", namespace.name())
+            format!(
+                "room {channel}: its channel's name would be too long, or reserved, in {}",
+                namespace.name()
+            )
         })?;
     }
     Ok(frame)

@@ -64,19 +64,44 @@ impl Namespace {
     /// The channel of one of its rooms. What the platform gives its meaning has the same name everywhere.
     ///
     /// # Errors
-    /// The name would be too long.
+    /// The name would be too long, or one that the platform gives its meaning.
     pub fn channel(self, room: Channel) -> Result<Channel, InvalidName> {
         match self.named() {
-            Some(named) if !room.is_reserved() => Channel::new(format!("{}{room}", named.prefix)),
+            Some(named) if !room.is_reserved() => {
+                let channel = Channel::new(format!("{}{room}", named.prefix))?;
+                let refused = InvalidName { what: "channel", allowed: Channel::ALLOWED };
+                if channel.is_reserved() { Err(refused) } else { Ok(channel) }
+            }
             _ => Ok(room),
         }
     }
 
-    /// The room of a channel; the channel itself where it is none of this namespace.
-    pub fn room(self, channel: &str) -> &str {
-        let room = self.named().and_then(|named| channel.strip_prefix(&*named.prefix));
-        room.filter(|room| Channel::new(room).is_ok_and(|room| !room.is_reserved())).unwrap_or(channel)
+    /// The channels of all rooms that a pattern names.
+    pub fn pattern(self, rooms: &str) -> String {
+        match self.named() {
+            Some(named) if !is_of_the_platform(rooms) => format!("{}{rooms}", named.prefix),
+            _ => rooms.to_owned(),
+        }
     }
+
+    /// The room of a channel, or the rooms of a pattern; the name itself where it is none of this namespace.
+    pub fn room(self, channel: &str) -> &str {
+        if is_of_the_platform(channel) {
+            return channel;
+        }
+        let is_room = |room: &&str| {
+            let begin = room.strip_suffix('*').unwrap_or(room);
+            let is_pattern = begin.len() < room.len() && begin.is_empty();
+            !is_of_the_platform(room) && (is_pattern || Channel::new(begin).is_ok())
+        };
+        let room = self.named().and_then(|named| channel.strip_prefix(&*named.prefix));
+        room.filter(is_room).unwrap_or(channel)
+    }
+}
+
+/// Whether the platform gives this channel, or all that this pattern names, its meaning.
+fn is_of_the_platform(name: &str) -> bool {
+    name == "tenant" || name.starts_with("user:") || name.starts_with("role:")
 }
 
 /// A message in `N` forms, each made for the first who needs it; those of other namespaces than the main one only where there are any.
@@ -109,7 +134,7 @@ impl<const N: usize> Forms<N> {
                     charge(count * size_of::<OnceLock<Bytes>>());
                     (0..count).map(|_| OnceLock::new()).collect()
                 });
-                others.get(at * N + number)?
+                others.get(at * N..)?.get(..N)?.get(number)?
             }
         };
         Some(place.get_or_init(|| {
@@ -160,10 +185,10 @@ impl Kind for Namespaces {
     }
 }
 
-/// What unit tests have: `/chat`, whose rooms are channels `chat:…`.
+/// What unit tests have: `/chat`, whose rooms are channels `chat:…`, and `/u`, whose channels begin as those of a user do.
 #[cfg(test)]
 pub(crate) fn chat() -> Namespace {
-    set(Namespaces.parse("/chat=chat:").unwrap());
+    set(Namespaces.parse("/chat=chat:,/u=user").unwrap());
     Namespace::find("/chat").unwrap()
 }
 
@@ -210,6 +235,18 @@ mod tests {
             (main.channel(Channel::new("7").unwrap()).unwrap().as_str(), main.room("chat:7")),
             ("7", "chat:7")
         );
+        // A beginning may be that of a reserved name: what it would make of a room is none.
+        let user = Namespace::find("/u").unwrap();
+        assert!(user.channel(Channel::new(":mila").unwrap()).is_err());
+        assert_eq!((user.room("user:mila"), user.room("users")), ("user:mila", "s"));
+        assert_eq!((user.room("tenant"), user.room("role:a")), ("tenant", "role:a"));
+        // A pattern is one of rooms.
+        for (rooms, channels) in
+            [("*", "chat:*"), ("a:*", "chat:a:*"), ("user:*", "user:*"), ("role:a*", "role:a*")]
+        {
+            assert_eq!((&*chat.pattern(rooms), chat.room(channels)), (channels, rooms));
+        }
+        assert_eq!((chat.room("b:*"), &*main.pattern("a:*")), ("b:*", "a:*"));
         assert_eq!(Namespace::find("/nobody"), None);
         let long = Channel::new("x".repeat(carillon_protocol::limits::CHANNEL_BYTES)).unwrap();
         assert!(chat.channel(long).is_err());
@@ -234,7 +271,7 @@ mod tests {
         assert_eq!((get(Namespace::MAIN, 0, "x"), charged.get()), (Some(Bytes::from_static(b"abc")), 3));
         assert_eq!(get(chat, 0, "de"), Some(Bytes::from_static(b"de")));
         assert_eq!(get(chat, 1, "f"), Some(Bytes::from_static(b"f")));
-        assert_eq!(charged.get(), 3 + 2 * size_of::<OnceLock<Bytes>>() + 3);
+        assert_eq!(charged.get(), 3 + 2 * named().len() * size_of::<OnceLock<Bytes>>() + 3);
         assert_eq!(get(chat, 2, "g"), None);
     }
 }

@@ -157,6 +157,14 @@ fn named_by_rooms(namespace: Namespace, json: &str) -> Cow<'_, str> {
                 }
                 Err(_) => renamed.push_str(value),
             },
+            // Who is in each of them.
+            "presence" => match serde_json::from_str(value) {
+                Ok(Members(people)) => {
+                    let of = |(channel, people): &(String, &RawValue)| format!("{}:{people}", room(channel));
+                    let _ = write!(renamed, "{{{}}}", people.iter().map(of).collect::<Vec<_>>().join(","));
+                }
+                Err(_) => renamed.push_str(value),
+            },
             _ => renamed.push_str(value),
         }
     }
@@ -459,6 +467,12 @@ mod tests {
         assert_eq!(
             of(r#"{"type":"ok","id":12,"channels":["chat:7"]}"#),
             r#"43/chat,12[{"type":"ok","id":12,"channels":["7"]}]"#
+        );
+        assert_eq!(
+            of(
+                r#"{"type":"ok","id":12,"channels":["chat:7"],"presence":{"chat:7":{"members":["bo"]},"b":{}}}"#
+            ),
+            r#"43/chat,12[{"type":"ok","id":12,"channels":["7"],"presence":{"7":{"members":["bo"]},"b":{}}}]"#
         );
         assert_eq!(
             of(r#"{"type":"presence","channel":"chat:7","joined":[]}"#),
