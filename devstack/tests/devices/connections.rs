@@ -84,15 +84,25 @@ fn who_is_connected_is_listed_of_every_gateway_and_goes_when_they_go() {
         // Where they are follows what they do.
         let joined = ask(&mut phone, json!({"type": "subscribe", "id": 1, "channels": ["contact:7"]})).await;
         assert!(joined.is("ok"), "{joined:?}");
-        listed(&stack, tenant, "&channel=contact:7", &both[..1], PATIENCE).await;
-        for (more, wanted) in [
-            ("&user=ana", &both[1..]),
-            ("&device=phone", &both[..1]),
-            ("&node=gateway-2", &both[1..]),
-            ("&user=ana&device=phone", &[]),
-            ("&user=nobody", &[]),
-        ] {
-            listed(&stack, tenant, more, wanted, PATIENCE).await;
+        let all_listed = async {
+            listed(&stack, tenant, "&channel=contact:7", &both[..1], PATIENCE).await;
+            for (more, wanted) in [
+                ("&user=ana", &both[1..]),
+                ("&device=phone", &both[..1]),
+                ("&node=gateway-2", &both[1..]),
+                ("&user=ana&device=phone", &[]),
+                ("&user=nobody", &[]),
+            ] {
+                listed(&stack, tenant, more, wanted, PATIENCE).await;
+            }
+        };
+        // The phone is read meanwhile: it answers pings, or it would be given up.
+        tokio::pin!(all_listed);
+        loop {
+            tokio::select! {
+                () = &mut all_listed => break,
+                frame = phone.next_frame(2 * PATIENCE) => drop(frame.unwrap()),
+            }
         }
         let (_, one) = connections(&stack, tenant, "&limit=1").await;
         let next = format!("&limit=1&after={}", one["next"].as_str().unwrap());

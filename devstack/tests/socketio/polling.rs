@@ -1,8 +1,9 @@
 //! Does a client that polls get what every client gets, and a WebSocket when it asks for one?
 
 use super::client::Engine;
-use super::wire::{PATIENCE, block_on, claims, publish, token};
+use super::wire::{PATIENCE, block_on, claims, publish, publisher, token};
 use super::{open_pages, stack};
+use carillon_devstack::client::post::Post;
 use carillon_devstack::stack::{Service, Stack};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -116,6 +117,13 @@ pub(crate) fn number(packet: &str) -> u64 {
     event[2]["seq"].as_u64().unwrap()
 }
 
+/// So many events in `page:1` with one request: whoever does not poll meanwhile is given up after a while.
+async fn publish_at_once(stack: &Stack, tenant: &str, count: usize) -> Vec<u64> {
+    let posts: Vec<Post> =
+        (0..count).map(|n| Post::new(tenant, "wire.test", json!(n)).channel("page:1")).collect();
+    publisher(stack).publish_many(&posts, None).await.unwrap().iter().map(|ack| ack.seq).collect()
+}
+
 #[test]
 fn i3_a_client_that_polls_gets_every_event_once_in_answers_of_at_most_sixteen_packets() {
     block_on(async {
@@ -124,10 +132,7 @@ fn i3_a_client_that_polls_gets_every_event_once_in_answers_of_at_most_sixteen_pa
         let more = json!({"channels": ["page:1"]});
         let mut mila = Polling::connect(stack.gateway(0), &stack, tenant, more).await;
         assert_eq!(mila.open["upgrades"], json!(["websocket"]));
-        let mut seqs = Vec::new();
-        for n in 0..100 {
-            seqs.push(publish(&stack, tenant, &["page:1"], json!(n)).await.seq);
-        }
+        let seqs = publish_at_once(&stack, tenant, 100).await;
         let mut got = Vec::new();
         while got.len() < seqs.len() {
             got.push(number(&mila.next("42[\"wire.test\"").await));
@@ -271,10 +276,7 @@ fn i3_a_client_that_polls_at_any_node_in_turn_gets_every_event_once() {
         known_to_each_other(&stack).await;
         let more = json!({"channels": ["page:1"]});
         let mut mila = Polling::connect(stack.gateway(0), &stack, tenant, more).await;
-        let mut seqs = Vec::new();
-        for n in 0..40 {
-            seqs.push(publish(&stack, tenant, &["page:1"], json!(n)).await.seq);
-        }
+        let seqs = publish_at_once(&stack, tenant, 40).await;
         let (mut got, mut turn) = (Vec::new(), 0);
         while got.len() < seqs.len() {
             turn += 1;
