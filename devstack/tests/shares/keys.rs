@@ -8,20 +8,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use carillon_devstack::stack::{KeyTenant, Service, Stack, StackConfig};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::faults::probe::{sample, sample_reaches, sql};
+use crate::faults::probe::{client, sample, sample_reaches, sql};
 use crate::faults::{PATIENCE, alone};
-use crate::figures::Figures;
+use crate::figures::{Figures, Switch, assert_unhurt_in_turns};
 
 /// Between two guesses over one connection.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Guesses that one address has under way: more than an address may have waiting.
 const GUESSES: usize = 700;
-/// First connections that are measured, without and with the hostile one.
-const FIRST: usize = 20;
+/// First connections that are measured in a turn, without and with the hostile one.
+const FIRST: usize = 10;
 
 /// Keys to guess that take the database 20 ms each, so that guesses wait however fast it is.
 const SLOW: &str = "INSERT INTO carillon.api_keys (id, hash, tenant_id, scopes)
@@ -50,15 +51,33 @@ async fn ask(host: u8, to: SocketAddr, request: &str) -> Option<String> {
     answer.get(9..12).map(str::to_owned)
 }
 
-/// Guesses without end.
-fn guess(to: SocketAddr, request: impl Fn(usize) -> String + Send + Sync + 'static) -> JoinSet<()> {
+/// So many keys that nobody has used.
+async fn unused_keys(stack: &Stack) -> Vec<String> {
+    // Of a tenant of their own: the other one has more than it may be given.
+    let url = format!("{}/v1/api-keys?tenant=innocent", stack.publisher(0).url());
+    let mut keys = Vec::new();
+    for _ in 0..FIRST {
+        let request = client().post(&url).bearer_auth(stack.api_key()).json(&json!({"scopes": ["read"]}));
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        keys.push(answer["key"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned());
+    }
+    keys
+}
+
+/// Guesses until it is over, and rests when it is told to.
+fn guess(
+    switch: &Arc<Switch>,
+    to: SocketAddr,
+    request: impl Fn(usize) -> String + Send + Sync + 'static,
+) -> JoinSet<()> {
     let (request, number) = (Arc::new(request), Arc::new(AtomicUsize::new(0)));
     let mut guesses = JoinSet::new();
     for _ in 0..GUESSES {
-        let (request, number) = (request.clone(), number.clone());
+        let (switch, request, number) = (switch.clone(), request.clone(), number.clone());
         guesses.spawn(async move {
-            loop {
+            while let Some(under_way) = switch.next().await {
                 let _ = ask(2, to, &request(1 + number.fetch_add(1, Ordering::Relaxed))).await;
+                drop(under_way);
                 // The machine that is looked at makes the guesses, too.
                 tokio::time::sleep(PAUSE).await;
             }
@@ -73,25 +92,31 @@ async fn an_address_that_guesses_api_keys_is_noticed_by_nobody_else() {
     let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
     sql(&stack, SLOW).await;
     for service in [stack.gateway(0), stack.publisher(0)] {
-        let mut keys = Vec::new();
-        for _ in 0..2 * FIRST {
-            keys.push(key(&stack).await);
-        }
-        let (to, next) = (service.addr(), AtomicUsize::new(0));
-        let first = async || {
-            let key = &keys[next.fetch_add(1, Ordering::Relaxed)];
-            match ask(1, to, &request(service, key)).await {
-                Some(status) if status == "200" => Ok(()),
-                other => Err(format!("{other:?}")),
+        let to = service.addr();
+        let measure = async || {
+            let (keys, next) = (unused_keys(&stack).await, AtomicUsize::new(0));
+            let first = async || {
+                let key = &keys[next.fetch_add(1, Ordering::Relaxed)];
+                match ask(1, to, &request(service, key)).await {
+                    Some(status) if status == "200" => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            };
+            Figures::of(FIRST, &first).await
+        };
+        let (switch, form) = (Arc::new(Switch::new()), request(service, "crln_guessN_secret"));
+        let hostile_ones = guess(&switch, to, move |n| form.replace("guessN", &format!("guess{n}")));
+        let hostile = async |on: bool| {
+            let refused = r#"carillon_api_key_lookups_total{source="refused"}"#;
+            let before = sample(service, refused).await;
+            switch.turn(on).await;
+            if on {
+                sample_reaches(service, refused, before + GUESSES as f64).await;
             }
         };
-        let without = Figures::of(FIRST, &first).await;
-        let form = request(service, "crln_guessN_secret");
-        let _hostile = guess(to, move |n| form.replace("guessN", &format!("guess{n}")));
-        let refused = r#"carillon_api_key_lookups_total{source="refused"}"#;
-        sample_reaches(service, refused, GUESSES as f64).await;
-        let with = Figures::of(FIRST, &first).await;
-        with.assert_unhurt(&format!("guesses, {}", service.name()), &without);
+        assert_unhurt_in_turns(&format!("guesses, {}", service.name()), measure, hostile).await;
+        switch.end();
+        hostile_ones.join_all().await;
     }
 }
 
