@@ -169,3 +169,20 @@ impl Peer {
         &self.places
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_is_gone_is_not_believed() {
+        let places = Places::new("public", SocketLimits { total: 2, unproven: 2 });
+        let place = places.enter(([127, 0, 0, 1], 1).into(), false).await;
+        let peer = place.peer().clone();
+        assert!(!peer.is_authenticated());
+        peer.authenticated();
+        assert!(peer.is_authenticated());
+        drop(place);
+        assert!(!peer.is_authenticated());
+    }
+}
