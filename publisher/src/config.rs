@@ -227,6 +227,12 @@ pub fn database_url(env: &Env) -> Result<String, ConfigError> {
     env.get(&DATABASE_URL).map(|url| url.expose().to_owned())
 }
 
+/// The database, if one is named: a place can be looked at without.
+pub fn database_url_if_set(env: &Env) -> Result<Option<String>, ConfigError> {
+    let may_be_absent = Var { absent: Absent::Optional("no database is asked"), ..DATABASE_URL };
+    Ok(env.optional(&may_be_absent)?.map(|url| url.expose().to_owned()))
+}
+
 /// Where the archive is, if there is one, for the subcommands about it.
 pub fn archive_url(env: &Env) -> Result<Option<ArchiveUrl>, ConfigError> {
     Ok(env.optional(&ARCHIVE_URL)?.as_deref().and_then(ArchiveUrl::read))

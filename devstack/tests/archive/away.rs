@@ -111,20 +111,47 @@ async fn an_object_that_was_damaged_after_its_manifest_was_written_is_copied_aga
     let whole = std::fs::read(&object).unwrap();
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
-    for damage in ["flipped", "missing", "no manifest that can be read", "other bytes of the same lines"] {
+    let manifest = folder.join("manifest.json");
+    for damage in [
+        "flipped",
+        "missing",
+        "no manifest that can be read",
+        "neither a manifest nor an object",
+        "no manifest, and an object that was lost",
+        "a manifest that was written again without what was lost",
+        "other bytes of the same lines",
+    ] {
         match damage {
             "flipped" => std::fs::write(&object, &flipped).unwrap(),
             "missing" => std::fs::remove_file(&object).unwrap(),
-            "no manifest that can be read" => std::fs::write(folder.join("manifest.json"), "{").unwrap(),
+            "no manifest that can be read" => std::fs::write(&manifest, "{").unwrap(),
+            "neither a manifest nor an object" => {
+                std::fs::write(&manifest, "{").unwrap();
+                std::fs::write(&object, &flipped).unwrap();
+            }
+            "no manifest, and an object that was lost" => {
+                std::fs::write(&manifest, "{").unwrap();
+                std::fs::remove_file(&object).unwrap();
+            }
+            "a manifest that was written again without what was lost" => {
+                let text = std::fs::read_to_string(&manifest).unwrap();
+                std::fs::write(&manifest, &text[..text.len() - 3]).unwrap();
+                std::fs::remove_file(&object).unwrap();
+                let refused = system.archive(&["repair", "--day", &day(9)]).await;
+                let why = String::from_utf8_lossy(&refused.stderr);
+                assert!(refused.status.code() == Some(64) && why.contains("zebra"), "{refused:?}");
+                let done = system.archive(&["repair", "--day", &day(9), "--without-lost"]).await;
+                assert!(done.status.success(), "{done:?}");
+            }
             _ => {
-                let manifest = folder.join("manifest.json");
                 let mut text: serde_json::Value =
                     serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
                 text["tenants"][1]["stored_sha256"] = "0".repeat(64).into();
                 std::fs::write(&manifest, text.to_string()).unwrap();
             }
         }
-        assert_eq!(system.archive(&["verify"]).await.status.code(), Some(1), "{damage}");
+        let found = if damage.starts_with("a manifest") { 0 } else { 1 };
+        assert_eq!(system.archive(&["verify"]).await.status.code(), Some(found), "{damage}");
         // The database comes back as it was before the day went.
         let (of, part) = (day(9), day(9).replace('-', ""));
         sql(

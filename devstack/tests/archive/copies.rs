@@ -139,4 +139,29 @@ async fn a_part_of_the_archive_comes_back_and_what_was_changed_is_found() {
     let again = system.archive(&["repair", "--day", &day(9)]).await;
     assert!(again.status.success() && text(&again).contains("nothing is changed"), "{again:?}");
     system.assert_whole().await;
+    // What is lost is named where something tells of it, and of nothing no manifest is made.
+    let other = system.archive.join(format!("day={}/tenant=acme/events.ndjson.zst", day(9)));
+    let refused = async |args: &[&str], says: &str| {
+        let refused = system.archive(&[&["repair", "--day"][..], args].concat()).await;
+        let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(64) && why.contains(says), "{says}: {refused:?}");
+    };
+    let manifest = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, &manifest[..manifest.len() - 3]).unwrap();
+    let acme = std::fs::read(&other).unwrap();
+    std::fs::remove_file(&other).unwrap();
+    refused(&[&day(9)], "of the tenants acme").await;
+    std::fs::remove_file(&object).unwrap();
+    refused(&[&day(9), "--without-lost"], "no object").await;
+    std::fs::write(&other, acme).unwrap();
+    std::fs::write(&object, &whole).unwrap();
+    assert!(system.archive(&["repair", "--day", &day(9)]).await.status.success());
+    system.assert_whole().await;
+    // A day that the log has is the publishers' to finish.
+    system.scene.stack.publisher(0).kill().unwrap();
+    system.old_day(7, &["acme"], 20).await;
+    let unfinished = system.archive.join(format!("day={}/tenant=acme", day(7)));
+    std::fs::create_dir_all(&unfinished).unwrap();
+    std::fs::write(unfinished.join("events.ndjson.zst"), &whole).unwrap();
+    refused(&[&day(7), "--missing"], "a publisher copies it").await;
 }

@@ -77,29 +77,34 @@ impl Archiver {
         let Some(day) = next.day else { return Ok(Step::Nothing) };
         let place = Place::open(&self.url)?;
         self.make_sure_that_it_is_ours(&place, next).await?;
-        let (manifest, is_damaged) = match place.manifest(day).await {
-            // The log has the day: what the objects say is compared with it, as a manifest is.
-            Err(Fault::Manifest { .. }) => {
-                (Some(repair::manifest(&place, &next.installation, day).await?), true)
-            }
-            manifest => (manifest?, false),
+        let said = match place.manifest(day).await {
+            // The log has the day: each object is compared with it.
+            Err(Fault::Manifest { .. }) => Said::Unreadable,
+            manifest => manifest?.map_or(Said::Nothing, Said::Manifest),
         };
         let mut kept = self.kept(day).await?;
-        let work = Work { archiver: self, place: &place, day, manifest: manifest.as_ref() };
+        let work = Work { archiver: self, place: &place, day, said: &said };
         let is_whole = work.every_tenant(&mut kept).await?
             && work.read_back_again(&kept).await?
             && work.is_there_still(&kept).await?;
         if !is_whole {
             return Ok(Step::More(day));
         }
-        let entries = kept.into_values().collect::<Vec<_>>();
+        let others = match said {
+            Said::Unreadable => work.whom_the_log_does_not_know(&kept).await?,
+            Said::Nothing | Said::Manifest(_) => Vec::new(),
+        };
+        let mut entries = kept.into_values().collect::<Vec<_>>();
         let (events, tenants) = (entries.iter().map(|entry| entry.events).sum(), entries.len());
-        match &manifest {
-            None => place.write_manifest(&Manifest::new(&next.installation, day, entries)).await?,
+        match &said {
+            Said::Nothing | Said::Unreadable => {
+                entries.extend(others);
+                place.write_manifest(&Manifest::new(&next.installation, day, entries)).await?;
+            }
             // An object that was damaged was copied again, by a release whose zstd makes other bytes of the same lines.
-            Some(manifest) => {
+            Said::Manifest(manifest) => {
                 let renewed = manifest.with(entries);
-                if is_damaged || renewed != *manifest {
+                if renewed != *manifest {
                     place.write_manifest(&renewed).await?;
                 }
             }
@@ -184,12 +189,22 @@ impl Budget {
     }
 }
 
+/// What the archive says of a day.
+enum Said {
+    /// No manifest is there: nothing that is there counts.
+    Nothing,
+    /// This.
+    Manifest(Manifest),
+    /// A manifest is there that cannot be read.
+    Unreadable,
+}
+
 /// One step's work on a day.
 struct Work<'a> {
     archiver: &'a Archiver,
     place: &'a Place,
     day: Date,
-    manifest: Option<&'a Manifest>,
+    said: &'a Said,
 }
 
 impl Work<'_> {
@@ -224,37 +239,75 @@ impl Work<'_> {
         }
     }
 
-    /// Brings a tenant's day into the archive: copies it, or, where a manifest says that it is there, makes sure that it is the same.
+    /// Brings a tenant's day into the archive: copies it, or, where it is said to be there, makes sure that it is the same.
     async fn bring(&self, what: &TenantDay) -> Result<Entry, Fault> {
         let log = &self.archiver.log;
-        let entry = match self.manifest {
-            None => copy(log, Some(self.place), what).await?,
-            Some(manifest) => {
-                let Some(entry) = manifest.of(&what.of.tenant) else {
-                    return Err(self.conflict(&what.of.tenant, "the manifest does not name it"));
-                };
-                let here = copy(log, None, what).await?;
-                if (here.sha256 != entry.sha256) || (here.events != entry.events) {
-                    return Err(self.conflict(&what.of.tenant, "its lines are others"));
-                }
-                match read_back::read_back(self.place, entry).await {
-                    // The log has the very lines that the manifest names: they take the place of what is damaged or lost.
-                    Err(Fault::Broken { .. }) => {
-                        Entry { epoch: entry.epoch.clone(), ..copy(log, Some(self.place), what).await? }
-                    }
-                    // A manifest that was made of its objects does not know it.
-                    read if entry.epoch.is_empty() => {
-                        read.map(|()| Entry { epoch: here.epoch, ..entry.clone() })?
-                    }
-                    read => read.map(|()| entry.clone())?,
-                }
-            }
+        let entry = match self.said {
+            Said::Nothing => copy(log, Some(self.place), what).await?,
+            Said::Manifest(manifest) => match manifest.of(&what.of.tenant) {
+                Some(entry) => self.as_it_is_named(what, entry).await?,
+                // It was made without what was lost then.
+                None if manifest.is_rebuilt() => self.as_it_stands_there(what).await?,
+                None => return Err(self.conflict(&what.of.tenant, "the manifest does not name it")),
+            },
+            Said::Unreadable => self.as_it_stands_there(what).await?,
         };
         self.read_back(&entry).await?;
         let text = serde_json::to_string(&entry).map_err(std::io::Error::from)?;
         retry_for_a_while(|| log.keep_archived(self.day, &entry.tenant, Some(&text))).await?;
         metrics::copied(&entry);
         Ok(entry)
+    }
+
+    /// What a manifest names, if the log has the very lines: they take the place of what is damaged or lost.
+    async fn as_it_is_named(&self, what: &TenantDay, entry: &Entry) -> Result<Entry, Fault> {
+        let log = &self.archiver.log;
+        let here = self.same(what, entry).await?;
+        // A manifest that was made of its objects does not know it.
+        let epoch = if entry.epoch.is_empty() { here.epoch } else { entry.epoch.clone() };
+        match read_back::read_back(self.place, entry).await {
+            Err(Fault::Broken { .. }) => Ok(Entry { epoch, ..copy(log, Some(self.place), what).await? }),
+            read => read.map(|()| Entry { epoch, ..entry.clone() }),
+        }
+    }
+
+    /// What no manifest tells of: an object that is whole and has the log's lines stays, one that is damaged or lost is copied.
+    async fn as_it_stands_there(&self, what: &TenantDay) -> Result<Entry, Fault> {
+        match repair::entry(self.place, self.day, what.of.tenant.clone()).await {
+            Err(Fault::Broken { .. }) => copy(&self.archiver.log, Some(self.place), what).await,
+            Ok(found) => Ok(Entry { epoch: self.same(what, &found).await?.epoch, ..found }),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// What the log has, whose lines are to be those of an entry.
+    async fn same(&self, what: &TenantDay, entry: &Entry) -> Result<Entry, Fault> {
+        let here = copy(&self.archiver.log, None, what).await?;
+        match here.sha256 == entry.sha256 && here.events == entry.events {
+            true => Ok(here),
+            false => Err(self.conflict(&what.of.tenant, "its lines are others")),
+        }
+    }
+
+    /// Objects of tenants that the log has no event of: a manifest that cannot be read may have named them. One that is damaged stays where
+    /// it is, and no manifest names it any more: nobody has its lines.
+    async fn whom_the_log_does_not_know(
+        &self,
+        kept: &BTreeMap<TenantId, Entry>,
+    ) -> Result<Vec<Entry>, Fault> {
+        let mut others = Vec::new();
+        for tenant in repair::tenants(self.place, self.day).await? {
+            if kept.contains_key(&tenant) {
+                continue;
+            }
+            match repair::entry(self.place, self.day, tenant).await {
+                Err(fault @ Fault::Broken { .. }) => {
+                    tracing::error!(day = %self.day, %fault, "an object that the log has nothing of is damaged, and so is the manifest");
+                }
+                entry => others.push(entry?),
+            }
+        }
+        Ok(others)
     }
 
     /// Reads back what this process has not read back since the day was said to be archived last. False: the time is over.

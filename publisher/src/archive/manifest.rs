@@ -65,6 +65,11 @@ impl Manifest {
         Self::new(&self.installation, self.day, tenants.into_values().cloned().collect())
     }
 
+    /// Whether it was made of the objects that were there: it knows of no other, and not in which epoch these were copied.
+    pub(super) fn is_rebuilt(&self) -> bool {
+        self.tenants.iter().any(|entry| entry.epoch.is_empty())
+    }
+
     /// The entry of a tenant.
     pub fn of(&self, tenant: &TenantId) -> Option<&Entry> {
         let at = self.tenants.binary_search_by(|entry| entry.tenant.cmp(tenant));

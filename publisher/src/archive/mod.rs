@@ -16,6 +16,7 @@
 //! | `day` | what is left to do until a day's partition may go? |
 //! | `restore` | how do lines come back? |
 //! | `repair` | how does a manifest come back that cannot be read? |
+//! | `lost` | which objects of a day are gone, as far as something still tells of them? |
 //! | `fault` | what keeps a day from being archived? |
 //! | `metrics` | what is counted? |
 //!
@@ -26,6 +27,7 @@ mod copy;
 mod day;
 mod fault;
 mod line;
+mod lost;
 mod manifest;
 mod metrics;
 mod pack;
@@ -40,5 +42,5 @@ pub use manifest::{Entry, Manifest};
 pub use metrics::ALL as METRICS;
 pub(crate) use metrics::{describe_all, failed, state};
 pub use place::{ArchiveUrl, Place};
-pub use repair::repair;
+pub use repair::{Repaired, Said, repair};
 pub use restore::{Lines, Listed, restore, verify};

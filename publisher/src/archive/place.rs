@@ -169,6 +169,12 @@ impl Place {
         Manifest::of_bytes(day, &bytes).map(Some)
     }
 
+    /// What stands where a day's manifest is, whatever it is.
+    pub(super) async fn manifest_text(&self, day: Date) -> Result<Option<String>, Fault> {
+        let bytes = self.read_whole(&format!("{DAY}{day}/{MANIFEST}")).await?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
     /// Writes a day's manifest, and reads it back.
     pub(super) async fn write_manifest(&self, manifest: &Manifest) -> Result<(), Fault> {
         let name = format!("{DAY}{}/{MANIFEST}", manifest.day);

@@ -2,39 +2,102 @@
 //!
 //! From the day's objects: each is read to its end, and what a manifest says of it is what came. An object says by itself whether it is whole:
 //! its frame begins with the size of its lines and ends with their checksum. In which epoch the log was when it was copied, no object says.
+//! Of one that is gone nothing may tell any more; what does is looked at (`lost`), and nothing is written while one is missing.
 
 use super::fault::Fault;
+use super::lost::Traces;
 use super::manifest::{Entry, Manifest};
 use super::place::Place;
 use super::read_back::unpack;
 use carillon_protocol::TenantId;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::ToSpan;
 use jiff::civil::Date;
+use std::collections::BTreeSet;
 use std::io;
 
-/// The manifest of a day, as its objects say; nothing is written. An object that is not whole is a fault.
-pub(super) async fn manifest(place: &Place, installation: &str, day: Date) -> Result<Manifest, Fault> {
-    let mut entries = Vec::new();
-    for tenant in place.tenants(day).await? {
-        entries.push(entry(place, day, tenant).await?);
-    }
-    Ok(Manifest::new(installation, day, entries))
+/// Objects that are read at a time.
+const AT_A_TIME: usize = 8;
+
+/// What somebody who repairs says of the day.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Said {
+    /// It was finished, and its manifest is gone.
+    pub missing: bool,
+    /// Objects that are gone do not come back: the manifest is to be without them.
+    pub without_lost: bool,
 }
 
-/// Writes a day's manifest again, if it cannot be read or, where that is asked for, is missing. None: there is nothing to repair.
-pub async fn repair(place: &Place, day: Date, missing: bool) -> Result<Option<Manifest>, Fault> {
+/// What became of it.
+#[derive(Debug)]
+pub enum Repaired {
+    /// The manifest can be read: nothing is changed.
+    Readable,
+    /// There is no manifest, and nobody says that there was one.
+    Unfinished,
+    /// There is no object of the day: nothing is written.
+    Empty,
+    /// Objects of these tenants are gone: nothing is written.
+    Lost(Vec<TenantId>),
+    /// It is written again.
+    Written(Manifest),
+}
+
+/// Writes a day's manifest again, if it cannot be read or, where that is asked for, is missing. An object that is not whole is a fault.
+pub async fn repair(place: &Place, day: Date, said: Said) -> Result<Repaired, Fault> {
     match place.manifest(day).await {
-        Ok(None) if missing => {}
-        Ok(_) => return Ok(None),
+        Ok(None) if said.missing => {}
+        Ok(None) => return Ok(Repaired::Unfinished),
+        Ok(Some(_)) => return Ok(Repaired::Readable),
         Err(Fault::Manifest { .. }) => {}
         Err(fault) => return Err(fault),
     }
     let owner = place.owner().await?.ok_or(Fault::Unmarked)?;
-    let manifest = manifest(place, &owner, day).await?;
+    let folders = place.tenants(day).await?;
+    let tenants = with_objects(place, day, &folders).await?;
+    if tenants.is_empty() {
+        return Ok(Repaired::Empty);
+    }
+    let lost = traces(place, day, folders).await?.lost(&tenants);
+    if !lost.is_empty() && !said.without_lost {
+        return Ok(Repaired::Lost(lost));
+    }
+    let entries = stream::iter(tenants).map(|tenant| entry(place, day, tenant)).buffered(AT_A_TIME);
+    let manifest = Manifest::new(&owner, day, entries.try_collect().await?);
     place.write_manifest(&manifest).await?;
-    Ok(Some(manifest))
+    Ok(Repaired::Written(manifest))
 }
 
-async fn entry(place: &Place, day: Date, tenant: TenantId) -> Result<Entry, Fault> {
+/// Tenants whose object is there.
+pub(super) async fn tenants(place: &Place, day: Date) -> Result<BTreeSet<TenantId>, Fault> {
+    with_objects(place, day, &place.tenants(day).await?).await
+}
+
+async fn with_objects(place: &Place, day: Date, folders: &[TenantId]) -> Result<BTreeSet<TenantId>, Fault> {
+    let sizes = place.sizes(day).await?;
+    let is_there = |tenant: &&TenantId| sizes.contains_key(&Place::object(day, tenant).as_str().into());
+    Ok(folders.iter().filter(is_there).cloned().collect())
+}
+
+/// What tells of the day's objects beside themselves. A day beside it that cannot be read tells nothing.
+async fn traces(place: &Place, day: Date, folders: Vec<TenantId>) -> Result<Traces, Fault> {
+    let beside = async |days: i64| match day.checked_add(days.days()) {
+        Ok(day) => place.manifest(day).await.or_else(|fault| match fault {
+            Fault::Manifest { .. } | Fault::Form { .. } => Ok(None),
+            fault => Err(fault),
+        }),
+        Err(_) => Ok(None),
+    };
+    Ok(Traces {
+        folders,
+        text: place.manifest_text(day).await?,
+        before: beside(-1).await?,
+        after: beside(1).await?,
+    })
+}
+
+/// What a manifest says of an object, as it says itself. One that is damaged or not there is a fault.
+pub(super) async fn entry(place: &Place, day: Date, tenant: TenantId) -> Result<Entry, Fault> {
     let object = Place::object(day, &tenant);
     let unread = Entry {
         tenant,

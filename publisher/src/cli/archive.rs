@@ -1,7 +1,7 @@
 //! `archive`: what is in the archive, is it whole, and how does it come back?
 
 use super::{CliError, print};
-use crate::archive::{Entry, Lines, Listed, Place, repair, restore, verify};
+use crate::archive::{Entry, Lines, Listed, Place, Repaired, Said, repair, restore, verify};
 use crate::config;
 use carillon_backplane::log::{Log, LogConfig, Role};
 use carillon_platform::env::Env;
@@ -39,14 +39,18 @@ pub(super) enum ArchiveCommand {
         #[arg(long)]
         output: Option<PathBuf>,
     },
-    /// Write a day's manifest again from its objects, if it cannot be read. Each object must be whole.
+    /// Write a day's manifest again from its objects, if it cannot be read. Each object must be whole, and none that is known of be lost.
     Repair {
         /// The day (UTC), such as 2026-10-30.
         #[arg(long)]
         day: Date,
-        /// Also where there is no manifest: the day was finished, and its manifest was lost.
+        /// Also where there is no manifest: the day was finished, and its manifest was lost. Not while the log has the day, where
+        /// DATABASE_URL is set: a publisher copies it then.
         #[arg(long)]
         missing: bool,
+        /// Objects that are lost do not come back: the manifest is to be without them.
+        #[arg(long)]
+        without_lost: bool,
     },
     /// Go on without an archive: what is past retention is dropped, copied or not. Take CARILLON_ARCHIVE_URL from all publishers first.
     /// DATABASE_URL must be a login that may act as carillon_owner.
@@ -113,25 +117,21 @@ impl ArchiveCommand {
                     Some(path) => to_file(&place, &listed, &path).await,
                 }
             }
-            Self::Repair { day, missing } => {
+            Self::Repair { day, missing, without_lost } => {
                 let place = open(env)?;
                 if !place.days().await?.contains(&day) {
                     return Err(CliError::Usage(format!("{day} is not there")));
                 }
-                match repair(&place, day, missing).await? {
-                    Some(manifest) => {
-                        let (events, tenants) = (manifest.events, manifest.tenants.len());
-                        print(&format!(
-                            "the manifest of {day} is written again: {events} events of {tenants} tenants"
-                        ))
+                if missing && let Some(url) = config::database_url_if_set(env)? {
+                    let log = Log::connect(LogConfig { url, role: Role::Publisher })?;
+                    if log.has_day(day).await? {
+                        return Err(CliError::Usage(format!(
+                            "the log has {day} still: a publisher copies it, and writes its manifest when all of it is there"
+                        )));
                     }
-                    None if place.manifest(day).await?.is_some() => {
-                        print(&format!("the manifest of {day} can be read: nothing is changed"))
-                    }
-                    None => Err(CliError::Usage(format!(
-                        "{day} has no manifest: it is not finished, or its manifest was lost (then: --missing)"
-                    ))),
                 }
+                let manifest = repaired(day, repair(&place, day, Said { missing, without_lost }).await?)?;
+                print(&manifest)
             }
             Self::Off => {
                 let log = Log::connect(LogConfig { url: config::database_url(env)?, role: Role::Owner })?;
@@ -143,6 +143,30 @@ impl ArchiveCommand {
             }
         }
     }
+}
+
+/// What is said of a repair.
+fn repaired(day: Date, repaired: Repaired) -> Result<String, CliError> {
+    let why = match repaired {
+        Repaired::Written(manifest) => {
+            let (events, tenants) = (manifest.events, manifest.tenants.len());
+            return Ok(format!(
+                "the manifest of {day} is written again: {events} events of {tenants} tenants"
+            ));
+        }
+        Repaired::Readable => return Ok(format!("the manifest of {day} can be read: nothing is changed")),
+        Repaired::Unfinished => {
+            format!("{day} has no manifest: it is not finished, or its manifest was lost (then: --missing)")
+        }
+        Repaired::Empty => format!("no object of {day} is there: there is nothing to make a manifest of"),
+        Repaired::Lost(tenants) => {
+            let names = tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join(", ");
+            format!(
+                "objects of {day} are lost, of the tenants {names}: bring them back from a copy of the archive, or write the manifest without them (--without-lost)"
+            )
+        }
+    };
+    Err(CliError::Usage(why))
 }
 
 fn entries(listed: &[Listed]) -> impl Iterator<Item = (Date, &Entry)> {
