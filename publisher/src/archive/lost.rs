@@ -36,7 +36,9 @@ impl Traces {
             before.tenants.iter().filter_map(|one| Some((one, after.of(&one.tenant)?)))
         });
         pairs
-            .filter(|(one, next)| one.epoch == next.epoch && next.first_seq > one.last_seq + 1)
+            .filter(|(one, next)| {
+                !one.epoch.is_empty() && one.epoch == next.epoch && next.first_seq > one.last_seq + 1
+            })
             .map(|(one, _)| one.tenant.clone())
     }
 }
