@@ -137,17 +137,18 @@ export const features: Features = (kit, together) => {
     report,
   )
 
-  /** What comes while the past is read, of those who want it first; called, it is another person's, and forgotten. */
+  /** Of those who want the past first, what comes while it is read and how far it was read; called, both are another person's, and forgotten. */
   const gates = new Set<() => void>()
   /** First the past, then what came while it was read. */
   function afterPast(name: string, room: Room, as: InRoom, pattern: string, handler: Handle, limit: number): Unsubscribe {
+    /** Null: it is read, or nobody wants it any more. */
     let waiting: CarillonEvent[] | null = []
-    let isWanted = true
-    /** How far the past was read: the log was ahead of the connection, which tells these again. */
+    /** How far the past was read: the log was ahead of the connection, which tells these again. Of no epoch: the next person's does not. */
     let readTo: Position | null = null
-    const told: Handle = (event) => (event.replay || isAfter(event.seq, event.epoch, readTo) ? handler(event) : undefined)
+    const told: Handle = (event) => (event.replay || isAfter(event.seq, event.epoch, readTo)) && handler(event)
     const empty = () => {
       waiting &&= []
+      readTo = {} as Position
     }
     const undo = as.add(name, pattern, (event) => {
       if (!waiting) return told(event)
@@ -164,8 +165,8 @@ export const features: Features = (kit, together) => {
             name,
             { limit, type: pattern, upTo },
             (position) => {
-              readTo = position
-              return isWanted && waiting
+              readTo ??= position
+              return waiting
             },
             call,
           ),
@@ -173,13 +174,13 @@ export const features: Features = (kit, together) => {
       )
       .catch(report)
       .then(() => {
-        gates.delete(empty)
-        if (isWanted) waiting!.forEach(call)
+        waiting?.forEach(call)
         waiting = null
       })
     gates.add(empty)
     return () => {
-      isWanted = false
+      waiting = null
+      gates.delete(empty)
       undo()
     }
   }

@@ -74,13 +74,13 @@ async function read({ request, tenant, epoch }: Reader, channel: string | null, 
   return { events, more, position: position ?? { seq: 0, epoch } }
 }
 
-/** Calls with the past of a channel, then with what came `meanwhile`; that is another list once it is another person's, and false once nobody wants it. */
+/** Calls with the past of a channel, then with what came `meanwhile`; that is another list once it is another person's, and null once nobody wants it. */
 export async function past(
   reader: Reader,
   channel: string,
   of: Past,
   /** Is told how far the past was read. */
-  meanwhile: (readTo: Position) => CarillonEvent[] | null | false,
+  meanwhile: (readTo: Position) => CarillonEvent[] | null,
   call: (event: CarillonEvent) => unknown,
 ) {
   const page = await history(reader, channel, of)

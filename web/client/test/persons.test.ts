@@ -131,6 +131,22 @@ test('what was said of oneself and who was there are forgotten, and what waited 
   expect(server.sent('presence').filter(({ meta }) => meta !== undefined)).toEqual([])
 })
 
+test('how far the past was read for the person before says nothing of what comes for the next', async () => {
+  const past = { ...server.event(101, ['branch:1']), channels: ['branch:1'] }
+  vi.stubGlobal('fetch', async () => Response.json({ events: [past], next: null }, { headers: { 'carillon-position': 'e:103' } }))
+  const room = client.channel('branch:1')
+  const got: [number, boolean][] = []
+  room.on('*', ({ seq, replay }) => void got.push([seq, !!replay]), { history: 5 })
+  await until('the past', () => got.length === 1)
+  who = 'bob'
+  client.identify('bob')
+  await client.ready()
+  await room.ready()
+  for (let n = 0; n < 4; n++) server.emit('branch:1')
+  await until('the last event for bob', () => got.at(-1)?.[0] === 104)
+  expect(got.slice(1).map(([seq]) => seq)).toEqual([101, 102, 103, 104])
+})
+
 test('a path without its slash sends the token to nobody', async () => {
   const asked = vi.fn()
   vi.stubGlobal('fetch', asked)
