@@ -2,7 +2,7 @@
 
 import type { InboxItem } from '@carillon/client'
 import { CarillonProvider } from '@carillon/react'
-import { type ReactNode, StrictMode } from 'react'
+import { type ReactNode, StrictMode, useEffect } from 'react'
 import { createRoot } from 'react-dom/client'
 import { createFake, type Fake, faultOf } from '../../testing/fake-client.js'
 import {
@@ -194,7 +194,7 @@ export const stories: Record<string, Story> = {
       fake.notice({ title: 'The till is offline', priority: 'urgent' }, 'system.alert')
     },
   },
-  'toaster-quick': { show: <Toaster duration={3000} /> },
+  'toaster-empty': { show: <Toaster duration={3_600_000} /> },
   'status-open': { show: <ConnectionStatus always /> },
   'status-waiting': {
     show: <ConnectionStatus />,
@@ -279,6 +279,23 @@ document.documentElement.dir = story?.texts?.dir ?? 'ltr'
 document.body.style.fontFamily = 'system-ui, sans-serif'
 document.body.style.background = 'light-dark(#fafbfc, #0d0e11)'
 story?.before?.(fake)
+
+let isSaid = false
+/** Stands behind the parts: what is said after them is said when they have begun to listen, and drawn a frame later. */
+function Drawn() {
+  useEffect(() => {
+    // Not in StrictMode's first mount, whose listeners end.
+    queueMicrotask(() => {
+      if (isSaid) return
+      isSaid = true
+      story?.after?.(fake)
+      requestAnimationFrame(() =>
+        requestAnimationFrame(() => requestAnimationFrame(() => document.body.setAttribute('data-drawn', ''))),
+      )
+    })
+  }, [])
+  return null
+}
 createRoot(document.getElementById('root') as HTMLElement).render(
   <StrictMode>
     <CarillonProvider client={fake.client}>
@@ -289,13 +306,9 @@ createRoot(document.getElementById('root') as HTMLElement).render(
         <main style={{ maxWidth: 460, margin: '16px auto', display: 'grid', gap: 16 }}>
           <h1 style={{ position: 'absolute', opacity: 0 }}>{query.get('story')}</h1>
           {story?.show}
+          <Drawn />
         </main>
       </CarillonLook>
     </CarillonProvider>
   </StrictMode>,
 )
-// After the parts have begun to listen.
-setTimeout(() => {
-  story?.after?.(fake)
-  setTimeout(() => document.body.setAttribute('data-drawn', ''), 60)
-}, 60)
