@@ -130,9 +130,9 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
     }
   }
 
-  function count({ version, unread, unseen, more }: InboxSummary | InboxPage) {
-    // An answer that was overtaken says nothing new.
-    if (summary && version < summary.version) return
+  function count({ version, unread, unseen, more }: InboxSummary | InboxPage, ofMark = false) {
+    // An answer that was overtaken says nothing new; nor does one of before a mark that is shown already, and not answered.
+    if (summary && (version < summary.version || (version === summary.version && patches.length && !ofMark))) return
     const next = Object.freeze({ version, unread, unseen, ...(more && { more }) })
     if (JSON.stringify(next) === JSON.stringify(summary)) return
     summary = next
@@ -174,7 +174,7 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
     showAll()
     try {
       const { body: answer } = await host.request<InboxSummary>(method, path, body ? { body } : {})
-      count(answer)
+      count(answer, true)
       await Promise.all([...lists.values()].filter((list) => list.active).map((list) => list.load()))
       return answer
     } catch (error) {

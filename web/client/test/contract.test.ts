@@ -388,9 +388,23 @@ test('the inbox: a list and a count that follow, marks that are shown at once an
   expect(notices).toEqual(['first', 'second'])
   expect(list.snapshot.items.map((item) => item.title)).toEqual(['second', 'first'])
   const [newest] = list.snapshot.items
-  const done = client.inbox.read(newest!.seq)
-  await until('at once', () => list.snapshot.items[0]!.read && client.inbox.summary!.unread === 1, 50)
-  await done
+  const real = globalThis.fetch
+  let answer = () => {}
+  const answered = new Promise<void>((done) => {
+    answer = done
+  })
+  globalThis.fetch = async (input, init) => {
+    if (init?.method === 'POST') await answered
+    return real(input, init)
+  }
+  try {
+    const done = client.inbox.read(newest!.seq)
+    await until('it is shown before it is answered', () => list.snapshot.items[0]!.read && client.inbox.summary!.unread === 1)
+    answer()
+    await done
+  } finally {
+    globalThis.fetch = real
+  }
   // On another device of the same person.
   const other = at.client()
   await other.inbox.readAll()
