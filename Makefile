@@ -20,7 +20,7 @@ RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench scale bench-page bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build late \
-  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients socketio socketio-jitter proxies web browsers runtimes nextjs
+  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients socketio socketio-jitter proxies web web-pace browsers runtimes nextjs
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ web: debug ## Install, build, check and test the libraries for pages, against a 
 
 browsers: debug ## Let the client keep its promises in Chromium, Firefox ESR and WebKitGTK, at real gateways (after `make web`; root and apt; five minutes; BROWSERS=firefox for one).
 	web/browsers/run.sh $(BROWSERS)
+
+web-pace: debug ## Ask of a machine with nothing else to do: the live tail draws 50 frames a second of 5,000 events a second, and a tab hands over within 300 ms (after `make web`; a minute).
+	cd web && CARILLON_QUIET=1 npx vitest run client/test/tabs.test.ts console/test/console.test.ts -t "hands over by its lock|5,000 events a second"
 
 runtimes: debug ## Let the client and the server library keep their promises in Bun, Deno, the newest Node and a Worker, at real gateways (after `make web`; npm; half a minute).
 	web/runtimes/run.sh

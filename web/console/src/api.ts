@@ -2,7 +2,7 @@
 
 import { type Fault, Problem } from './problem.js'
 import { routeNow } from './route.js'
-import { credential, expire } from './session.js'
+import { credential, expire, turn } from './session.js'
 
 /** Longest wait for an answer: the publisher itself gives up after 20 s. */
 const TIMEOUT_MS = 21_000
@@ -37,6 +37,7 @@ export async function call<Body>(method: string, path: string, options: CallOpti
   // The header is what makes the publisher look at the session's cookie: a form or a page of somebody else cannot send it.
   const headers: Record<string, string> = { 'carillon-console': '1', ...options.headers }
   const own = options.key ?? credential()
+  const asked = turn()
   if (own) headers.authorization = `Bearer ${own}`
   if (options.body !== undefined) headers['content-type'] ??= 'application/json'
   const late = AbortSignal.timeout(options.timeout ?? TIMEOUT_MS)
@@ -71,7 +72,7 @@ export async function call<Body>(method: string, path: string, options: CallOpti
     after ? after * 1000 : null,
   )
   // A key that is asked for once and was mistyped ends nothing.
-  if (answer.status === 401 && options.key === undefined && !path.startsWith('/v1/console/')) expire(problem)
+  if (answer.status === 401 && options.key === undefined && !path.startsWith('/v1/console/')) expire(problem, asked)
   throw problem
 }
 

@@ -24,16 +24,18 @@ const RETRY_MS = 5_000
 
 const passes = ({ status }: Problem) => status === 0 || status === 429 || status >= 500
 
-interface AskOptions {
+export interface AskOptions {
   /** Asked again so long after an answer, in milliseconds, while the page is seen. */
   readonly every?: number | null
+  /** Asked again when it changes; what was answered is shown meanwhile, for it is an answer to the same question. */
+  readonly again?: string | number
 }
 
 /** Asks `load` when `key` changes; `null` asks nothing. Answers to an older key are thrown away. */
 export function useAsk<Value>(
   key: string | null,
   load: (signal: AbortSignal) => Promise<Value>,
-  { every = null }: AskOptions = {},
+  { every = null, again }: AskOptions = {},
 ): Asked<Value> {
   const [held, hold] = useState<Held<Value>>({ key: null, value: undefined, problem: null, isLoading: true })
   const [turn, setTurn] = useState(0)
@@ -43,8 +45,8 @@ export function useAsk<Value>(
     if (key === null) return
     const stop = new AbortController()
     let timer: ReturnType<typeof setTimeout> | undefined
-    const again = (wait: number) => {
-      timer = setTimeout(() => (document.hidden ? again(wait) : void ask()), wait)
+    const askLater = (wait: number) => {
+      timer = setTimeout(() => (document.hidden ? askLater(wait) : void ask()), wait)
     }
     const ask = async () => {
       hold((before) => ({
@@ -64,14 +66,14 @@ export function useAsk<Value>(
         hold((before) => ({ key, value: before.key === key ? before.value : undefined, problem, isLoading: false }))
         if (passes(problem)) wait = Math.max(problem.retryMs ?? 0, Math.min(every ?? RETRY_MS, RETRY_MS))
       }
-      if (wait !== null) again(wait)
+      if (wait !== null) askLater(wait)
     }
     void ask()
     return () => {
       stop.abort()
       clearTimeout(timer)
     }
-  }, [key, every, turn])
+  }, [key, every, turn, again])
   const reload = useCallback(() => setTurn((n) => n + 1), [])
   const isOurs = held.key === key
   return {

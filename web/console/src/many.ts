@@ -1,7 +1,7 @@
 // How is a list read that the API gives in pages?
 
 import { useCallback, useState } from 'react'
-import { type Asked, useAsk } from './ask.js'
+import { type Asked, type AskOptions, useAsk } from './ask.js'
 
 export interface Rows<Row> {
   readonly rows: readonly Row[]
@@ -17,7 +17,7 @@ export interface Many<Row> extends Asked<Rows<Row>> {
 export function useMany<Row>(
   key: string | null,
   load: (after: string | null, signal: AbortSignal) => Promise<{ readonly rows: readonly Row[]; readonly next: string | null }>,
-  options?: { readonly every?: number | null },
+  options?: AskOptions,
 ): Many<Row> {
   const [held, hold] = useState({ key, pages: 1 })
   const pages = held.key === key ? held.pages : 1

@@ -31,6 +31,11 @@ export const useSession = () => useStore(session)
 
 let held: string | null = null
 
+let turns = 0
+
+/** Moves whenever somebody signs in or out: what was asked before that says nothing about the present session. */
+export const turn = () => turns
+
 /** What stands in `Authorization`; null: the cookie stands for it. */
 export const credential = () => held
 
@@ -46,9 +51,9 @@ export function useIsForAllTenants(): boolean {
   return now.status === 'in' && now.who.kind === 'key' && now.who.tenant === null
 }
 
-/** Credentials that were good are so no more: whoever is here signs in again, on the page where they are. */
-export function expire(problem: Problem) {
-  if (session.get().status !== 'in') return
+/** Credentials that were good at `asked` are so no more: whoever is here signs in again, on the page where they are. */
+export function expire(problem: Problem, asked: number) {
+  if (session.get().status !== 'in' || asked !== turns) return
   held = null
   session.set({ status: 'out', problem, expired: true })
 }
@@ -81,19 +86,23 @@ tabs.onmessage = ({ data }: MessageEvent<Told>) => {
 
 /** Pages and their sockets end with it. */
 function leave(problem: Problem | null = null) {
+  turns += 1
   held = null
   session.set({ status: 'out', problem, expired: false })
 }
 
 export async function begin() {
   const code = codeOfAddress()
+  const mine = ++turns
   held = code
   try {
     const who = await ask(code ? 'POST' : 'GET')
+    if (mine !== turns) return
     held = null
     session.set({ status: 'in', who })
     if (code) tell('begun')
   } catch (error) {
+    if (mine !== turns) return
     held = null
     const problem = problemOf(error)
     // Nobody was signed in, or a session of before is over: that is no fault.
@@ -105,6 +114,7 @@ export async function begin() {
 /** Signs in with an API key or a user token. `keep`: a session of 12 hours. */
 export async function signIn(credentials: string, keep: boolean): Promise<void> {
   const before = held
+  turns += 1
   held = credentials.trim()
   try {
     const who = await ask(keep ? 'POST' : 'GET')

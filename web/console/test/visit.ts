@@ -65,6 +65,20 @@ export async function signIn(page: Page, credentials: string, { keep = false } =
   await page.getByRole('navigation', { name: 'Pages' }).waitFor({ state: 'attached' })
 }
 
+/** From now on requests to this address wait for an answer, until they are released. */
+export async function hold(page: Page, address: string | RegExp): Promise<() => void> {
+  let release = () => {}
+  const released = new Promise<void>((done) => {
+    release = done
+  })
+  await page.route(address, async (route) => {
+    await released
+    // One that the page has given up meanwhile needs no answer.
+    await route.fallback().catch(() => {})
+  })
+  return release
+}
+
 interface Violation {
   id: string
   nodes: { html: string; failureSummary?: string }[]

@@ -1,6 +1,7 @@
 // Who gets in, what stands around every page, and what happens when a session or the API goes away?
 
 import { token } from '@carillon/server'
+import type { Route } from 'playwright-core'
 import { expect, test } from 'vitest'
 import { until } from '../../../testing/stack.js'
 import type { Given } from '../console.test.js'
@@ -164,6 +165,57 @@ export function frame(given: Given) {
     await there.page.getByRole('button', { name: 'Sign in' }).waitFor()
     await third.getByText('Connected', { exact: true }).waitFor()
     expect(await third.getByTitle(one.id).count()).toBe(1)
+    expect(there.faults).toEqual([])
+    await there.close()
+  })
+
+  test('an answer that was asked for under the session before neither takes the place of the present one nor ends it', async () => {
+    const { browser, stack } = given
+    const made = () => post('/v1/api-keys?tenant=turns', { scopes: ['read'] }) as Promise<{ id: string; key: string }>
+    const [one, other, newest] = [await made(), await made(), await made()]
+    const there = await visit(browser, stack, '/', null)
+    const { page } = there
+    await signIn(page, one.key, { keep: true })
+    await page.getByTitle(one.id).waitFor()
+    const opened = async (key: string) => {
+      const { path } = (await rest(stack, 'POST', '/v1/console/links', undefined, key)).body
+      await (await there.context.newPage()).goto(stack.lb + path)
+    }
+    let release = () => {}
+    const released = new Promise<void>((done) => {
+      release = done
+    })
+    const asked: string[] = []
+    /** The next request to it is answered now, and the page gets the answer when it is released. */
+    const late = (address: string, answer: (route: Route) => Promise<Parameters<Route['fulfill']>[0]>) =>
+      page.route(
+        address,
+        async (route) => {
+          const told = await answer(route)
+          asked.push(address)
+          await released
+          await route.fulfill(told)
+        },
+        { times: 1 },
+      )
+    const refusal = { code: 'credentials_invalid', detail: 'of the key before', status: 401 }
+    await late('**/v1/stats?**', async () => ({
+      status: 401,
+      contentType: 'application/problem+json',
+      body: JSON.stringify(refusal),
+    }))
+    await until('something is asked for', () => asked.length === 1)
+    await late('**/v1/console/session', async (route) => ({ response: await route.fetch() }))
+    await opened(other.key)
+    await until('who it is now is asked for', () => asked.length === 2)
+    await opened(newest.key)
+    await page.getByTitle(newest.id).waitFor()
+    const told = Promise.all(['**/v1/stats?**', '**/v1/console/session'].map((address) => page.waitForResponse(address)))
+    release()
+    for (const answer of await told) await answer.finished()
+    // The next answer is one that was asked for after them.
+    await page.waitForResponse('**/v1/stats?**')
+    expect(await page.getByTitle(newest.id).count()).toBe(1)
     expect(there.faults).toEqual([])
     await there.close()
   })

@@ -35,6 +35,12 @@ export function tenants(given: Given) {
     const there = await visit(browser, stack, '/tenants?tenant=limits')
     const { page } = there
     const save = page.getByRole('button', { name: 'Save limits' })
+    const saved = async () => {
+      const answered = page.waitForResponse((answer) => answer.request().method() === 'PUT')
+      await save.click()
+      await answered
+      await page.getByText('The limits hold').waitFor()
+    }
     await page.getByLabel('Connections').fill('100')
     await page.getByLabel('Events a second').fill('many')
     await save.click()
@@ -42,15 +48,14 @@ export function tenants(given: Given) {
     expect(await page.locator('input[aria-invalid]').inputValue()).toBe('many')
     expect((await stored()).limits).toBeUndefined()
     await page.getByLabel('Events a second').fill('50')
-    await save.click()
-    await page.getByText('The limits hold').waitFor()
+    await saved()
     expect((await stored()).limits).toEqual({ connections: 100, events_per_second: 50, signals_per_second: null })
     await page.getByText('0 % of 100').waitFor()
     await lookAt(there, 'tenants')
 
     await page.getByLabel('Connections').fill('')
     await page.getByLabel('Events a second').fill('')
-    await save.click()
+    await saved()
     await page.getByText('no limit').first().waitFor()
     expect((await stored()).limits).toBeUndefined()
     expect(there.faults).toEqual([])

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest'
 import type { Given } from '../console.test.js'
-import { lookAt, visit } from '../visit.js'
+import { hold, lookAt, visit } from '../visit.js'
 
 const pages = ['/inspect', '/analytics', '/tenants', '/keys', '/audit', '/notices', '/types', '/rules', '/webhooks']
 
@@ -12,23 +12,23 @@ export function troubles(given: Given) {
       const { browser, stack } = given
       const there = await visit(browser, stack, '/?tenant=troubles')
       const { page } = there
-      const fail = (code: string, status: number) =>
-        page.route(/\/v1\/(?!console)/, (route) =>
-          route.fulfill({
-            status,
-            contentType: 'application/problem+json',
-            body: JSON.stringify({ code, status, detail: 'as the test says', request_id: 'r-1' }),
-          }),
-        )
-      await fail('unavailable', 503)
+      const api = /\/v1\/(?!console)/
+      let isAway = true
+      await page.route(api, (route) => {
+        if (!isAway) return route.fallback()
+        const problem = { code: 'unavailable', status: 503, detail: 'as the test says', request_id: 'r-1' }
+        return route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify(problem) })
+      })
       await page.getByRole('navigation').locator(`a[href*="/console${path}?"]`).click()
       const trouble = page.locator('.trouble[data-code="unavailable"]').first()
       await trouble.waitFor()
       await trouble.getByText('The log cannot be read now').waitFor()
       await lookAt(there, `trouble${path.replace('/', '-')}`)
-      await page.unroute(/\/v1\/(?!console)/)
-      // One is asked again by hand, the others by themselves.
+      // One is asked again by hand, the others by themselves: all wait meanwhile, or the button might be gone before it is pressed.
+      const release = await hold(page, api)
+      isAway = false
       await trouble.getByRole('button', { name: 'Try again' }).click()
+      release()
       await page.locator('.trouble').first().waitFor({ state: 'detached', timeout: 15_000 })
       expect(there.faults).toEqual([])
       await there.close()

@@ -66,7 +66,22 @@ export function webhooks(given: Given) {
     await failed.locator('summary').first().click()
     await failed.getByText('the ledger is locked').waitFor()
     await lookAt(there, 'webhooks')
-    endpoint.status = 204
+    // Another delivery that fails makes the list be asked for again: whoever reads an answer goes on reading.
+    await page.route('**/v1/webhooks?**', async (route) => {
+      const response = await route.fetch()
+      const [hook] = (await response.json()).webhooks
+      await route.fulfill({ response, json: { webhooks: [{ ...hook, retrying: hook.retrying + 1 }] } })
+    })
+    const retrying = page.getByLabel('Deliveries', { exact: true }).getByText('2', { exact: true })
+    await retrying.waitFor()
+    expect(await failed.getByText('the ledger is locked').isVisible()).toBe(true)
+    await page.unroute('**/v1/webhooks?**')
+    await retrying.waitFor({ state: 'detached' })
+    // It works again when it is asked by hand: before, it would be sent by itself, and with it the button would be gone.
+    await page.route('**/retry?**', (route) => {
+      endpoint.status = 204
+      return route.fallback()
+    })
     await failed.getByRole('button', { name: /^Send again/ }).click()
     await page.getByText('No delivery has failed').waitFor({ timeout: 20_000 })
 

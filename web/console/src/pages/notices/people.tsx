@@ -24,10 +24,14 @@ export function People({ tenant, status }: { tenant: string; status: Status }) {
   const [list, setList] = useState<string>(status.requires_ack ? 'not_acked' : 'not_delivered')
   // The numbers say when somebody is on another list.
   const numbers = `${status.delivered} ${status.seen} ${status.read} ${status.acked} ${status.audience}`
-  const people = useMany(`people ${tenant} ${status.id} ${list} ${numbers}`, async (after, signal) => {
-    const page = await get<Status>(pathOf(status.id), { signal, query: { tenant, list, limit: 50, after } })
-    return { rows: page.not_acked ?? page.people ?? [], next: page.next }
-  })
+  const people = useMany(
+    `people ${tenant} ${status.id} ${list}`,
+    async (after, signal) => {
+      const page = await get<Status>(pathOf(status.id), { signal, query: { tenant, list, limit: 50, after } })
+      return { rows: page.not_acked ?? page.people ?? [], next: page.next }
+    },
+    { again: numbers },
+  )
   return (
     <Panel title="People" actions={<Select label="Who" value={list} options={lists} onChange={setList} />} flush>
       <Answer of={people} what="the people">

@@ -18,7 +18,10 @@ export function Tester({ tenant, rules }: { tenant: string; rules: readonly Rule
   const isAsked = asked.user !== '' && asked.channel !== ''
   // A rule that was changed is another question.
   const key = isAsked ? `try ${tenant} ${JSON.stringify([asked, rules])}` : null
-  const tried = useAsk(key, (signal) => get<Tried>('/v1/channel-rules/test', { signal, query: { tenant, ...asked } }))
+  const tried = useAsk(key, (signal) => get<Tried>('/v1/channel-rules/test', { signal, query: { tenant, ...asked } }), {
+    // A publisher decides by rules that are a second old at most: the answer just after a change may be of before it.
+    every: 2_000,
+  })
   const send = (event: FormEvent) => {
     event.preventDefault()
     const next = { user: draft.user.trim(), roles: draft.roles.trim(), channel: draft.channel.trim() }

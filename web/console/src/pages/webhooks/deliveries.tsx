@@ -28,9 +28,10 @@ export function Deliveries({ tenant, id, count, changed }: DeliveriesProps) {
   const [state, setState] = useState('')
   const [after, setAfter] = useState<number | null>(null)
   const failed = useAsk(
-    `deliveries ${tenant} ${id} ${state} ${after} ${count}`,
+    `deliveries ${tenant} ${id} ${state} ${after}`,
     (signal) => get<Page>(pathOf(id, '/deliveries'), { signal, query: { tenant, state, after } }),
-    { every: 5_000 },
+    // Not another question: whoever reads an answer goes on reading it.
+    { every: 5_000, again: count },
   )
   const acting = useAct()
   const retry = async (seq: number) => {
