@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Does the chart carry the same rules and dashboards as deploy/? A chart reads only files below itself, so it has copies.
+# Does the chart carry the same rules, dashboards and file of HAProxy as deploy/? A chart reads only files below itself, so it has copies.
 #
 #   helm/sync.sh           copies them
 #   helm/sync.sh --check   names what differs, and fails if anything does
@@ -11,7 +11,8 @@ target=helm/carillon/files
 wanted=$(mktemp -d)
 trap 'rm -rf "$wanted"' EXIT
 
-mkdir "$wanted/prometheus" "$wanted/grafana"
+mkdir "$wanted/haproxy" "$wanted/prometheus" "$wanted/grafana"
+cp deploy/haproxy/haproxy.cfg "$wanted/haproxy/"
 # Rule files only: prometheus.yml, and tests, are not for the operator.
 for file in deploy/prometheus/*.yml; do
   if grep -q '^groups:' "$file"; then

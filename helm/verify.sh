@@ -144,7 +144,7 @@ echo "Kubernetes ${versions[*]:-none}; Helm $HELM3 and $HELM4"
 
 # --- what needs no rendering ---------------------------------------------------------------------------------------------
 
-check "rules and dashboards in the chart are those of deploy/" helm/sync.sh --check
+check "rules, dashboards and the file of HAProxy in the chart are those of deploy/" helm/sync.sh --check
 counted "values, schema, README and variables agree" "$python" helm/tests/agreement.py
 
 # --- both Helms ----------------------------------------------------------------------------------------------------------
@@ -264,6 +264,16 @@ twin "a Secret" '{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s",'"$la
 twin "a secret value" '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"s"},"data":{"url":"postgres://a:b@c/d"}}'
 twin "a route to ops" '{"apiVersion":"networking.k8s.io/v1","kind":"Ingress","metadata":{"name":"s",'"$labels"'},"spec":{"rules":[{"http":{"paths":[{"path":"/metrics","pathType":"Exact","backend":{"service":{"name":"t-carillon-gateway-ops","port":{"name":"http-ops"}}}}]}}]}}'
 check "the rules hold without a fault" bash -c "$helm3 template t $chart --namespace apps --kube-version $newest --values $chart/ci/minimal.yaml >$out/twins/none.yaml && $python helm/tests/rendered.py $out/twins/none.yaml"
+
+# The balancer as rendered, with this machine's HAProxy: what it says when nobody behind it can answer, and whom it leads to.
+if ! command -v haproxy >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends haproxy >/dev/null 2>&1
+fi
+if command -v haproxy >/dev/null; then
+  counted "the balancer answers, and leads to who can" "$python" helm/tests/balancer.py "$out/$newest/balancer.yaml"
+else
+  not_run "the balancer" "haproxy is not installed"
+fi
 
 if ! command -v promtool >/dev/null; then
   # Unpacked, not installed; the monitoring's own tests keep it in the same place.

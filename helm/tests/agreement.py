@@ -16,7 +16,7 @@ CHART = Path(__file__).resolve().parents[1] / "carillon"
 DOCS = CHART.parents[1] / "docs"
 
 # Sections of free form: the schema allows more than values.yaml shows.
-FREE = {"gateway.resources", "publisher.resources", "migrations.resources", "httpRoute.timeouts"}
+FREE = {"balancer.resources", "gateway.resources", "publisher.resources", "migrations.resources", "httpRoute.timeouts"}
 
 # Set by the chart and not by Carillon's own reference pages: variables of libraries.
 FOREIGN = {"TOKIO_WORKER_THREADS", "SSL_CERT_FILE"}

@@ -73,7 +73,7 @@ class Rendering:
 
 def ours(name):
     """Containers that people add themselves are theirs to confine."""
-    return name.split("/")[1] in ("gateway", "publisher", "migrate", "probe")
+    return name.split("/")[1] in ("gateway", "publisher", "balancer", "migrate", "probe")
 
 
 def selects(selector, labels):
@@ -183,9 +183,11 @@ def probes_use_the_ops_port_and_differ(rendering):
         for probe in probes:
             if probe["httpGet"]["port"] != "ops":
                 yield f"{item['metadata']['name']} is probed on {probe['httpGet']['port']}"
-        if probes[1]["httpGet"]["path"] == probes[2]["httpGet"]["path"] or probes[0] == probes[2]:
+        if probes[1] == probes[2] or probes[0] == probes[2]:
             yield f"{item['metadata']['name']} has two probes that are one"
-        if [probe["httpGet"]["path"] for probe in probes] != ["/livez", "/readyz", "/livez"]:
+        # A balancer's /readyz says whether there is a gateway: without one it is the balancer that answers.
+        ready = "/livez" if container["name"] == "balancer" else "/readyz"
+        if [probe["httpGet"]["path"] for probe in probes] != ["/livez", ready, "/livez"]:
             yield f"{item['metadata']['name']} is probed for the wrong thing"
 
 
@@ -232,7 +234,7 @@ def ports_lead_to_containers(rendering):
             yield f"NetworkPolicy/{item['metadata']['name']} opens {allowed} of {numbers}"
     for name, container in rendering.containers():
         numbers = [port["containerPort"] for port in container.get("ports", [])]
-        listens = [v["value"].rsplit(":", 1)[1] for v in container.get("env", []) if v["name"].endswith("_LISTEN")]
+        listens = [v["value"].rsplit(":", 1)[1] for v in container.get("env", []) if v["name"].endswith(("_LISTEN", "_LB_BIND", "_LB_OPS"))]
         if ours(name) and sorted(map(str, numbers)) != sorted(listens):
             yield f"{name} declares {numbers} and listens on {listens}"
 

@@ -1,7 +1,7 @@
 {{/*
 What are the objects called, and how do they find each other?
 
-Most templates take a scope: {root: the chart's context, component: gateway | publisher | migrate | probe, values: the
+Most templates take a scope: {root: the chart's context, component: gateway | publisher | balancer | migrate | probe, values: the
 component's values}.
 */}}
 
@@ -83,6 +83,13 @@ labels:
 {{- define "carillon.socketUrl" -}}
 {{- $service := include "carillon.name" (dict "root" . "component" "gateway") -}}
 {{- printf "ws://%s:%d/v1/ws" $service (int64 .Values.gateway.service.port) -}}
+{{- end -}}
+
+{{/* Where an Ingress or HTTPRoute sends what is for a component: to the balancer where there is one. Takes root and component. */}}
+{{- define "carillon.wayIn" -}}
+{{- $to := ternary "balancer" .component .root.Values.balancer.enabled -}}
+name: {{ include "carillon.name" (dict "root" .root "component" $to) }}
+port: {{ int64 (index .root.Values $to).service.port }}
 {{- end -}}
 
 {{/* The paths that gateways answer, as a list; publishers answer all others (docs/PROTOCOL.md). */}}
