@@ -69,10 +69,11 @@ export function compactWebSocket(Base: typeof WebSocket = WebSocket): typeof Web
           let plain: string
           try {
             plain = JSON.stringify(this.#plain(JSON.parse(data)))
-          } catch (error) {
+          } catch {
+            // Thrown out of a listener, it would end a program of Node.
             this.#isLost = true
             this.close(4000, 'unknown name in a compact frame')
-            throw error
+            return
           }
           listener.call(this, message(plain))
         })

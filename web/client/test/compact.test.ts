@@ -103,7 +103,8 @@ test('an unknown name ends the connection, and nothing after it is handed on', (
   socket.onmessage?.({ data: lines[2]! })
   expect(heard.map((text) => JSON.parse(text))).toEqual([lines[1]!, lines[3]!].map((text) => JSON.parse(text)))
   const unknown = '{"s":13,"k":[9,1],"i":"a","w":0}'
-  expect(() => socket.onmessage?.({ data: unknown })).toThrow(UnknownNameError)
+  expect(() => plainFrames()(JSON.parse(unknown))).toThrow(UnknownNameError)
+  socket.onmessage?.({ data: unknown })
   socket.onmessage?.({ data: lines[2]! })
   expect([heard.length, closed]).toEqual([2, [4000, 'unknown name in a compact frame']])
 })
