@@ -110,6 +110,9 @@ pub struct HostileArgs {
     /// Only this load.
     #[arg(long, value_name = "LOAD")]
     pub only: Option<HostileLoad>,
+    /// How often each load is measured, alone and with it in turns: a 99th percentile of few samples scatters.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
 }
 
 /// `carillon drill rolling`, `carillon drill scale-out`

@@ -94,12 +94,14 @@ impl Figures {
         self.gateway_bytes = self.gateway_bytes.max(bytes(stack.gateway(0)));
     }
 
-    fn join(&mut self, other: Self) {
+    pub(super) fn join(&mut self, other: Self) {
         self.publishes.extend(other.publishes);
         self.resumes.extend(other.resumes);
         for (reason, count) in other.refused {
             *self.refused.entry(reason).or_default() += count;
         }
+        self.publisher_bytes = self.publisher_bytes.max(other.publisher_bytes);
+        self.gateway_bytes = self.gateway_bytes.max(other.gateway_bytes);
     }
 }
 

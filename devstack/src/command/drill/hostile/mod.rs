@@ -51,13 +51,16 @@ pub(in crate::command) async fn run(args: &HostileArgs) -> Result<String, Comman
     for kind in Kind::ALL.into_iter().filter(|kind| args.only.is_none_or(|only| only == *kind)) {
         say(&format!("{}: alone, then with it", kind.name()));
         innocent.needs = kind.needs();
-        let alone = innocent.measure(&stack, time).await?;
-        let load = kind.start(&stack, Size::Whole)?;
-        tokio::time::sleep(BEGINNING).await;
-        let with = innocent.measure(&stack, time).await?;
-        let answers = load.stop(&stack).await?;
-        rows.push(Row { kind, alone, with, answers });
-        tokio::time::sleep(REST).await;
+        let (mut alone, mut with, mut answers) = (Figures::default(), Figures::default(), Vec::new());
+        for _ in 0..args.rounds {
+            alone.join(innocent.measure(&stack, time).await?);
+            let load = kind.start(&stack, Size::Whole)?;
+            tokio::time::sleep(BEGINNING).await;
+            with.join(innocent.measure(&stack, time).await?);
+            answers.push(load.stop(&stack).await?);
+            tokio::time::sleep(REST).await;
+        }
+        rows.push(Row { kind, alone, with, answers: answers.join("; ") });
     }
     let table = table(&rows);
     let broken: Vec<String> = rows.iter().flat_map(Row::broken).collect();
