@@ -91,10 +91,10 @@ pub(crate) struct CursorChecks {
 
 impl CursorChecks {
     pub(crate) fn new(log: Log) -> Self {
-        Self { log, permits: FairPermits::new(CHECKS), answers: Answers::default() }
+        Self { log, permits: FairPermits::with_rests(CHECKS), answers: Answers::default() }
     }
 
-    /// The right to ask once: cursors cost nothing to invent, and whoever invents many waits behind their own.
+    /// The right to ask once: cursors cost nothing to invent, and whoever invents many waits behind their own and rests in between.
     async fn permit(&self, identity: &Identity) -> Result<FairPermit<TenantId, UserId>, Refusal> {
         let holder = Holder { group: identity.tenant.clone(), member: identity.user.clone() };
         if let Ok(permit) = self.permits.try_acquire(holder.clone()) {

@@ -1,7 +1,7 @@
 //! Does this tenant exist, or may it begin now?
 //!
 //! A tenant that is not remembered costs a question to the log, and one that begins a transaction. A key for all tenants
-//! can name any number of them, so publishers take turns: one that names many waits behind itself.
+//! can name any number of them, so publishers take turns: one that names many waits behind itself, and one that lets many begin rests in between.
 
 use crate::batcher::Publisher;
 use crate::health::Health;
@@ -9,7 +9,7 @@ use crate::metrics;
 use carillon_backplane::log::{Log, LogError};
 use carillon_platform::config::Tenants as Policy;
 use carillon_platform::share::{FairPermit, FairPermits, Holder, PermitLimits, Refused};
-use carillon_protocol::TenantId;
+use carillon_protocol::{Seq, TenantId};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub struct Tenants {
 impl Tenants {
     /// Under `auto` a tenant begins with its first event; under `registered` it must be there.
     pub fn new(log: Log, health: Health, policy: Policy) -> Self {
-        Self { log, health, policy, known: Mutex::default(), turns: Turns::new(LIMITS) }
+        Self { log, health, policy, known: Mutex::default(), turns: Turns::with_rests(LIMITS) }
     }
 
     /// Makes sure that a tenant exists. False: it does not, and may not begin.
@@ -50,9 +50,14 @@ impl Tenants {
         if self.known().contains(tenant) {
             return Ok(true);
         }
-        let _turn = turn(&self.turns, publisher).await?;
+        let mut turn = turn(&self.turns, publisher).await?;
         let opening = self.log.open_tenant(tenant, self.policy == Policy::Auto);
-        let exists = self.health.ask(opening).await?.is_some();
+        let opened = self.health.ask(opening).await?;
+        if opened.as_ref().is_some_and(|opened| opened.head.seq > Seq::ZERO) {
+            // It has been there before: a publisher that has just started asks for many such.
+            turn.was_light();
+        }
+        let exists = opened.is_some();
         if exists {
             let mut known = self.known();
             if known.len() >= REMEMBERED {

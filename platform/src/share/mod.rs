@@ -8,6 +8,7 @@
 //! | [`FairPermits`] | who may work next? Callers wait; permits go round among groups, then among a group's members |
 //! | [`Holdings`] | who may take so much more? Callers never wait; who has its share already is refused |
 //! | [`KeyLookups`] | who may have an API key looked up now? |
+//! | `rest` | how long does a holder rest after its work, while others want to work, too? (pure) |
 //! | `turns` | in which order do waiting callers get permits? (pure) |
 //! | `amounts` | how much may one holder have? (pure) |
 //! | [`AddressGroup`] | which network addresses count as one? |
@@ -19,6 +20,7 @@ mod amounts;
 mod holdings;
 mod key_lookups;
 mod permits;
+mod rest;
 mod turns;
 
 pub use address::AddressGroup;

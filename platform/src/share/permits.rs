@@ -1,20 +1,27 @@
 //! Who may work next? Callers wait; permits go round among groups, then among a group's members.
 
+use super::rest::LastAsked;
 use super::turns::{Asked, Number, PermitLimits, Turns};
 use super::{Holder, Refused};
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
-
-type Shared<G, M> = Arc<Mutex<Turns<G, M, oneshot::Sender<FairPermit<G, M>>>>>;
+use tokio::time::Instant;
 
 /// Permits for work, handed out fairly.
-pub struct FairPermits<G: Key = Arc<str>, M: Key = Arc<str>>(Shared<G, M>);
+pub struct FairPermits<G: Key = Arc<str>, M: Key = Arc<str>>(Arc<Shared<G, M>>);
+
+struct Shared<G: Key, M: Key> {
+    turns: Mutex<Turns<G, M, oneshot::Sender<FairPermit<G, M>>>>,
+    /// Where holders rest after their work.
+    rests: Option<(RandomState, Mutex<LastAsked>)>,
+}
 
 /// What names a group or a member.
-pub trait Key: Hash + Eq + Clone {}
+pub trait Key: Hash + Eq + Clone + Send + 'static {}
 
-impl<T: Hash + Eq + Clone> Key for T {}
+impl<T: Hash + Eq + Clone + Send + 'static> Key for T {}
 
 /// Permits out, and callers waiting for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +41,27 @@ impl<G: Key, M: Key> Clone for FairPermits<G, M> {
 impl<G: Key, M: Key> FairPermits<G, M> {
     /// Of which none is out yet.
     pub fn new(limits: PermitLimits) -> Self {
-        Self(Arc::new(Mutex::new(Turns::new(limits))))
+        Self(Arc::new(Shared { turns: Mutex::new(Turns::new(limits)), rests: None }))
+    }
+
+    /// The same, for work that takes so much of the machine that taking turns is not enough: a member that has given a
+    /// permit back has one less for three times as long as it had it, 300 ms at the most, while others want permits.
+    pub fn with_rests(limits: PermitLimits) -> Self {
+        let rests = Some((RandomState::new(), Mutex::new(LastAsked::default())));
+        Self(Arc::new(Shared { turns: Mutex::new(Turns::new(limits)), rests }))
+    }
+
+    /// Somebody works without a permit, for it is little: they count among the others for whom who works much rests.
+    pub fn note<Q: Hash + ?Sized, R: Hash + ?Sized>(&self, group: &Q, member: &R) {
+        self.0.note((group, member));
     }
 
     /// Waits for a permit; refused at once when too many wait already. Whoever drops the future leaves the queue.
     /// There is no time limit here: the caller knows its own.
     pub async fn acquire(&self, holder: Holder<G, M>) -> Result<FairPermit<G, M>, Refused> {
         let (tell, told) = oneshot::channel();
-        let asked = lock(&self.0).ask(&holder, tell)?;
+        self.0.note(&holder);
+        let asked = lock(&self.0.turns).ask(&holder, tell)?;
         match asked {
             Asked::Granted => Ok(self.permit(holder)),
             Asked::Waits(number) => {
@@ -54,40 +74,85 @@ impl<G: Key, M: Key> FairPermits<G, M> {
 
     /// A permit, if one is free for this holder now.
     pub fn try_acquire(&self, holder: Holder<G, M>) -> Result<FairPermit<G, M>, Refused> {
-        lock(&self.0).take(&holder)?;
+        self.0.note(&holder);
+        lock(&self.0.turns).take(&holder)?;
         Ok(self.permit(holder))
     }
 
     /// How many are out, and how many callers wait.
     pub fn usage(&self) -> PermitUsage {
-        let (held, waiting) = lock(&self.0).usage();
+        let (held, waiting) = lock(&self.0.turns).usage();
         PermitUsage { held, waiting }
     }
 
     fn permit(&self, holder: Holder<G, M>) -> FairPermit<G, M> {
-        FairPermit { shared: self.0.clone(), holder }
+        FairPermit::new(self.0.clone(), holder)
     }
 }
 
-/// The right to work; given back when dropped.
-pub struct FairPermit<G: Key = Arc<str>, M: Key = Arc<str>> {
-    shared: Shared<G, M>,
-    holder: Holder<G, M>,
-}
+impl<G: Key, M: Key> Shared<G, M> {
+    fn note(&self, holder: impl Hash) {
+        if let Some((hasher, asked)) = &self.rests {
+            lock(asked).note(hasher.hash_one(holder), Instant::now());
+        }
+    }
 
-impl<G: Key, M: Key> Drop for FairPermit<G, M> {
-    fn drop(&mut self) {
+    /// How long a holder rests that has worked since then.
+    fn rest(&self, holder: &Holder<G, M>, since: Instant) -> Duration {
+        let Some((hasher, asked)) = &self.rests else { return Duration::ZERO };
+        let now = Instant::now();
+        lock(asked).rest(hasher.hash_one(holder), now.saturating_duration_since(since), now)
+    }
+
+    /// Changes what is out, and gives permits to those who can have one now.
+    fn change(self: &Arc<Self>, change: impl FnOnce(&mut Turns<G, M, oneshot::Sender<FairPermit<G, M>>>)) {
         let mut granted = Vec::new();
         {
-            let mut turns = lock(&self.shared);
-            turns.give_back(&self.holder);
+            let mut turns = lock(&self.turns);
+            change(&mut turns);
             while let Some((holder, tell)) = turns.next() {
-                granted.push((tell, FairPermit { shared: self.shared.clone(), holder }));
+                granted.push((tell, FairPermit::new(self.clone(), holder)));
             }
         }
         for (tell, permit) in granted {
             // Whoever stopped waiting in this moment gives it back by dropping it, outside the lock.
             let _ = tell.send(permit);
+        }
+    }
+}
+
+/// The right to work; given back when dropped.
+pub struct FairPermit<G: Key = Arc<str>, M: Key = Arc<str>> {
+    shared: Arc<Shared<G, M>>,
+    holder: Holder<G, M>,
+    since: Instant,
+    is_light: bool,
+}
+
+impl<G: Key, M: Key> FairPermit<G, M> {
+    fn new(shared: Arc<Shared<G, M>>, holder: Holder<G, M>) -> Self {
+        Self { shared, holder, since: Instant::now(), is_light: false }
+    }
+
+    /// The work was little: no rest follows it.
+    pub fn was_light(&mut self) {
+        self.is_light = true;
+    }
+}
+
+impl<G: Key, M: Key> Drop for FairPermit<G, M> {
+    fn drop(&mut self) {
+        let rest = if self.is_light { Duration::ZERO } else { self.shared.rest(&self.holder, self.since) };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if rest > Duration::ZERO => {
+                let (shared, holder) = (self.shared.clone(), self.holder.clone());
+                shared.change(|turns| turns.begin_rest(&holder));
+                runtime.spawn(async move {
+                    tokio::time::sleep(rest).await;
+                    shared.change(|turns| turns.end_rest(&holder));
+                });
+            }
+            _ => self.shared.change(|turns| turns.give_back(&self.holder)),
         }
     }
 }
@@ -101,13 +166,13 @@ struct Waiting<'a, G: Key, M: Key> {
 
 impl<G: Key, M: Key> Drop for Waiting<'_, G, M> {
     fn drop(&mut self) {
-        lock(self.shared).cancel(&self.holder, self.number);
+        lock(&self.shared.turns).cancel(&self.holder, self.number);
     }
 }
 
-fn lock<G: Key, M: Key, W>(shared: &Mutex<Turns<G, M, W>>) -> MutexGuard<'_, Turns<G, M, W>> {
+fn lock<T>(counts: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every change is one step: a panic elsewhere leaves the counts right.
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -141,6 +206,61 @@ mod tests {
         drop(held);
         assert!(waiting.await.unwrap());
         assert_eq!(permits.usage(), PermitUsage { held: 0, waiting: 0 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_again_at_once_has_a_quarter_of_the_time_while_others_ask() {
+        const WORK: Duration = Duration::from_millis(10);
+        let worked = async |permits: &FairPermits, others: bool| {
+            let (mut turns, until) = (0, Instant::now() + Duration::from_secs(4));
+            while Instant::now() < until {
+                if others {
+                    drop(permits.acquire(Holder::new("b", "1")).await);
+                }
+                let _permit = permits.acquire(Holder::new("a", "1")).await;
+                tokio::time::sleep(WORK).await;
+                turns += 1;
+            }
+            turns
+        };
+        let resting = FairPermits::with_rests(LIMITS);
+        assert_eq!(worked(&resting, false).await, 400, "alone it has all of it");
+        let beside = worked(&resting, true).await;
+        assert!((95..=105).contains(&beside), "{beside} turns of 10 ms in 4 s");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(resting.usage(), PermitUsage { held: 0, waiting: 0 });
+        let mut light = resting.acquire(Holder::new("a", "1")).await.unwrap();
+        assert!(resting.try_acquire(Holder::new("b", "1")).is_err(), "another asks");
+        light.was_light();
+        drop(light);
+        assert!(resting.try_acquire(Holder::new("a", "1")).is_ok(), "no rest after little work");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        resting.note("b", "1");
+        let noted = resting.acquire(Holder::new("a", "1")).await.unwrap();
+        tokio::time::sleep(WORK).await;
+        drop(noted);
+        assert!(resting.try_acquire(Holder::new("a", "1")).is_err(), "others count that need no permit");
+        let taking_turns = FairPermits::new(LIMITS);
+        assert_eq!(worked(&taking_turns, true).await, 400, "turns alone leave it all of the time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_rests_keeps_nobody_waiting() {
+        let permits = FairPermits::with_rests(LIMITS);
+        let (a, b) = (Holder::new("a", "1"), Holder::new("b", "1"));
+        let held = permits.acquire(a.clone()).await.unwrap();
+        let waiting = tokio::spawn({
+            let (permits, b) = (permits.clone(), b.clone());
+            async move { permits.acquire(b).await.is_ok() }
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(held);
+        let began = Instant::now();
+        assert!(waiting.await.unwrap());
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert!(permits.try_acquire(a.clone()).is_err(), "it rests");
+        drop(permits.acquire(a).await.unwrap());
+        assert_eq!(began.elapsed(), Duration::from_millis(150));
     }
 
     #[tokio::test]

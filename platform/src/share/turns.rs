@@ -48,6 +48,7 @@ struct Group<M, W> {
 }
 
 struct Member<W> {
+    /// Permits out, and those from which it rests.
     held: usize,
     queue: VecDeque<(Number, W)>,
 }
@@ -127,12 +128,24 @@ impl<G: Hash + Eq + Clone, M: Hash + Eq + Clone, W> Turns<G, M, W> {
 
     /// Takes a permit back. Afterwards [`Turns::next`] is asked until it has nobody.
     pub(super) fn give_back(&mut self, holder: &Holder<G, M>) {
+        self.begin_rest(holder);
+        self.end_rest(holder);
+    }
+
+    /// Takes a permit back that still counts as its member's until the member has rested. Afterwards as above.
+    pub(super) fn begin_rest(&mut self, holder: &Holder<G, M>) {
         let Some(group) = self.groups.get_mut(&holder.group) else { return };
-        let Some(member) = group.members.get_mut(&holder.member) else { return };
-        debug_assert!(member.held > 0, "only what is held is given back");
-        member.held -= 1;
+        debug_assert!(group.held > 0, "only what is held is given back");
         group.held -= 1;
         self.held -= 1;
+    }
+
+    /// A member has rested from one permit. Afterwards as above.
+    pub(super) fn end_rest(&mut self, holder: &Holder<G, M>) {
+        let Some(group) = self.groups.get_mut(&holder.group) else { return };
+        let Some(member) = group.members.get_mut(&holder.member) else { return };
+        debug_assert!(member.held > 0, "only who has worked rests");
+        member.held -= 1;
         self.forget(holder);
     }
 

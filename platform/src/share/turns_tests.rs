@@ -70,9 +70,10 @@ fn a_share_below_the_total_is_a_reserve() {
 proptest! {
     /// Nobody waits who could have a permit, the bounds hold, a member is served in order, and nothing is left behind.
     #[test]
-    fn nobody_waits_who_could_work(steps in prop::collection::vec((0u8..4, 0u8..4, 0u8..3), 1..300)) {
+    fn nobody_waits_who_could_work(steps in prop::collection::vec((0u8..6, 0u8..4, 0u8..3), 1..300)) {
         let mut turns = Turns::<u8, u8, (u8, u8, u64)>::new(LIMITS);
         let mut held: Vec<Holder<u8, u8>> = Vec::new();
+        let mut resting: Vec<Holder<u8, u8>> = Vec::new();
         let mut queued: Vec<(Holder<u8, u8>, Number, u64)> = Vec::new();
         let mut came = 0;
         let mut last_served = HashMap::new();
@@ -94,6 +95,12 @@ proptest! {
                     let (who, number, _) = queued.swap_remove(usize::from(group) % queued.len());
                     turns.cancel(&who, number);
                 }
+                4 if !held.is_empty() => {
+                    let tired = held.swap_remove(usize::from(group) % held.len());
+                    turns.begin_rest(&tired);
+                    resting.push(tired);
+                }
+                5 if !resting.is_empty() => turns.end_rest(&resting.swap_remove(usize::from(group) % resting.len())),
                 _ => {}
             }
             while let Some((who, (group, member, came))) = turns.next() {
@@ -106,8 +113,8 @@ proptest! {
             prop_assert_eq!(turns.usage(), (held.len(), queued.len()));
             prop_assert!(held.len() <= LIMITS.total);
             let of_group = |group| held.iter().filter(|h| h.group == group).count();
-            let of_member = |who: &Holder<u8, u8>| held.iter().filter(|h| *h == who).count();
-            for who in &held {
+            let of_member = |who: &Holder<u8, u8>| held.iter().chain(&resting).filter(|h| *h == who).count();
+            for who in held.iter().chain(&resting) {
                 prop_assert!(of_group(who.group) <= LIMITS.per_group);
                 prop_assert!(of_member(who) <= LIMITS.per_member);
             }
@@ -123,6 +130,9 @@ proptest! {
         }
         for who in held {
             turns.give_back(&who);
+        }
+        for who in resting {
+            turns.end_rest(&who);
         }
         prop_assert!(turns.groups.is_empty() && turns.order.is_empty());
     }

@@ -1,0 +1,68 @@
+//! How long does a holder rest after its work, while others want to work, too? (pure)
+//!
+//! Taking turns bounds how long others wait, and not how much of the processors and of the database one holder has: who
+//! asks again at once works all the time. After a rest of three times its work it has a quarter of the time of each of
+//! its permits. Whoever is alone does not rest.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A rest is so many times as long as the work before it.
+const TIMES: u32 = 3;
+/// The longest rest.
+const LONGEST: Duration = Duration::from_millis(300);
+/// Others want to work if one of them asked within so long.
+const RECENT: Duration = Duration::from_secs(1);
+
+/// The last two different holders that asked, the latest first, and when each did. A holder is known by its hash: two that
+/// have the same one, by an unlikely chance, are not told apart.
+#[derive(Default)]
+pub(super) struct LastAsked(Option<(u64, Instant)>, Option<(u64, Instant)>);
+
+impl LastAsked {
+    /// A holder asks.
+    pub(super) fn note(&mut self, holder: u64, now: Instant) {
+        match &mut self.0 {
+            Some((latest, at)) if *latest == holder => *at = now,
+            latest => self.1 = latest.replace((holder, now)),
+        }
+    }
+
+    /// How long a holder rests now that has worked for so long.
+    pub(super) fn rest(&self, holder: u64, worked: Duration, now: Instant) -> Duration {
+        let is_other = |asked: Option<(u64, Instant)>| {
+            asked.is_some_and(|(who, at)| who != holder && now.saturating_duration_since(at) < RECENT)
+        };
+        if is_other(self.0) || is_other(self.1) { (worked * TIMES).min(LONGEST) } else { Duration::ZERO }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORK: Duration = Duration::from_millis(10);
+    const GREEDY: u64 = 1;
+    const OTHER: u64 = 2;
+
+    #[test]
+    fn a_holder_rests_three_times_as_long_as_it_worked_while_another_asks() {
+        let mut asked = LastAsked::default();
+        let start = Instant::now();
+        for n in 0..100 {
+            asked.note(GREEDY, start + WORK * n);
+        }
+        let now = start + Duration::from_secs(1);
+        assert_eq!(asked.rest(GREEDY, WORK, now), Duration::ZERO, "alone");
+        asked.note(OTHER, now);
+        for _ in 0..100 {
+            asked.note(GREEDY, now);
+        }
+        assert_eq!(asked.rest(GREEDY, WORK, now), WORK * 3);
+        assert_eq!(asked.rest(OTHER, WORK, now), WORK * 3, "everybody's rest follows from their own work");
+        assert_eq!(asked.rest(GREEDY, Duration::from_secs(9), now), LONGEST);
+        let later = now + RECENT;
+        asked.note(GREEDY, later);
+        assert_eq!(asked.rest(GREEDY, WORK, later), Duration::ZERO, "the other has asked for nothing since");
+    }
+}
