@@ -262,10 +262,15 @@ mod tests {
             "{{ range(100000)|map('string')|list|join }}",
             "{{ 'x'|center(100000000) }}",
         ] {
-            let begun = Instant::now();
-            let result = render(source, &json!({}), 1_000);
-            assert!(begun.elapsed() < Duration::from_millis(100), "{source}: {:?}", begun.elapsed());
-            assert!(result.is_err(), "{source}: {result:?}");
+            // The shortest of some: whatever else the machine does makes each of them longer.
+            let mut shortest = Duration::MAX;
+            for _ in 0..5 {
+                let begun = Instant::now();
+                let result = render(source, &json!({}), 1_000);
+                shortest = shortest.min(begun.elapsed());
+                assert!(result.is_err(), "{source}: {result:?}");
+            }
+            assert!(shortest < Duration::from_millis(100), "{source}: {shortest:?}");
         }
         assert!(made(&"{{ name }}".repeat(2_000)).is_err());
     }

@@ -1,6 +1,7 @@
 //! What do callers hear when the database is gone, frozen, overloaded, or refuses one of them?
 
 use crate::harness::{Api, Database};
+use crate::locked::Lock;
 use carillon_platform::config::Tenants as Policy;
 use futures_util::future::join_all;
 use http::Method;
@@ -162,13 +163,19 @@ async fn one_poisoned_request_does_not_fail_the_others() {
 async fn a_caller_that_went_away_before_its_batch_is_not_stored() {
     let api = Api::with(Database::own().await, Policy::Auto).await;
     assert_eq!(api.post(event("gone")).await.seq(), 1);
-    api.database.sql(
-        "create function carillon.slow() returns trigger language plpgsql as $$ begin perform pg_sleep(1.2); return null; end $$;
-         create trigger slow after insert on carillon.events for each statement execute function carillon.slow()",
-    );
+    // The batch before its own is not over while this is there.
+    let lock = Lock::hold_by(&api.database, "lock table carillon.events in share mode");
+    let waiting =
+        "select count(*) from pg_locks where relation = 'carillon.events'::regclass and not granted";
     let (first, gone) = tokio::join!(api.post(event("gone")), async {
-        tokio::time::sleep(Duration::from_millis(600)).await;
-        tokio::time::timeout(Duration::from_millis(50), api.post(event("gone"))).await
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while api.database.sql(waiting) == "0" {
+            assert!(Instant::now() < deadline, "the first one does not wait");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let gone = tokio::time::timeout(Duration::from_millis(50), api.post(event("gone"))).await;
+        lock.release(&api.database);
+        gone
     });
     assert_eq!((first.seq(), gone.is_err()), (2, true));
     assert_eq!(api.post(event("gone")).await.seq(), 3, "nothing came between");

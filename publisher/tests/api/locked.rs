@@ -15,7 +15,7 @@ fn event(tenant: &str) -> serde_json::Value {
 }
 
 /// A transaction of somebody else that holds rows of `tenants`, or all of it, until it is released.
-struct Lock(Child);
+pub(crate) struct Lock(Child);
 
 impl Lock {
     fn hold(database: &Database, which: &str) -> Self {
@@ -23,7 +23,7 @@ impl Lock {
     }
 
     /// What this statement locks.
-    fn hold_by(database: &Database, statement: &str) -> Self {
+    pub(crate) fn hold_by(database: &Database, statement: &str) -> Self {
         let psql = carillon_devstack::find::servers().unwrap().postgres_bin.join("psql");
         let statement = format!("begin; {statement}; select pg_advisory_lock(4711); select pg_sleep(60)");
         let child = Command::new(psql)
@@ -40,7 +40,7 @@ impl Lock {
         Self(child)
     }
 
-    fn release(mut self, database: &Database) {
+    pub(crate) fn release(mut self, database: &Database) {
         database.sql(
             "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = 4711",
         );
