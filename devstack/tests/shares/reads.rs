@@ -6,12 +6,13 @@ use carillon_devstack::client::frame::Cursor;
 use carillon_devstack::client::post::Post;
 use carillon_devstack::client::socket::{Connect, Socket};
 use carillon_devstack::stack::StackConfig;
+use carillon_devstack::wait;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::faults::probe::{memory, sample_reaches, sql};
+use crate::faults::probe::{memory, sample, sample_reaches, sql};
 use crate::faults::{PATIENCE, Scene, alone};
-use crate::figures::Figures;
+use crate::figures::{Figures, TRIES};
 
 const HOSTILE: &str = "hostile";
 const HOSTILE_EVENTS: u64 = 2_048;
@@ -23,6 +24,9 @@ const RESUMES: usize = 25;
 /// fast the machine is, and cost it nothing.
 const SLOW: &str = "CREATE POLICY slow ON carillon.events AS RESTRICTIVE FOR SELECT TO carillon_gateway
     USING (tenant_id <> 'hostile' OR pg_sleep(0.005)::text IS NOT NULL)";
+
+/// Reads of the hostile tenant that are under way.
+const READING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
 
 fn innocent(n: usize) -> String {
     format!("innocent-{n}")
@@ -94,33 +98,53 @@ async fn one_users_histories_and_replays_do_not_delay_another_tenants_resume() {
     let post = |tenant: &str, n: u64| Post::new(tenant, "appointment.moved", json!({ "n": n })).tenant_wide();
     publish(&scene, (0..HOSTILE_EVENTS).map(|n| post(HOSTILE, n)).collect()).await;
     let each = |n: usize| (0..EVENTS).map(move |event| post(&innocent(n), event));
-    publish(&scene, (0..2 * RESUMES).flat_map(each).collect()).await;
+    publish(&scene, (0..TRIES * 2 * RESUMES).flat_map(each).collect()).await;
     sql(&scene.stack, SLOW).await;
 
     let gateway = scene.stack.gateway(0);
-    let without = resumes(&scene, 0..RESUMES).await;
-    let before = memory(gateway);
-    let mut hostile = JoinSet::new();
-    for _ in 0..10 {
-        hostile.spawn(read_histories(connect(&scene, HOSTILE, "eve")));
+    let waits = async |kind: &str| {
+        sample(gateway, &format!(r#"carillon_log_read_waits_total{{kind="{kind}"}}"#)).await
+    };
+    let first = std::cell::Cell::new(0);
+    let compare = async || {
+        let begin = first.replace(first.get() + 2 * RESUMES);
+        let without = resumes(&scene, begin..begin + RESUMES).await;
+        let before = memory(gateway);
+        let (histories, replays) = (waits("history").await, waits("resume").await);
+        let mut hostile = JoinSet::new();
+        for _ in 0..10 {
+            hostile.spawn(read_histories(connect(&scene, HOSTILE, "eve")));
+        }
+        for page in 0..8 {
+            let cursor = Cursor { seq: page * 256, epoch: None };
+            hostile.spawn(replay(connect(&scene, HOSTILE, "eve").since(cursor)));
+        }
+        sample_reaches(gateway, r#"carillon_log_read_waits_total{kind="history"}"#, histories + 9.0).await;
+        sample_reaches(gateway, r#"carillon_log_read_waits_total{kind="resume"}"#, replays + 5.0).await;
+        let with = resumes(&scene, begin + RESUMES..begin + 2 * RESUMES).await;
+        let after = memory(gateway);
+        println!("gateway: {} MiB alone, {} MiB with", before >> 20, after >> 20);
+        assert_eq!(hostile.len(), 18, "the hostile one reads all the while");
+        if let Some(ended) = hostile.try_join_next() {
+            ended.unwrap();
+        }
+        assert!(after <= before + before / 10 + (8 << 20), "{after} bytes instead of {before}");
+        hostile.shutdown().await;
+        let over = || async { (sql(&scene.stack, READING).await == "0").then_some(()) };
+        wait::until("the hostile one's reads being over", PATIENCE, over).await.unwrap();
+        // A page of the hostile one takes 1.3 s: whoever waits for a single one is found. The slowest few a busy machine may have made so.
+        with.hurt("320 histories and 8 replays", &without).or_else(|| {
+            let (without, with) = (without.percent(90), with.percent(90));
+            let is_felt = with > 3 * without + Duration::from_millis(500);
+            is_felt.then(|| format!("{with:?} instead of {without:?}"))
+        })
+    };
+    let mut hurt = Vec::new();
+    for _ in 0..TRIES {
+        match compare().await {
+            None => return,
+            Some(words) => hurt.push(words),
+        }
     }
-    for page in 0..8 {
-        let cursor = Cursor { seq: page * 256, epoch: None };
-        hostile.spawn(replay(connect(&scene, HOSTILE, "eve").since(cursor)));
-    }
-    sample_reaches(gateway, r#"carillon_log_read_waits_total{kind="history"}"#, 9.0).await;
-    sample_reaches(gateway, r#"carillon_log_read_waits_total{kind="resume"}"#, 5.0).await;
-    let with = resumes(&scene, RESUMES..2 * RESUMES).await;
-    let after = memory(gateway);
-    println!("gateway: {} MiB alone, {} MiB with", before >> 20, after >> 20);
-    assert_eq!(hostile.len(), 18, "the hostile one reads all the while");
-    if let Some(ended) = hostile.try_join_next() {
-        ended.unwrap();
-    }
-    // A page of the hostile one takes 1.3 s: whoever waits for a single one is found.
-    with.assert_unhurt("320 histories and 8 replays", &without);
-    // The slowest few a busy machine may have made so.
-    let (without, with) = (without.percent(90), with.percent(90));
-    assert!(with <= 3 * without + Duration::from_millis(500), "{with:?} instead of {without:?}");
-    assert!(after <= before + before / 10 + (8 << 20), "{after} bytes instead of {before}");
+    panic!("each time: {}", hurt.join("\n"));
 }

@@ -16,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::faults::alone;
-use crate::figures::{Figures, assert_unhurt_in_turns};
+use crate::figures::{Figures, assert_unhurt, assert_unhurt_in_turns};
 use crate::wire::raw::{Raw, TEXT, frame, handshake, http};
 use crate::wire::{PATIENCE, Shared, assert_serves, block_on, claims, token};
 
@@ -166,39 +166,48 @@ fn sockets_without_a_token_do_not_lock_a_node() {
             let came = Raw::upgrade(gateway.addr(), "/v1/ws", &[("Authorization", &bearer)]).await;
             came.map(drop).map_err(|answer| format!("{answer:?}"))
         };
-        let mut without = Figures::of(60, &come).await;
-        let (mut held, mut refused) = (Vec::new(), 0);
-        for n in 0..PLACES + 10 {
-            let mut socket = from(2 + (n % 2) as u8, gateway.addr()).await.unwrap();
-            socket.write_all(handshake("/v1/ws", &[]).as_bytes()).await.unwrap();
-            let mut head = vec![0; 2_048];
-            let length = socket.read(&mut head).await.unwrap();
-            let head = String::from_utf8_lossy(&head[..length]).into_owned();
-            if head.starts_with("HTTP/1.1 101") {
-                held.push(socket);
-            } else {
-                assert!(
-                    head.starts_with("HTTP/1.1 429") && head.contains("too_many_unauthenticated"),
-                    "{head}"
-                );
-                assert!(head.contains("retry-after: 5"), "{head}");
-                // Of those who are refused nothing stays.
-                assert!(head.contains("connection: close"), "{head}");
-                let end = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut Vec::new())).await;
-                assert!(end.is_ok(), "the gateway ends it");
-                refused += 1;
+        let compare = async || {
+            let mut without = Figures::of(60, &come).await;
+            let (mut held, mut refused) = (Vec::new(), 0);
+            for n in 0..PLACES + 10 {
+                let mut socket = from(2 + (n % 2) as u8, gateway.addr()).await.unwrap();
+                socket.write_all(handshake("/v1/ws", &[]).as_bytes()).await.unwrap();
+                let mut head = vec![0; 2_048];
+                let length = socket.read(&mut head).await.unwrap();
+                let head = String::from_utf8_lossy(&head[..length]).into_owned();
+                if head.starts_with("HTTP/1.1 101") {
+                    held.push(socket);
+                } else {
+                    assert!(
+                        head.starts_with("HTTP/1.1 429") && head.contains("too_many_unauthenticated"),
+                        "{head}"
+                    );
+                    assert!(head.contains("retry-after: 5"), "{head}");
+                    // Of those who are refused nothing stays.
+                    assert!(head.contains("connection: close"), "{head}");
+                    let end = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut Vec::new())).await;
+                    assert!(end.is_ok(), "the gateway ends it");
+                    refused += 1;
+                }
             }
-        }
-        assert!((1..=PLACES / 20).contains(&held.len()) && refused >= PLACES - 10, "{} came in", held.len());
-        let with = Figures::of(120, &come).await;
-        // And one that brings its token with the first frame finds room beside the hostile.
-        let mut first_frame = Raw::upgrade(gateway.addr(), "/v1/ws", &[]).await.unwrap();
-        first_frame.send(frame(TEXT, json!({"type": "auth", "token": anna}).to_string().as_bytes())).await;
-        assert_eq!(first_frame.json().await["type"], "welcome");
-        assert_ops_answer(gateway).await;
-        drop(held);
-        without.join(Figures::of(60, &come).await);
-        with.assert_unhurt("sockets without a token", &without);
+            assert!(
+                (1..=PLACES / 20).contains(&held.len()) && refused >= PLACES - 10,
+                "{} came in",
+                held.len()
+            );
+            let with = Figures::of(120, &come).await;
+            // And one that brings its token with the first frame finds room beside the hostile.
+            let mut first_frame = Raw::upgrade(gateway.addr(), "/v1/ws", &[]).await.unwrap();
+            first_frame
+                .send(frame(TEXT, json!({"type": "auth", "token": anna}).to_string().as_bytes()))
+                .await;
+            assert_eq!(first_frame.json().await["type"], "welcome");
+            assert_ops_answer(gateway).await;
+            drop(held);
+            without.join(Figures::of(60, &come).await);
+            (without, with)
+        };
+        assert_unhurt("sockets without a token", compare).await;
     });
 }
 
@@ -226,15 +235,18 @@ fn whoever_asks_and_never_reads_is_gone_within_the_deadline() {
         let services = [(stack.gateway(0), "/v1/nothing"), (stack.publisher(0), "/openapi.json")];
         let all = services.map(|(service, path)| async move {
             let to = service.addr();
-            let before = closed(service, "stalled").await;
-            let mut without = Figures::of(50, async || asks(to, get(path)).await).await;
-            let hostile = tokio::spawn(never_reads(to, get(path)));
-            let with = Figures::of(100, async || asks(to, get(path)).await).await;
-            let took = hostile.await.unwrap();
-            assert!(took < Duration::from_secs(20), "{}: {took:?}", service.name());
-            assert!(closed(service, "stalled").await > before, "{}", service.name());
-            without.join(Figures::of(50, async || asks(to, get(path)).await).await);
-            with.assert_unhurt(&format!("never reads, {}", service.name()), &without);
+            let compare = async || {
+                let before = closed(service, "stalled").await;
+                let mut without = Figures::of(50, async || asks(to, get(path)).await).await;
+                let hostile = tokio::spawn(never_reads(to, get(path)));
+                let with = Figures::of(100, async || asks(to, get(path)).await).await;
+                let took = hostile.await.unwrap();
+                assert!(took < Duration::from_secs(20), "{}: {took:?}", service.name());
+                assert!(closed(service, "stalled").await > before, "{}", service.name());
+                without.join(Figures::of(50, async || asks(to, get(path)).await).await);
+                (without, with)
+            };
+            assert_unhurt(&format!("never reads, {}", service.name()), compare).await;
         });
         futures_util::future::join_all(all).await;
     });
