@@ -59,7 +59,7 @@ judge() {
     shift 2
     "$@" >output 2>&1 || held=FAIL
     tell "$name" "$held $step"
-    [[ $held == ok ]] || tail -n 60 output | sed 's/^/    /'
+    [[ $held == ok ]] || tail -n 400 output | sed 's/^/    /'
 }
 
 # client NAME COMMAND...: what it generates, compiles and runs prints `ok STEP` or `FAIL STEP: why` for each of five steps.
