@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     name: 'client',
     include: ['test/**/*.test.ts'],
-    testTimeout: 30_000,
+    testTimeout: 120_000,
     hookTimeout: 120_000,
     execArgv: ['--experimental-websocket'],
   },

@@ -64,8 +64,8 @@ export async function startStack(...options: string[]): Promise<Stack> {
   }
 }
 
-/** Waits for a condition with a deadline. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>, milliseconds = 10_000): Promise<void> {
+/** Waits for a condition. The deadline is no bound of anything: it names what a test hangs at, on a machine that does much else. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>, milliseconds = 30_000): Promise<void> {
   const deadline = Date.now() + milliseconds
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`${what}: not within ${milliseconds} ms`)

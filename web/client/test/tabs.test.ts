@@ -177,7 +177,7 @@ test('the leading tab stands still without a word, its lock in its hand, and goe
   await goesOn()
   await whole(tabs, 1, sent)
   expect(await leader(tabs)).not.toBe(led)
-}, 90_000)
+})
 
 test('a tab that is opened while the leading one stands still leads', async () => {
   const first = await tab()
@@ -188,7 +188,7 @@ test('a tab that is opened while the leading one stands still leads', async () =
   await at.publish(10)
   await goesOn()
   await whole([first, second], 1, 10)
-}, 90_000)
+})
 
 test('a tab that is looked at takes over from a hidden one, and what that one was saying is said', async () => {
   const rule = { subscribe: ['anyone'], publish: ['anyone'], durable: true, rate: 1000 }
@@ -218,7 +218,7 @@ test('a tab that is looked at takes over from a hidden one, and what that one wa
     await until('all of it', async () => (await numbers(page)).length >= 400, 20_000)
     expect((await numbers(page)).sort((a, b) => a - b)).toEqual(Array.from({ length: 400 }, (_, i) => i + 1))
   }
-}, 90_000)
+})
 
 test("the leading tab's process is killed", async () => {
   await survives(async (led) => {
@@ -249,7 +249,7 @@ test('a tab that dies hands over by its lock: no timer is waited for', async () 
   // How soon depends on the machine: a measurement, and a bound where it has nothing else to do (CARILLON_QUIET=1).
   console.log(`tabs: live ${took.join(', ')} ms after the leader was closed`)
   if (process.env.CARILLON_QUIET) expect(took.sort((a, b) => a - b)[2]).toBeLessThan(300)
-}, 60_000)
+})
 
 test('twenty tabs that are opened and closed at random: one socket, every event once in each that lives', async () => {
   let seed = 7
@@ -271,7 +271,7 @@ test('twenty tabs that are opened and closed at random: one socket, every event 
   await leader(open.map(({ page }) => page))
   for (const { page, from } of open) await whole([page], from, at.sent)
   await until('one connection', async () => (await sockets()) === 1)
-}, 90_000)
+})
 
 test('what a tab says goes through the one that leads', async () => {
   const rule = { subscribe: ['anyone'], publish: ['anyone'], presence: ['anyone'], durable: true }

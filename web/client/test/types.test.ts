@@ -152,7 +152,7 @@ ${use}
     if (fault) expect(told.join(), use).toContain(fault)
     else expect(told, use).toEqual([])
   }
-}, 60_000)
+})
 
 test('what is wrong is told in one line', async () => {
   expect(await run('types')).toMatchObject({ code: 64, stderr: expect.stringContaining('--url is needed') })

@@ -110,7 +110,7 @@ export function frame(given: Given) {
     await page.getByRole('button', { name: 'Sign in' }).waitFor({ timeout: 20_000 })
     expect(await status({ 'carillon-console': '1' })).toBe(401)
     await there.close()
-  }, 60_000)
+  })
 
   test('a link signs in once, and its code is gone from the address', async () => {
     const { browser, stack } = given

@@ -36,7 +36,7 @@ export function outages(given: Given) {
     expect(bytes).toBeGreaterThan(0)
     expect(rate).toBeLessThan(5)
     await there.close()
-  }, 60_000)
+  })
 
   test('Redis away: it is said, what was known stays, events are published, and it comes back by itself', async () => {
     const { browser, stack } = given
