@@ -43,7 +43,7 @@ async fn call(
         Some(user) => token(stack, &claims(tenant, user)),
         None => stack.api_key().to_owned(),
     };
-    let request = reqwest::Client::new().request(method, url).bearer_auth(bearer);
+    let request = wire::http().request(method, url).bearer_auth(bearer);
     let request = if body.is_null() { request } else { request.json(&body) };
     let answer = request.send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap_or_default())

@@ -53,6 +53,15 @@ impl Shared {
     }
 }
 
+/// The HTTP client of all tests of a file that run on [`block_on`]: making one for a request takes a busy machine longer than the
+/// request, and hundreds made at once keep connections waiting for their requests until the server gives them up. Each request has a
+/// connection of its own all the same: a server may have been killed meanwhile.
+pub(crate) fn http() -> &'static reqwest::Client {
+    static HTTP: LazyLock<reqwest::Client> =
+        LazyLock::new(|| reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap());
+    &HTTP
+}
+
 /// How many error frames a gateway has counted under this code.
 pub(crate) async fn frames_refused(gateway: &Service, code: &str) -> f64 {
     let name = format!(r#"carillon_frames_refused_total{{code="{code}"}} "#);
