@@ -185,15 +185,23 @@ impl LimitTask {
     /// Redis here keeps anything else waiting.
     pub(crate) async fn run(self, fleet: watch::Receiver<Option<Fleet>>, stop: CancellationToken) {
         let Self { limits, mut asks, mut closed } = self;
+        let knowing = async {
+            let mut fleet = fleet;
+            loop {
+                let nodes = fleet.borrow_and_update().as_ref().map(|fleet| fleet.serving().count() as u64);
+                if let Some(nodes) = nodes.filter(|nodes| *nodes > 0) {
+                    limits.0.shares.know(nodes);
+                }
+                if fleet.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
         let telling = async {
             let mut pace = tokio::time::interval(PACE);
             pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 pace.tick().await;
-                let nodes = fleet.borrow().as_ref().map(|fleet| fleet.serving().count() as u64);
-                if let Some(nodes) = nodes.filter(|nodes| *nodes > 0) {
-                    limits.0.shares.know(nodes);
-                }
                 limits.tell().await;
             }
         };
@@ -211,7 +219,7 @@ impl LimitTask {
         };
         tokio::select! {
             () = stop.cancelled() => {}
-            _ = async { tokio::join!(telling, settling, counting_closed) } => {}
+            _ = async { tokio::join!(knowing, telling, settling, counting_closed) } => {}
         }
     }
 }
