@@ -74,6 +74,8 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
   const lists = new Map<string, List>()
   let stop: (() => void) | null = null
   let timer: ReturnType<typeof setTimeout> | undefined
+  let retry: ReturnType<typeof setTimeout> | undefined
+  let failures = 0
   let users = 0
   /** Counts the persons: what was asked for another one says nothing. */
   let persons = 0
@@ -100,8 +102,7 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
       host.wake()
       if (!summary) later(0)
     } else if (!users) {
-      clearTimeout(timer)
-      timer = undefined
+      rest()
       stop?.()
       stop = null
     }
@@ -115,7 +116,22 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
     }, ms)
   }
 
+  function rest() {
+    clearTimeout(timer)
+    clearTimeout(retry)
+    timer = retry = undefined
+  }
+
+  /** What found no answer, or a server that is busy, is asked for again: else it is old until the next notice. */
+  function failed(error: CarillonError): CarillonError {
+    if (stop && error.retryMs)
+      retry ??= setTimeout(refresh, Math.max(Math.min(1_000 * 2 ** failures++, 30_000) * (1 + Math.random()), error.retryMs))
+    return error
+  }
+
   async function refresh() {
+    clearTimeout(retry)
+    retry = undefined
     const active = [...lists.values()].filter((list) => list.active)
     await Promise.all([...active.map((list) => list.load()), summarize()])
   }
@@ -126,11 +142,12 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
       const { body } = await host.request<InboxSummary>('GET', '/v1/inbox/summary')
       if (mine === persons) count(body)
     } catch (error) {
-      if (mine === persons) host.report(error)
+      if (mine === persons) host.report(failed(error as CarillonError))
     }
   }
 
   function count({ version, unread, unseen, more }: InboxSummary | InboxPage, ofMark = false) {
+    failures = 0
     // An answer that was overtaken says nothing new; nor does one of before a mark that is shown already, and not answered.
     if (summary && (version < summary.version || (version === summary.version && patches.length && !ofMark))) return
     const next = Object.freeze({ version, unread, unseen, ...(more && { more }) })
@@ -248,7 +265,7 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
             next = after
             show({ status: 'live', error: null })
           } catch (error) {
-            if (mine === persons) show({ status: 'failed', error: error as CarillonError })
+            if (mine === persons) show({ status: 'failed', error: failed(error as CarillonError) })
           }
         }
         loading = null
@@ -333,8 +350,7 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
     unfollow: (channel) => follows('DELETE', channel),
     forget() {
       persons++
-      clearTimeout(timer)
-      timer = undefined
+      rest()
       patches = []
       for (const list of lists.values()) list.forget()
       if (!summary) return

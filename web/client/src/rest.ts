@@ -6,6 +6,8 @@ import type { Tokens } from './tokens.js'
 import type { RequestOptions, RestAnswer } from './types.js'
 
 const TIMEOUT_MS = 30_000
+/** When what got no answer, or one of a server that is busy, is worth another try, if the server does not say. */
+const RETRY_MS = 1_000
 
 /** A token that was refused is asked for anew, once. */
 export async function request<Answer>(
@@ -41,7 +43,7 @@ export async function request<Answer>(
     body = text ? JSON.parse(text) : null
   } catch (cause) {
     const code = options.signal?.aborted ? 'aborted' : late.aborted ? 'timeout' : 'network'
-    throw new CarillonError(code, `${method} ${path} got no answer`, { cause })
+    throw new CarillonError(code, `${method} ${path} got no answer`, { cause, ...(code !== 'aborted' && { retryMs: RETRY_MS }) })
   }
   const { status } = answer
   if (answer.ok || status === 304) {
@@ -49,10 +51,10 @@ export async function request<Answer>(
     return { status, body, position, etag: answer.headers.get('etag') }
   }
   if (status === 401 && !again) return request(api, tenant, tokenFor, method, path, options, true)
-  const after = Number(answer.headers.get('retry-after'))
+  const retryMs = Number(answer.headers.get('retry-after')) * 1000 || (status > 499 && RETRY_MS)
   throw new CarillonError(body?.code ?? `http_${status}`, body?.detail ?? `${method} ${path} was answered with ${status}`, {
     status,
-    ...(after && { retryMs: after * 1000 }),
+    ...(retryMs && { retryMs }),
     ...(body?.channels && { channels: body.channels }),
     ...(body?.errors && { errors: body.errors }),
   })

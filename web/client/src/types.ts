@@ -161,7 +161,7 @@ export interface CarillonError extends Error {
   readonly code: string
   /** The status of an HTTP answer. */
   readonly status?: number
-  /** After how many milliseconds the same may succeed. */
+  /** After how many milliseconds the same may succeed: where the server says so, and of a request with no answer or a 5xx one. */
   readonly retryMs?: number
   readonly channels?: readonly string[]
   /** The faults of a request, with JSON pointers into it. */
