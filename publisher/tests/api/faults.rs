@@ -70,32 +70,38 @@ async fn a_full_share_of_the_intake_refuses_its_tenant_alone_and_stores_nothing_
         let began = Instant::now();
         (api.post(&array).await, began.elapsed())
     };
-    let (replies, other) = tokio::join!(join_all((0..40).map(|_| post())), async {
-        // By now the forty wait.
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        api.post(event("other")).await
-    });
-    assert_eq!(other.seq(), 1, "others are not refused");
-    let (stored, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|(reply, _)| reply.status == 201);
-    assert!(!stored.is_empty() && !refused.is_empty(), "{} stored", stored.len());
-    let mut by_share = 0;
-    for (reply, took) in refused {
-        // Some are in the share and wait in vain; the others learn after a second that it is used up, and never at once.
-        match reply.status.as_u16() {
-            429 => {
-                reply.problem(429, "caller_share_full");
-                assert!(*took >= Duration::from_millis(900), "{took:?}");
-                by_share += 1;
-            }
-            _ => {
-                reply.problem(503, "overloaded");
+    let (mut by_share, mut stored) = (0, 0);
+    // Until ten are refused by the share: how many of forty are depends on how quickly they come.
+    for others in 1..=10 {
+        let (replies, other) = tokio::join!(join_all((0..40).map(|_| post())), async {
+            // By now the forty wait.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            api.post(event("other")).await
+        });
+        assert_eq!(other.seq(), others, "others are not refused");
+        for (reply, took) in &replies {
+            // Some are in the share and wait in vain; the others learn after a second that it is used up, and never at once.
+            match reply.status.as_u16() {
+                201 => stored += 1,
+                429 => {
+                    reply.problem(429, "caller_share_full");
+                    assert!(*took >= Duration::from_millis(900), "{took:?}");
+                    assert_eq!(reply.header("retry-after"), Some("1"));
+                    by_share += 1;
+                }
+                _ => {
+                    reply.problem(503, "overloaded");
+                    assert_eq!(reply.header("retry-after"), Some("1"));
+                }
             }
         }
-        assert_eq!(reply.header("retry-after"), Some("1"));
+        if by_share >= 10 {
+            break;
+        }
     }
-    assert!(by_share >= 10, "{by_share} of 40");
+    assert!(by_share >= 10 && stored > 0, "{by_share} of 400 were refused, {stored} stored");
     let rows = api.database.sql("select count(*) from carillon.events where tenant_id = 'full'");
-    assert_eq!(rows, (1 + stored.len() * 400).to_string(), "what was refused is not there");
+    assert_eq!(rows, (1 + stored * 400).to_string(), "what was refused is not there");
 }
 
 #[tokio::test(flavor = "multi_thread")]
