@@ -22,7 +22,7 @@ const TENANT: &str = "shop-1";
 
 async fn call(stack: &Stack, publisher: usize, method: Method, path: &str, body: Value) -> (u16, Value) {
     let url = format!("{}{path}", stack.publisher(publisher).url());
-    let request = reqwest::Client::new().request(method, url).bearer_auth(stack.api_key());
+    let request = wire::http().request(method, url).bearer_auth(stack.api_key());
     let request = if body.is_null() { request } else { request.json(&body) };
     let answer = request.send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap_or_default())
@@ -82,7 +82,7 @@ fn a_suspended_tenant_rests_on_every_node_and_goes_on_without_a_gap() {
         events_to(&mut one, left).await;
         until("it was tried", async || receiver.messages().len() == 2).await;
         let url = format!("{}/v1/inbox", stack.publisher(0).url());
-        let looks = reqwest::Client::new().get(url).bearer_auth(token(&stack, &mila)).send().await.unwrap();
+        let looks = wire::http().get(url).bearer_auth(token(&stack, &mila)).send().await.unwrap();
         assert_eq!(looks.status(), 200);
         let notice = json!({"tenant": TENANT, "title": "Shift moved", "audience": {"users": ["mila"]}, "requires_ack": true,
             "escalate": [{"after": "2s", "to": "webhook:push"}]});

@@ -26,7 +26,7 @@ const OUT: Duration = Duration::from_millis(1_500);
 /// slowest of them shows how busy the machine is.
 async fn bounded<T>(stack: &Stack, work: impl Future<Output = T>) -> (T, Duration) {
     let url = format!("{}/v1/position?tenant=beside", stack.publisher(0).url());
-    let http = reqwest::Client::new();
+    let http = wire::http();
     let mut slowest = Duration::ZERO;
     tokio::pin!(work);
     loop {
@@ -57,7 +57,7 @@ async fn disconnect(stack: &Stack, query: &str) -> (u16, Value) {
 
 async fn disconnect_as(stack: &Stack, bearer: &str, query: &str) -> (u16, Value) {
     let url = format!("{}/v1/connections?{query}", stack.publisher(0).url());
-    let answer = reqwest::Client::new().delete(url).bearer_auth(bearer).send().await.unwrap();
+    let answer = wire::http().delete(url).bearer_auth(bearer).send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
@@ -83,7 +83,6 @@ fn refused(result: Result<Socket, SocketError>) -> (u16, String) {
 async fn set(stack: &Stack, tenant: &str, pattern: &str, rule: Value) {
     let pattern = pattern.replace('{', "%7B").replace('}', "%7D");
     let url = format!("{}/v1/channel-rules/{pattern}?tenant={tenant}", stack.publisher(0).url());
-    let answer =
-        reqwest::Client::new().put(url).json(&rule).bearer_auth(stack.api_key()).send().await.unwrap();
+    let answer = wire::http().put(url).json(&rule).bearer_auth(stack.api_key()).send().await.unwrap();
     assert_eq!(answer.status(), 200);
 }

@@ -34,7 +34,7 @@ async fn stack() -> Arc<Stack> {
 /// Sends a request as an administrator of all tenants; the answer's status and JSON.
 async fn call(stack: &Stack, method: Method, path: &str, body: Value) -> (u16, Value) {
     let url = format!("{}{path}", stack.publisher(0).url());
-    let request = reqwest::Client::new().request(method, url).bearer_auth(stack.api_key());
+    let request = wire::http().request(method, url).bearer_auth(stack.api_key());
     let request = if body.is_null() { request } else { request.json(&body) };
     let answer = request.send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap_or_default())
