@@ -95,7 +95,10 @@ fn an_ordered_endpoint_that_fails_gets_the_event_first_when_it_works_again() {
         assert!(now["failing_since"].is_string() && now["waits_until"].is_string(), "{now}");
         receiver.answers(|_| OK);
         until("all have arrived", async || receiver.first_seqs().len() as u64 == last - 1).await;
-        assert_eq!(receiver.seqs(), [vec![2], (2..=last).collect()].concat());
+        // On a busy machine it may have failed more than once before the endpoint worked.
+        let seqs = receiver.seqs();
+        let (firsts, rest) = seqs.split_at(seqs.iter().take_while(|seq| **seq == 2).count());
+        assert!(firsts.len() >= 2 && *rest == *(3..=last).collect::<Vec<_>>(), "{seqs:?}");
         until("nothing is failing", async || {
             let now = read(&stack, "strict", "main").await;
             now["failing_since"].is_null() && now["retrying"] == 0 && now["seq"] == last
