@@ -173,16 +173,24 @@ async fn among_a_hundred_thousand_devices_it_is_found_quickly_who_has_not_got_an
     for sql in fill.split(';') {
         superuser.batch_execute(sql).await.unwrap();
     }
-    // Two of all, so the list is looked for to its end.
-    let mut best = Duration::MAX;
+    // Two of all, so the list is looked for to its end. Beside it all rows are counted: a busy machine takes longer for both.
+    let (mut best, mut counted) = (Duration::MAX, Duration::MAX);
     for _ in 0..10 {
         let began = Instant::now();
         let found = deliveries(&publisher, "e9", Pending::NotAcked, FIRST).await;
         best = best.min(began.elapsed());
         assert_eq!((found.audience, found.acked, found.pending.len()), (100_000, 99_998, 2));
+        let began = Instant::now();
+        superuser
+            .batch_execute(
+                "SELECT count(*) FROM carillon.devices WHERE 'tenant' = ANY (channels) AND acked >= 9",
+            )
+            .await
+            .unwrap();
+        counted = counted.min(began.elapsed());
     }
-    println!("who of 100,000 has not got an event: {best:?}");
-    assert!(best < Duration::from_millis(150), "{best:?}");
+    println!("who of 100,000 has not got an event: {best:?}; to count them: {counted:?}");
+    assert!(best < Duration::from_millis(150).max(5 * counted), "{best:?}, to count them {counted:?}");
     // Page by page through many.
     let mut from = (String::new(), String::new());
     let mut seen = 0;

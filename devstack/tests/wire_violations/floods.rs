@@ -108,6 +108,7 @@ fn i10_channels_are_paid_for_and_whoever_joins_a_thousand_once_can() {
             (answer["type"].as_str().unwrap().to_owned(), answer["code"].as_str().map(str::to_owned))
         };
         let ok = || ("ok".to_owned(), None);
+        let began = std::time::Instant::now();
         // A client that comes back joins everything it had, and one that changes its mind leaves it again.
         assert_eq!(ask(1, "subscribe").await, ok());
         assert_eq!(ask(2, "unsubscribe").await, ok());
@@ -120,7 +121,9 @@ fn i10_channels_are_paid_for_and_whoever_joins_a_thousand_once_can() {
                 refused += 1;
             }
         }
-        assert!(refused >= 20, "{refused} of 27 were refused");
+        // 990 channels cost what 99 frames do. One may send 250 at once, of which these two took 198, and 50 come back each second.
+        let most = (52.0 + 50.0 * began.elapsed().as_secs_f64()) / 99.0;
+        assert!(f64::from(27 - refused) <= most, "{refused} of 27 were refused, at most {most} may pass");
         let counted = frames_refused(stack.gateway(FLOODS), "too_many_channel_changes").await - before;
         assert!(counted >= f64::from(refused), "{counted} of {refused}");
         assert_eq!(frames_refused(stack.gateway(FLOODS), "too_many_requests").await, 0.0);
