@@ -52,7 +52,11 @@ fn read_step(step: &RawValue, at: &str, faults: &mut Faults) -> Option<Escalatio
         let after = one(&mut fields, "after", allowed, faults, escalation::after);
         let to = one(&mut fields, "to", "webhook: and the name of a webhook", faults, escalation::webhook);
         let who = match fields.has("who") {
-            false => Some(Missed::NotAcked),
+            false => {
+                // Null counts as not given.
+                fields.take("who");
+                Some(Missed::NotAcked)
+            }
             true => one(&mut fields, "who", "not_acked or not_delivered", faults, |text| {
                 Missed::ALL.into_iter().find(|who| who.as_str() == text)
             }),

@@ -273,7 +273,7 @@ impl Wish {
             }
         };
         let suspended = match fields.remove("suspended") {
-            None => None,
+            None | Some(Value::Null) => None,
             Some(Value::Bool(suspended)) => Some(suspended),
             Some(_) => {
                 let detail = "must be true or false";

@@ -26,6 +26,7 @@ mod locked;
 mod mutations;
 mod muted;
 mod notices;
+mod nulls;
 mod outbox;
 mod outbox_cases;
 mod position;

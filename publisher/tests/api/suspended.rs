@@ -123,7 +123,7 @@ async fn who_may_suspend_a_tenant_and_what_is_recorded_of_it() {
     let ada = token_for("ada", tenant, &[], ADMIN);
     ask(&api, &ada, "put", &path, &json!({"suspended": true})).await.problem(403, "missing_scope");
     let put = async |body: Value| api.call(Method::PUT, &path, &[JSON], body.to_string()).await;
-    for wrong in [Value::Null, json!("yes"), json!(1)] {
+    for wrong in [json!("yes"), json!(1)] {
         let reply = put(json!({"suspended": wrong})).await;
         reply.problem(422, "invalid_settings");
         assert_eq!(reply.faults(), [("/suspended".to_owned(), "wrong_type".to_owned())]);
