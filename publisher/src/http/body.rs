@@ -29,6 +29,9 @@ const DISCARDED_AT_ONCE: usize = 256;
 const DISCARDED: usize = 8 * limits::BODY_BYTES;
 /// Longest time for that.
 const DISCARDING: Duration = Duration::from_secs(2);
+/// What whoever has its share of the memory waits for its answer: sent again at once, a megabyte costs nearly as much as one that is
+/// taken.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// The memory and attention request bodies may take together.
 #[derive(Clone)]
@@ -126,7 +129,10 @@ pub(super) async fn read(
         discard(budget, parts, body, DISCARDED).await;
         return Err(too_large());
     }
-    let mut share = budget.bytes.try_take(holder, LEAST).map_err(no_room)?;
+    let mut share = match budget.bytes.try_take(holder, LEAST) {
+        Ok(share) => share,
+        Err(refused) => return Err(no_room(refused).await),
+    };
     match tokio::time::timeout(ARRIVAL, collect(body, &mut share)).await {
         Ok(Ok(bytes)) => Ok(Held { bytes, _share: share }),
         Ok(Err(Unread::TooLarge(rest))) => {
@@ -136,8 +142,9 @@ pub(super) async fn read(
         }
         Ok(Err(Unread::NoRoom(refused, rest))) => {
             drop(share);
+            let problem = no_room(refused).await;
             discard(budget, parts, rest, limits::BODY_BYTES).await;
-            Err(no_room(refused))
+            Err(problem)
         }
         Ok(Err(Unread::BrokeOff)) => {
             Err(Problem::new(Code::InvalidBody, "the body ended early or is malformed"))
@@ -154,10 +161,12 @@ fn too_large() -> Problem {
     Problem::new(Code::BodyTooLarge, detail)
 }
 
-fn no_room(refused: Refused) -> Problem {
+/// Why there is no room, told after a pause to whoever has its share.
+async fn no_room(refused: Refused) -> Problem {
     match refused {
         Refused::Total => Problem::new(Code::Overloaded, "too many request bodies are being read"),
         Refused::Group | Refused::Member => {
+            tokio::time::sleep(PAUSE).await;
             let detail = "too many request bodies of this tenant or these credentials are being read";
             Problem::new(Code::BodyShareFull, detail)
         }
@@ -263,6 +272,7 @@ mod tests {
         assert_eq!(budget.bytes.used(), 97 * LEAST);
         drop(slow);
         let mut held = Vec::new();
+        let began = tokio::time::Instant::now();
         let refused = loop {
             match read(&budget, tenant("greedy"), &parts(), Body::from(vec![0; limits::BODY_BYTES])).await {
                 Ok(body) => held.push(body),
@@ -270,6 +280,7 @@ mod tests {
             }
         };
         assert_eq!((held.len(), refused), (32, Code::BodyShareFull));
+        assert_eq!(began.elapsed(), PAUSE, "told after a while and never at once");
         assert!(read(&budget, tenant("other"), &parts(), Body::from("x")).await.is_ok());
     }
 
