@@ -53,7 +53,8 @@ impl Tenants {
         let mut turn = turn(&self.turns, publisher).await?;
         let opening = self.log.open_tenant(tenant, self.policy == Policy::Auto);
         let opened = self.health.ask(opening).await?;
-        if opened.as_ref().is_some_and(|opened| opened.head.seq > Seq::ZERO) {
+        let is_registered = self.policy == Policy::Registered;
+        if opened.as_ref().is_some_and(|opened| is_registered || opened.head.seq > Seq::ZERO) {
             // It has been there before: a publisher that has just started asks for many such.
             turn.was_light();
         }

@@ -12,8 +12,11 @@ use tokio::time::Instant;
 /// Permits for work, handed out fairly.
 pub struct FairPermits<G: Key = Arc<str>, M: Key = Arc<str>>(Arc<Shared<G, M>>);
 
+/// Whose turn it is, and how those who wait are told.
+type Waiters<G, M> = Turns<G, M, oneshot::Sender<FairPermit<G, M>>>;
+
 struct Shared<G: Key, M: Key> {
-    turns: Mutex<Turns<G, M, oneshot::Sender<FairPermit<G, M>>>>,
+    turns: Mutex<Waiters<G, M>>,
     /// Where holders rest after their work.
     rests: Option<(RandomState, Mutex<LastAsked>)>,
 }
@@ -49,11 +52,6 @@ impl<G: Key, M: Key> FairPermits<G, M> {
     pub fn with_rests(limits: PermitLimits) -> Self {
         let rests = Some((RandomState::new(), Mutex::new(LastAsked::default())));
         Self(Arc::new(Shared { turns: Mutex::new(Turns::new(limits)), rests }))
-    }
-
-    /// Somebody works without a permit, for it is little: they count among the others for whom who works much rests.
-    pub fn note<Q: Hash + ?Sized, R: Hash + ?Sized>(&self, group: &Q, member: &R) {
-        self.0.note((group, member));
     }
 
     /// Waits for a permit; refused at once when too many wait already. Whoever drops the future leaves the queue.
@@ -105,7 +103,7 @@ impl<G: Key, M: Key> Shared<G, M> {
     }
 
     /// Changes what is out, and gives permits to those who can have one now.
-    fn change(self: &Arc<Self>, change: impl FnOnce(&mut Turns<G, M, oneshot::Sender<FairPermit<G, M>>>)) {
+    fn change(self: &Arc<Self>, change: impl FnOnce(&mut Waiters<G, M>)) {
         let mut granted = Vec::new();
         {
             let mut turns = lock(&self.turns);
@@ -234,12 +232,6 @@ mod tests {
         light.was_light();
         drop(light);
         assert!(resting.try_acquire(Holder::new("a", "1")).is_ok(), "no rest after little work");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        resting.note("b", "1");
-        let noted = resting.acquire(Holder::new("a", "1")).await.unwrap();
-        tokio::time::sleep(WORK).await;
-        drop(noted);
-        assert!(resting.try_acquire(Holder::new("a", "1")).is_err(), "others count that need no permit");
         let taking_turns = FairPermits::new(LIMITS);
         assert_eq!(worked(&taking_turns, true).await, 400, "turns alone leave it all of the time");
     }

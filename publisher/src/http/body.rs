@@ -131,7 +131,11 @@ pub(super) async fn read(
     }
     let mut share = match budget.bytes.try_take(holder, LEAST) {
         Ok(share) => share,
-        Err(refused) => return Err(no_room(refused).await),
+        Err(refused) => {
+            let problem = no_room(refused).await;
+            discard(budget, parts, body, limits::BODY_BYTES).await;
+            return Err(problem);
+        }
     };
     match tokio::time::timeout(ARRIVAL, collect(body, &mut share)).await {
         Ok(Ok(bytes)) => Ok(Held { bytes, _share: share }),

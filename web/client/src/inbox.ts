@@ -124,7 +124,8 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
 
   /** What found no answer, or a server that is busy, is asked for again: else it is old until the next notice. */
   function failed(error: CarillonError): CarillonError {
-    if (stop && error.retryMs)
+    // Of a client that was closed nobody says so: some twenty minutes are enough.
+    if (stop && error.retryMs && failures < 30)
       retry ??= setTimeout(refresh, Math.max(Math.min(1_000 * 2 ** failures++, 30_000) * (1 + Math.random()), error.retryMs))
     return error
   }
@@ -134,6 +135,7 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
     retry = undefined
     const active = [...lists.values()].filter((list) => list.active)
     await Promise.all([...active.map((list) => list.load()), summarize()])
+    if (!retry) failures = 0
   }
 
   async function summarize() {
@@ -147,7 +149,6 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
   }
 
   function count({ version, unread, unseen, more }: InboxSummary | InboxPage, ofMark = false) {
-    failures = 0
     // An answer that was overtaken says nothing new; nor does one of before a mark that is shown already, and not answered.
     if (summary && (version < summary.version || (version === summary.version && patches.length && !ofMark))) return
     const next = Object.freeze({ version, unread, unseen, ...(more && { more }) })
@@ -350,6 +351,7 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
     unfollow: (channel) => follows('DELETE', channel),
     forget() {
       persons++
+      failures = 0
       rest()
       patches = []
       for (const list of lists.values()) list.forget()

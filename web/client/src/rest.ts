@@ -30,7 +30,7 @@ export async function request<Answer>(
   if (options.body !== undefined) headers['content-type'] = 'application/json'
   const late = AbortSignal.timeout(TIMEOUT_MS)
   let answer: Response
-  let body = null
+  let text: string
   try {
     answer = await fetch(url, {
       method,
@@ -39,13 +39,20 @@ export async function request<Answer>(
       signal: options.signal ? AbortSignal.any([options.signal, late]) : late,
       ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
     })
-    const text = await answer.text()
-    body = text ? JSON.parse(text) : null
+    text = await answer.text()
   } catch (cause) {
     const code = options.signal?.aborted ? 'aborted' : late.aborted ? 'timeout' : 'network'
     throw new CarillonError(code, `${method} ${path} got no answer`, { cause, ...(code !== 'aborted' && { retryMs: RETRY_MS }) })
   }
   const { status } = answer
+  let body = null
+  try {
+    body = text ? JSON.parse(text) : null
+  } catch (cause) {
+    // A page of somebody in between.
+    if (answer.ok)
+      throw new CarillonError('invalid_answer', `${method} ${path} was answered with something else than JSON`, { cause })
+  }
   if (answer.ok || status === 304) {
     const position = parsePosition(answer.headers.get('carillon-position'))
     return { status, body, position, etag: answer.headers.get('etag') }

@@ -153,6 +153,7 @@ export interface Resync {
  * | `disconnected` | the connection ended before the answer came |
  * | `closed` | `close()` or `identify` ended it |
  * | `network` · `timeout` | a request over HTTP got no answer |
+ * | `invalid_answer` | what answered a request is not the API: no JSON came |
  * | `misuse` | the program uses the client wrongly; told once each |
  * | `storage` | the storage refused to keep the cursor; it is kept in memory |
  */

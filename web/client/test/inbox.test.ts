@@ -8,15 +8,19 @@ let server: FakeServer
 let client: Client
 /** Answers of the inbox, by kind. */
 let asked: string[]
-let refusal: { status: number; after?: string } | 'network' | null
+/** Only what is asked for with this path. */
+let refused: string | null
+let refusal: { status: number; after?: string } | 'network' | 'page' | null
 
 beforeEach(() => {
   vi.useFakeTimers()
   server = new FakeServer()
-  ;[asked, refusal] = [[], null]
+  ;[asked, refusal, refused] = [[], null, null]
   client = server.client()
   vi.stubGlobal('fetch', async (url: URL) => {
     asked.push(url.pathname)
+    if (refused && `${url.pathname}${url.search}`.includes(refused)) return Response.json({ code: 'busy' }, { status: 503 })
+    if (refusal === 'page') return new Response('<h1>Not here</h1>', { status: 404 })
     if (refusal === 'network') throw new TypeError('failed to fetch')
     if (refusal) {
       const { status, after } = refusal
@@ -40,6 +44,14 @@ async function pass(milliseconds: number) {
     await vi.advanceTimersByTimeAsync(Math.min(left, 10_000))
   }
 }
+
+test('one list that is refused makes no storm of those that are answered', async () => {
+  refused = '/v1/inbox?filter=unread'
+  for (const filter of ['all', 'unread'] as const) client.inbox.list({ filter }).on(() => {})
+  await vi.dynamicImportSettled()
+  await pass(600_000)
+  expect(asked.filter((path) => path.endsWith('summary')).length).toBeLessThan(30)
+})
 
 const summaries = () => asked.filter((path) => path.endsWith('summary')).length
 
@@ -67,23 +79,26 @@ for (const busy of [{ status: 503 }, { status: 429, after: '1' }, 'network'] as 
 
 test('not before the server says, and not what is refused for good, nor when nobody looks any more', async () => {
   refusal = { status: 503, after: '30' }
-  const stop = client.inbox.onSummary(() => {})
+  const ends = [client.inbox.onSummary(() => {})]
   await vi.dynamicImportSettled()
   await pass(29_000)
   const early = summaries()
   await pass(3_000)
   expect(summaries()).toBe(early + 1)
-  refusal = { status: 403 }
-  await pass(31_000)
-  const refused = summaries()
-  await pass(600_000)
-  expect(summaries()).toBe(refused)
+  for (const good of [{ status: 403 }, 'page'] as const) {
+    refusal = good
+    ends.push(client.inbox.list({ type: JSON.stringify(good) }).on(() => {}))
+    await pass(61_000)
+    asked = []
+    await pass(600_000)
+    expect(asked, 'refused for good').toEqual([])
+  }
   refusal = { status: 503 }
   const list = client.inbox.list()
-  const look = list.on(() => {})
+  ends.push(list.on(() => {}))
   await pass(1_000)
   expect(list.snapshot.status).toBe('failed')
-  for (const end of [stop, look]) end()
+  for (const end of ends) end()
   asked = []
   await pass(600_000)
   expect(asked).toEqual([])
