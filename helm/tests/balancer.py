@@ -86,7 +86,10 @@ class Pod:
 
 def ask(port, path, method="GET", source="127.0.0.1", headers=None):
     connection = HTTPConnection("127.0.0.1", port, timeout=10, source_address=(source, 0))
-    connection.request(method, path, headers=headers or {})
+    connection.putrequest(method, path)
+    for line in headers or []:
+        connection.putheader(*line)
+    connection.endheaders()
     answer = connection.getresponse()
     return answer.status, dict(answer.getheaders()), answer.read().decode()
 
@@ -117,7 +120,7 @@ def checks(port, ops, names, gateway, publisher, wanted):
         problem(port, "/v1/poll")
         status, head, body = ask(port, "/v1/sse")
         assert status == 200 and head["content-type"] == "text/event-stream" and "\nretry: " in body, (status, head, body)
-        status, head, _ = ask(port, "/v1/events", "OPTIONS", headers={"Access-Control-Request-Headers": "authorization,x-any"})
+        status, head, _ = ask(port, "/v1/events", "OPTIONS", headers=[("Access-Control-Request-Headers", "authorization,x-any")])
         assert status == 200 and head["access-control-allow-headers"] == "authorization,x-any", (status, head)
         assert ask(ops, "/livez")[0] == 200 and ask(ops, "/readyz")[0] == 503, "the balancer is there, gateways are not"
 
@@ -128,10 +131,14 @@ def checks(port, ops, names, gateway, publisher, wanted):
         assert ask(ops, "/readyz")[0] == 200
 
     def addresses_are_believed_of_balancers_alone():
-        said = {"X-Forwarded-For": "203.0.113.7"}
+        said = [("X-Forwarded-For", "203.0.113.7")]
         assert pod(port, "/v1/ws", headers=said)["from"] == ["127.0.0.1"]
-        assert pod(port, "/v1/ws", source="127.0.0.9", headers=said)["from"] == ["203.0.113.7,127.0.0.9"]
+        assert pod(port, "/v1/ws", source="127.0.0.9", headers=said)["from"] == ["203.0.113.7", "127.0.0.9"]
         assert pod(port, "/v1/ws", source="127.0.0.9")["from"] == ["127.0.0.9"]
+        # Several lines are one list: none is lost of a balancer, all of anybody else.
+        said = [("X-Forwarded-For", "203.0.113.7, 192.0.2.1"), ("X-Forwarded-For", "192.0.2.2")]
+        assert pod(port, "/v1/ws", headers=said)["from"] == ["127.0.0.1"]
+        assert pod(port, "/v1/ws", source="127.0.0.9", headers=said)["from"] == [line for _, line in said] + ["127.0.0.9"]
 
     def a_publisher_that_is_not_ready_still_says_why():
         publisher.ready = gateway.ready = False

@@ -11,6 +11,7 @@ import { until, within } from '../interop/checks.mjs'
 import { need, stack } from '../interop/stack.mjs'
 import { PATIENCE, Socket, Stream, ask, publish } from './client.mjs'
 import { Proxy } from './proxies.mjs'
+import { BEFORE } from './services.mjs'
 
 const ORIGIN = 'https://page.example'
 /** Headers that a page asks for. */
@@ -57,6 +58,35 @@ async function welcomed(proxy, options) {
   const socket = await Socket.open(proxy, options)
   assert.equal(socket.hello.tenant, stack.tenant)
   socket.leave()
+}
+
+/** Asks for a WebSocket from an address, and waits for whatever is answered. */
+async function knockAt(proxy, from, headers = {}) {
+  const socket = new Socket(proxy, { from, headers })
+  await until(PATIENCE, 'an answer', () => socket.frames.length || socket.closed)
+  return socket
+}
+
+/** Behind two balancers, each of which writes a line of its own, the client's address counts: several lines are one list. */
+async function believes(kind, fleet) {
+  const [first, second] = BEFORE
+  const proxy = await Proxy.start(kind, [fleet.narrow], fleet.publishers, (it) => kind.behind(it, BEFORE))
+  const sockets = []
+  const knock = async (from, lines, wanted) => {
+    const socket = await knockAt(proxy, from, { 'x-forwarded-for': lines })
+    sockets.push(socket)
+    assert.equal(socket.closed?.code, wanted, `${from} says ${JSON.stringify(lines)}`)
+  }
+  try {
+    for (const client of ['203.0.113.1', '203.0.113.2']) {
+      for (const wanted of [undefined, undefined, 429]) await knock(second, [`192.0.2.9, ${client}`, first], wanted)
+      await knock(second, [`${client}, ${first}`], 429)
+    }
+    await knock('127.0.7.3', ['203.0.113.1', first], undefined)
+  } finally {
+    for (const socket of sockets) socket.leave()
+    await proxy.end()
+  }
 }
 
 /** What is said when nobody is there: a problem that a page may read. */
@@ -287,13 +317,9 @@ export const checks = {
   },
 
   /** Two connections of an address come in, whatever they say about themselves. */
-  async address({ alone, hosts }) {
+  async address({ kind, alone, hosts, fleet }) {
     const [mine, other] = hosts
-    const knock = async (from, headers = {}) => {
-      const socket = new Socket(alone, { from, headers })
-      await until(PATIENCE, 'an answer', () => socket.frames.length || socket.closed)
-      return socket
-    }
+    const knock = (from, headers) => knockAt(alone, from, headers)
     const refused = async (headers) => {
       const { closed } = await knock(mine, headers)
       assert.equal(closed?.code, 429, `${JSON.stringify(headers)}: ${closed ? closed.code : 'it came in'}`)
@@ -302,11 +328,13 @@ export const checks = {
     const second = await knock(mine)
     assert.ok(!first.closed && !second.closed, `two of ${mine} come in: ${first.closed?.code} ${second.closed?.code}`)
     await refused({})
-    for (const lie of ['198.51.100.9', '198.51.100.9, 127.0.0.1', '127.0.0.1', 'nonsense']) await refused({ 'x-forwarded-for': lie })
-    await refused({ forwarded: 'for=198.51.100.9' })
+    const lies = ['198.51.100.9', '198.51.100.9, 127.0.0.1', '127.0.0.1', 'nonsense', ['198.51.100.9', '127.0.0.1'], ['127.0.0.1', '198.51.100.9']]
+    for (const lie of lies) await refused({ 'x-forwarded-for': lie })
+    for (const lie of ['for=198.51.100.9', ['for=127.0.0.1', 'for=198.51.100.9']]) await refused({ forwarded: lie })
     const third = await knock(other)
     assert.ok(!third.closed, `another address comes in: ${third.closed?.code}`)
     for (const socket of [first, second, third]) socket.leave()
+    await believes(kind, fleet)
     return 'yes'
   },
 

@@ -51,7 +51,8 @@ const haproxy = (name, program) => ({
   folder: 'haproxy',
   version: () => first(run(program, '-v')),
   files: { 'haproxy.cfg': { gateways: (it) => it.gateways.map(haproxyLine), publishers: (it) => it.publishers.map(haproxyLine), 'publishers alive': (it) => it.publishers.map(haproxyLine) } },
-  environment: (it) => ({ CARILLON_LB_BIND: it.listen, CARILLON_LB_OPS: `127.0.0.1:${it.ops}`, CARILLON_LB_ADMIN: `${it.place}/admin.sock`, CARILLON_LB_MAXCONN: '8000' }),
+  environment: (it) => ({ CARILLON_LB_BIND: it.listen, CARILLON_LB_OPS: `127.0.0.1:${it.ops}`, CARILLON_LB_ADMIN: `${it.place}/admin.sock`, CARILLON_LB_MAXCONN: '8000', ...(it.before && { CARILLON_LB_TRUSTED: it.before.join(' ') }) }),
+  behind: (it, before) => { it.before = before },
   command: () => [program, '-W', '-db', '-f', 'haproxy.cfg'],
   reload: (it) => it.signal('SIGUSR2'),
 })
@@ -80,6 +81,7 @@ export const proxies = [
       },
     },
     command: (it) => ['nginx', '-p', `${it.place}/`, '-c', `${it.place}/nginx.conf`, '-g', 'daemon off;'],
+    behind: (it, before) => it.edit('nginx.conf', (text) => text.replace('http {', ['http {', ...before.map((each) => `set_real_ip_from ${each};`), 'real_ip_header X-Forwarded-For;', 'real_ip_recursive on;'].join('\n'))),
     reload: (it) => it.signal('SIGHUP'),
   },
   {
@@ -98,6 +100,7 @@ export const proxies = [
       },
     },
     epoch: 0,
+    behind: (it, before) => it.edit('envoy.yaml', (text) => text.replace('xff_num_trusted_hops: 0', `xff_num_trusted_hops: ${before.length}`)),
     command: (it) => [envoy(), '-c', 'envoy.yaml', '--base-id', String(it.port), '--drain-time-s', '60', '--parent-shutdown-time-s', '120', '--restart-epoch', String(it.epoch ?? 0), '--concurrency', '2', '--log-level', 'warning'],
     // A new process takes the listener over from the old one.
     reload: async (it) => {
@@ -124,6 +127,7 @@ export const proxies = [
     },
     environment: (it) => ({ HOME: it.place, XDG_DATA_HOME: it.place, XDG_CONFIG_HOME: it.place }),
     command: () => [`${build}/bin/caddy`, 'run', '--config', 'Caddyfile'],
+    behind: (it, before) => it.edit('Caddyfile', (text) => text.replace('servers {', `servers {\n\t\ttrusted_proxies static ${before.join(' ')}`)),
     reload: (it) => {
       // One that changes nothing is passed over.
       it.edit('Caddyfile', (text) => text.replace('idle 60s', 'idle 61s'))
@@ -147,6 +151,7 @@ export const proxies = [
     },
     edit: (it) => it.edit('carillon.yml', (text) => text.replace('port: 9080', `port: ${it.gateways[0].ops}`).replace('port: 9081', `port: ${it.publishers[0].ops}`)),
     command: () => [`${build}/bin/traefik`, '--configFile=traefik.yml'],
+    behind: (it, before) => it.edit('traefik.yml', (text) => text.replace('insecure: false', `trustedIPs: [${before.map((each) => `"${each}"`).join(', ')}]`)),
     reload: async (it) => {
       it.edit('carillon.yml', (text) => text.replace('attempts: 3', 'attempts: 4'))
       await new Promise((done) => setTimeout(done, 1_000))
@@ -171,6 +176,11 @@ export const proxies = [
     // The settings of a line are the file's own.
     words: (it) => Object.fromEntries([...it.text('carillon.conf').matchAll(/BalancerMember http:\/\/(\w+):\d+ (.*)/g)].map(([, name, words]) => [`${name}s`, words])),
     command: (it) => ['apache2', '-d', it.place, '-f', 'httpd.conf', '-DFOREGROUND'],
+    // Loaded behind mod_headers, as in Debian.
+    behind: (it, before) => {
+      it.edit('httpd.conf', (text) => text.replace('Include carillon.conf', 'LoadModule remoteip_module ${modules}/mod_remoteip.so\nInclude carillon.conf'))
+      it.edit('carillon.conf', (text) => text.replace('ProxyPreserveHost on', `RemoteIPHeader X-Forwarded-For\n    RemoteIPInternalProxy ${before.join(' ')}\n    ProxyPreserveHost on`))
+    },
     reload: (it) => it.signal('SIGUSR1'),
   },
   {
@@ -193,6 +203,7 @@ export const proxies = [
     },
     words: (it) => Object.fromEntries([...it.text('lighttpd.conf').matchAll(/^ +(\( "host" => "(\w+)".*)/gm)].map(([, line, name]) => [`${name}s`, line])),
     command: (it) => [run('sh', '-c', 'command -v lighttpd').trim(), '-D', '-f', `${it.place}/lighttpd.conf`],
+    behind: (it, before) => it.edit('lighttpd.conf', (text) => [text, ...before.map((each) => `$HTTP["remote-ip"] == "${each}" { setenv.set-request-header = ( "Forwarded" => "" ) }`)].join('\n')),
     reload: (it) => it.signal('SIGUSR1'),
   },
 ]

@@ -11,6 +11,8 @@ import { until } from '../interop/checks.mjs'
 import { need } from '../interop/stack.mjs'
 
 const PATIENCE = 30_000
+/** The balancers before a proxy, the last one last. */
+export const BEFORE = ['127.0.7.1', '127.0.7.2']
 
 /** A port that nobody has on any address. */
 export function free() {
@@ -80,7 +82,10 @@ export async function fleet() {
   const fleet = {
     gateways: [1, 2, 3].map((n) => new Service('gateway', `gateway-${n}`, `127.0.8.${n}`, gateway)),
     publishers: [1, 2].map((n) => new Service('publisher', `publisher-${n}`, `127.0.8.${20 + n}`, publisher)),
-    narrow: new Service('gateway', 'gateway-narrow', '127.0.8.9', gateway, { CARILLON_MAX_CONNECTIONS_PER_IP: '2' }),
+    narrow: new Service('gateway', 'gateway-narrow', '127.0.8.9', gateway, {
+      CARILLON_MAX_CONNECTIONS_PER_IP: '2',
+      CARILLON_TRUSTED_PROXIES: ['127.0.0.1', ...BEFORE].join(','),
+    }),
   }
   fleet.all = [...fleet.gateways, ...fleet.publishers, fleet.narrow]
   fleet.revive = () => Promise.all(fleet.all.map((service) => service.revive()))

@@ -14,7 +14,7 @@ Written by \`make proxies\` (loadtest/proxies): each proxy runs with the file th
 | above | what is said to a head of 40 KiB |
 | largest | an event of 64 KiB to a hundred channels of the longest names, on a WebSocket and an event stream |
 | CORS | preflights of REST, event streams and polls, and answers that a page may read |
-| address | a gateway that takes two connections of an address counts the client's, whatever the client says in \`X-Forwarded-For\` and \`Forwarded\` |
+| address | a gateway that takes two connections of an address counts the client's, whatever the client says in \`X-Forwarded-For\` and \`Forwarded\`; and the one that two balancers before the proxy tell on a line each, once the proxy is told to believe them |
 | kill | one of three gateways is killed: no newcomer is refused, no socket of another gateway is cut, and when it is back it gets newcomers |
 | drain | one is stopped: its sockets hear \`goaway\` and 1012, those of others nothing, and newcomers come in elsewhere |
 | reload | the proxy reads its file again while sockets and an event stream are open and newcomers come: all stay, for at least twelve seconds |

@@ -12,7 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::faults::{PATIENCE, Scene, TENANT, alone};
-use crate::shipped::{Kind, Node, Places, Shipped};
+use crate::shipped::{BY_PATH, Kind, Node, Places, Shipped};
 
 const SWITCHING_PROTOCOLS: u16 = 101;
 const TOO_MANY: u16 = 429;
@@ -27,17 +27,17 @@ struct Client<'a> {
     source: &'a str,
     /// Bytes before the handshake.
     preface: &'a str,
-    /// What they say about themselves.
-    forwarded_for: Option<&'a str>,
+    /// What they say about themselves, a line of X-Forwarded-For each.
+    forwarded_for: &'a [&'a str],
 }
 
 impl<'a> Client<'a> {
     fn from(scene: &'a Scene, source: &'a str) -> Self {
-        Self { scene, source, preface: "", forwarded_for: None }
+        Self { scene, source, preface: "", forwarded_for: &[] }
     }
 
-    fn saying(self, forwarded_for: &'a str) -> Self {
-        Self { forwarded_for: Some(forwarded_for), ..self }
+    fn saying(self, forwarded_for: &'a [&'a str]) -> Self {
+        Self { forwarded_for, ..self }
     }
 
     fn with_preface(self, preface: &'a str) -> Self {
@@ -51,7 +51,8 @@ impl<'a> Client<'a> {
         socket.bind(SocketAddr::new(source, 0)).unwrap();
         let mut stream = socket.connect(at).await.unwrap();
         let token = self.scene.token(TENANT, "anna");
-        let claimed = self.forwarded_for.map(|it| format!("X-Forwarded-For: {it}\r\n")).unwrap_or_default();
+        let claimed: String =
+            self.forwarded_for.iter().map(|line| format!("X-Forwarded-For: {line}\r\n")).collect();
         let handshake = format!(
             "{}GET /v1/ws HTTP/1.1\r\nHost: carillon\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -84,8 +85,17 @@ async fn the_address_counts(scene: &Scene, at: SocketAddr, mine: &str, other: &s
     let (_second, status) = me().knocks(at).await;
     assert_eq!(status, Some(SWITCHING_PROTOCOLS));
     assert_eq!(me().knocks(at).await.1, Some(TOO_MANY));
-    for lie in ["198.51.100.9", "198.51.100.9, 127.0.0.1", "127.0.0.1", "::1", "nonsense"] {
-        assert_eq!(me().saying(lie).knocks(at).await.1, Some(TOO_MANY), "{lie}");
+    let lies: [&[&str]; 7] = [
+        &["198.51.100.9"],
+        &["198.51.100.9, 127.0.0.1"],
+        &["127.0.0.1"],
+        &["::1"],
+        &["nonsense"],
+        &["198.51.100.9", "127.0.0.1"],
+        &["127.0.0.1", "198.51.100.9"],
+    ];
+    for lie in lies {
+        assert_eq!(me().saying(lie).knocks(at).await.1, Some(TOO_MANY), "{lie:?}");
     }
     // It was the address: another one comes in, and so does this one when it has room again.
     let (_third, status) = Client::from(scene, other).knocks(at).await;
@@ -114,6 +124,57 @@ async fn behind_every_balancer_a_client_s_own_address_counts() {
     the_address_counts(&scene, envoy.addr(), "127.0.0.10", "127.0.0.11").await;
 }
 
+/// Where two balancers stand before the one that is shipped, the second writes a line of its own behind the first one's: several
+/// lines are one list (RFC 9110, 5.3). Each file is changed as its own words say.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_balancers_before_it_say_counts_on_however_many_lines() {
+    const FIRST: &str = "127.0.0.20";
+    const SECOND: &str = "127.0.0.21";
+    let _alone = alone().await;
+    let trusted = format!("127.0.0.1,{FIRST},{SECOND}");
+    let scene = Scene::start(narrow().gateway_var("CARILLON_TRUSTED_PROXIES", trusted)).await;
+    for (number, kind) in BY_PATH.into_iter().enumerate() {
+        let places = Places::of(&scene.stack);
+        let shipped = places.fill(kind);
+        let text = match kind {
+            Kind::Haproxy => shipped.replace("\"255.255.255.255\"", &format!("\"{FIRST} {SECOND}\"")),
+            Kind::Nginx => {
+                let believed = format!("set_real_ip_from {FIRST}; set_real_ip_from {SECOND};");
+                let read = "real_ip_header X-Forwarded-For; real_ip_recursive on;";
+                shipped.replacen("http {", &format!("http {{ {believed} {read}"), 1)
+            }
+            Kind::Envoy => shipped.replace("xff_num_trusted_hops: 0", "xff_num_trusted_hops: 2"),
+            Kind::ProxyProtocol => unreachable!("it knows no headers"),
+        };
+        assert_ne!(text, shipped, "{kind:?}");
+        let balancer = Shipped::start(kind, places, &text).await;
+        let (one, other) = (format!("203.0.113.{number}"), format!("198.51.100.{number}"));
+        let knock = async |from, lines: &[&str]| {
+            Client::from(&scene, from).saying(lines).knocks(balancer.addr()).await
+        };
+        let mut kept = Vec::new();
+        for (client, wanted) in [
+            (&one, SWITCHING_PROTOCOLS),
+            (&other, SWITCHING_PROTOCOLS),
+            (&one, SWITCHING_PROTOCOLS),
+            (&one, TOO_MANY),
+            (&other, SWITCHING_PROTOCOLS),
+            (&other, TOO_MANY),
+        ] {
+            let said = format!("192.0.2.9, {client}");
+            let (stream, status) = knock(SECOND, &[&said, FIRST]).await;
+            assert_eq!(status, Some(wanted), "{kind:?}: {client}");
+            kept.push(stream);
+        }
+        // In one line it is the same client, and whoever is no balancer is believed nothing.
+        let (_, status) = knock(SECOND, &[&format!("{one}, {FIRST}")]).await;
+        assert_eq!(status, Some(TOO_MANY), "{kind:?}");
+        let (stream, status) = knock("127.0.0.22", &[&one, FIRST]).await;
+        assert_eq!(status, Some(SWITCHING_PROTOCOLS), "{kind:?}");
+        drop((kept, stream));
+    }
+}
+
 /// Without a balancer between, X-Forwarded-For is only a claim; so is a PROXY header, which is not even HTTP there.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_no_trusted_proxy_cannot_say_who_they_are() {
@@ -126,13 +187,13 @@ async fn who_is_no_trusted_proxy_cannot_say_who_they_are() {
         ("198.51.100.2", SWITCHING_PROTOCOLS),
         ("198.51.100.3", TOO_MANY),
     ] {
-        let (stream, status) = Client::from(&scene, "127.0.0.6").saying(lie).knocks(gateway).await;
+        let (stream, status) = Client::from(&scene, "127.0.0.6").saying(&[lie]).knocks(gateway).await;
         assert_eq!(status, Some(wanted), "{lie}");
         kept.push(stream);
     }
     // The twin: the trusted address says the same, and is believed.
     for lie in ["198.51.100.1", "198.51.100.2", "198.51.100.3"] {
-        let (stream, status) = Client::from(&scene, "127.0.0.1").saying(lie).knocks(gateway).await;
+        let (stream, status) = Client::from(&scene, "127.0.0.1").saying(&[lie]).knocks(gateway).await;
         assert_eq!(status, Some(SWITCHING_PROTOCOLS), "{lie}");
         kept.push(stream);
     }
@@ -145,11 +206,11 @@ async fn who_is_no_trusted_proxy_cannot_say_who_they_are() {
     ] {
         for (n, wanted) in [SWITCHING_PROTOCOLS, SWITCHING_PROTOCOLS, TOO_MANY].into_iter().enumerate() {
             let claim = form.replace("{n}", &n.to_string());
-            let (stream, status) = Client::from(&scene, "127.0.0.1").saying(&claim).knocks(gateway).await;
+            let (stream, status) = Client::from(&scene, "127.0.0.1").saying(&[&claim]).knocks(gateway).await;
             assert_eq!(status, Some(wanted), "{claim}");
             kept.push(stream);
         }
-        let (stream, status) = Client::from(&scene, "127.0.0.1").saying(other).knocks(gateway).await;
+        let (stream, status) = Client::from(&scene, "127.0.0.1").saying(&[other]).knocks(gateway).await;
         assert_eq!(status, Some(SWITCHING_PROTOCOLS), "{other}");
         kept.push(stream);
     }

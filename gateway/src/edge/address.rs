@@ -1,6 +1,7 @@
 //! Whose request is it that a proxy passes on?
 //!
 //! `X-Forwarded-For` in all the forms that balancers write, or `Forwarded` (RFC 7239); both are believed from a trusted proxy alone.
+//! Several lines of one header are one list (RFC 9110, 5.3): what the last proxy wrote is the end of the last line.
 
 use carillon_platform::env::Cidr;
 use http::HeaderMap;
@@ -26,8 +27,14 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]
         }
         client
     };
-    let listed: Vec<_> = entries(headers, "x-forwarded-for").map(address).collect();
-    let forwarded: Vec<_> = entries(headers, "forwarded").map(forwarded_for).collect();
+    let listed: Vec<_> = lines(headers, "x-forwarded-for")
+        .flat_map(|line| line.split(','))
+        .filter_map(entry(address))
+        .collect();
+    let forwarded: Vec<_> = lines(headers, "forwarded")
+        .flat_map(|line| parts(line, ','))
+        .filter_map(entry(forwarded_for))
+        .collect();
     match (listed.is_empty(), forwarded.is_empty()) {
         (false, true) => client(listed),
         (true, false) => client(forwarded),
@@ -39,17 +46,41 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]
     }
 }
 
-/// The entries of a header's lists, in order. A quoted string of ours holds no comma: the one value that is read is an address.
-fn entries<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
-    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|entry| !entry.is_empty())
+/// A header's lines, in order. One that is no text counts as an entry that names nobody, so nothing before it is believed.
+fn lines<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().map(|line| line.to_str().unwrap_or("unknown"))
 }
 
-/// The node that an entry of `Forwarded` names as its client; none if that is hidden or unknown.
+/// What an entry of a list names; nothing for one that is empty, which counts for nothing (RFC 9110, 5.6.1).
+fn entry(named: fn(&str) -> Option<IpAddr>) -> impl Fn(&str) -> Option<Option<IpAddr>> {
+    move |text| (!text.trim().is_empty()).then(|| named(text))
+}
+
+/// The parts of a text between separators. One in a quoted string (RFC 9110, 5.6.4) is none: proxies quote what clients say
+/// (`host="…"`), and a client could name an address there.
+fn parts(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |char| {
+        if std::mem::take(&mut escaped) {
+            return false;
+        }
+        match char {
+            '\\' => escaped = quoted,
+            '"' => quoted = !quoted,
+            _ => return char == separator && !quoted,
+        }
+        false
+    })
+}
+
+/// The node that an entry of `Forwarded` names as its client; none if that is hidden or unknown, or named twice.
 fn forwarded_for(entry: &str) -> Option<IpAddr> {
-    let mut pairs = entry.split(';').filter_map(|pair| pair.split_once('='));
-    let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
-    address(node)
+    let pairs = parts(entry, ';').filter_map(|pair| pair.split_once('='));
+    let mut nodes = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+    match (nodes.next(), nodes.next()) {
+        (Some((_, node)), None) => address(node),
+        _ => None,
+    }
 }
 
 /// An address as proxies write it: bare, in brackets, in quotes, and with a port behind it, which changes nothing.
@@ -119,6 +150,59 @@ mod tests {
             of("10.0.0.1", &[("forwarded", "for=203.0.113.7"), ("forwarded", "for=10.0.0.2")]),
             "203.0.113.7"
         );
+    }
+
+    #[test]
+    fn several_lines_are_one_list() {
+        for (name, each) in [("x-forwarded-for", ""), ("forwarded", "for=")] {
+            let of = |lines: &[&str]| {
+                let lines: Vec<_> = lines.iter().map(|line| line.replace('@', each)).collect();
+                of("10.0.0.1", &lines.iter().map(|line| (name, line.as_str())).collect::<Vec<_>>())
+            };
+            assert_eq!(of(&["@1.2.3.4", "@10.0.0.9"]), "1.2.3.4", "{name}");
+            assert_eq!(of(&["@6.6.6.6", "@1.2.3.4"]), "1.2.3.4", "{name}");
+            assert_eq!(of(&["@6.6.6.6, @1.2.3.4", "@10.0.0.9, @10.0.0.8", "@10.0.0.7"]), "1.2.3.4", "{name}");
+            assert_eq!(of(&["@6.6.6.6", "@10.0.0.9, @1.2.3.4", "@10.0.0.8"]), "1.2.3.4", "{name}");
+            assert_eq!(of(&["@10.0.0.9", "@10.0.0.8"]), "10.0.0.9", "{name}");
+            assert_eq!(of(&["@1.2.3.4", "", "@10.0.0.9"]), "1.2.3.4", "{name}");
+            assert_eq!(of(&["@6.6.6.6", "@unknown", "@10.0.0.9"]), "10.0.0.9", "{name}");
+        }
+        let mut headers = HeaderMap::new();
+        for line in [&b"6.6.6.6"[..], b"\xff", b"10.0.0.9"] {
+            headers.append("x-forwarded-for", http::HeaderValue::from_bytes(line).unwrap());
+        }
+        let trusted = Cidrs.parse("10.0.0.0/8").unwrap();
+        assert_eq!(client_address("10.0.0.1".parse().unwrap(), &headers, &trusted).to_string(), "10.0.0.9");
+    }
+
+    /// A proxy that writes what host was asked for writes what a client says.
+    #[test]
+    fn nothing_in_a_quoted_string_is_an_address() {
+        for quoted in [
+            r#"host="x,for=6.6.6.6;y""#,
+            r#"host="x\",for=6.6.6.6;y""#,
+            r#"host="x;for=6.6.6.6""#,
+            r#"host="\\""#,
+        ] {
+            assert_eq!(
+                of("10.0.0.1", &[("forwarded", &format!("for=1.2.3.4;{quoted}"))]),
+                "1.2.3.4",
+                "{quoted}"
+            );
+            assert_eq!(
+                of("10.0.0.1", &[("forwarded", &format!("{quoted};for=1.2.3.4, for=10.0.0.9"))]),
+                "1.2.3.4",
+                "{quoted}"
+            );
+        }
+        for broken in [
+            r#"host="x,for=6.6.6.6"#,
+            r#"for=1.2.3.4;host=x;for=6.6.6.6"#,
+            r#"host=x;for=6.6.6.6;for=1.2.3.4"#,
+        ] {
+            let named = of("10.0.0.1", &[("forwarded", broken)]);
+            assert_eq!(named, "10.0.0.1", "{broken}");
+        }
     }
 
     #[test]
