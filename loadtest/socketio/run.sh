@@ -72,7 +72,7 @@ stack_up=yes
     { cat "$work/up.log" >&2; fail "the stack did not start"; }
 field() { node -e 'const s = JSON.parse(require("fs").readFileSync(process.argv[1])); console.log(eval(process.argv[2]))' "$work/stack.json" "$1"; }
 
-export CARILLON_GATEWAYS CARILLON_BALANCER CARILLON_PIDS CARILLON_PUBLISHER CARILLON_API_KEY CARILLON_TENANT CARILLON_TOKEN CARILLON_TOKEN_OF_TWO
+export CARILLON_GATEWAYS CARILLON_BALANCER CARILLON_PIDS CARILLON_PUBLISHER CARILLON_API_KEY CARILLON_TENANT CARILLON_TOKEN
 export CARILLON_GATEWAY_PROGRAM CARILLON_GATEWAY_ENVIRONMENT CARILLON_JWT_SECRET
 CARILLON_GATEWAYS=$(field 's.gateways.map((u) => u.replace("http", "ws") + "/v1/ws").join(",")')
 CARILLON_BALANCER=$(field s.lb)
@@ -82,7 +82,6 @@ CARILLON_API_KEY=$(field s.api_key)
 CARILLON_JWT_SECRET=$(field s.jwt_secret)
 CARILLON_TENANT=socketio
 CARILLON_TOKEN=$("$bin/carillon" --data "$work/stack" token --tenant "$CARILLON_TENANT" --user tester --channel 'contact:*' --channel 'approvals:*')
-CARILLON_TOKEN_OF_TWO=$CARILLON_TOKEN
 CARILLON_GATEWAY_PROGRAM=$bin/carillon-gateway
 CARILLON_GATEWAY_ENVIRONMENT=$(field 'JSON.stringify({ DATABASE_URL: s.database_url, REDIS_URL: s.redis_url, CARILLON_JWT_SECRET: s.jwt_secret, CARILLON_ALLOWED_ORIGINS: "*", CARILLON_PUBLISHER_URL: s.publisher, CARILLON_DRAIN_DELAY_MS: "0", CARILLON_DRAIN_MS: "0" })')
 
