@@ -80,6 +80,13 @@ def selects(selector, labels):
     return all(labels.get(key) == value for key, value in selector.items())
 
 
+def listening(value):
+    """The port of a variable that says where to listen, on every address of both families; else what it says."""
+    addresses = [address.rsplit(":", 1) for address in value.removesuffix(" v6only").split(",")]
+    hosts, ports = [host for host, _ in addresses], {port for _, port in addresses}
+    return ports.pop() if hosts in (["[::]"], ["", "::"]) and len(ports) == 1 else value
+
+
 @rule
 def no_secret_is_made_and_none_is_shown(rendering):
     for item in rendering.kinds("Secret"):
@@ -234,7 +241,7 @@ def ports_lead_to_containers(rendering):
             yield f"NetworkPolicy/{item['metadata']['name']} opens {allowed} of {numbers}"
     for name, container in rendering.containers():
         numbers = [port["containerPort"] for port in container.get("ports", [])]
-        listens = [v["value"].rsplit(":", 1)[1] for v in container.get("env", []) if v["name"].endswith(("_LISTEN", "_LB_BIND", "_LB_OPS"))]
+        listens = [listening(v["value"]) for v in container.get("env", []) if v["name"].endswith(("_LISTEN", "_LB_BIND", "_LB_OPS"))]
         if ours(name) and sorted(map(str, numbers)) != sorted(listens):
             yield f"{name} declares {numbers} and listens on {listens}"
 

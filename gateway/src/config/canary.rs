@@ -1,9 +1,10 @@
 //! How is the canary configured?
 
 use carillon_platform::env::{Absent, Checked, ConfigError, Declared, Env, Kind, Millis, Url, Var};
+use carillon_platform::listen::reachable;
 use carillon_platform::roundtrip::{RoundTripConfig, TOKEN, token_source};
 use carillon_protocol::TenantId;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -64,10 +65,9 @@ pub(super) fn read(env: &Env, listen: SocketAddr) -> Result<Option<CanaryConfig>
     }))
 }
 
-fn own_socket(mut listen: SocketAddr) -> Result<<Url as Kind>::Value, ConfigError> {
-    if listen.ip().is_unspecified() {
-        let here = if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
-        listen.set_ip(here);
-    }
-    SOCKET_URL.kind.parse(&format!("ws://{listen}/v1/ws")).map_err(|fault| SOCKET_URL.error(fault))
+fn own_socket(listen: SocketAddr) -> Result<<Url as Kind>::Value, ConfigError> {
+    SOCKET_URL
+        .kind
+        .parse(&format!("ws://{}/v1/ws", reachable(listen)))
+        .map_err(|fault| SOCKET_URL.error(fault))
 }

@@ -55,7 +55,7 @@ impl Kind for Socket {
     }
 
     fn allowed(&self) -> String {
-        "ip:port, for example 0.0.0.0:8080 or [::]:8080".to_owned()
+        "ip:port, for example 0.0.0.0:8080 or [::]:8080 (IPv6 and IPv4)".to_owned()
     }
 }
 
