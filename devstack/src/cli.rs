@@ -76,7 +76,7 @@ pub struct UpArgs {
     /// Publish no demo events.
     #[arg(long)]
     pub no_demo: bool,
-    /// Serve the five example pages of web/examples, too (needs Node, and `make web` once).
+    /// Serve the five example pages of web/examples, too (needs Node, and `cd web && npm ci && npm run build` once).
     #[arg(long)]
     pub examples: bool,
     /// Three Redis Cluster nodes and sharded pub/sub instead of one Redis.

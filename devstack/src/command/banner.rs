@@ -7,6 +7,17 @@ use super::paint::Paint;
 use crate::info::StackInfo;
 use crate::token::{DEMO_CHANNELS, DEMO_TENANT, DEMO_USER};
 
+/// What stops the system.
+#[derive(Clone, Copy)]
+pub(super) enum Stops {
+    /// This program, which stays.
+    Here,
+    /// The `up` that began it, which stays; this one was asked for what was lost.
+    WhereItBegan,
+    /// `down`: nobody stays.
+    Down,
+}
+
 /// Everything the banner shows.
 pub(super) struct Banner<'a> {
     pub(super) info: &'a StackInfo,
@@ -15,7 +26,7 @@ pub(super) struct Banner<'a> {
     pub(super) data: &'a Path,
     /// How to call this program from the user's folder.
     pub(super) program: &'a str,
-    pub(super) detached: bool,
+    pub(super) stops: Stops,
     pub(super) demo: bool,
     /// The console: with a code that signs in, if there is one.
     pub(super) console: &'a str,
@@ -26,7 +37,7 @@ const LABEL: usize = 12;
 
 impl Banner<'_> {
     pub(super) fn render(&self, paint: Paint) -> String {
-        let Self { info, token, data, program, detached, demo, console } = self;
+        let Self { info, token, data, program, stops, demo, console } = self;
         let row = |label: &str, value: &str, note: &str| {
             let note = if note.is_empty() { String::new() } else { format!("  {}", paint.dim(note)) };
             format!("  {}{}{note}\n", paint.dim(&format!("{label:<LABEL$}")), paint.link(value))
@@ -66,9 +77,12 @@ impl Banner<'_> {
         let example =
             format!("{program} {data}publish appointment.created '{{\"service\":\"Passport photo\"}}'");
         text += &format!("  {}\n\n", paint.link(&example));
-        text += &paint.dim(&match detached {
-            true => format!("It goes on in the background; stop it with: {program} {data}down"),
-            false => "Ctrl-C stops everything.".into(),
+        text += &paint.dim(&match stops {
+            Stops::Here => "Ctrl-C stops everything.".into(),
+            Stops::WhereItBegan => {
+                format!("Ctrl-C where it was started stops everything, and so does: {program} {data}down")
+            }
+            Stops::Down => format!("It goes on in the background; stop it with: {program} {data}down"),
         });
         text + "\n"
     }
@@ -109,7 +123,7 @@ mod tests {
             token: "a.b.c",
             data: Path::new("/x/.carillon"),
             program: "./target/release/carillon",
-            detached: true,
+            stops: Stops::Down,
             demo: true,
             console: "http://127.0.0.1:1/console#code=crlc_x",
         };

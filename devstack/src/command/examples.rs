@@ -28,7 +28,7 @@ pub enum ExamplesError {
     #[error("cannot find web/examples, neither in this folder nor where this program was built")]
     Sources,
     /// There are sources, and no pages.
-    #[error("the example pages in {} are not built; run `make web` first", .0.display())]
+    #[error("the example pages in {} are not built; `cd web && npm ci && npm run build` does it", .0.display())]
     NotBuilt(PathBuf),
     /// There is nothing to run their server with.
     #[error("node is missing; the example pages need Node 20.19 or newer (Debian: apt-get install nodejs)")]
@@ -113,7 +113,7 @@ mod tests {
         assert!(find(None).unwrap_err().contains("web/examples"));
         std::fs::create_dir_all(folder.join("dist")).unwrap();
         std::fs::write(folder.join("serve.mjs"), "").unwrap();
-        assert!(find(Some("/usr/bin/node")).unwrap_err().contains("`make web`"));
+        assert!(find(Some("/usr/bin/node")).unwrap_err().contains("npm run build"));
         std::fs::write(folder.join("dist/index.html"), "").unwrap();
         assert!(find(None).unwrap_err().contains("Node 20.19"));
         find(Some("/usr/bin/node")).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::banner::{self, Banner};
+use super::banner::{self, Banner, Stops};
 use super::examples::Examples;
 use super::journal::Journal;
 use super::paint::Paint;
@@ -42,7 +42,8 @@ pub(super) async fn run(data: &Path, args: UpArgs) -> Result<(), CommandError> {
     };
     if let Some(state) = met {
         let info = state.info.ok_or_else(|| CommandError::NotRunning(data.to_path_buf()))?;
-        return announce(&shown, &args, &info, state.detached).await;
+        let stops = if state.detached { Stops::Down } else { Stops::WhereItBegan };
+        return announce(&shown, &args, &info, stops).await;
     }
 
     let mut stop = Stop::listen().map_err(|error| CommandError::Io("cannot catch signals".into(), error))?;
@@ -65,7 +66,8 @@ pub(super) async fn run(data: &Path, args: UpArgs) -> Result<(), CommandError> {
             return Err(error);
         }
     };
-    announce(&shown, &args, &running.info, args.detach).await?;
+    let stops = if args.detach { Stops::Down } else { Stops::Here };
+    announce(&shown, &args, &running.info, stops).await?;
     if args.detach {
         journal.change(|state| state.detached = true)?;
         running.release();
@@ -189,7 +191,7 @@ fn start_demo(data: &Path, args: &UpArgs) -> Result<Process, CommandError> {
     Ok(process.map_err(StackError::from)?)
 }
 
-async fn announce(data: &Path, args: &UpArgs, info: &StackInfo, detached: bool) -> Result<(), CommandError> {
+async fn announce(data: &Path, args: &UpArgs, info: &StackInfo, stops: Stops) -> Result<(), CommandError> {
     if args.json {
         let text = serde_json::to_string(info).map_err(std::io::Error::other);
         let text = text.map_err(|error| CommandError::Io("cannot print".into(), error))?;
@@ -203,7 +205,7 @@ async fn announce(data: &Path, args: &UpArgs, info: &StackInfo, detached: bool) 
     };
     let demo = info.pids.contains_key(DEMO);
     let console = console::link(info).await.unwrap_or_else(|| console::plain(info));
-    let banner = Banner { info, token: &token, data, program: &program, detached, demo, console: &console };
+    let banner = Banner { info, token: &token, data, program: &program, stops, demo, console: &console };
     print(&banner.render(Paint::for_stdout()))
 }
 
