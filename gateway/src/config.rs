@@ -125,7 +125,7 @@ const HEAD_WATCH_MS: Var<Millis> = Var {
     name: "CARILLON_HEAD_WATCH_MS",
     absent: Absent::Default("1000"),
     kind: Millis { min: 50, max: 60_000 },
-    what: "how often the heads of all tenants are compared with the log; at least every 200 ms while Redis is away",
+    what: "how often the heads of all tenants, and the versions of their rules and revocations, are compared with the database; at least every 200 ms while Redis is away. What Redis loses on its way to a node is found so late",
 };
 const DRAIN_DELAY_MS: Var<Millis> = Var {
     name: "CARILLON_DRAIN_DELAY_MS",

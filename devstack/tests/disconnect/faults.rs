@@ -2,6 +2,7 @@
 
 use super::wire::{ask, block_on, claims, client, open};
 use super::{bounded, disconnect, out, refused};
+use carillon_devstack::chaos::Way;
 use carillon_devstack::client::socket::Socket;
 use carillon_devstack::stack::{Stack, StackConfig};
 use serde_json::json;
@@ -38,6 +39,66 @@ fn a_revoked_person_is_out_within_a_second_also_without_redis() {
         stack.redis().restart().await.unwrap();
         let late = stack.add_gateway(&[]).await.unwrap();
         let again = Socket::connect(&client(&stack, stack.gateway(late), &mila)).await;
+        assert_eq!(refused(again), (401, "token_revoked".into()));
+        stack.stop().await.unwrap();
+    });
+}
+
+/// Redis is there for everybody, and the one hint is lost: nobody knows that there was one. What finds it is the look at the heads; a
+/// gateway that looks seldom shows that nothing else does.
+#[test]
+fn a_revoked_person_is_out_within_a_second_also_where_the_hint_is_lost_and_redis_is_there() {
+    block_on(async {
+        let mut stack = Stack::start(StackConfig { chaos: true, ..StackConfig::default() }).await.unwrap();
+        let seldom = stack.add_gateway(&[("CARILLON_HEAD_WATCH_MS".into(), "60000".into())]).await.unwrap();
+        let mila = claims("unheard", "mila");
+        let mut hers = Vec::new();
+        for gateway in [0, 1] {
+            hers.push(open(&stack, stack.gateway(gateway), &mila).await.0);
+        }
+        let (mut late, _) = open(&stack, stack.gateway(seldom), &mila).await;
+        let link = &stack.publisher(0).links().unwrap().redis;
+        link.silence(Way::There);
+        let began = Instant::now();
+        let closed = async {
+            let mut longest = began.elapsed();
+            for socket in &mut hers {
+                longest = longest.max(out(socket, began).await);
+            }
+            longest
+        };
+        let work = async { tokio::join!(disconnect(&stack, "tenant=unheard&user=mila"), closed) };
+        let (((status, answer), longest), bound) = bounded(&stack, work).await;
+        assert_eq!(status, 202, "{answer}");
+        assert!(longest < bound, "{longest:?} of {bound:?}");
+        assert!(ask(&mut late, json!({"type": "ping", "id": 1})).await.is("pong"), "no hint has come");
+        for gateway in [0, 1, seldom] {
+            let readiness = stack.gateway(gateway).readiness().await.unwrap();
+            assert_eq!(readiness.status, "ready", "{readiness:?}");
+        }
+        for gateway in [0, 1] {
+            let again = Socket::connect(&client(&stack, stack.gateway(gateway), &mila)).await;
+            assert_eq!(refused(again), (401, "token_revoked".into()));
+        }
+        stack.stop().await.unwrap();
+    });
+}
+
+/// What Redis says to one gateway never arrives there, before anybody knows that.
+#[test]
+fn a_revoked_person_is_out_within_a_second_also_at_a_gateway_that_does_not_hear_redis() {
+    block_on(async {
+        let stack = Stack::start(StackConfig { chaos: true, ..StackConfig::default() }).await.unwrap();
+        let mila = claims("lonely", "mila");
+        let (mut hers, _) = open(&stack, stack.gateway(0), &mila).await;
+        stack.gateway(0).links().unwrap().redis.silence(Way::Back);
+        let began = Instant::now();
+        let work =
+            async { tokio::join!(disconnect(&stack, "tenant=lonely&user=mila"), out(&mut hers, began)) };
+        let (((status, answer), took), bound) = bounded(&stack, work).await;
+        assert_eq!(status, 202, "{answer}");
+        assert!(took < bound, "{took:?} of {bound:?}");
+        let again = Socket::connect(&client(&stack, stack.gateway(0), &mila)).await;
         assert_eq!(refused(again), (401, "token_revoked".into()));
         stack.stop().await.unwrap();
     });
