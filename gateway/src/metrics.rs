@@ -207,7 +207,7 @@ const RECORDS_WAITING: Metric = Metric {
     name: "carillon_records_waiting",
     kind: MetricKind::Gauge,
     labels: "kind",
-    what: "records that wait to be written: devices (how far each is, one record a device), sessions (who is connected, and why whoever was left) or activity (what people did, one record each)",
+    what: "records that wait to be written: devices (how far each is, one record a device; what is beyond 1,000 a second waits in the shards uncounted), sessions (who is connected, and why whoever was left) or activity (what people did, one record each)",
 };
 const RECORDS_WRITTEN: Metric = Metric {
     name: "carillon_records_written_total",

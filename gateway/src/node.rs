@@ -150,7 +150,7 @@ impl Node {
         let recovery = store.recovery();
         let (tenant_limits, limit_task) = Limits::new(Some(store.limits()), me.to_string());
         let records = records(&config, incarnation);
-        let of_shards = shard_config(&config, run.clone(), &traces, &records, tenant_limits.clone());
+        let of_shards = shard_config(&config, run.clone(), &traces, &records, tenant_limits.clone(), cores);
         let (shards, threads) = shard::start(cores, &of_shards, &request, &live, &happen)
             .map_err(|error| StartError::System { what: "shards", error })?;
         let stop = CancellationToken::new();
@@ -384,11 +384,13 @@ fn shard_config(
     traces: &Traces,
     records: &Records,
     limits: Limits,
+    shards: usize,
 ) -> ShardConfig {
     ShardConfig {
         run,
         heartbeat_ms: config.heartbeat.as_millis() as u64,
         stall_ms: config.stall_timeout.as_millis() as u64,
+        shards,
         frame_rate: FrameRate { per_second: config.frames_per_second },
         traces: traces.clone(),
         stuck: StuckCursors::default(),

@@ -33,7 +33,6 @@ pub(super) fn ack<W: World>(
     let fault = match devices.ack(own, (*seq, epoch.as_ref()), (&room.life, cursor), seen_ms) {
         Ok(()) => {
             context.counts.acks += 1;
-            context.counts.unanswered += u64::from(id.is_none());
             if let Some(id) = raw(&id) {
                 let (channels, seq, epoch, expires_in, presence) = (None, None, None, None, None);
                 let ok = ServerFrame::Ok { id: Some(id), channels, seq, epoch, expires_in, presence };

@@ -93,6 +93,7 @@ impl Rig {
             run: Arc::new(Incarnation { node: "gateway-1".into(), number: 7 }),
             heartbeat_ms: 25_000,
             stall_ms: 120_000,
+            shards: 1,
             frame_rate: FrameRate { per_second: 50 },
             traces: Traces::default(),
             stuck: StuckCursors::default(),

@@ -21,6 +21,8 @@ pub(crate) struct ShardConfig {
     pub(crate) run: Arc<Incarnation>,
     pub(crate) heartbeat_ms: u64,
     pub(crate) stall_ms: u64,
+    /// How many shards the node has.
+    pub(crate) shards: usize,
     pub(crate) frame_rate: FrameRate,
     pub(crate) traces: Traces,
     pub(crate) stuck: StuckCursors,
@@ -40,6 +42,8 @@ pub(super) struct Context<W: World> {
     pub(super) config: ShardConfig,
     /// Milliseconds since the shard began, read once a turn.
     pub(super) now_ms: u64,
+    /// Milliseconds since 1970 then.
+    pub(super) unix_ms: u64,
     pub(super) counts: Counts,
     pub(super) rests: Rests,
     /// Compresses events, for all connections; there once an event was worth it.
@@ -53,6 +57,7 @@ impl<W: World> Context<W> {
             shard,
             config,
             now_ms: 0,
+            unix_ms: 0,
             counts: Counts::default(),
             rests: Rests::default(),
             deflater: None,
@@ -67,5 +72,6 @@ impl<W: World> Context<W> {
     /// Reads the clock for a turn.
     pub(super) fn begin_turn(&mut self) {
         self.now_ms = self.world.now_us() / 1_000;
+        self.unix_ms = self.world.unix_us() / 1_000;
     }
 }

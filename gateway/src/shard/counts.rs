@@ -8,9 +8,8 @@ pub(crate) struct Counts {
     pub(crate) signals: u64,
     pub(crate) signal_writes: u64,
     pub(crate) received: u64,
-    /// Acknowledgements, and those among them that asked for no answer.
+    /// Acknowledgements.
     pub(crate) acks: u64,
-    pub(crate) unanswered: u64,
     /// Messages to the shard.
     pub(crate) told: u64,
     pub(crate) presence: u64,

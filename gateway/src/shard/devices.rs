@@ -1,8 +1,10 @@
 //! Which sessions are those of a device, and how far is it?
 //!
-//! A table beside the rooms: a connection that names no device is not in it and costs nothing. What changes is noted here and handed to the
-//! node's writer twice a second, so that what a device acknowledges in between is one record.
+//! A table beside the rooms: a connection that names no device is not in it and costs nothing. What changes is noted here, and twice a second
+//! a bounded number of devices is handed to the node's writer, tenants in turn ([`changed`](super::changed)). What a device acknowledges until
+//! then is one record, and an acknowledgement costs one look into the table.
 
+use super::changed::Changed;
 use super::connection::Connection;
 use super::context::Context;
 use super::room::{Room, RoomKey, Rooms};
@@ -13,24 +15,38 @@ use crate::stream::Life;
 use carillon_protocol::{DeviceId, Epoch, Seq};
 use slab::Slab;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-/// How long a change waits for further ones.
-const WAIT_MS: u64 = 500;
 /// Between the names of channels in a record: no name holds it.
 const BETWEEN: &str = "\u{1f}";
 
 /// The sessions of devices, by connection and room.
 #[derive(Default)]
 pub(super) struct Devices {
-    of: HashMap<(u32, RoomKey), Device>,
-    changed: Vec<(u32, RoomKey)>,
+    of: HashMap<(u32, RoomKey), Device, BuildHasherDefault<OfNumbers>>,
+    changed: Changed,
     /// What is known of sessions that have gone, and of generations that have ended.
     last: Vec<DeviceRecord>,
-    /// When what has changed is handed on.
-    due_ms: Option<u64>,
-    /// When this turn began, in the shard's time.
-    now_ms: u64,
+}
+
+/// Hashes numbers that the shard gives: nobody else chooses them.
+#[derive(Default)]
+struct OfNumbers(u64);
+
+impl Hasher for OfNumbers {
+    fn finish(&self) -> u64 {
+        // The table looks at the lowest and the highest bits; the best are in the middle.
+        self.0.rotate_left(26)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32((*byte).into()));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
 }
 
 /// The device of a session.
@@ -99,6 +115,13 @@ impl Device {
         self.joins || self.acked.is_some()
     }
 
+    /// Something about it has changed.
+    fn note(&mut self, (key, room): (u32, RoomKey), changed: &mut Changed) {
+        if self.is_stored() && !std::mem::replace(&mut self.is_listed, true) {
+            changed.push(key, room);
+        }
+    }
+
     fn record(&mut self, seen_ms: u64, channels: Option<Box<str>>) -> DeviceRecord {
         let acked = self.acked.unwrap_or(Seq::ZERO);
         DeviceRecord {
@@ -119,7 +142,7 @@ impl Device {
 impl Devices {
     /// A turn begins.
     pub(super) fn begin_turn(&mut self, now_ms: u64) {
-        self.now_ms = now_ms;
+        self.changed.begin_turn(now_ms);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -128,13 +151,13 @@ impl Devices {
 
     /// When something is to be handed on, in the shard's time.
     pub(super) fn next_ms(&self) -> Option<u64> {
-        self.due_ms
+        self.changed.due_ms()
     }
 
     /// A session is that of a device.
-    pub(super) fn enter(&mut self, key: u32, room: RoomKey, device: Device) {
+    pub(super) fn enter(&mut self, key: u32, room: RoomKey, mut device: Device) {
+        device.note((key, room), &mut self.changed);
         self.of.insert((key, room), device);
-        self.note(key, room);
     }
 
     /// Which device a session is of, if it is one's.
@@ -142,35 +165,29 @@ impl Devices {
         self.of.get(&(key, room)).map(|device| &device.key.device)
     }
 
-    /// Something about a device has changed.
-    fn note(&mut self, key: u32, room: RoomKey) {
-        let Some(device) = self.of.get_mut(&(key, room)) else { return };
-        if !device.is_stored() {
-            return;
-        }
-        if !std::mem::replace(&mut device.is_listed, true) {
-            self.changed.push((key, room));
-        }
-        self.due_ms.get_or_insert(self.now_ms + WAIT_MS);
-    }
-
     /// A session has joined or left channels.
     pub(super) fn moved(&mut self, key: u32, room: RoomKey) {
         if let Some(device) = self.of.get_mut(&(key, room)) {
             device.has_moved = true;
-            self.note(key, room);
+            device.note((key, room), &mut self.changed);
         }
     }
 
-    /// A device in the present generation of its stream: what it said in one before counts there.
-    fn present(&mut self, key: u32, room: RoomKey, life: &Life, seen_ms: u64) -> Option<&mut Device> {
+    /// A device in the present generation of its stream: what it said in one before counts there. With it where to note that it has changed.
+    fn present(
+        &mut self,
+        key: u32,
+        room: RoomKey,
+        life: &Life,
+        seen_ms: u64,
+    ) -> Option<(&mut Device, &mut Changed)> {
         let device = self.of.get_mut(&(key, room))?;
         if device.generation != life.number {
             self.last.push(device.record(seen_ms, None));
             (device.generation, device.epoch) = (life.number, life.epoch.clone());
             (device.delivered, device.acked, device.pinged) = (None, None, None);
         }
-        Some(device)
+        Some((device, &mut self.changed))
     }
 
     /// The device of a session has handled everything up to a number, it says. The session stands at `cursor`.
@@ -181,7 +198,9 @@ impl Devices {
         (life, cursor): (&Life, Seq),
         seen_ms: u64,
     ) -> Result<(), AckFault> {
-        let Some(device) = self.present(key, room, life, seen_ms) else { return Err(AckFault::NoDevice) };
+        let Some((device, changed)) = self.present(key, room, life, seen_ms) else {
+            return Err(AckFault::NoDevice);
+        };
         if epoch.is_some_and(|epoch| *epoch != life.epoch && !life.epochs.honours(epoch, seq)) {
             return Err(AckFault::Epoch);
         }
@@ -196,7 +215,7 @@ impl Devices {
                 if seq > device.began {
                     device.acked_ms = Some(seen_ms);
                 }
-                self.note(key, room);
+                device.note((key, room), changed);
             }
         }
         Ok(())
@@ -216,17 +235,17 @@ impl Devices {
         sent_us: u64,
         seen_ms: u64,
     ) {
-        if let Some(device) = self.present(key, room, life, seen_ms) {
+        if let Some((device, _)) = self.present(key, room, life, seen_ms) {
             device.pinged = Some((sent_us, cursor));
         }
     }
 
     /// The pong of a ping has come: what was written before that ping has reached the client's network stack.
     pub(super) fn answered(&mut self, (key, room): (u32, RoomKey), life: &Life, sent_us: u64, seen_ms: u64) {
-        let Some(device) = self.present(key, room, life, seen_ms) else { return };
+        let Some((device, changed)) = self.present(key, room, life, seen_ms) else { return };
         if let Some((_, cursor)) = device.pinged.filter(|(pinged_us, _)| *pinged_us == sent_us) {
             device.delivered = device.delivered.max(Some(cursor));
-            self.note(key, room);
+            device.note((key, room), changed);
         }
     }
 
@@ -238,7 +257,7 @@ impl Devices {
         }
         let channels = room.filter(|_| device.has_moved).map(|room| names(session, room));
         self.last.push(device.record(seen_ms, channels));
-        self.due_ms.get_or_insert(0);
+        self.changed.is_due_now();
     }
 }
 
@@ -257,17 +276,23 @@ pub(super) fn hand_on<W: World>(
     ends: bool,
     context: &Context<W>,
 ) {
-    if devices.due_ms.is_none_or(|due_ms| context.now_ms < due_ms && !ends) {
+    let Devices { of, changed, last } = devices;
+    if changed.due_ms().is_none_or(|due_ms| context.now_ms < due_ms && !ends) {
         return;
     }
-    devices.due_ms = None;
     let mut waiting = context.config.records.devices.waiting();
-    for record in devices.last.drain(..) {
+    for record in last.drain(..) {
         waiting.put(record);
     }
-    for (key, room) in devices.changed.drain(..) {
-        let Some(device) = devices.of.get_mut(&(key, room)) else { continue };
-        device.is_listed = false;
+    let mut left = if ends { usize::MAX } else { changed.share(context.config.shards) };
+    while left > 0
+        && let Some((key, room)) = changed.next()
+    {
+        // Of those that have gone all is known, and another may have its place.
+        let Some(device) = of.get_mut(&(key, room)) else { continue };
+        if !std::mem::take(&mut device.is_listed) {
+            continue;
+        }
         let Some(connection) = connections.get(key as usize) else { continue };
         let Some(session) = connection.sessions().iter().find(|session| session.room == room) else {
             continue;
@@ -277,13 +302,14 @@ pub(super) fn hand_on<W: World>(
         // What was let go is said again with the next change.
         let was_put = waiting.put(device.record(seen_ms(connection, context), channels));
         device.has_moved &= !was_put;
+        left -= 1;
     }
+    changed.handed_on();
 }
 
 /// When a connection was last heard, in milliseconds since 1970.
 pub(super) fn seen_ms<W: World>(connection: &Connection<W::Socket>, context: &Context<W>) -> u64 {
-    let ago_ms = context.now_ms.saturating_sub(connection.heard_ms);
-    (context.world.unix_us() / 1_000).saturating_sub(ago_ms)
+    context.unix_ms.saturating_sub(context.now_ms.saturating_sub(connection.heard_ms))
 }
 
 #[cfg(test)]
@@ -302,14 +328,18 @@ mod tests {
         Stream::new(TenantId::new("acme").unwrap(), epoch, Seq::ZERO, Seq(1), limits).position().0
     }
 
-    fn devices(life: &Life) -> Devices {
+    fn device(life: &Life) -> Device {
         let key = DeviceKey {
             tenant: TenantId::new("acme").unwrap(),
             user: UserId::new("mila").unwrap(),
             device: DeviceId::new("phone").unwrap(),
         };
+        Device::new(key, 5, life, (None, Seq(3)), true)
+    }
+
+    fn devices(life: &Life) -> Devices {
         let mut devices = Devices::default();
-        devices.enter(AT.0, AT.1, Device::new(key, 5, life, (None, Seq(3)), true));
+        devices.enter(AT.0, AT.1, device(life));
         devices
     }
 
@@ -379,13 +409,13 @@ mod tests {
     fn of_a_command_only_what_it_acknowledges_is_stored() {
         let life = life();
         let mut devices = devices(&life);
-        devices.of.get_mut(&AT).unwrap().joins = false;
-        (devices.due_ms, devices.of.get_mut(&AT).unwrap().is_listed) = (None, false);
-        devices.changed.clear();
-        devices.note(AT.0, AT.1);
-        assert_eq!((devices.due_ms, devices.changed.len()), (None, 0));
+        let mut device = devices.of.remove(&AT).unwrap();
+        (device.joins, device.is_listed, devices.changed) = (false, false, Changed::default());
+        devices.enter(AT.0, AT.1, device);
+        assert_eq!((devices.next_ms(), devices.changed.next()), (None, None));
         assert_eq!(devices.ack(AT, (Seq(3), None), (&life, Seq(9)), 0), Ok(()));
-        assert_eq!((devices.due_ms.is_some(), devices.changed.len()), (true, 1));
+        assert!(devices.next_ms().is_some());
+        assert_eq!((devices.changed.next(), devices.changed.next()), (Some(AT), None));
     }
 
     #[test]

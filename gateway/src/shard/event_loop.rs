@@ -58,8 +58,11 @@ fn run_event_loop(
     mut wait: impl FnMut(&mut Events, Option<Duration>) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut events = Events::with_capacity(EVENTS);
+    // What has ended a rest.
+    let mut first = None;
     loop {
-        match wait(&mut events, shard.poll_timeout_ms().map(Duration::from_millis)) {
+        let timeout_ms = if first.is_some() { Some(0) } else { shard.poll_timeout_ms() };
+        match wait(&mut events, timeout_ms.map(Duration::from_millis)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
@@ -72,11 +75,11 @@ fn run_event_loop(
         });
         // Lowered before reading: whoever has a message after that wakes the shard again.
         inbox.woken.store(false, Ordering::SeqCst);
-        if !shard.turn(ready, inbox.messages.try_iter()) {
+        if !shard.turn(ready, first.take().into_iter().chain(inbox.messages.try_iter())) {
             return Ok(());
         }
         if let Some(rest_us) = shard.rest_us() {
-            std::thread::sleep(Duration::from_micros(rest_us));
+            first = inbox.messages.recv_timeout(Duration::from_micros(rest_us)).ok();
         }
     }
 }
@@ -102,6 +105,7 @@ mod tests {
             run: Arc::new(Incarnation { node: "gateway-1".into(), number: 7 }),
             heartbeat_ms: 25_000,
             stall_ms: 60_000,
+            shards: 1,
             frame_rate: FrameRate { per_second: 50 },
             traces: Traces::default(),
             stuck: StuckCursors::default(),

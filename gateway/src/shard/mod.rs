@@ -47,6 +47,7 @@
 //! | [`quality`] | how well is a client reached? |
 //! | [`connection`] | what is known of one connection, and what may become of it? |
 //! | [`devices`] | which sessions are those of a device, and how far is it? |
+//! | [`changed`] | which devices have changed and are to be handed on, and how many at a time? |
 //! | [`sessions`] | what is stored of the connections that are here? |
 //! | [`seen`] | who is seen in a channel, and who is not any more? |
 //! | [`tables`] | who is here, in which room, and who goes? |
@@ -102,6 +103,7 @@ mod asking;
 mod asking_tests;
 mod attaching;
 mod catchup;
+mod changed;
 mod commands;
 mod connection;
 mod context;

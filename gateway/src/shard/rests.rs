@@ -1,15 +1,16 @@
 //! How long does a shard rest before it looks at its sockets again?
 //!
-//! Acknowledgements wait for no answer, and of thousands of devices some come at any moment: woken for each, a shard spends more on
+//! Nobody waits for what an acknowledgement does, and of thousands of devices some come at any moment: woken for each, a shard spends more on
 //! waking up than on what it is told. When a turn has heard nothing else, and the one before was such a turn a moment ago, the shard
-//! rests for a millisecond, and the next turn has what came meanwhile. Whatever else comes then waits so long, and ends this.
+//! does not look at its sockets for two milliseconds, and the next turn has what came meanwhile. A message to the shard (news of a tenant, an
+//! answer, a newcomer) ends that at once. Whatever else clients say then waits so long, and ends this.
 
 use super::counts::Counts;
 
 /// How long it rests, in microseconds.
-const REST_US: u64 = 1_000;
+const REST_US: u64 = 2_000;
 /// How soon after another one a turn with nothing but acknowledgements must end.
-const SOON_US: u64 = 4 * REST_US;
+const SOON_US: u64 = 2 * REST_US;
 
 /// What the last turns were about.
 #[derive(Debug, Default)]
@@ -22,7 +23,7 @@ pub(super) struct Rests {
 impl Rests {
     /// A turn ends.
     pub(super) fn after(&mut self, counts: &Counts, now_us: u64) {
-        let is_quiet = counts.unanswered > 0 && counts.unanswered == counts.received && counts.told == 0;
+        let is_quiet = counts.acks > 0 && counts.acks == counts.received && counts.told == 0;
         let before = std::mem::replace(&mut self.quiet_us, is_quiet.then_some(now_us));
         self.is_due = is_quiet && before.is_some_and(|before_us| now_us <= before_us + SOON_US);
     }
@@ -39,7 +40,7 @@ mod tests {
 
     #[test]
     fn a_shard_rests_only_between_turns_in_which_nobody_waits_for_anything() {
-        let counts = |received, unanswered, told| Counts { received, unanswered, told, ..Counts::default() };
+        let counts = |received, acks, told| Counts { received, acks, told, ..Counts::default() };
         let mut rests = Rests::default();
         let mut rests_after = |counts: Counts, now_us| {
             rests.after(&counts, now_us);
@@ -49,7 +50,7 @@ mod tests {
         assert!(rests_after(counts(3, 3, 0), 1_500) && rests_after(counts(1, 1, 0), 4_000));
         assert!(!rests_after(counts(1, 1, 0), 9_000), "seldom ones");
         assert!(rests_after(counts(1, 1, 0), 10_000));
-        assert!(!rests_after(counts(2, 1, 0), 10_500), "somebody else waits for an answer");
+        assert!(!rests_after(counts(2, 1, 0), 10_500), "somebody else said something else");
         assert!(!rests_after(counts(1, 1, 0), 11_000) && rests_after(counts(1, 1, 0), 11_500));
         assert!(!rests_after(counts(1, 1, 1), 12_000), "there is news");
         assert!(!rests_after(counts(0, 0, 0), 12_500) && !rests_after(counts(1, 1, 0), 13_000));

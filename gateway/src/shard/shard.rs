@@ -160,9 +160,10 @@ impl<W: World> Shard<W> {
         Some(next.saturating_sub(self.context.world.now_us() / 1_000))
     }
 
-    /// How long to rest before the sockets are looked at again, in microseconds, where that saves something.
+    /// How long to rest before the sockets are looked at again, in microseconds, where that saves something and nothing is due meanwhile.
     pub(super) fn rest_us(&self) -> Option<u64> {
-        self.context.rests.rest_us().filter(|_| self.poll_timeout_ms().is_none_or(|ms| ms > 1))
+        let is_over = |rest_us| self.poll_timeout_ms().is_none_or(|ms| ms * 1_000 > rest_us);
+        self.context.rests.rest_us().filter(|rest_us| is_over(*rest_us))
     }
 
     fn on_socket(&mut self, ready: Ready) {
@@ -352,7 +353,14 @@ impl<W: World> Shard<W> {
         }
         if self.tables.get(key).is_some_and(Connection::wants_to_be_read) {
             self.inbound.read(key, &mut self.tables, &mut self.context);
-            self.settle(key);
+            // Most acknowledgements leave nothing to do, and who was heard is due no earlier. (Of a client of Socket.IO its channels may
+            // have to be kept.)
+            let is_done = |connection: &Connection<W::Socket>| {
+                matches!(connection.wire, Wire::WebSocket(_)) && connection.is_idle() && !connection.unread
+            };
+            if !self.tables.get(key).is_some_and(is_done) {
+                self.settle(key);
+            }
         }
     }
 

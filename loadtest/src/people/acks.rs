@@ -1,7 +1,8 @@
 //! What does it cost that every device says once a second how far it is?
 //!
 //! Everybody gets an event a second, first without a word, then each acknowledges it. The difference is what acknowledgements cost the
-//! gateways and Postgres together. In the end every device must be stored as far as it said.
+//! gateways and Postgres together. Before each turn, and in the end, every device must be stored as far as it said: what is still to be
+//! written of one turn is no part of the next.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ use crate::table::{Table, grouped};
 const RULE: &str = r#"{"subscribe":["anyone"]}"#;
 /// Parts of a second in which a part of the devices acknowledges.
 const SLICES: u32 = 20;
+/// From an event to its acknowledgements: everybody has it.
+const ARRIVED: Duration = Duration::from_millis(50);
 /// Until everything that was acknowledged is stored.
 const STORED: Duration = Duration::from_secs(30);
 
@@ -34,8 +37,8 @@ pub(crate) struct AcksArgs {
     /// How many devices.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=19_000))]
     devices: u32,
-    /// How long each turn takes.
-    #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=600))]
+    /// How long each turn takes. As long as a heartbeat, or several: so each has as many pings.
+    #[arg(long, default_value_t = 25, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
     /// Turns of both.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -90,46 +93,36 @@ pub(crate) fn run(args: &AcksArgs) -> Result<Acks, Failure> {
         let room = Rc::new(Room::new(&args.target, RULE).await?.with_devices());
         let members = room.fill(args.devices).await?;
         let mut poster = room.poster(None)?;
-        let (mut turns, mut last) = (Vec::new(), String::new());
+        let mut turns = Vec::new();
+        let mut stored_after_ms = store(&room, &members, &mut poster).await?;
         for _ in 0..args.turns {
-            let (silent_percent, _) = part(args, &room, &members, &mut poster, false).await?;
-            let (acking_percent, id) = part(args, &room, &members, &mut poster, true).await?;
+            let silent_percent = part(args, &room, &members, &mut poster, false).await?;
+            let acking_percent = part(args, &room, &members, &mut poster, true).await?;
             let sum = |[gateways, postgres]: [f64; 2]| gateways + postgres;
             let added_percent = sum(acking_percent) - sum(silent_percent);
             turns.push(Turn { silent_percent, acking_percent, added_percent });
-            last = id;
+            stored_after_ms = store(&room, &members, &mut poster).await?;
         }
-        let begun = Instant::now();
-        acknowledge(&members, Instant::now()).await?;
-        until_stored(&room, &last, args.devices, begun + STORED).await?;
-        let stored_after_ms = begun.elapsed().as_secs_f64() * 1_000.0;
         let (faults, first_faults) = faults(&members);
         Ok(Acks { devices: args.devices, turns, stored_after_ms, faults, first_faults })
     })
 }
 
-/// What gateways and Postgres used meanwhile, and the last event's id.
+/// What gateways and Postgres used meanwhile.
 async fn part(
     args: &AcksArgs,
     room: &Room,
     members: &[Rc<Member>],
     poster: &mut Poster,
     acking: bool,
-) -> Result<([f64; 2], String), Failure> {
-    let (mark, begun, mut id) = (room.mark()?, Instant::now(), String::new());
+) -> Result<[f64; 2], Failure> {
+    let (mark, begun) = (room.mark()?, Instant::now());
     for second in 0..args.seconds {
         sleep_until(begun + Duration::from_secs(second.into())).await;
-        let event = format!(
-            r#"{{"tenant":"{}","type":"order.changed","channels":["{CHANNEL}"],"data":{{"n":{second}}}}}"#,
-            room.tenant
-        );
-        let answer = poster.post(Bytes::from(event)).await?;
-        id = serde_json::from_slice::<Receipt>(&answer)
-            .map_err(|fault| Failure::Publish(fault.to_string()))?
-            .id;
+        publish(room, poster).await?;
         if acking {
             // The last part ends before the next event.
-            acknowledge(members, Instant::now() + Duration::from_millis(50)).await?;
+            acknowledge(members, Instant::now() + ARRIVED).await?;
         }
     }
     sleep_until(begun + Duration::from_secs(args.seconds.into())).await;
@@ -139,12 +132,32 @@ async fn part(
         ms / 10.0 / f64::from(args.seconds)
     };
     let gateways = percent(|used| used.process.starts_with("gateway"));
-    Ok(([gateways, percent(|used| used.process == "postgres")], id))
+    Ok([gateways, percent(|used| used.process == "postgres")])
 }
 
-#[derive(Deserialize)]
-struct Receipt {
-    id: String,
+/// Publishes an event, and says its id.
+async fn publish(room: &Room, poster: &mut Poster) -> Result<String, Failure> {
+    #[derive(Deserialize)]
+    struct Receipt {
+        id: String,
+    }
+    let event = format!(
+        r#"{{"tenant":"{}","type":"order.changed","channels":["{CHANNEL}"],"data":{{}}}}"#,
+        room.tenant
+    );
+    let answer = poster.post(Bytes::from(event)).await?;
+    let receipt = serde_json::from_slice::<Receipt>(&answer);
+    receipt.map(|receipt| receipt.id).map_err(|fault| Failure::Publish(fault.to_string()))
+}
+
+/// One more event, which everybody acknowledges. Waits until all of that is stored, and says how long that took, in milliseconds.
+async fn store(room: &Room, members: &[Rc<Member>], poster: &mut Poster) -> Result<f64, Failure> {
+    let id = publish(room, poster).await?;
+    sleep(ARRIVED).await;
+    let begun = Instant::now();
+    acknowledge(members, begun).await?;
+    until_stored(room, &id, members.len() as u32, begun + STORED).await?;
+    Ok(begun.elapsed().as_secs_f64() * 1_000.0)
 }
 
 /// Each says that it has handled what came, spread over nine tenths of a second.

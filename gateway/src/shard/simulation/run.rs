@@ -79,6 +79,7 @@ impl Run {
             run: Arc::new(incarnation()),
             heartbeat_ms: HEARTBEAT_MS,
             stall_ms: 60_000,
+            shards: 1,
             frame_rate: FrameRate { per_second: 50 },
             traces: Traces::default(),
             stuck: StuckCursors::default(),
