@@ -46,8 +46,8 @@
 //! | [`turns`] | which session of a connection goes on next? |
 //! | [`quality`] | how well is a client reached? |
 //! | [`connection`] | what is known of one connection, and what may become of it? |
-//! | [`devices`] | which sessions are those of a device, and how far is it? |
 //! | [`changed`] | which devices have changed and are to be handed on, and how many at a time? |
+//! | [`devices`] | which sessions are those of a device, and how far is it? |
 //! | [`sessions`] | what is stored of the connections that are here? |
 //! | [`seen`] | who is seen in a channel, and who is not any more? |
 //! | [`tables`] | who is here, in which room, and who goes? |
