@@ -279,6 +279,24 @@ fn nothing_is_left_for_later() {
 }
 
 #[test]
+fn comments_hold_no_code_that_nobody_compiles() {
+    let mut broken = Broken::because(
+        "examples in comments would be one more build of everything: code that shows how something is used is a test",
+    );
+    for source in sources(&["src", "tests"]) {
+        let comments = source.text.lines().filter_map(|line| {
+            let line = line.trim_start();
+            line.strip_prefix("//!").or_else(|| line.strip_prefix("///")).map(str::trim)
+        });
+        let fences = comments.filter(|comment| comment.starts_with("```"));
+        for fence in fences.step_by(2).filter(|fence| !["```text", "```json"].contains(fence)) {
+            broken.add(format!("{} has {fence}: say text or json, or make it a test", source.path));
+        }
+    }
+    broken.check();
+}
+
+#[test]
 fn every_dependency_comes_from_the_registry() {
     let mut broken = Broken::because(
         "a git or path dependency from outside cannot be audited, cached or built again later",

@@ -1,16 +1,4 @@
 //! The whole system on this machine: start it, find its parts, hurt them, stop it.
-//!
-//! ```no_run
-//! # async fn example() -> Result<(), carillon_devstack::stack::StackError> {
-//! use carillon_devstack::stack::{Stack, StackConfig};
-//!
-//! let stack = Stack::start(StackConfig { gateways: 2, chaos: true, ..StackConfig::default() }).await?;
-//! let token = carillon_devstack::token::Claims::new("studio-nova", "anna", carillon_devstack::token::now(), 3600);
-//! let (url, token) = (stack.gateway(0).ws_url(), token.sign(stack.jwt_secret()));
-//! stack.cut_redis().await; // events now arrive by the head watch
-//! stack.gateway(1).kill()?; // and whoever was there resumes at the other one
-//! # Ok(()) }
-//! ```
 
 mod admin;
 mod config;
