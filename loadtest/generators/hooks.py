@@ -6,7 +6,7 @@ user, device or connection. Where braces and a star stand in the pattern of a ch
 none. Where a log ends, from where a webhook is replayed at most; whether there is a secret to be rotated. Which of two times is the
 earlier, and whether one is still to come; that a notice without text has a type with templates and one without an audience a type that has
 one, and data the shape that its type's schema wants, which the fuzzer itself has set: so it sets none. Which time zones there are, to which
-URLs an installation lets tenants lead, and what is a template.
+URLs an installation lets tenants lead, and what is a template. That quiet hours end at another time than they begin.
 
 And one thing that the document keeps to itself: null counts as not given, where it means nothing else. Described, generators of
 clients would make a type of its own of every field that may be left out.
@@ -118,8 +118,13 @@ def before_call(context, case, kwargs):
         for member in ("authorize_url", "url"):
             if str(case.body.get(member)).startswith(("https://", "http://")):
                 case.body[member] = "https://app.example/carillon"
-        if isinstance(case.body.get("quiet_hours"), dict) and isinstance(case.body["quiet_hours"].get("zone"), str):
-            case.body["quiet_hours"]["zone"] = "Europe/Berlin"
+        if isinstance(case.body.get("quiet_hours"), dict):
+            if isinstance(case.body["quiet_hours"].get("zone"), str):
+                case.body["quiet_hours"]["zone"] = "Europe/Berlin"
+            ranges = case.body["quiet_hours"].get("ranges")
+            for hours in ranges if isinstance(ranges, list) else []:
+                if isinstance(hours, dict) and "from" in hours and hours["from"] == hours.get("to"):
+                    hours["from"], hours["to"] = "00:00", "24:00"
     events = case.body if isinstance(case.body, list) else [case.body]
     for event in events:
         if not isinstance(event, dict):

@@ -210,13 +210,17 @@ fn device() -> String {
     format!("^[A-Za-z0-9_.-]{{1,{}}}$", limits::DEVICE_BYTES)
 }
 
-/// RFC 3339. In the first and the last year only in UTC: with an offset it might be in another year.
+/// RFC 3339, with the days that the months have. In the first and the last year only in UTC: with an offset it might be in another year.
 pub(super) fn time() -> String {
     let between = r"(?:197[1-9]|19[89][0-9]|[2-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])";
-    let date = r"(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])";
+    let leap =
+        r"19(?:7[26]|8[048]|9[26])|[2-9][0-9](?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[3579][26])00";
+    let date = r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))";
     let clock = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?";
     let offset = r"[+-](?:[01][0-9]|2[0-3]):[0-5][0-9]";
-    format!("^(?:{between}-{date}[Tt]{clock}(?:[Zz]|{offset})|(?:1970|9999)-{date}[Tt]{clock}[Zz])$")
+    format!(
+        "^(?:(?:{between}-{date}|(?:{leap})-02-29)[Tt]{clock}(?:[Zz]|{offset})|(?:1970|9999)-{date}[Tt]{clock}[Zz])$"
+    )
 }
 
 /// RFC 4648, section 4: with padding, and nothing in the bits that the padding leaves over.
@@ -280,12 +284,20 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn a_time_that_is_in_the_calendar_is_taken(time in matching(&time())) {
-            // Only the calendar knows how long February is: the last days of months are moved to the 28th.
-            let (date, rest) = time.split_at(8);
-            let day: u32 = rest[..2].parse().unwrap();
-            let time = format!("{date}{:02}{}", day.min(28), &rest[2..]);
+        fn a_time_that_matches_is_taken(time in matching(&time())) {
             prop_assert!(rfc3339::parse(&time).is_some(), "{time}");
+        }
+    }
+
+    #[test]
+    fn a_day_matches_exactly_when_the_calendar_has_it() {
+        let pattern = regex::Regex::new(&time()).unwrap();
+        for year in (1970..2110).chain(2396..2405).chain(9990..=9999) {
+            for (month, day) in (1..=12).flat_map(|month| (1..=31).map(move |day| (month, day))) {
+                let is_a_day = jiff::civil::Date::new(year, month, day).is_ok();
+                let time = format!("{year}-{month:02}-{day:02}T00:00:00Z");
+                assert_eq!(pattern.is_match(&time), is_a_day, "{time}");
+            }
         }
     }
 
