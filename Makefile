@@ -141,7 +141,7 @@ drill: build ## Restart three gateways twice under 3,000 clients, then add one; 
 	$(RELEASE) drill rolling $(DRILL)
 	$(RELEASE) drill scale-out $(DRILL)
 
-hostile: build ## Let one holder take all it can get, in seventeen ways, and measure what others feel; seven minutes (DRILL="--only import").
+hostile: build ## Let one holder take all it can get, in eighteen ways, and measure what others feel; seven minutes (DRILL="--only import").
 	$(RELEASE) drill hostile $(DRILL)
 
 licences: ## Write docs/LICENCES.md anew: what is shipped, and under which licence.

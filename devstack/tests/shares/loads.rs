@@ -23,13 +23,14 @@ const SLOW: &str = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
     AS $$ BEGIN IF NEW.id LIKE 'hostile-%' THEN PERFORM pg_sleep(0.02); END IF; RETURN NEW; END $$;
     CREATE TRIGGER slow BEFORE INSERT ON carillon.tenants FOR EACH ROW EXECUTE FUNCTION slow()";
 
-const LOADS: [HostileLoad; 6] = [
+const LOADS: [HostileLoad; 7] = [
     HostileLoad::ManyChannels,
     HostileLoad::ManyChannelsTokenless,
     HostileLoad::Subscriptions,
     HostileLoad::Parsing,
     HostileLoad::TenantLookups,
     HostileLoad::Cursors,
+    HostileLoad::CursorsOfMany,
 ];
 
 /// What the innocent feels of a load: of publishing, and of coming back.

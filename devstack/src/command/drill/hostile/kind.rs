@@ -1,6 +1,7 @@
 //! Which loads are there, and what does each do?
 
 use super::address::connect;
+use super::elsewhere::Elsewhere;
 use super::innocent::Needs;
 use super::raw::{Answers, UPGRADE, ask, head, read_answer, text_frame};
 use crate::command::CommandError;
@@ -65,6 +66,8 @@ pub enum Kind {
     TenantLookups,
     /// 60 connections of one user that come back with a cursor of an epoch that never was.
     Cursors,
+    /// The same, each connection of another user of one tenant.
+    CursorsOfMany,
     /// A transaction holds the tenant's row, and 20 requests want to append to it.
     LockedTenant,
 }
@@ -92,6 +95,7 @@ impl Size {
 #[derive(Debug)]
 pub struct Load {
     tasks: JoinSet<()>,
+    threads: Elsewhere,
     size: Size,
     answers: Answers,
     /// The client of a transaction that holds a lock.
@@ -134,7 +138,7 @@ impl Load {
         for n in 0..times {
             let (work, answers) = (work.clone(), self.answers.clone());
             let begin = within.mul_f64(n as f64 / times as f64);
-            self.tasks.spawn(async move {
+            let on_and_on = async move {
                 sleep(begin).await;
                 loop {
                     if work(n).await.is_err() {
@@ -142,7 +146,8 @@ impl Load {
                         sleep(PAUSE).await;
                     }
                 }
-            });
+            };
+            self.tasks.spawn_on(on_and_on, self.threads.handle());
         }
     }
 }
@@ -167,7 +172,7 @@ pub async fn prepare(stack: &Stack, events: u32) -> Result<(), CommandError> {
 
 impl Kind {
     /// In the order in which they run.
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::SilentGateway,
         Self::SilentPublisher,
         Self::Tokenless,
@@ -184,6 +189,7 @@ impl Kind {
         Self::Parsing,
         Self::TenantLookups,
         Self::Cursors,
+        Self::CursorsOfMany,
         Self::LockedTenant,
     ];
 
@@ -205,7 +211,7 @@ impl Kind {
         match self {
             Self::Parsing => Needs::Parsing,
             Self::TenantLookups => Needs::TenantLookups,
-            Self::Cursors => Needs::Cursors,
+            Self::Cursors | Self::CursorsOfMany => Needs::Cursors,
             _ => Needs::Nothing,
         }
     }
@@ -215,7 +221,9 @@ impl Kind {
         let (gateway, publisher) = (stack.gateway(0).addr(), stack.publisher(0).addr());
         let key = stack.api_key().to_owned();
         let token = Claims::new(TENANT, "mallory", now(), 36_000).channels(["*"]).sign(stack.jwt_secret())?;
-        let mut load = Load { tasks: JoinSet::new(), size, answers: Answers::default(), holding: None };
+        let threads = Elsewhere::start()?;
+        let mut load =
+            Load { tasks: JoinSet::new(), threads, size, answers: Answers::default(), holding: None };
         let answers = load.answers.clone();
         match self {
             Self::SilentGateway => {
@@ -314,13 +322,16 @@ impl Kind {
                 new_tenants(publisher, key.clone(), n, answers.clone())
             }),
             Self::Cursors => load.repeat(size.connections_that_wait(), move |n| {
-                let (token, answers) = (token.clone(), answers.clone());
-                async move {
-                    let epoch = format!("never{n}-{}", now());
-                    let path = format!("/v1/poll?since=1&epoch={epoch}");
-                    ask(gateway, head("GET", &path, &token, "").as_bytes(), &answers).await
-                }
+                invented_cursor(gateway, token.clone(), n, answers.clone())
             }),
+            Self::CursorsOfMany => {
+                let secret = stack.jwt_secret().to_owned();
+                let user = |n| Claims::new(TENANT, format!("mallory-{n}"), now(), 36_000).sign(&secret);
+                let tokens = (0..size.connections_that_wait()).map(user).collect::<Result<Vec<_>, _>>()?;
+                load.repeat(tokens.len(), move |n| {
+                    invented_cursor(gateway, tokens[n].clone(), n, answers.clone())
+                });
+            }
             Self::LockedTenant => {
                 let holding = stack.sql_until_dropped(&format!(
                     "SET application_name = '{HOLDER}'; SET row_security = off; BEGIN; SELECT 1 FROM carillon.tenants WHERE id = '{TENANT}' FOR UPDATE; \
@@ -378,6 +389,12 @@ async fn new_tenants(to: SocketAddr, key: String, number: usize, answers: Answer
         answers.note(read_answer(&mut stream).await?);
     }
     Ok(())
+}
+
+/// Comes back with a cursor of an epoch that never was.
+async fn invented_cursor(to: SocketAddr, token: String, number: usize, answers: Answers) -> io::Result<()> {
+    let path = format!("/v1/poll?since=1&epoch=never{number}-{}", now());
+    ask(to, head("GET", &path, &token, "").as_bytes(), &answers).await
 }
 
 /// A body that comes byte by byte.

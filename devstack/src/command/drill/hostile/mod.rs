@@ -1,9 +1,11 @@
 //! `carillon drill hostile`: what do others feel while one holder takes all it can get?
 //!
 //! For each kind of load: an innocent tenant publishes and resumes, first alone, then while the load runs. The hostile
-//! side has an address, a tenant and credentials of its own, which is what shares go by.
+//! side has an address, a tenant and credentials of its own, which is what shares go by. Its clients stand for other machines:
+//! they have threads of their own, which give way to everything else.
 
 mod address;
+mod elsewhere;
 mod innocent;
 mod kind;
 mod raw;
