@@ -94,7 +94,7 @@ impl CursorChecks {
         Self { log, permits: FairPermits::with_rests(CHECKS), answers: Answers::default() }
     }
 
-    /// The right to ask once: cursors cost nothing to invent, and whoever invents many waits behind their own and rests in between.
+    /// The right to ask once: cursors cost nothing to invent, and whoever invents many waits behind their own, and their tenant rests in between.
     async fn permit(&self, identity: &Identity) -> Result<FairPermit<TenantId, UserId>, Refusal> {
         let holder = Holder { group: identity.tenant.clone(), member: identity.user.clone() };
         if let Ok(permit) = self.permits.try_acquire(holder.clone()) {

@@ -58,7 +58,7 @@ const INTAKE_BYTES: Metric = Metric {
 const PARSING_REFUSED: Metric = Metric {
     name: "carillon_parsing_refused_total",
     kind: MetricKind::Counter,
-    labels: "bound: total, group, member (key or user)",
+    labels: "bound: total, group (tenant), member (key or user)",
     what: "Publish requests refused because too many large bodies wait to be parsed",
 };
 const LOOKUPS_REFUSED: Metric = Metric {

@@ -188,7 +188,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         inbox_news,
         reads: Reads::new(metrics.clone()),
         revocations_last: Duration::from_secs(u64::from(revocation_days) * 86_400),
-        parsing: Parsing::new(processors, metrics.clone()),
+        parsing: Parsing::new(processors, metrics.clone())?,
         metrics,
         traces: traces.clone(),
         origins,

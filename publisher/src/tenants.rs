@@ -50,7 +50,7 @@ impl Tenants {
         if self.known().contains(tenant) {
             return Ok(true);
         }
-        let mut turn = turn(&self.turns, publisher).await?;
+        let turn = turn(&self.turns, publisher).await?;
         let opening = self.log.open_tenant(tenant, self.policy == Policy::Auto);
         let opened = self.health.ask(opening).await?;
         let is_registered = self.policy == Policy::Registered;

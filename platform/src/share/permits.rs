@@ -4,6 +4,7 @@ use super::rest::LastAsked;
 use super::turns::{Asked, Number, PermitLimits, Turns};
 use super::{Holder, Refused};
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -17,7 +18,7 @@ type Waiters<G, M> = Turns<G, M, oneshot::Sender<FairPermit<G, M>>>;
 
 struct Shared<G: Key, M: Key> {
     turns: Mutex<Waiters<G, M>>,
-    /// Where holders rest after their work.
+    /// Where groups rest after their work.
     rests: Option<(RandomState, Mutex<LastAsked>)>,
 }
 
@@ -47,8 +48,8 @@ impl<G: Key, M: Key> FairPermits<G, M> {
         Self(Arc::new(Shared { turns: Mutex::new(Turns::new(limits)), rests: None }))
     }
 
-    /// The same, for work that takes so much of the machine that taking turns is not enough: a member that has given a
-    /// permit back has one less for three times as long as it had it, 300 ms at the most, while others want permits.
+    /// The same, for work that takes so much of the machine that taking turns is not enough: a group that has given a
+    /// permit back has one less for three times as long as it had it, 300 ms at the most, while other groups want permits.
     pub fn with_rests(limits: PermitLimits) -> Self {
         let rests = Some((RandomState::new(), Mutex::new(LastAsked::default())));
         Self(Arc::new(Shared { turns: Mutex::new(Turns::new(limits)), rests }))
@@ -58,7 +59,7 @@ impl<G: Key, M: Key> FairPermits<G, M> {
     /// There is no time limit here: the caller knows its own.
     pub async fn acquire(&self, holder: Holder<G, M>) -> Result<FairPermit<G, M>, Refused> {
         let (tell, told) = oneshot::channel();
-        self.0.note(&holder);
+        self.0.note(&holder.group);
         let asked = lock(&self.0.turns).ask(&holder, tell)?;
         match asked {
             Asked::Granted => Ok(self.permit(holder)),
@@ -72,7 +73,7 @@ impl<G: Key, M: Key> FairPermits<G, M> {
 
     /// A permit, if one is free for this holder now.
     pub fn try_acquire(&self, holder: Holder<G, M>) -> Result<FairPermit<G, M>, Refused> {
-        self.0.note(&holder);
+        self.0.note(&holder.group);
         lock(&self.0.turns).take(&holder)?;
         Ok(self.permit(holder))
     }
@@ -89,17 +90,17 @@ impl<G: Key, M: Key> FairPermits<G, M> {
 }
 
 impl<G: Key, M: Key> Shared<G, M> {
-    fn note(&self, holder: impl Hash) {
+    fn note(&self, group: &G) {
         if let Some((hasher, asked)) = &self.rests {
-            lock(asked).note(hasher.hash_one(holder), Instant::now());
+            lock(asked).note(hasher.hash_one(group), Instant::now());
         }
     }
 
-    /// How long a holder rests that has worked since then.
-    fn rest(&self, holder: &Holder<G, M>, since: Instant) -> Duration {
+    /// How long a group rests that has worked since then.
+    fn rest(&self, group: &G, since: Instant) -> Duration {
         let Some((hasher, asked)) = &self.rests else { return Duration::ZERO };
         let now = Instant::now();
-        lock(asked).rest(hasher.hash_one(holder), now.saturating_duration_since(since), now)
+        lock(asked).rest(hasher.hash_one(group), now.saturating_duration_since(since), now)
     }
 
     /// Changes what is out, and gives permits to those who can have one now.
@@ -124,30 +125,34 @@ pub struct FairPermit<G: Key = Arc<str>, M: Key = Arc<str>> {
     shared: Arc<Shared<G, M>>,
     holder: Holder<G, M>,
     since: Instant,
-    is_light: bool,
+    is_light: AtomicBool,
 }
 
 impl<G: Key, M: Key> FairPermit<G, M> {
     fn new(shared: Arc<Shared<G, M>>, holder: Holder<G, M>) -> Self {
-        Self { shared, holder, since: Instant::now(), is_light: false }
+        Self { shared, holder, since: Instant::now(), is_light: AtomicBool::new(false) }
     }
 
     /// The work was little: no rest follows it.
-    pub fn was_light(&mut self) {
-        self.is_light = true;
+    pub fn was_light(&self) {
+        self.is_light.store(true, Ordering::Relaxed);
     }
 }
 
 impl<G: Key, M: Key> Drop for FairPermit<G, M> {
     fn drop(&mut self) {
-        let rest = if self.is_light { Duration::ZERO } else { self.shared.rest(&self.holder, self.since) };
+        let rest = if *self.is_light.get_mut() {
+            Duration::ZERO
+        } else {
+            self.shared.rest(&self.holder.group, self.since)
+        };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) if rest > Duration::ZERO => {
-                let (shared, holder) = (self.shared.clone(), self.holder.clone());
-                shared.change(|turns| turns.begin_rest(&holder));
+                let (shared, group) = (self.shared.clone(), self.holder.group.clone());
+                shared.change(|turns| turns.begin_rest(&self.holder));
                 runtime.spawn(async move {
                     tokio::time::sleep(rest).await;
-                    shared.change(|turns| turns.end_rest(&holder));
+                    shared.change(|turns| turns.end_rest(&group));
                 });
             }
             _ => self.shared.change(|turns| turns.give_back(&self.holder)),
@@ -227,7 +232,7 @@ mod tests {
         assert!((95..=105).contains(&beside), "{beside} turns of 10 ms in 4 s");
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(resting.usage(), PermitUsage { held: 0, waiting: 0 });
-        let mut light = resting.acquire(Holder::new("a", "1")).await.unwrap();
+        let light = resting.acquire(Holder::new("a", "1")).await.unwrap();
         assert!(resting.try_acquire(Holder::new("b", "1")).is_err(), "another asks");
         light.was_light();
         drop(light);
@@ -251,6 +256,7 @@ mod tests {
         assert!(waiting.await.unwrap());
         assert_eq!(began.elapsed(), Duration::ZERO);
         assert!(permits.try_acquire(a.clone()).is_err(), "it rests");
+        assert!(permits.try_acquire(Holder::new("a", "2")).is_err(), "and so does the rest of its group");
         drop(permits.acquire(a).await.unwrap());
         assert_eq!(began.elapsed(), Duration::from_millis(150));
     }

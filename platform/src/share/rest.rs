@@ -1,6 +1,6 @@
-//! How long does a holder rest after its work, while others want to work, too? (pure)
+//! How long does a group of holders rest after its work, while others want to work, too? (pure)
 //!
-//! Taking turns bounds how long others wait, and not how much of the processors and of the database one holder has: who
+//! Taking turns bounds how long others wait, and not how much of the processors and of the database one group has: who
 //! asks again at once works all the time. After a rest of three times its work it has a quarter of the time of each of
 //! its permits. Whoever is alone does not rest.
 
@@ -14,24 +14,24 @@ const LONGEST: Duration = Duration::from_millis(300);
 /// Others want to work if one of them asked within so long.
 const RECENT: Duration = Duration::from_secs(1);
 
-/// The last two different holders that asked, the latest first, and when each did. A holder is known by its hash: two that
+/// The last two different groups that asked, the latest first, and when each did. A group is known by its hash: two that
 /// have the same one, by an unlikely chance, are not told apart.
 #[derive(Default)]
 pub(super) struct LastAsked(Option<(u64, Instant)>, Option<(u64, Instant)>);
 
 impl LastAsked {
-    /// A holder asks.
-    pub(super) fn note(&mut self, holder: u64, now: Instant) {
+    /// One asks.
+    pub(super) fn note(&mut self, group: u64, now: Instant) {
         match &mut self.0 {
-            Some((latest, at)) if *latest == holder => *at = now,
-            latest => self.1 = latest.replace((holder, now)),
+            Some((latest, at)) if *latest == group => *at = now,
+            latest => self.1 = latest.replace((group, now)),
         }
     }
 
-    /// How long a holder rests now that has worked for so long.
-    pub(super) fn rest(&self, holder: u64, worked: Duration, now: Instant) -> Duration {
+    /// How long a group rests now that has worked for so long.
+    pub(super) fn rest(&self, group: u64, worked: Duration, now: Instant) -> Duration {
         let is_other = |asked: Option<(u64, Instant)>| {
-            asked.is_some_and(|(who, at)| who != holder && now.saturating_duration_since(at) < RECENT)
+            asked.is_some_and(|(who, at)| who != group && now.saturating_duration_since(at) < RECENT)
         };
         if is_other(self.0) || is_other(self.1) { (worked * TIMES).min(LONGEST) } else { Duration::ZERO }
     }
@@ -46,7 +46,7 @@ mod tests {
     const OTHER: u64 = 2;
 
     #[test]
-    fn a_holder_rests_three_times_as_long_as_it_worked_while_another_asks() {
+    fn a_group_rests_three_times_as_long_as_it_worked_while_another_asks() {
         let mut asked = LastAsked::default();
         let start = Instant::now();
         for n in 0..100 {

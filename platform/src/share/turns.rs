@@ -40,6 +40,7 @@ pub(super) struct Turns<G, M, W> {
 }
 
 struct Group<M, W> {
+    /// Permits out, and those from which it rests.
     held: usize,
     waiting: usize,
     members: HashMap<M, Member<W>>,
@@ -48,7 +49,6 @@ struct Group<M, W> {
 }
 
 struct Member<W> {
-    /// Permits out, and those from which it rests.
     held: usize,
     queue: VecDeque<(Number, W)>,
 }
@@ -129,24 +129,25 @@ impl<G: Hash + Eq + Clone, M: Hash + Eq + Clone, W> Turns<G, M, W> {
     /// Takes a permit back. Afterwards [`Turns::next`] is asked until it has nobody.
     pub(super) fn give_back(&mut self, holder: &Holder<G, M>) {
         self.begin_rest(holder);
-        self.end_rest(holder);
+        self.end_rest(&holder.group);
     }
 
-    /// Takes a permit back that still counts as its member's until the member has rested. Afterwards as above.
+    /// Takes a permit back that still counts as its group's until the group has rested. Afterwards as above.
     pub(super) fn begin_rest(&mut self, holder: &Holder<G, M>) {
         let Some(group) = self.groups.get_mut(&holder.group) else { return };
-        debug_assert!(group.held > 0, "only what is held is given back");
-        group.held -= 1;
+        let Some(member) = group.members.get_mut(&holder.member) else { return };
+        debug_assert!(member.held > 0, "only what is held is given back");
+        member.held -= 1;
         self.held -= 1;
+        self.forget(holder);
     }
 
-    /// A member has rested from one permit. Afterwards as above.
-    pub(super) fn end_rest(&mut self, holder: &Holder<G, M>) {
-        let Some(group) = self.groups.get_mut(&holder.group) else { return };
-        let Some(member) = group.members.get_mut(&holder.member) else { return };
-        debug_assert!(member.held > 0, "only who has worked rests");
-        member.held -= 1;
-        self.forget(holder);
+    /// A group has rested from one permit. Afterwards as above.
+    pub(super) fn end_rest(&mut self, name: &G) {
+        let Some(group) = self.groups.get_mut(name) else { return };
+        debug_assert!(group.held > 0, "only who has worked rests");
+        group.held -= 1;
+        self.forget_group(name);
     }
 
     /// The next caller who may have a permit; it has one from now on.
@@ -225,8 +226,12 @@ impl<G: Hash + Eq + Clone, M: Hash + Eq + Clone, W> Turns<G, M, W> {
         {
             group.members.remove(&holder.member);
         }
-        if group.members.is_empty() {
-            self.groups.remove(&holder.group);
+        self.forget_group(&holder.group);
+    }
+
+    fn forget_group(&mut self, name: &G) {
+        if self.groups.get(name).is_some_and(|group| group.held == 0 && group.members.is_empty()) {
+            self.groups.remove(name);
         }
     }
 }

@@ -100,7 +100,10 @@ proptest! {
                     turns.begin_rest(&tired);
                     resting.push(tired);
                 }
-                5 if !resting.is_empty() => turns.end_rest(&resting.swap_remove(usize::from(group) % resting.len())),
+                5 if !resting.is_empty() => {
+                    let rested = resting.swap_remove(usize::from(group) % resting.len());
+                    turns.end_rest(&rested.group);
+                }
                 _ => {}
             }
             while let Some((who, (group, member, came))) = turns.next() {
@@ -112,8 +115,8 @@ proptest! {
             }
             prop_assert_eq!(turns.usage(), (held.len(), queued.len()));
             prop_assert!(held.len() <= LIMITS.total);
-            let of_group = |group| held.iter().filter(|h| h.group == group).count();
-            let of_member = |who: &Holder<u8, u8>| held.iter().chain(&resting).filter(|h| *h == who).count();
+            let of_group = |group| held.iter().chain(&resting).filter(|h| h.group == group).count();
+            let of_member = |who: &Holder<u8, u8>| held.iter().filter(|h| *h == who).count();
             for who in held.iter().chain(&resting) {
                 prop_assert!(of_group(who.group) <= LIMITS.per_group);
                 prop_assert!(of_member(who) <= LIMITS.per_member);
@@ -132,7 +135,7 @@ proptest! {
             turns.give_back(&who);
         }
         for who in resting {
-            turns.end_rest(&who);
+            turns.end_rest(&who.group);
         }
         prop_assert!(turns.groups.is_empty() && turns.order.is_empty());
     }

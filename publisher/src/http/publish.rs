@@ -3,7 +3,7 @@
 use super::body;
 use super::content::{Accepts, Content};
 use super::dry_run;
-use super::parsing;
+use super::parsing::{self, Turn};
 use super::permit::rules_of;
 use super::prepare::{Context, NEEDS_SCOPE, Prepared, invalid, prepare};
 use super::problem::{Code, Problem, rate_headers};
@@ -21,7 +21,6 @@ use crate::types::TypesOf;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{Append, Appended};
-use carillon_platform::share::FairPermit;
 use carillon_platform::telemetry::Sending;
 use carillon_protocol::{ConnectionName, Epoch, EventId, Seq, TenantId, limits};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
@@ -93,15 +92,14 @@ pub(super) async fn receive(
     } else {
         None
     };
-    let turn = app.parsing.turn(bytes, &caller.name()).await?;
+    let turn = app.parsing.turn(bytes, body::holder(&publisher, tenant.as_ref())).await?;
     let is_binary = matches!(content, Content::Data(_));
     let whose = (caller, context);
     let read = move || match &content {
         Content::Events(form) => request::read(&held.bytes, *form),
         Content::Data(attributes) => request::read_binary(&held.bytes, attributes),
     };
-    let turn = turn.map(Arc::new);
-    let publication = in_turn(&turn, move || read().map_err(unreadable)).await?;
+    let publication = turn.run(move || read().map_err(unreadable)).await?;
     let stored = store(&app, publication, whose, Admitted { room, turn }, &mut sending, began).await;
     stored.map_err(|mut problem| {
         if is_binary {
@@ -114,7 +112,7 @@ pub(super) async fn receive(
 /// What a large request has: room in the intake, and its turn to be parsed and checked.
 pub(super) struct Admitted {
     pub(super) room: Option<Room>,
-    pub(super) turn: Option<Arc<FairPermit>>,
+    pub(super) turn: Turn,
 }
 
 /// Stores the events of a request and answers it.
@@ -132,7 +130,10 @@ pub(super) async fn store(
     let is_dry_run = context.is_dry_run;
     let asker = is_dry_run.then(|| caller.clone());
     let sealed = move || prepare(publication, &caller, &context, (&rules, &types), now(), fresh_id);
-    let Prepared { appends, uses } = in_turn(&turn, sealed).await?;
+    let Prepared { appends, uses } = turn.run(sealed).await?;
+    if !is_dry_run {
+        turn.is_stored();
+    }
     drop(turn);
     let mut tenants: BTreeMap<TenantId, u32> = BTreeMap::new();
     appends.iter().for_each(|append| *tenants.entry(append.tenant.clone()).or_default() += 1);
@@ -228,17 +229,6 @@ fn limited(left: Left) -> Problem {
     Problem::new(Code::RateLimited, detail).limited(&left)
 }
 
-/// Does what takes a processor for a while: where a body has a turn, on a thread of its own, so that small requests do not
-/// wait behind it for a worker of the runtime. The turn is over when the work is, also if nobody waits for it any more.
-pub(super) async fn in_turn<T: Send + 'static>(
-    turn: &Option<Arc<FairPermit>>,
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    let Some(turn) = turn.clone() else { return work() };
-    let done = tokio::task::spawn_blocking(move || (work(), drop(turn)).0).await;
-    done.map_err(|_| Problem::new(Code::Internal, "the events could not be read"))?
-}
-
 fn too_often(wait: Duration) -> Problem {
     let detail = format!(
         "you publish more into a channel than its rule lets a person a second; nothing was stored, try again in {} ms",
@@ -248,7 +238,7 @@ fn too_often(wait: Duration) -> Problem {
 }
 
 /// The tenant of every event, if that is known before the body.
-fn only_tenant(caller: &Caller, asked: Option<&TenantId>) -> Option<TenantId> {
+pub(super) fn only_tenant(caller: &Caller, asked: Option<&TenantId>) -> Option<TenantId> {
     match caller {
         Caller::Key(key) => key.tenant.clone(),
         Caller::User(_) | Caller::Relayed(_) => caller.enter(asked).ok().map(|entry| entry.tenant),

@@ -7,7 +7,7 @@
 use super::body;
 use super::prepare::{Context, invalid};
 use super::problem::{Code, Problem};
-use super::publish::{Admitted, except, in_turn, store, traceparent, unreadable};
+use super::publish::{Admitted, except, only_tenant, store, traceparent, unreadable};
 use super::{App, caller};
 use crate::access::{Caller, Scope};
 use crate::event::request::{self, Form};
@@ -57,15 +57,17 @@ async fn relay(State(app): State<Arc<App>>, request: Request) -> Result<Response
     let except = except(&parts.headers)?;
     let held = body::read(&app.bodies, body::holder(&gateway.publisher(), None), &parts, body).await?;
     let (person, event) = read(&held.bytes)?;
-    let turn = app.parsing.turn(held.bytes.len(), &person.name()).await?.map(Arc::new);
-    if turn.is_some() {
+    let tenant = only_tenant(&person, None);
+    let whose = body::holder(&person.publisher(), tenant.as_ref());
+    let turn = app.parsing.turn(held.bytes.len(), whose).await?;
+    if turn.is_taken() {
         app.intake.check(1, None, &person.publisher())?;
     }
     let read = move || {
         let _held = held;
         request::read(event.get().as_bytes(), Form::Plain).map_err(unreadable)
     };
-    let publication = in_turn(&turn, read).await?;
+    let publication = turn.run(read).await?;
     let traceparent = sending.traceparent().map(str::to_owned);
     let context = Context { traceparent, except, ..Context::default() };
     store(&app, publication, (person, context), Admitted { room: None, turn }, &mut sending, began).await

@@ -183,7 +183,7 @@ impl Api {
             ),
             reads: Reads::new(metrics.clone()),
             revocations_last: std::time::Duration::from_secs(90 * 86_400),
-            parsing: Parsing::new(2, metrics.clone()),
+            parsing: Parsing::new(2, metrics.clone()).unwrap(),
             metrics,
             traces: Traces::default(),
             origins: OriginPolicy::parse("https://app.example.com").unwrap(),
