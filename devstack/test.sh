@@ -82,7 +82,7 @@ while read -r name folder executable; do
     # Without such a list the binary itself ended, and nothing says which test it was.
     [[ ${#again[@]} != 0 ]] || echo "$name of ${folder##*/} ended without a result" >>"$work/broken"
     for test in ${again[@]+"${again[@]:0:3}"}; do
-        run "$name" "$folder" "$executable" --exact "$test" </dev/null
+        (run "$name" "$folder" "$executable" --exact "$test" </dev/null)
         outcome="fails alone, too"
         if grep -q '^test result: ok\. 1 passed; 0 failed;' "$work/said/${executable##*/}"; then outcome="passes alone"; fi
         echo "$name of ${folder##*/}: $test failed; it $outcome" >>"$work/broken"

@@ -117,7 +117,7 @@ async fn a_projector_that_is_held_up_is_seen_in_events_and_seconds() {
     scene.publish(3).await;
     // It reads, and cannot move its cursor.
     let lock = "begin; lock table carillon.projector_cursors in exclusive mode; select pg_sleep(600)";
-    let holder = scene.stack.sql_until_dropped(lock).unwrap();
+    let holder = scene.stack.sql_until_dropped(&[lock]).unwrap();
     let held = "select count(*) from pg_locks where relation = 'carillon.projector_cursors'::regclass and mode = 'ExclusiveLock' and granted";
     wait::until("the table to be locked", PATIENCE, || async {
         (scene.stack.sql(held).await.unwrap() == "1").then_some(())

@@ -58,6 +58,9 @@ async fn compare(stack: &Stack, innocent: &mut Innocent, load: HostileLoad) -> V
         }
     };
     let (alone, with) = in_turns(measure, hostile).await;
+    if answers.borrow().is_empty() {
+        return vec![format!("{load:?}: nothing was answered to it, so nobody could feel it")];
+    }
     let [resumes_alone, resumes_with] = resumes.into_inner();
     let publishing = with.hurt(&format!("{load:?}, publishing ({})", answers.borrow()), &alone);
     let coming_back = resumes_with.hurt(&format!("{load:?}, coming back"), &resumes_alone);

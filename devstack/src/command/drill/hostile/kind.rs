@@ -21,6 +21,14 @@ use tokio::time::sleep;
 const TENANT: &str = "hostile";
 /// Names the session that holds a lock.
 const HOLDER: &str = "drill-holder";
+/// Stores rows on and on, in a table of its own that is emptied at the start.
+const ROWS: [&str; 2] = [
+    "DROP TABLE IF EXISTS public.rows; CREATE TABLE public.rows (number bigint PRIMARY KEY, id text UNIQUE, at timestamptz, body text)",
+    "DO $$ DECLARE n bigint := 0; BEGIN LOOP
+         INSERT INTO public.rows SELECT n + k, gen_random_uuid()::text, clock_timestamp(), repeat('x', 450) FROM generate_series(1, 500) AS k;
+         COMMIT; n := n + 500; PERFORM pg_sleep(0.02);
+     END LOOP; END $$",
+];
 /// Pause after a connection was lost, so that the drill measures the services and not the client's own loop.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Where thousands of connections are held: the time in which they are opened, and the pause before one that was closed is
@@ -70,6 +78,8 @@ pub enum Kind {
     CursorsOfMany,
     /// A transaction holds the tenant's row, and 20 requests want to append to it.
     LockedTenant,
+    /// None of ours: a session of the database stores 500 rows of the size of events 40 times a second, as the import does.
+    Rows,
 }
 
 /// How much of a load is wanted.
@@ -114,6 +124,13 @@ impl Load {
             stack.sql(&end).await?;
         }
         Ok(self.answers.text())
+    }
+
+    /// Has a session of the database do something until the load ends.
+    fn hold(&mut self, stack: &Stack, sql: &[&str]) -> Result<(), CommandError> {
+        let name = format!("SET application_name = '{HOLDER}'");
+        self.holding = Some(stack.sql_until_dropped(&[&[name.as_str()], sql].concat())?);
+        Ok(())
     }
 
     /// Does something on and on, so many times at once.
@@ -172,7 +189,7 @@ pub async fn prepare(stack: &Stack, events: u32) -> Result<(), CommandError> {
 
 impl Kind {
     /// In the order in which they run.
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::SilentGateway,
         Self::SilentPublisher,
         Self::Tokenless,
@@ -191,6 +208,7 @@ impl Kind {
         Self::Cursors,
         Self::CursorsOfMany,
         Self::LockedTenant,
+        Self::Rows,
     ];
 
     /// As one types it.
@@ -333,17 +351,17 @@ impl Kind {
                 });
             }
             Self::LockedTenant => {
-                let holding = stack.sql_until_dropped(&format!(
-                    "SET application_name = '{HOLDER}'; SET row_security = off; BEGIN; SELECT 1 FROM carillon.tenants WHERE id = '{TENANT}' FOR UPDATE; \
-                     SELECT pg_sleep(600)"
-                ))?;
-                load.holding = Some(holding);
+                let lock = format!(
+                    "SET row_security = off; BEGIN; SELECT 1 FROM carillon.tenants WHERE id = '{TENANT}' FOR UPDATE; SELECT pg_sleep(600)"
+                );
+                load.hold(stack, &[&lock])?;
                 let body =
                     json!({"tenant": TENANT, "type": "order.changed", "tenant_wide": true}).to_string();
                 let more = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
                 let request = (head("POST", "/v1/events", &key, &more) + &body).into_bytes();
                 load.repeat(20, move |_| again(publisher, request.clone(), answers.clone()));
             }
+            Self::Rows => load.hold(stack, &ROWS)?,
         }
         Ok(load)
     }
