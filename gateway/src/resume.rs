@@ -94,7 +94,8 @@ impl CursorChecks {
         Self { log, permits: FairPermits::with_rests(CHECKS), answers: Answers::default() }
     }
 
-    /// The right to ask once: cursors cost nothing to invent, and whoever invents many waits behind their own, and their tenant rests in between.
+    /// The right to ask once: cursors cost nothing to invent, so whoever invents many waits behind their own, and their tenant rests after each.
+    /// Nobody rests after a cursor that is good: a thousand people of a tenant come back with those when a gateway has started.
     async fn permit(&self, identity: &Identity) -> Result<FairPermit<TenantId, UserId>, Refusal> {
         let holder = Holder { group: identity.tenant.clone(), member: identity.user.clone() };
         if let Ok(permit) = self.permits.try_acquire(holder.clone()) {
@@ -135,9 +136,14 @@ pub(crate) async fn resume(
         Place::Ahead | Place::Unknown => {
             // The client may have heard from another node what this one has not heard yet: the log knows.
             let truth = checks.log.open_tenant(&stream.tenant, false).await.map_err(unreadable)?;
-            drop(permit.take());
             let truth = truth.ok_or_else(unavailable)?;
-            match place(epoch, seq, &truth.epochs, truth.head.seq) {
+            let there = place(epoch, seq, &truth.epochs, truth.head.seq);
+            if let Some(permit) = permit.take()
+                && there == Place::Within
+            {
+                permit.was_light();
+            }
+            match there {
                 Place::Within => {}
                 Place::Lost => return Ok(Resume::Reset(ResetReason::EpochChanged)),
                 Place::Ahead | Place::Unknown if !truth.writable => return Err(unavailable()),
@@ -149,7 +155,10 @@ pub(crate) async fn resume(
             (life, head) = stream.position();
         }
     }
-    drop(permit);
+    if let Some(permit) = permit {
+        // Another question than this one's had the answer.
+        permit.was_light();
+    }
     if let Some(last) = &claimed.last
         && !last::is_in_log(checks, stream, (life.number, head), last, sight).await?
     {

@@ -212,8 +212,8 @@ struct TokenField<'a> {
 /// Reads one text frame.
 pub fn parse(text: &str) -> Result<ClientFrame, FrameFault> {
     // Of a device that acknowledges all that it gets this is half of all frames.
-    if let Some(ack) = ack::usual(text) {
-        return Ok(ClientFrame { id: None, tenant: None, request: Request::Ack(ack) });
+    if let Some((ack, id)) = ack::common_form(text) {
+        return Ok(ClientFrame { id, tenant: None, request: Request::Ack(ack) });
     }
     let opening = opening(text)?;
     // Of an `auth` nothing but its token is read: as a first frame it is not known yet who sends it.

@@ -50,7 +50,7 @@ impl Tenants {
         if self.known().contains(tenant) {
             return Ok(true);
         }
-        let turn = turn(&self.turns, publisher).await?;
+        let turn = turn(&self.turns, tenant, publisher).await?;
         let opening = self.log.open_tenant(tenant, self.policy == Policy::Auto);
         let opened = self.health.ask(opening).await?;
         let is_registered = self.policy == Policy::Registered;
@@ -85,9 +85,15 @@ impl Tenants {
     }
 }
 
-/// Waits for a turn of this publisher.
-async fn turn(turns: &Turns, publisher: &Publisher) -> Result<FairPermit<Arc<str>, ()>, LogError> {
-    let waited = tokio::time::timeout(TURN, turns.acquire(Holder::group(publisher.name.clone()))).await;
+/// Waits for a turn of all who publish for this tenant, or of a publisher with several tenants.
+async fn turn(
+    turns: &Turns,
+    tenant: &TenantId,
+    publisher: &Publisher,
+) -> Result<FairPermit<Arc<str>, ()>, LogError> {
+    // The name of a key or user has a colon in it, and no tenant's has.
+    let whose = if publisher.several_tenants { publisher.name.clone() } else { tenant.as_str().into() };
+    let waited = tokio::time::timeout(TURN, turns.acquire(Holder::group(whose))).await;
     waited.unwrap_or(Err(Refused::Total)).map_err(|refused| {
         metrics::tenant_lookup_refused(refused);
         LogError::Busy(format!("too many tenants wait to be looked up: {refused}"))
@@ -102,19 +108,23 @@ mod tests {
     async fn a_publisher_that_names_many_tenants_waits_behind_itself() {
         let turns = Turns::new(LIMITS);
         let key = |name: &str| Publisher { name: name.into(), several_tenants: true };
+        let tenant = TenantId::new("acme").unwrap();
         let mut held = Vec::new();
         for _ in 0..LIMITS.per_group {
-            held.push(turn(&turns, &key("many")).await.unwrap());
+            held.push(turn(&turns, &tenant, &key("many")).await.unwrap());
         }
         let many = key("many");
-        let mut waiting: Vec<_> = (0..3_000).map(|_| Box::pin(turn(&turns, &many))).collect();
+        let mut waiting: Vec<_> = (0..3_000).map(|_| Box::pin(turn(&turns, &tenant, &many))).collect();
         let mut refused = 0;
         for turn in &mut waiting {
             refused += usize::from(futures_util::poll!(turn.as_mut()).is_ready());
         }
         assert_eq!(refused, 3_000 - LIMITS.waiting_per_group, "and so many at the most");
-        assert!(turn(&turns, &key("other")).await.is_ok(), "another one has its turn at once");
+        assert!(turn(&turns, &tenant, &key("other")).await.is_ok(), "another one has its turn at once");
         drop(waiting);
-        assert!(matches!(turn(&turns, &many).await, Err(LogError::Busy(_))), "nobody waits for ever");
+        assert!(
+            matches!(turn(&turns, &tenant, &many).await, Err(LogError::Busy(_))),
+            "nobody waits for ever"
+        );
     }
 }

@@ -71,7 +71,7 @@ pub(super) async fn is_in_log(
     if let Some(found) = checks.answers.get(&question, Instant::now()) {
         return Ok(found.is(last, sight));
     }
-    let _permit = checks.permit(sight.identity).await?;
+    let permit = checks.permit(sight.identity).await?;
     // Whoever had the turn before may have asked the same.
     let found = match checks.answers.get(&question, Instant::now()) {
         Some(found) => found,
@@ -84,7 +84,11 @@ pub(super) async fn is_in_log(
             found
         }
     };
-    Ok(found.is(last, sight))
+    let is_there = found.is(last, sight);
+    if is_there {
+        permit.was_light();
+    }
+    Ok(is_there)
 }
 
 async fn ask(checks: &CursorChecks, tenant: &TenantId, seq: Seq, head: Seq) -> Result<Found, Refusal> {

@@ -20,7 +20,7 @@ pub(super) struct Changed {
     turns: VecDeque<RoomKey>,
     /// When something is handed on.
     due_ms: Option<u64>,
-    /// Before this time none of these are.
+    /// Before this time no devices are handed on.
     rests_until_ms: u64,
     /// When this turn began, in the shard's time.
     now_ms: u64,

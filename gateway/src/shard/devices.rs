@@ -24,7 +24,7 @@ const BETWEEN: &str = "\u{1f}";
 /// The sessions of devices, by connection and room.
 #[derive(Default)]
 pub(super) struct Devices {
-    of: HashMap<(u32, RoomKey), Device, BuildHasherDefault<OfNumbers>>,
+    of: HashMap<(u32, RoomKey), Device, BuildHasherDefault<NumberHasher>>,
     changed: Changed,
     /// What is known of sessions that have gone, and of generations that have ended.
     last: Vec<DeviceRecord>,
@@ -32,11 +32,11 @@ pub(super) struct Devices {
 
 /// Hashes numbers that the shard gives: nobody else chooses them.
 #[derive(Default)]
-struct OfNumbers(u64);
+struct NumberHasher(u64);
 
-impl Hasher for OfNumbers {
+impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {
-        // The table looks at the lowest and the highest bits; the best are in the middle.
+        // The highest bits of a product depend on the most of it; the table finds a place by the lowest.
         self.0.rotate_left(26)
     }
 

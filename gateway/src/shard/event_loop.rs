@@ -58,7 +58,7 @@ fn run_event_loop(
     mut wait: impl FnMut(&mut Events, Option<Duration>) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut events = Events::with_capacity(EVENTS);
-    // What has ended a rest.
+    // The message that ended the rest before this turn, if one did.
     let mut first = None;
     loop {
         let timeout_ms = if first.is_some() { Some(0) } else { shard.poll_timeout_ms() };

@@ -162,8 +162,9 @@ impl<W: World> Shard<W> {
 
     /// How long to rest before the sockets are looked at again, in microseconds, where that saves something and nothing is due meanwhile.
     pub(super) fn rest_us(&self) -> Option<u64> {
-        let is_over = |rest_us| self.poll_timeout_ms().is_none_or(|ms| ms * 1_000 > rest_us);
-        self.context.rests.rest_us().filter(|rest_us| is_over(*rest_us))
+        let ends_before_anything_is_due =
+            |rest_us| self.poll_timeout_ms().is_none_or(|ms| ms * 1_000 > rest_us);
+        self.context.rests.rest_us().filter(|rest_us| ends_before_anything_is_due(*rest_us))
     }
 
     fn on_socket(&mut self, ready: Ready) {

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 
 /// A rest is so many times as long as the work before it.
 const TIMES: u32 = 3;
+/// A shorter rest is none: a timer could not keep it.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// The longest rest.
 const LONGEST: Duration = Duration::from_millis(300);
 /// Others want to work if one of them asked within so long.
@@ -33,7 +35,8 @@ impl LastAsked {
         let is_other = |asked: Option<(u64, Instant)>| {
             asked.is_some_and(|(who, at)| who != group && now.saturating_duration_since(at) < RECENT)
         };
-        if is_other(self.0) || is_other(self.1) { (worked * TIMES).min(LONGEST) } else { Duration::ZERO }
+        let rest = (worked * TIMES).min(LONGEST);
+        if rest >= SHORTEST && (is_other(self.0) || is_other(self.1)) { rest } else { Duration::ZERO }
     }
 }
 
@@ -61,6 +64,7 @@ mod tests {
         assert_eq!(asked.rest(GREEDY, WORK, now), WORK * 3);
         assert_eq!(asked.rest(OTHER, WORK, now), WORK * 3, "everybody's rest follows from their own work");
         assert_eq!(asked.rest(GREEDY, Duration::from_secs(9), now), LONGEST);
+        assert_eq!(asked.rest(GREEDY, SHORTEST / TIMES, now), Duration::ZERO);
         let later = now + RECENT;
         asked.note(GREEDY, later);
         assert_eq!(asked.rest(GREEDY, WORK, later), Duration::ZERO, "the other has asked for nothing since");

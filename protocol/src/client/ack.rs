@@ -1,5 +1,6 @@
 //! What does an `ack` say?
 
+use super::FrameId;
 use crate::ident::{Epoch, Seq};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -21,20 +22,35 @@ struct Fields<'a> {
     epoch: Option<Cow<'a, str>>,
 }
 
-/// The usual `ack`, exactly as the client library writes it: `{"type":"ack","seq":7}`, or with `,"epoch":"e1"` behind. Whatever looks otherwise
-/// is none here, and read as all frames are.
-pub(super) fn usual(text: &str) -> Option<Ack> {
-    let rest = text.strip_prefix(r#"{"type":"ack","seq":"#)?.strip_suffix('}')?;
-    let (seq, epoch) = match rest.split_once(',') {
-        None => (rest, None),
-        Some((seq, rest)) => {
-            let name = rest.strip_prefix(r#""epoch":""#)?.strip_suffix('"')?;
-            (seq, Some(Epoch::new(name).ok()?))
+/// An `ack` in the form that clients write, and its `id`: `type` first, then `seq`, `epoch` and an `id` that is a number, without white space,
+/// as in `{"type":"ack","epoch":"e1","seq":7,"id":3}`. Whatever looks otherwise is none here, and read as all frames are.
+pub(super) fn common_form(text: &str) -> Option<(Ack, Option<FrameId>)> {
+    let members = text.strip_prefix(r#"{"type":"ack","#)?.strip_suffix('}')?;
+    let (mut seq, mut epoch, mut id) = (None, None, None);
+    for member in members.split(',') {
+        let comes_twice = match member.split_once(':')? {
+            (r#""seq""#, value) => seq.replace(Seq(number(value)?)).is_some(),
+            (r#""epoch""#, value) => {
+                let name = value.strip_prefix('"')?.strip_suffix('"')?;
+                epoch.replace(Epoch::new(name).ok()?).is_some()
+            }
+            (r#""id""#, value) => {
+                number(value)?;
+                id.replace(value.into()).is_some()
+            }
+            _ => return None,
+        };
+        if comes_twice {
+            return None;
         }
-    };
-    // JSON has no number with a zero or a sign in front.
-    let is_number = seq == "0" || seq.starts_with(|first: char| matches!(first, '1'..='9'));
-    Some(Ack { seq: Seq(seq.parse().ok().filter(|_| is_number)?), epoch })
+    }
+    Some((Ack { seq: seq?, epoch }, id))
+}
+
+/// A whole number. JSON has none with a zero or a sign in front.
+fn number(text: &str) -> Option<u64> {
+    let is_one = text == "0" || text.starts_with(|first: char| matches!(first, '1'..='9'));
+    text.parse().ok().filter(|_| is_one)
 }
 
 /// Reads an `ack`: what the top level says goes before `data`.
@@ -57,32 +73,44 @@ mod tests {
     use proptest::prelude::*;
 
     /// What the reader of all frames makes of it.
-    fn read_as_all(text: &str) -> Option<Ack> {
+    fn read_as_all(text: &str) -> Option<(Ack, Option<FrameId>)> {
         let opening = super::super::opening::opening(text).ok()?;
-        read(text, super::super::opening::object(opening.data)).ok()
+        let ack = read(text, super::super::opening::object(opening.data)).ok()?;
+        Some((ack, opening.id))
     }
+
+    const NUMBER: &str = "0|[1-9][0-9]{0,20}|[+-]?[0-9]{1,3}|[0-9]\\.[0-9]|[0-9]e[0-9]|\"7\"| 7|7 |null|";
 
     proptest! {
         #[test]
-        fn the_usual_one_says_what_it_says_to_the_reader_of_all_frames(
-            seq in "0|[1-9][0-9]{0,20}|[+-]?[0-9]{1,3}|[0-9]\\.[0-9]|[0-9]e[0-9]|\"7\"| 7|7 |null|", epoch in r#"(,"epoch":"[a-z0-9._ \\",]{0,4}")?"#,
+        fn the_common_form_says_what_it_says_to_the_reader_of_all_frames(
+            seq in NUMBER,
+            id in NUMBER,
+            epoch in r#"[a-z0-9._ \\",:]{0,4}"#,
+            members in prop::collection::vec(0_usize..4, 0..5),
         ) {
-            let text = format!(r#"{{"type":"ack","seq":{seq}{epoch}}}"#);
-            if let Some(ack) = usual(&text) {
-                prop_assert_eq!(read_as_all(&text), Some(ack), "{}", text);
+            let known = [
+                format!(r#""seq":{seq}"#), format!(r#""epoch":"{epoch}""#), format!(r#""id":{id}"#), r#""x":1"#.into(),
+            ];
+            let members = members.iter().map(|at| known[*at].as_str()).collect::<Vec<_>>().join(",");
+            let text = format!(r#"{{"type":"ack",{members}}}"#);
+            if let Some(read) = common_form(&text) {
+                prop_assert_eq!(read_as_all(&text), Some(read), "{}", text);
             }
         }
     }
 
     #[test]
-    fn the_usual_one_is_seen() {
+    fn the_common_form_is_seen() {
         for text in [
             r#"{"type":"ack","seq":0}"#,
             r#"{"type":"ack","seq":18446744073709551615}"#,
             r#"{"type":"ack","seq":7,"epoch":"e1"}"#,
+            // As the client library for pages writes it.
+            r#"{"type":"ack","epoch":"e1","seq":7,"id":3}"#,
         ] {
-            assert_eq!(usual(text), read_as_all(text), "{text}");
-            assert!(usual(text).is_some(), "{text}");
+            assert!(common_form(text).is_some(), "{text}");
+            assert_eq!(common_form(text), read_as_all(text), "{text}");
         }
     }
 

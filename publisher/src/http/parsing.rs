@@ -1,11 +1,11 @@
 //! Who may have a large body parsed now, and where?
 //!
 //! Parsing and checking 500 events takes a processor for milliseconds, and forty importers at a time would take all of
-//! them. So large bodies are parsed on half of the processors at the most, on threads that give way to everything else, and
-//! tenants, keys and users take turns; the other half is free for everybody who sends little.
+//! them. So large bodies are parsed on threads of a lower priority, and tenants, keys and users take turns: a tenant has half
+//! of these threads at the most, so one tenant alone keeps no other's large body waiting.
 //!
-//! Whoever's body was in order waits for its commit, and its batches have shares of their own. Whoever's was not could send it
-//! again at once: it rests ([`FairPermits::with_rests`]).
+//! Whoever's request goes on to the log waits for its commit, and its batches have shares of their own. Whoever's does not could
+//! send it again at once: it rests ([`FairPermits::with_rests`]).
 
 use super::body::{BodyGroup, BodyHolder};
 use super::problem::{Code, Problem};
@@ -18,9 +18,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 /// From this many bytes on a body takes a turn. A hundred small events have less.
 const LARGE: usize = 32 * 1024;
-/// So much lower is the priority of threads that parse large bodies: beside others that want all of the processors they
-/// still have a third of what each of those has.
-const GIVES_WAY: i32 = 5;
+/// By so much the niceness of threads that parse large bodies is higher, and their priority lower: beside others that want all of
+/// the processors they still have a third of what each of those has.
+const NICER: i32 = 5;
 
 /// Whether a body of so many bytes takes a turn.
 pub(super) fn is_large(bytes: usize) -> bool {
@@ -49,12 +49,12 @@ pub(super) struct Turn(Option<Arc<(FairPermit<BodyGroup, Publisher>, Arc<Threads
 impl Parsing {
     /// On a machine with so many processors.
     pub fn new(processors: usize, metrics: Arc<Metrics>) -> io::Result<Self> {
-        let total = (processors / 2).max(1);
+        let total = processors.max(2);
         // Requests that wait have their bodies in memory already, and those are bounded.
         let limits = PermitLimits {
             total,
-            per_group: total,
-            per_member: total,
+            per_group: total / 2,
+            per_member: total / 2,
             waiting: 1_024,
             waiting_per_group: 512,
             waiting_per_member: 256,
@@ -104,8 +104,8 @@ impl Turn {
         done.map_err(|_| Problem::new(Code::Internal, "the events could not be read"))?
     }
 
-    /// The body is in order and is stored: no rest follows.
-    pub(super) fn is_stored(&self) {
+    /// The request goes on to the log: no rest follows.
+    pub(super) fn leads_to_log(&self) {
         if let Some(turn) = &self.0 {
             turn.0.was_light();
         }
@@ -119,14 +119,14 @@ impl Turn {
 
 impl Threads {
     fn start(count: usize) -> io::Result<Self> {
-        let give_way = || {
-            // Whoever may not even lower a priority parses at the same one.
-            let _ = rustix::process::nice(GIVES_WAY);
+        let lower_priority = || {
+            // Whoever may not even do that parses at the same one.
+            let _ = rustix::process::nice(NICER);
         };
         let runtime = Builder::new_multi_thread()
             .worker_threads(count)
             .thread_name("parsing")
-            .on_thread_start(give_way)
+            .on_thread_start(lower_priority)
             .enable_time()
             .build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
@@ -162,26 +162,28 @@ mod tests {
         assert!(importing.is_taken());
         assert!(!parsing.turn(LARGE - 1, of("acme", "key:a")).await.ok().unwrap().is_taken());
         let waits = timeout(Duration::from_secs(1), parsing.turn(LARGE, of("acme", "key:b"))).await;
-        assert!(waits.is_err(), "one at a time on two processors");
+        assert!(waits.is_err(), "a tenant has one at a time on two processors");
+        let other = timeout(Duration::ZERO, parsing.turn(LARGE, of("umbrella", "key:c"))).await;
+        assert!(other.is_ok(), "and there is one more for others");
         drop(importing);
         assert!(parsing.turn(LARGE, of("acme", "key:b")).await.is_ok_and(|turn| turn.is_taken()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_sends_what_is_no_event_rests_while_others_send_and_whoever_is_stored_does_not() {
+    async fn whoever_s_request_never_leads_to_the_log_rests_while_others_send() {
         let parsing = Parsing::new(2, Arc::new(Metrics::new())).unwrap();
         let now = |who| timeout(Duration::ZERO, parsing.turn(LARGE, who));
         let other = parsing.turn(LARGE, of("umbrella", "key:b")).await.ok().unwrap();
-        other.is_stored();
+        other.leads_to_log();
         drop(other);
         let refused = parsing.turn(LARGE, of("acme", "key:a")).await.ok().unwrap();
         tokio::time::sleep(Duration::from_millis(10)).await;
         drop(refused);
         assert!(now(of("acme", "key:a")).await.is_err(), "it rests");
         let stored = now(of("umbrella", "key:b")).await.unwrap().ok().unwrap();
-        stored.is_stored();
+        stored.leads_to_log();
         drop(stored);
-        assert!(now(of("umbrella", "key:b")).await.is_ok(), "no rest after what is stored");
+        assert!(now(of("umbrella", "key:b")).await.is_ok(), "no rest after what goes on to the log");
         tokio::time::sleep(Duration::from_millis(31)).await;
         assert!(now(of("acme", "key:a")).await.is_ok(), "three times as long as the work, and no longer");
     }
@@ -203,12 +205,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_has_a_turn_is_read_on_a_thread_that_gives_way() {
+    async fn a_body_that_has_a_turn_is_read_on_a_thread_of_lower_priority() {
         let parsing = Parsing::new(2, Arc::new(Metrics::new())).unwrap();
         let priority = || Ok(rustix::process::nice(0).unwrap());
         let small = parsing.turn(1, of("acme", "key:a")).await.ok().unwrap();
         let large = parsing.turn(LARGE, of("acme", "key:a")).await.ok().unwrap();
         let (mine, its) = (small.run(priority).await.ok().unwrap(), large.run(priority).await.ok().unwrap());
-        assert_eq!(its, (mine + GIVES_WAY).min(19));
+        assert_eq!(its, (mine + NICER).min(19));
     }
 }

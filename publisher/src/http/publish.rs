@@ -131,10 +131,6 @@ pub(super) async fn store(
     let asker = is_dry_run.then(|| caller.clone());
     let sealed = move || prepare(publication, &caller, &context, (&rules, &types), now(), fresh_id);
     let Prepared { appends, uses } = turn.run(sealed).await?;
-    if !is_dry_run {
-        turn.is_stored();
-    }
-    drop(turn);
     let mut tenants: BTreeMap<TenantId, u32> = BTreeMap::new();
     appends.iter().for_each(|append| *tenants.entry(append.tenant.clone()).or_default() += 1);
     if !is_dry_run {
@@ -142,6 +138,10 @@ pub(super) async fn store(
     }
     // Whoever tries asks the tenant's application and walks its devices as often as who publishes.
     app.rates.take(&uses).map_err(too_often)?;
+    if !is_dry_run && !tenants.keys().any(|tenant| app.limits.is_suspended(tenant)) {
+        turn.leads_to_log();
+    }
+    drop(turn);
     // A dry run makes no tenant.
     let is_looked_for = !is_dry_run || app.tenants.must_be_registered();
     for tenant in tenants.keys().filter(|_| is_looked_for) {
