@@ -4,7 +4,10 @@
 //! before [`SHARED`] in its table of variables, and reads everything with [`Common::read`].
 
 use crate::auth::{self, AuthConfig};
-use crate::env::{Absent, Checked, ConfigError, Count, Declared, Env, OneOf, Secret, SecretUrl, Socket, Var};
+use crate::env::{
+    Absent, Checked, ConfigError, Count, Declared, Env, OneOf, Secret, SecretUrl, SecretUrlOfServers, Socket,
+    Var,
+};
 use crate::outbound::{self, OutboundConfig};
 use crate::telemetry::{self, LogConfig};
 use std::net::SocketAddr;
@@ -41,10 +44,10 @@ pub const NODE: Var<Checked> = Var {
 };
 
 /// Where the log is.
-pub const DATABASE_URL: Var<SecretUrl> = Var {
+pub const DATABASE_URL: Var<SecretUrlOfServers> = Var {
     name: "DATABASE_URL",
     absent: Absent::Required,
-    kind: SecretUrl(&["postgres", "postgresql"]),
+    kind: SecretUrlOfServers(&["postgres", "postgresql"]),
     what: "the Postgres database that holds the log; `sslmode` and `sslrootcert` mean what they mean to psql (docs/OPERATIONS.md, TLS)",
 };
 

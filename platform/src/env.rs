@@ -11,8 +11,8 @@ mod var;
 
 pub use cidr::Cidr;
 pub use kinds::{
-    Bytes, Checked, Cidrs, Count, Ip, List, Millis, ON_OFF, OneOf, Path, SecretText, SecretUrl, Socket, TEXT,
-    Url,
+    Bytes, Checked, Cidrs, Count, Ip, List, Millis, ON_OFF, OneOf, Path, SecretText, SecretUrl,
+    SecretUrlOfServers, Socket, TEXT, Url,
 };
 pub use table::reference;
 pub use var::{Absent, ConfigError, Declared, Kind, Secret, Var};

@@ -300,6 +300,29 @@ impl Kind for SecretUrl {
     }
 }
 
+/// The same, of one server or several: `postgres://login@one:5432,other:5432/name`.
+#[derive(Debug, Clone, Copy)]
+pub struct SecretUrlOfServers(pub &'static [&'static str]);
+
+impl Kind for SecretUrlOfServers {
+    type Value = Secret;
+    const SECRET: bool = true;
+
+    fn parse(&self, text: &str) -> Result<Secret, String> {
+        let (scheme, after) = text.split_once("://").unwrap_or((text, ""));
+        let (authority, rest) = after.split_at(after.find(['/', '?', '#']).unwrap_or(after.len()));
+        let (login, servers) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        for server in servers.split(',') {
+            parse_url(&format!("{scheme}://{login}{server}{rest}"), self.0)?;
+        }
+        Ok(Secret::new(text))
+    }
+
+    fn allowed(&self) -> String {
+        format!("a URL that begins with {}, of one server or several", beginnings(self.0))
+    }
+}
+
 /// A key or password.
 #[derive(Debug, Clone, Copy)]
 pub struct SecretText {

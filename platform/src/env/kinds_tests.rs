@@ -85,6 +85,31 @@ fn secrets_are_never_repeated() {
 }
 
 #[test]
+fn a_database_is_one_server_or_several() {
+    let url = SecretUrlOfServers(&["postgres", "postgresql"]);
+    for good in [
+        "postgres://u:p@h/db",
+        "postgres://localhost/db",
+        "postgresql:///db?host=/run/postgresql",
+        "postgres://login@one:5432,other:5432/carillon?target_session_attrs=read-write",
+        "postgres://u:p%2C@[::1]:5432,[::2]:5433,three/db",
+    ] {
+        assert_eq!(url.parse(good).unwrap().expose(), good);
+    }
+    for bad in [
+        "",
+        "hunter2",
+        "mysql://u:hunter2@one,other/db",
+        "postgres:hunter2",
+        "postgres://u:hunter2@one:99999,other/db",
+        "postgres://u:hunter2@one,other:x/db",
+        "postgres://u:hunter2@one,[::1/db",
+    ] {
+        assert!(!fault(url, bad).contains("hunter2"), "{bad}");
+    }
+}
+
+#[test]
 fn texts_have_one_line_and_a_long_wrong_value_is_cut() {
     assert!(TEXT.parse("https://app.example").is_ok());
     assert!(fault(TEXT, "a\nb").contains("\\n"));

@@ -44,7 +44,12 @@ struct Threads {
 
 /// The turn of a body: a small one takes none.
 #[derive(Clone)]
-pub(super) struct Turn(Option<Arc<(FairPermit<BodyGroup, Publisher>, Arc<Threads>)>>);
+pub(super) struct Turn(Option<Arc<Taken>>);
+
+struct Taken {
+    permit: FairPermit<BodyGroup, Publisher>,
+    threads: Arc<Threads>,
+}
 
 impl Parsing {
     /// On a machine with so many processors.
@@ -70,7 +75,7 @@ impl Parsing {
         }
         let is_of_tenant = matches!(whose.group, BodyGroup::Tenant(_));
         match self.turns.acquire(whose).await {
-            Ok(permit) => Ok(Turn(Some(Arc::new((permit, self.threads.clone()))))),
+            Ok(permit) => Ok(Turn(Some(Arc::new(Taken { permit, threads: self.threads.clone() })))),
             Err(refused) => {
                 self.metrics.parsing_refused(refused);
                 Err(match refused {
@@ -99,7 +104,7 @@ impl Turn {
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let Some(turn) = self.0.clone() else { return work() };
-        let handle = turn.1.handle.clone();
+        let handle = turn.threads.handle.clone();
         let done = handle.spawn(async move { (work(), drop(turn)).0 }).await;
         done.map_err(|_| Problem::new(Code::Internal, "the events could not be read"))?
     }
@@ -107,7 +112,7 @@ impl Turn {
     /// The request goes on to the log: no rest follows.
     pub(super) fn leads_to_log(&self) {
         if let Some(turn) = &self.0 {
-            turn.0.was_light();
+            turn.permit.was_light();
         }
     }
 
