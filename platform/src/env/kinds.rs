@@ -309,7 +309,7 @@ impl Kind for SecretUrlOfServers {
     const SECRET: bool = true;
 
     fn parse(&self, text: &str) -> Result<Secret, String> {
-        let (scheme, after) = text.split_once("://").unwrap_or((text, ""));
+        let (scheme, after) = text.split_once("://").ok_or("is not a URL: it has no ://")?;
         let (authority, rest) = after.split_at(after.find(['/', '?', '#']).unwrap_or(after.len()));
         let (login, servers) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
         for server in servers.split(',') {
