@@ -156,7 +156,7 @@ pub(crate) async fn resume(
         }
     }
     if let Some(permit) = permit {
-        // Another question than this one's had the answer.
+        // The log was not asked: the stream had heard of it meanwhile.
         permit.was_light();
     }
     if let Some(last) = &claimed.last

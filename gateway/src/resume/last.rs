@@ -85,7 +85,8 @@ pub(super) async fn is_in_log(
         }
     };
     let is_there = found.is(last, sight);
-    if is_there {
+    // Of what retention has dropped anybody can say that they got it.
+    if is_there && *found != Found::Dropped {
         permit.was_light();
     }
     Ok(is_there)

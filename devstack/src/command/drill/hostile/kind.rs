@@ -1,8 +1,8 @@
 //! Which loads are there, and what does each do?
 
 use super::address::connect;
-use super::elsewhere::Elsewhere;
 use super::innocent::Needs;
+use super::low_priority::LowPriorityThreads;
 use super::raw::{Answers, UPGRADE, ask, head, read_answer, text_frame};
 use crate::command::CommandError;
 use crate::stack::{KeyTenant, Stack};
@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 /// The hostile tenant.
 const TENANT: &str = "hostile";
-/// Names the session that holds a lock.
+/// Names the session of the database that a load has.
 const HOLDER: &str = "drill-holder";
 /// Stores rows on and on, in a table of its own that is emptied at the start.
 const ROWS: [&str; 2] = [
@@ -105,10 +105,10 @@ impl Size {
 #[derive(Debug)]
 pub struct Load {
     tasks: JoinSet<()>,
-    threads: Elsewhere,
+    threads: LowPriorityThreads,
     size: Size,
     answers: Answers,
-    /// The client of a transaction that holds a lock.
+    /// The client of the database's session that it has, if any.
     holding: Option<Child>,
 }
 
@@ -239,7 +239,7 @@ impl Kind {
         let (gateway, publisher) = (stack.gateway(0).addr(), stack.publisher(0).addr());
         let key = stack.api_key().to_owned();
         let token = Claims::new(TENANT, "mallory", now(), 36_000).channels(["*"]).sign(stack.jwt_secret())?;
-        let threads = Elsewhere::start()?;
+        let threads = LowPriorityThreads::start()?;
         let mut load =
             Load { tasks: JoinSet::new(), threads, size, answers: Answers::default(), holding: None };
         let answers = load.answers.clone();

@@ -2,12 +2,12 @@
 //!
 //! For each kind of load: an innocent tenant publishes and resumes, first alone, then while the load runs. The hostile
 //! side has an address, a tenant and credentials of its own, which is what shares go by. Its clients stand for other machines:
-//! they have threads of their own, which give way to everything else.
+//! they have threads of their own, of the lowest priority.
 
 mod address;
-mod elsewhere;
 mod innocent;
 mod kind;
+mod low_priority;
 mod raw;
 
 use super::DrillError;

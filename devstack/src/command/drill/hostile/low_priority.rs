@@ -1,32 +1,32 @@
-//! Where do the hostile clients run? In reality on machines of their own; here on threads that give way to everything else.
+//! On which threads do the hostile clients run? On threads of the lowest priority: in reality they run on other machines.
 
 use crate::command::CommandError;
 use crate::command::drill::DrillError;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// The lowest priority there is.
-const LOWEST: i32 = 19;
+/// The highest niceness there is.
+const NICEST: i32 = 19;
 
 /// A runtime whose threads have the lowest priority, so that what is measured is what the services do with a load, and not
 /// what it costs to make it. What it still takes of the processors nobody else wanted.
 #[derive(Debug)]
-pub(super) struct Elsewhere {
+pub(super) struct LowPriorityThreads {
     handle: Handle,
     /// There until it is dropped.
     runtime: Option<Runtime>,
 }
 
-impl Elsewhere {
+impl LowPriorityThreads {
     /// One thread: a load waits for its answers more than it computes.
     pub(super) fn start() -> Result<Self, CommandError> {
-        let give_way = || {
+        let lower_priority = || {
             // Whoever may not even lower a priority measures the load's own cost, too.
-            let _ = rustix::process::nice(LOWEST);
+            let _ = rustix::process::nice(NICEST);
         };
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
-            .thread_name("elsewhere")
-            .on_thread_start(give_way)
+            .thread_name("load")
+            .on_thread_start(lower_priority)
             .enable_all()
             .build()
             .map_err(|error| DrillError(format!("the load has no threads: {error}")))?;
@@ -39,7 +39,7 @@ impl Elsewhere {
     }
 }
 
-impl Drop for Elsewhere {
+impl Drop for LowPriorityThreads {
     fn drop(&mut self) {
         // Waits for nobody: it may be dropped within another runtime.
         if let Some(runtime) = self.runtime.take() {
