@@ -23,7 +23,7 @@ const GENERATORS = [
 const JUDGES = [
   ['redocly lint', npm['@redocly/cli'], 'its recommended rules but `no-ambiguous-paths`, which takes `/v1/inbox/follows/{channel}` for `/v1/inbox/{seq}/read`, although `seq` is a number'],
   ['spectral', npm['@stoplight/spectral-cli'], '`spectral:oas`, down to hints'],
-  ['schemathesis', pip.schemathesis, 'no request that the document allows is refused, no answer is undocumented: with an API key, and at inboxes with a user\'s token. What no schema can say, [it does not choose](../loadtest/generators/hooks.py): cursors, keys and ids that come twice, times that are over'],
+  ['schemathesis', pip.schemathesis, 'no request that the document allows is refused, no answer is undocumented: with an API key, and at inboxes with a user\'s token. What no schema can say, [it does not choose](../loadtest/generators/hooks.py): null for a member that may be left out (here it counts as not given); cursors, and `from_seq` past the log; keys and ids that come twice; nobody as tenant, audience, user, device or connection; times that are over or in the wrong order, and quiet hours that end when they begin; time zones that there are not; braces, a star and `self` in a channel rule; URLs that an installation may forbid; `rotate_authorize_secret` without a URL; `schema` of an event type, and braces in its texts; notices without a title. [Not judged](../loadtest/generators/schemathesis.toml) are headers of binary CloudEvents that break their pattern, `Allow` at `/v1/channel-rules/test`, and a refusal of `/v1/event-types/{type}/preview` for want of a template (422); chains of requests (its stateful phase) are not run'],
   ['@asyncapi/parser', npm['@asyncapi/parser'], '`/asyncapi.json`, without a diagnostic'],
 ]
 
