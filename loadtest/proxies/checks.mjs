@@ -9,7 +9,7 @@ import http2 from 'node:http2'
 
 import { until, within } from '../interop/checks.mjs'
 import { need, stack } from '../interop/stack.mjs'
-import { PATIENCE, Socket, Stream, ask, publish } from './client.mjs'
+import { PATIENCE, Socket, Stream, ask, posted, publish } from './client.mjs'
 import { Proxy } from './proxies.mjs'
 import { BEFORE } from './services.mjs'
 
@@ -247,11 +247,19 @@ export const checks = {
     await until(PATIENCE, 'the upgrade', () => socket.opened || socket.closed)
     const names = contacts(1_000 - OWN)
     socket.send({ type: 'auth', token: stack.token, channels: names })
-    const { channels } = await socket.frame('welcome')
-    assert.equal(channels.length, 1_000)
+    const welcome = await socket.frame('welcome')
+    assert.equal(welcome.channels.length, 1_000)
+    // An event stream and a poll say as much in a form.
+    const form = { channels: names.join(), since: welcome.seq, epoch: welcome.epoch }
+    const stream = await Stream.open(proxy, { form })
+    assert.equal((await stream.frame('welcome')).channels.length, 1_000)
     const seq = await publish(proxy, { channels: [names.at(-1)] })
     await socket.event(seq)
+    await stream.frame('event', (frame) => frame.seq === seq)
+    const polled = await ask(proxy, '/v1/poll', posted(form, bearer))
+    assert.deepEqual([polled.status, polled.json?.events?.map((event) => event.seq)], [200, [seq]], polled.text.slice(0, 120))
     socket.leave()
+    stream.leave()
     return 'yes'
   },
 
@@ -307,6 +315,7 @@ export const checks = {
     await preflight(proxy, '/v1/events', 'POST')
     for (const method of ['PUT', 'DELETE']) await preflight(proxy, '/v1/channel-rules/contact:*', method)
     await preflight(proxy, '/v1/sse', 'GET', 'authorization,cache-control')
+    for (const path of ['/v1/sse', '/v1/poll']) await preflight(proxy, path, 'POST', 'authorization')
     await preflight(proxy, '/v1/poll', 'GET', 'authorization')
     for (const [path, status] of [['/v1/events', 401], ['/v1/poll', 401]]) {
       const answer = await ask(proxy, path, { headers: { origin: ORIGIN } })

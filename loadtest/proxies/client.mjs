@@ -58,14 +58,24 @@ export class Socket {
   }
 }
 
-/** An event stream that is read as it comes. */
+/** A request whose body is a form. */
+export const posted = (parameters, authorization) => ({
+  method: 'POST',
+  headers: { ...authorization, 'content-type': 'application/x-www-form-urlencoded' },
+  body: `${new URLSearchParams(parameters)}`,
+})
+
+/** An event stream that is read as it comes; with a `form` it is asked for with POST. */
 export class Stream {
   frames = []
   ended = false
 
-  static async open(proxy, { query = {}, path = '/v1/sse', token = stack.token, agent } = {}) {
+  static async open(proxy, { query = {}, form, path = '/v1/sse', token = stack.token, agent } = {}) {
     const stream = new Stream()
-    const request = http.get(address(`http://${proxy.address}${path}`, query), { headers: { authorization: `Bearer ${token}` }, agent: agent ?? false })
+    const authorization = { authorization: `Bearer ${token}` }
+    const { method, headers, body } = form ? posted(form, authorization) : { method: 'GET', headers: authorization }
+    const request = http.request(address(`http://${proxy.address}${path}`, query), { method, headers, agent: agent ?? false })
+    request.end(body)
     stream.request = request
     stream.answer = await within(PATIENCE, 'an answer', new Promise((done, fail) => request.on('response', done).on('error', fail)))
     request.on('error', () => { stream.ended = true })

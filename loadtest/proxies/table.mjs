@@ -9,7 +9,7 @@ Written by \`make proxies\` (loadtest/proxies): each proxy runs with the file th
 | token | the four places of the [token](PROTOCOL.md#31-opening-get-v1ws-also-ws): header, subprotocol, query, first frame; \`/v1/ws\` and \`/ws\` |
 | SSE, poll, REST | the welcome and three events, each at once; a poll that waits; publish, list, a body of 1 MiB, refusals that are the publisher's own, pages that are none of the public's |
 | paths | every operation of \`/openapi.json\` and \`/asyncapi.json\` goes to the service that has it, and rules whose patterns have braces, a star or letters that are encoded (\`%74est\`) are set, read and deleted |
-| 1,000 | a first frame that names a thousand channels |
+| 1,000 | a first frame that names a thousand channels, and an event stream and a poll that do so [in a form](PROTOCOL.md#more-channels-than-a-url-has-room-for) |
 | head | a token of 8 KiB in every place, 450 channels \`contact:<uuid>\` in a URL beside it, 32,000 bytes in one header and in one URL |
 | above | what is said to a head of 40 KiB |
 | largest | an event of 64 KiB to a hundred channels of the longest names, on a WebSocket and an event stream |

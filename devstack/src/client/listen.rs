@@ -34,6 +34,8 @@ pub struct Listen {
     pub since: Option<Cursor>,
     /// Where to go on, as a browser says it that lost its event stream.
     pub last_event_id: Option<String>,
+    /// Whether all that stands in the URL otherwise is sent as a form.
+    pub posts: bool,
 }
 
 impl Listen {
@@ -53,6 +55,7 @@ impl Listen {
             tenant: None,
             since: None,
             last_event_id: None,
+            posts: false,
         })
     }
 
@@ -84,29 +87,43 @@ impl Listen {
         self
     }
 
-    /// Opens `GET /v1/sse`.
+    /// With POST, as those ask who have more channels than a URL has room for.
+    #[must_use]
+    pub fn posting(mut self) -> Self {
+        self.posts = true;
+        self
+    }
+
+    /// Opens `GET /v1/sse`, or `POST /v1/sse`.
     pub async fn stream(&self) -> Result<EventStream, SocketError> {
-        let answer = self.get("sse", None, PATIENCE).await?;
+        let answer = self.ask("sse", None, PATIENCE).await?;
         Ok(EventStream { answer, messages: Messages::default() })
     }
 
-    /// `GET /v1/poll`; without `wait` as long as the gateway thinks right.
+    /// `GET /v1/poll` or `POST /v1/poll`; without `wait` as long as the gateway thinks right.
     pub async fn poll(&self, wait: Option<Duration>) -> Result<Polled, SocketError> {
         let patience = wait.unwrap_or(Duration::from_secs(30)) + PATIENCE;
         let deadline = Instant::now() + patience;
-        let answer = self.get("poll", wait, patience).await?;
+        let answer = self.ask("poll", wait, patience).await?;
         let body = timeout_at(deadline, answer.bytes()).await.map_err(|_| SocketError::Timeout)?;
         Polled::read(&body.map_err(lost)?)
     }
 
-    async fn get(
+    async fn ask(
         &self,
         path: &str,
         wait: Option<Duration>,
         patience: Duration,
     ) -> Result<Response, SocketError> {
-        let url = self.address(path, wait)?;
-        let mut request = self.http.get(url).bearer_auth(&self.token);
+        let mut url = self.address(path, wait)?;
+        let request = if self.posts {
+            let form = url.query().unwrap_or_default().to_owned();
+            url.set_query(None);
+            self.http.post(url).header("content-type", "application/x-www-form-urlencoded").body(form)
+        } else {
+            self.http.get(url)
+        };
+        let mut request = request.bearer_auth(&self.token);
         if let Some(id) = &self.last_event_id {
             request = request.header("last-event-id", id);
         }

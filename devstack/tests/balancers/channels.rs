@@ -1,7 +1,10 @@
 //! How many channels can a client name when it comes back, at each place on the way?
 //!
-//! A URL takes as much at a balancer as at a gateway, and the first frame the contract's thousand everywhere.
+//! A URL takes as much at a balancer as at a gateway; the first frame of a WebSocket, and the form that asks for an event stream
+//! or a poll, take the contract's thousand everywhere.
 
+use carillon_devstack::client::frame::Cursor;
+use carillon_devstack::client::listen::Listen;
 use carillon_devstack::client::post::Post;
 use carillon_devstack::client::publish::Publisher;
 use carillon_devstack::client::socket::{Connect, Socket, SocketError, TokenPlace};
@@ -22,6 +25,11 @@ fn contacts(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("contact:{}", Uuid::from_u128((1 << 100) + n as u128))).collect()
 }
 
+/// Where event streams and polls are, beside this WebSocket.
+fn url_of(socket: &str) -> String {
+    socket.replacen("ws", "http", 1).trim_end_matches("/v1/ws").to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_channels_come_back_through_every_balancer() {
     let _alone = alone().await;
@@ -33,12 +41,13 @@ async fn a_thousand_channels_come_back_through_every_balancer() {
     let token = claims.sign(scene.stack.jwt_secret()).unwrap();
     let publisher = Publisher::new(&scene.stack.publisher(0).url(), scene.stack.api_key()).unwrap();
     let gateway = scene.stack.gateway(0).ws_url();
-    for (place, url) in [
-        ("gateway", gateway),
-        ("HAProxy", haproxy.ws_url()),
-        ("devstack's HAProxy", format!("{}/v1/ws", scene.stack.lb_url().replace("http", "ws"))),
-        ("nginx", nginx.ws_url()),
-        ("Envoy", envoy.ws_url()),
+    // What is said to a URL that is too long; HAProxy's status is another from 3.2 on.
+    for (place, url, too_large) in [
+        ("gateway", gateway, &[431][..]),
+        ("HAProxy", haproxy.ws_url(), &[400, 414]),
+        ("devstack's HAProxy", format!("{}/v1/ws", scene.stack.lb_url().replace("http", "ws")), &[400, 414]),
+        ("nginx", nginx.ws_url(), &[414]),
+        ("Envoy", envoy.ws_url(), &[431]),
     ] {
         let mut wanted = Connect::new(url, &token).channels(contacts(IN_A_URL));
         wanted.patience = PATIENCE;
@@ -46,11 +55,25 @@ async fn a_thousand_channels_come_back_through_every_balancer() {
         assert_eq!(welcome.channels.len(), IN_A_URL + 2, "{place}");
         // Whoever has more is told by a status, not by silence.
         let too_long = wanted.clone().channels(contacts(MOST));
-        let error = Socket::open(&too_long).await.unwrap_err();
-        assert!(matches!(error, SocketError::Refused { status: 400 | 414 | 431, .. }), "{place}: {error}");
+        let channels = contacts(MOST - 2);
+        let base = url_of(&wanted.url);
+        let listener = Listen::new(&base, &*token).unwrap().channels(channels.clone());
+        for error in [
+            Socket::open(&too_long).await.map(|_| ()).unwrap_err(),
+            listener.stream().await.map(|_| ()).unwrap_err(),
+            listener.poll(None).await.map(|_| ()).unwrap_err(),
+        ] {
+            let SocketError::Refused { status, code, .. } = &error else { panic!("{place}: {error}") };
+            assert!(too_large.contains(status), "{place}: {error}");
+            assert_eq!(code == "head_too_large", place == "gateway", "{place}: {error}");
+        }
+        // Asked with a form, both come through with all of them.
+        let by_form = listener.posting();
+        let mut stream = by_form.stream().await.unwrap();
+        let begun = stream.next_of("welcome", PATIENCE).await.unwrap();
+        assert_eq!(begun.frame.channels().len(), MOST, "{place}");
 
         // The first frame takes all of it, and the cursor: what was missed in the last channel comes.
-        let channels = contacts(MOST - 2);
         let mut missed = Post::new(TENANT, "moved", json!({}));
         // In the first channel it is heard, in the last one it was missed.
         missed.channels = [channels.first(), channels.last()].into_iter().flatten().cloned().collect();
@@ -68,5 +91,10 @@ async fn a_thousand_channels_come_back_through_every_balancer() {
         let welcome = socket.next_of("welcome", PATIENCE).await.unwrap();
         assert_eq!((welcome.channels().len(), welcome.text("resumed")), (MOST, Some("replay")), "{place}");
         assert_eq!(socket.next_of("event", PATIENCE).await.unwrap().seq(), Some(seq), "{place}");
+        let streamed = stream.next_of("event", PATIENCE).await.unwrap();
+        assert_eq!(streamed.frame.seq(), Some(seq), "{place}");
+        let begun = Cursor::new(begun.frame.seq().unwrap(), begun.frame.epoch().unwrap());
+        let polled = by_form.since(begun).poll(None).await.unwrap();
+        assert_eq!((polled.events.len(), polled.cursor.seq), (1, seq), "{place}");
     }
 }

@@ -11,6 +11,7 @@ mod faults;
 #[path = "../support/wire/mod.rs"]
 mod wire;
 
+mod forms;
 mod listeners;
 mod nodes;
 mod pages;

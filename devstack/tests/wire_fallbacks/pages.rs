@@ -18,17 +18,19 @@ fn a_preflight_is_answered_for_the_origins_that_may_come_in() {
             (STRICT, "https://evil.example", false),
             (STRICT, "null", false),
         ] {
-            for path in ["/v1/sse", "/v1/poll?since=1"] {
+            for (path, method) in
+                [("/v1/sse", "GET"), ("/v1/sse", "POST"), ("/v1/poll?since=1", "GET"), ("/v1/poll", "POST")]
+            {
                 let headers = [
                     ("Origin", origin),
-                    ("Access-Control-Request-Method", "GET"),
+                    ("Access-Control-Request-Method", method),
                     ("Access-Control-Request-Headers", "authorization,last-event-id,traceparent"),
                 ];
                 let answer = http(stack.gateway(gateway).addr(), request("OPTIONS", path, &headers)).await;
                 assert_eq!(answer.status, 200, "{answer:?}");
                 let granted = answer.header("access-control-allow-origin");
                 assert_eq!(granted, allowed.then_some(origin), "{answer:?}");
-                assert_eq!(answer.header("access-control-allow-methods"), Some("GET"));
+                assert_eq!(answer.header("access-control-allow-methods"), Some("GET,POST"));
                 let names = answer.header("access-control-allow-headers").unwrap();
                 assert_eq!(names, "authorization,last-event-id,traceparent", "what it asks for");
                 assert!(answer.header("vary").is_some_and(|names| names.contains("origin")), "{answer:?}");

@@ -4,25 +4,22 @@
 //! then belongs to a shard for as long as the answer takes: so the same code decides. Nothing is remembered of it; what only a
 //! connection can have (channels that it is in, a token that is refreshed) it has not.
 
+use super::body::whole;
 use super::fallback::{opening, refused};
 use super::handshake::Edge;
 use super::problem::Problem;
 use super::takeover::{Client, Takeover};
 use crate::authorize::Refusal;
 use crate::shard::{Coming, Wire};
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use carillon_platform::auth::AuthError;
 use carillon_protocol::Channel;
 use carillon_protocol::client::{ClientFrame, FrameFault, Request as Asked, parse};
-use carillon_protocol::limits::CLIENT_MESSAGE_BYTES;
 use http::{HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Longest time for a body to arrive.
-const BODY: Duration = Duration::from_secs(10);
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// `POST /v1/commands`
 pub(super) async fn command(State(edge): State<Arc<Edge>>, request: Request) -> Response {
@@ -73,16 +70,7 @@ impl Edge {
 
 /// The body, which is one frame.
 async fn text(body: Body) -> Result<String, Problem> {
-    let read = tokio::time::timeout(BODY, to_bytes(body, CLIENT_MESSAGE_BYTES)).await;
-    let bytes = read
-        .map_err(|_| {
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body took more than 10 s")
-        })?
-        .map_err(|_| {
-            let detail = format!("a frame has at most {CLIENT_MESSAGE_BYTES} bytes");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-        })?;
-    String::from_utf8(bytes.into())
+    String::from_utf8(whole(body).await?.into())
         .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "invalid_json", "the body is not UTF-8"))
 }
 
@@ -104,7 +92,7 @@ fn within(asked: &Asked) -> Result<Option<Channel>, Problem> {
             unfit("meta is said of a connection: set it in the token, or on a WebSocket")
         }
         Asked::Subscribe { .. } | Asked::Unsubscribe { .. } => {
-            unfit("name channels in the URL of the event stream or poll")
+            unfit("name channels in the URL, or the form, of the event stream or poll")
         }
         Asked::Auth { .. } => unfit("the token comes with each request"),
         Asked::Attach { .. } | Asked::Detach => unfit("name the tenant in the frame or the URL"),

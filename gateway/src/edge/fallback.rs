@@ -1,6 +1,7 @@
 //! How does a client get its events that cannot have a WebSocket?
 //!
-//! `GET /v1/sse` is an event stream, `GET /v1/poll` one answer that waits for events. Both are admitted like a WebSocket
+//! `/v1/sse` is an event stream, `/v1/poll` one answer that waits for events. Both are asked for with GET, or, where the URL has
+//! no room for all the channels, with POST and a form that has the parameters of the URL. Both are admitted like a WebSocket
 //! and then belong to a shard, as cursors on the same streams: whichever node a client comes back to, its cursor says
 //! what it has. The end of the answer is the end of the connection, so no proxy has a length to wait for; a stream comes in
 //! chunks where HTTP has them.
@@ -12,22 +13,21 @@ use super::request::{no_presence, no_ticket};
 use super::takeover::Takeover;
 use crate::metrics::metrics;
 use crate::shard::Wire;
-use crate::ws::HandshakeFault;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, Method, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a poll with a cursor waits if it does not say.
 const WAIT: Duration = Duration::from_secs(25);
 
-/// `GET /v1/sse`
+/// `GET /v1/sse`, `POST /v1/sse`
 pub(super) async fn event_stream(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let chunked = request.version() == Version::HTTP_11;
     let let_in = || async {
-        is_get(&request)?;
+        is_get_or_post(&request)?;
         edge.client(request, |_| Ok(Wire::EventStream { chunked })).await
     };
     match let_in().await {
@@ -43,10 +43,10 @@ pub(super) async fn event_stream(State(edge): State<Arc<Edge>>, request: Request
     }
 }
 
-/// `GET /v1/poll`
+/// `GET /v1/poll`, `POST /v1/poll`
 pub(super) async fn poll(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let let_in = || async {
-        is_get(&request)?;
+        is_get_or_post(&request)?;
         no_ticket(request.uri().query().unwrap_or_default())?;
         edge.client(request, |query| {
             no_presence(query)?;
@@ -62,8 +62,13 @@ pub(super) async fn poll(State(edge): State<Arc<Edge>>, request: Request) -> Res
     }
 }
 
-fn is_get(request: &Request) -> Result<(), Problem> {
-    if request.method() == Method::GET { Ok(()) } else { Err(HandshakeFault::Method.into()) }
+fn is_get_or_post(request: &Request) -> Result<(), Problem> {
+    if [Method::GET, Method::POST].contains(request.method()) {
+        return Ok(());
+    }
+    let detail = "this is asked for with GET, or with POST and the parameters as a form";
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+    Err(problem.with(header::ALLOW, HeaderValue::from_static("GET, POST")))
 }
 
 pub(super) fn refused(problem: Problem, tell: impl FnOnce(Problem) -> Response) -> Response {

@@ -4,6 +4,7 @@
 //! the handshake, the origin, the node's limits, the token; then the rest of the URL, the channels, the cursor.
 
 use super::address::client_address;
+use super::body::{form, is_form};
 use super::problem::Problem;
 use super::replies::{Replies, SMALL};
 use super::request::{RawQuery, UrlQuery, last_event_id, token, url_ticket, url_token};
@@ -17,6 +18,7 @@ use crate::metrics::metrics;
 use crate::serving::Serving;
 use crate::shard::{Coming, Format, Shards, Wire};
 use crate::ws;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use carillon_platform::auth::AuthError;
@@ -24,6 +26,7 @@ use carillon_platform::env::Cidr;
 use carillon_platform::origin::OriginPolicy;
 use carillon_platform::sockets::Peer;
 use carillon_protocol::connection::Incarnation;
+use http::Method;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -133,7 +136,7 @@ impl Edge {
     }
 
     /// Lets somebody in who will only listen. There is no first frame to bring a token, so the request must. What else the
-    /// request says is read when the token has been checked.
+    /// request says is read when the token has been checked, and so is the form that a POST brings.
     pub(super) async fn client(
         &self,
         request: Request,
@@ -141,10 +144,15 @@ impl Edge {
     ) -> Result<Client, Problem> {
         self.is_open()?;
         self.origins.check(request.headers())?;
-        let arrival = self.arrival(request, None)?;
+        let (parts, body) = request.into_parts();
+        let posted = (parts.method == Method::POST).then(|| (is_form(&parts.headers), body));
+        let mut arrival = self.arrival(Request::from_parts(parts, Body::empty()), None)?;
         let Some((permit, bearer)) = self.authenticate(&arrival).await? else {
             return Err(Refusal::from(AuthError::Missing).into());
         };
+        if let Some((is_form, body)) = posted {
+            arrival.query.append(&form(is_form, body).await?)?;
+        }
         let query = arrival.query.read()?;
         let wire = wire(&query)?;
         self.admit(permit, bearer, query, wire).await

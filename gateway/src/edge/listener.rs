@@ -49,7 +49,7 @@ pub(crate) async fn serve(
     let fallbacks = Router::new()
         .route("/v1/sse", any(event_stream))
         .route("/v1/poll", any(poll))
-        .layer(cors(edge.clone(), [Method::GET]));
+        .layer(cors(edge.clone(), [Method::GET, Method::POST]));
     let commands =
         Router::new().route("/v1/commands", any(command)).layer(cors(edge.clone(), [Method::POST]));
     let router = Router::new()

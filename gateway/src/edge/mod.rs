@@ -8,6 +8,7 @@
 //! | [`proxy`] | whose connection is it that a balancer passes on? |
 //! | [`handshake`] | may this client come in? |
 //! | [`commands`] | how does a client say something that has no WebSocket? |
+//! | [`body`] | what does a request say in its body? |
 //! | [`fallback`] | how does a client get its events that cannot have a WebSocket? |
 //! | [`socketio`] | may a client of Socket.IO come in? |
 //! | [`replies`] | how large may a poll's answer become? |
@@ -18,6 +19,7 @@
 //! | [`problem`] | how is a refusal told? |
 
 mod address;
+mod body;
 mod commands;
 mod fallback;
 pub(crate) mod handshake;

@@ -12,8 +12,9 @@ use std::time::Duration;
 /// Longest a poll may ask to wait; proxies give up on answers that take longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(50);
 
-/// The query of a URL as it came, and the id of the last message that a header may bring beside it: together as long as the
-/// head of a request may be (32 KiB). It is read when it is known who sent it: a thousand channels are not read for nobody.
+/// The query of a URL as it came, with what a form has beside it, and the id of the last message that a header may bring: as long
+/// as the head of a request may be (32 KiB), and a form (64 KiB). It is read when it is known who sent it: a thousand channels are
+/// not read for nobody.
 #[derive(Debug, Default)]
 pub(crate) struct RawQuery {
     query: Box<str>,
@@ -23,6 +24,17 @@ pub(crate) struct RawQuery {
 impl RawQuery {
     pub(crate) fn new(query: &str, last_event_id: Option<Box<str>>) -> Self {
         Self { query: query.into(), last_event_id }
+    }
+
+    /// Also these parameters, of a form. Its sender is known by then: credentials in it would come too late.
+    pub(super) fn append(&mut self, form: &str) -> Result<(), Refusal> {
+        if url_token(form).is_some() || url_ticket(form).is_some() {
+            let why = "token: a form is read when it is known who sent it; send it in the header Authorization or the URL";
+            return Err(malformed("invalid_query", why.into()));
+        }
+        let parts = [&*self.query, form].into_iter().filter(|part| !part.is_empty());
+        self.query = parts.collect::<Vec<_>>().join("&").into();
+        Ok(())
     }
 
     /// The same with credentials that stood elsewhere in the request, in place of those of the URL.
@@ -321,6 +333,30 @@ mod tests {
         assert_eq!(url_token(""), None);
         assert_eq!(url_ticket("since=1&ticket=crlt_a&token=b").as_deref(), Some("crlt_a"));
         assert!(no_ticket("token=a").is_ok() && no_ticket("since=1&ticket=crlt_a").is_err());
+    }
+
+    #[test]
+    fn a_form_says_what_a_url_says_but_who_it_is_from() {
+        let of = |query: &str, form: &str| {
+            let mut raw = RawQuery::new(query, None);
+            raw.append(form)?;
+            raw.read()
+        };
+        for (url, form) in
+            [("", "since=1&channels=a%2Cb"), ("since=1", "channels=a,b"), ("since=1&channels=a,b", "")]
+        {
+            let hello = of(url, form).unwrap().hello;
+            assert_eq!((hello.since, hello.channels.len()), (Some(Seq(1)), 2), "{url} {form}");
+        }
+        for (url, form, name) in [
+            ("since=1", "since=1", "since"),
+            ("", "wait=51", "wait"),
+            ("", "token=a", "token"),
+            ("token=a", "since=1&ticket=b", "token"),
+        ] {
+            let problem = of(url, form).unwrap_err();
+            assert!(problem.code == "invalid_query" && format!("{problem:?}").contains(name), "{problem:?}");
+        }
     }
 
     #[test]

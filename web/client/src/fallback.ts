@@ -24,7 +24,10 @@ export async function endOfAnswer(answer: Response): Promise<Ended> {
 /** The names with which an event stream says why it ends. */
 const FINAL = ['protocol_error', 'forbidden', 'disconnected']
 
-function query({ tenant, device, types, channels, cursor, last }: Hello, more: object = {}): string {
+/** Longest query of a URL, in bytes: many balancers take heads of 8 KiB. What is longer goes as a form, which may have 64 KiB. */
+const QUERY = 4096
+
+function parametersOf({ tenant, device, types, channels, cursor, last }: Hello, more: object = {}): URLSearchParams {
   const parameters = new URLSearchParams()
   const all = {
     tenant,
@@ -37,20 +40,25 @@ function query({ tenant, device, types, channels, cursor, last }: Hello, more: o
     ...more,
   }
   for (const [name, value] of Object.entries(all)) if (value !== undefined && value !== '') parameters.set(name, `${value}`)
-  return `?${parameters}`
+  return parameters
 }
 
 /** Runs until it is closed; whatever it throws is the end. */
 function reading(
   to: Receiver,
-  read: (get: (path: string) => Promise<Response>) => Promise<Ended>,
+  read: (ask: (path: string, parameters: URLSearchParams) => Promise<Response>) => Promise<Ended>,
   base: string,
   token: string,
 ): Link {
   const abort = new AbortController()
-  const get = (path: string) =>
-    fetch(base + path, { headers: { authorization: `Bearer ${token}` }, signal: abort.signal, cache: 'no-store' })
-  read(get)
+  const ask = (path: string, parameters: URLSearchParams) => {
+    const query = `${parameters}`
+    const init: RequestInit = { headers: { authorization: `Bearer ${token}` }, signal: abort.signal, cache: 'no-store' }
+    return query.length > QUERY
+      ? fetch(base + path, { ...init, method: 'POST', body: parameters })
+      : fetch(`${base}${path}?${query}`, init)
+  }
+  read(ask)
     .catch((error) => end('retry', 'network', `${error?.message ?? error}`, undefined, false))
     .then((how) => abort.signal.aborted || to.ended(how))
   return { send() {}, close: () => abort.abort() }
@@ -59,8 +67,8 @@ function reading(
 function eventStream(base: string, hello: Hello, to: Receiver): Link {
   return reading(
     to,
-    async (get) => {
-      const answer = await get(`/v1/sse${query(hello)}`)
+    async (ask) => {
+      const answer = await ask('/v1/sse', parametersOf(hello))
       if (!answer.ok) return endOfAnswer(answer)
       let [rest, retryMs, why] = ['', undefined as number | undefined, undefined as Frame | undefined]
       const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader()
@@ -88,10 +96,10 @@ function eventStream(base: string, hello: Hello, to: Receiver): Link {
 function polls(base: string, hello: Hello, to: Receiver): Link {
   return reading(
     to,
-    async (get) => {
+    async (ask) => {
       let cursor = hello.cursor
       for (let first = true; ; first = false) {
-        const answer = await get(`/v1/poll${query({ ...hello, cursor }, first ? { wait: 0 } : { wait: 25 })}`)
+        const answer = await ask('/v1/poll', parametersOf({ ...hello, cursor }, { wait: first ? 0 : 25 }))
         if (!answer.ok) return endOfAnswer(answer)
         const { events, seq, epoch, reset } = await answer.json()
         if (first) {

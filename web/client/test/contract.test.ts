@@ -340,6 +340,39 @@ test('over an event stream and over polls it is the same: once, in order, resume
   }
 })
 
+test('as many channels as a connection may have are more than a URL has room for: over an event stream and over polls they go as a form', async () => {
+  class Blocked {
+    constructor() {
+      throw new TypeError('no WebSocket passes here')
+    }
+  }
+  const real = globalThis.fetch
+  for (const transport of ['sse', 'poll']) {
+    const before = at.sent
+    const asked: [string | undefined, string][] = []
+    globalThis.fetch = (input, init) => {
+      if (/v1[/](sse|poll)/.test(`${input}`)) asked.push([init?.method, `${input}`])
+      return transport === 'poll' && `${input}`.includes('/v1/sse')
+        ? new Promise((_, reject) => init?.signal?.addEventListener('abort', () => reject(new Error('aborted'))))
+        : real(input, init)
+    }
+    try {
+      const [client, checker] = [at.client({ WebSocket: Blocked as never }), new Checker()]
+      const channels = Array.from({ length: 998 }, (_, n) => `order:${'0'.repeat(32)}-${n}`)
+      for (const channel of channels) client.channel(channel).on('order.*', checker.handle)
+      await client.channel(channels.at(-1)!).ready()
+      expect(client.state).toMatchObject({ status: 'open', transport })
+      await at.publish(3, channels.at(-1))
+      await until('three', () => checker.events.length >= 3)
+      checker.whole(before + 1, before + 3)
+      client.close()
+    } finally {
+      globalThis.fetch = real
+    }
+    expect(asked.at(-1)).toEqual(['POST', expect.stringMatching(new RegExp(`/v1/${transport}$`))])
+  }
+})
+
 test('people: who is here, who types, what they say to each other', async () => {
   const rule = { subscribe: ['anyone'], publish: ['anyone'], signal: ['anyone'], presence: ['anyone'] }
   await at.rest('PUT', `/v1/channel-rules/order:*?tenant=${at.tenant}`, rule)
