@@ -82,6 +82,17 @@ await checks.check('a poll begins at the head, waits for an event and gets it', 
   assert.deepEqual([body.events.map((frame) => frame.seq), body.seq], [[event.seq], event.seq])
 })
 
+await checks.check('a thousand channels in a form, as the contract writes it, and in a URL 431 or what the balancer says', async () => {
+  const names = Array.from({ length: 998 }, (_, n) => `contact:00000000-0000-4000-8000-${String(n).padStart(12, '0')}`)
+  const { status } = await poll({ channels: names.join() })
+  assert.ok([400, 414, 431].includes(status), `HTTP ${status}`)
+  const { seq, epoch } = (await poll({})).body
+  const event = await publish({ type: 'note', channels: [names.at(-1)] })
+  const form = ['--data-urlencode', `channels=${names.join()}`, '--data', `since=${seq}&epoch=${epoch}`]
+  const { status: taken, body } = await poll({}, [...bearer, ...form])
+  assert.deepEqual([taken, body.events?.map((frame) => frame.seq)], [200, [event.seq]], JSON.stringify(body))
+})
+
 await checks.check('an event stream through the balancer, its node killed while events flow, resumed by Last-Event-ID: nothing missed, nothing twice', async () => {
   const first = new Listening({ channels: 'contact:1' })
   const { node } = await first.welcome()
