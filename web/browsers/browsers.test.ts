@@ -139,6 +139,23 @@ test('no WebSocket passes: events come over an event stream', async () => {
   await whole([one], 300)
 })
 
+test('no WebSocket passes and a URL has no room for all the channels: they go as a form, which the page of another origin may send', async () => {
+  const one = await tab({ without: 'websocket' })
+  const last = 'order:more-997'
+  await one.evaluate(`(async () => {
+    window.last = []
+    for (let n = 0; n < 997; n++) client.channel('order:more-' + (n + 1)).on('*', ({ data }) => last.push(data.n))
+    await client.channel('${last}').ready()
+  })()`)
+  expect(await state(one)).toMatchObject({ status: 'open', transport: 'sse' })
+  await at.publish(3, last)
+  await until('three events', async () => ((await one.evaluate('last.length')) as number) >= 3)
+  expect(await one.evaluate('last')).toEqual([1, 2, 3])
+  const asked = "performance.getEntriesByType('resource').map(({ name }) => name).filter((name) => name.includes('/v1/sse'))"
+  const urls = (await one.evaluate(asked)) as string[]
+  expect(Math.max(...urls.map((url) => url.length))).toBeLessThan(5000)
+})
+
 test('ten thousand events at once', async () => {
   const one = await tab()
   await at.publish(10_000)
