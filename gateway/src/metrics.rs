@@ -161,6 +161,12 @@ const CURSORS_REFUSED: Metric = Metric {
     labels: "bound: total (also: no turn within 3 s), group (tenant), member (user)",
     what: "clients told log_busy because too many questions about cursors were before theirs",
 };
+const INBOXES_LEFT_OUT: Metric = Metric {
+    name: "carillon_inboxes_left_out_total",
+    kind: MetricKind::Counter,
+    labels: "bound: total, group (tenant), member (user)",
+    what: "welcomes without the inbox that was asked for, because too many counts of inboxes were before theirs for half a second",
+};
 const RESUMES: Metric = Metric {
     name: "carillon_resumes_total",
     kind: MetricKind::Counter,
@@ -242,6 +248,7 @@ const LABELLED: &[Metric] = &[
     TURNED_AWAY,
     FRAMES_REFUSED,
     CURSORS_REFUSED,
+    INBOXES_LEFT_OUT,
     RESUMES,
     FALLBACKS,
     TOLD_TO_LEAVE,
@@ -366,6 +373,11 @@ impl Metrics {
         counter!(CURSORS_REFUSED.name, "bound" => bound.label()).increment(1);
     }
 
+    /// Counts a welcome without the inbox that was asked for.
+    pub(crate) fn inbox_left_out(&self, bound: Refused) {
+        counter!(INBOXES_LEFT_OUT.name, "bound" => bound.label()).increment(1);
+    }
+
     /// Counts a client that was let in without a WebSocket.
     pub(crate) fn fallback(&self, kind: &'static str) {
         counter!(FALLBACKS.name, "kind" => kind).increment(1);
@@ -451,7 +463,9 @@ fn begin_at_nought() {
     let refused =
         ["too_many_channel_changes", "too_many_histories", "too_many_tokens", "history_unavailable"];
     begin(&FRAMES_REFUSED, "code", &refused);
-    begin(&CURSORS_REFUSED, "bound", &[Refused::Total, Refused::Group, Refused::Member].map(Refused::label));
+    for metric in [&CURSORS_REFUSED, &INBOXES_LEFT_OUT] {
+        begin(metric, "bound", &[Refused::Total, Refused::Group, Refused::Member].map(Refused::label));
+    }
     begin(&SIGNALS_DROPPED, "reason", &["behind", "busy", "redis"]);
     for metric in [&RECORDS_DROPPED, &RECORDS_FAILED] {
         begin(metric, "kind", &["devices", "sessions", "activity"]);

@@ -75,9 +75,10 @@ export const gateway = dashboard({
       ]),
       lines('Memory of replays', 'bytes', 'Events between the log and the sockets, at most CARILLON_REPLAY_BUDGET_BYTES.', now('carillon_replay_bytes')),
       lines('Waiting for that memory', 'cps', 'Reads of the log that waited because replays had reached their budget, a second.', each('carillon_replay_waits_total')),
-      lines('Turns waited for', 'cps', 'Reads of the log that waited for others of their kind (resume, history, cursor), and polls answered small because their holder has its share, a second.', [
+      lines('Turns waited for', 'cps', 'Reads of the log that waited for others of their kind (resume, history, cursor), polls answered small and welcomes without the inbox because their holder has its share, a second.', [
         query(rate('carillon_log_read_waits_total', on, 'kind'), '{{kind}}'),
         query(rate('carillon_small_replies_total', on), 'small replies'),
+        query(rate('carillon_inboxes_left_out_total', on, 'bound'), 'no inbox: {{bound}}', { rare: true }),
       ]),
       lines('Frames from clients', 'cps', 'Frames received, pongs excluded, connections that broke the WebSocket protocol, clients that closed because an event is larger than their library takes, and cursors that are stuck at such an event, a second.', [
         query(rate('carillon_frames_received_total', on), 'frames'),

@@ -11,6 +11,7 @@ mod wire;
 mod bodies;
 mod channels;
 mod figures;
+mod inboxes;
 mod keys;
 mod listing;
 mod loads;
