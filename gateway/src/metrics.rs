@@ -239,6 +239,12 @@ const READ_WAITS: Metric = Metric {
     labels: "kind",
     what: "reads of the log that waited for others of their kind, resume, history or cursor (does it stand in this log?): of all tenants, or of their own tenant or user beyond its share",
 };
+const PRESENCE_WAITS: Metric = Metric {
+    name: "carillon_presence_waits_total",
+    kind: MetricKind::Counter,
+    labels: "kind: write, heads, read, forget",
+    what: "questions to Redis about who is there that waited for others: of all tenants, or of their own tenant beyond its share",
+};
 const LABELLED: &[Metric] = &[
     CONNECTIONS,
     SUBSCRIPTIONS,
@@ -254,6 +260,7 @@ const LABELLED: &[Metric] = &[
     TOLD_TO_LEAVE,
     CANARY_RUNS,
     READ_WAITS,
+    PRESENCE_WAITS,
     SIGNALS_SENT,
     SIGNALS_DROPPED,
     RECORDS_WAITING,
@@ -386,6 +393,11 @@ impl Metrics {
     /// Counts a read of the log that others were before.
     pub(crate) fn read_waited(&self, kind: &'static str) {
         counter!(READ_WAITS.name, "kind" => kind).increment(1);
+    }
+
+    /// Counts a question to Redis about who is there that others were before.
+    pub(crate) fn presence_waited(&self, kind: &'static str) {
+        counter!(PRESENCE_WAITS.name, "kind" => kind).increment(1);
     }
 
     /// Counts a welcome.

@@ -126,11 +126,12 @@ export const gateway = dashboard({
         query(rate('carillon_presence_frames_total', on), 'frames'),
         query(rate('carillon_presence_changes_total', on), 'changes'),
       ]),
-      lines('Repair', 'cps', 'A second: hashes of other nodes read, own hashes written anew, changes that came twice, and changes that did not fit.', [
+      lines('Repair', 'cps', 'A second: hashes of other nodes read, own hashes written anew, changes that came twice, changes that did not fit, and questions to Redis that waited for others, by kind.', [
         query(rate('carillon_presence_reads_total', on), 'read'),
         query(rate('carillon_presence_rewrites_total', on), 'written anew'),
         query(rate('carillon_presence_repeated_total', on), 'repeated'),
         query(rate('carillon_presence_dropped_total', on), 'dropped'),
+        query(rate('carillon_presence_waits_total', on, 'kind'), 'waited: {{kind}}', { rare: true }),
       ]),
     ),
     row('Devices and records',

@@ -1,7 +1,7 @@
 //! Who asks Redis, hears the others and tells the shards?
 //!
-//! One task owns this node's presence. Everything comes to it as a message; it never waits: what it wants from Redis runs apart and
-//! comes back as a message, too.
+//! One task owns this node's presence. Everything comes to it as a message; it never waits: what it wants from Redis runs apart, in turns
+//! that go round among tenants, and comes back as a message, too.
 
 use super::other::{Read, Stored};
 use super::own::Writing;
@@ -10,13 +10,14 @@ use super::update_frames;
 use crate::metrics::metrics;
 use crate::shard::{Asker, PresenceNews, Shards, ToShard};
 use carillon_backplane::bus::{BusHealth, Fleet, PresenceStore};
+use carillon_platform::share::{FairPermits, Holder, PermitLimits};
 use carillon_protocol::TenantId;
 use carillon_protocol::presence::{Change, Origin, encode_envelope};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// How often it is looked what is due.
@@ -27,8 +28,16 @@ const PAUSE: Duration = Duration::from_millis(10);
 const HEARD: usize = 8_192;
 /// Messages taken in one go.
 const BURST: usize = 256;
-/// Questions to Redis under way at once.
-const UNDER_WAY: usize = 64;
+/// Questions to Redis under way at once; three quarters of them are always other tenants'. How many wait is bounded by what is asked: of a
+/// tenant one write, one reading of the heads, and one reading or removal for each other node.
+const UNDER_WAY: PermitLimits = PermitLimits {
+    total: 64,
+    per_group: 16,
+    per_member: 16,
+    waiting: usize::MAX,
+    waiting_per_group: usize::MAX,
+    waiting_per_member: usize::MAX,
+};
 
 /// Tells the task what other nodes say.
 #[derive(Clone)]
@@ -76,7 +85,7 @@ pub(crate) struct PresenceTask {
     lost: Arc<AtomicBool>,
     done: mpsc::UnboundedReceiver<(u64, Done)>,
     finder: mpsc::UnboundedSender<(u64, Done)>,
-    under_way: Arc<Semaphore>,
+    under_way: FairPermits<TenantId, ()>,
     /// Counts the times Redis went and came: an answer from before means nothing.
     generation: u64,
     up: bool,
@@ -106,7 +115,7 @@ impl PresenceTask {
             lost: lost.clone(),
             done,
             finder,
-            under_way: Arc::new(Semaphore::new(UNDER_WAY)),
+            under_way: FairPermits::new(UNDER_WAY),
             generation: 0,
             up: false,
             began: (now, unix_ms),
@@ -243,21 +252,21 @@ impl PresenceTask {
                 }
                 Effect::Write(tenant, writing) => {
                     let (store, me) = (self.around.store.clone(), self.around.me.clone());
-                    self.ask(async move {
+                    self.ask("write", tenant.clone(), async move {
                         let done = write(&store, &tenant, &me, writing).await;
                         Some(Done::Written(tenant, done))
                     });
                 }
                 Effect::ReadHeads(tenant) => {
                     let (store, me) = (self.around.store.clone(), self.around.me.clone());
-                    self.ask(async move {
+                    self.ask("heads", tenant.clone(), async move {
                         let heads = store.heads(&tenant, Some(&me)).await.ok();
                         Some(Done::Heads(tenant, heads))
                     });
                 }
                 Effect::Read(tenant, origin) => {
                     let store = self.around.store.clone();
-                    self.ask(async move {
+                    self.ask("read", tenant.clone(), async move {
                         let read = match store.read(&tenant, &origin).await {
                             Ok(Some((n, people))) => Read::Whole(Stored { n, people }),
                             Ok(None) => Read::Absent,
@@ -268,7 +277,7 @@ impl PresenceTask {
                 }
                 Effect::Forget(tenant, origin) => {
                     let store = self.around.store.clone();
-                    self.ask(async move {
+                    self.ask("forget", tenant.clone(), async move {
                         // What is left there goes with its lease, too.
                         let _ = store.forget(&tenant, &origin).await;
                         None
@@ -278,12 +287,23 @@ impl PresenceTask {
         }
     }
 
-    /// Has something done that takes a while.
-    fn ask(&self, work: impl Future<Output = Option<Done>> + Send + 'static) {
+    /// Has something done for a tenant that takes a while.
+    fn ask(
+        &self,
+        kind: &'static str,
+        tenant: TenantId,
+        work: impl Future<Output = Option<Done>> + Send + 'static,
+    ) {
         let (finder, generation, turns) = (self.finder.clone(), self.generation, self.under_way.clone());
         tokio::spawn(async move {
-            // The semaphore is never closed.
-            let _turn = turns.acquire().await;
+            let _turn = match turns.try_acquire(Holder::group(tenant.clone())) {
+                Ok(turn) => Ok(turn),
+                Err(_) => {
+                    metrics().presence_waited(kind);
+                    // Nobody is refused who may wait.
+                    turns.acquire(Holder::group(tenant)).await
+                }
+            };
             if let Some(done) = work.await {
                 let _ = finder.send((generation, done));
             }
@@ -302,5 +322,28 @@ async fn write(store: &PresenceStore, tenant: &TenantId, me: &Origin, writing: W
             let payload = encode_envelope(tenant, me, &Change { n, items: Vec::new() });
             store.write_anew(tenant, me, n, &people, payload).await.unwrap_or_default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::join_all;
+    use futures_util::poll;
+    use std::pin::pin;
+
+    #[tokio::test]
+    async fn a_tenant_that_asks_redis_much_leaves_turns_to_others_and_everything_it_asks_has_one() {
+        let turns = FairPermits::new(UNDER_WAY);
+        let of = |tenant: &str| Holder::group(TenantId::new(tenant).unwrap());
+        let mut held: Vec<_> = (0..1_000).map_while(|_| turns.try_acquire(of("hostile")).ok()).collect();
+        assert_eq!(held.len(), UNDER_WAY.per_group);
+        let mut waiting =
+            pin!(join_all((0..1_000).map(async |_| turns.acquire(of("hostile")).await.is_ok())));
+        assert!(poll!(&mut waiting).is_pending());
+        let others = ["a", "b", "c"].map(|tenant| turns.try_acquire(of(tenant)).is_ok());
+        assert_eq!(others, [true; 3], "nobody else waits");
+        held.clear();
+        assert!(waiting.await.into_iter().all(|had_one| had_one), "nobody is refused");
     }
 }
