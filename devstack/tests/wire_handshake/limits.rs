@@ -5,10 +5,17 @@ use std::net::SocketAddr;
 use carillon_devstack::stack::Stack;
 use carillon_devstack::wait;
 use serde_json::json;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::wire::raw::{Answer, CLOSE, Raw, Seen, handshake};
 use crate::wire::{PATIENCE, block_on, claims, connections_become, token};
 use crate::{NARROW, PLAIN, SCEPTIC, stack};
+
+/// Its few places are one test's at a time.
+async fn narrow_alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    ALONE.lock().await
+}
 
 /// Somebody behind the load balancer, at this address.
 async fn come(addr: SocketAddr, token: &str, from: &str) -> Result<Raw, Answer> {
@@ -36,7 +43,7 @@ fn of(stack: &Stack, user: &str) -> String {
 #[test]
 fn i10_an_address_a_person_and_a_node_have_limits_and_every_place_comes_back() {
     block_on(async {
-        let stack = stack().await;
+        let (_alone, stack) = (narrow_alone().await, stack().await);
         let gateway = stack.gateway(NARROW);
         let addr = gateway.addr();
         let (anna, bob, cleo) = (of(&stack, "anna"), of(&stack, "bob"), of(&stack, "cleo"));
@@ -90,6 +97,26 @@ fn i10_an_address_a_person_and_a_node_have_limits_and_every_place_comes_back() {
             here.push(come_when_there_is_room(addr, who, from).await);
         }
         drop(here);
+        connections_become(gateway, 0.0).await;
+    });
+}
+
+#[test]
+fn i10_all_addresses_of_an_ipv6_64_have_one_limit_and_the_next_64_another() {
+    block_on(async {
+        let (_alone, stack) = (narrow_alone().await, stack().await);
+        let gateway = stack.gateway(NARROW);
+        let addr = gateway.addr();
+        let [anna, bob, cleo] = ["anna", "bob", "cleo"].map(|user| of(&stack, user));
+        let first = come(addr, &anna, "2001:db8:0:1::1").await.unwrap();
+        let second = come(addr, &bob, "2001:db8:0:1:ffff:ffff:ffff:ffff").await.unwrap();
+        for same in ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1:1:2:3:4"] {
+            assert_full(come(addr, &cleo, same).await, 429, "too_many_connections");
+        }
+        let neighbour = come(addr, &cleo, "2001:db8:0:2::1").await.unwrap();
+        drop(first);
+        let first = come_when_there_is_room(addr, &cleo, "2001:db8:0:1:a::").await;
+        drop((first, second, neighbour));
         connections_become(gateway, 0.0).await;
     });
 }
