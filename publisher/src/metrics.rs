@@ -76,8 +76,8 @@ const BODIES_CUT: Metric = Metric {
 const READS_REFUSED: Metric = Metric {
     name: "carillon_reads_refused_total",
     kind: MetricKind::Counter,
-    labels: "resource: turn (to ask the database), memory (of unread answers), presence (to ask Redis who is here); bound: total, group (tenant), member (key or user)",
-    what: "Requests that read the log, channel rules or who is here and that a share refused",
+    labels: "resource: turn (to ask the database), memory (of unread answers), presence (to ask Redis who is here), webhook_test (under way); bound: total, group (tenant), member (key or user)",
+    what: "Requests that read the log, channel rules or who is here, or that test a webhook, and that a share refused",
 };
 const HTTP_REQUESTS: Metric = Metric {
     name: "carillon_http_requests_total",
@@ -251,7 +251,7 @@ impl Metrics {
         for status in ["201", "500", "503"] {
             counter!(HTTP_REQUESTS.name, "route" => "publish", "status" => status).increment(0);
         }
-        for resource in ["turn", "memory", "presence"] {
+        for resource in ["turn", "memory", "presence", "webhook_test"] {
             for bound in [Refused::Total, Refused::Group, Refused::Member] {
                 counter!(READS_REFUSED.name, "resource" => resource, "bound" => bound.label()).increment(0);
             }
@@ -334,7 +334,7 @@ impl Metrics {
         self.intake_bytes.decrement(bytes as f64);
     }
 
-    /// Counts a request that a share of reading refused. Rare, so it has no handle.
+    /// Counts a request that a share of reading, or of tests of webhooks, refused. Rare, so it has no handle.
     pub fn read_refused(&self, resource: &'static str, bound: Refused) {
         counter!(READS_REFUSED.name, "resource" => resource, "bound" => bound.label()).increment(1);
     }

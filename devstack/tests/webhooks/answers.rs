@@ -1,7 +1,7 @@
 //! What do answers mean, and what becomes of those that never end?
 
 use super::receiver::{OK, Receiver, Reply};
-use super::{call, failed, publish, put, read, stack, until};
+use super::{act, call, failed, publish, put, read, stack, until};
 use carillon_devstack::stack::Stack;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -123,5 +123,42 @@ fn endpoints_that_hang_delay_no_other_by_more_than_a_second() {
             "{beside:?} beside those that hang, {alone:?} alone"
         );
         until("each was asked", async || hangs.messages().len() >= 8).await;
+    });
+}
+
+#[test]
+fn tests_of_one_tenant_that_hang_leave_the_others_theirs_and_a_refused_one_is_told_and_counted() {
+    super::wire::block_on(async {
+        let stack = stack().await;
+        let (hangs, quick) = (Receiver::start(|_| Reply::Silence).await, Receiver::start(|_| OK).await);
+        for (tenant, receiver) in [("tries", &hangs), ("tries-too", &quick)] {
+            publish(&stack, tenant, "a", 1).await;
+            put(&stack, tenant, "main", json!({"url": receiver.url, "types": ["none"]})).await;
+        }
+        let refused = async || {
+            let text = stack.publisher(0).metrics().await.unwrap();
+            let name = r#"carillon_reads_refused_total{resource="webhook_test",bound="group"} "#;
+            text.lines().find_map(|line| line.strip_prefix(name)?.parse::<f64>().ok()).unwrap()
+        };
+        let before = refused().await;
+        let hanging: Vec<_> = (0..2)
+            .map(|_| {
+                let stack = stack.clone();
+                tokio::spawn(async move { act(&stack, "tries", "main", "test", json!({})).await })
+            })
+            .collect();
+        until("two tests are under way", async || hangs.messages().len() == 2).await;
+        let url = format!("{}/v1/webhooks/main/test?tenant=tries", stack.publisher(0).url());
+        let third = super::wire::http().post(url).bearer_auth(stack.api_key()).send().await.unwrap();
+        assert_eq!((third.status().as_u16(), third.headers()["retry-after"].to_str().unwrap()), (429, "1"));
+        assert_eq!(third.json::<Value>().await.unwrap()["code"], "too_many_requests");
+        let (status, answer) = act(&stack, "tries-too", "main", "test", json!({})).await;
+        assert_eq!((status, &answer["delivered"]), (200, &json!(true)), "{answer}");
+        assert_eq!(refused().await, before + 1.0);
+        // Whoever goes away gives the place back.
+        hanging.iter().for_each(tokio::task::JoinHandle::abort);
+        hangs.answers(|_| OK);
+        until("a place is free", async || act(&stack, "tries", "main", "test", json!({})).await.0 == 200)
+            .await;
     });
 }

@@ -64,7 +64,8 @@ pub(in crate::http) async fn test(
 ) -> Result<Json<WebhookTest>, Problem> {
     let (tenant, id, members) = with_body(&app, &caller, request, || webhook(path)).await?;
     nothing(&members)?;
-    let _trial = app.trials.0.try_acquire(Holder::group(tenant.clone())).map_err(|_| {
+    let _trial = app.trials.0.try_acquire(Holder::group(tenant.clone())).map_err(|bound| {
+        app.metrics.read_refused("webhook_test", bound);
         Problem::new(Code::TooManyRequests, "two tests of this tenant, or 32 of all, are under way")
     })?;
     let open = {
