@@ -232,4 +232,16 @@ mod tests {
             assert_eq!(written(all.clone(), |_| Some(error.clone())), (Vec::new(), Vec::new(), all));
         }
     }
+
+    #[test]
+    fn when_the_database_goes_away_between_two_halves_the_second_waits_and_nothing_of_it_is_dropped() {
+        let first = std::cell::Cell::new(true);
+        let fault = |n: u32| match n {
+            0 if first.replace(false) => Some(LogError::Database("no".into())),
+            50 => Some(LogError::Down("away".into())),
+            _ => None,
+        };
+        let halves: (Vec<u32>, Vec<u32>, Vec<u32>) = ((0..50).collect(), Vec::new(), (50..100).collect());
+        assert_eq!(written((0..100).collect(), fault), halves);
+    }
 }

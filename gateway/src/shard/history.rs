@@ -16,7 +16,9 @@ use carillon_protocol::{Channel, Epochs, Seq, limits};
 /// Pieces of history a connection may wait for at a time.
 pub(super) const JOBS: usize = 32;
 
-/// Reads of one page that may fail before its history is refused.
+/// Reads of one page that may fail before its history is refused. They are half a second apart: a log that is away for two seconds, as in a
+/// switchover, or has no turn free, is noticed by nobody, and one that is away for longer is told to the client, whose subscription is live
+/// and who can ask again, instead of keeping it waiting.
 const ATTEMPTS: u32 = 5;
 
 /// Questions without an event that a piece of history has: some statements each, so about a million events of the channels are
@@ -190,6 +192,17 @@ mod tests {
         let page = nothing(from, next);
         job.took(&page);
         assert!(!job.passed(&page) && job.question().from == next && !next.asks_for_none(UPTO));
+    }
+
+    #[test]
+    fn a_log_that_is_away_for_four_reads_of_a_page_is_not_noticed_and_then_the_history_is_refused() {
+        let mut job = job(History::Last(10));
+        for _ in 0..2 {
+            assert_eq!([(); 4].map(|()| job.failed()), [true; 4]);
+            // Of each page so many may fail.
+            job.took(&nothing(job.question().from, HistoryFrom::After(Seq(1))));
+        }
+        assert_eq!([(); 5].map(|()| job.failed()), [true, true, true, true, false]);
     }
 
     #[test]

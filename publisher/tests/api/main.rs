@@ -17,6 +17,7 @@ mod contract;
 mod event_types;
 mod faults;
 mod forms;
+mod halves;
 mod harness;
 mod idempotency;
 mod inbox;
