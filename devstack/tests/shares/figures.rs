@@ -86,7 +86,12 @@ impl Figures {
 
     /// What they felt of the hostile one, if anything.
     pub(crate) fn hurt(&self, what: &str, alone: &Self) -> Option<String> {
-        let words = format!("{what}: alone {}; with {}", alone.in_words(), self.in_words());
+        let longer = self.percent(50).as_secs_f64() / alone.percent(50).as_secs_f64().max(1e-6);
+        let words = format!(
+            "{what}: alone {}; with {} ({longer:.1} times the p50)",
+            alone.in_words(),
+            self.in_words()
+        );
         #[expect(clippy::print_stderr, reason = "the figures of this run")]
         {
             eprintln!("{words}");

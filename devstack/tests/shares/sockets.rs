@@ -16,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::faults::alone;
-use crate::figures::{Figures, assert_unhurt, assert_unhurt_in_turns};
+use crate::figures::{Figures, assert_unhurt, assert_unhurt_in_turns, in_turns};
 use crate::wire::raw::{Raw, TEXT, frame, handshake, http};
 use crate::wire::{PATIENCE, Shared, assert_serves, block_on, claims, token};
 
@@ -95,8 +95,8 @@ async fn assert_ops_answer(service: &Service) {
     }
 }
 
-async fn closed(service: &Service, reason: &str) -> f64 {
-    let name = format!(r#"carillon_sockets_closed_total{{port="public",reason="{reason}"}} "#);
+async fn closed(service: &Service, port: &str, reason: &str) -> f64 {
+    let name = format!(r#"carillon_sockets_closed_total{{port="{port}",reason="{reason}"}} "#);
     let text = service.metrics().await.unwrap();
     text.lines().find_map(|line| line.strip_prefix(&name)).and_then(|value| value.parse().ok()).unwrap_or(0.0)
 }
@@ -115,10 +115,10 @@ fn silent_sockets_of_one_address_keep_nobody_out() {
             let running = RefCell::new(None::<JoinHandle<()>>);
             let hostile = async |on| {
                 if on {
-                    let before = closed(service, "evicted").await;
+                    let before = closed(service, "public", "evicted").await;
                     running.replace(Some(silence(2, to)));
                     let given_up = wait::until("silent sockets being given up", PATIENCE, || async {
-                        (closed(service, "evicted").await >= before + SILENT as f64).then_some(())
+                        (closed(service, "public", "evicted").await >= before + SILENT as f64).then_some(())
                     });
                     return given_up.await.unwrap();
                 }
@@ -236,13 +236,13 @@ fn whoever_asks_and_never_reads_is_gone_within_the_deadline() {
         let all = services.map(|(service, path)| async move {
             let to = service.addr();
             let compare = async || {
-                let before = closed(service, "stalled").await;
+                let before = closed(service, "public", "stalled").await;
                 let mut without = Figures::of(50, async || asks(to, get(path)).await).await;
                 let hostile = tokio::spawn(never_reads(to, get(path)));
                 let with = Figures::of(100, async || asks(to, get(path)).await).await;
                 let took = hostile.await.unwrap();
                 assert!(took < Duration::from_secs(20), "{}: {took:?}", service.name());
-                assert!(closed(service, "stalled").await > before, "{}", service.name());
+                assert!(closed(service, "public", "stalled").await > before, "{}", service.name());
                 without.join(Figures::of(50, async || asks(to, get(path)).await).await);
                 (without, with)
             };
@@ -259,13 +259,41 @@ fn the_ops_port_answers_beside_its_own_silent_sockets() {
         let stack = stack().await;
         for service in [stack.gateway(0), stack.publisher(0)] {
             let to: SocketAddr = service.ops_url().trim_start_matches("http://").parse().unwrap();
-            let mut held = Vec::new();
-            for n in 0..500 {
-                let mut socket = from(2, to).await.unwrap();
-                if n % 2 == 0 {
-                    // A broken pipe tells that it was given up already.
-                    let _ = socket.write_all(b"GET /livez HT").await;
+            let running = RefCell::new(None::<JoinHandle<()>>);
+            let hostile = async |on| {
+                if on {
+                    let before = closed(service, "ops", "evicted").await;
+                    running.replace(Some(silence(2, to)));
+                    let given_up = wait::until("silent sockets being given up", PATIENCE, || async {
+                        (closed(service, "ops", "evicted").await >= before + SILENT as f64).then_some(())
+                    });
+                    return given_up.await.unwrap();
                 }
+                assert_ops_answer(service).await;
+                let silent = running.take().unwrap();
+                silent.abort();
+                // Its sockets end with it.
+                let _ = silent.await;
+            };
+            let ask = async || {
+                for path in ["/livez", "/readyz", "/metrics"] {
+                    asks(to, get(path)).await?;
+                }
+                Ok(())
+            };
+            let (alone, with) = in_turns(async || Figures::of(20, ask).await, hostile).await;
+            let what = format!("ops port, {}", service.name());
+            // Its figures; what a probe must have is an answer in time.
+            let _ = with.hurt(&what, &alone);
+            let refused = [&alone.refused[..], &with.refused[..]].concat();
+            assert!(refused.is_empty(), "{what}: {refused:?}");
+            assert!(with.percent(99) < SOON, "{what}: {:?}", with.percent(99));
+            // Requests that never end are no better than silence.
+            let mut held = Vec::new();
+            for _ in 0..500 {
+                let mut socket = from(2, to).await.unwrap();
+                // A broken pipe tells that it was given up already.
+                let _ = socket.write_all(b"GET /livez HT").await;
                 held.push(socket);
             }
             assert_ops_answer(service).await;

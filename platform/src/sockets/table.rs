@@ -25,6 +25,8 @@ const COMPARED: usize = 64;
 #[derive(Debug)]
 pub(super) struct Table {
     limits: SocketLimits,
+    /// [`OWN_PATIENCE_MS`], or none.
+    own_patience_ms: u64,
     groups: HashMap<AddressGroup, Group>,
     unproven: usize,
     proven: usize,
@@ -58,7 +60,13 @@ pub(super) enum Entry {
 
 impl Table {
     pub(super) fn new(limits: SocketLimits) -> Self {
-        Self { limits, groups: HashMap::new(), unproven: 0, proven: 0, pressed: (0, 0) }
+        let (groups, own_patience_ms) = (HashMap::new(), OWN_PATIENCE_MS);
+        Self { limits, own_patience_ms, groups, unproven: 0, proven: 0, pressed: (0, 0) }
+    }
+
+    /// Where nobody comes in bursts: an address with more than its share cuts off its own sockets at once.
+    pub(super) fn without_bursts(limits: SocketLimits) -> Self {
+        Self { own_patience_ms: 0, ..Self::new(limits) }
     }
 
     pub(super) fn unproven(&self) -> usize {
@@ -163,7 +171,7 @@ impl Table {
             let Some(slot) = queue.oldest(standing) else { continue };
             let greedy = standing == Standing::Unproven && queue.live > share;
             let patience_ms = match greedy {
-                true if *address == own => OWN_PATIENCE_MS,
+                true if *address == own => self.own_patience_ms,
                 true if !slot.trusted && slot.waiting().is_some() => 0,
                 _ if *address == own => PATIENCE_MS,
                 _ => patience_ms,

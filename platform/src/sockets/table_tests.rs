@@ -54,6 +54,20 @@ fn a_burst_of_one_address_does_not_cut_itself_off() {
 }
 
 #[test]
+fn where_nobody_comes_in_bursts_a_flood_of_one_address_is_let_in_as_fast_as_it_comes() {
+    let mut table = Table::without_bursts(LIMITS);
+    for n in 0..1_000 {
+        let (_, victim) = comes(&mut table, 1, 1_000);
+        assert_eq!(victim.is_some(), n >= 8, "{n}");
+    }
+    let other = comes(&mut table, 2, 1_000).0;
+    for _ in 0..1_000 {
+        comes(&mut table, 1, 1_000);
+    }
+    assert_eq!((table.unproven(), other.standing()), (8, Standing::Unproven), "nobody else goes for it");
+}
+
+#[test]
 fn what_was_waited_counts_so_nobody_keeps_others_out_by_being_busy() {
     let mut table = Table::new(LIMITS);
     for address in 1..=8 {
