@@ -4,10 +4,15 @@
 
 mod database;
 
-use carillon_backplane::log::{Append, Appended, Opened, Role};
+use carillon_backplane::log::{Append, Appended, Log, LogConfig, Opened, Role, migrate};
+use carillon_devstack::find;
+use carillon_devstack::postgres::{Postgres, PostgresConfig};
 use carillon_protocol::{Seq, Tag};
 use database::{Database, append, tenant};
 use std::collections::BTreeSet;
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 impl Database {
     /// As if everything so far had been written in another lineage.
@@ -191,6 +196,70 @@ async fn a_hidden_lineage_changes_nothing() {
     later.append(&[event("a", 0)]).await.unwrap();
     assert_eq!(database.open("a").await.head.epoch, now.head.epoch);
     assert_eq!(database.count("SELECT count(*) FROM carillon.tenants WHERE lineage LIKE '%:1'").await, 1);
+}
+
+/// Runs a program of Postgres; what it prints.
+fn postgres_tool(name: &str, arguments: &[&str]) -> String {
+    let output =
+        Command::new(find::servers().unwrap().postgres_bin.join(name)).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A new database of this server, with what a dump has; its URL.
+fn restored(server: &str, dump: &str) -> String {
+    postgres_tool("psql", &[server, "-qXc", "CREATE DATABASE restored"]);
+    let url = format!("{}/restored", server.rsplit_once('/').unwrap().0);
+    postgres_tool("psql", &[&url, "-qX", "-v", "ON_ERROR_STOP=1", "-f", dump]);
+    url
+}
+
+/// Of a dump in another server the database shows it. In the server that it came from nothing does, and OPERATIONS says what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_a_dump_in_another_server_begins_an_epoch_and_in_the_same_one_an_operator_does() {
+    let database = Database::start().await;
+    // With a password it is no copy of the one from which other tests' servers are made.
+    let folder = tempfile::tempdir().unwrap();
+    set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let mut config = PostgresConfig::throw_away(find::servers().unwrap().postgres_bin, folder.path());
+    config.password = Some("secret".into());
+    let elsewhere = Postgres::start(config).await.unwrap();
+    let elsewhere_url = Postgres::url(elsewhere.port(), Some("secret"));
+    // For the roles, which are a server's and in no dump of a database.
+    migrate(&elsewhere_url).await.unwrap();
+
+    let old = database.open("a").await.head.epoch;
+    for _ in 0..5 {
+        database.append(&["a"]).await;
+    }
+    let dumps = tempfile::tempdir().unwrap();
+    let dump = dumps.path().join("dump.sql");
+    let dump = dump.to_str().unwrap();
+    postgres_tool("pg_dump", &[&database.url, "-f", dump]);
+    // What is lost.
+    for _ in 0..3 {
+        database.append(&["a"]).await;
+    }
+    let append_to = async |url: &str| {
+        let log = Log::connect(LogConfig { url: url.to_owned(), role: Role::Publisher }).unwrap();
+        let done = log.append(&[event("a", 0)]).await.unwrap();
+        let [Appended::Stored { seq, epoch, .. }] = done.as_slice() else { panic!("{done:?}") };
+        let opened = log.open_tenant(&tenant("a"), false).await.unwrap().unwrap();
+        (*seq, epoch.clone(), opened.epochs.good_up_to(&old))
+    };
+    let (seq, epoch, good) = append_to(&restored(&elsewhere_url, dump)).await;
+    assert_eq!((seq, good), (Seq(6), Some(Seq(5))), "who saw the sixth event of the old epoch is reset");
+    assert_ne!(epoch, old);
+
+    let (seq, epoch, _) = append_to(&restored(&database.url, dump)).await;
+    assert_eq!((seq, &epoch), (Seq(6), &old), "another sixth event in the same epoch");
+    database.sql("DROP DATABASE restored WITH (FORCE)").await;
+    let same = restored(&database.url, dump);
+    let owner = Log::connect(LogConfig { url: same.clone(), role: Role::Owner }).unwrap();
+    assert_eq!(owner.rotate_epochs(None, true).await, Ok(1));
+    let (seq, epoch, good) = append_to(&same).await;
+    assert_eq!((seq, good), (Seq(6), Some(Seq(5))));
+    assert_ne!(epoch, old);
 }
 
 #[tokio::test(flavor = "multi_thread")]
