@@ -3,6 +3,8 @@
 //! Each metric is declared and documented here, once. Handles are made once; the hot path adds up in the shard and
 //! reports once a turn. No metric names a tenant, a person or a connection.
 
+mod zero_series;
+
 use crate::minute::Tally;
 use crate::shard::{Cause, Counts};
 use carillon_platform::share::Refused;
@@ -11,6 +13,7 @@ use carillon_protocol::server::Resumed;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use zero_series::register_zero_series;
 
 macro_rules! declare {
     ($($handle:ident: $kind:ident = $name:literal, $what:literal;)*) => {
@@ -439,60 +442,12 @@ pub fn all() -> Vec<Metric> {
     [PLAIN, LABELLED].concat()
 }
 
-/// Labelled series that alerts look at are there from the beginning: of a counter that begins with its first count the first
-/// burst would not be seen as growth.
-fn begin_at_nought() {
-    let begin = |metric: &Metric, label: &'static str, values: &[&'static str]| {
-        for value in values {
-            counter!(metric.name, label => *value).increment(0);
-        }
-    };
-    begin(
-        &REJECTED,
-        "code",
-        &[
-            "over_capacity",
-            "draining",
-            "unavailable",
-            "log_busy",
-            "keys_unavailable",
-            "too_many_connections",
-            "too_many_unauthenticated",
-        ],
-    );
-    begin(
-        &TURNED_AWAY,
-        "code",
-        &[
-            "token_missing",
-            "token_expired",
-            "unavailable",
-            "log_busy",
-            "keys_unavailable",
-            "too_many_connections",
-        ],
-    );
-    let refused =
-        ["too_many_channel_changes", "too_many_histories", "too_many_tokens", "history_unavailable"];
-    begin(&FRAMES_REFUSED, "code", &refused);
-    for metric in [&CURSORS_REFUSED, &INBOXES_LEFT_OUT] {
-        begin(metric, "bound", &[Refused::Total, Refused::Group, Refused::Member].map(Refused::label));
-    }
-    begin(&SIGNALS_DROPPED, "reason", &["behind", "busy", "redis"]);
-    for metric in [&RECORDS_DROPPED, &RECORDS_FAILED] {
-        begin(metric, "kind", &["devices", "sessions", "activity"]);
-    }
-    begin(&CLOSED, "reason", &["stalled", "silent", "restart", "over_capacity"]);
-    begin(&TOLD_TO_LEAVE, "cause", &[Cause::Drain, Cause::Rebalance, Cause::Evacuate].map(Cause::name));
-    begin(&CANARY_RUNS, "result", &["ok", "publish_failed", "not_received", "not_connected"]);
-}
-
 /// The handles. Made at first use, which is after the recorder was installed.
 pub(crate) fn metrics() -> &'static Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     METRICS.get_or_init(|| {
         describe(&all());
-        begin_at_nought();
+        register_zero_series();
         Metrics::new()
     })
 }
