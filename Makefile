@@ -52,13 +52,13 @@ install: debug ## Install the servers that are missing (needs root and apt).
 test: unit interop web ## Run every test: unit, property, system with real servers, foreign clients, and the libraries for pages.
 
 unit: install ## Build the services and run the Rust tests against real Postgres, Redis and HAProxy.
-	CARGO="$(CARGO)" devstack/test.sh
+	CARGO="$(CARGO)" devstack/in_memory.sh devstack/test.sh
 
 interop: debug ## Let WebSocket clients that nobody here wrote use a running stack.
-	loadtest/interop/run.sh
+	devstack/in_memory.sh loadtest/interop/run.sh
 
 web: debug ## Install, build, check and test the libraries for pages, against a running stack, too (Node 20.19 or newer).
-	web/run.sh
+	devstack/in_memory.sh web/run.sh
 
 browsers: debug ## Let the client keep its promises in Chromium, Firefox ESR and WebKitGTK, at real gateways (after `make web`; root and apt; five minutes; BROWSERS=firefox for one).
 	web/browsers/run.sh $(BROWSERS)

@@ -250,9 +250,9 @@ mod tests {
         };
         let growth = |size| Growth { size, floor_us: 4.3, carillon_us: 4.9, flattered: false };
         Curves {
-            resting: [1000, 15_000].map(resting).to_vec(),
+            resting: [1000, 14_000].map(resting).to_vec(),
             levels: vec![level(0, 0.2), level(10, 0.3), level(80, 2.0)],
-            sockets: [100, 15_000].map(growth).to_vec(),
+            sockets: [100, 14_000].map(growth).to_vec(),
             tenants: [1].map(growth).to_vec(),
             announcements: Vec::new(),
         }
@@ -290,7 +290,7 @@ mod tests {
             "B1 CPU &lt; floor &amp; more",
             "1.12",
             "p99.9",
-            "15 000",
+            "14 000",
             "bare write() loop",
             "calm",
         ] {
