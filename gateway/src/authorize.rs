@@ -22,7 +22,7 @@ use carillon_backplane::log::Log;
 use carillon_platform::ask::{Asker, Question};
 use carillon_platform::auth::{AuthError, Claims, Identity, Verifier, ticket};
 use carillon_platform::rules::{Action, RuleSet};
-use carillon_platform::share::AddressGroup;
+use carillon_platform::share::{AddressGroup, Holder};
 use carillon_protocol::client::{ClientFrame, ConnectParameters};
 use carillon_protocol::limits::CHANNELS_PER_CONNECTION;
 use carillon_protocol::server::ResetReason;
@@ -144,6 +144,19 @@ impl Bearer {
             Self::Service(service) => service.is_for_all_tenants(),
             Self::Ticket(_) => false,
         }
+    }
+
+    /// Whose it is what they send before it is known into which tenant they go: a share of that of the only tenant they may come
+    /// into, else their own.
+    pub(crate) fn holder(&self) -> Holder {
+        let member = match self {
+            Self::Person(claims) => format!("user {}", claims.user()),
+            Self::Service(service) => format!("key {}", service.key()),
+            Self::Ticket(identity) => format!("user {}", identity.user),
+        };
+        let only = if self.is_for_several() { None } else { self.enter(None).ok() };
+        let group = only.map_or_else(|| member.clone(), |only| format!("tenant {}", only.tenant));
+        Holder::new(group, member)
     }
 
     /// Who they are in a tenant.

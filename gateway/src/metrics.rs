@@ -76,6 +76,7 @@ declare! {
     head_queries: Counter = "carillon_head_queries_total", "queries of the head watch, one for all tenants of the node";
     early_dropped: Counter = "carillon_early_batches_dropped_total", "batches from Redis for a tenant that was being opened that did not fit; the log has them";
     small_replies: Counter = "carillon_small_replies_total", "polls whose answer takes 16 KiB of events only, because their user or tenant has its share of larger ones";
+    bodies_refused: Counter = "carillon_client_bodies_refused_total", "commands and forms of channels turned away because their user or API key, their tenant or all together have as many on their way as they may";
     held_dropped: Counter = "carillon_held_events_dropped_total", "events from Redis that came before their turn and did not fit; the log has them";
     openings_refused: Counter = "carillon_openings_refused_total", "clients turned away because too many tenants were being opened, or theirs had no turn within 9 s";
     envelopes_refused: Counter = "carillon_envelopes_refused_total", "messages from Redis that were no batch of their tenant";

@@ -8,7 +8,7 @@ use crate::canary;
 use crate::config::Config;
 use crate::edge::handshake::Edge;
 use crate::edge::listener::{self, Way};
-use crate::edge::{Elsewhere, Replies, Sessions, Windows};
+use crate::edge::{Bodies, Elsewhere, Replies, Sessions, Windows};
 use crate::fate;
 use crate::fleet::{card_writer, learn_database};
 use crate::leave::operator::Wishes;
@@ -196,6 +196,7 @@ impl Node {
             admission: Admission::new(limits),
             authorizer: authorizer.clone(),
             replies: Replies::default(),
+            bodies: Bodies::default(),
             windows: Windows::default(),
             shards: shards.clone(),
             serving: serving.clone(),

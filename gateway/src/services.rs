@@ -163,6 +163,11 @@ impl Service {
         Self { key, tenant: None, expires_at: Some(expires_at), publish: true }
     }
 
+    /// The id of its key.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Whether its key is for every tenant.
     pub(crate) fn is_for_all_tenants(&self) -> bool {
         self.tenant.is_none()

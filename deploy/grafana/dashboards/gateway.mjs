@@ -28,6 +28,7 @@ export const gateway = dashboard({
         query(rate('carillon_first_frames_refused_total', on, 'code'), 'first frame: {{code}}', { rare: true }),
         query(rate('carillon_frames_refused_total', on, 'code'), 'frame: {{code}}', { rare: true }),
         query(rate('carillon_cursor_checks_refused_total', on, 'bound'), 'cursor: {{bound}}', { rare: true }),
+        query(rate('carillon_client_bodies_refused_total', on), 'bodies on their way', { rare: true }),
         query(rate('carillon_limited_connections_total', on), 'tenant limit: connections', { rare: true }),
         query(rate('carillon_limited_signals_total', on), 'tenant limit: signals', { rare: true }),
       ]),

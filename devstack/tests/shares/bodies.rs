@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::faults::alone;
 use crate::figures::{Figures, assert_unhurt};
-use crate::wire::raw::Raw;
+use crate::wire::raw::{Raw, http};
 use crate::wire::{PATIENCE, claims, publisher, token};
 
 /// Slow bodies of one tenant at a time. Each used to count as the largest a body may be: 64 of them, and nobody else had room.
@@ -80,6 +80,44 @@ async fn slow_bodies_of_one_tenant_slow_down_nobody_else() {
         (without, with)
     };
     assert_unhurt("slow bodies", compare).await;
+}
+
+/// Commands and forms of channels of one user that drip, a good many more than it may have on their way.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_of_one_user_at_a_gateway_are_noticed_by_nobody_else() {
+    let _alone = alone().await;
+    let stack = Stack::start(StackConfig { gateways: 1, ..StackConfig::default() }).await.unwrap();
+    let to = stack.gateway(0).addr();
+    let request = |tenant: &str, path: &str, rest: &str| {
+        let bearer = token(&stack, &claims(tenant, "anna"));
+        let kind = if path == "/v1/commands" { "json" } else { "x-www-form-urlencoded" };
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer}\r\n\
+             Content-Type: application/{kind}\r\n{rest}"
+        )
+    };
+    let asks = request("innocent", "/v1/poll", "Content-Length: 6\r\n\r\nwait=0");
+    let ask = async || {
+        let answer = http(to, asks.clone()).await;
+        if answer.status == 200 { Ok(()) } else { Err(format!("{answer:?}")) }
+    };
+    ask().await.unwrap();
+    let compare = async || {
+        let mut without = Figures::of(40, &ask).await;
+        let mut slow = JoinSet::new();
+        for path in ["/v1/commands", "/v1/poll"].repeat(SLOW / 10) {
+            let head = request("hostile", path, "Transfer-Encoding: chunked\r\n\r\n");
+            slow.spawn(drips(to, head));
+        }
+        let with = Figures::of(80, &ask).await;
+        let statuses = slow.join_all().await;
+        without.join(Figures::of(40, &ask).await);
+        let of = |status| statuses.iter().filter(|told| **told == status).count();
+        assert_eq!((of(408), of(429)), (32, statuses.len() - 32), "{statuses:?}");
+        (without, with)
+    };
+    assert_unhurt("slow bodies at a gateway", compare).await;
+    assert!(stack.gateway(0).metric("carillon_client_bodies_refused_total").await.unwrap() >= 28.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

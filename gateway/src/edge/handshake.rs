@@ -4,7 +4,7 @@
 //! the handshake, the origin, the node's limits, the token; then the rest of the URL, the channels, the cursor.
 
 use super::address::client_address;
-use super::body::{form, is_form};
+use super::body::{Bodies, form, is_form};
 use super::problem::Problem;
 use super::replies::{Replies, SMALL};
 use super::request::{RawQuery, UrlQuery, last_event_id, token, url_ticket, url_token};
@@ -49,6 +49,7 @@ pub(crate) struct Edge {
     pub(crate) admission: Admission,
     pub(crate) authorizer: Authorizer,
     pub(crate) replies: Replies,
+    pub(crate) bodies: Bodies,
     pub(crate) windows: Windows,
     pub(crate) shards: Shards,
     pub(crate) serving: Serving,
@@ -151,6 +152,7 @@ impl Edge {
             return Err(Refusal::from(AuthError::Missing).into());
         };
         if let Some((is_form, body)) = posted {
+            let _share = self.bodies.begin(&bearer)?;
             arrival.query.append(&form(is_form, body).await?)?;
         }
         let query = arrival.query.read()?;

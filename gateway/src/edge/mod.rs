@@ -32,6 +32,7 @@ mod socketio;
 mod takeover;
 mod windows;
 
+pub(crate) use body::Bodies;
 pub(crate) use replies::{Replies, Reply};
 pub(crate) use request::RawQuery;
 pub(crate) use socketio::{Elsewhere, Sessions};

@@ -64,7 +64,7 @@ impl Problem {
     }
 
     /// Nothing follows on its connection.
-    fn last(self) -> Self {
+    pub(super) fn last(self) -> Self {
         Self { headers: vec![(header::CONNECTION, HeaderValue::from_static("close"))], ..self }
     }
 
