@@ -263,6 +263,47 @@ fn a_tenants_signals_are_counted_over_all_nodes_and_a_person_evades_no_rate_by_m
 }
 
 #[test]
+fn a_tenants_notices_a_day_are_counted_over_all_publishers() {
+    block_on(async {
+        let stack = stack().await;
+        let notice = async |publisher: usize| {
+            let url = format!("{}/v1/notices", stack.publisher(publisher).url());
+            let body = json!({"tenant": "noticed", "title": "Shift moved", "audience": {"users": ["mila"]}});
+            let answer = http().post(url).bearer_auth(stack.api_key()).json(&body).send().await.unwrap();
+            let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+            let answer: Value = answer.json().await.unwrap();
+            (status, answer["code"].as_str().unwrap_or_default().to_owned(), headers)
+        };
+        assert_eq!(notice(0).await.0, 201, "no limit yet");
+        limit(&stack, "noticed", json!({"notices_per_day": 20})).await;
+        let mut taken = 1;
+        // Each publisher follows the limit within a second.
+        for publisher in [0, 1] {
+            loop {
+                let (status, _, headers) = notice(publisher).await;
+                assert_eq!(status, 201, "{taken} of 20");
+                taken += 1;
+                if headers.contains_key("ratelimit") {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+        }
+        while taken < 20 {
+            assert_eq!(notice(taken % 2).await.0, 201, "{taken} of 20");
+            taken += 1;
+        }
+        for publisher in [0, 1, 0] {
+            let (status, code, headers) = notice(publisher).await;
+            assert_eq!((status, &*code), (429, "too_many_notices"));
+            assert_eq!(header(&headers, "ratelimit-policy"), "\"notices\";q=20;w=86400");
+            let seconds: u64 = header(&headers, "retry-after").parse().unwrap();
+            assert!((1..=86_400).contains(&seconds));
+        }
+    });
+}
+
+#[test]
 fn without_redis_each_node_has_its_share() {
     block_on(async {
         let stack = Stack::start(StackConfig::default()).await.unwrap();
@@ -312,7 +353,7 @@ fn who_may_set_limits_and_what_is_none_is_told() {
         let (status, answer) =
             put_as(&stack, &of_tenant, "asked", json!({"limits": {"connections": 5}})).await;
         assert_eq!((status, &answer["code"]), (403, &json!("missing_scope")), "{answer}");
-        let limits = json!({"connections": 5, "events_per_second": 7, "signals_per_second": null});
+        let limits = json!({"connections": 5, "events_per_second": 7, "signals_per_second": null, "notices_per_day": 9});
         limit(&stack, "asked", limits.clone()).await;
         let (status, answer) = put_as(&stack, &of_tenant, "asked", json!({})).await;
         assert_eq!((status, &answer["limits"]), (200, &limits), "they see it");
@@ -323,6 +364,7 @@ fn who_may_set_limits_and_what_is_none_is_told() {
             (json!({"signals_per_second": 1.5}), "/limits/signals_per_second"),
             (json!({"connections": 1_000_001}), "/limits/connections"),
             (json!({"notices": 5}), "/limits/notices"),
+            (json!({"notices_per_day": -1}), "/limits/notices_per_day"),
         ] {
             let (status, answer) = put_as(&stack, stack.api_key(), "asked", json!({"limits": bad})).await;
             assert_eq!((status, &answer["code"]), (422, &json!("invalid_settings")), "{answer}");

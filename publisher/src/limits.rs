@@ -1,8 +1,10 @@
-//! May a tenant publish so much now, and is it suspended?
+//! May a tenant publish so much now, and is it suspended? And how many notices may it send today (`notices`)?
 //!
 //! Its limit is a token bucket in Redis that all publishers take from. Small takings cost no question each: beside what a request
 //! needs some more is taken ahead, for what comes within the next fiftieth of a second. While Redis is away each publisher has its
 //! share: the limit by how many publishers asked before. A tenant without a limit costs a look into a table here.
+
+mod notices;
 
 use crate::health::Health;
 use carillon_backplane::bus::{LimitStore, Take};
@@ -13,6 +15,8 @@ use carillon_protocol::TenantId;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+pub use notices::{DayLeft, NoNotices, NoticesTaken};
 
 /// How often limits that were changed are read.
 const LOOK: Duration = Duration::from_secs(1);
@@ -37,6 +41,7 @@ struct Inner {
     known: Mutex<HashMap<TenantId, TenantLimits>>,
     suspended: Mutex<HashSet<TenantId>>,
     used: Mutex<HashMap<TenantId, Used>>,
+    notices: notices::Days,
 }
 
 /// What is at hand of a tenant's events.
@@ -67,7 +72,7 @@ impl Limits {
     /// Nothing is limited before [`Limits::follow`] has read what is set; without a store each publisher counts for itself.
     pub fn new(store: Option<LimitStore>, me: String) -> Self {
         let (known, suspended, used) = <(Mutex<_>, Mutex<_>, Mutex<_>)>::default();
-        Self(Arc::new(Inner { store, me, known, suspended, used }))
+        Self(Arc::new(Inner { store, me, known, suspended, used, notices: notices::Days::default() }))
     }
 
     /// Reads what is set, before the first request is taken. While the database is away nobody is served from it.
@@ -104,6 +109,9 @@ impl Limits {
             let limits = TenantLimits::stored(limits.as_deref());
             if limits.events_per_second.is_none() {
                 lock(&self.0.used).remove(&tenant);
+            }
+            if limits.notices_per_day.is_none() {
+                self.0.notices.forget(&tenant);
             }
             if limits.is_empty() {
                 known.remove(&tenant)
@@ -179,6 +187,27 @@ impl Limits {
             tightest = Some(tightest.filter(|known| known.events <= left.events).unwrap_or(left));
         }
         Ok(tightest)
+    }
+
+    /// Takes so many of each tenant's notices of today: all or none. Those of tenants without such a limit are not counted.
+    pub async fn take_notices(
+        &self,
+        (log, health): (&Log, &Health),
+        wanted: &BTreeMap<TenantId, u32>,
+    ) -> Result<NoticesTaken, NoNotices> {
+        let mut taken = NoticesTaken::default();
+        for (tenant, notices) in wanted {
+            let limit = lock(&self.0.known).get(tenant).and_then(|limits| limits.notices_per_day);
+            let Some(limit) = limit else { continue };
+            taken.add(self.0.notices.take((log, health), tenant, limit, *notices).await?);
+        }
+        Ok(taken)
+    }
+
+    /// How many notices a tenant with a limit of them has sent today; none without one, or when the log does not say.
+    pub async fn notices_today(&self, (log, health): (&Log, &Health), tenant: &TenantId) -> Option<u64> {
+        let limit = lock(&self.0.known).get(tenant)?.notices_per_day?;
+        self.0.notices.today((log, health), tenant, limit).await.ok()
     }
 
     /// Gives back what was taken for events that were not stored.

@@ -25,6 +25,12 @@ const REQUESTS_LOST: Metric = Metric {
     labels: "reason: overloaded, tenant_share, caller_share, tenant_busy, unavailable, busy, too_slow, database_full, database_read_only, database_standby, no_partition, session, failed",
     what: "Publish requests that did not get an answer from the log",
 };
+const LIMITED: Metric = Metric {
+    name: "carillon_limited_publishes_total",
+    kind: MetricKind::Counter,
+    labels: "limit: events (a second), notices (a day)",
+    what: "Publish requests refused because their tenant has published as much as its limit says",
+};
 const BODIES_REFUSED: Metric = Metric {
     name: "carillon_bodies_refused_total",
     kind: MetricKind::Counter,
@@ -104,6 +110,7 @@ const TYPES_FORGOTTEN: Metric = Metric {
 pub const ALL: &[Metric] = &[
     EVENTS,
     REQUESTS_LOST,
+    LIMITED,
     BODIES_REFUSED,
     PUBLISH_SECONDS,
     BATCH_EVENTS,
@@ -268,6 +275,9 @@ impl Metrics {
             }
         }
         counter!(TYPES_FORGOTTEN.name).increment(0);
+        for limit in ["events", "notices"] {
+            counter!(LIMITED.name, "limit" => limit).increment(0);
+        }
         let events = |result: &'static str| counter!(EVENTS.name, "result" => result);
         let lost = |reason: &'static str| counter!(REQUESTS_LOST.name, "reason" => reason);
         let bodies = |reason: &'static str| counter!(BODIES_REFUSED.name, "reason" => reason);
@@ -312,6 +322,11 @@ impl Metrics {
                 self.lost.iter().filter(|(known, _)| known == fault).for_each(|(_, lost)| lost.increment(1))
             }
         }
+    }
+
+    /// Counts a request that a limit of its tenant refused. Rare, so it has no handle.
+    pub fn publish_limited(&self, limit: &'static str) {
+        counter!(LIMITED.name, "limit" => limit).increment(1);
     }
 
     /// Counts a body that was not read to its end.

@@ -52,6 +52,10 @@ pub struct Stats {
     pub events_per_second: Option<f64>,
     /// Event frames that were written to connections, a second.
     pub deliveries_per_second: Option<f64>,
+    /// Notices that were sent since midnight UTC; of a tenant with a limit of them alone, and left out when the database did not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub notices_today: Option<u64>,
     /// From the commit in the database to the sockets, of the events of the last minute; of all tenants alone. Null: there were none.
     pub latency: Option<Latency>,
     /// What happened in the last minute; of all tenants alone.
@@ -246,6 +250,7 @@ fn all(cards: &[NodeCard], stale: bool) -> Stats {
         channels: None,
         events_per_second: None,
         deliveries_per_second: Some(added(cards.iter().map(|card| card.deliveries_per_second))),
+        notices_today: None,
         latency: Latency::of(&minute),
         minute: Some(MinuteStats::of(minute)),
         nodes: nodes.collect(),
@@ -277,6 +282,7 @@ fn of_tenant(tenant: &TenantId, usage: &[(String, TenantUsage)], cards: &[NodeCa
         channels: None,
         events_per_second: Some(events),
         deliveries_per_second: Some(added(living.iter().map(|(_, usage)| usage.deliveries_per_second))),
+        notices_today: None,
         latency: None,
         minute: None,
         nodes,

@@ -98,7 +98,7 @@ pub use inbox::{
 };
 pub use keys::{ApiKey, KeyChange, KeyEntry};
 pub use latest::{LATEST_ROWS, LatestPage};
-pub use limits::StoredLimits;
+pub use limits::{NoticesStored, StoredLimits};
 pub use maintenance::{Dropped, ForgottenKeys, Maintenance, PartitionState};
 pub use metrics::{describe as describe_metrics, watch_pool};
 pub use migrate::{MigrateReport, migrate};

@@ -37,6 +37,7 @@ export const publisher = dashboard({
         query(`max(carillon_intake_events{${on}}) / 20000`, 'events'),
         query(`max(carillon_intake_bytes{${on}}) / (32 * 1024 * 1024)`, 'bytes'),
       ], { max: 1 }),
+      lines('Refused by a limit', 'cps', 'Publish requests refused because their tenant has published as much as its limit says, by the limit, a second.', [query(rate('carillon_limited_publishes_total', on, 'limit'), '{{limit}}')]),
       lines('Refused by a share', 'cps', 'Requests that a share of parsing, of reading or of looking tenants up refused, by the bound they met, a second: total is the publisher\'s, group a tenant\'s, member a key\'s or user\'s.', [
         query(rate('carillon_parsing_refused_total', on, 'bound'), 'parsing: {{bound}}'),
         query(rate('carillon_reads_refused_total', on, 'resource, bound'), '{{resource}}: {{bound}}'),

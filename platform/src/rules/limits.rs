@@ -14,6 +14,8 @@ pub struct TenantLimits {
     pub events_per_second: Option<u32>,
     /// Signals a second that its clients send.
     pub signals_per_second: Option<u32>,
+    /// Notices a day of UTC.
+    pub notices_per_day: Option<u32>,
 }
 
 impl TenantLimits {
@@ -37,11 +39,15 @@ mod tests {
 
     #[test]
     fn limits_are_read_as_they_are_written_and_what_is_unknown_limits_nothing() {
-        let limits =
-            TenantLimits { connections: Some(2), events_per_second: Some(5), signals_per_second: None };
+        let limits = TenantLimits {
+            connections: Some(2),
+            events_per_second: Some(5),
+            signals_per_second: None,
+            notices_per_day: Some(9),
+        };
         let json = serde_json::to_string(&limits).unwrap();
         assert_eq!(TenantLimits::stored(Some(&json)), limits);
-        let later = json.replacen('{', "{\"notices_per_day\":5,", 1);
+        let later = json.replacen('{', "{\"tickets_per_hour\":5,", 1);
         assert_eq!(TenantLimits::stored(Some(&later)), limits);
         for nothing in [None, Some("{}"), Some("{\"connections\":\"many\"}"), Some("[]")] {
             assert!(TenantLimits::stored(nothing).is_empty(), "{nothing:?}");

@@ -43,6 +43,7 @@
 //! | `parsing` | who may have a large body parsed now? |
 //! | `body` | is the body small and quick enough to be read? |
 //! | [`problem`] | how does an error look? |
+//! | `quota` | what is left of a tenant's limit, as headers say it? |
 //! | `openapi`, `docs` | the contract for machines and people |
 
 mod activity;
@@ -80,6 +81,7 @@ mod presence;
 pub mod problem;
 mod publish;
 mod query;
+mod quota;
 mod reads;
 mod relay;
 mod revocations;

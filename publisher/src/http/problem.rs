@@ -3,9 +3,9 @@
 //! RFC 9457 problem details with a stable `code`; `errors` says where. Every error of this service is made here, so
 //! the API description lists all of them.
 
+use super::quota::{Quota, rate_headers};
 use crate::batcher::NotAppended;
 use crate::event::Fault;
-use crate::limits::Left;
 use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{LogError, Unwritable};
 use carillon_platform::telemetry::Seldom;
@@ -116,6 +116,8 @@ problem_codes! {
     HeadTooLarge = 431 "head_too_large" "Request Header Fields Too Large",
     /// The person publishes more into the channel than its rule lets them a second, or the tenant more than its limit; nothing was stored. Try again after `Retry-After`.
     RateLimited = 429 "rate_limited" "Too many events a second",
+    /// The tenant has sent as many notices today as its limit says; nothing was stored. Try again after `Retry-After`: a day ends at midnight UTC.
+    TooManyNotices = 429 "too_many_notices" "Too many notices a day",
     /// Too many events of the tenant are waiting; nothing was stored. Try again after `Retry-After`.
     TenantShareFull = 429 "tenant_share_full" "Too many events of this tenant are waiting",
     /// Too many events of this API key or user are waiting; nothing was stored. Try again after `Retry-After`.
@@ -164,7 +166,7 @@ pub struct Problem {
     /// Where in the request.
     pub errors: Vec<Fault>,
     /// What is left of the limit that it met.
-    limited: Option<Left>,
+    limited: Option<Quota>,
 }
 
 impl Problem {
@@ -175,8 +177,8 @@ impl Problem {
 
     /// With what is left of the tenant's limit, for the headers.
     #[must_use]
-    pub fn limited(mut self, left: &Left) -> Self {
-        self.limited = Some(*left);
+    pub(super) fn limited(mut self, quota: impl Into<Quota>) -> Self {
+        self.limited = Some(quota.into());
         self
     }
 
@@ -273,21 +275,6 @@ impl Code {
     }
 }
 
-/// What a tenant's limit is and what is left of it (draft-ietf-httpapi-ratelimit-headers-10).
-pub(super) fn rate_headers(left: &Left) -> [(HeaderName, HeaderValue); 2] {
-    let Left { limit, events, wait } = left;
-    let seconds = wait.as_millis().div_ceil(1_000).max(1);
-    [
-        ("ratelimit-policy", format!("\"tenant\";q={limit};w=1")),
-        ("ratelimit", format!("\"tenant\";r={events};t={seconds}")),
-    ]
-    .map(|(name, text)| {
-        // Digits and what stands above are text that a header may have.
-        let value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
-        (HeaderName::from_static(name), value)
-    })
-}
-
 /// The outermost layer writes the body, for it knows the request's id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
@@ -295,10 +282,9 @@ impl IntoResponse for Problem {
         if let Some((name, value)) = self.code.next_step() {
             response.headers_mut().insert(name, value);
         }
-        if let Some(left) = &self.limited {
-            let seconds = left.wait.as_millis().div_ceil(1_000).max(1) as u64;
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-            response.headers_mut().extend(rate_headers(left));
+        if let Some(quota) = &self.limited {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(quota.seconds()));
+            response.headers_mut().extend(rate_headers(quota));
         }
         response.extensions_mut().insert(self);
         response

@@ -6,8 +6,9 @@ use super::dry_run;
 use super::parsing::{self, Turn};
 use super::permit::rules_of;
 use super::prepare::{Context, NEEDS_SCOPE, Prepared, invalid, prepare};
-use super::problem::{Code, Problem, rate_headers};
+use super::problem::{Code, Problem};
 use super::query::Query;
+use super::quota::{Quota, rate_headers};
 use super::{App, caller, suspended, unknown_tenant};
 use crate::access::{Caller, Scope};
 use crate::batcher::Room;
@@ -16,7 +17,7 @@ use crate::event::count;
 use crate::event::fault::{LISTED_FAULTS, element};
 use crate::event::request::{self, Publication, Unreadable};
 use crate::event::{Draft, Fault, FaultCode};
-use crate::limits::Left;
+use crate::limits::{DayLeft, Left, NoNotices};
 use crate::types::TypesOf;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -131,8 +132,8 @@ pub(super) async fn store(
     let asker = is_dry_run.then(|| caller.clone());
     let sealed = move || prepare(publication, &caller, &context, (&rules, &types), now(), fresh_id);
     let Prepared { appends, uses } = turn.run(sealed).await?;
-    let mut tenants: BTreeMap<TenantId, u32> = BTreeMap::new();
-    appends.iter().for_each(|append| *tenants.entry(append.tenant.clone()).or_default() += 1);
+    let tenants = by_tenant(appends.iter());
+    let notices = by_tenant(appends.iter().filter(|append| append.event.notice.is_some()));
     if !is_dry_run {
         sending.events(appends.len());
     }
@@ -166,7 +167,10 @@ pub(super) async fn store(
     if let Some(asker) = &asker {
         return dry_run::answer(app, asker, &appends).await;
     }
-    let left = app.limits.take_all(&tenants).await.map_err(limited)?;
+    // They count as sent until they are stored and can be counted, or are refused.
+    let of_day = app.limits.take_notices((&app.log, &app.health), &notices).await;
+    let of_day = of_day.map_err(|fault| too_many_notices(app, fault))?;
+    let left = app.limits.take_all(&tenants).await.map_err(|left| limited(app, &left))?;
     let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();
     let results = match app.intake.append(appends, &publisher, room).await {
         Ok(results) => results,
@@ -187,10 +191,18 @@ pub(super) async fn store(
         });
     }
     let mut response = answer(ids, results, array)?;
-    if let Some(left) = left {
-        response.headers_mut().extend(rate_headers(&left));
+    let quotas = left.as_ref().map(Quota::from).into_iter().chain(of_day.left().map(Quota::from));
+    for (name, value) in quotas.flat_map(|quota| rate_headers(&quota)) {
+        response.headers_mut().append(name, value);
     }
     Ok(response)
+}
+
+/// How many there are for each tenant.
+fn by_tenant<'a>(appends: impl Iterator<Item = &'a Append>) -> BTreeMap<TenantId, u32> {
+    let mut counts: BTreeMap<TenantId, u32> = BTreeMap::new();
+    appends.for_each(|append| *counts.entry(append.tenant.clone()).or_default() += 1);
+    counts
 }
 
 /// The types of the tenants that the events are for.
@@ -220,13 +232,29 @@ async fn types_of(
 }
 
 /// A tenant's limit has no room for the events.
-fn limited(left: Left) -> Problem {
+fn limited(app: &App, left: &Left) -> Problem {
+    app.metrics.publish_limited("events");
     let Left { limit, wait, .. } = left;
     let wait_ms = wait.as_millis().max(1);
     let detail = format!(
         "the tenant publishes {limit} events a second at most; nothing was stored, try again in {wait_ms} ms"
     );
-    Problem::new(Code::RateLimited, detail).limited(&left)
+    Problem::new(Code::RateLimited, detail).limited(left)
+}
+
+/// A tenant's limit has no room for the notices today.
+fn too_many_notices(app: &App, fault: NoNotices) -> Problem {
+    let left = match fault {
+        NoNotices::Limit(left) => left,
+        NoNotices::Log(error) => return error.into(),
+    };
+    app.metrics.publish_limited("notices");
+    let DayLeft { limit, notices, wait } = left;
+    let detail = format!(
+        "the tenant sends {limit} notices a day at most and has {notices} left; nothing was stored, try again in {} s",
+        wait.as_secs().max(1)
+    );
+    Problem::new(Code::TooManyNotices, detail).limited(&left)
 }
 
 fn too_often(wait: Duration) -> Problem {

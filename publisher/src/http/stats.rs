@@ -71,5 +71,6 @@ pub(super) async fn stats(
         // Where the database does not say, all the rest is as good as without it.
         stats.channels = app.log.channels_in_use(&tenant, COUNTED as u32).await.ok();
     }
+    stats.notices_today = app.limits.notices_today((&app.log, &app.health), &tenant).await;
     Ok(Json(stats))
 }

@@ -60,13 +60,21 @@ pub(super) struct LimitsBody {
     /// Signals a second that its clients send.
     #[schema(minimum = 1, maximum = 1_000_000)]
     signals_per_second: Option<u32>,
+    /// Notices a day, from midnight to midnight UTC.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    notices_per_day: Option<u32>,
 }
 
 impl LimitsBody {
     /// None: without limits.
     pub(super) fn of(limits: TenantLimits) -> Option<Self> {
-        let TenantLimits { connections, events_per_second, signals_per_second } = limits;
-        (!limits.is_empty()).then_some(Self { connections, events_per_second, signals_per_second })
+        let TenantLimits { connections, events_per_second, signals_per_second, notices_per_day } = limits;
+        (!limits.is_empty()).then_some(Self {
+            connections,
+            events_per_second,
+            signals_per_second,
+            notices_per_day,
+        })
     }
 }
 
@@ -351,14 +359,17 @@ fn limits(value: Value, faults: &mut Vec<Fault>) -> TenantLimits {
         found
     };
     let connections = number("connections");
-    let events_per_second = number("events_per_second").and_then(|number| u32::try_from(number).ok());
-    let signals_per_second = number("signals_per_second").and_then(|number| u32::try_from(number).ok());
-    let known = "is no limit; known are connections, events_per_second and signals_per_second";
+    let mut small = |name: &str| number(name).and_then(|number| u32::try_from(number).ok());
+    let events_per_second = small("events_per_second");
+    let signals_per_second = small("signals_per_second");
+    let notices_per_day = small("notices_per_day");
+    let known =
+        "is no limit; known are connections, events_per_second, signals_per_second and notices_per_day";
     faults.extend(fields.keys().take(fault::LISTED_FAULTS).map(|name| {
         let short: String = name.chars().take(64).collect();
         Fault::at(fault::member("/limits", &short), FaultCode::UnknownField, known)
     }));
-    TenantLimits { connections, events_per_second, signals_per_second }
+    TenantLimits { connections, events_per_second, signals_per_second, notices_per_day }
 }
 
 fn administrator(

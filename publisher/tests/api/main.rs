@@ -27,6 +27,7 @@ mod locked;
 mod mutations;
 mod muted;
 mod notices;
+mod notices_a_day;
 mod nulls;
 mod outbox;
 mod outbox_cases;

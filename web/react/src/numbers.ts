@@ -11,6 +11,8 @@ export interface Stats {
   readonly subscriptions: number | null
   readonly events_per_second: number | null
   readonly deliveries_per_second: number | null
+  /** Since midnight UTC, of a tenant with a limit of them. */
+  readonly notices_today?: number
   readonly nodes: readonly {
     readonly node: string
     readonly connections: number

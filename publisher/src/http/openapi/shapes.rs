@@ -346,7 +346,7 @@ pub(in crate::http) enum PublishProblems {
     Invalid(ProblemDocument),
     #[response(
         status = 429,
-        description = "`tenant_share_full`, `caller_share_full`: too many events, or requests of 32 KiB and more, of this tenant or these credentials are waiting; `body_share_full`: too many of their bodies are being read; `rate_limited`: more than the channel's rule lets a person publish a second (nothing stored)",
+        description = "`tenant_share_full`, `caller_share_full`: too many events, or requests of 32 KiB and more, of this tenant or these credentials are waiting; `body_share_full`: too many of their bodies are being read; `rate_limited`: more than the channel's rule lets a person publish a second (nothing stored); `too_many_notices`: as many notices today as the tenant's limit says (nothing stored)",
         content_type = "application/problem+json",
         headers(("Retry-After" = u32, description = "Seconds to wait."))
     )]

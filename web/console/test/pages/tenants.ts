@@ -49,7 +49,12 @@ export function tenants(given: Given) {
     expect((await stored()).limits).toBeUndefined()
     await page.getByLabel('Events a second').fill('50')
     await saved()
-    expect((await stored()).limits).toEqual({ connections: 100, events_per_second: 50, signals_per_second: null })
+    expect((await stored()).limits).toEqual({
+      connections: 100,
+      events_per_second: 50,
+      signals_per_second: null,
+      notices_per_day: null,
+    })
     await page.getByText('0 % of 100').waitFor()
     await lookAt(there, 'tenants')
 

@@ -6,6 +6,7 @@ export const limits = [
   ['connections', 'Connections', 'open at a time, on all gateways together'],
   ['events_per_second', 'Events a second', 'published into its log'],
   ['signals_per_second', 'Signals a second', 'that its clients send'],
+  ['notices_per_day', 'Notices a day', 'sent since midnight UTC'],
 ] as const
 
 export type Limit = (typeof limits)[number][0]
@@ -26,6 +27,7 @@ export interface Use {
   readonly subscriptions: number | null
   readonly events_per_second: number | null
   readonly deliveries_per_second: number | null
+  readonly notices_today?: number
   readonly nodes: readonly { readonly node: string; readonly connections: number }[]
   readonly stale: boolean
 }

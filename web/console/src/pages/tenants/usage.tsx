@@ -31,6 +31,13 @@ export function Usage({ of, limits }: { of: Asked<Use>; limits: Limits | undefin
               unit="/s"
               under={<Share now={now.events_per_second} limit={limits?.events_per_second} what="events a second" />}
             />
+            {now.notices_today !== undefined && (
+              <Figure
+                name="Notices"
+                value={number(now.notices_today)}
+                under={<Share now={now.notices_today} limit={limits?.notices_per_day} what="notices a day" />}
+              />
+            )}
             <Figure name="Delivered" value={rate(now.deliveries_per_second)} unit="/s" under="frames" />
             <Figure name="Subscriptions" value={compact(now.subscriptions)} under="in channels" />
             <Figure

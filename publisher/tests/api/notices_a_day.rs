@@ -1,0 +1,100 @@
+//! Does a tenant send no more notices a day than its limit says, counted by what is stored?
+
+use crate::harness::{Api, Reply};
+use futures_util::future::join_all;
+use http::Method;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn notice(tenant: &str) -> Value {
+    json!({"tenant": tenant, "type": "shift.moved", "channels": ["shift:7"], "notify": {"title": "Shift moved"}})
+}
+
+/// Sends so many notices in one request.
+async fn send(api: &Api, tenant: &str, notices: usize) -> Reply {
+    api.post(json!(vec![notice(tenant); notices])).await
+}
+
+/// Sets the limit, and waits until the publisher knows it.
+async fn limit(api: &Api, tenant: &str, notices: Value) {
+    let body = json!({"limits": {"notices_per_day": notices}}).to_string();
+    let answer = api.call(Method::PUT, &format!("/v1/tenants/{tenant}"), &[JSON], body).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.json);
+    let began = Instant::now();
+    while api.get(&format!("/v1/stats?tenant={tenant}")).await.json.get("notices_today").is_some()
+        == notices.is_null()
+    {
+        assert!(began.elapsed() < DEADLINE, "the limit is read");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn today(api: &Api, tenant: &str) -> u64 {
+    api.get(&format!("/v1/stats?tenant={tenant}")).await.json["notices_today"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_days_notices_are_those_that_are_stored_and_a_request_is_taken_whole_or_not_at_all() {
+    let (api, tenant) = (Api::new().await, "notices-a-day");
+    let first = send(&api, tenant, 1).await;
+    assert_eq!((first.status.as_u16(), first.header("ratelimit")), (201, None), "without a limit");
+    limit(&api, tenant, json!(5)).await;
+    assert_eq!(today(&api, tenant).await, 1, "what was sent before there was a limit counts");
+    let taken = send(&api, tenant, 3).await;
+    assert_eq!(taken.status, 201, "{:?}", taken.json);
+    assert_eq!(taken.header("ratelimit-policy"), Some("\"notices\";q=5;w=86400"));
+    assert!(taken.header("ratelimit").unwrap().starts_with("\"notices\";r=1;t="), "{:?}", taken.headers);
+
+    let refused = send(&api, tenant, 2).await;
+    refused.problem(429, "too_many_notices");
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=86_400).contains(&seconds));
+    assert_eq!(refused.header("ratelimit"), Some(&*format!("\"notices\";r=1;t={seconds}")));
+    assert_eq!(today(&api, tenant).await, 4, "nothing of it was stored");
+
+    let event = json!({"tenant": tenant, "type": "shift.moved", "channels": ["shift:7"]});
+    let mixed = api.post(json!([event, notice(tenant)])).await;
+    assert_eq!(mixed.status, 201, "one notice and an event: {:?}", mixed.json);
+    let body = json!({"tenant": tenant, "title": "Fire drill", "audience": {"users": ["mila"]}}).to_string();
+    let further = api.call(Method::POST, "/v1/notices", &[JSON], body).await;
+    further.problem(429, "too_many_notices");
+    assert!(further.header("ratelimit").unwrap().starts_with("\"notices\";r=0;t="));
+    let plain = api.post(&event).await;
+    assert_eq!((plain.status.as_u16(), plain.header("ratelimit")), (201, None), "no notice");
+    let other = send(&api, "notices-another", 9).await;
+    assert_eq!((other.status.as_u16(), other.header("ratelimit")), (201, None), "another tenant");
+
+    api.database
+        .sql(&format!("update carillon.notices set at = at - interval '1 day' where tenant_id = '{tenant}'"));
+    limit(&api, tenant, json!(6)).await;
+    let began = Instant::now();
+    while send(&api, tenant, 1).await.status != 201 {
+        assert!(began.elapsed() < DEADLINE, "those of yesterday do not count");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(today(&api, tenant).await, 1);
+    limit(&api, tenant, Value::Null).await;
+    assert_eq!(send(&api, tenant, 9).await.status, 201, "without a limit again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_at_a_time_no_more_than_the_limit_are_stored() {
+    let (api, tenant) = (Api::new().await, "notices-at-once");
+    send(&api, tenant, 1).await;
+    limit(&api, tenant, json!(11)).await;
+    let answers = join_all((0..40).map(|_| send(&api, tenant, 1))).await;
+    let taken = answers.iter().filter(|answer| answer.status == 201).count();
+    assert!((1..=10).contains(&taken), "{taken}");
+    for refused in answers.iter().filter(|answer| answer.status != 201) {
+        refused.problem(429, "too_many_notices");
+    }
+    // Who was refused because others were under way fits in when they have ended.
+    let mut later = 0;
+    while send(&api, tenant, 1).await.status == 201 {
+        later += 1;
+    }
+    assert_eq!((taken + later, today(&api, tenant).await), (10, 11));
+}
