@@ -4,7 +4,9 @@
 
 mod database;
 
-use carillon_backplane::log::{Appended, Deed, DueStep, Escalating, EscalationPlan, Log, Role, Sight, Who};
+use carillon_backplane::log::{
+    Appended, Deed, DueStep, Escalating, EscalationLag, EscalationPlan, Log, Role, Sight, Who,
+};
 use carillon_protocol::escalation::{Escalation, Missed, webhook};
 use carillon_protocol::{Channel, EventId, Notice, Seq, TenantId, UserId};
 use database::{Database, append, channel, tenant};
@@ -243,5 +245,23 @@ async fn no_step_stays_aside_of_a_tenant_that_is_resumed_meanwhile() {
     assert!(resuming.await.unwrap().unwrap());
     while due(log).await.is_empty() {
         assert!(began.elapsed() < Duration::from_secs(20), "it is set aside for ever");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_steps_are_due_is_told_of_a_tenant_and_of_all_and_not_of_a_suspended_one() {
+    let database = Database::start().await;
+    let (acme, _) = due_notice(&database).await;
+    database.sql("UPDATE carillon.escalations SET due_at = now() - interval '40 s'").await;
+    let (log, other) = (&database.publisher, tenant("other"));
+    log.open_tenant(&other, true).await.unwrap();
+    for whose in [None, Some(&acme)] {
+        let lag = log.escalation_lag(whose).await.unwrap();
+        assert!(lag.due == 1 && (40.0..60.0).contains(&lag.seconds), "{whose:?}: {lag:?}");
+    }
+    assert_eq!(log.escalation_lag(Some(&other)).await.unwrap(), EscalationLag::default());
+    assert!(log.set_suspended(&acme, true).await.unwrap());
+    for whose in [None, Some(&acme)] {
+        assert_eq!(log.escalation_lag(whose).await.unwrap(), EscalationLag::default(), "{whose:?}");
     }
 }

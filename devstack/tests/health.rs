@@ -106,8 +106,22 @@ async fn health_tells_the_numbers_of_each_part_and_who_may_see_which() {
     }
     let (status, problem) = ask_as(stack, &key, "/v1/health?tenant=another").await;
     assert_eq!((status, &problem["code"]), (403, &json!("tenant_forbidden")), "{problem}");
-    let (status, problem) = ask(stack, "/v1/health/notifications").await;
+    let (status, problem) = ask(stack, "/v1/health/weather").await;
     assert_eq!((status, &problem["code"]), (404, &json!("not_found")), "{problem}");
+    for path in ["/v1/health/notifications".to_owned(), format!("/v1/health/notifications?tenant={TENANT}")] {
+        let (status, health) = ask(stack, &path).await;
+        assert_eq!(
+            (status, &health["state"], &health["reasons"]),
+            (200, &json!("up"), &json!([])),
+            "{health}"
+        );
+        assert_eq!(health["escalations"], json!({"due": 0, "seconds": 0.0}), "{health}");
+        assert_eq!(
+            (&health["webhooks"]["events"], &health["redis"]["up"]),
+            (&json!(0), &json!(true)),
+            "{health}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

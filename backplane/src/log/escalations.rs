@@ -4,6 +4,8 @@
 //! takes note meanwhile waits), looks at the next people by name or at those for whom it was quiet, appends the event that names them,
 //! and moves the cursor. So whatever dies, a person is named once in a step, and never after an ack that was committed before.
 
+mod lag;
+
 use super::append::{Append, append_here};
 use super::error::LogError;
 use super::pool::{Log, exchange};
@@ -17,6 +19,8 @@ use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+
+pub use lag::EscalationLag;
 
 /// People who are looked at in one transaction.
 pub const ESCALATED: usize = 100;

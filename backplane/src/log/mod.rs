@@ -88,7 +88,7 @@ pub use audit::{AuditAsk, AuditEntry};
 pub use console::SessionFor;
 pub use devices::{Deliveries, DevicePlace, DeviceState, Pending, Receipts};
 pub use error::{LogError, Unwritable};
-pub use escalations::{DueStep, ESCALATED, Escalated, Escalating, EscalationPlan, Missing};
+pub use escalations::{DueStep, ESCALATED, Escalated, Escalating, EscalationLag, EscalationPlan, Missing};
 pub use event_types::{StoredType, StoredTypes};
 pub use heads::{Head, Opened, Watched};
 pub use inbox::{

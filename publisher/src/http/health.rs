@@ -1,4 +1,4 @@
-//! `GET /v1/health` and its parts `events`, `websocket` and `analytics`: how is the installation, why, and by which numbers?
+//! `GET /v1/health` and its parts `events`, `websocket`, `analytics` and `notifications`: how is the installation, why, and by which numbers?
 //!
 //! 200 while it does its work, also when it is degraded, 503 when it does not: so that what only looks at the status is right, too.
 
@@ -9,7 +9,9 @@ use super::reads::Reader;
 use super::{App, no_entry};
 use crate::access::{Caller, Scope, TenantFault};
 use crate::preferences::zone;
-use crate::subsystems::{AnalyticsHealth, EventsHealth, State as Condition, WebsocketHealth};
+use crate::subsystems::{
+    AnalyticsHealth, EventsHealth, NotificationsHealth, State as Condition, WebsocketHealth,
+};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -40,6 +42,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         .route("/v1/health", get(all))
         .route("/v1/health/analytics", get(analytics))
         .route("/v1/health/events", get(events))
+        .route("/v1/health/notifications", get(notifications))
         .route("/v1/health/websocket", get(websocket))
         .route("/v1/health/{subsystem}", get(unknown))
 }
@@ -147,6 +150,40 @@ pub(super) async fn analytics(
     Ok(answer(health.state, health))
 }
 
+/// How notices are.
+///
+/// Whether notices can be sent, how many steps of escalations are due and for how long, and what webhooks have to send. Needs an API key with
+/// the scope `read` or `admin`, or a user token with the capability `admin`.
+#[utoipa::path(
+    get,
+    path = "/v1/health/notifications",
+    operation_id = "getNotificationsHealth",
+    tag = "health",
+    params(("tenant" = Option<String>, Query, description = "Whose notices; left out with an API key for all tenants: everybody's.")),
+    responses(
+        (status = 200, description = "It works, as a whole or in part.", body = NotificationsHealth),
+        (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_requests`: of one tenant's health, as of its events, so much is read at a time", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "No notices can be sent: the same body. Or, as a problem, `unavailable`, `log_busy`: whose the credentials are is not known.", content((NotificationsHealth = "application/json"), (ProblemDocument = "application/problem+json"))),
+    ),
+)]
+pub(super) async fn notifications(
+    State(app): State<Arc<App>>,
+    caller: Result<Caller, Problem>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let view = match view(&app, caller, &uri).await? {
+        Ok(view) => view,
+        Err(down) => return Ok(down),
+    };
+    let _turn = view.turn(&app).await?;
+    let health = app.subsystems.notifications(view.tenant.as_ref()).await;
+    Ok(answer(health.state, health))
+}
+
 /// How the gateways are.
 ///
 /// How many there are and whether they take connections, as they told Redis within ten seconds; none is asked. Needs an API key with
@@ -181,7 +218,7 @@ async fn unknown(caller: Caller) -> Problem {
     drop(caller);
     Problem::new(
         Code::NotFound,
-        "there is no such part: /v1/health has those there are, analytics, events and websocket",
+        "there is no such part: there are analytics, events, notifications and websocket",
     )
 }
 

@@ -46,7 +46,7 @@ pub(super) fn judge(writable: Result<(), LogError>, numbers: Result<Numbers, Log
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carillon_backplane::log::{Lag, OutboxState, PartitionState};
+    use carillon_backplane::log::{EscalationLag, Lag, OutboxState, PartitionState};
 
     fn numbers(lag: Lag) -> Result<Numbers, LogError> {
         let partitions = PartitionState { ahead: 8, due: 0 };
@@ -56,6 +56,7 @@ mod tests {
             projectors: vec![("channel_index", Lag::default()), (PROJECTOR, lag)],
             outbox: OutboxState::default(),
             archive: None,
+            escalations: EscalationLag::default(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Reason, RedisNumbers, State, redis, worst};
 use carillon_backplane::bus::BusHealth;
-use carillon_backplane::log::{ArchiveState, Lag, LogError, OutboxState, PartitionState};
+use carillon_backplane::log::{ArchiveState, EscalationLag, Lag, LogError, OutboxState, PartitionState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,7 +13,7 @@ const OUTBOX_SECONDS: f64 = 30.0;
 /// Attempts to archive a day that have failed for longer are told.
 const ARCHIVE_SECONDS: f64 = 30.0;
 /// A projector that is further behind is told.
-const BEHIND_SECONDS: f64 = 30.0;
+pub(super) const BEHIND_SECONDS: f64 = 30.0;
 
 /// How the log and what follows it are.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -119,6 +119,8 @@ pub(super) struct Numbers {
     pub(super) outbox: OutboxState,
     /// Whose business it is.
     pub(super) archive: Option<ArchiveState>,
+    /// Steps of escalations that are due.
+    pub(super) escalations: EscalationLag,
 }
 
 /// What to think of it.
@@ -237,6 +239,7 @@ mod tests {
             projectors: vec![("channel_index", lag)],
             outbox: OutboxState { waiting: 3, seconds: 0.2, parked: 0 },
             archive: Some(ArchiveState { wanted: true, ..ArchiveState::default() }),
+            escalations: EscalationLag::default(),
         };
         let commit = Some((1_795_000_000_000, 2.5));
         Seen { writable: Ok(()), exhausted: None, numbers: Ok(numbers), commit, redis: BusHealth::Up }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `analytics` | are events counted, and how far behind the log? |
 //! | `events` | can events be published and read, and how far behind is what follows the log? |
+//! | `notifications` | are people who miss a notice named in time? |
 //! | `websocket` | which gateways serve connections? |
 //! | `observe` | where do the numbers come from? |
 //!
@@ -11,11 +12,13 @@
 
 mod analytics;
 mod events;
+mod notifications;
 mod observe;
 mod websocket;
 
 pub use analytics::AnalyticsHealth;
 pub use events::{ArchiveNumbers, Behind, EventsHealth, LogNumbers, OutboxNumbers, Partitions, ProjectorLag};
+pub use notifications::{EscalationNumbers, NotificationsHealth};
 pub use observe::Subsystems;
 pub use websocket::{GatewayNumbers, Nodes, WebsocketHealth};
 

@@ -6,6 +6,7 @@
 
 use super::analytics::{self, AnalyticsHealth};
 use super::events::{self, EventsHealth, Numbers, Seen};
+use super::notifications::{self, NotificationsHealth};
 use super::websocket::{self, WebsocketHealth};
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -76,6 +77,12 @@ impl Subsystems {
     pub async fn analytics(&self, tenant: Option<&TenantId>) -> AnalyticsHealth {
         let (writable, numbers) = self.log_says(tenant).await;
         analytics::judge(writable, numbers)
+    }
+
+    /// How notices are: for this tenant, or for all.
+    pub async fn notifications(&self, tenant: Option<&TenantId>) -> NotificationsHealth {
+        let (writable, numbers) = self.log_says(tenant).await;
+        notifications::judge(writable, numbers, (self.redis)())
     }
 
     async fn log_says(&self, tenant: Option<&TenantId>) -> (Result<(), LogError>, Result<Numbers, LogError>) {
@@ -155,12 +162,14 @@ impl Subsystems {
             None => Some(self.log.archive_state(self.retention_days).await?),
             Some(_) => None,
         };
+        let escalations = self.log.escalation_lag(tenant).await?;
         Ok(Numbers {
             answer_ms: began.elapsed().as_secs_f64() * 1_000.0,
             partitions,
             projectors,
             outbox,
             archive,
+            escalations,
         })
     }
 }

@@ -117,6 +117,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
         super::console::session::link,
         super::health::all,
         super::health::analytics,
+        super::health::notifications,
         super::health::events,
         super::health::websocket,
     ),
