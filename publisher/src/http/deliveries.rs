@@ -4,10 +4,11 @@ use super::list;
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::Query;
-use super::{App, names, place};
+use super::{App, names, place, position};
 use crate::access::{Caller, Entry, Scope};
 use axum::Json;
 use axum::extract::{Path, State, rejection::PathRejection};
+use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{DevicePlace, Pending};
 use carillon_protocol::{Epoch, EventId, Seq, TenantId};
 use http::Uri;
@@ -74,7 +75,7 @@ struct PendingDevice {
         ("limit" = Option<u32>, Query, description = "Devices on a page.", minimum = 1, maximum = 200),
     ),
     responses(
-        (status = 200, description = "What became of it.", body = Deliveries),
+        (status = 200, description = "What became of it.", body = Deliveries, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: where the tenant's log stood before devices were looked at. On the page without `after`."))),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -89,7 +90,7 @@ pub(super) async fn deliveries(
     caller: Caller,
     path: Result<Path<String>, PathRejection>,
     uri: Uri,
-) -> Result<Json<Deliveries>, Problem> {
+) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &PARAMETERS)?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
     let entry = sees_everybody(app.enter(&caller, asked.as_ref())?)?;
@@ -101,6 +102,7 @@ pub(super) async fn deliveries(
     let limit = list::limit(&mut query)?.unwrap_or(DEFAULT_LIMIT);
     let after =
         query.take("after").map(|text| names::decode(&text).ok_or_else(invalid_cursor)).transpose()?;
+    let is_first = after.is_none();
     let [user, device] = after.unwrap_or_default();
     let nothing = || Problem::new(Code::NotFound, "there is no event of this id");
     let id = path.ok().and_then(|Path(text)| EventId::new(text).ok()).ok_or_else(nothing)?;
@@ -120,7 +122,8 @@ pub(super) async fn deliveries(
         delivered: device.delivered,
         acked: device.acked,
     });
-    Ok(Json(Deliveries {
+    let stands = is_first.then(|| position::header(&opened.head.epoch, opened.head.seq));
+    let body = Deliveries {
         seq: found.seq,
         epoch: opened.head.epoch,
         audience: found.audience,
@@ -128,7 +131,8 @@ pub(super) async fn deliveries(
         acked: found.acked,
         pending: pending.collect(),
         next,
-    }))
+    };
+    Ok((stands, Json(body)).into_response())
 }
 
 /// Whoever may know what others do: a service that reads, or an administrator.

@@ -1,6 +1,7 @@
 //! Does whoever reads learn where the log stood, so that no event falls between what was read and what comes?
 
 use crate::harness::{Api, NONE, PUBLISH, make_key, token_for};
+use crate::inbox::{Bell, notice};
 use carillon_platform::config::Tenants as Policy;
 use carillon_protocol::Cursor;
 use serde_json::{Value, json};
@@ -37,6 +38,38 @@ async fn every_answer_that_reads_says_where_the_log_stands() {
     assert_eq!((missing.status.as_u16(), missing.header("carillon-position")), (404, None));
     let page = api.get_with(&[("origin", "https://app.example.com")], "/v1/position?tenant=position-a").await;
     assert!(page.header("access-control-expose-headers").unwrap().contains("carillon-position"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inbox_and_who_has_an_event_say_where_the_log_stood() {
+    let (api, tenant) = (Api::new().await, "position-bell");
+    let bell = Bell::of(&api, "mila", tenant, &[]);
+    bell.list("").await;
+    for id in ["n1", "n2"] {
+        notice(&api, tenant, id, json!({"users": ["mila"]}), json!({"id": id})).await;
+    }
+    let newest = publish(&api, tenant, "one").await;
+    let expected = format!("{}:3", newest["epoch"].as_str().unwrap());
+    let first = bell.get("/v1/inbox?limit=1").await;
+    assert_eq!(first.header("carillon-position"), Some(&*expected), "the newest event, which is no notice");
+    let next = first.json["next"].as_str().unwrap();
+    let further = bell.get(&format!("/v1/inbox?limit=1&after={next}")).await;
+    assert_eq!((further.status.as_u16(), further.header("carillon-position")), (200, None));
+    for path in ["/v1/inbox", "/v1/inbox/summary"] {
+        let read = bell.get(path).await;
+        assert_eq!(read.header("carillon-position"), Some(&*expected), "{path}");
+        let tag = read.header("etag").unwrap();
+        let spared = api.get_with(&[("authorization", &bell.bearer), ("if-none-match", tag)], path).await;
+        assert_eq!(
+            (spared.status.as_u16(), spared.header("carillon-position")),
+            (304, Some(&*expected)),
+            "{path}"
+        );
+    }
+    let path = format!("/v1/events/one/deliveries?tenant={tenant}");
+    assert_eq!(api.get(&path).await.header("carillon-position"), Some(&*expected));
+    let later = api.get(&format!("{path}&after=bWlsYR9sYXB0b3A")).await;
+    assert_eq!((later.status.as_u16(), later.header("carillon-position")), (200, None));
 }
 
 /// The position of a page, and its body.

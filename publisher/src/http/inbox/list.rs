@@ -6,7 +6,7 @@ use super::{Mine, TRIES, restless};
 use crate::access::Caller;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
-use crate::http::{App, cursor, list as events, place};
+use crate::http::{App, cursor, list as events, place, position};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -45,7 +45,7 @@ const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer."),
     ),
     responses(
-        (status = 200, description = "A page.", body = InboxPage, headers(("ETag" = String, description = "For `If-None-Match`."))),
+        (status = 200, description = "A page.", body = InboxPage, headers(("ETag" = String, description = "For `If-None-Match`."), ("Carillon-Position" = String, description = "`<epoch>:<seq>`: where the tenant's log stood before it was read. On the page without `after`; with a 304 as well."))),
         (status = 304, description = "As it was."),
         InboxProblems,
     ),
@@ -81,12 +81,15 @@ pub(in crate::http) async fn list(
             };
         };
         let (tenant, epoch) = (&mine.identity.tenant, &inbox.epoch);
+        // Of the first page alone: whoever reads them all and connects with it has everything.
+        let stands = position::header(epoch, inbox.head);
+        let stands = after.is_none().then_some(stands);
         let from =
             after.as_deref().map(|text| cursor::decode(text, tenant, epoch).ok_or_else(invalid_cursor));
         let before = from.transpose()?.unwrap_or(Seq(u64::MAX));
         let stamp = Stamp::of(&inbox, &sight, uri.query().unwrap_or_default());
         if let Some(tag) = stamp.known(&headers, inbox.now) {
-            return Ok(as_it_was(tag));
+            return Ok((stands, as_it_was(tag)).into_response());
         }
         let ask = InboxAsk { view, before, types: types.clone(), q: q.clone(), limit };
         let Some(page) = app.log.inbox_page(mine.whose(), &inbox, &sight, &ask).await? else { continue };
@@ -99,7 +102,7 @@ pub(in crate::http) async fn list(
             epoch: Some(epoch.clone()),
             summary: InboxSummary::of(inbox.version, counts),
         };
-        return tagged(&body, stamp.tag(until));
+        return Ok((stands, tagged(&body, stamp.tag(until))?).into_response());
     }
     Err(restless())
 }
@@ -119,7 +122,7 @@ pub(in crate::http) async fn list(
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer."),
     ),
     responses(
-        (status = 200, description = "The counts.", body = InboxSummary, headers(("ETag" = String, description = "For `If-None-Match`."))),
+        (status = 200, description = "The counts.", body = InboxSummary, headers(("ETag" = String, description = "For `If-None-Match`."), ("Carillon-Position" = String, description = "`<epoch>:<seq>`: where the tenant's log stood before they were counted; with a 304 as well."))),
         (status = 304, description = "As it was."),
         InboxProblems,
     ),
@@ -138,11 +141,12 @@ pub(in crate::http) async fn summary(
         let Some((inbox, sight)) = mine.open().await? else { return answer(&InboxSummary::default()) };
         let stamp = Stamp::of(&inbox, &sight, &format!("summary {most}"));
         if let Some(tag) = stamp.known(&headers, inbox.now) {
-            return Ok(as_it_was(tag));
+            return Ok((position::header(&inbox.epoch, inbox.head), as_it_was(tag)).into_response());
         }
         let counts = app.log.inbox_counts(mine.whose(), &inbox, &sight, most).await?;
         let Some((counts, until)) = counts else { continue };
-        return tagged(&InboxSummary::of(inbox.version, counts), stamp.tag(until));
+        let answer = tagged(&InboxSummary::of(inbox.version, counts), stamp.tag(until))?;
+        return Ok((position::header(&inbox.epoch, inbox.head), answer).into_response());
     }
     Err(restless())
 }
