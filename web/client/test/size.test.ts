@@ -73,6 +73,14 @@ test('a page that only hears loads at most 8 KiB, and has what keeps events whol
   expect(parts.map(({ name }) => name).sort()).toEqual(['fallback', 'tabs'])
 })
 
+test('what says that somebody is away is small, and in no other page', async () => {
+  const away = await bundle(`export { sayAway } from '${dist('away')}'`)
+  const size = compressed(away.map(({ code }) => code).join(''))
+  console.log(`client/away: ${size} bytes compressed`)
+  expect(size).toBeLessThanOrEqual(0.5 * KIB)
+  expect((await bundle(begin)).map(({ code }) => code).join()).not.toContain('carillon seen')
+})
+
 test('an application that does not use it carries nothing', async () => {
   const code = await bundle(`
     import { createClient } from '@carillon/client'

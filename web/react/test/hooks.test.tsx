@@ -3,6 +3,7 @@
 import { memo, StrictMode, version } from 'react'
 import { describe, expect, test, vi } from 'vitest'
 import { createFake } from '../../testing/fake-client.js'
+import { useAway } from '../src/away.js'
 import {
   CarillonProvider,
   useAnalytics,
@@ -224,6 +225,39 @@ describe('channels', () => {
     await page.unmount()
     await pass(1000)
     expect(fake.open).toBe(0)
+  })
+
+  test('whose page is hidden is away, until it is seen again', async () => {
+    const fake = createFake()
+    function Desk({ desk }: { desk: number }) {
+      useAway('branch:1', { desk })
+      return null
+    }
+    const seen = (state: DocumentVisibilityState) => {
+      vi.spyOn(document, 'visibilityState', 'get').mockReturnValue(state)
+      document.dispatchEvent(new Event('visibilitychange'))
+    }
+    const at = (desk: number) => (
+      <CarillonProvider client={fake.client} connect={false}>
+        <Desk desk={desk} />
+      </CarillonProvider>
+    )
+    const page = await render(at(1))
+    seen('hidden')
+    seen('visible')
+    await page.again(at(1))
+    await page.again(at(2))
+    await page.unmount()
+    seen('hidden')
+    expect(fake.calls).toEqual(
+      [
+        { desk: 1, away: false },
+        { desk: 1, away: true },
+        { desk: 1, away: false },
+        { desk: 2, away: false },
+      ].map((meta) => ['presence.set', 'branch:1', meta]),
+    )
+    vi.restoreAllMocks()
   })
 
   test('who is here and who types, of one subscription for many components', async () => {

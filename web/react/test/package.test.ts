@@ -22,8 +22,15 @@ test('a page that uses one hook does not pay for the others', async () => {
   expect(one.kib).toBeLessThan(all.kib * 0.7)
 })
 
+test('whether somebody is away comes with an import of its own, and is small', async () => {
+  const { kib } = await bundle(`export * from '@carillon/react/away'`, [/^react(\/|$)/])
+  console.log(`@carillon/react/away: ${kib.toFixed(2)} KiB gzip`)
+  expect(kib).toBeLessThanOrEqual(0.8)
+  expect((await bundle(`export * from '@carillon/react'`, [/^react(\/|$)/])).code).not.toContain('carillon seen')
+})
+
 test('the entry says "use client" in its first line', () => {
-  expect(readFileSync(`${folder}/dist/index.js`, 'utf8')).toMatch(/^'use client';?\n/)
+  for (const name of ['index', 'away']) expect(readFileSync(`${folder}/dist/${name}.js`, 'utf8')).toMatch(/^'use client';?\n/)
 })
 
 test('publint finds nothing', async () => {
