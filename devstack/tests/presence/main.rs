@@ -11,6 +11,7 @@ mod faults;
 mod people;
 mod person;
 mod rest;
+mod slow;
 mod streams;
 
 use carillon_devstack::stack::{Stack, StackConfig};

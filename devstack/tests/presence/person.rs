@@ -192,6 +192,10 @@ fn hear(plan: &Plan, frame: &Frame, known: &mut Known) {
         (known.members, known.count) = (Some(members), told["count"].as_u64().unwrap());
         return;
     }
+    // Who floods a channel is not what is asked about here.
+    if frame["type"] == "signal" {
+        return;
+    }
     if frame["type"] != "presence" {
         known.others.push(frame.clone());
         return;
