@@ -114,6 +114,7 @@ pub const FAULT_ROWS: [Row; 31] = [
         &[
             "i6_slow_five_in_a_hundred_that_do_not_read_delay_nobody",
             "i6_slow_one_of_four_that_does_not_read_costs_no_memory",
+            "watchers_that_do_not_read_delay_nobody_cost_no_memory_and_know_who_is_there_when_they_read_again",
         ],
         "",
     ),
