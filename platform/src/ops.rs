@@ -95,7 +95,7 @@ pub async fn serve<R, F>(
     R: Fn() -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Readiness> + Send + 'static,
 {
-    let places = Places::without_bursts("ops", SocketLimits { total: SOCKETS, unproven: SOCKETS });
+    let places = Places::new("ops", SocketLimits { total: SOCKETS, unproven: SOCKETS });
     Server::new(listener, places, router(metrics, tenants, readiness, pages))
         .run(shutdown, LAST_ANSWERS)
         .await;

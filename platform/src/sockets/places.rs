@@ -45,16 +45,6 @@ pub struct Peer {
 impl Places {
     /// No sockets yet. `port` is what metrics call it.
     pub fn new(port: &'static str, limits: SocketLimits) -> Self {
-        Self::with(port, Table::new(limits))
-    }
-
-    /// The same for a port to which nobody comes in bursts. Newcomers come in one after the other, so with few sockets a flood of silent
-    /// ones, each of which waits until one of its own address may go, keeps everybody else waiting: here it is let in as fast as it comes.
-    pub fn without_bursts(port: &'static str, limits: SocketLimits) -> Self {
-        Self::with(port, Table::without_bursts(limits))
-    }
-
-    fn with(port: &'static str, table: Table) -> Self {
         describe_metrics();
         let closed = |reason: &'static str| {
             let counter = counter!(CLOSED.name, "port" => port, "reason" => reason);
@@ -63,7 +53,7 @@ impl Places {
         };
         Self(Arc::new(Inner {
             began: Instant::now(),
-            table: Mutex::new(table),
+            table: Mutex::new(Table::new(limits)),
             left: Notify::new(),
             unproven: gauge!(UNPROVEN.name, "port" => port),
             evicted: closed("evicted"),

@@ -13,8 +13,9 @@ use std::sync::Arc;
 pub(super) const PATIENCE_MS: u64 = 1_000;
 /// The same, for a newcomer of an address that has more than its share: a burst of its own may not cut each other off.
 pub(super) const OWN_PATIENCE_MS: u64 = 100;
-/// Newcomers come in one after the other, so where each waits few come in. What they waited shortens the patience for those
-/// behind them, and is forgotten so many times as slowly.
+/// Newcomers come in one after the other, so where each waits few come in. What they waited shortens both patiences for those
+/// behind them, and is forgotten so many times as slowly: so a flood of one address keeps the others waiting for an eighth of the
+/// time at most, and then its own sockets go, which have the most places, as fast as it opens new ones.
 const FORGOTTEN: u64 = 8;
 /// Which part of the unproven sockets is one address's share.
 const SHARES: usize = 4;
@@ -25,8 +26,6 @@ const COMPARED: usize = 64;
 #[derive(Debug)]
 pub(super) struct Table {
     limits: SocketLimits,
-    /// [`OWN_PATIENCE_MS`], or none.
-    own_patience_ms: u64,
     groups: HashMap<AddressGroup, Group>,
     unproven: usize,
     proven: usize,
@@ -60,13 +59,7 @@ pub(super) enum Entry {
 
 impl Table {
     pub(super) fn new(limits: SocketLimits) -> Self {
-        let (groups, own_patience_ms) = (HashMap::new(), OWN_PATIENCE_MS);
-        Self { limits, own_patience_ms, groups, unproven: 0, proven: 0, pressed: (0, 0) }
-    }
-
-    /// Where nobody comes in bursts: an address with more than its share cuts off its own sockets at once.
-    pub(super) fn without_bursts(limits: SocketLimits) -> Self {
-        Self { own_patience_ms: 0, ..Self::new(limits) }
+        Self { limits, groups: HashMap::new(), unproven: 0, proven: 0, pressed: (0, 0) }
     }
 
     pub(super) fn unproven(&self) -> usize {
@@ -82,14 +75,14 @@ impl Table {
             self.insert(newcomer);
             return Entry::In;
         }
-        let (as_if_ms, patience_ms) = (now_ms + waited_ms, PATIENCE_MS - self.pressed_ms(now_ms));
-        let mut found = self.greediest(Standing::Unproven, newcomer.group, as_if_ms, patience_ms);
+        let (as_if_ms, pressed_ms) = (now_ms + waited_ms, self.pressed_ms(now_ms));
+        let mut found = self.greediest(Standing::Unproven, newcomer.group, as_if_ms, pressed_ms);
         if found.is_err() && !crowded {
-            found = self.greediest(Standing::Proven, newcomer.group, as_if_ms, patience_ms);
+            found = self.greediest(Standing::Proven, newcomer.group, as_if_ms, pressed_ms);
         }
         match found {
             Ok(victim) => {
-                self.pressed = ((self.pressed_ms(now_ms) + waited_ms).min(PATIENCE_MS), now_ms);
+                self.pressed = ((pressed_ms + waited_ms).min(PATIENCE_MS), now_ms);
                 self.leave(&victim);
                 self.insert(newcomer);
                 Entry::Instead(victim)
@@ -152,13 +145,13 @@ impl Table {
     }
 
     /// The socket to give up: of the address that has the most of this standing among those with one that can go. Else
-    /// when one can. `patience_ms` is for sockets of other addresses that have no more than their share.
+    /// when one can.
     fn greediest(
         &self,
         standing: Standing,
         own: AddressGroup,
         now_ms: u64,
-        patience_ms: u64,
+        pressed_ms: u64,
     ) -> Result<Arc<Slot>, u64> {
         let share = self.limits.unproven.div_ceil(SHARES);
         let mut best: Option<(usize, &Arc<Slot>)> = None;
@@ -171,10 +164,10 @@ impl Table {
             let Some(slot) = queue.oldest(standing) else { continue };
             let greedy = standing == Standing::Unproven && queue.live > share;
             let patience_ms = match greedy {
-                true if *address == own => self.own_patience_ms,
+                true if *address == own => OWN_PATIENCE_MS.saturating_sub(pressed_ms),
                 true if !slot.trusted && slot.waiting().is_some() => 0,
                 _ if *address == own => PATIENCE_MS,
-                _ => patience_ms,
+                _ => PATIENCE_MS.saturating_sub(pressed_ms),
             };
             let at_ms = slot.since_ms() + patience_ms;
             if at_ms <= now_ms {

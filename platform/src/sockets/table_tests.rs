@@ -54,17 +54,26 @@ fn a_burst_of_one_address_does_not_cut_itself_off() {
 }
 
 #[test]
-fn where_nobody_comes_in_bursts_a_flood_of_one_address_is_let_in_as_fast_as_it_comes() {
-    let mut table = Table::without_bursts(LIMITS);
-    for n in 0..1_000 {
-        let (_, victim) = comes(&mut table, 1, 1_000);
-        assert_eq!(victim.is_some(), n >= 8, "{n}");
+fn a_flood_of_one_address_has_less_and_less_patience_with_itself_and_nobody_else_goes_for_it() {
+    let mut table = Table::new(LIMITS);
+    let other = comes(&mut table, 2, 0).0;
+    let (mut now_ms, mut waited_ms) = (0, 0);
+    // As many as come in, one after the other, four a millisecond.
+    for n in 0..8_000 {
+        now_ms += u64::from(n % 4 == 0);
+        let (newcomer, came_ms) = (slot(1, now_ms), now_ms);
+        while let Entry::Wait { until_ms } = table.enter(&newcomer, now_ms, now_ms - came_ms) {
+            now_ms = until_ms;
+        }
+        waited_ms += now_ms - came_ms;
     }
-    let other = comes(&mut table, 2, 1_000).0;
-    for _ in 0..1_000 {
-        comes(&mut table, 1, 1_000);
-    }
-    assert_eq!((table.unproven(), other.standing()), (8, Standing::Unproven), "nobody else goes for it");
+    let free_ms = now_ms - waited_ms;
+    assert!(waited_ms <= OWN_PATIENCE_MS + free_ms / (FORGOTTEN - 1), "{waited_ms} of {now_ms} ms");
+    assert_eq!((table.unproven(), other.standing()), (8, Standing::Unproven));
+    now_ms += FORGOTTEN * OWN_PATIENCE_MS;
+    table.leave(&other);
+    (0..8).for_each(|_| drop(comes(&mut table, 1, now_ms)));
+    assert_eq!(waits(&mut table, 1, now_ms), now_ms + OWN_PATIENCE_MS, "then it is as before");
 }
 
 #[test]
