@@ -2,6 +2,7 @@
 
 import type { createChannels, Handle, InRoom, MoreChannel, Room } from './channels.js'
 import type { Connection } from './connection.js'
+import { CarillonError } from './errors.js'
 import { createKeeping, type Keeping } from './keeping.js'
 import { lazyInbox } from './lazy-inbox.js'
 import { lazyLive } from './lazy-live.js'
@@ -92,7 +93,11 @@ export const features: Features = (kit, together) => {
   ]
   const keeping = createKeeping(kit)
   const tenants = createTenants(kit, together)
-  const { send, publish, activity, ping } = createSpeaking(kit)
+  /** Who closed the client asks for nothing: it is connected again by name alone. */
+  function goesOn() {
+    if (kit.state().status === 'closed') throw new CarillonError('closed', 'close()')
+  }
+  const { send, publish, activity, ping } = createSpeaking(kit, goesOn)
   const people = {
     request: send,
     report,
@@ -106,10 +111,11 @@ export const features: Features = (kit, together) => {
   }
 
   const request: Client['request'] = async (...given) => {
+    goesOn()
     const mine = kit.persons()
     const { request } = await import('./rest.js')
     const token = (reason: TokenReason) => kit.token(mine, reason)
-    const answer = await request((options.api ?? kit.base).replace(/\/+$/, ''), kit.tenant(), token, ...given)
+    const answer = await request(options.api ?? kit.base, kit.tenant(), token, ...given)
     kit.still(mine)
     return answer as never
   }

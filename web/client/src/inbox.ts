@@ -124,8 +124,7 @@ export function createInbox(host: InboxHost): Inbox & { forget(): void } {
 
   /** What found no answer, or a server that is busy, is asked for again: else it is old until the next notice. */
   function failed(error: CarillonError): CarillonError {
-    // That the client was closed is not known here, so this ends after some twenty minutes of failures.
-    if (stop && error.retryMs && failures < 30)
+    if (stop && error.retryMs)
       retry ??= setTimeout(refresh, Math.max(Math.min(1_000 * 2 ** failures++, 30_000) * (1 + Math.random()), error.retryMs))
     return error
   }

@@ -29,7 +29,7 @@ export function lazyInbox(load: () => Promise<LazyInbox>, report: (error: unknow
     calls,
     Object.getOwnPropertyDescriptors({
       get summary() {
-        return inbox.now ? inbox.now.summary : null
+        return inbox.now?.summary ?? null
       },
       onSummary: (listener: never) => inbox.later((made) => made.onSummary(listener)),
       onNotice: (listener: never) => inbox.later((made) => made.onNotice(listener)),

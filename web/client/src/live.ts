@@ -25,6 +25,9 @@ export interface LiveHost {
   /** Another number: another person, who is shown nothing of the one before. */
   person(): number
   onIdentify(listener: () => void): Unsubscribe
+  /** Nothing is to be asked for any more, until it is open again. */
+  isClosed(): boolean
+  onOpen(listener: () => void): Unsubscribe
   report(error: unknown): void
 }
 
@@ -61,6 +64,8 @@ export function hostOf(kit: Kit, reading: Reading, starts: Listeners<Position>):
     onResync: kit.resyncs.add,
     person: kit.gone,
     onIdentify: kit.identified.add,
+    isClosed: () => kit.state().status === 'closed',
+    onOpen: (listener) => kit.states.add(({ status }) => status === 'open' && listener()),
     report: kit.thrown,
   }
 }
@@ -112,6 +117,7 @@ export function createLive<State>(
     joined = ready
     const quiet = [
       host.onResync(() => void run(false)),
+      host.onOpen(() => snapshot.status === 'failed' && void run(false)),
       host.onIdentify(() => {
         forget()
         listeners.emit(snapshot)
@@ -181,7 +187,7 @@ export function createLive<State>(
     } catch (error) {
       if (mine !== generation) return
       show({ status: 'failed', error } as Partial<Snapshot>)
-      timer = setTimeout(() => void run(false), RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)])
+      if (!host.isClosed()) timer = setTimeout(() => void run(false), RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)])
     }
   }
 

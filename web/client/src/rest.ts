@@ -22,7 +22,7 @@ export async function request<Answer>(
 ): Promise<RestAnswer<Answer>> {
   // Behind the name of a host anything else might be a part of it.
   if (!path.startsWith('/')) throw new CarillonError('invalid_path', `a path begins with '/': ${path}`)
-  const url = new URL(api + path)
+  const url = new URL(api.replace(/\/+$/, '') + path)
   for (const [name, value] of Object.entries({ tenant, ...options.query }))
     if (value != null) url.searchParams.set(name, `${value}`)
   const token = await tokenFor(again ? 'refused' : 'connect')

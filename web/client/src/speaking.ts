@@ -5,11 +5,9 @@ import type { Kit } from './features.js'
 import type { Frame } from './transport.js'
 import type { Published, PublishOptions } from './types.js'
 
-/** `randomUUID` is there in secure pages alone. */
-const newId = () => crypto.getRandomValues(new Uint32Array(4)).join('-')
-
-export function createSpeaking({ connect, connection, states }: Kit) {
-  function send(frame: object): Promise<Frame> {
+export function createSpeaking({ connect, connection, states }: Kit, goesOn: () => void) {
+  async function send(frame: object): Promise<Frame> {
+    goesOn()
     if (!connection()) connect()
     const now = connection()
     if (now) return now.request(frame)
@@ -19,7 +17,7 @@ export function createSpeaking({ connect, connection, states }: Kit) {
         const now = connection()
         if (!now && status === 'connecting') return
         stop()
-        if (now) now.request(frame).then(resolve, reject)
+        if (now) resolve(now.request(frame))
         else reject(new CarillonError('closed', reason))
       })
     })
@@ -28,7 +26,8 @@ export function createSpeaking({ connect, connection, states }: Kit) {
   return {
     send,
     async publish(channel: string, type: string, data?: unknown, given: PublishOptions = {}): Promise<Published> {
-      const { id = newId(), ephemeral, echo } = given
+      // `randomUUID` is there in secure pages alone.
+      const { id = crypto.getRandomValues(new Uint32Array(4)).join('-'), ephemeral, echo } = given
       const { event, seq, epoch, degraded } = await send({ type: 'publish', channel, event: { type, data, id }, ephemeral, echo })
       return { id: event ?? id, ...(seq !== undefined && { seq, epoch }), ...(degraded && { degraded }) }
     },

@@ -151,7 +151,7 @@ export interface Resync {
  * | `handler` | a handler threw, or its promise was rejected; `cause` has it |
  * | `queue_full` · `queue_expired` | 256 frames wait for the connection · one has waited for 30 s |
  * | `disconnected` | the connection ended before the answer came |
- * | `closed` | `close()` or `identify` ended it |
+ * | `closed` | `close()` or `identify` ended it; or it is asked of a client that is closed |
  * | `network` · `timeout` | a request over HTTP got no answer |
  * | `invalid_answer` | what answered a request is not the API: no JSON came |
  * | `misuse` | the program uses the client wrongly; told once each |
@@ -285,7 +285,10 @@ export interface Client<Events extends object = AnyEvents> {
   connect(): void
   /** Resolves when `open`; rejects when `failed` or `closed`, also if it is so already. */
   ready(): Promise<void>
-  /** Ends the connection; handlers stay, and `connect()` goes on after the last event. */
+  /**
+   * Ends the connection; handlers stay, and `connect()` goes on after the last event. Until then inbox and rows ask for nothing, and each call
+   * rejects with `closed`.
+   */
   close(): void
   /**
    * Somebody else uses this page from now on. `null`: nobody. Ends the socket here and in the tabs it serves, forgets cursor, storage,

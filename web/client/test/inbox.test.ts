@@ -77,6 +77,38 @@ for (const busy of [{ status: 503 }, { status: 429, after: '1' }, 'network'] as 
     expect(asked, 'nothing is asked for that is there').toEqual([])
   })
 
+test('a closed client asks for nothing more and says so, and its inbox is right again once it is connected', async () => {
+  refusal = { status: 503 }
+  const list = client.inbox.list()
+  list.on(() => {})
+  client.inbox.onSummary(() => {})
+  await vi.dynamicImportSettled()
+  await pass(1_000)
+  expect(list.snapshot).toMatchObject({ status: 'failed', error: { status: 503 } })
+  client.close()
+  asked = []
+  await pass(600_000)
+  expect(asked).toEqual([])
+  const closed = { code: 'closed', message: 'close()' }
+  expect(list.snapshot).toMatchObject({ status: 'failed', error: closed })
+  const calls = await Promise.allSettled([
+    client.inbox.read(1),
+    client.inbox.page(),
+    client.preferences.get(),
+    client.channel('a').history(),
+    client.request('GET', '/v1/inbox'),
+    client.publish('a', 'x'),
+    client.activity('looked'),
+  ])
+  for (const call of calls) expect(call).toMatchObject({ status: 'rejected', reason: closed })
+  await pass(10_000)
+  expect([client.state.status, asked, server.sockets]).toEqual(['closed', [], []])
+  refusal = null
+  client.connect()
+  await pass(1_000)
+  expect([list.snapshot.status, list.snapshot.error, client.inbox.summary?.unread]).toEqual(['live', null, 1])
+})
+
 test('not before the server says, and not what is refused for good, nor when nobody looks any more', async () => {
   refusal = { status: 503, after: '30' }
   const ends = [client.inbox.onSummary(() => {})]
