@@ -220,6 +220,45 @@ test('a tab that is looked at takes over from a hidden one, and what that one wa
   }
 })
 
+test('others see that a person is away while none of their tabs is seen, whichever of them leads', async () => {
+  const rule = { subscribe: ['anyone'], publish: ['anyone'], signal: ['anyone'], presence: ['anyone'] }
+  await at.rest('PUT', `/v1/channel-rules/order:*?tenant=${at.tenant}`, rule)
+  const { presence } = at.client({ getToken: () => at.token({ sub: 'bob' }) }).channel('order:1')
+  /** What bob has seen of anna, without repeats. */
+  const seen: unknown[] = []
+  presence.on(({ members }) => {
+    const meta = members.find(({ user }) => user === 'anna')?.meta as { desk?: number; away?: boolean } | undefined
+    if (meta?.desk === 4 && meta.away !== seen.at(-1)) seen.push(meta.away)
+  })
+  const turn = (page: Page, to: 'hidden' | 'visible') =>
+    page.evaluate(`
+      Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => '${to}' })
+      document.dispatchEvent(new Event('visibilitychange'))
+    `)
+  const sees = (what: boolean[]) => until(`${what}, not ${seen}`, () => JSON.stringify(seen) === JSON.stringify(what), SILENCE_MS)
+  const [one, other] = [await tab(), await tab()]
+  for (const page of [one, other])
+    await page.evaluate(`import('/client/away.js').then(({ sayAway }) => {
+      sayAway(client.channel('order:1'), { meta: { desk: 4 }, onError: (error) => errors.push(error.code) })
+    })`)
+  await sees([false])
+  await turn(one, 'hidden')
+  await until('the tab that is seen leads', async () => (await state(other)).leader === true, SILENCE_MS)
+  // From one tab to the other: the one that comes into sight is told first.
+  await turn(one, 'visible')
+  await turn(other, 'hidden')
+  await until('the other one does', async () => (await state(one)).leader === true, SILENCE_MS)
+  expect(seen).toEqual([false])
+  await turn(one, 'hidden')
+  await sees([false, true])
+  await turn(other, 'visible')
+  await sees([false, true, false])
+  await until('it leads', async () => (await state(other)).leader === true, SILENCE_MS)
+  await other.close()
+  await sees([false, true, false, true])
+  expect(await one.evaluate('errors')).toEqual([])
+})
+
 test("the leading tab's process is killed", async () => {
   await survives(async (led) => {
     // Its own process crashes; the answer never comes.
