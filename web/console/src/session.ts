@@ -58,15 +58,33 @@ export function expire(problem: Problem, asked: number) {
   session.set({ status: 'out', problem, expired: true })
 }
 
-async function ask(method: 'GET' | 'POST' | 'DELETE'): Promise<Who> {
+let last: Promise<unknown> = Promise.resolve()
+
+/**
+ * What changes the cookie is sent one after the other, in all tabs, however long each takes: so the session is the one that was begun last.
+ * Where the browser has no locks (the console over plain HTTP, but for localhost) in this tab at least.
+ */
+function inTurn<Answer>(send: () => Promise<Answer>): Promise<Answer> {
+  if (navigator.locks) return navigator.locks.request('carillon-console', send)
+  const sent = last.then(send, send)
+  last = sent
+  return sent
+}
+
+/** With these credentials; without, with those of the session. */
+async function ask(method: 'GET' | 'POST' | 'DELETE', credentials?: string | null): Promise<Who> {
   // Here and not at the top: each of the two modules knows the other.
   const { call } = await import('./api.js')
-  return (await call<Who>(method, '/v1/console/session', { query: { tenant: null }, timeout: 10_000 })).body
+  const options = { query: { tenant: null }, timeout: 10_000, ...(credentials && { key: credentials }) }
+  const send = () => call<Who>(method, '/v1/console/session', options)
+  return (await (method === 'GET' ? send() : inTurn(send))).body
 }
+
+const codeOf = (address: Location) => new URLSearchParams(address.hash.slice(1)).get('code')
 
 /** A link that signs in has a code in its fragment, which no server and no log sees. It works once. */
 function codeOfAddress(): string | null {
-  const code = new URLSearchParams(location.hash.slice(1)).get('code')
+  const code = codeOf(location)
   if (location.hash) history.replaceState(null, '', `${location.pathname}${location.search}`)
   return code
 }
@@ -94,13 +112,12 @@ function leave(problem: Problem | null = null) {
 export async function begin() {
   const code = codeOfAddress()
   const mine = ++turns
-  held = code
   try {
-    const who = await ask(code ? 'POST' : 'GET')
+    const who = await ask(code ? 'POST' : 'GET', code)
+    if (code) tell('begun')
     if (mine !== turns) return
     held = null
     session.set({ status: 'in', who })
-    if (code) tell('begun')
   } catch (error) {
     if (mine !== turns) return
     held = null
@@ -111,20 +128,20 @@ export async function begin() {
   }
 }
 
-/** Signs in with an API key or a user token. `keep`: a session of 12 hours. */
-export async function signIn(credentials: string, keep: boolean): Promise<void> {
-  const before = held
-  turns += 1
-  held = credentials.trim()
-  try {
-    const who = await ask(keep ? 'POST' : 'GET')
-    if (who.kept) held = null
-    session.set({ status: 'in', who })
-    if (who.kept) tell('begun')
-  } catch (error) {
-    held = before
-    throw problemOf(error)
-  }
+// A link that is opened where the console is already makes no new page.
+addEventListener('hashchange', () => {
+  if (codeOf(location)) void begin()
+})
+
+/** Signs in with an API key or a user token, unless another sign-in was begun meanwhile. `keep`: a session of 12 hours. */
+export async function signIn(text: string, keep: boolean): Promise<void> {
+  const credentials = text.trim()
+  const mine = ++turns
+  const who = await ask(keep ? 'POST' : 'GET', credentials)
+  if (who.kept) tell('begun')
+  if (mine !== turns) return
+  held = who.kept ? null : credentials
+  session.set({ status: 'in', who })
 }
 
 /** Ends the session in every tab. Where the publisher does not answer, its cookie is still there: that is said, here alone. */

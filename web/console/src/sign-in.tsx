@@ -24,9 +24,9 @@ export function SignIn({ problem: before, expired }: { problem: Problem | null; 
       await signIn(text, keep && isKey)
     } catch (error) {
       setProblem(problemOf(error))
-      setBusy(false)
       field.current?.focus()
     }
+    setBusy(false)
   }
   const shown = problem ?? (expired ? null : before)
   return (

@@ -58,11 +58,16 @@ async function serveBuilt(context: BrowserContext, folder: string) {
   )
 }
 
-export async function signIn(page: Page, credentials: string, { keep = false } = {}) {
+export async function signIn(page: Page, credentials: string, options: { keep?: boolean } = {}) {
+  await fillSignIn(page, credentials, options)
+  await page.getByRole('navigation', { name: 'Pages' }).waitFor({ state: 'attached' })
+}
+
+/** Fills the form and sends it. */
+export async function fillSignIn(page: Page, credentials: string, { keep = false } = {}) {
   await page.getByLabel('API key or user token').fill(credentials)
   await page.getByLabel('Keep me signed in').setChecked(keep)
   await page.getByRole('button', { name: 'Sign in' }).click()
-  await page.getByRole('navigation', { name: 'Pages' }).waitFor({ state: 'attached' })
 }
 
 /** From now on requests to this address wait for an answer, until they are released. */

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { until } from '../../../testing/stack.js'
 import type { Given } from '../console.test.js'
 import { rest } from '../rest.js'
-import { lookAt, signIn, visit } from '../visit.js'
+import { fillSignIn, hold, lookAt, signIn, visit } from '../visit.js'
 
 export function frame(given: Given) {
   const post = async (path: string, body: object | undefined) => {
@@ -216,6 +216,51 @@ export function frame(given: Given) {
     // The next answer is one that was asked for after them.
     await page.waitForResponse('**/v1/stats?**')
     expect(await page.getByTitle(newest.id).count()).toBe(1)
+    expect(there.faults).toEqual([])
+    await there.close()
+  })
+
+  test('of two sign-ins the one that was begun last is the session in all tabs, however long the other takes', async () => {
+    const { browser, stack } = given
+    const made = () => post('/v1/api-keys?tenant=two', { scopes: ['read'] }) as Promise<{ id: string; key: string }>
+    const [slow, last] = [await made(), await made()]
+    const there = await visit(browser, stack, '/', null)
+    const other = await there.context.newPage()
+    await other.goto(`${stack.lb}/console`)
+    const release = await hold(there.page, '**/v1/console/session')
+    await fillSignIn(there.page, slow.key, { keep: true })
+    await there.page.getByRole('button', { name: 'Signing in' }).waitFor()
+    await fillSignIn(other, last.key, { keep: true })
+    // It is under way, whether it waits for the first one or not.
+    await Promise.race([
+      other.getByRole('button', { name: 'Signing in' }).waitFor(),
+      other.getByRole('navigation', { name: 'Pages' }).waitFor({ state: 'attached' }),
+    ])
+    release()
+    for (const page of [other, there.page]) await page.getByTitle(last.id).waitFor()
+    await there.page.reload()
+    await there.page.getByTitle(last.id).waitFor()
+    expect(there.faults).toEqual([])
+    await there.close()
+  })
+
+  test('a link that is opened where the console is already signs in there', async () => {
+    const { browser, stack } = given
+    const key = (await post('/v1/api-keys?tenant=two', { scopes: ['read'] })) as { id: string; key: string }
+    const there = await visit(browser, stack, '', null)
+    const { page } = there
+    await page.getByRole('button', { name: 'Sign in' }).waitFor()
+    await page.evaluate('globalThis.isSamePage = true')
+    const { path } = (await rest(stack, 'POST', '/v1/console/links', undefined, key.key)).body
+    await page.goto(stack.lb + path)
+    await page.getByTitle(key.id).waitFor()
+    expect([page.url().includes('code'), await page.evaluate('globalThis.isSamePage')]).toEqual([false, true])
+    // Another fragment signs nobody out.
+    await page.evaluate(`location.hash = 'main'`)
+    await page.reload()
+    await page.getByTitle(key.id).waitFor()
+    await page.goto(stack.lb + path)
+    await page.getByText('This link works once').waitFor()
     expect(there.faults).toEqual([])
     await there.close()
   })
