@@ -78,7 +78,10 @@ export const publisher = dashboard({
     row('Archive',
       lines('Days to archive', 'none', 'Days past retention that are not in the archive; their partitions stay.', [query(`max(carillon_archive_days_waiting{${on}})`, 'days')]),
       lines('Failing', 's', 'For how long a day could not be archived; 0 when none is held up.', [query(`max(carillon_archive_failing_seconds{${on}})`, 'failing')]),
-      lines('Faults', 'none', 'Attempts that failed, by reason.', [query(`sum by (reason) (increase(carillon_archive_faults_total{${on}}[$__rate_interval]))`, '{{reason}}')]),
+      lines('Faults', 'none', 'Attempts that failed, by reason; and objects that are damaged for good.', [
+        query(`sum by (reason) (increase(carillon_archive_faults_total{${on}}[$__rate_interval]))`, '{{reason}}'),
+        query(`sum(increase(carillon_archive_damaged_objects_total{${on}}[$__rate_interval]))`, 'damaged'),
+      ]),
       lines('Archived days', 'none', 'Days that are in the archive now.', [query(`sum(increase(carillon_archive_days_total{${on}}[$__rate_interval]))`, 'days')]),
       lines('Archived events', 'cps', 'Events copied and read back, a second.', [query(rate('carillon_archive_events_total', on), 'events')]),
       lines('Archived bytes', 'Bps', 'Bytes of these events, as lines and as they are stored.', [query(rate('carillon_archive_bytes_total', on, 'form'), '{{form}}')]),

@@ -103,7 +103,6 @@ async fn what_another_installation_or_another_log_has_in_the_archive_is_not_repl
 async fn an_object_that_was_damaged_after_its_manifest_was_written_is_copied_again_while_the_log_has_it() {
     let _alone = alone().await;
     let system = ArchiveSystem::start(1).await;
-    let stack = &system.scene.stack;
     system.old_day(9, &["acme", "zebra"], 50).await;
     system.all_dropped().await;
     let folder = system.archive.join(format!("day={}", day(9)));
@@ -152,19 +151,47 @@ async fn an_object_that_was_damaged_after_its_manifest_was_written_is_copied_aga
         }
         let found = if damage.starts_with("a manifest") { 0 } else { 1 };
         assert_eq!(system.archive(&["verify"]).await.status.code(), Some(found), "{damage}");
-        // The database comes back as it was before the day went.
-        let (of, part) = (day(9), day(9).replace('-', ""));
-        sql(
-            stack,
-            &format!(
-                "SET timezone = 'UTC'; BEGIN; CREATE TABLE carillon.events_{part} PARTITION OF carillon.events
-                    FOR VALUES FROM ('{of}') TO ('{of}'::date + 1); INSERT INTO carillon.events SELECT * FROM public.kept; COMMIT"
-            ),
-        )
-        .await;
+        system.log_is_as_before(9).await;
         system.all_dropped().await;
         system.assert_whole().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_damaged_and_that_neither_a_manifest_nor_the_log_tells_of_is_named() {
+    let _alone = alone().await;
+    let system = ArchiveSystem::start(1).await;
+    system.old_day(9, &["acme", "zebra"], 50).await;
+    system.all_dropped().await;
+    let folder = system.archive.join(format!("day={}", day(9)));
+    let (zebra, ghost) = ("tenant=zebra/events.ndjson.zst", "tenant=ghost/events.ndjson.zst");
+    let mut flipped = std::fs::read(folder.join(zebra)).unwrap();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    std::fs::create_dir(folder.join("tenant=ghost")).unwrap();
+    std::fs::write(folder.join(ghost), flipped).unwrap();
+    std::fs::write(folder.join("manifest.json"), "{").unwrap();
+    system.log_is_as_before(9).await;
+    system.all_dropped().await;
+
+    let name = format!("day={}/{ghost}", day(9));
+    sample_reaches(system.scene.stack.publisher(0), "carillon_archive_damaged_objects_total", 1.0).await;
+    let says = async |args: &[&str], code: i32| {
+        let output = system.archive(args).await;
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(says(&["verify"], 1).await.contains(&name));
+    assert!(!says(&["verify", "--tenant", "acme"], 0).await.contains(&name), "another's is whole");
+    assert!(says(&["list"], 0).await.contains(&name));
+    let listed: serde_json::Value = serde_json::from_str(&says(&["list", "--json"], 0).await).unwrap();
+    assert_eq!((&listed["damaged"], &listed["tenants"]), (&serde_json::json!([name]), &2.into()));
+
+    // Somebody has a copy of it: the manifest is made again of what is there.
+    std::fs::copy(folder.join(zebra), folder.join(ghost)).unwrap();
+    std::fs::remove_file(folder.join("manifest.json")).unwrap();
+    says(&["repair", "--day", &day(9), "--missing"], 0).await;
+    assert!(!says(&["verify"], 0).await.contains(&name));
 }
 
 #[tokio::test(flavor = "multi_thread")]

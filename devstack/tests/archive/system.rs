@@ -113,6 +113,16 @@ impl ArchiveSystem {
         sql(&self.scene.stack, &text).await;
     }
 
+    /// The database comes back as it was before that day went.
+    pub async fn log_is_as_before(&self, days_ago: i64) {
+        let (of, part) = (day(days_ago), day(days_ago).replace('-', ""));
+        let text = format!(
+            "SET timezone = 'UTC'; BEGIN; CREATE TABLE carillon.events_{part} PARTITION OF carillon.events
+                FOR VALUES FROM ('{of}') TO ('{of}'::date + 1); INSERT INTO carillon.events SELECT * FROM public.kept; COMMIT"
+        );
+        sql(&self.scene.stack, &text).await;
+    }
+
     /// Partitions past retention.
     pub async fn due(&self) -> usize {
         let due = format!("SELECT count(*) FROM carillon.due_partitions({KEEP})");

@@ -44,6 +44,8 @@ pub enum Step {
         events: u64,
         /// Tenants that had one.
         tenants: usize,
+        /// Objects that are damaged, of which the log has nothing any more: its manifest names them.
+        damaged: Vec<String>,
     },
 }
 
@@ -90,16 +92,17 @@ impl Archiver {
         if !is_whole {
             return Ok(Step::More(day));
         }
-        let others = match said {
+        let (others, damaged) = match said {
             Said::Unreadable => work.whom_the_log_does_not_know(&kept).await?,
-            Said::Nothing | Said::Manifest(_) => Vec::new(),
+            Said::Nothing | Said::Manifest(_) => (Vec::new(), Vec::new()),
         };
         let mut entries = kept.into_values().collect::<Vec<_>>();
         let (events, tenants) = (entries.iter().map(|entry| entry.events).sum(), entries.len());
         match &said {
             Said::Nothing | Said::Unreadable => {
                 entries.extend(others);
-                place.write_manifest(&Manifest::new(&next.installation, day, entries)).await?;
+                let manifest = Manifest::new(&next.installation, day, entries);
+                place.write_manifest(&manifest.with_damaged(damaged.clone())).await?;
             }
             // An object that was damaged was copied again, by a release whose zstd makes other bytes of the same lines.
             Said::Manifest(manifest) => {
@@ -116,7 +119,8 @@ impl Archiver {
         self.log.store_day_verified(day, &self.place()).await?;
         self.seen(day).tenants.clear();
         metrics::archived();
-        Ok(Step::Archived { day, events, tenants })
+        metrics::found_damaged(damaged.len());
+        Ok(Step::Archived { day, events, tenants, damaged })
     }
 
     async fn make_sure_that_it_is_ours(&self, place: &Place, next: &ToArchive) -> Result<(), Fault> {
@@ -289,25 +293,26 @@ impl Work<'_> {
         }
     }
 
-    /// Objects of tenants that the log has no event of: a manifest that cannot be read may have named them. One that is damaged stays where
-    /// it is, and no manifest names it any more: nobody has its lines.
+    /// Objects of tenants that the log has no event of: a manifest that cannot be read may have named them. Those that are damaged, by their
+    /// names: they stay where they are, and nobody has their lines.
     async fn whom_the_log_does_not_know(
         &self,
         kept: &BTreeMap<TenantId, Entry>,
-    ) -> Result<Vec<Entry>, Fault> {
-        let mut others = Vec::new();
+    ) -> Result<(Vec<Entry>, Vec<String>), Fault> {
+        let (mut others, mut damaged) = (Vec::new(), Vec::new());
         for tenant in repair::tenants(self.place, self.day).await? {
             if kept.contains_key(&tenant) {
                 continue;
             }
             match repair::entry(self.place, self.day, tenant).await {
-                Err(fault @ Fault::Broken { .. }) => {
-                    tracing::error!(day = %self.day, %fault, "an object that the log has nothing of is damaged, and so is the manifest");
+                Err(Fault::Broken { object, why }) => {
+                    tracing::error!(day = %self.day, object, why, "an object that the log has nothing of is damaged, and so is the manifest");
+                    damaged.push(object);
                 }
                 entry => others.push(entry?),
             }
         }
-        Ok(others)
+        Ok((others, damaged))
     }
 
     /// Reads back what this process has not read back since the day was said to be archived last. False: the time is over.

@@ -23,6 +23,9 @@ pub struct Manifest {
     pub events: u64,
     /// Tenants that had an event, by name.
     pub tenants: Vec<Entry>,
+    /// Objects that were damaged when it was made of those that were there, and of which the log had nothing any more. By name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<String>,
 }
 
 /// What the archive has of a tenant's day.
@@ -55,7 +58,13 @@ impl Manifest {
     pub fn new(installation: &str, day: Date, mut tenants: Vec<Entry>) -> Self {
         tenants.sort_by(|one, other| one.tenant.cmp(&other.tenant));
         let events = tenants.iter().map(|entry| entry.events).sum();
-        Self { form: FORM.to_owned(), installation: installation.to_owned(), day, events, tenants }
+        let (form, installation) = (FORM.to_owned(), installation.to_owned());
+        Self { form, installation, day, events, tenants, damaged: Vec::new() }
+    }
+
+    /// And these objects, which nobody has the lines of.
+    pub(super) fn with_damaged(self, damaged: Vec<String>) -> Self {
+        Self { damaged, ..self }
     }
 
     /// With these entries in place of those of the same tenants.
@@ -63,6 +72,7 @@ impl Manifest {
         let mut tenants: BTreeMap<_, _> = self.tenants.iter().map(|entry| (&entry.tenant, entry)).collect();
         tenants.extend(entries.iter().map(|entry| (&entry.tenant, entry)));
         Self::new(&self.installation, self.day, tenants.into_values().cloned().collect())
+            .with_damaged(self.damaged.clone())
     }
 
     /// Whether it was made of the objects that were there: it knows of no other, and not in which epoch these were copied.
@@ -137,6 +147,17 @@ mod tests {
         assert_eq!(Manifest::of_bytes(day, &bytes).unwrap(), manifest);
         assert_eq!((manifest.events, manifest.of(&entry("zebra").tenant)), (4, Some(&entry("zebra"))));
         assert_eq!(manifest.of(&TenantId::new("other").unwrap()), None);
+    }
+
+    #[test]
+    fn what_was_damaged_is_named_for_good_and_a_manifest_without_it_is_as_ever() {
+        let day = "2026-10-30".parse().unwrap();
+        let whole = Manifest::new("us", day, vec![entry("acme")]);
+        assert!(!String::from_utf8(whole.to_bytes().unwrap()).unwrap().contains("damaged"));
+        let named = whole.with_damaged(vec!["day=2026-10-30/tenant=ghost/events.ndjson.zst".to_owned()]);
+        let read = Manifest::of_bytes(day, &named.to_bytes().unwrap()).unwrap();
+        assert_eq!(read, named);
+        assert_eq!(read.with(vec![entry("zebra")]).damaged, named.damaged);
     }
 
     #[test]

@@ -43,8 +43,15 @@ const BYTES: Metric = Metric {
     what: "Bytes of these events, as lines of JSON and as they are stored",
 };
 
+const DAMAGED: Metric = Metric {
+    name: "carillon_archive_damaged_objects_total",
+    kind: MetricKind::Counter,
+    labels: "",
+    what: "Objects that this process found damaged when it wrote a manifest again that could not be read, and of which the log has nothing any more: nobody has their events. The manifest names them",
+};
+
 /// Every metric of the archive, for `/metrics` and the reference page.
-pub const ALL: &[Metric] = &[WAITING, FAILING, FAULTS, DAYS, EVENTS, BYTES];
+pub const ALL: &[Metric] = &[WAITING, FAILING, FAULTS, DAYS, EVENTS, BYTES, DAMAGED];
 
 /// Gives them their meaning, and the counters their zero.
 pub(crate) fn describe_all() {
@@ -54,6 +61,7 @@ pub(crate) fn describe_all() {
     }
     counter!(DAYS.name).increment(0);
     counter!(EVENTS.name).increment(0);
+    counter!(DAMAGED.name).increment(0);
     for form in ["lines", "stored"] {
         counter!(BYTES.name, "form" => form).increment(0);
     }
@@ -81,4 +89,9 @@ pub(super) fn copied(entry: &Entry) {
 /// A day is in the archive.
 pub(super) fn archived() {
     counter!(DAYS.name).increment(1);
+}
+
+/// So many objects are damaged, and nobody has what was in them.
+pub(super) fn found_damaged(objects: usize) {
+    counter!(DAMAGED.name).increment(objects as u64);
 }

@@ -29,6 +29,8 @@ pub struct Listed {
     pub day: Date,
     /// What is there; none: it is not finished.
     pub entries: Option<Vec<Entry>>,
+    /// Objects that are damaged, and of which no manifest tells what they were.
+    pub damaged: Vec<String>,
 }
 
 impl Lines {
@@ -39,10 +41,18 @@ impl Lines {
             if self.from.is_some_and(|from| day < from) || self.to.is_some_and(|to| day > to) {
                 continue;
             }
-            let manifest = place.manifest(day).await?;
-            let ours = |entry: &Entry| self.tenant.as_ref().is_none_or(|tenant| entry.tenant == *tenant);
-            let entries = manifest.map(|manifest| manifest.tenants.into_iter().filter(ours).collect());
-            listed.push(Listed { day, entries });
+            let Some(manifest) = place.manifest(day).await? else {
+                listed.push(Listed { day, entries: None, damaged: Vec::new() });
+                continue;
+            };
+            let is_ours = |entry: &Entry| self.tenant.as_ref().is_none_or(|tenant| entry.tenant == *tenant);
+            let object = self.tenant.as_ref().map(|tenant| Place::object(day, tenant));
+            let is_our_object = |name: &String| object.as_ref().is_none_or(|object| name == object);
+            listed.push(Listed {
+                day,
+                entries: Some(manifest.tenants.into_iter().filter(is_ours).collect()),
+                damaged: manifest.damaged.into_iter().filter(is_our_object).collect(),
+            });
         }
         Ok(listed)
     }

@@ -210,6 +210,9 @@ fn table(listed: &[Listed], tenants: bool, json: bool) -> String {
             }
         }
     }
+    for of in listed {
+        lines.extend(of.damaged.iter().map(|object| format!("{:10} {:>20} {object}", of.day, "damaged")));
+    }
     lines.join("\n")
 }
 
@@ -217,7 +220,7 @@ fn of_day(of: &Listed) -> serde_json::Value {
     let [events, bytes, stored] = sums(of.entries.as_deref().unwrap_or_default());
     serde_json::json!({
         "day": of.day.to_string(), "finished": of.entries.is_some(), "tenants": of.entries.as_ref().map_or(0, Vec::len),
-        "events": events, "bytes": bytes, "stored_bytes": stored
+        "events": events, "bytes": bytes, "stored_bytes": stored, "damaged": of.damaged
     })
 }
 
@@ -236,6 +239,12 @@ async fn verify_all(place: &Place, listed: &[Listed]) -> Result<(), CliError> {
                 print(&format!("{day} {}: {fault}", entry.tenant))?;
             }
         }
+    }
+    for (day, object) in listed.iter().flat_map(|of| of.damaged.iter().map(|object| (of.day, object))) {
+        broken += 1;
+        print(&format!(
+            "{day} {object}: it was damaged when the manifest was written again, and the log had nothing of it; no manifest tells what it was"
+        ))?;
     }
     for of in listed.iter().filter(|of| of.entries.is_none()) {
         print(&format!("{}: not finished; nothing of it is read", of.day))?;

@@ -88,9 +88,13 @@ async fn after(
     Ok(match stepped {
         Ok(Step::Nothing) => Report::new(Outcome::Done, "nothing is due"),
         Ok(Step::More(day)) => Report::new(Outcome::More, format!("{day} is under way")),
-        Ok(Step::Archived { day, events, tenants }) => {
+        Ok(Step::Archived { day, events, tenants, damaged }) => {
             tracing::info!(%day, events, tenants, "a day is archived");
-            Report::new(Outcome::More, format!("{day} is archived: {events} events of {tenants} tenants"))
+            let mut told = format!("{day} is archived: {events} events of {tenants} tenants");
+            if !damaged.is_empty() {
+                told += &format!("; damaged, and nobody has their events: {}", damaged.join(", "));
+            }
+            Report::new(Outcome::More, told)
         }
         Err(fault) => Report::new(Outcome::Failed, fault.to_string()),
     })
