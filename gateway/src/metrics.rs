@@ -59,6 +59,7 @@ declare! {
     accepted: Counter = "carillon_connections_accepted_total", "connections taken in: WebSockets, event streams and polls";
     polling_sessions: Gauge = "carillon_socketio_polling_sessions", "sessions of Socket.IO that poll at this node; when there is no place left new ones are 503 over_capacity";
     polling_passed_on: Gauge = "carillon_socketio_passed_on", "requests of such sessions of other nodes that this one has passed on and that are not answered yet; when there is no permit left others are 503 over_capacity";
+    polling_tunnels: Gauge = "carillon_socketio_websockets_passed_on", "WebSockets of sessions of other nodes that lead there through this one; when there is no permit left others are 503 over_capacity, and their clients poll on";
     deliveries: Counter = "carillon_deliveries_total", "event frames written to sockets";
     writes: Counter = "carillon_socket_writes_total", "writes of event frames; deliveries per write is the coalescing";
     received: Counter = "carillon_frames_received_total", "frames received from clients, pongs excluded";
@@ -181,7 +182,7 @@ const FALLBACKS: Metric = Metric {
     name: "carillon_fallback_requests_total",
     kind: MetricKind::Counter,
     labels: "kind",
-    what: "clients let in otherwise than at /v1/ws: sse, poll, command; of Socket.IO socketio and socketio_polling (before their CONNECT), socketio_upgrade and socketio_probe_failed (of those that poll), socketio_elsewhere (requests that another node answers), socketio_recovered and socketio_new (of those that recover)",
+    what: "clients let in otherwise than at /v1/ws: sse, poll, command; of Socket.IO socketio and socketio_polling (before their CONNECT), socketio_upgrade and socketio_probe_failed (of those that poll), socketio_elsewhere (requests that another node answers), socketio_upgrade_elsewhere (WebSockets that lead to another node), socketio_recovered and socketio_new (of those that recover)",
 };
 const BEHIND: Metric = Metric {
     name: "carillon_behind",

@@ -82,5 +82,25 @@ await checks.check('a line that nobody prints is missed (so the others can fail)
   printed = ['somebody prints this']
   await assert.rejects(prints('nobody prints this'), assert.AssertionError)
 })
+await checks.check('clients that begin with polling, as they do unless they are told otherwise, get a WebSocket at whichever gateway', async () => {
+  const clients = Array.from({ length: 12 }, () => {
+    const got = []
+    const socket = io(stack.balancer, { forceNew: true, auth: { token: program.ANA, channels: ['branch:7'] } })
+    sockets.push(socket)
+    socket.on('note', ({ n }) => got.push(n))
+    return { socket, got }
+  })
+  const transports = () => clients.map(({ socket }) => socket.connected && socket.io.engine.transport.name)
+  await until(30_000, 'a WebSocket for each', () => transports().every((name) => name === 'websocket')).catch((error) => {
+    throw new Error(`${error.message}: ${transports()}`)
+  })
+  const numbers = Array.from({ length: 50 }, (_, n) => n)
+  const events = numbers.map((n) => ({ tenant: 'guide-crm', type: 'note', channels: ['branch:7'], data: { n } }))
+  const headers = { authorization: `Bearer ${stack.apiKey}`, 'content-type': 'application/json' }
+  const answer = await fetch(`${stack.balancer}/v1/events`, { method: 'POST', headers, body: JSON.stringify(events) })
+  assert.equal(answer.status, 201, await answer.text())
+  await until(15_000, 'all events at all', () => clients.every(({ got }) => got.length >= numbers.length))
+  for (const { got } of clients) assert.deepEqual(got, numbers)
+})
 for (const socket of sockets) socket.disconnect()
 process.exit(checks.summary())

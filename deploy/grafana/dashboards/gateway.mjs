@@ -34,9 +34,10 @@ export const gateway = dashboard({
       ]),
       lines('Handshake', 's', 'From the request to the connection, tokens and limits included.', quantiles('carillon_handshake_duration_seconds', on)),
       lines('Without a WebSocket', 'cps', 'Event streams and polls let in, a second.', [query(rate('carillon_fallback_requests_total', on, 'kind'), '{{kind}}')]),
-      lines('Socket.IO by polling', 'none', 'Sessions of Socket.IO that poll at a node, and requests of other nodes\' sessions that it has passed on and that are not answered yet.', [
+      lines('Socket.IO by polling', 'none', 'Sessions of Socket.IO that poll at a node, requests of other nodes\' sessions that it has passed on and that are not answered yet, and WebSockets of theirs that lead through it.', [
         query(`sum by (instance) (carillon_socketio_polling_sessions{${on}})`, '{{instance}}: sessions', { rare: true }),
         query(`sum by (instance) (carillon_socketio_passed_on{${on}})`, '{{instance}}: passed on', { rare: true }),
+        query(`sum by (instance) (carillon_socketio_websockets_passed_on{${on}})`, '{{instance}}: WebSockets passed on', { rare: true }),
       ]),
       lines('Round trip of pings', 's', 'From a ping to its pong: the network to the clients.', quantiles('carillon_ping_rtt_seconds', on, [0.5, 0.99], { rare: true })),
     ),

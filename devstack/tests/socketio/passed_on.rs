@@ -1,10 +1,12 @@
 //! Is a client that polls served at any node, whatever else is away, and what does that cost a node?
 
+use super::client::Engine;
 use super::polling::{Polling, known_to_each_other, number};
 use super::wire::{PATIENCE, block_on, publish};
 use super::{open_pages, stack};
 use carillon_devstack::stack::{Stack, StackConfig};
 use carillon_devstack::wait::until;
+use carillon_protocol::CloseCode;
 use serde_json::{Value, json};
 
 /// Where a node is, was known before.
@@ -103,5 +105,60 @@ fn what_a_client_has_waited_with_may_be_one_large_body() {
         assert_eq!(unknown.post(&format!("40{}", "x".repeat(70_000))).await.status(), 413);
         mila.go_to(stack.gateway(0));
         assert_eq!(mila.post(&format!("420[\"ping\",\"{}\"]", "x".repeat(70_000))).await.status(), 413);
+    });
+}
+
+/// Whichever end ends, or the node in between, the others hear of it.
+#[test]
+fn i10_a_websocket_through_another_node_ends_with_either_end_and_with_that_node() {
+    block_on(async {
+        let config = StackConfig { gateways: 3, ..StackConfig::default() };
+        let (stack, tenant) = (Stack::start(config).await.unwrap(), "door-tunnel");
+        known_to_each_other(&stack).await;
+        let of_session = stack.gateway(0);
+        let through = async |between: usize| {
+            let mut mila = Polling::connect(of_session, &stack, tenant, Value::Null).await;
+            mila.next("42[\"carillon:welcome\"").await;
+            let more = format!("&sid={}", mila.sid);
+            let mut engine = Engine::probe(stack.gateway(between), &more).await;
+            // The poll that waits ends, with what there is or with nothing.
+            mila.poll().await;
+            engine.send("5").await;
+            engine.send("421[\"ping\"]").await;
+            engine.packet_of("31").await;
+            engine
+        };
+        let end_of = async |mut engine: Engine| loop {
+            if let Err(code) = engine.message().await {
+                return code;
+            }
+        };
+        let there_are = async |through_one: f64, at_its_node: f64| {
+            until("so many WebSockets", PATIENCE, || async {
+                let of_others = stack.gateway(1).metric("carillon_socketio_websockets_passed_on").await?;
+                let own = of_session.metric("carillon_connections").await?;
+                ((of_others, own) == (through_one, at_its_node)).then_some(())
+            })
+            .await
+            .unwrap();
+        };
+        let engine = through(1).await;
+        there_are(1.0, 1.0).await;
+        drop(engine);
+        there_are(0.0, 0.0).await;
+
+        let (one, other) = (through(1).await, through(2).await);
+        let (stopped, code) = tokio::join!(stack.gateway(1).terminate(), end_of(one));
+        stopped.unwrap();
+        assert_eq!(code, None, "the node in between says nothing in another's name");
+        until("the session's node hearing of it", PATIENCE, || async {
+            (of_session.metric("carillon_connections").await? == 1.0).then_some(())
+        })
+        .await
+        .unwrap();
+
+        let (stopped, code) = tokio::join!(of_session.terminate(), end_of(other));
+        stopped.unwrap();
+        assert_eq!(code, Some(CloseCode::Restart.code()), "what the session's node says comes through");
     });
 }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 pub(crate) struct Polling {
     pub(crate) http: reqwest::Client,
     base: String,
-    sid: String,
+    pub(crate) sid: String,
     open: Value,
     packets: VecDeque<String>,
     pid: Value,
@@ -154,12 +154,15 @@ fn i3_a_client_that_polls_gets_every_event_once_in_answers_of_at_most_sixteen_pa
     });
 }
 
+/// At the session's node, and at another, which hands on what is said.
 #[test]
-fn i3_the_way_to_a_websocket_loses_and_repeats_nothing() {
+fn i3_the_way_to_a_websocket_loses_and_repeats_nothing_at_any_node() {
     block_on(async {
         let (stack, tenant) = (stack().await, "door-upgrade");
         open_pages(&stack, tenant).await;
-        for round in 0..5 {
+        known_to_each_other(&stack).await;
+        for round in 0..6 {
+            let at = stack.gateway(round % 2);
             let more = json!({"channels": ["page:1"]});
             let mut mila = Polling::connect(stack.gateway(0), &stack, tenant, more).await;
             mila.next("42[\"carillon:welcome\"").await;
@@ -176,7 +179,7 @@ fn i3_the_way_to_a_websocket_loses_and_repeats_nothing() {
                     got.push(number(&mila.next("42[\"wire.test\"").await));
                 }
                 let more = format!("&sid={}", mila.sid);
-                let mut engine = Engine::probe(stack.gateway(0), &more).await;
+                let mut engine = Engine::probe(at, &more).await;
                 // The poll that waits ends, with what there is or with nothing.
                 got.extend(
                     mila.packets
@@ -319,9 +322,13 @@ fn i3_who_polled_at_a_node_that_is_killed_connects_anew_and_recovers() {
     });
 }
 
-/// Waits until a node passes on what is asked of the other one: until it has heard of it.
+/// Waits until each node passes on what is asked of the others: until it has heard of them.
 pub(crate) async fn known_to_each_other(stack: &Stack) {
-    for (has, asked) in [(0, 1), (1, 0)] {
+    let all = 0..stack.gateways().len();
+    for (has, asked) in all.clone().flat_map(|has| all.clone().map(move |asked| (has, asked))) {
+        if has == asked {
+            continue;
+        }
         let known = carillon_devstack::wait::until("the other node", PATIENCE, || async {
             let mut polling = Polling::begin(stack.gateway(has)).await;
             polling.go_to(stack.gateway(asked));

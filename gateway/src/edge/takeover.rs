@@ -4,7 +4,7 @@
 //! HTTP library: its head goes to the shard with the socket, which writes it together with its own first words.
 
 use super::handshake::Edge;
-use super::socketio::{Probing, upgrade};
+use super::socketio::{Probing, Tunnel, upgrade};
 use crate::admission::Permit;
 use crate::shard::{Coming, Format, Newcomer, Wire};
 use axum::response::Response;
@@ -34,6 +34,8 @@ pub(super) enum Leaving {
     Client(Client),
     /// The WebSocket of a session that a shard has already.
     Upgrade(Probing),
+    /// The WebSocket of a session that another node has.
+    Tunnel(Box<Tunnel>),
 }
 
 impl From<Client> for Leaving {
@@ -87,6 +89,10 @@ pub(super) fn hand_over(socket: TcpStream, early: Bytes, (leaving, head): Admitt
         Leaving::Client(client) => client,
         Leaving::Upgrade(probing) => {
             tokio::spawn(upgrade(socket, early, head, probing, edge.clone()));
+            return;
+        }
+        Leaving::Tunnel(tunnel) => {
+            tokio::spawn(tunnel.run(socket, early, head, edge.serving.clone()));
             return;
         }
     };

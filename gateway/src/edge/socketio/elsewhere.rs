@@ -2,15 +2,18 @@
 //!
 //! The id of a session says which run of which node has it, and every node knows the others' addresses. So a client may ask any of them.
 //! What a node does not know it asks there, once; when that node is gone, the client is told to connect anew. So many may be asked at a
-//! time as there are permits: each costs a descriptor while its answer is awaited.
+//! time as there are permits: each costs a descriptor while its answer is awaited. A WebSocket leads there through a [`Tunnel`].
 
 use super::addresses::{Address, Addresses};
 use super::polling::answer;
+use super::tunnel::{Permits, Tunnel};
 use super::{EngineUrl, Fault, Transport};
 use crate::admission::Full;
 use crate::edge::handshake::Edge;
+use crate::edge::takeover::{Leaving, Takeover};
 use crate::metrics::metrics;
 use crate::socketio::engine::{Refused, VERSION};
+use crate::ws;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -19,11 +22,12 @@ use carillon_platform::forward::{Passed, Peers, Unanswered, Url};
 use carillon_platform::sockets::Peer;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 /// Says that a gateway asks, on behalf of a client.
-const FOR_CLIENT: &str = "x-carillon-for-client";
+pub(super) const FOR_CLIENT: &str = "x-carillon-for-client";
 /// Says in an answer to a gateway that it is known who the session's client is.
 const CONNECTED: HeaderName = HeaderName::from_static("x-carillon-connected");
 /// Longest answer to a poll: more than one has at most.
@@ -38,9 +42,11 @@ pub(crate) struct Elsewhere {
     addresses: Addresses,
     peers: Peers,
     /// One for each request that is passed on.
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     /// One for each body that is read of a socket of which nothing is known: half of them.
     unknown: Semaphore,
+    /// One for each WebSocket that leads to another node: a quarter of them, for each takes two.
+    tunnels: Arc<Semaphore>,
 }
 
 /// A request that is passed on; given back when its answer is there, or when nobody waits for it any more.
@@ -71,8 +77,9 @@ impl Elsewhere {
             me,
             addresses,
             peers: Peers::new(poll + LATE, LONGEST)?,
-            permits: Semaphore::new(most),
+            permits: Arc::new(Semaphore::new(most)),
             unknown: Semaphore::new(most.div_ceil(2)),
+            tunnels: Arc::new(Semaphore::new(most / 4)),
         })
     }
 
@@ -112,6 +119,13 @@ impl Elsewhere {
         self.unknown.try_acquire().map_err(|_| Full::Node)
     }
 
+    /// For a WebSocket that leads to another node, for as long as it does.
+    fn enter_tunnel(&self) -> Result<Permits, Full> {
+        let tunnel = self.tunnels.clone().try_acquire_owned().map_err(|_| Full::Node)?;
+        let sockets = self.permits.clone().try_acquire_many_owned(2).map_err(|_| Full::Node)?;
+        Ok(Permits::new([tunnel, sockets]))
+    }
+
     /// Where the node is that has this session, if it is another one that is there.
     fn address(&self, id: &str) -> Option<Url> {
         let run = u64::from_str_radix(id.get(..16)?, 16).ok().filter(|run| *run != self.me)?;
@@ -128,11 +142,14 @@ impl Edge {
         id: &str,
     ) -> Result<Response, Fault> {
         let unknown = || Fault::Engine(Refused::Session);
-        // A WebSocket stays at the node that it leads to: the client goes on polling and needs none.
-        if asked.transport != Transport::Polling || Elsewhere::is_passed_on(request.headers()) {
+        if Elsewhere::is_passed_on(request.headers()) {
             return Err(unknown());
         }
         let mut url = self.elsewhere.address(id).ok_or_else(unknown)?;
+        if asked.transport == Transport::WebSocket {
+            let upgrade = self.socketio_handshake(&request)?;
+            return self.socketio_tunnel(&upgrade, &url, id).await;
+        }
         if let Some(time) = &asked.time {
             url.query_pairs_mut().append_pair("t", time);
         }
@@ -185,6 +202,18 @@ impl Edge {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     }
+
+    /// The probe of a client that polls, whose session is at this address.
+    async fn socketio_tunnel(&self, upgrade: &ws::Upgrade, url: &Url, id: &str) -> Result<Response, Fault> {
+        self.is_open()?;
+        let permits = self.elsewhere.enter_tunnel()?;
+        let tunnel = Tunnel::open(url, id, permits).await.map_err(|error| {
+            tracing::debug!(%error, "no WebSocket to the node of a session that polls");
+            Fault::Engine(Refused::Session)
+        })?;
+        metrics().fallback("socketio_upgrade_elsewhere");
+        Ok(Takeover::mark(upgrade.response(), Leaving::Tunnel(Box::new(tunnel))))
+    }
 }
 
 #[cfg(test)]
@@ -202,5 +231,17 @@ mod tests {
         drop((under_way, reading));
         assert!(elsewhere.enter_unknown().is_ok());
         assert!(elsewhere.enter().is_ok(), "what is given back can be taken");
+    }
+
+    #[tokio::test]
+    async fn i10_websockets_to_other_nodes_have_a_bound_and_leave_half_to_polls() {
+        let (_seen, fleet) = watch::channel(None);
+        let elsewhere = Elsewhere::new(1, fleet, Duration::from_secs(1), 8).unwrap();
+        let tunnels = [elsewhere.enter_tunnel(), elsewhere.enter_tunnel()];
+        assert!(tunnels.iter().all(Result::is_ok) && elsewhere.enter_tunnel().is_err());
+        let polls: Vec<_> = (0..4).map(|_| elsewhere.enter()).collect();
+        assert!(polls.iter().all(Result::is_ok) && elsewhere.enter().is_err());
+        drop(tunnels);
+        assert!(elsewhere.enter_tunnel().is_ok(), "what is given back can be taken");
     }
 }

@@ -11,18 +11,21 @@
 //! | [`elsewhere`] | what becomes of a request of a session that polls at another node? |
 //! | [`addresses`] | where are the other nodes? |
 //! | [`mod@upgrade`] | how does somebody who polls get a WebSocket? |
+//! | [`tunnel`] | and at a node that does not have their session? |
 
 mod addresses;
 mod bodies;
 mod elsewhere;
 mod polling;
 mod session;
+mod tunnel;
 mod upgrade;
 
 pub(crate) use elsewhere::Elsewhere;
 pub(super) use session::Probing;
 use session::Session;
 pub(crate) use session::Sessions;
+pub(super) use tunnel::Tunnel;
 pub(super) use upgrade::upgrade;
 
 use super::handshake::Edge;
