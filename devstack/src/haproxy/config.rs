@@ -52,6 +52,7 @@ defaults
     balance leastconn
     option forwardfor
     option redispatch 1
+    option abortonclose
     retries 3
     timeout connect 5s
     timeout http-request 5s

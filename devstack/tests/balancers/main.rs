@@ -3,7 +3,7 @@
 //! HAProxy, nginx and Envoy run with the very files that are shipped: [`shipped`] fills in this machine's addresses and
 //! nothing else. [`carry`] brings 2,000 sockets through death, drain and growth, [`address`] asks whom a gateway believes
 //! about a client's address, [`channels`] how many channels fit where, [`outage`] whether publishers that take no events
-//! can say why, [`unanswered`] what is said when nobody is left, [`paths`] what goes where in every file, [`routes`] what
+//! can say why, [`gone`] whether requests end with who sent them, [`unanswered`] what is said when nobody is left, [`paths`] what goes where in every file, [`routes`] what
 //! goes where when they run, [`names`] whether DNS alone adds and removes servers, and [`syntax`] whether the balancers
 //! themselves accept every file.
 
@@ -15,6 +15,7 @@ mod faults;
 mod address;
 mod carry;
 mod channels;
+mod gone;
 mod names;
 mod outage;
 mod paths;
