@@ -8,7 +8,7 @@ mod notices;
 
 use crate::health::Health;
 use carillon_backplane::bus::{LimitStore, Take};
-use carillon_backplane::log::{Log, StoredLimits};
+use carillon_backplane::log::{Append, Log, StoredLimits};
 use carillon_platform::rules::TenantLimits;
 use carillon_platform::telemetry::Seldom;
 use carillon_protocol::TenantId;
@@ -189,8 +189,30 @@ impl Limits {
         Ok(tightest)
     }
 
-    /// Takes so many of each tenant's notices of today: all or none. Those of tenants without such a limit are not counted.
+    /// Takes what the notices of a request need of each tenant's of today: all or none. Those of tenants without such a limit are not
+    /// counted, nor is a repeat of what is stored: it is not stored again. Whether it is one is looked up only where the limit would
+    /// refuse it, so others cost no question.
     pub async fn take_notices(
+        &self,
+        (log, health): (&Log, &Health),
+        appends: &[Append],
+    ) -> Result<NoticesTaken, NoNotices> {
+        let all: Vec<&Append> = appends.iter().filter(|append| append.event.notice.is_some()).collect();
+        let refused = match self.take_of_day((log, health), &notices::wanted(&all, &HashSet::new())).await {
+            Err(NoNotices::Limit(left)) => NoNotices::Limit(left),
+            taken => return taken,
+        };
+        if all.iter().all(|append| append.key.is_none()) {
+            return Err(refused);
+        }
+        let known = health.ask(log.known_keys(&all)).await.map_err(NoNotices::Log)?;
+        if known.is_empty() {
+            return Err(refused);
+        }
+        self.take_of_day((log, health), &notices::wanted(&all, &known)).await
+    }
+
+    async fn take_of_day(
         &self,
         (log, health): (&Log, &Health),
         wanted: &BTreeMap<TenantId, u32>,

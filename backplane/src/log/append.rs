@@ -34,7 +34,7 @@ use carillon_protocol::event::NewEvent;
 use carillon_protocol::{Epoch, EventId, Except, Seq, Tag, TenantId};
 use single::{APPEND_EVENT, Single};
 use statement::{Columns, Counters, Groups, Outcome};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 use tokio_postgres::types::ToSql;
 
@@ -102,6 +102,11 @@ const LOCK_WAIT: Duration = Duration::from_millis(2_000);
 const LOCKED: &str = "
 WITH free AS MATERIALIZED (SELECT id FROM carillon.tenants FOR UPDATE SKIP LOCKED)
 SELECT id FROM carillon.tenants WHERE id NOT IN (SELECT id FROM free)";
+/// Which of these keys are known, by place. Each is one look into the index, however many the tables have.
+const KNOWN_KEYS: &str = "
+SELECT k.n FROM (SELECT unnest($1::text[]) AS tenant_id, unnest($2::text[]) AS key, unnest($3::int[]) AS n) AS k
+    CROSS JOIN LATERAL (SELECT FROM carillon.idempotency i
+        WHERE i.tenant_id = k.tenant_id AND i.key = k.key OFFSET 0) AS i";
 /// For the transaction that is open: whom it sees, and how long it waits for each lock.
 const SET_SCOPE: &str =
     "SELECT set_config('carillon.tenant', $1, true), set_config('lock_timeout', $2, true)";
@@ -235,6 +240,23 @@ impl Log {
             }
         }
         unreachable!("the last attempt returns")
+    }
+
+    /// Which of these have a key that something was stored under, by place. Appending one of them stores nothing: it answers
+    /// [`Appended::Replayed`] or [`Appended::Conflict`]. (A key is forgotten after two days.)
+    pub async fn known_keys(&self, appends: &[&Append]) -> Result<HashSet<usize>, LogError> {
+        let keyed =
+            appends.iter().enumerate().filter_map(|(n, append)| Some((n, append, append.key.as_ref()?)));
+        let (mut tenants, mut keys, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (n, append, key) in keyed {
+            tenants.push(append.tenant.as_str());
+            keys.push(key.name.as_str());
+            places.push(n as i32);
+        }
+        let scope: BTreeSet<&TenantId> = appends.iter().map(|append| &append.tenant).collect();
+        let client = self.client(Work::Ask, "known_keys").await?;
+        let rows = scoped(client, scope.into_iter(), KNOWN_KEYS, &[&tenants, &keys, &places]).await?;
+        Ok(rows.iter().map(|row| row.get::<_, i32>("n") as usize).collect())
     }
 
     /// Which of these tenants' rows are held by other transactions at this moment.

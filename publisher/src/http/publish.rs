@@ -132,8 +132,7 @@ pub(super) async fn store(
     let asker = is_dry_run.then(|| caller.clone());
     let sealed = move || prepare(publication, &caller, &context, (&rules, &types), now(), fresh_id);
     let Prepared { appends, uses } = turn.run(sealed).await?;
-    let tenants = by_tenant(appends.iter());
-    let notices = by_tenant(appends.iter().filter(|append| append.event.notice.is_some()));
+    let tenants = by_tenant(&appends);
     if !is_dry_run {
         sending.events(appends.len());
     }
@@ -168,7 +167,7 @@ pub(super) async fn store(
         return dry_run::answer(app, asker, &appends).await;
     }
     // They count as sent until they are stored and can be counted, or are refused.
-    let of_day = app.limits.take_notices((&app.log, &app.health), &notices).await;
+    let of_day = app.limits.take_notices((&app.log, &app.health), &appends).await;
     let of_day = of_day.map_err(|fault| too_many_notices(app, fault))?;
     let left = app.limits.take_all(&tenants).await.map_err(|left| limited(app, &left))?;
     let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();
@@ -199,9 +198,9 @@ pub(super) async fn store(
 }
 
 /// How many there are for each tenant.
-fn by_tenant<'a>(appends: impl Iterator<Item = &'a Append>) -> BTreeMap<TenantId, u32> {
+fn by_tenant(appends: &[Append]) -> BTreeMap<TenantId, u32> {
     let mut counts: BTreeMap<TenantId, u32> = BTreeMap::new();
-    appends.for_each(|append| *counts.entry(append.tenant.clone()).or_default() += 1);
+    appends.iter().for_each(|append| *counts.entry(append.tenant.clone()).or_default() += 1);
     counts
 }
 

@@ -3,13 +3,13 @@
 //! A day is one of UTC, by the database's clock. Counted are the notices that are stored, whoever stored them: each look reads only
 //! those that came after the one before it, so it costs little, needs no Redis, and a publisher that has just started knows as much as
 //! the others. What was taken and is not stored yet is counted here, for this publisher; so several publishers together may let through
-//! what each of them has under way beyond the limit, and never more.
+//! what each of them has under way beyond the limit, and never more. A repeat of what is stored is not stored again, so it needs none.
 
 use super::lock;
 use crate::health::Health;
-use carillon_backplane::log::{Log, LogError, NoticesStored};
+use carillon_backplane::log::{Append, Log, LogError, NoticesStored};
 use carillon_protocol::{Epoch, Seq, TenantId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -54,6 +54,16 @@ impl NoticesTaken {
     pub fn left(&self) -> Option<&DayLeft> {
         self.left.as_ref()
     }
+}
+
+/// How many of these notices would be stored for each tenant: those at the `known` places are repeats. A tenant of repeats alone is named,
+/// too, with none, for the answer says what is left of its limit.
+pub(super) fn wanted(notices: &[&Append], known: &HashSet<usize>) -> BTreeMap<TenantId, u32> {
+    let mut wanted: BTreeMap<TenantId, u32> = BTreeMap::new();
+    for (place, append) in notices.iter().enumerate() {
+        *wanted.entry(append.tenant.clone()).or_default() += u32::from(!known.contains(&place));
+    }
+    wanted
 }
 
 /// So many of a tenant's.
@@ -242,6 +252,7 @@ mod tests {
         assert_eq!(counted.take(limit, 1, 4), Err(DayLeft { limit, notices: 2, wait: rest }));
         assert!(counted.follow(stored(1, 9, Some(50))), "more than the limit: it was lowered");
         assert_eq!(counted.take(limit, 0, 1), Err(DayLeft { limit, notices: 0, wait: rest }));
+        assert_eq!(counted.take(limit, 3, 0), Ok(DayLeft { limit, notices: 0, wait: rest }), "repeats alone");
     }
 
     #[test]

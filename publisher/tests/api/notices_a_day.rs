@@ -9,13 +9,23 @@ use std::time::{Duration, Instant};
 const JSON: (&str, &str) = ("content-type", "application/json");
 const DEADLINE: Duration = Duration::from_secs(20);
 
-fn notice(tenant: &str) -> Value {
+fn notice_of(tenant: &str) -> Value {
     json!({"tenant": tenant, "type": "shift.moved", "channels": ["shift:7"], "notify": {"title": "Shift moved"}})
+}
+
+/// Returns in a day, by the database's clock, that does not end while a test counts: a few minutes before midnight it waits for the next.
+async fn in_one_day(api: &Api) {
+    const LONG_ENOUGH_S: u64 = 180;
+    let rest =
+        "select ceil(extract(epoch from date_trunc('day', now(), 'UTC') + interval '1 day' - now()))::bigint";
+    while api.database.sql(rest).parse::<u64>().unwrap() < LONG_ENOUGH_S {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Sends so many notices in one request.
 async fn send(api: &Api, tenant: &str, notices: usize) -> Reply {
-    api.post(json!(vec![notice(tenant); notices])).await
+    api.post(json!(vec![notice_of(tenant); notices])).await
 }
 
 /// Sets the limit, and waits until the publisher knows it.
@@ -39,6 +49,7 @@ async fn today(api: &Api, tenant: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_days_notices_are_those_that_are_stored_and_a_request_is_taken_whole_or_not_at_all() {
     let (api, tenant) = (Api::new().await, "notices-a-day");
+    in_one_day(&api).await;
     let first = send(&api, tenant, 1).await;
     assert_eq!((first.status.as_u16(), first.header("ratelimit")), (201, None), "without a limit");
     limit(&api, tenant, json!(5)).await;
@@ -56,7 +67,7 @@ async fn a_days_notices_are_those_that_are_stored_and_a_request_is_taken_whole_o
     assert_eq!(today(&api, tenant).await, 4, "nothing of it was stored");
 
     let event = json!({"tenant": tenant, "type": "shift.moved", "channels": ["shift:7"]});
-    let mixed = api.post(json!([event, notice(tenant)])).await;
+    let mixed = api.post(json!([event, notice_of(tenant)])).await;
     assert_eq!(mixed.status, 201, "one notice and an event: {:?}", mixed.json);
     let body = json!({"tenant": tenant, "title": "Fire drill", "audience": {"users": ["mila"]}}).to_string();
     let further = api.call(Method::POST, "/v1/notices", &[JSON], body).await;
@@ -83,6 +94,7 @@ async fn a_days_notices_are_those_that_are_stored_and_a_request_is_taken_whole_o
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_at_a_time_no_more_than_the_limit_are_stored() {
     let (api, tenant) = (Api::new().await, "notices-at-once");
+    in_one_day(&api).await;
     send(&api, tenant, 1).await;
     limit(&api, tenant, json!(11)).await;
     let answers = join_all((0..40).map(|_| send(&api, tenant, 1))).await;
@@ -97,4 +109,68 @@ async fn of_many_at_a_time_no_more_than_the_limit_are_stored() {
         later += 1;
     }
     assert_eq!((taken + later, today(&api, tenant).await), (10, 11));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_of_what_is_stored_is_answered_as_a_repeat_also_when_the_day_s_limit_is_full() {
+    let (api, tenant) = (Api::new().await, "notices-repeated");
+    in_one_day(&api).await;
+    let under = |key: &'static str| [JSON, ("idempotency-key", key)];
+    let body =
+        |title: &str| json!({"tenant": tenant, "title": title, "audience": {"users": ["mila"]}}).to_string();
+    let notice = async |key, title| api.call(Method::POST, "/v1/notices", &under(key), body(title)).await;
+    let array = |from: usize| -> String {
+        let of = |n: usize| {
+            let mut event = notice_of(tenant);
+            event["id"] = json!(format!("shift-{n}"));
+            event
+        };
+        json!((from..from + 3).map(of).collect::<Vec<_>>()).to_string()
+    };
+    let events =
+        async |headers: &[(&str, &str)], body| api.call(Method::POST, "/v1/events", headers, body).await;
+
+    let first = notice("drill", "Fire drill").await;
+    let three = events(&[JSON], array(0)).await;
+    assert_eq!(
+        (first.status.as_u16(), three.status.as_u16()),
+        (201, 201),
+        "{:?} {:?}",
+        first.json,
+        three.json
+    );
+    limit(&api, tenant, json!(4)).await;
+    notice("another", "Fire drill").await.problem(429, "too_many_notices");
+
+    let again = notice("drill", "Fire drill").await;
+    assert_eq!((again.status.as_u16(), &again.json), (201, &first.json), "a repeat");
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert!(again.header("ratelimit").unwrap().starts_with("\"notices\";r=0;t="), "{:?}", again.headers);
+    notice("drill", "Something else").await.problem(422, "idempotency_mismatch");
+    let again = events(&[JSON], array(0)).await;
+    assert_eq!((again.status.as_u16(), &again.json), (201, &three.json), "an array of repeats, by id");
+    events(&[JSON], array(1)).await.problem(429, "too_many_notices");
+    assert_eq!(today(&api, tenant).await, 4, "nothing more was stored");
+
+    // One more may be stored, and of an array of two repeats and one other that is the one.
+    limit(&api, tenant, json!(5)).await;
+    let began = Instant::now();
+    let mixed = loop {
+        let mixed = events(&[JSON], array(1)).await;
+        if mixed.status == 201 {
+            break mixed;
+        }
+        mixed.problem(429, "too_many_notices");
+        assert!(began.elapsed() < DEADLINE, "the limit is read");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!((&mixed.json[0], &mixed.json[1]), (&three.json[1], &three.json[2]));
+    assert_eq!((mixed.header("idempotency-replayed"), today(&api, tenant).await), (None, 5));
+    // Elsewhere the same key is another one.
+    assert_eq!(send(&api, "notices-elsewhere", 1).await.status, 201);
+    limit(&api, "notices-elsewhere", json!(1)).await;
+    let elsewhere =
+        json!({"tenant": "notices-elsewhere", "title": "Fire drill", "audience": {"users": ["mila"]}});
+    let answer = api.call(Method::POST, "/v1/notices", &under("drill"), elsewhere.to_string()).await;
+    answer.problem(429, "too_many_notices");
 }
