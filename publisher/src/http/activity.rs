@@ -3,7 +3,7 @@
 use super::openapi::shapes::ProblemDocument;
 use super::problem::{Code, Problem};
 use super::query::{self, Query};
-use super::{App, list, place};
+use super::{App, list, place, position};
 use crate::access::{Caller, Scope};
 use crate::event::rfc3339;
 use axum::Router;
@@ -81,7 +81,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         ("limit" = Option<u32>, Query, description = "Entries on a page.", minimum = 1, maximum = 200),
     ),
     responses(
-        (status = 200, description = "A page.", body = ActivityPage),
+        (status = 200, description = "A page.", body = ActivityPage, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: where the tenant's log stood before activity was looked at. On the page without `after`; none in a tenant that was never used."))),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -118,6 +118,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
     let reader = app.reads.reader(entry.tenant.as_str(), &caller.name());
     let held = reader.hold()?;
     let _turn = reader.turn().await?;
+    let stands = position::before(&app, &entry.tenant, after.is_none()).await?;
     let wanted = ActivityQuery {
         user: user.as_deref(),
         name: name.as_deref(),
@@ -133,7 +134,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) 
     let activity = found.into_iter().map(shown).collect::<Result<_, _>>()?;
     let mut text = Vec::new();
     list::write(&mut text, &ActivityPage { activity, next })?;
-    Ok(([(header::CONTENT_TYPE, JSON)], Body::from(held.piece(text))).into_response())
+    Ok((stands, [(header::CONTENT_TYPE, JSON)], Body::from(held.piece(text))).into_response())
 }
 
 fn moment(text: &str) -> Option<Timestamp> {

@@ -6,10 +6,11 @@ use super::deliveries::{invalid_cursor, sees_everybody};
 use super::openapi::shapes::ProblemDocument;
 use super::problem::Problem;
 use super::query::Query;
-use super::{App, list, names};
+use super::{App, list, names, position};
 use crate::access::Caller;
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::{ConnectionFilter, OpenConnection};
 use carillon_protocol::{Channel, ConnectionName, DeviceId, Seq, TenantId, UserId};
 use http::Uri;
@@ -80,7 +81,7 @@ struct ConnectionEntry {
         ("limit" = Option<u32>, Query, description = "Connections on a page.", minimum = 1, maximum = 200),
     ),
     responses(
-        (status = 200, description = "A page.", body = ConnectionPage),
+        (status = 200, description = "A page.", body = ConnectionPage, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: where the tenant's log stood before connections were looked at. On the page without `after`; none in a tenant that was never used."))),
         (status = 400, description = "`invalid_parameter`, `invalid_cursor`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -93,7 +94,7 @@ pub(super) async fn connections(
     State(app): State<Arc<App>>,
     caller: Caller,
     uri: Uri,
-) -> Result<Json<ConnectionPage>, Problem> {
+) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &PARAMETERS)?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
     let entry = sees_everybody(app.enter(&caller, asked.as_ref())?)?;
@@ -111,14 +112,17 @@ pub(super) async fn connections(
     let limit = list::limit(&mut query)?.unwrap_or(DEFAULT_LIMIT);
     let after =
         query.take("after").map(|text| names::decode(&text).ok_or_else(invalid_cursor)).transpose()?;
+    let is_first = after.is_none();
     let [after] = after.unwrap_or_default();
     let reader = app.reads.reader(entry.tenant.as_str(), &caller.name());
     let _turn = reader.turn().await?;
+    let stands = position::before(&app, &entry.tenant, is_first).await?;
     let mut found = app.health.ask(app.log.connections(&entry.tenant, &filter, &after, limit + 1)).await?;
     let is_last = found.len() <= limit;
     found.truncate(limit);
     let next = found.last().filter(|_| !is_last).map(|last| names::encode([&last.connection]));
-    Ok(Json(ConnectionPage { connections: found.into_iter().map(shown).collect(), next }))
+    let page = ConnectionPage { connections: found.into_iter().map(shown).collect(), next };
+    Ok((stands, Json(page)).into_response())
 }
 
 fn shown(open: OpenConnection) -> ConnectionEntry {

@@ -31,8 +31,21 @@ pub(super) struct Position {
     seq: Seq,
 }
 
+/// The header, or none.
+pub(super) type Header = AppendHeaders<Option<(HeaderName, HeaderValue)>>;
+
+/// The header of a page of what is kept beside the log: where that stands before the page is read, so that nothing that happens meanwhile
+/// is missed. None on a page that goes on, and in a tenant that was never used.
+pub(super) async fn before(app: &App, tenant: &TenantId, is_first: bool) -> Result<Header, Problem> {
+    if !is_first {
+        return Ok(AppendHeaders(None));
+    }
+    let opened = app.health.ask(app.log.open_tenant(tenant, false)).await?;
+    Ok(opened.map_or(AppendHeaders(None), |opened| header(&opened.head.epoch, opened.head.seq)))
+}
+
 /// The header with this position.
-pub(super) fn header(epoch: &Epoch, seq: Seq) -> AppendHeaders<Option<(HeaderName, HeaderValue)>> {
+pub(super) fn header(epoch: &Epoch, seq: Seq) -> Header {
     let text = Cursor { seq, epoch: epoch.clone() }.to_string();
     AppendHeaders(HeaderValue::from_str(&text).ok().map(|value| (POSITION, value)))
 }

@@ -18,7 +18,7 @@ use carillon_platform::auth::Identity;
 use carillon_platform::rules::{Action, Decision, RuleSet};
 use carillon_platform::share::Refused;
 use carillon_protocol::{Channel, TenantId, UserId};
-use http::{HeaderName, HeaderValue, Uri};
+use http::Uri;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -230,11 +230,9 @@ async fn sees(app: &App, rules: &RuleSet, person: &Identity, channel: &Channel) 
     }
 }
 
-type Position = AppendHeaders<Option<(HeaderName, HeaderValue)>>;
-
 /// Where the log stands: before it is looked who is here, so that what happens meanwhile is not missed. Who is here is known also
 /// while the log is away.
-async fn stands(app: &App, caller: &Caller, entry: &Entry) -> Result<Position, Problem> {
+async fn stands(app: &App, caller: &Caller, entry: &Entry) -> Result<position::Header, Problem> {
     let reader = app.reads.reader(entry.tenant.as_str(), &caller.name());
     let opened = {
         let _turn = reader.turn().await?;

@@ -72,6 +72,34 @@ async fn an_inbox_and_who_has_an_event_say_where_the_log_stood() {
     assert_eq!((later.status.as_u16(), later.header("carillon-position")), (200, None));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_of_a_notice_who_is_connected_and_what_people_did_say_where_the_log_stood() {
+    let (api, tenant) = (Api::new().await, "position-beside");
+    let lists = ["/v1/connections?", "/v1/activity?"];
+    for path in lists {
+        let never_used = api.get(&format!("{path}tenant={tenant}")).await;
+        assert_eq!(
+            (never_used.status.as_u16(), never_used.header("carillon-position")),
+            (200, None),
+            "{path}"
+        );
+    }
+    notice(&api, tenant, "n1", json!({"users": ["mila", "otto"]}), json!({"id": "n1"})).await;
+    let newest = publish(&api, tenant, "one").await;
+    let expected = format!("{}:2", newest["epoch"].as_str().unwrap());
+    for path in lists.into_iter().chain(["/v1/notices/n1?limit=1&"]) {
+        let first = api.get(&format!("{path}tenant={tenant}")).await;
+        let told = (first.status.as_u16(), first.header("carillon-position"));
+        assert_eq!(told, (200, Some(&*expected)), "{path}");
+    }
+    let further = api.get(&format!("/v1/notices/n1?limit=1&after=mila&tenant={tenant}")).await;
+    assert_eq!((further.status.as_u16(), further.header("carillon-position")), (200, None));
+    let further = api.get(&format!("/v1/connections?after=YQ&tenant={tenant}")).await;
+    assert_eq!((further.status.as_u16(), further.header("carillon-position")), (200, None));
+    let missing = api.get(&format!("/v1/notices/n9?tenant={tenant}")).await;
+    assert_eq!((missing.status.as_u16(), missing.header("carillon-position")), (404, None));
+}
+
 /// The position of a page, and its body.
 async fn page(api: &Api, query: &str) -> (Option<String>, Value) {
     let reply = api.get(&format!("/v1/events?tenant=position-pages{query}")).await;

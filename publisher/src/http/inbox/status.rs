@@ -6,10 +6,11 @@ use crate::access::{Caller, Entry, Scope};
 use crate::http::openapi::shapes::ProblemDocument;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::Query;
-use crate::http::{App, list};
+use crate::http::{App, list, position};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use carillon_backplane::log::Who;
 use carillon_protocol::server::ServerFrame;
 use carillon_protocol::{EventId, TenantId, UserId};
@@ -37,7 +38,7 @@ const DEFAULT_LIMIT: usize = 50;
         ("limit" = Option<u32>, Query, description = "People on a page.", minimum = 1, maximum = 200),
     ),
     responses(
-        (status = 200, description = "What became of it.", body = NoticeStatus),
+        (status = 200, description = "What became of it.", body = NoticeStatus, headers(("Carillon-Position" = String, description = "`<epoch>:<seq>`: where the tenant's log stood before people were looked at. On the page without `after`."))),
         (status = 400, description = "`invalid_parameter`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`credentials_missing`, `credentials_invalid`, `token_invalid`, `token_expired`, `token_revoked`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`missing_scope`, `tenant_forbidden`, `tenant_suspended`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -52,7 +53,7 @@ pub(in crate::http) async fn status(
     caller: Caller,
     named: Result<Path<String>, PathRejection>,
     uri: Uri,
-) -> Result<Json<NoticeStatus>, Problem> {
+) -> Result<Response, Problem> {
     let mut query = Query::read(&uri, &["tenant", "list", "after", "limit"])?;
     let asked = query.named("tenant", |text| TenantId::new(text))?;
     let allowed = "one of not_acked, acked, seen, delivered and not_delivered";
@@ -68,6 +69,7 @@ pub(in crate::http) async fn status(
     }
     let id = id(named)?;
     let _turn = turn(&app, &caller, &entry).await?;
+    let stands = position::before(&app, &entry.tenant, after.is_none()).await?;
     let after = after.as_ref().map_or("", UserId::as_str);
     let found = app.health.ask(app.log.notice_state(&entry.tenant, &id, (who, after, limit))).await?;
     let found = found.ok_or_else(missing)?;
@@ -77,7 +79,7 @@ pub(in crate::http) async fn status(
         Who::NotAcked => (Some(people), None),
         _ => (None, Some(people)),
     };
-    Ok(Json(NoticeStatus {
+    let status = NoticeStatus {
         id,
         seq: found.seq.0,
         r#type: found.kind,
@@ -95,7 +97,8 @@ pub(in crate::http) async fn status(
         people,
         next,
         escalate: found.steps.into_iter().map(Into::into).collect(),
-    }))
+    };
+    Ok((stands, Json(status)).into_response())
 }
 
 /// Take a notice back.
