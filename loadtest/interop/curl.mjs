@@ -1,11 +1,11 @@
-// Can curl listen: to an event stream that it resumes by hand, and poll by poll?
+// Can curl listen: to an event stream that it resumes by hand, and poll by poll? And say something beside it, without a WebSocket?
 
 import assert from 'node:assert/strict'
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import { promisify } from 'node:util'
 
 import { Checks, until } from './checks.mjs'
-import { Flow, address, alive, kill, publish, stack } from './stack.mjs'
+import { Flow, address, alive, kill, publish, setRule, stack } from './stack.mjs'
 
 const [, version] = execFileSync('curl', ['--version'], { encoding: 'utf8' }).split(' ')
 const checks = new Checks(`curl ${version}`)
@@ -19,10 +19,10 @@ class Listening {
   ended = false
   #text = ''
 
-  constructor(query, lastEventId) {
+  constructor(query, lastEventId, credentials = bearer, base = stack.balancer) {
     const resume = lastEventId ? ['--header', `Last-Event-ID: ${lastEventId}`] : []
-    const url = address(`${stack.balancer}/v1/sse`, query)
-    this.curl = spawn('curl', [...common, '--no-buffer', ...bearer, ...resume, url], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const url = address(`${base}/v1/sse`, query)
+    this.curl = spawn('curl', [...common, '--no-buffer', ...credentials, ...resume, url], { stdio: ['ignore', 'pipe', 'ignore'] })
     this.curl.stdout.setEncoding('utf8').on('data', (text) => this.#take(text))
     this.curl.on('close', () => { this.ended = true })
   }
@@ -39,6 +39,13 @@ class Listening {
 
   get seqs() {
     return this.messages.filter(({ frame }) => frame.type === 'event').map(({ frame }) => frame.seq)
+  }
+
+  /** The first frame of this kind that is wanted, as soon as it is there. */
+  async frame(type, wanted = () => true) {
+    const find = () => this.messages.find(({ frame }) => frame.type === type && wanted(frame))
+    await until(10_000, `${type} that is wanted`, find)
+    return find().frame
   }
 
   async welcome() {
@@ -59,8 +66,25 @@ class Listening {
 }
 
 /** One poll by curl: its status, and what it said. */
-async function poll(query, headers = bearer) {
-  const url = address(`${stack.balancer}/v1/poll`, query)
+function poll(query, headers = bearer) {
+  return ask('/v1/poll', query, headers)
+}
+
+/** One command by curl. */
+function command(frame, query = {}) {
+  return ask('/v1/commands', query, [...bearer, '--data', JSON.stringify(frame)])
+}
+
+/** A ticket of the person, which curl asks a publisher for. */
+async function ticket() {
+  const asked = [...common, ...bearer, '--header', 'Content-Type: application/json', '--data', '{}']
+  const { stdout } = await run('curl', [...asked, `${stack.publisher}/v1/tickets`])
+  return JSON.parse(stdout).ticket
+}
+
+/** One request by curl: its status, and what was said. */
+async function ask(path, query, headers) {
+  const url = address(`${stack.balancer}${path}`, query)
   const { stdout } = await run('curl', [...common, ...headers, '--write-out', '\n%{http_code} %{content_type}', url], { maxBuffer: 1 << 24 })
   const [, body, status, type] = stdout.match(/^([^]*)\n(\d+) (.*)$/)
   return { status: Number(status), type, body: type.includes('json') ? JSON.parse(body) : body }
@@ -91,6 +115,84 @@ await checks.check('a thousand channels in a form, as the contract writes it, an
   const form = ['--data-urlencode', `channels=${names.join()}`, '--data', `since=${seq}&epoch=${epoch}`]
   const { status: taken, body } = await poll({}, [...bearer, ...form])
   assert.deepEqual([taken, body.events?.map((frame) => frame.seq)], [200, [event.seq]], JSON.stringify(body))
+})
+
+await checks.check('a ticket opens one event stream, without a token, and no second one', async () => {
+  const once = await ticket()
+  const stream = new Listening({ ticket: once, channels: 'contact:1' }, undefined, [])
+  const welcome = await stream.welcome()
+  assert.ok(welcome.channels.includes('user:tester') && welcome.channels.includes('contact:1'), JSON.stringify(welcome))
+  const event = await publish({ type: 'note', channels: ['contact:1'] })
+  await stream.frame('event', ({ seq }) => seq === event.seq)
+  await stream.stop()
+  const { status, body } = await ask('/v1/sse', { ticket: once }, [])
+  assert.deepEqual([status, body.code], [401, 'ticket_invalid'])
+})
+
+await checks.check('who is here is told on an event stream, and answered to a command', async () => {
+  await setRule('desk:{desk}', { subscribe: ['anyone'], publish: ['anyone'], signal: ['anyone'], presence: ['anyone'], presence_grace_ms: 1_000 })
+  // Until every gateway that the balancer may choose has heard of the rule, some refuse; each answer is of one of them.
+  let known = 0
+  await until(10_000, 'the rule on each gateway', async () => {
+    const { body } = await command({ type: 'presence', id: 'r', channel: 'desk:1' })
+    known = body.type === 'ok' ? known + 1 : 0
+    return known > 2 * stack.gateways.length
+  })
+  // A service watches, and is not seen.
+  const key = ['--header', `Authorization: Bearer ${stack.apiKey}`]
+  const watcher = new Listening({ tenant: stack.tenant, channels: 'desk:1', presence: '1' }, undefined, key)
+  await watcher.welcome()
+  const nobody = await watcher.frame('presence', ({ sync }) => sync)
+  assert.deepEqual([nobody.channel, nobody.count, nobody.members], ['desk:1', 0, []])
+
+  // At a gateway itself: it sees at once when curl ends. The balancer would only at the next thing that it has to pass on.
+  const [node] = await alive()
+  const gateway = new URL(stack.gateways[Number(node.split('-')[1]) - 1].replace('ws:', 'http:')).origin
+  const person = new Listening({ ticket: await ticket(), channels: 'desk:1', presence: '1' }, undefined, [], gateway)
+  await person.welcome()
+  const own = await person.frame('presence', ({ sync }) => sync)
+  assert.deepEqual(own.members.map(({ user }) => user), ['tester'])
+  const joined = await watcher.frame('presence', (frame) => frame.joined?.length > 0)
+  assert.deepEqual([joined.count, joined.joined.map(({ user }) => user)], [1, ['tester']])
+  const asked = await command({ type: 'presence', id: 'w', channel: 'desk:1' })
+  assert.deepEqual([asked.body.type, asked.body.presence['desk:1'].count], ['ok', 1])
+
+  // What is said and typed by commands is heard on streams.
+  const event = { type: 'moved', data: { x: 1 } }
+  const said = await command({ type: 'publish', id: 'p', channel: 'desk:1', event })
+  assert.deepEqual([said.status, said.body], [200, { type: 'ok', id: 'p' }])
+  const heard = await watcher.frame('signal', (frame) => frame.event.type === 'moved')
+  assert.deepEqual(heard, { type: 'signal', channel: 'desk:1', from: 'tester', event })
+  await command({ type: 'typing', id: 't', channel: 'desk:1', state: 'start' })
+  await watcher.frame('signal', (frame) => frame.event.type === 'typing' && frame.event.data.state === 'start')
+
+  await person.stop()
+  const left = await watcher.frame('presence', (frame) => frame.left?.length > 0)
+  assert.deepEqual([left.count, left.left], [0, ['tester']])
+  await watcher.stop()
+})
+
+await checks.check('commands: into the log, acknowledged by a device, what was done, and what is no command', async () => {
+  await setRule('requests', { subscribe: ['anyone'], publish: ['anyone'], durable: true })
+  const event = { type: 'approval.asked', id: 'trip-14', data: { trip: 'Museum' } }
+  const store = () => command({ type: 'publish', id: 1, channel: 'requests', event })
+  const stores = async () => {
+    let answer
+    // Some gateways may not have heard of the rule yet.
+    await until(10_000, 'the rule', async () => (answer = (await store()).body).type === 'ok')
+    return answer
+  }
+  const stored = await stores()
+  assert.deepEqual([stored.event, (await stores()).seq], ['trip-14', stored.seq], 'a repeat is the same event')
+  const device = { device: 'phone' }
+  const ack = (seq) => command({ type: 'ack', id: 2, seq }, device)
+  // A gateway that has not heard of the event yet says that it is ahead.
+  await until(10_000, 'the ack', async () => (await ack(stored.seq)).body.type === 'ok')
+  assert.equal((await ack(stored.seq + 1_000)).body.code, 'ack_ahead')
+  assert.equal((await command({ type: 'activity', id: 3, name: 'page.opened', data: { path: '/' } })).body.type, 'ok')
+  assert.equal((await command({ type: 'ping', id: 4 })).body.type, 'pong')
+  const refused = await command({ type: 'subscribe', id: 5, channel: 'contact:1' })
+  assert.deepEqual([refused.status, refused.body.code], [400, 'not_a_command'])
 })
 
 await checks.check('an event stream through the balancer, its node killed while events flow, resumed by Last-Event-ID: nothing missed, nothing twice', async () => {

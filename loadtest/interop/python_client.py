@@ -214,6 +214,12 @@ async def two_tenants_on_one_connection():
             await frame(ws, lambda f: f["type"] == "event" and (f["tenant"], f["seq"]) == (tenant, sent["seq"]))
         left = await ask(ws, type="detach", id="d", tenant=second)
         assert (left["type"], left["tenant"]) == ("ok", second), left
+        switched = await ask(ws, type="switch", id="s", tenant=second)
+        assert (switched["type"], switched["tenant"]) == ("welcome", second), switched
+        publish(type="fee.paid", roles=["head"])
+        sent = publish(tenant=second, type="fee.paid", roles=["head"])
+        alone = await frame(ws, lambda f: f["type"] == "event")
+        assert (alone["seq"], "tenant" in alone) == (sent["seq"], False), f"of the tenant that was left: {alone}"
 
 
 async def unknown_types_and_bad_json_are_answered_and_the_connection_stays():
