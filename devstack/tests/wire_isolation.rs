@@ -152,6 +152,62 @@ fn i5_tenants_with_tricky_names_share_everything_but_events() {
     });
 }
 
+/// The same person again in tenants with tricky names, of other logs than above: now on one connection that is in all of them.
+#[test]
+fn i5_a_connection_in_all_tenants_with_tricky_names_gets_what_is_each_one_s_under_its_name() {
+    const ATTACHED: [&str; 8] = ["b", "b-", "b_c", "bxc", "b-c", "bb", "1", "11"];
+    block_on(async {
+        let stack = stack().await;
+        let mut of_all = mila(ATTACHED[0]);
+        of_all.tenants =
+            ATTACHED[1..].iter().map(|name| ((*name).to_owned(), vec!["staff".to_owned()])).collect();
+        let mut watching = Vec::new();
+        for gateway in stack.gateways() {
+            let wanted = client(&stack, gateway, &of_all).channels(["contact:1"]);
+            let mut socket = Socket::open(&wanted).await.unwrap().0;
+            for tenant in &ATTACHED[1..] {
+                let frame =
+                    json!({"type": "attach", "id": tenant, "tenant": tenant, "channels": ["contact:1"]});
+                let welcome = ask(&mut socket, frame).await;
+                assert!(welcome.is("welcome") && welcome.text("tenant") == Some(tenant), "{welcome:?}");
+            }
+            watching.push(tokio::spawn(async move {
+                let mut seqs: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+                let mut ended = 0;
+                while ended < ATTACHED.len() {
+                    let frame = socket.next_frame(PATIENCE).await.unwrap();
+                    if !frame.is("event") {
+                        assert!(frame.is("heartbeat"), "{frame:?}");
+                        continue;
+                    }
+                    let tenant = frame.text("tenant").unwrap().to_owned();
+                    assert_eq!(frame.event()["data"]["mark"], mark_of(&tenant), "I5: {frame:?}");
+                    ended += usize::from(frame.event()["type"] == LAST);
+                    seqs.entry(tenant).or_default().extend(frame.seq());
+                }
+                socket.close().await;
+                seqs
+            }));
+        }
+        let publishing: Vec<_> = ATTACHED
+            .into_iter()
+            .enumerate()
+            .map(|(n, tenant)| tokio::spawn(publish_all(Arc::clone(&stack), tenant, n)))
+            .collect();
+        for one in publishing {
+            one.await.unwrap();
+        }
+        let expected: Vec<u64> = (1..=EVENTS as u64 + 1).collect();
+        for watcher in watching {
+            let seqs = watcher.await.unwrap();
+            assert_eq!(seqs.len(), ATTACHED.len());
+            for tenant in ATTACHED {
+                assert_eq!(seqs[tenant], expected, "{tenant}");
+            }
+        }
+    });
+}
+
 #[test]
 fn i5_a_token_of_one_tenant_reaches_into_no_other() {
     block_on(async {

@@ -1,7 +1,7 @@
 //! What becomes of several tenants when one of them, or the node, is in trouble?
 
 use super::{attach, come_into, events_until, open, person, tell};
-use crate::wire::{PATIENCE, block_on, client};
+use crate::wire::{PATIENCE, ask, block_on, client};
 use carillon_devstack::client::frame::{Cursor, Frame};
 use carillon_devstack::client::socket::{Socket, SocketError};
 use carillon_devstack::find;
@@ -107,36 +107,47 @@ fn after_a_gateway_is_killed_all_tenants_are_resumed_at_another_without_a_gap_or
 }
 
 #[test]
-fn a_reset_of_one_tenant_leaves_the_others_as_they_were() {
+fn a_reset_of_one_of_sixteen_tenants_leaves_the_others_as_they_were() {
+    /// As many as a connection may be in.
+    const MOST: usize = 16;
     block_on(async {
         let stack = Stack::start(StackConfig::default()).await.unwrap();
-        let ana = person("ana", &SCHOOLS.map(|school| (school, "director")));
-        let mut socket = open(&stack, 0, &ana).await;
-        for school in &SCHOOLS[1..] {
-            come_into(&mut socket, attach(school)).await;
+        let names: Vec<String> = (1..=MOST + 1).map(|n| format!("school-{n}")).collect();
+        let schools: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (schools, further) = (&schools[..MOST], schools[MOST]);
+        let mut roles: Vec<(&str, &str)> = schools.iter().map(|school| (*school, "director")).collect();
+        roles.push((further, "director"));
+        let mut socket = open(&stack, 0, &person("ana", &roles)).await;
+        let mut epochs = BTreeMap::new();
+        for school in &schools[1..] {
+            let welcome = come_into(&mut socket, attach(school)).await;
+            epochs.insert(*school, welcome.epoch().unwrap().to_owned());
         }
+        assert_eq!(ask(&mut socket, attach(further)).await.code(), Some("too_many_tenants"));
         let mut before = Vec::new();
-        for school in SCHOOLS {
-            before.push((school, tell(&stack, school).await));
+        for school in schools {
+            before.push((*school, tell(&stack, school).await));
         }
         events_until(&mut socket, &before).await;
-        // An operator says that the second school's log is another one now.
+        // An operator says that one school's log is another one now.
+        let reset_one = schools[6];
         let mut rotate = tokio::process::Command::new(find::own_binary("carillon-publisher").unwrap());
-        rotate.args(["rotate-epoch", "--tenant", SCHOOLS[1]]);
+        rotate.args(["rotate-epoch", "--tenant", reset_one]);
         let said = rotate.env("DATABASE_URL", stack.database_url()).output().await.unwrap();
         assert!(said.status.success(), "{said:?}");
         let reset = socket.next_of("reset", PATIENCE).await.unwrap();
         assert_eq!(
             (reset.text("tenant"), reset.text("reason")),
-            (Some(SCHOOLS[1]), Some("epoch_changed")),
+            (Some(reset_one), Some("epoch_changed")),
             "{reset:?}"
         );
+        assert_ne!(reset.epoch(), Some(&*epochs[reset_one]));
         let mut after = Vec::new();
-        for school in SCHOOLS {
-            after.push((school, tell(&stack, school).await));
+        for school in schools {
+            after.push((*school, tell(&stack, school).await));
         }
         let mut heard = BTreeMap::new();
-        while heard.len() < SCHOOLS.len() {
+        while heard.len() < schools.len() {
             let frame = socket.next_frame(PATIENCE).await.unwrap();
             assert!(frame.is("event") || frame.is("heartbeat"), "nobody else is told: {frame:?}");
             if frame.is("event") {
@@ -145,6 +156,14 @@ fn a_reset_of_one_tenant_leaves_the_others_as_they_were() {
         }
         for (school, seq) in after {
             assert_eq!(heard[school], seq, "{school}");
+        }
+        // The place of the one is still its own, and the others' epochs are what they were.
+        assert_eq!(ask(&mut socket, attach(further)).await.code(), Some("too_many_tenants"));
+        for school in schools.iter().skip(1).filter(|school| **school != reset_one).take(3) {
+            let left = ask(&mut socket, json!({"type": "detach", "id": school, "tenant": school})).await;
+            assert!(left.is("ok"), "{left:?}");
+            let again = come_into(&mut socket, attach(school)).await;
+            assert_eq!(again.epoch(), Some(&*epochs[*school]), "{school}");
         }
         socket.close().await;
         stack.stop().await.unwrap();

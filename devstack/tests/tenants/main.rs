@@ -9,6 +9,7 @@ mod wire;
 
 mod coming;
 mod faults;
+mod isolation;
 mod people;
 mod refresh;
 
