@@ -1,4 +1,4 @@
-//! Does the demo have people who come, type, say something and go, for whoever watches?
+//! Does the demo have people who come, move, type, say something and go, for whoever watches?
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -43,7 +43,7 @@ fn people(members: &Value) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_has_people_who_come_type_say_something_and_go_when_it_ends() {
+async fn the_demo_has_people_who_come_move_type_say_something_and_go_when_it_ends() {
     let data = tempfile::tempdir().unwrap();
     let _down = Down(&data);
     let up = carillon(&data, &["up", "--detach", "--json", "--no-demo"]).output().await.unwrap();
@@ -73,17 +73,21 @@ async fn the_demo_has_people_who_come_type_say_something_and_go_when_it_ends() {
     let mut here = people(&answer.0["presence"]["tenant"]["members"]);
     let (mut joined, mut left, mut typing, mut notes) = (0, 0, BTreeSet::new(), 0);
     let mut most = here.len();
-    let mut statuses = 0;
+    let (mut statuses, mut moved) = (0, BTreeSet::new());
     let deadline = Instant::now() + 2 * PATIENCE;
-    while joined < 2 || left < 2 || typing.len() < 2 || notes < 2 || statuses < 2 {
-        let seen =
-            format!("{joined} joined, {left} left, {typing:?} typed, {notes} notes, {statuses} statuses");
+    while joined < 2 || left < 2 || typing.len() < 2 || notes < 2 || statuses < 2 || moved.len() < 2 {
+        let seen = format!(
+            "{joined} joined, {left} left, {moved:?} moved, {typing:?} typed, {notes} notes, {statuses} statuses"
+        );
         assert!(Instant::now() < deadline, "{seen}");
         let frame = socket.next_frame(PATIENCE).await.unwrap();
         match frame.kind() {
             "presence" => {
                 joined += people(&frame.0["joined"]).len();
                 left += people(&frame.0["left"]).len();
+                for one in frame.0["updated"].as_array().into_iter().flatten() {
+                    moved.extend(one["meta"]["page"].as_str().map(str::to_owned));
+                }
                 here.extend(people(&frame.0["joined"]));
                 here = &here - &people(&frame.0["left"]);
                 most = most.max(here.len());

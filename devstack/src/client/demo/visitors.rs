@@ -1,6 +1,6 @@
 //! How do the people of the story get into the system?
 //!
-//! Each is one WebSocket, as a page would be: it reads what comes, types, says something, and says goodbye when it goes. The rules
+//! Each is one WebSocket, as a page would be: it reads what comes, says on which page of the panel it is, types, says something, and says goodbye when it goes. The rules
 //! that let them are set where the tenant has none for these channels.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::visits::{Act, Somebody, Visits};
+use super::visits::{Act, PAGES, Somebody, Visits};
 use crate::client::post::Post;
 use crate::client::publish::Publisher;
 use crate::client::socket::{Connect, Socket};
@@ -86,6 +86,7 @@ impl<'a> Visitors<'a> {
                 Some(connection) => self.here.insert(who, connection).is_none(),
                 None => false,
             },
+            Act::Moves(page) => self.send(who, json!({"type": "presence", "meta": on(page)})),
             Act::Types => self.send(who, typing("start")),
             Act::Says(text) => {
                 let event = json!({"type": "note", "data": {"text": text}});
@@ -111,8 +112,7 @@ impl<'a> Visitors<'a> {
     }
 
     async fn connect(&self, who: Somebody) -> Option<Connection> {
-        let claims =
-            Claims { meta: Some(json!({"app": "demo"})), ..Claims::new(who.tenant, who.user, now(), HOUR_S) };
+        let claims = Claims { meta: Some(on(PAGES[0])), ..Claims::new(who.tenant, who.user, now(), HOUR_S) };
         let token = claims.roles(["staff"]).sign(&self.info.jwt_secret).ok()?;
         let wanted = Connect::new(self.info.ws_url(), token);
         let (socket, _) = Socket::open(&wanted).await.ok()?;
@@ -177,10 +177,16 @@ async fn attend(mut socket: Socket, mut frames: mpsc::Receiver<Value>) {
     }
 }
 
+/// What the others see of somebody who is on this page.
+fn on(page: &str) -> Value {
+    json!({"app": "demo", "page": page})
+}
+
 fn told(who: Somebody, act: Act) -> String {
     let user = who.user;
     match act {
         Act::Comes => format!("{user} comes"),
+        Act::Moves(page) => format!("{user} is on the page {page}"),
         Act::Types => format!("{user} types"),
         Act::Says(text) => format!("{user} says: {text}"),
         Act::Is(state) => format!("{user} is {state}"),

@@ -1,4 +1,4 @@
-//! Who comes, types, says something and goes in the five businesses?
+//! Who comes, moves, types, says something and goes in the five businesses?
 //!
 //! Pure, as the story is: the same seed and the same answers give the same visits.
 
@@ -23,6 +23,8 @@ const NOTES: [&str; 5] = [
     "calling her now",
 ];
 const STATES: [&str; 3] = ["free", "busy", "on break"];
+/// The pages of a panel; the first is where whoever comes begins.
+pub(super) const PAGES: [&str; 4] = ["start", "calendar", "clients", "reports"];
 
 /// Most people who can be there at a time.
 pub const MOST: usize = PEOPLE.len() * 3;
@@ -46,6 +48,8 @@ pub struct Somebody {
 pub enum Act {
     /// Connects.
     Comes,
+    /// Goes to another page of the panel: whoever sees who is there sees where.
+    Moves(&'static str),
     /// Begins to type.
     Types,
     /// Ends typing and says it to who is there.
@@ -59,9 +63,9 @@ pub enum Act {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Away,
-    /// There, with so many things done.
-    Here(u32),
-    Typing(u32),
+    /// There, on this page, with so many things done.
+    Here(usize, u32),
+    Typing(usize, u32),
 }
 
 /// All visits.
@@ -99,13 +103,17 @@ impl Visits {
         let those = if !studio.is_empty() && self.dice.chance(STUDIO) { studio } else { may };
         let (somebody, place) = self.people.get_mut(*those.get(self.dice.below(those.len()))?)?;
         let (act, now) = match *place {
-            Place::Away => (Act::Comes, Place::Here(0)),
-            Place::Typing(done) => (Act::Says(self.dice.pick(&NOTES)), Place::Here(done + 1)),
-            Place::Here(done) if done >= 2 && self.dice.chance(30) => (Act::Goes, Place::Away),
-            Place::Here(done) if self.dice.chance(30) => {
-                (Act::Is(self.dice.pick(&STATES)), Place::Here(done + 1))
+            Place::Away => (Act::Comes, Place::Here(0, 0)),
+            Place::Typing(page, done) => (Act::Says(self.dice.pick(&NOTES)), Place::Here(page, done + 1)),
+            Place::Here(_, done) if done >= 2 && self.dice.chance(30) => (Act::Goes, Place::Away),
+            Place::Here(page, done) if self.dice.chance(30) => {
+                (Act::Is(self.dice.pick(&STATES)), Place::Here(page, done + 1))
             }
-            Place::Here(done) => (Act::Types, Place::Typing(done)),
+            Place::Here(page, done) if self.dice.chance(30) => {
+                let other = (page + 1 + self.dice.below(PAGES.len() - 1)) % PAGES.len();
+                (Act::Moves(PAGES[other]), Place::Here(other, done + 1))
+            }
+            Place::Here(page, done) => (Act::Types, Place::Typing(page, done)),
         };
         *place = now;
         Some((*somebody, act))
@@ -128,20 +136,23 @@ mod tests {
     #[test]
     fn people_come_before_they_do_something_and_never_more_than_there_may_be() {
         let mut visits = Visits::new(7, None, 4);
-        let (mut here, mut typing, mut seen) = (HashSet::new(), HashSet::new(), HashMap::new());
+        let (mut here, mut typing, mut seen) = (HashMap::new(), HashSet::new(), HashMap::new());
         for _ in 0..5_000 {
             let (who, act) = visits.step().unwrap();
             *seen.entry(std::mem::discriminant(&act)).or_insert(0) += 1;
             match act {
-                Act::Comes => assert!(here.insert(who), "{who:?} was there"),
-                Act::Types => assert!(here.contains(&who) && typing.insert(who)),
-                Act::Says(_) => assert!(here.contains(&who) && typing.remove(&who)),
-                Act::Is(_) => assert!(here.contains(&who)),
-                Act::Goes => assert!(here.remove(&who) && !typing.contains(&who)),
+                Act::Comes => assert_eq!(here.insert(who, PAGES[0]), None, "{who:?} was there"),
+                Act::Moves(page) => {
+                    assert!(here.insert(who, page).is_some_and(|before| before != page), "to another page")
+                }
+                Act::Types => assert!(here.contains_key(&who) && typing.insert(who)),
+                Act::Says(_) => assert!(here.contains_key(&who) && typing.remove(&who)),
+                Act::Is(_) => assert!(here.contains_key(&who)),
+                Act::Goes => assert!(here.remove(&who).is_some() && !typing.contains(&who)),
             }
             assert!(here.len() <= 4);
         }
-        assert_eq!(seen.len(), 5, "everything happens: {seen:?}");
+        assert_eq!(seen.len(), 6, "everything happens: {seen:?}");
     }
 
     #[test]
