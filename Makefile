@@ -4,6 +4,7 @@ CARGO    ?= cargo
 GATEWAYS ?= 2
 UP       ?=
 BENCH    ?=
+CROWD    ?= 5000
 MINUTES  ?= 60
 LATE_MS  ?= 400
 DRILL    ?=
@@ -20,7 +21,7 @@ RELEASE := target/release/carillon
 
 .DEFAULT_GOAL := help
 .PHONY: bench scale bench-page bench-peers help up down status reset debug install test unit interop conformance fuzz simulate outbox archive-s3 retention versions check pages fmt build late \
-  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile generators clients socketio socketio-jitter proxies web web-pace browsers runtimes nextjs
+  chart chart-cluster compose dist deny image licences proof reproducible sbom observability loadtest drill hostile flapping generators clients socketio socketio-jitter proxies web web-pace browsers runtimes nextjs
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -140,6 +141,9 @@ loadtest: build ## Run the k6 scripts and the goose attack, short (needs Go once
 drill: build ## Restart three gateways twice under 3,000 clients, then add one; half an hour (DRILL="--clients 500").
 	$(RELEASE) drill rolling $(DRILL)
 	$(RELEASE) drill scale-out $(DRILL)
+
+flapping: debug ## Let CROWD=5000 people come and go at three gateways, and compare every list with the truth; some minutes.
+	CARILLON_TEST_FLAPPING=$(CROWD) $(CARGO) test --workspace --locked --test presence -- --nocapture after_a_crowd
 
 hostile: build ## Let one holder take all it can get, in eighteen ways, and measure what others feel; seven minutes (DRILL="--only import").
 	$(RELEASE) drill hostile $(DRILL)

@@ -43,6 +43,7 @@ pub(crate) struct Plan {
     tenant: String,
     user: String,
     channel: String,
+    others: Vec<String>,
     urls: Vec<String>,
     returns: bool,
 }
@@ -53,6 +54,7 @@ impl Plan {
             tenant: tenant.into(),
             user: user.into(),
             channel: "branch:1".into(),
+            others: Vec::new(),
             urls: Vec::new(),
             returns: false,
         }
@@ -60,6 +62,12 @@ impl Plan {
 
     pub(crate) fn channel(mut self, channel: &str) -> Self {
         self.channel = channel.into();
+        self
+    }
+
+    /// Is in this channel, too, and does not watch it.
+    pub(crate) fn also(mut self, channel: &str) -> Self {
+        self.others.push(channel.into());
         self
     }
 
@@ -137,7 +145,7 @@ impl Person {
 /// Connects again and again.
 async fn run(plan: Plan, token: String, known: Arc<Mutex<Known>>, mut wishes: mpsc::UnboundedReceiver<Wish>) {
     for url in plan.urls.iter().cycle() {
-        let mut wanted = Connect::new(url, &token);
+        let mut wanted = Connect::new(url, &token).channels(plan.others.iter().cloned());
         // Whoever comes back tries the next gateway soon; whoever does not has this try alone, and the machine may be busy.
         wanted.patience = if plan.returns { Duration::from_secs(3) } else { PATIENCE };
         let opened = async {
