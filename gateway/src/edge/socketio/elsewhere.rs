@@ -8,7 +8,7 @@ use super::addresses::{Address, Addresses};
 use super::polling::answer;
 use super::tunnel::{Permits, Tunnel};
 use super::{EngineUrl, Fault, Transport};
-use crate::admission::Full;
+use crate::admission::{Full, Permit};
 use crate::edge::handshake::Edge;
 use crate::edge::takeover::{Leaving, Takeover};
 use crate::metrics::metrics;
@@ -19,6 +19,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use carillon_backplane::bus::Fleet;
 use carillon_platform::forward::{Passed, Peers, Unanswered, Url};
+use carillon_platform::share::{AddressGroup, Holder, HoldingLimits, Holdings};
 use carillon_platform::sockets::Peer;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use std::net::IpAddr;
@@ -45,8 +46,8 @@ pub(crate) struct Elsewhere {
     permits: Arc<Semaphore>,
     /// One for each body that is read of a socket of which nothing is known: half of them.
     unknown: Semaphore,
-    /// One for each WebSocket that leads to another node: a quarter of them, for each takes two.
-    tunnels: Arc<Semaphore>,
+    /// Who has WebSockets that lead to other nodes: half of the permits are theirs at most, and half of those one address's.
+    tunnels: Holdings<AddressGroup, ()>,
 }
 
 /// A request that is passed on; given back when its answer is there, or when nobody waits for it any more.
@@ -71,7 +72,7 @@ impl Elsewhere {
         poll: Duration,
         most: usize,
     ) -> Result<Self, Unanswered> {
-        let addresses = Addresses::default();
+        let (addresses, tunnels) = (Addresses::default(), most / 2);
         tokio::spawn(addresses.clone().follow(fleet));
         Ok(Self {
             me,
@@ -79,7 +80,7 @@ impl Elsewhere {
             peers: Peers::new(poll + LATE, LONGEST)?,
             permits: Arc::new(Semaphore::new(most)),
             unknown: Semaphore::new(most.div_ceil(2)),
-            tunnels: Arc::new(Semaphore::new(most / 4)),
+            tunnels: Holdings::new(HoldingLimits { total: tunnels, per_group: tunnels, per_member: tunnels }),
         })
     }
 
@@ -120,10 +121,10 @@ impl Elsewhere {
     }
 
     /// For a WebSocket that leads to another node, for as long as it does.
-    fn enter_tunnel(&self) -> Result<Permits, Full> {
-        let tunnel = self.tunnels.clone().try_acquire_owned().map_err(|_| Full::Node)?;
-        let sockets = self.permits.clone().try_acquire_many_owned(2).map_err(|_| Full::Node)?;
-        Ok(Permits::new([tunnel, sockets]))
+    fn enter_tunnel(&self, place: Permit) -> Result<Permits, Full> {
+        let share = self.tunnels.try_take(Holder::group(place.address()), 1).map_err(|_| Full::Node)?;
+        let socket = self.permits.clone().try_acquire_owned().map_err(|_| Full::Node)?;
+        Ok(Permits::new(place, share, socket))
     }
 
     /// Where the node is that has this session, if it is another one that is there.
@@ -148,7 +149,9 @@ impl Edge {
         let mut url = self.elsewhere.address(id).ok_or_else(unknown)?;
         if asked.transport == Transport::WebSocket {
             let upgrade = self.socketio_handshake(&request)?;
-            return self.socketio_tunnel(&upgrade, &url, id).await;
+            self.is_open()?;
+            let place = self.admission.enter(self.address(&request))?;
+            return self.socketio_tunnel(&upgrade, (&url, id), place).await;
         }
         if let Some(time) = &asked.time {
             url.query_pairs_mut().append_pair("t", time);
@@ -204,9 +207,13 @@ impl Edge {
     }
 
     /// The probe of a client that polls, whose session is at this address.
-    async fn socketio_tunnel(&self, upgrade: &ws::Upgrade, url: &Url, id: &str) -> Result<Response, Fault> {
-        self.is_open()?;
-        let permits = self.elsewhere.enter_tunnel()?;
+    async fn socketio_tunnel(
+        &self,
+        upgrade: &ws::Upgrade,
+        (url, id): (&Url, &str),
+        place: Permit,
+    ) -> Result<Response, Fault> {
+        let permits = self.elsewhere.enter_tunnel(place)?;
         let tunnel = Tunnel::open(url, id, permits).await.map_err(|error| {
             tracing::debug!(%error, "no WebSocket to the node of a session that polls");
             Fault::Engine(Refused::Session)
@@ -219,6 +226,7 @@ impl Edge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::{Admission, ConnectionLimits};
 
     #[tokio::test]
     async fn i10_requests_that_are_passed_on_have_a_bound() {
@@ -236,12 +244,21 @@ mod tests {
     #[tokio::test]
     async fn i10_websockets_to_other_nodes_have_a_bound_and_leave_half_to_polls() {
         let (_seen, fleet) = watch::channel(None);
-        let elsewhere = Elsewhere::new(1, fleet, Duration::from_secs(1), 8).unwrap();
-        let tunnels = [elsewhere.enter_tunnel(), elsewhere.enter_tunnel()];
-        assert!(tunnels.iter().all(Result::is_ok) && elsewhere.enter_tunnel().is_err());
-        let polls: Vec<_> = (0..4).map(|_| elsewhere.enter()).collect();
+        let elsewhere = Elsewhere::new(1, fleet, Duration::from_secs(1), 16).unwrap();
+        let admission =
+            Admission::new(ConnectionLimits { node: 100, per_second: 0, per_address: 0, per_user: 0 });
+        let enter = |address: [u8; 4]| {
+            let place = admission.enter(address.into()).unwrap();
+            elsewhere.enter_tunnel(place)
+        };
+        let mut tunnels: Vec<_> = (0..8).map_while(|_| enter([192, 0, 2, 1]).ok()).collect();
+        assert_eq!(tunnels.len(), 4, "one address leaves half of them");
+        tunnels.extend((0..8).map_while(|n| enter([198, 51, 100, n]).ok()));
+        assert_eq!(tunnels.len(), 8, "half of the permits");
+        let polls: Vec<_> = (0..8).map(|_| elsewhere.enter()).collect();
         assert!(polls.iter().all(Result::is_ok) && elsewhere.enter().is_err());
-        drop(tunnels);
-        assert!(elsewhere.enter_tunnel().is_ok(), "what is given back can be taken");
+        drop((tunnels, polls));
+        assert!(admission.is_empty());
+        assert!(enter([192, 0, 2, 1]).is_ok(), "what is given back can be taken");
     }
 }

@@ -1,10 +1,12 @@
 //! How does somebody who polls get a WebSocket at a node that does not have their session?
 //!
 //! The node opens one to the session's node, and from then on hands on the bytes between the two; what is in them is for the ends. It costs
-//! two descriptors for as long as it lasts, so there are so many and no more; without one the client goes on polling. A node that is to
+//! a place among the node's connections and one more descriptor for as long as it lasts, so there are so many and no more, and an address
+//! has a share of them; without one the client goes on polling. A node that is to
 //! have no clients ends them: who comes back recovers at another.
 
 use super::elsewhere::FOR_CLIENT;
+use crate::admission::Permit;
 use crate::metrics::metrics;
 use crate::serving::Serving;
 use crate::socketio::engine::VERSION;
@@ -12,6 +14,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Buf, Bytes, BytesMut};
 use carillon_platform::forward::Url;
+use carillon_platform::share::{AddressGroup, Holding};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -43,13 +46,15 @@ pub(in crate::edge) struct Tunnel {
 
 /// What a tunnel takes of the node's; given back when it ends.
 pub(super) struct Permits {
-    _held: [OwnedSemaphorePermit; 2],
+    _place: Permit,
+    _share: Holding<AddressGroup, ()>,
+    _socket: OwnedSemaphorePermit,
 }
 
 impl Permits {
-    pub(super) fn new(held: [OwnedSemaphorePermit; 2]) -> Self {
+    pub(super) fn new(place: Permit, share: Holding<AddressGroup, ()>, socket: OwnedSemaphorePermit) -> Self {
         metrics().polling_tunnels.increment(1);
-        Self { _held: held }
+        Self { _place: place, _share: share, _socket: socket }
     }
 }
 
