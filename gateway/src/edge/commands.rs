@@ -41,8 +41,10 @@ impl Edge {
         let Some((permit, bearer)) = self.authenticate(&arrival).await? else {
             return Err(Refusal::from(AuthError::Missing).into());
         };
-        let _share = self.bodies.begin(&bearer)?;
-        let frame = parse(&text(body).await?).map_err(malformed)?;
+        let frame = {
+            let _share = self.bodies.begin(&bearer)?;
+            parse(&text(body).await?).map_err(malformed)?
+        };
         let mut query = arrival.query.read()?;
         (query.hello.presence, query.hello.inbox) = (None, None);
         (query.hello.since, query.hello.epoch, query.hello.last) = (None, None, None);
