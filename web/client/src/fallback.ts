@@ -51,12 +51,17 @@ function reading(
   token: string,
 ): Link {
   const abort = new AbortController()
-  const ask = (path: string, parameters: URLSearchParams) => {
+  let takesForms = true
+  const ask = async (path: string, parameters: URLSearchParams) => {
     const query = `${parameters}`
     const init: RequestInit = { headers: { authorization: `Bearer ${token}` }, signal: abort.signal, cache: 'no-store' }
-    return query.length > QUERY
-      ? fetch(base + path, { ...init, method: 'POST', body: parameters })
-      : fetch(`${base}${path}?${query}`, init)
+    if (takesForms && query.length > QUERY) {
+      const answer = await fetch(base + path, { ...init, method: 'POST', body: parameters })
+      if (answer.status !== 405) return answer
+      // A gateway that knows no forms yet: it has room for what fits into its URL, and says so by name when that is too long.
+      takesForms = false
+    }
+    return fetch(`${base}${path}?${query}`, init)
   }
   read(ask)
     .catch((error) => end('retry', 'network', `${error?.message ?? error}`, undefined, false))

@@ -1,1 +1,0 @@
-import{D as e,W as t,f as n,m as r}from"./index-C3B2q61I.js";var i=t();function a(t,a){return function(){return e(`admin`)?(0,i.jsx)(a,{}):(0,i.jsx)(n,{title:t,children:(0,i.jsx)(r,{what:t})})}}export{a as t};

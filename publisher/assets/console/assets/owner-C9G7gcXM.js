@@ -1,0 +1,1 @@
+import{E as e,r as t}from"./index-D1rGPT9N.js";function n(){let n=t(),r=e();return n??(r?`*`:null)}export{n as t};

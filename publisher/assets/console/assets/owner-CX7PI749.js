@@ -1,1 +1,0 @@
-import{E as e,r as t}from"./index-C3B2q61I.js";function n(){let n=t(),r=e();return n??(r?`*`:null)}export{n as t};
