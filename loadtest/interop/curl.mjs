@@ -145,7 +145,7 @@ await checks.check('who is here is told on an event stream, and answered to a co
   const nobody = await watcher.frame('presence', ({ sync }) => sync)
   assert.deepEqual([nobody.channel, nobody.count, nobody.members], ['desk:1', 0, []])
 
-  // At a gateway itself: it sees at once when curl ends. The balancer would only at the next thing that it has to pass on.
+  // At a gateway itself, which sees when curl ends; what balancers do then is asked in devstack/tests/balancers.
   const [node] = await alive()
   const gateway = new URL(stack.gateways[Number(node.split('-')[1]) - 1].replace('ws:', 'http:')).origin
   const person = new Listening({ ticket: await ticket(), channels: 'desk:1', presence: '1' }, undefined, [], gateway)
