@@ -13,6 +13,7 @@ use super::shares::{Publisher, Shares};
 use super::ticket::ticket;
 use super::{NotAppended, PATIENCE};
 use crate::health::Health;
+use crate::limits::NoticesTaken;
 use crate::metrics::Metrics;
 use carillon_backplane::log::{Append, Appended, Log};
 use carillon_platform::telemetry::Traces;
@@ -95,14 +96,15 @@ impl Batcher {
 
 impl Intake {
     /// Appends the events of one request, all or none, and answers one result for each, after COMMIT. A large request has waited
-    /// for [`room`](Self::room).
+    /// for [`room`](Self::room). Its notices count as under way until they are stored, or are known not to be.
     pub async fn append(
         &self,
         appends: Vec<Append>,
         publisher: &Publisher,
         room: Option<Room>,
+        notices: NoticesTaken,
     ) -> Result<Vec<Appended>, NotAppended> {
-        let answer = self.enqueue_and_wait(appends, publisher, room).await;
+        let answer = self.enqueue_and_wait(appends, publisher, room, notices).await;
         self.metrics.answered(&answer);
         answer
     }
@@ -141,6 +143,7 @@ impl Intake {
         appends: Vec<Append>,
         publisher: &Publisher,
         room: Option<Room>,
+        notices: NoticesTaken,
     ) -> Result<Vec<Appended>, NotAppended> {
         let Some(first) = appends.first() else { return Ok(Vec::new()) };
         self.health.check_writing().map_err(|fault| NotAppended::from(&fault))?;
@@ -149,7 +152,7 @@ impl Intake {
             None => self.shares.take(&appends, publisher)?,
         };
         let tenant = first.tenant.clone();
-        let (ticket, waiter) = ticket(share);
+        let (ticket, waiter) = ticket(share, notices);
         let request = Request::new(appends, ticket);
         if let Some(flow) = Flow::of(&request, publisher) {
             self.queues.push(flow, request);

@@ -126,6 +126,7 @@ mod tests {
     use super::super::shares::{Publisher, Shares};
     use super::super::ticket::{Waiter, ticket};
     use super::*;
+    use crate::limits::NoticesTaken;
     use crate::metrics::Metrics;
     use std::sync::Arc;
     use std::time::Duration;
@@ -138,7 +139,8 @@ mod tests {
         let publisher = Publisher { name: "key:k".into(), several_tenants: false };
         let appends = vec![append(tenant, None, 10); events];
         let share = Shares::new(Arc::new(Metrics::new())).take(&appends, &publisher);
-        let (ticket, waiter) = ticket(share.unwrap_or_else(|refused| panic!("{refused}")));
+        let (ticket, waiter) =
+            ticket(share.unwrap_or_else(|refused| panic!("{refused}")), NoticesTaken::default());
         let request = Request::new(appends, ticket);
         queues.push(Flow::of(&request, &publisher).unwrap(), request);
         waiter

@@ -5,6 +5,7 @@
 
 use super::shares::Share;
 use super::{NotAppended, PATIENCE};
+use crate::limits::NoticesTaken;
 use carillon_backplane::log::Appended;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,12 +20,14 @@ const WAITING: u8 = 0;
 const BEGUN: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
-/// The runner's half: it begins the request, and answers it. It holds the request's share of the intake until then.
+/// The runner's half: it begins the request, and answers it. Until then it holds the request's share of the intake, and its notices count
+/// as under way: a caller that went away does not end that, for what has begun is stored all the same.
 pub(super) struct Ticket {
     state: Arc<AtomicU8>,
     answer: oneshot::Sender<Answer>,
     since: Instant,
     _share: Share,
+    notices: NoticesTaken,
 }
 
 /// The caller's half.
@@ -34,10 +37,11 @@ pub(super) struct Waiter {
 }
 
 /// Both halves.
-pub(super) fn ticket(share: Share) -> (Ticket, Waiter) {
+pub(super) fn ticket(share: Share, notices: NoticesTaken) -> (Ticket, Waiter) {
     let state = Arc::new(AtomicU8::new(WAITING));
     let (sender, receiver) = oneshot::channel();
-    let ticket = Ticket { state: state.clone(), answer: sender, since: Instant::now(), _share: share };
+    let ticket =
+        Ticket { state: state.clone(), answer: sender, since: Instant::now(), _share: share, notices };
     (ticket, Waiter { state, answer: receiver })
 }
 
@@ -63,6 +67,8 @@ impl Ticket {
 
     /// Tells the caller; one who went away meanwhile does not mind.
     pub(super) fn answer(self, answer: Answer) {
+        // First: whoever has the answer and sends more would find them counted twice, as stored and as under way.
+        drop(self.notices);
         let _ = self.answer.send(answer);
     }
 }
@@ -91,7 +97,7 @@ mod tests {
         let shares = Shares::new(Arc::new(Metrics::new()));
         let share = shares
             .take(&[append("a", None, 1)], &Publisher { name: "user:anna".into(), several_tenants: false });
-        ticket(share.unwrap_or_else(|refused| panic!("{refused}")))
+        ticket(share.unwrap_or_else(|refused| panic!("{refused}")), NoticesTaken::default())
     }
 
     #[tokio::test(start_paused = true)]

@@ -166,12 +166,13 @@ pub(super) async fn store(
     if let Some(asker) = &asker {
         return dry_run::answer(app, asker, &appends).await;
     }
-    // They count as sent until they are stored and can be counted, or are refused.
+    // They count as under way until they are stored and can be counted, or are refused: whoever asked may be gone before that.
     let of_day = app.limits.take_notices((&app.log, &app.health), &appends).await;
     let of_day = of_day.map_err(|fault| too_many_notices(app, fault))?;
+    let left_today = of_day.left().copied();
     let left = app.limits.take_all(&tenants).await.map_err(|left| limited(app, &left))?;
     let ids: Vec<EventId> = appends.iter().map(|append| append.event.id.clone()).collect();
-    let results = match app.intake.append(appends, &publisher, room).await {
+    let results = match app.intake.append(appends, &publisher, room, of_day).await {
         Ok(results) => results,
         Err(fault) => {
             if fault.stored_nothing() {
@@ -190,7 +191,7 @@ pub(super) async fn store(
         });
     }
     let mut response = answer(ids, results, array)?;
-    let quotas = left.as_ref().map(Quota::from).into_iter().chain(of_day.left().map(Quota::from));
+    let quotas = left.as_ref().map(Quota::from).into_iter().chain(left_today.as_ref().map(Quota::from));
     for (name, value) in quotas.flat_map(|quota| rate_headers(&quota)) {
         response.headers_mut().append(name, value);
     }

@@ -11,6 +11,7 @@ use carillon_protocol::event::NewEvent;
 use carillon_protocol::{Channel, EventId, TenantId};
 use carillon_publisher::batcher::{Batcher, NotAppended, Publisher};
 use carillon_publisher::health::Health;
+use carillon_publisher::limits::NoticesTaken;
 use carillon_publisher::metrics::Metrics;
 use carillon_publisher::worker::Activation;
 use std::sync::Arc;
@@ -58,8 +59,8 @@ async fn when_the_log_goes_away_between_two_halves_of_a_batch_the_second_is_refu
     let batcher = Batcher::start(log, health.clone(), Arc::new(|_: Batch| {}), metrics, &Traces::default());
     let (intake, publisher) = (batcher.intake(), Publisher { name: "key:k".into(), several_tenants: false });
     let (first, second) = tokio::join!(
-        intake.append(append("first"), &publisher, None),
-        intake.append(append("second"), &publisher, None),
+        intake.append(append("first"), &publisher, None, NoticesTaken::default()),
+        intake.append(append("second"), &publisher, None, NoticesTaken::default()),
     );
     assert_eq!((first, second), (Err(NotAppended::Unavailable), Err(NotAppended::Unavailable)));
     let statements = || database.sql("SELECT last_value FROM public.statements");
@@ -70,7 +71,7 @@ async fn when_the_log_goes_away_between_two_halves_of_a_batch_the_second_is_refu
         assert!(Instant::now() < deadline, "{:?}", health.check_writing());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(intake.append(append("third"), &publisher, None).await.is_ok());
+    assert!(intake.append(append("third"), &publisher, None, NoticesTaken::default()).await.is_ok());
     assert_eq!(statements(), "3");
     assert_eq!(database.sql("SELECT string_agg(id, ',') FROM carillon.events"), "third");
     assert!(batcher.stop(Duration::from_secs(5)).await);

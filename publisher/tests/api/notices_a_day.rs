@@ -1,9 +1,11 @@
 //! Does a tenant send no more notices a day than its limit says, counted by what is stored?
 
-use crate::harness::{Api, Reply};
+use crate::harness::{Api, Database, Reply};
+use carillon_platform::config::Tenants as Policy;
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -173,4 +175,43 @@ async fn a_repeat_of_what_is_stored_is_answered_as_a_repeat_also_when_the_day_s_
         json!({"tenant": "notices-elsewhere", "title": "Fire drill", "audience": {"users": ["mila"]}});
     let answer = api.call(Method::POST, "/v1/notices", &under("drill"), elsewhere.to_string()).await;
     answer.problem(429, "too_many_notices");
+}
+
+/// Notices are stored when somebody says so. Sequences are seen by everybody at once, whatever transaction moved them.
+const WAITS: &str = "CREATE SEQUENCE public.begun; CREATE SEQUENCE public.may_end;
+    CREATE FUNCTION public.waits() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+    BEGIN
+        PERFORM setval('public.begun', 2);
+        WHILE (SELECT last_value FROM public.may_end) < 2 LOOP PERFORM pg_sleep(0.005); END LOOP;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER waits BEFORE INSERT ON carillon.notices FOR EACH ROW EXECUTE FUNCTION public.waits()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_goes_away_while_its_notices_are_stored_does_not_make_room_for_others() {
+    let (database, tenant) = (Database::own().await, "notices-left");
+    let api = Arc::new(Api::with(database.clone(), Policy::Auto).await);
+    in_one_day(&api).await;
+    api.post(json!({"tenant": tenant, "type": "shift.moved", "channels": ["shift:7"]})).await;
+    limit(&api, tenant, json!(1)).await;
+    database.sql(WAITS);
+    let leaving = tokio::spawn({
+        let api = api.clone();
+        async move { send(&api, tenant, 1).await }
+    });
+    let began = Instant::now();
+    while database.sql("SELECT last_value FROM public.begun") != "2" {
+        assert!(began.elapsed() < DEADLINE, "it is being stored");
+    }
+    leaving.abort();
+    assert!(leaving.await.unwrap_err().is_cancelled(), "it had no answer yet");
+    let refused = send(&api, tenant, 1).await;
+    refused.problem(429, "too_many_notices");
+    assert_eq!(refused.header("retry-after"), Some("1"), "what is under way may still fail");
+    database.sql("SELECT setval('public.may_end', 2)");
+    while today(&api, tenant).await == 0 {
+        assert!(began.elapsed() < DEADLINE, "it was stored all the same");
+    }
+    send(&api, tenant, 1).await.problem(429, "too_many_notices");
+    assert_eq!(database.sql("SELECT count(*) FROM carillon.notices"), "1");
 }
